@@ -1,0 +1,589 @@
+/**
+ * The operations contract: everything a Sparse Transformer's forward, backward and update need, as data.
+ *
+ * A {@linkcode Program} is a flat list of operations over {@linkcode Tensor}s. An {@linkcode Engine} compiles it
+ * once (pipelines, bindings and the arena for scratch tensors are made then) and replays it. Recomputation,
+ * gradient accumulation and micro-batches are choices of whoever writes the list; engines only execute it.
+ *
+ * Three engines implement this page: `src/reference` (float64, the oracle), `src/wasm`, `src/webgpu`.
+ * All matrices are row-major. `rows` is batch · n, position fastest.
+ *
+ * @module
+ */
+
+import { ShapeError } from "./errors.ts";
+import type { AttentionSet } from "./pattern.ts";
+
+/** What a tensor's elements are. `f16` is storage only: arithmetic and sums are f32 in every engine. */
+export type DType = "f32" | "f16" | "u32";
+
+/** A named, shaped place for numbers; identity is the object's. Where the numbers live is the engine's business. */
+export interface Tensor {
+  /** For messages and dumps; names of parameters are those on disk. */
+  readonly name: string;
+  /** Sizes, outermost first. */
+  readonly shape: readonly number[];
+  /** Element type. */
+  readonly dtype: DType;
+  /** Scratch tensors live inside one run of one program and share an arena; all others persist in the engine. */
+  readonly scratch: boolean;
+}
+
+/** Numbers going into or coming out of a tensor. The reference engine answers with Float64Array. */
+export type TensorData = Float32Array | Float64Array | Uint32Array;
+
+/** Makes a persistent tensor. */
+export function tensor(name: string, shape: readonly number[], dtype: DType = "f32"): Tensor {
+  return { name, shape, dtype, scratch: false };
+}
+
+/** Number of elements. */
+export function size(t: Tensor): number {
+  return t.shape.reduce((a, b) => a * b, 1);
+}
+
+/** Dropout inside an operation; the mask is {@linkcode ./random.ts!dropoutKeeps} of (seeds[0], site, seeds[1] + micro, element). */
+export interface Dropout {
+  /** Probability of dropping, in [0, 1). Kept elements are scaled by 1 / (1 − p). */
+  readonly p: number;
+  /** Which dropout of the network. */
+  readonly site: number;
+  /** Micro-batch number within a step. */
+  readonly micro: number;
+  /** u32 [2]: the run's seed, and the counter of the step's first micro-batch. */
+  readonly seeds: Tensor;
+}
+
+/** y[r] = Σₜ tables[t][indices[t][r mod length]] (Eq. 15). */
+export interface Embedding {
+  readonly op: "embedding";
+  /** u32, one a table; each as long as `rows` or a divisor of it, then repeated. Values are below the table's rows. */
+  readonly indices: readonly Tensor[];
+  /** f32 [sizeₜ, d] each. */
+  readonly tables: readonly Tensor[];
+  /** [rows, d] */
+  readonly y: Tensor;
+}
+
+/** dTable[i] (+)= Σ dy[r] over the rows r that read row i: rows `order[starts[i]]` … `order[starts[i + 1] − 1]`. */
+export interface EmbeddingBackward {
+  readonly op: "embedding_backward";
+  /** [rows, d] */
+  readonly dy: Tensor;
+  /** u32 [rows]: row numbers sorted by the table row they read. */
+  readonly order: Tensor;
+  /** u32 [size + 1] */
+  readonly starts: Tensor;
+  /** f32 [size, d] */
+  readonly dTable: Tensor;
+  /** Add to dTable instead of overwriting it. */
+  readonly accumulate: boolean;
+}
+
+/** y = (x − mean) · rstd · gain + bias by row, ε = 1e-5; keeps mean and rstd (1/√(variance + ε)) for the backward pass. */
+export interface LayerNorm {
+  readonly op: "layernorm";
+  /** [rows, d] */
+  readonly x: Tensor;
+  /** f32 [d] */
+  readonly gain: Tensor;
+  /** f32 [d] */
+  readonly bias: Tensor;
+  /** [rows, d] */
+  readonly y: Tensor;
+  /** f32 [rows] */
+  readonly mean: Tensor;
+  /** f32 [rows] */
+  readonly rstd: Tensor;
+}
+
+/** dx = residual + layer norm's input gradient; dGain, dBias (+)= column sums. */
+export interface LayerNormBackward {
+  readonly op: "layernorm_backward";
+  /** [rows, d] */
+  readonly x: Tensor;
+  /** f32 [d] */
+  readonly gain: Tensor;
+  /** f32 [rows] */
+  readonly mean: Tensor;
+  /** f32 [rows] */
+  readonly rstd: Tensor;
+  /** [rows, d] */
+  readonly dy: Tensor;
+  /** [rows, d]: the gradient that by-passes the norm; absent means 0. */
+  readonly residual?: Tensor;
+  /** [rows, d]; another tensor than dy and residual. */
+  readonly dx: Tensor;
+  /** f32 [d] */
+  readonly dGain: Tensor;
+  /** f32 [d] */
+  readonly dBias: Tensor;
+  /** Add to dGain and dBias instead of overwriting them. */
+  readonly accumulate: boolean;
+}
+
+/** z = x·wᵀ + b; y = residual + dropout(f(z)), f the identity or x·sigmoid(1.702x). */
+export interface Linear {
+  readonly op: "linear";
+  /** [rows, in] */
+  readonly x: Tensor;
+  /** [out, in] */
+  readonly w: Tensor;
+  /** f32 [out] */
+  readonly b?: Tensor;
+  /** [rows, out] */
+  readonly y: Tensor;
+  /** [rows, out]: receives z, for the backward pass of an activation. */
+  readonly pre?: Tensor;
+  /** f. */
+  readonly activation?: "gelu";
+  /** Applied after f, before the residual. */
+  readonly dropout?: Dropout;
+  /** [rows, out]; another tensor than y. */
+  readonly residual?: Tensor;
+}
+
+/** dx = residual + (dy·w) ∘ f′(pre), f′ = 1 where `pre` is absent. */
+export interface LinearInputGrad {
+  readonly op: "linear_input_grad";
+  /** [rows, out] */
+  readonly dy: Tensor;
+  /** [out, in] */
+  readonly w: Tensor;
+  /** [rows, in] */
+  readonly dx: Tensor;
+  /** [rows, in]: z of the layer that made this one's input by gelu. */
+  readonly pre?: Tensor;
+  /** [rows, in]; another tensor than dx. */
+  readonly residual?: Tensor;
+}
+
+/** dw (+)= dyᵀ·x; db (+)= column sums of dy. */
+export interface LinearWeightGrad {
+  readonly op: "linear_weight_grad";
+  /** [rows, out] */
+  readonly dy: Tensor;
+  /** [rows, in] */
+  readonly x: Tensor;
+  /** f32 [out, in] */
+  readonly dw: Tensor;
+  /** f32 [out] */
+  readonly db?: Tensor;
+  /** Add to dw and db instead of overwriting them. */
+  readonly accumulate: boolean;
+}
+
+/** y = x masked and scaled: the backward pass of dropout. */
+export interface DropoutOp {
+  readonly op: "dropout";
+  /** [rows, d] */
+  readonly x: Tensor;
+  /** [rows, d]; another tensor than x. */
+  readonly y: Tensor;
+  /** The mask. */
+  readonly dropout: Dropout;
+}
+
+/**
+ * o = softmax(q·kᵀ/√d_qk_head over the set)·v, by head. Head h owns columns h·d … (h + 1)·d of each matrix.
+ * Only tiles that hold a pair of the set are visited.
+ */
+export interface Attention {
+  readonly op: "attention";
+  /** [batch · n, heads · d_qk_head] */
+  readonly q: Tensor;
+  /** as q */
+  readonly k: Tensor;
+  /** [batch · n, heads · d_v_head] */
+  readonly v: Tensor;
+  /** as v */
+  readonly o: Tensor;
+  /** f32 [batch, heads, n]: natural log-sum-exp of each row's scaled scores. */
+  readonly lse: Tensor;
+  /** One set a head. */
+  readonly sets: readonly AttentionSet[];
+  /** Sequences. */
+  readonly batch: number;
+  /** Positions of a sequence. */
+  readonly n: number;
+}
+
+/** dq, dk, dv of {@linkcode Attention}, probabilities recomputed from lse. */
+export interface AttentionBackward extends Omit<Attention, "op"> {
+  readonly op: "attention_backward";
+  /** as o: the gradient that comes in. */
+  readonly dO: Tensor;
+  /** f32 [batch, heads, n]: receives rowsum(dO ∘ o). */
+  readonly delta: Tensor;
+  /** as q */
+  readonly dq: Tensor;
+  /** as k */
+  readonly dk: Tensor;
+  /** as v */
+  readonly dv: Tensor;
+}
+
+/**
+ * One decoded position: k and v go into the caches at `slot`, then q attends to the slots listed, by head.
+ * A cache keeps only what the pattern reads again, so slots are fewer than positions.
+ */
+export interface AttentionDecode {
+  readonly op: "attention_decode";
+  /** [batch, heads · d_qk_head] */
+  readonly q: Tensor;
+  /** as q */
+  readonly k: Tensor;
+  /** [batch, heads · d_v_head] */
+  readonly v: Tensor;
+  /** as v */
+  readonly o: Tensor;
+  /** [batch, heads, slots, d_qk_head], persistent */
+  readonly keys: Tensor;
+  /** [batch, heads, slots, d_v_head], persistent */
+  readonly values: Tensor;
+  /** u32 [heads]: where this position's key and value go. */
+  readonly slot: Tensor;
+  /** u32 [heads, slots]: the slots to read, the first `count[h]` of row h. They include `slot[h]` if the set has j = i. */
+  readonly index: Tensor;
+  /** u32 [heads] */
+  readonly count: Tensor;
+}
+
+/** losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot) · scale. */
+export interface CrossEntropy {
+  readonly op: "cross_entropy";
+  /** [rows, vocabulary] */
+  readonly logits: Tensor;
+  /** u32 [rows] */
+  readonly targets: Tensor;
+  /** f32 [rows], nats */
+  readonly losses: Tensor;
+  /** [rows, vocabulary]; absent when only the loss is wanted. */
+  readonly dLogits?: Tensor;
+  /** 1 / (rows · micro-batches) when training. */
+  readonly scale: number;
+}
+
+/** y[0] (+)= scale · Σ x. */
+export interface Sum {
+  readonly op: "sum";
+  /** f32, any shape */
+  readonly x: Tensor;
+  /** f32 [1] */
+  readonly y: Tensor;
+  readonly scale: number;
+  /** Add to y instead of overwriting it. */
+  readonly accumulate: boolean;
+}
+
+/** y[0] = Σ over all tensors of x²: the squared global norm. */
+export interface SquareNorm {
+  readonly op: "square_norm";
+  /** f32 */
+  readonly xs: readonly Tensor[];
+  /** f32 [1] */
+  readonly y: Tensor;
+}
+
+/**
+ * What the update multiplies gradients by: factor = min(1, maxNorm / (√squareNorm + 1e-6)), or 1 where maxNorm is 0,
+ * or 0 where squareNorm is not finite: then `skipped[0]` and `skipped[1]` go up by one; otherwise skipped[1] becomes 0.
+ */
+export interface Clip {
+  readonly op: "clip";
+  /** f32 [1] */
+  readonly squareNorm: Tensor;
+  /** f32 [1], out */
+  readonly factor: Tensor;
+  /** u32 [2], in and out: steps skipped in all, and in a row. */
+  readonly skipped: Tensor;
+  readonly maxNorm: number;
+}
+
+/** Adam with decoupled decay; does nothing where factor is 0. Lists are parallel. */
+export interface Adam {
+  readonly op: "adam";
+  /** f32, updated in place */
+  readonly params: readonly Tensor[];
+  /** f32, multiplied by factor when read */
+  readonly grads: readonly Tensor[];
+  /** f32 first moments */
+  readonly m: readonly Tensor[];
+  /** f32 second moments */
+  readonly v: readonly Tensor[];
+  /** Which parameters decay (rank 2). */
+  readonly decay: readonly boolean[];
+  /** f32 [1] from {@linkcode Clip}. */
+  readonly factor: Tensor;
+  /** f32 [3]: learning rate, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ) with t the step's number from 1. */
+  readonly hyper: Tensor;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+}
+
+/** Any operation. */
+export type Op =
+  | Embedding
+  | EmbeddingBackward
+  | LayerNorm
+  | LayerNormBackward
+  | Linear
+  | LinearInputGrad
+  | LinearWeightGrad
+  | DropoutOp
+  | Attention
+  | AttentionBackward
+  | AttentionDecode
+  | CrossEntropy
+  | Sum
+  | SquareNorm
+  | Clip
+  | Adam;
+
+/** Which fields of an operation are read and which are written; a field in both is updated in place. */
+const OPERANDS: { readonly [K in Op["op"]]: { reads: readonly string[]; writes: readonly string[] } } = {
+  embedding: { reads: ["indices", "tables"], writes: ["y"] },
+  embedding_backward: { reads: ["dy", "order", "starts"], writes: ["dTable"] },
+  layernorm: { reads: ["x", "gain", "bias"], writes: ["y", "mean", "rstd"] },
+  layernorm_backward: { reads: ["x", "gain", "mean", "rstd", "dy", "residual"], writes: ["dx", "dGain", "dBias"] },
+  linear: { reads: ["x", "w", "b", "residual"], writes: ["y", "pre"] },
+  linear_input_grad: { reads: ["dy", "w", "pre", "residual"], writes: ["dx"] },
+  linear_weight_grad: { reads: ["dy", "x"], writes: ["dw", "db"] },
+  dropout: { reads: ["x"], writes: ["y"] },
+  attention: { reads: ["q", "k", "v"], writes: ["o", "lse"] },
+  attention_backward: { reads: ["q", "k", "v", "o", "lse", "dO"], writes: ["delta", "dq", "dk", "dv"] },
+  attention_decode: { reads: ["q", "k", "v", "slot", "index", "count"], writes: ["keys", "values", "o"] },
+  cross_entropy: { reads: ["logits", "targets"], writes: ["losses", "dLogits"] },
+  sum: { reads: ["x"], writes: ["y"] },
+  square_norm: { reads: ["xs"], writes: ["y"] },
+  clip: { reads: ["squareNorm", "skipped"], writes: ["factor", "skipped"] },
+  adam: { reads: ["grads", "factor", "hyper"], writes: ["params", "m", "v"] },
+};
+
+/** The tensors an operation reads and writes, dropout's seeds among the reads. */
+export function operands(op: Op): { reads: Tensor[]; writes: Tensor[] } {
+  const fields = op as unknown as Record<string, Tensor | readonly Tensor[] | undefined>;
+  const pick = (names: readonly string[]) => names.flatMap((name) => fields[name] ?? []);
+  const { reads, writes } = OPERANDS[op.op];
+  const seeds = "dropout" in op && op.dropout ? [op.dropout.seeds] : [];
+  return { reads: [...pick(reads), ...seeds], writes: pick(writes) };
+}
+
+/** A flat list of operations, in order, checked as it grows. */
+export class Program {
+  /** The operations so far. */
+  readonly ops: Op[] = [];
+
+  /** @param name for messages and profiles */
+  constructor(readonly name: string) {}
+
+  /** A tensor that lives within one run of this program. */
+  scratch(name: string, shape: readonly number[], dtype: DType = "f32"): Tensor {
+    return { name, shape, dtype, scratch: true };
+  }
+
+  /**
+   * Appends one operation.
+   *
+   * @throws {ShapeError} where operand shapes or types do not fit each other, naming operation and tensors
+   */
+  add(op: Op): void {
+    checkShapes(op);
+    this.ops.push(op);
+  }
+}
+
+/** First and last operation that touches each scratch tensor: [first, last] indices into `program.ops`. */
+export function lifetimes(program: Program): Map<Tensor, [number, number]> {
+  const lives = new Map<Tensor, [number, number]>();
+  program.ops.forEach((op, at) => {
+    const { reads, writes } = operands(op);
+    for (const t of reads) {
+      if (t.scratch && !lives.has(t)) {
+        throw new ShapeError(`Cannot plan ${program.name}: ${op.op} reads scratch tensor ${t.name} before any operation wrote it`);
+      }
+    }
+    for (const t of [...reads, ...writes]) {
+      if (!t.scratch) continue;
+      const life = lives.get(t);
+      if (life) life[1] = at;
+      else lives.set(t, [at, at]);
+    }
+  });
+  return lives;
+}
+
+/** A program made ready to run on one engine. */
+export interface Executable {
+  /**
+   * Runs the whole list once. On WebGPU it resolves when the work is submitted, not when it is done.
+   *
+   * @throws {KernelError} naming the kernel, when this or an earlier run failed on the device
+   */
+  run(): Promise<void>;
+  /** Bytes of arena for scratch tensors, after sharing by lifetime. */
+  readonly scratchBytes: number;
+  /** Frees what compile made. */
+  dispose(): void;
+}
+
+/** An implementation of this page. */
+export interface Engine {
+  /** Which. */
+  readonly name: "reference" | "wasm" | "webgpu";
+  /** For people: device or cores, and what limits it. */
+  readonly description: string;
+  /**
+   * Makes persistent tensors, zeroed. Tensors of one call are laid out together in the order given.
+   *
+   * @throws {OutOfMemoryError} saying how much was asked for
+   */
+  allocate(tensors: readonly Tensor[]): void;
+  /** Frees persistent tensors. */
+  free(tensors: readonly Tensor[]): void;
+  /**
+   * Copies numbers into a tensor, in order with the runs around it.
+   *
+   * @throws {ShapeError} where the length differs from the tensor's size
+   */
+  write(t: Tensor, data: TensorData): void;
+  /**
+   * Waits for the runs so far and copies a tensor out.
+   *
+   * @throws {KernelError} naming the kernel, when an earlier run failed on the device
+   */
+  read(t: Tensor): Promise<TensorData>;
+  /**
+   * Plans and prepares a program.
+   *
+   * @throws {KernelError} where a kernel does not compile
+   * @throws {OutOfMemoryError} where the arena does not fit
+   */
+  compile(program: Program): Promise<Executable>;
+  /** Frees everything. */
+  dispose(): void;
+}
+
+const show = (t: Tensor | undefined) => t ? `${t.name} ${t.dtype} [${t.shape.join(", ")}]` : "nothing";
+
+function fail(op: Op, what: string, ...tensors: (Tensor | undefined)[]): never {
+  throw new ShapeError(`Cannot add ${op.op}: ${what}, got ${tensors.map(show).join("; ")}`);
+}
+
+/** `t` is absent, or a matrix of that many rows and columns. */
+function matrix(op: Op, t: Tensor | undefined, rows: number, columns: number): void {
+  if (t && (t.dtype === "u32" || t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== columns)) {
+    fail(op, `needs a matrix of [${rows}, ${columns}]`, t);
+  }
+}
+
+/** `t` is absent, or holds that many elements of that type. */
+function holds(op: Op, t: Tensor | undefined, count: number, dtype: DType = "f32"): void {
+  if (t && (t.dtype !== dtype || size(t) !== count)) fail(op, `needs ${count} elements of ${dtype}`, t);
+}
+
+function distinct(op: Op, out: Tensor, ...ins: (Tensor | undefined)[]): void {
+  if (ins.includes(out)) fail(op, "needs its output apart from its inputs", out);
+}
+
+function checkShapes(op: Op): void {
+  switch (op.op) {
+    case "embedding": {
+      const [rows, d] = op.y.shape;
+      if (op.indices.length !== op.tables.length) fail(op, "needs one index list a table", ...op.indices);
+      for (const index of op.indices) {
+        if (index.dtype !== "u32" || rows % size(index) !== 0) fail(op, `needs u32 indices whose length divides ${rows}`, index);
+      }
+      for (const table of op.tables) matrix(op, table, table.shape[0], d);
+      return;
+    }
+    case "embedding_backward": {
+      const [rows, d] = op.dy.shape;
+      matrix(op, op.dTable, op.dTable.shape[0], d);
+      holds(op, op.order, rows, "u32");
+      return holds(op, op.starts, op.dTable.shape[0] + 1, "u32");
+    }
+    case "layernorm": {
+      const [rows, d] = op.x.shape;
+      matrix(op, op.y, rows, d);
+      for (const t of [op.gain, op.bias]) holds(op, t, d);
+      for (const t of [op.mean, op.rstd]) holds(op, t, rows);
+      return distinct(op, op.y, op.x);
+    }
+    case "layernorm_backward": {
+      const [rows, d] = op.x.shape;
+      for (const t of [op.dy, op.dx, op.residual]) matrix(op, t, rows, d);
+      for (const t of [op.gain, op.dGain, op.dBias]) holds(op, t, d);
+      for (const t of [op.mean, op.rstd]) holds(op, t, rows);
+      return distinct(op, op.dx, op.x, op.dy, op.residual);
+    }
+    case "linear": {
+      const rows = op.x.shape[0], [out, inner] = op.w.shape;
+      matrix(op, op.x, rows, inner);
+      for (const t of [op.y, op.pre, op.residual]) matrix(op, t, rows, out);
+      holds(op, op.b, out);
+      return distinct(op, op.y, op.x, op.residual, op.pre);
+    }
+    case "linear_input_grad": {
+      const rows = op.dy.shape[0], [out, inner] = op.w.shape;
+      matrix(op, op.dy, rows, out);
+      for (const t of [op.dx, op.pre, op.residual]) matrix(op, t, rows, inner);
+      return distinct(op, op.dx, op.dy, op.residual, op.pre);
+    }
+    case "linear_weight_grad": {
+      const [rows, out] = op.dy.shape, inner = op.x.shape[1];
+      matrix(op, op.x, rows, inner);
+      matrix(op, op.dw, out, inner);
+      return holds(op, op.db, out);
+    }
+    case "dropout":
+      matrix(op, op.y, op.x.shape[0], op.x.shape[1]);
+      return distinct(op, op.y, op.x);
+    case "attention":
+    case "attention_backward": {
+      const rows = op.batch * op.n, heads = op.sets.length, [, dq] = op.q.shape, [, dv] = op.v.shape;
+      for (const t of [op.q, op.k]) matrix(op, t, rows, dq);
+      for (const t of [op.v, op.o]) matrix(op, t, rows, dv);
+      if (heads === 0 || dq % heads !== 0 || dv % heads !== 0) fail(op, `needs widths divisible by ${heads} heads`, op.q, op.v);
+      holds(op, op.lse, op.batch * heads * op.n);
+      if (op.op === "attention") return;
+      for (const t of [op.dq, op.dk]) matrix(op, t, rows, dq);
+      for (const t of [op.dO, op.dv]) matrix(op, t, rows, dv);
+      return holds(op, op.delta, op.batch * heads * op.n);
+    }
+    case "attention_decode": {
+      const [batch, dq] = op.q.shape, [, dv] = op.v.shape, [b, heads, slots] = op.keys.shape;
+      matrix(op, op.k, batch, dq);
+      for (const t of [op.v, op.o]) matrix(op, t, batch, dv);
+      if (b !== batch || dq % heads !== 0 || dv % heads !== 0) fail(op, "needs caches of the batch and heads of q", op.q, op.keys);
+      if (size(op.keys) !== batch * slots * dq || size(op.values) !== batch * slots * dv) {
+        fail(op, "needs caches as wide as a head", op.keys, op.values);
+      }
+      for (const t of [op.slot, op.count]) holds(op, t, heads, "u32");
+      return holds(op, op.index, heads * slots, "u32");
+    }
+    case "cross_entropy": {
+      const [rows, vocabulary] = op.logits.shape;
+      holds(op, op.targets, rows, "u32");
+      holds(op, op.losses, rows);
+      return matrix(op, op.dLogits, rows, vocabulary);
+    }
+    case "sum":
+      return holds(op, op.y, 1);
+    case "square_norm":
+      return holds(op, op.y, 1);
+    case "clip":
+      holds(op, op.squareNorm, 1);
+      holds(op, op.factor, 1);
+      return holds(op, op.skipped, 2, "u32");
+    case "adam": {
+      holds(op, op.hyper, 3);
+      holds(op, op.factor, 1);
+      op.params.forEach((p, i) => {
+        for (const t of [op.grads[i], op.m[i], op.v[i]]) holds(op, t ?? p, t ? size(p) : -1);
+      });
+    }
+  }
+}
