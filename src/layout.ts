@@ -51,3 +51,119 @@ export interface Layout {
   /** Tiles over all parts. */
   readonly tiles: number;
 }
+
+const SIDE = { "-1": -1, "0": 0, "1": 1, "self": 2 } as const;
+
+/** Working memory of one layout: a bump allocator over the kernels' memory. Addresses stay below 2³² (4 GiB). */
+class Arena {
+  #top: number;
+
+  constructor(readonly memory: WebAssembly.Memory) {
+    this.#top = 1024;
+  }
+
+  /** Room for `count` u32. */
+  take(count: number): number {
+    const at = this.#top, end = at + count * 4, have = this.memory.buffer.byteLength;
+    if (end > have) {
+      try {
+        this.memory.grow(Math.ceil((end - have) / 65536));
+      } catch {
+        throw new OutOfMemoryError(
+          `Cannot build the layout: its tile lists need more than ${Math.round(end / 2 ** 20)} MiB, WASM memory stops at 4096 MiB; ` +
+            `use larger tiles, a sparser pattern or a shorter context`,
+        );
+      }
+    }
+    this.#top = end;
+    return at;
+  }
+
+  /** A copy of `count` u32 at `at`, outside WASM memory. */
+  copy(at: number, count: number): Uint32Array {
+    return new Uint32Array(this.memory.buffer, at, count).slice();
+  }
+
+  set(at: number, values: Uint32Array): void {
+    new Uint32Array(this.memory.buffer, at, values.length).set(values);
+  }
+}
+
+/**
+ * Builds the tile lists of a set.
+ *
+ * @param set the set of one head
+ * @param n positions
+ * @param tile queries and keys a tile; each engine chooses its own
+ * @throws {OutOfMemoryError} where the lists do not fit in 4 GiB (n = 1,048,576 dense in tiles of 16, for example)
+ */
+export async function buildLayout(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<Layout> {
+  const arena = new Arena(new WebAssembly.Memory({ initial: 1, maximum: 65536 }));
+  const kernels = await instantiateKernels(arena.memory);
+  const lo = arena.take(n), hi = arena.take(n), queryTiles = Math.ceil(n / tile.q);
+  let pairs = 0, tiles = 0;
+
+  const rowsOf = (rows: Rows): { at: number; count: number; map: Uint32Array | null } => {
+    if (rows.kind === "all") return { at: 0, count: n, map: null };
+    const at = arena.take(n);
+    const count = rows.kind === "residue"
+      ? (kernels.residueRows(n, rows.l, at), n)
+      : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
+    return { at, count, map: arena.copy(at, count) };
+  };
+
+  const made = parts(set, n).map((part: Part): LayoutPart => {
+    const queries = rowsOf(part.queries);
+    const keys = JSON.stringify(part.keys) === JSON.stringify(part.queries) ? queries : rowsOf(part.keys);
+    fillSpans(kernels, arena, part.span, n, lo, hi);
+    const starts = arena.take(queryTiles + 1);
+    const count = kernels.forwardTiles(n, keys.count, tile.q, tile.k, lo, hi, starts, 0) >>> 0;
+    const list = arena.take(count), keyTiles = Math.ceil(keys.count / tile.k);
+    kernels.forwardTiles(n, keys.count, tile.q, tile.k, lo, hi, starts, list);
+    const backStarts = arena.take(keyTiles + 1), backList = arena.take(count);
+    kernels.transposeTiles(queryTiles, keyTiles, starts, list, backStarts, backList);
+    pairs += kernels.countPairs(n, lo, hi);
+    tiles += count;
+    return {
+      queryRows: queries.map,
+      keyRows: keys.map,
+      queries: n,
+      keys: keys.count,
+      lo: arena.copy(lo, n),
+      hi: arena.copy(hi, n),
+      forward: { starts: arena.copy(starts, queryTiles + 1), list: arena.copy(list, count) },
+      backward: { starts: arena.copy(backStarts, keyTiles + 1), list: arena.copy(backList, count) },
+    };
+  });
+  return { n, tileQ: tile.q, tileK: tile.k, parts: made, pairs, tiles };
+}
+
+function fillSpans(
+  kernels: Awaited<ReturnType<typeof instantiateKernels>>,
+  arena: Arena,
+  span: Span,
+  n: number,
+  lo: number,
+  hi: number,
+): void {
+  switch (span.kind) {
+    case "window":
+      kernels.windowSpans(n, span.back, span.ahead, lo, hi);
+      break;
+    case "segment":
+      kernels.segmentSpans(n, span.l, span.causal ? 1 : 0, lo, hi);
+      break;
+    case "residue":
+      kernels.residueSpans(n, span.l, span.side, span.gap, lo, hi);
+      break;
+    case "summary":
+      kernels.summarySpans(n, span.l, span.from, span.to, SIDE[span.side], lo, hi);
+      break;
+    case "self":
+      kernels.selfSpans(n, span.l, span.from, span.to, lo, hi);
+      break;
+    case "listed":
+      arena.set(lo, span.lo);
+      arena.set(hi, span.hi);
+  }
+}

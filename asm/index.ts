@@ -1,0 +1,2 @@
+// Every export of kernels.wasm, one file an operation.
+export * from "./layout";

@@ -1,0 +1,41 @@
+/**
+ * The WASM kernels: one binary for layouts, tokenization and the CPU engine.
+ *
+ * @module
+ */
+
+import { KERNELS } from "./kernels.gen.ts";
+
+/** Exports of `asm/`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
+export type KernelExports = { readonly [name: string]: (...args: number[]) => number };
+
+let ready: Promise<WebAssembly.Module> | undefined;
+
+/**
+ * Uses an already compiled `kernels.wasm`, for runtimes that forbid compiling bytes (workerd:
+ * `import wasm from "longstride/asm/kernels.wasm"`). Call it before anything else.
+ */
+export function useKernels(module: WebAssembly.Module): void {
+  ready = Promise.resolve(module);
+}
+
+/** The bytes of `kernels.wasm` as shipped. */
+export function kernelBytes(): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(KERNELS), (c) => c.charCodeAt(0));
+}
+
+/** The compiled module over unshared memory, compiled once. */
+export function kernelModule(): Promise<WebAssembly.Module> {
+  return ready ??= WebAssembly.compile(kernelBytes());
+}
+
+/** Instantiates the kernels over `memory`. */
+export async function instantiateKernels(memory: WebAssembly.Memory): Promise<KernelExports> {
+  const instance = await WebAssembly.instantiate(await kernelModule(), { env: { memory, abort: abort } });
+  return instance.exports as KernelExports;
+}
+
+/** AssemblyScript's `abort` import: with --noAssert only array bounds could call it, and kernels use none. */
+function abort(_message: number, _file: number, line: number, column: number): never {
+  throw new WebAssembly.RuntimeError(`kernels.wasm stopped at line ${line}:${column}`);
+}

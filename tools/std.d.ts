@@ -1,0 +1,20 @@
+// Types of the parts of Deno's std that this project uses: npm:deno-std ships none. A faithful subset.
+
+declare module "npm:deno-std@1.4.0/assert/mod.js" {
+  export class AssertionError extends Error {}
+  export function assert(condition: unknown, message?: string): asserts condition;
+  export function assertEquals<T>(actual: T, expected: T, message?: string): void;
+  export function assertNotEquals<T>(actual: T, expected: T, message?: string): void;
+  export function assertAlmostEquals(actual: number, expected: number, tolerance?: number, message?: string): void;
+  export function assertStringIncludes(actual: string, expected: string, message?: string): void;
+  export function assertMatch(actual: string, expected: RegExp, message?: string): void;
+  // deno-lint-ignore no-explicit-any
+  type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
+  export function assertThrows<E extends Error = Error>(fn: () => unknown, errorClass?: ErrorClass<E>, includes?: string, message?: string): E;
+  export function assertRejects<E extends Error = Error>(
+    fn: () => PromiseLike<unknown>,
+    errorClass?: ErrorClass<E>,
+    includes?: string,
+    message?: string,
+  ): Promise<E>;
+}
