@@ -109,7 +109,7 @@ function coverage(row: u32, rowEnd: u32, key: u32, keyEnd: u32, lo: usize, hi: u
 /**
  * Forward tile lists. `starts` has a place for every query tile and one more. With list 0 it only counts, so that the
  * caller can make room; then it is called again to fill.
- * Returns the number of entries.
+ * Returns the number of entries, or 2³⁰ as soon as there are that many: 4 GiB of them never fit.
  */
 export function forwardTiles(n: u32, keys: u32, tileQ: u32, tileK: u32, lo: usize, hi: usize, starts: usize, list: usize): u32 {
   let at: u32 = 0, tile: u32 = 0;
@@ -134,7 +134,7 @@ export function forwardTiles(n: u32, keys: u32, tileQ: u32, tileK: u32, lo: usiz
       const covered = key >= commonLow && keyEnd <= commonHigh ? 2 : coverage(row, rowEnd, key, keyEnd, lo, hi);
       if (covered == 0) continue;
       if (list) setU32(list, at, k << 1 | (covered == 1 ? 1 : 0));
-      at++;
+      if (++at == 1 << 30) return at;
     }
   }
   setU32(starts, tile, at);

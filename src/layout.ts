@@ -106,9 +106,7 @@ export async function buildLayout(set: AttentionSet, n: number, tile: { q: numbe
   const rowsOf = (rows: Rows): { at: number; count: number; map: Uint32Array | null } => {
     if (rows.kind === "all") return { at: 0, count: n, map: null };
     const at = arena.take(n);
-    const count = rows.kind === "residue"
-      ? (kernels.residueRows(n, rows.l, at), n)
-      : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
+    const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
     return { at, count, map: arena.copy(at, count) };
   };
 

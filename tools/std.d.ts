@@ -10,7 +10,12 @@ declare module "npm:deno-std@1.4.0/assert/mod.js" {
   export function assertMatch(actual: string, expected: RegExp, message?: string): void;
   // deno-lint-ignore no-explicit-any
   type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
-  export function assertThrows<E extends Error = Error>(fn: () => unknown, errorClass?: ErrorClass<E>, includes?: string, message?: string): E;
+  export function assertThrows<E extends Error = Error>(
+    fn: () => unknown,
+    errorClass?: ErrorClass<E>,
+    includes?: string,
+    message?: string,
+  ): E;
   export function assertRejects<E extends Error = Error>(
     fn: () => PromiseLike<unknown>,
     errorClass?: ErrorClass<E>,

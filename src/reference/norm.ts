@@ -1,0 +1,28 @@
+/** Sums, the global norm and clipping in float64. @module */
+
+import type { Clip, SquareNorm, Sum } from "../ops.ts";
+import type { Values } from "./engine.ts";
+
+/** y (+)= scale·Σx */
+export function sum(op: Sum, values: Values): void {
+  const y = values(op.y), total = values(op.x).reduce((a, b) => a + b, 0) * op.scale;
+  y[0] = op.accumulate ? y[0] + total : total;
+}
+
+/** y = Σx² over all tensors */
+export function squareNorm(op: SquareNorm, values: Values): void {
+  values(op.y)[0] = op.xs.reduce((total, t) => total + values(t).reduce((a, x) => a + x * x, 0), 0);
+}
+
+/** The factor of the update, 0 where the norm is not finite, and the count of skipped steps. */
+export function clip(op: Clip, values: Values): void {
+  const [square] = values(op.squareNorm), factor = values(op.factor), skipped = values(op.skipped);
+  if (!Number.isFinite(square)) {
+    factor[0] = 0;
+    skipped[0]++;
+    skipped[1]++;
+    return;
+  }
+  factor[0] = op.maxNorm === 0 ? 1 : Math.min(1, op.maxNorm / (Math.sqrt(square) + 1e-6));
+  skipped[1] = 0;
+}

@@ -1,0 +1,365 @@
+/**
+ * The cases of the conformance suite: every operation of the contract, at odd sizes, on both sides of each tile
+ * boundary, with every optional field present and absent, and attention for every pattern. A case is data; the suite
+ * runs it on an engine and on the oracle with the same seeded inputs.
+ *
+ * @module
+ */
+
+import { type DType, type Op, type Tensor, tensor, type TensorData } from "../src/ops.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
+import { Random } from "../src/random.ts";
+
+/** Inputs, operations and the tensors to compare. */
+export class Case {
+  readonly inputs = new Map<Tensor, TensorData>();
+  readonly outputs: Tensor[] = [];
+  readonly ops: Op[] = [];
+  readonly #random: Random;
+
+  constructor(readonly name: string, build: (c: Case) => void) {
+    let seed = 7;
+    for (const char of name) seed = Math.imul(seed, 31) + char.charCodeAt(0) >>> 0;
+    this.#random = new Random(seed, 1);
+    build(this);
+  }
+
+  /** An input of normal numbers, rounded to f32. */
+  f32(name: string, shape: number[], deviation = 1): Tensor {
+    const t = tensor(name, shape);
+    this.inputs.set(t, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => this.#random.normal() * deviation));
+    return t;
+  }
+
+  /** An input of given integers. */
+  u32(name: string, shape: number[], value: (i: number) => number): Tensor {
+    const t = tensor(name, shape, "u32");
+    this.inputs.set(t, Uint32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => value(i)));
+    return t;
+  }
+
+  /** A seeded integer below `limit`. */
+  below(limit: number): number {
+    return this.#random.below(limit);
+  }
+
+  /** An output; poisoned before the run, so that an element left unwritten shows. */
+  out(name: string, shape: number[], dtype: DType = "f32"): Tensor {
+    const t = tensor(name, shape, dtype);
+    this.inputs.set(
+      t,
+      dtype === "u32" ? new Uint32Array(shape.reduce((a, b) => a * b, 1)) : new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(NaN),
+    );
+    this.outputs.push(t);
+    return t;
+  }
+
+  /** A tensor updated in place. */
+  inOut(name: string, shape: number[], deviation = 1): Tensor {
+    const t = this.f32(name, shape, deviation);
+    this.outputs.push(t);
+    return t;
+  }
+
+  /** u32 [2]: seed and step. */
+  seeds(): Tensor {
+    return this.u32("seeds", [2], (i) => [12345, 678][i]);
+  }
+}
+
+const cases: Case[] = [];
+const add = (name: string, build: (c: Case) => void) => cases.push(new Case(name, build));
+
+// Embedding: one table and three, indices repeated by batch.
+for (
+  const [rows, n, d, tables] of [[1, 1, 4, [3]], [37, 37, 20, [257]], [96, 48, 16, [257, 4, 4, 3]], [130, 65, 132, [257, 9, 8]]] as const
+) {
+  add(`embedding ${rows}×${d}, ${tables.length} tables`, (c) => {
+    c.ops.push({
+      op: "embedding",
+      indices: tables.map((size, t) => c.u32(`index${t}`, [t === 0 ? rows : n], () => c.below(size))),
+      tables: tables.map((size, t) => c.f32(`table${t}`, [size, d])),
+      y: c.out("y", [rows, d]),
+    });
+  });
+  for (const accumulate of [false, true]) {
+    add(`embedding_backward ${rows}×${d} into ${tables[0]}${accumulate ? ", accumulate" : ""}`, (c) => {
+      const entries = tables[0], index = Array.from({ length: rows }, () => c.below(entries));
+      const order = index.map((_, r) => r).sort((a, b) => index[a] - index[b] || a - b);
+      c.ops.push({
+        op: "embedding_backward",
+        dy: c.f32("dy", [rows, d]),
+        order: c.u32("order", [rows], (i) => order[i]),
+        starts: c.u32("starts", [entries + 1], (i) => index.filter((x) => x < i).length),
+        dTable: accumulate ? c.inOut("dTable", [entries, d]) : c.out("dTable", [entries, d]),
+        accumulate,
+      });
+    });
+  }
+}
+
+for (const [rows, d] of [[1, 4], [3, 7], [65, 64], [130, 129], [257, 260]]) {
+  add(`layernorm ${rows}×${d}`, (c) => {
+    c.ops.push({
+      op: "layernorm",
+      x: c.f32("x", [rows, d], 3),
+      gain: c.f32("gain", [d]),
+      bias: c.f32("bias", [d]),
+      y: c.out("y", [rows, d]),
+      mean: c.out("mean", [rows]),
+      rstd: c.out("rstd", [rows]),
+    });
+  });
+  for (const [residual, accumulate] of [[false, false], [true, true]]) {
+    add(`layernorm_backward ${rows}×${d}${residual ? ", residual, accumulate" : ""}`, (c) => {
+      c.ops.push({
+        op: "layernorm_backward",
+        x: c.f32("x", [rows, d]),
+        gain: c.f32("gain", [d]),
+        mean: c.f32("mean", [rows], 0.1),
+        rstd: c.f32("rstd", [rows]),
+        dy: c.f32("dy", [rows, d]),
+        residual: residual ? c.f32("residual", [rows, d]) : undefined,
+        dx: c.out("dx", [rows, d]),
+        dGain: accumulate ? c.inOut("dGain", [d]) : c.out("dGain", [d]),
+        dBias: accumulate ? c.inOut("dBias", [d]) : c.out("dBias", [d]),
+        accumulate,
+      });
+    });
+  }
+}
+
+const LINEAR = [[1, 1, 1], [1, 64, 64], [2, 200, 72], [5, 3, 130], [63, 17, 33], [64, 64, 64], [65, 129, 66], [130, 256, 100], [
+  257,
+  36,
+  257,
+]];
+for (const [rows, inner, out] of LINEAR) {
+  const shape = `${rows}×${inner}→${out}`;
+  for (const full of [false, true]) {
+    add(`linear ${shape}${full ? ", bias, pre, gelu, dropout, residual" : ""}`, (c) => {
+      c.ops.push({
+        op: "linear",
+        x: c.f32("x", [rows, inner]),
+        w: c.f32("w", [out, inner]),
+        y: c.out("y", [rows, out]),
+        ...full && {
+          b: c.f32("b", [out]),
+          pre: c.out("pre", [rows, out]),
+          activation: "gelu",
+          dropout: { p: 0.25, site: 3, micro: 1, seeds: c.seeds() },
+          residual: c.f32("residual", [rows, out]),
+        },
+      });
+    });
+    add(`linear_input_grad ${shape}${full ? ", pre, residual" : ""}`, (c) => {
+      c.ops.push({
+        op: "linear_input_grad",
+        dy: c.f32("dy", [rows, out]),
+        w: c.f32("w", [out, inner]),
+        dx: c.out("dx", [rows, inner]),
+        ...full && { pre: c.f32("pre", [rows, inner]), residual: c.f32("residual", [rows, inner]) },
+      });
+    });
+    add(`linear_weight_grad ${shape}${full ? ", bias, accumulate" : ""}`, (c) => {
+      c.ops.push({
+        op: "linear_weight_grad",
+        dy: c.f32("dy", [rows, out]),
+        x: c.f32("x", [rows, inner]),
+        dw: full ? c.inOut("dw", [out, inner]) : c.out("dw", [out, inner]),
+        db: full ? c.inOut("db", [out]) : undefined,
+        accumulate: full,
+      });
+    });
+  }
+}
+add("linear 66×40→48, bias", (c) => {
+  c.ops.push({ op: "linear", x: c.f32("x", [66, 40]), w: c.f32("w", [48, 40]), b: c.f32("b", [48]), y: c.out("y", [66, 48]) });
+});
+add("linear 66×40→48, gelu of large numbers", (c) => {
+  c.ops.push({ op: "linear", x: c.f32("x", [66, 40], 9), w: c.f32("w", [48, 40], 9), y: c.out("y", [66, 48]), activation: "gelu" });
+});
+for (const [rows, d, p] of [[1, 1, 0.5], [33, 21, 0.1], [64, 64, 0.4]]) {
+  add(`dropout ${rows}×${d}, p ${p}`, (c) => {
+    c.ops.push({ op: "dropout", x: c.f32("x", [rows, d]), y: c.out("y", [rows, d]), dropout: { p, site: 5, micro: 0, seeds: c.seeds() } });
+  });
+}
+
+/** Every pattern and integration, causal and not. `layer` picks the factor where interleaved. */
+export const ATTENTION: readonly { name: string; config: AttentionConfig; layer?: number }[] = [
+  { name: "dense", config: { pattern: "dense" } },
+  { name: "dense bidirectional", config: { pattern: "dense", causal: false } },
+  { name: "local 0", config: { pattern: "local", stride: 0 } },
+  { name: "local 13", config: { pattern: "local", stride: 13 } },
+  { name: "local 8 bidirectional", config: { pattern: "local", stride: 8, causal: false } },
+  { name: "strided 16 merged", config: { pattern: "strided", stride: 16 } },
+  { name: "strided 1 merged", config: { pattern: "strided", stride: 1 } },
+  { name: "strided 7 interleaved, layer 0", config: { pattern: "strided", stride: 7, integration: "interleaved" } },
+  { name: "strided 7 interleaved, layer 1", config: { pattern: "strided", stride: 7, integration: "interleaved" }, layer: 1 },
+  { name: "strided 11 multihead", config: { pattern: "strided", stride: 11, integration: "multihead" } },
+  { name: "strided 9 merged bidirectional", config: { pattern: "strided", stride: 9, causal: false } },
+  {
+    name: "strided 9 interleaved bidirectional, layer 1",
+    config: { pattern: "strided", stride: 9, integration: "interleaved", causal: false },
+    layer: 1,
+  },
+  { name: "fixed 16/4 merged", config: { pattern: "fixed", stride: 16, c: 4 } },
+  { name: "fixed 10/3 merged", config: { pattern: "fixed", stride: 10, c: 3 } },
+  { name: "fixed 8/8 merged", config: { pattern: "fixed", stride: 8, c: 8 } },
+  { name: "fixed 12/4 interleaved, layer 0", config: { pattern: "fixed", stride: 12, c: 4, integration: "interleaved" } },
+  { name: "fixed 12/4 interleaved, layer 1", config: { pattern: "fixed", stride: 12, c: 4, integration: "interleaved" }, layer: 1 },
+  { name: "fixed 12/4 multihead", config: { pattern: "fixed", stride: 12, c: 4, integration: "multihead" } },
+  { name: "fixed 12/4 merged bidirectional", config: { pattern: "fixed", stride: 12, c: 4, causal: false } },
+  {
+    name: "fixed 12/4 interleaved bidirectional, layer 1",
+    config: { pattern: "fixed", stride: 12, c: 4, integration: "interleaved", causal: false },
+    layer: 1,
+  },
+  { name: "longformer 9/3", config: { pattern: "longformer", stride: 9, globals: 3 } },
+  { name: "longformer 9/3 bidirectional", config: { pattern: "longformer", stride: 9, globals: 3, causal: false } },
+  { name: "bigbird 8", config: { pattern: "bigbird", block: 8, random: 2 } },
+  { name: "bigbird 6 bidirectional", config: { pattern: "bigbird", block: 6, random: 2, causal: false } },
+];
+
+/** A caller's block layout, different for each of two heads. */
+export function callersBlocks(n: number): AttentionConfig {
+  const count = Math.ceil(n / 10), list = (skip: number) => Array.from({ length: count }, (_, q) => [q, ...q >= skip ? [q - skip] : [], 0]);
+  return { pattern: "blocks", block: 10, blocks: [list(2), list(3)] };
+}
+
+function attentionCase(
+  name: string,
+  config: AttentionConfig,
+  layer: number,
+  n: number,
+  heads: number,
+  batch: number,
+  dq: number,
+  dv: number,
+) {
+  add(`attention ${name}, n ${n}, ${batch}×${heads} heads, d ${dq}/${dv}`, (c) => {
+    const rows = batch * n, sets = resolveSets(config, { n, layer, heads });
+    const shared = {
+      q: c.f32("q", [rows, heads * dq], 2),
+      k: c.f32("k", [rows, heads * dq]),
+      v: c.f32("v", [rows, heads * dv]),
+      o: c.out("o", [rows, heads * dv]),
+      lse: c.out("lse", [batch, heads, n]),
+      sets,
+      batch,
+      n,
+    };
+    c.ops.push({ op: "attention", ...shared }, {
+      op: "attention_backward",
+      ...shared,
+      dO: c.f32("dO", [rows, heads * dv]),
+      delta: c.out("delta", [batch, heads, n]),
+      dq: c.out("dq", [rows, heads * dq]),
+      dk: c.out("dk", [rows, heads * dq]),
+      dv: c.out("dv", [rows, heads * dv]),
+    });
+  });
+}
+for (const { name, config, layer } of ATTENTION) attentionCase(name, config, layer ?? 0, 101, 2, 1, 16, 16);
+attentionCase("caller's blocks", callersBlocks(101), 0, 101, 2, 1, 16, 16);
+for (const n of [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]) {
+  attentionCase("dense", { pattern: "dense" }, 0, n, 1, 1, 16, 16);
+  attentionCase("strided 5 merged", { pattern: "strided", stride: 5 }, 0, n, 1, 1, 16, 16);
+  attentionCase("fixed 20/6 merged", { pattern: "fixed", stride: 20, c: 6 }, 0, n, 4, 1, 4, 4);
+}
+for (const [dq, dv] of [[4, 4], [8, 16], [16, 32], [32, 64], [64, 64], [20, 12], [64, 128], [128, 128], [5, 7]]) {
+  attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 70, 2, 2, dq, dv);
+}
+
+for (
+  const [batch, heads, slots, count, dq, dv] of [[1, 1, 1, 1, 4, 4], [1, 2, 40, 33, 16, 16], [3, 4, 130, 129, 8, 16], [
+    2,
+    2,
+    300,
+    300,
+    64,
+    64,
+  ]]
+) {
+  add(`attention_decode ${batch}×${heads} heads, ${count} of ${slots} slots, d ${dq}/${dv}`, (c) => {
+    const shuffled = Array.from({ length: heads }, () => Array.from({ length: slots }, (_, s) => s).sort(() => c.below(2) - 0.5));
+    c.ops.push({
+      op: "attention_decode",
+      q: c.f32("q", [batch, heads * dq]),
+      k: c.f32("k", [batch, heads * dq]),
+      v: c.f32("v", [batch, heads * dv]),
+      o: c.out("o", [batch, heads * dv]),
+      keys: c.inOut("keys", [batch, heads, slots, dq]),
+      values: c.inOut("values", [batch, heads, slots, dv]),
+      slot: c.u32("slot", [heads], (h) => shuffled[h][0]),
+      index: c.u32("index", [heads, slots], (i) => shuffled[Math.floor(i / slots)][i % slots]),
+      count: c.u32("count", [heads], (h) => Math.max(1, count - h)),
+    });
+  });
+}
+
+for (const [rows, vocabulary] of [[1, 2], [5, 256], [65, 257], [3, 1000]]) {
+  for (const grad of [false, true]) {
+    add(`cross_entropy ${rows}×${vocabulary}${grad ? ", gradient" : ""}`, (c) => {
+      c.ops.push({
+        op: "cross_entropy",
+        logits: c.f32("logits", [rows, vocabulary], 5),
+        targets: c.u32("targets", [rows], () => c.below(vocabulary)),
+        losses: c.out("losses", [rows]),
+        dLogits: grad ? c.out("dLogits", [rows, vocabulary]) : undefined,
+        scale: 1 / rows,
+      });
+    });
+  }
+}
+
+for (const count of [1, 255, 1025, 70001]) {
+  add(`sum of ${count}`, (c) => c.ops.push({ op: "sum", x: c.f32("x", [count]), y: c.out("y", [1]), scale: 0.5, accumulate: false }));
+}
+add("sum of 300, accumulate", (c) => c.ops.push({ op: "sum", x: c.f32("x", [300]), y: c.inOut("y", [1]), scale: 2, accumulate: true }));
+add("square_norm", (c) => {
+  c.ops.push({ op: "square_norm", xs: [1, 7, 300, 64, 40000].map((n, i) => c.f32(`x${i}`, [n])), y: c.out("y", [1]) });
+});
+for (
+  const [name, square, maxNorm] of [["over", 16, 1], ["under", 0.25, 1], ["off", 16, 0], ["not finite", Infinity, 1], [
+    "NaN",
+    NaN,
+    1,
+  ]] as const
+) {
+  add(`clip ${name}`, (c) => {
+    const squareNorm = tensor("squareNorm", [1]), skipped = c.u32("skipped", [2], (i) => [5, 2][i]);
+    c.inputs.set(squareNorm, Float32Array.of(square));
+    c.outputs.push(skipped);
+    c.ops.push({ op: "clip", squareNorm, factor: c.out("factor", [1]), skipped, maxNorm });
+  });
+}
+for (const factor of [1, 0.3, 0]) {
+  add(`adam, factor ${factor}`, (c) => {
+    const shapes = [[33, 20], [7], [130], [64, 64]];
+    const factors = tensor("factor", [1]), hyper = tensor("hyper", [3]);
+    c.inputs.set(factors, Float32Array.of(factor));
+    c.inputs.set(hyper, Float32Array.of(0.01, 1 / (1 - 0.9 ** 3), 1 / (1 - 0.999 ** 3)));
+    c.ops.push({
+      op: "adam",
+      params: shapes.map((s, i) => c.inOut(`p${i}`, s)),
+      grads: shapes.map((s, i) => c.f32(`g${i}`, s)),
+      m: shapes.map((s, i) => c.inOut(`m${i}`, s, 0.1)),
+      v: shapes.map((s, i) => {
+        const v = c.inOut(`v${i}`, s, 0.1), data = c.inputs.get(v)!;
+        data.forEach((x, at) => data[at] = x * x);
+        return v;
+      }),
+      decay: shapes.map((s) => s.length === 2),
+      factor: factors,
+      hyper,
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weightDecay: 0.01,
+    });
+  });
+}
+
+/** All cases. */
+export const CASES: readonly Case[] = cases;

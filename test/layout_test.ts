@@ -1,0 +1,111 @@
+/**
+ * Layouts against the definition of each set: every pair is in exactly one part, tiles list exactly the non-empty
+ * ones with the right flag, the transpose agrees, and counts are those of spec §1's table.
+ */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { buildLayout } from "../src/layout.ts";
+import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern.ts";
+import { ConfigError, OutOfMemoryError } from "../src/errors.ts";
+import { ATTENTION, callersBlocks } from "./cases.ts";
+
+async function check(set: AttentionSet, n: number, q: number, k: number) {
+  const layout = await buildLayout(set, n, { q, k }), seen = new Set<number>();
+  for (const part of layout.parts) {
+    const row = (map: Uint32Array | null, at: number) => map ? map[at] : at;
+    assertEquals(part.queryRows ? new Set(part.queryRows).size : part.queries, n, "queries are a permutation");
+    for (let u = 0; u < n; u++) {
+      for (let v = part.lo[u]; v < part.hi[u]; v++) {
+        const pair = row(part.queryRows, u) * n + row(part.keyRows, v);
+        assert(!seen.has(pair), `pair ${pair} twice`);
+        seen.add(pair);
+      }
+    }
+    const queryTiles = Math.ceil(n / q),
+      keyTiles = Math.ceil(part.keys / k),
+      forward: string[] = [],
+      backward: string[] = [],
+      want: string[] = [];
+    for (let a = 0; a < queryTiles; a++) {
+      for (let b = 0; b < keyTiles; b++) {
+        let inside = 0, all = 0;
+        for (let u = a * q; u < Math.min(n, (a + 1) * q); u++) {
+          for (let v = b * k; v < Math.min(part.keys, (b + 1) * k); v++, all++) inside += v >= part.lo[u] && v < part.hi[u] ? 1 : 0;
+        }
+        if (inside > 0) want.push(`${a}:${b * 2 + (inside < all ? 1 : 0)}`);
+      }
+      for (let e = part.forward.starts[a]; e < part.forward.starts[a + 1]; e++) forward.push(`${a}:${part.forward.list[e]}`);
+    }
+    for (let b = 0; b < keyTiles; b++) {
+      for (let e = part.backward.starts[b]; e < part.backward.starts[b + 1]; e++) {
+        const entry = part.backward.list[e];
+        backward.push(`${entry >> 1}:${b * 2 + (entry & 1)}`);
+      }
+    }
+    assertEquals(forward, want);
+    assertEquals(backward.sort(), want.sort());
+  }
+  let pairs = 0;
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) {
+      const has = attends(set, i, j);
+      pairs += has ? 1 : 0;
+      assertEquals(seen.has(i * n + j), has, `pair (${i}, ${j})`);
+    }
+  }
+  assertEquals(layout.pairs, pairs);
+}
+
+for (const { name, config, layer } of [...ATTENTION, { name: "caller's blocks", config: callersBlocks(61), layer: 0 }]) {
+  Deno.test(`layout: ${name}`, async () => {
+    for (const n of config.pattern === "blocks" ? [61] : [1, 2, 15, 16, 17, 61]) {
+      for (const set of resolveSets(config, { n, layer: layer ?? 0, heads: 2 })) {
+        for (const [q, k] of [[16, 16], [8, 5]]) await check(set, n, q, k);
+      }
+    }
+  });
+}
+
+Deno.test("layout: pair counts of the specification", async () => {
+  const table: [number, number, number, number, number, number][] = [
+    [3072, 96, 8, 50688, 337968, 529920],
+    [12288, 128, 32, 595968, 2148416, 19470336],
+    [65536, 256, 32, 8421376, 25100416, 275808256],
+    [1048576, 1024, 32, 537395200, 1609564672, 17700487168],
+  ];
+  const count = async (config: AttentionConfig, n: number) =>
+    (await buildLayout(resolveSets(config, { n, layer: 1, heads: 1 })[0], n, { q: 64, k: 64 })).pairs;
+  for (const [n, stride, c, column, strided, fixed] of table) {
+    assertEquals(await count({ pattern: "strided", stride, integration: "interleaved" }, n), column);
+    assertEquals(await count({ pattern: "strided", stride }, n), strided);
+    assertEquals(await count({ pattern: "fixed", stride, c }, n), fixed);
+  }
+  for (const [n, dense] of [[3072, 4720128], [12288, 75503616], [65536, 2147516416]]) {
+    assertEquals(await count({ pattern: "dense" }, n), dense);
+  }
+});
+
+Deno.test("layout: heads of fixed read their own sub-block", () => {
+  const sets = resolveSets({ pattern: "fixed", stride: 16, c: 4 }, { n: 64, layer: 0, heads: 6 });
+  assertEquals(sets.map((s) => s.kind === "fixed" ? [s.from, s.to] : []), [[12, 16], [8, 12], [4, 8], [0, 4], [12, 16], [8, 12]]);
+});
+
+Deno.test("pattern: bad configurations say what is allowed", () => {
+  const bad = (config: unknown, includes: string, n = 64) =>
+    assertThrows(() => resolveSets(config as AttentionConfig, { n, layer: 0, heads: 2 }), ConfigError, includes);
+  bad({ pattern: "sparse" }, "must be one of dense, local");
+  bad({ pattern: "strided" }, "stride must be a whole number from 1");
+  bad({ pattern: "strided", stride: 0 }, "stride");
+  bad({ pattern: "strided", stride: 1.5 }, "current value is 1.5");
+  bad({ pattern: "fixed", stride: 8, c: 9 }, "c must be a whole number from 1 to 8");
+  bad({ pattern: "fixed", stride: 8, c: 2, integration: "both" }, "interleaved, merged, multihead");
+  bad({ pattern: "strided", stride: 8, causal: 1 }, "causal must be true or false");
+  bad({ pattern: "blocks", block: 8, blocks: [[0]] }, "need 8 lists");
+  bad({ pattern: "blocks", block: 32, blocks: [[0], [2]] }, "whole numbers from 0 to 1");
+  bad({ pattern: "blocks", block: 32, blocks: [[0], [0]] }, "must name itself");
+});
+
+Deno.test("layout: more tiles than WASM memory holds is a typed error", async () => {
+  const [dense] = resolveSets({ pattern: "dense" }, { n: 400000, layer: 0, heads: 1 });
+  await assertRejects(() => buildLayout(dense, 400000, { q: 4, k: 4 }), OutOfMemoryError, "larger tiles");
+});
