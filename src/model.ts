@@ -1,0 +1,438 @@
+/**
+ * The Sparse Transformer (section 5), written once against the operations contract: its parameters, and the programs
+ * that train, score and decode with it.
+ *
+ * Shapes in comments: B sequences, T positions, R = B·T rows, d = d_model, F = d_ff, V = vocabulary.
+ *
+ * @module
+ */
+
+import { parameterShapes } from "./checkpoint.ts";
+import { type ModelConfig, positionRows, positionSizes, setsOf, type TrainConfig } from "./config.ts";
+import { ShapeError } from "./errors.ts";
+import { type Dropout, Program, type Tensor, tensor, type TensorData } from "./ops.ts";
+import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
+import { Random, STREAM } from "./random.ts";
+
+/** Parameter tensors, in the order of {@linkcode parameterShapes}: rank 2 first. */
+export class Parameters {
+  readonly #byName: ReadonlyMap<string, Tensor>;
+
+  constructor(readonly config: ModelConfig) {
+    this.#byName = new Map([...parameterShapes(config)].map(([name, shape]) => [name, tensor(name, shape)]));
+  }
+
+  /** All of them, in order. */
+  get all(): Tensor[] {
+    return [...this.#byName.values()];
+  }
+
+  /**
+   * The parameter of that name.
+   *
+   * @throws {ShapeError} where there is none
+   */
+  get(name: string): Tensor {
+    const found = this.#byName.get(name);
+    if (!found) throw new ShapeError(`Cannot find parameter ${name}: the model has none of that name`);
+    return found;
+  }
+}
+
+/**
+ * Weights before training (section 5.3 and spec §2): each tensor draws from its own stream, so a weight depends only
+ * on the seed, its name's place and its index.
+ *
+ * @returns f32 arrays by parameter name
+ */
+export function initialWeights(config: ModelConfig, seed: number): Map<string, Float32Array> {
+  const spread = config.init === "paper" ? 0.125 : Math.sqrt(0.125), tables = positionSizes(config).length;
+  const deviation = (name: string, shape: readonly number[]): number => {
+    if (name === "out.weight") return 0;
+    if (name === "embed.token.weight") return 0.125 / Math.sqrt(config.d_model);
+    if (name.startsWith("embed.position")) return 0.125 / Math.sqrt(config.d_model * tables);
+    const branch = /\.(ff\.w2|attn\.p)\.weight$/.test(name) ? 1 / Math.sqrt(2 * config.n_layer) : 1;
+    return spread / Math.sqrt(shape[1]) * branch;
+  };
+  return new Map([...parameterShapes(config)].map(([name, shape], at) => {
+    const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    if (shape.length === 1) return [name, name.endsWith("norm.weight") ? values.fill(1) : values];
+    const draw = new Random(seed, STREAM.weights, at), scale = deviation(name, shape);
+    if (scale > 0) { for (let i = 0; i < values.length; i++) values[i] = draw.normal() * scale; }
+    return [name, values];
+  }));
+}
+
+/** Inputs of one batch, written by {@linkcode writeBatch}. */
+export interface BatchTensors {
+  /** u32 [R]: x[i − 1], or the start token at position 0. */
+  readonly tokens: Tensor;
+  /** u32 [R]: x[i]. */
+  readonly targets: Tensor;
+  /** u32 [R]: rows sorted by token, for the embedding's gradient. */
+  readonly order: Tensor;
+  /** u32 [V + 2]: where each token's rows start in `order`. */
+  readonly starts: Tensor;
+}
+
+/** Inputs that depend on positions alone; written once. */
+interface PositionTensors {
+  /** u32 [T], one a table. */
+  readonly rows: readonly Tensor[];
+  /** u32 [R], one a table. */
+  readonly order: readonly Tensor[];
+  /** u32 [size + 1], one a table. */
+  readonly starts: readonly Tensor[];
+}
+
+/** Rows sorted by index (a stable counting sort), and where each index starts. */
+function sortByIndex(index: Uint32Array, entries: number): { order: Uint32Array; starts: Uint32Array } {
+  const starts = new Uint32Array(entries + 1), order = new Uint32Array(index.length);
+  for (const i of index) starts[i + 1]++;
+  for (let i = 0; i < entries; i++) starts[i + 1] += starts[i];
+  const next = starts.slice();
+  index.forEach((i, row) => order[next[i]++] = row);
+  return { order, starts };
+}
+
+/** Numbers to write into tensors before a program's first run. */
+export type Constants = Map<Tensor, TensorData>;
+
+/** Emits operations of one model into one program. */
+class Emitter {
+  readonly constants: Constants = new Map();
+  readonly rows: number;
+  #position: PositionTensors | undefined;
+
+  constructor(readonly program: Program, readonly params: Parameters, readonly batch: number, readonly n: number) {
+    this.rows = batch * n;
+  }
+
+  get config(): ModelConfig {
+    return this.params.config;
+  }
+
+  matrix(name: string, width: number): Tensor {
+    return this.program.scratch(name, [this.rows, width]);
+  }
+
+  #parameter(layer: number, name: string): Tensor {
+    return this.params.get(`layers.${layer}.${name}`);
+  }
+
+  batchTensors(micro: number): BatchTensors {
+    const u32 = (name: string, length: number) => tensor(`${name}.${micro}`, [length], "u32");
+    return {
+      tokens: u32("tokens", this.rows),
+      targets: u32("targets", this.rows),
+      order: u32("token_order", this.rows),
+      starts: u32("token_starts", this.config.vocab_size + 2),
+    };
+  }
+
+  get position(): PositionTensors {
+    if (this.#position) return this.#position;
+    const sizes = positionSizes(this.config),
+      constant = (name: string, data: Uint32Array) => {
+        const t = tensor(name, [data.length], "u32");
+        this.constants.set(t, data);
+        return t;
+      };
+    const rows = sizes.map((_, table) => Uint32Array.from({ length: this.n }, (_, i) => positionRows(this.config, i)[table]));
+    const sorted = rows.map((index, table) =>
+      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), sizes[table])
+    );
+    return this.#position = {
+      rows: rows.map((index, table) => constant(`position_rows.${table}`, index)),
+      order: sorted.map(({ order }, table) => constant(`position_order.${table}`, order)),
+      starts: sorted.map(({ starts }, table) => constant(`position_starts.${table}`, starts)),
+    };
+  }
+
+  tables(): Tensor[] {
+    return [
+      this.params.get("embed.token.weight"),
+      ...positionSizes(this.config).map((_, t) => this.params.get(`embed.position.${t}.weight`)),
+    ];
+  }
+
+  embed(tokens: Tensor, positionRows: readonly Tensor[]): Tensor {
+    const y = this.matrix("embedded", this.config.d_model);
+    this.program.add({ op: "embedding", indices: [tokens, ...positionRows], tables: this.tables(), y });
+    return y;
+  }
+
+  norm(name: string, x: Tensor): { y: Tensor; mean: Tensor; rstd: Tensor } {
+    const stat = (what: string) => this.program.scratch(`${name}.${what}`, [this.rows]);
+    const out = { y: this.matrix(name, this.config.d_model), mean: stat("mean"), rstd: stat("rstd") };
+    this.program.add({ op: "layernorm", x, gain: this.params.get(`${name}.weight`), bias: this.params.get(`${name}.bias`), ...out });
+    return out;
+  }
+
+  linear(
+    layer: number,
+    name: string,
+    x: Tensor,
+    more: { pre?: Tensor; activation?: "gelu"; dropout?: Dropout; residual?: Tensor } = {},
+  ): Tensor {
+    const w = this.#parameter(layer, `${name}.weight`), y = this.matrix(`layers.${layer}.${name}`, w.shape[0]);
+    this.program.add({ op: "linear", x, w, b: this.#parameter(layer, `${name}.bias`), y, ...more });
+    return y;
+  }
+
+  qkv(layer: number, x: Tensor): { q: Tensor; k: Tensor; v: Tensor } {
+    return { q: this.linear(layer, "attn.q", x), k: this.linear(layer, "attn.k", x), v: this.linear(layer, "attn.v", x) };
+  }
+
+  /**
+   * Everything of a residual block (Eqs. 9–14) up to the input of W₂. Its backward pass reads all of it again, `pre`
+   * among it, which is written only where `keepPre` says that this is the making the backward pass will read.
+   */
+  block(layer: number, h: Tensor, dropout: (site: number) => Dropout | undefined, keepPre: boolean) {
+    const { config, program } = this, norm1 = this.norm(`layers.${layer}.attn.norm`, h);
+    const qkv = this.qkv(layer, norm1.y), sets = setsOf(config, layer);
+    const attended = {
+      ...qkv,
+      o: this.matrix(`layers.${layer}.attn.o`, config.d_model), // (R, d)
+      lse: program.scratch(`layers.${layer}.attn.lse`, [this.batch, config.n_head, this.n]),
+      sets,
+      batch: this.batch,
+      n: this.n,
+    };
+    program.add({ op: "attention", ...attended });
+    const h1 = this.linear(layer, "attn.p", attended.o, { dropout: dropout(2 * layer), residual: h });
+    const norm2 = this.norm(`layers.${layer}.ff.norm`, h1), pre = this.matrix(`layers.${layer}.ff.pre`, config.d_ff); // (R, F)
+    const active = this.linear(layer, "ff.w1", norm2.y, { pre: keepPre ? pre : undefined, activation: "gelu" });
+    return { h, norm1, attended, h1, norm2, pre, active };
+  }
+
+  /** The block's output: h1 + dropout(W₂·active + b₂). */
+  blockOutput(layer: number, { active, h1 }: ReturnType<Emitter["block"]>, dropout: (site: number) => Dropout | undefined): Tensor {
+    return this.linear(layer, "ff.w2", active, { dropout: dropout(2 * layer + 1), residual: h1 });
+  }
+
+  logits(h: Tensor): { final: ReturnType<Emitter["norm"]>; logits: Tensor } {
+    const final = this.norm("norm", h), logits = this.matrix("logits", this.config.vocab_size); // (R, V)
+    this.program.add({ op: "linear", x: final.y, w: this.params.get("out.weight"), y: logits });
+    return { final, logits };
+  }
+}
+
+/** A step: forward, backward and update of `accumulate` micro-batches in one program. */
+export interface TrainingProgram {
+  readonly program: Program;
+  /** One a micro-batch. */
+  readonly batches: readonly BatchTensors[];
+  /** u32 [2]: the run's seed, and step · accumulate. */
+  readonly seeds: Tensor;
+  /** f32 [1]: grows by the step's mean loss, in nats. */
+  readonly loss: Tensor;
+  /** f32 [R, V]: logits of the last micro-batch, before the update. Only with `keepLogits`. */
+  readonly logits?: Tensor;
+  readonly constants: Constants;
+}
+
+/**
+ * Writes the step's program.
+ *
+ * @param params tensors of the model
+ * @param optimizer tensors of the update
+ * @param train batch, accumulation, recomputation and the update's constants
+ * @param keepLogits keep the logits for reading, for tests
+ */
+export function trainingProgram(params: Parameters, optimizer: OptimizerTensors, train: TrainConfig, keepLogits = false): TrainingProgram {
+  const { config } = params, program = new Program("train");
+  const e = new Emitter(program, params, train.batch, config.n_ctx), { rows } = e;
+  const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
+  const grad = (name: string) => grads.get(params.get(name))!;
+  const seeds = tensor("seeds", [2], "u32"), loss = tensor("loss", [1]);
+  const kept = keepLogits ? tensor("logits", [rows, config.vocab_size]) : undefined;
+
+  const batches = Array.from({ length: train.accumulate }, (_, micro) => {
+    const batch = e.batchTensors(micro), accumulate = micro > 0;
+    const dropout = (site: number) => config.dropout > 0 ? { p: config.dropout, site, micro, seeds } : undefined;
+    const normBackward = (
+      name: string,
+      x: Tensor,
+      { mean, rstd }: { mean: Tensor; rstd: Tensor },
+      dy: Tensor,
+      residual?: Tensor,
+    ): Tensor => {
+      const dx = e.matrix(`${name}.dx`, config.d_model), gain = params.get(`${name}.weight`);
+      program.add({
+        op: "layernorm_backward",
+        x,
+        gain,
+        mean,
+        rstd,
+        dy,
+        residual,
+        dx,
+        dGain: grad(`${name}.weight`),
+        dBias: grad(`${name}.bias`),
+        accumulate,
+      });
+      return dx;
+    };
+    const linearBackward = (name: string, dy: Tensor, x: Tensor, more: { pre?: Tensor; residual?: Tensor } = {}): Tensor => {
+      const w = params.get(`${name}.weight`), dx = e.matrix(`${name}.dx`, w.shape[1]);
+      program.add({
+        op: "linear_weight_grad",
+        dy,
+        x,
+        dw: grad(`${name}.weight`),
+        db: name === "out" ? undefined : grad(`${name}.bias`),
+        accumulate,
+      });
+      program.add({ op: "linear_input_grad", dy, w, dx, ...more });
+      return dx;
+    };
+    const dropoutBackward = (site: number, dy: Tensor): Tensor => {
+      const mask = dropout(site);
+      if (!mask) return dy;
+      const y = e.matrix(`dropout.${site}.dx`, config.d_model);
+      program.add({ op: "dropout", x: dy, y, dropout: mask });
+      return y;
+    };
+
+    // Forward. With recomputation a block keeps only its input; what `block` made is dropped and made again below.
+    let h = e.embed(batch.tokens, e.position.rows); // (R, d)
+    const blocks = Array.from({ length: config.n_layer }, (_, layer) => {
+      const made = e.block(layer, h, dropout, !train.recompute);
+      h = e.blockOutput(layer, made, dropout);
+      return made;
+    });
+    const { final, logits } = e.logits(h);
+    if (kept) program.add({ op: "linear", x: final.y, w: params.get("out.weight"), y: kept });
+    const losses = program.scratch("losses", [rows]), dLogits = e.matrix("logits.dx", config.vocab_size);
+    const scale = 1 / (rows * train.accumulate);
+    program.add({ op: "cross_entropy", logits, targets: batch.targets, losses, dLogits, scale });
+    program.add({ op: "sum", x: losses, y: loss, scale, accumulate: true });
+
+    // Backward.
+    let dh = normBackward("norm", h, final, linearBackward("out", dLogits, final.y)); // (R, d)
+    for (let layer = config.n_layer - 1; layer >= 0; layer--) {
+      const at = (name: string) => `layers.${layer}.${name}`;
+      const { h: input, norm1, attended, h1, norm2, pre, active } = train.recompute
+        ? e.block(layer, blocks[layer].h, dropout)
+        : blocks[layer];
+      const dPre = linearBackward(at("ff.w2"), dropoutBackward(2 * layer + 1, dh), active, { pre }); // (R, F)
+      const dh1 = normBackward(at("ff.norm"), h1, norm2, linearBackward(at("ff.w1"), dPre, norm2.y), dh);
+      const dO = linearBackward(at("attn.p"), dropoutBackward(2 * layer, dh1), attended.o);
+      const dq = e.matrix(at("attn.dq"), config.d_qk),
+        dk = e.matrix(at("attn.dk"), config.d_qk),
+        dv = e.matrix(at("attn.dv"), config.d_model);
+      const delta = program.scratch(at("attn.delta"), [train.batch, config.n_head, config.n_ctx]);
+      program.add({ ...attended, op: "attention_backward", dO, delta, dq, dk, dv });
+      let dNorm = linearBackward(at("attn.q"), dq, norm1.y);
+      dNorm = linearBackward(at("attn.k"), dk, norm1.y, { residual: dNorm });
+      dNorm = linearBackward(at("attn.v"), dv, norm1.y, { residual: dNorm });
+      dh = normBackward(at("attn.norm"), input, norm1, dNorm, dh1);
+    }
+    const tables = e.tables(), orders = [batch.order, ...e.position.order], starts = [batch.starts, ...e.position.starts];
+    tables.forEach((t, i) => {
+      program.add({ op: "embedding_backward", dy: dh, order: orders[i], starts: starts[i], dTable: grads.get(t)!, accumulate });
+    });
+    return batch;
+  });
+  emitUpdate(program, params.all, optimizer, train);
+  return { program, batches, seeds, loss, logits: kept, constants: e.constants };
+}
+
+/** Forward only: the loss of every position. */
+export interface ScoringProgram {
+  readonly program: Program;
+  readonly batch: BatchTensors;
+  /** f32 [R]: nats. */
+  readonly losses: Tensor;
+  readonly constants: Constants;
+}
+
+/** Writes the program that scores `batch` sequences of n_ctx tokens. */
+export function scoringProgram(params: Parameters, batch: number): ScoringProgram {
+  const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, config.n_ctx);
+  const inputs = e.batchTensors(0), losses = tensor("losses", [e.rows]), none = () => undefined;
+  let h = e.embed(inputs.tokens, e.position.rows);
+  for (let layer = 0; layer < config.n_layer; layer++) h = e.blockOutput(layer, e.block(layer, h, none, false), none);
+  program.add({ op: "cross_entropy", logits: e.logits(h).logits, targets: inputs.targets, losses, scale: 1 });
+  return { program, batch: inputs, losses, constants: e.constants };
+}
+
+/** Caches of one layer: the keys and values that will be read again. */
+export interface CacheTensors {
+  /** f32 [batch, heads, slots, d_qk_head] */
+  readonly keys: Tensor;
+  /** f32 [batch, heads, slots, d_v_head] */
+  readonly values: Tensor;
+}
+
+/** One decoded position of every sequence. */
+export interface DecodingProgram {
+  readonly program: Program;
+  /** u32 [batch]: the tokens before this position. */
+  readonly tokens: Tensor;
+  /** u32 [1], one a positional table. */
+  readonly position: readonly Tensor[];
+  /** f32 [batch, V] */
+  readonly logits: Tensor;
+  /** One a layer. */
+  readonly caches: readonly CacheTensors[];
+  /** One a distinct schedule: where keys go and which are read (see {@linkcode ./ops.ts!AttentionDecode}). */
+  readonly reads: readonly { slot: Tensor; index: Tensor; count: Tensor }[];
+}
+
+/**
+ * Writes the program that decodes one position.
+ *
+ * @param slots cache slots of each distinct schedule of sets
+ * @param scheduleOf which schedule each layer follows
+ */
+export function decodingProgram(
+  params: Parameters,
+  batch: number,
+  slots: readonly number[],
+  scheduleOf: readonly number[],
+): DecodingProgram {
+  const { config } = params, program = new Program("decode"), e = new Emitter(program, params, batch, 1);
+  const tokens = tensor("tokens", [batch], "u32"), logits = tensor("logits", [batch, config.vocab_size]), none = () => undefined;
+  const position = positionSizes(config).map((_, table) => tensor(`position.${table}`, [1], "u32"));
+  const heads = config.n_head, d = { qk: config.d_qk / heads, v: config.d_model / heads };
+  const reads = slots.map((count, at) => ({
+    slot: tensor(`slot.${at}`, [heads], "u32"),
+    index: tensor(`index.${at}`, [heads, count], "u32"),
+    count: tensor(`count.${at}`, [heads], "u32"),
+  }));
+  let h = e.embed(tokens, position);
+  const caches = scheduleOf.map((schedule, layer) => {
+    const cache = {
+      keys: tensor(`layers.${layer}.cache.keys`, [batch, heads, slots[schedule], d.qk]),
+      values: tensor(`layers.${layer}.cache.values`, [batch, heads, slots[schedule], d.v]),
+    };
+    const norm = e.norm(`layers.${layer}.attn.norm`, h), o = e.matrix(`layers.${layer}.attn.o`, config.d_model);
+    program.add({ op: "attention_decode", ...e.qkv(layer, norm.y), o, ...cache, ...reads[schedule] });
+    const h1 = e.linear(layer, "attn.p", o, { residual: h });
+    const active = e.linear(layer, "ff.w1", e.norm(`layers.${layer}.ff.norm`, h1).y, { activation: "gelu" });
+    h = e.linear(layer, "ff.w2", active, { residual: h1, dropout: none() });
+    return cache;
+  });
+  program.add({ op: "linear", x: e.norm("norm", h).y, w: params.get("out.weight"), y: logits });
+  return { program, tokens, position, logits, caches, reads };
+}
+
+/**
+ * The numbers of a batch's tensors.
+ *
+ * @param tokens u32 or u8 [R], every sequence in turn
+ * @param start the start token: vocab_size
+ * @param n positions of a sequence
+ * @throws {ShapeError} where a token is outside the vocabulary
+ */
+export function batchData(batch: BatchTensors, tokens: ArrayLike<number>, start: number, n: number): Constants {
+  const targets = Uint32Array.from(tokens), shifted = new Uint32Array(targets.length);
+  targets.forEach((token, at) => {
+    if (token >= start) throw new ShapeError(`Cannot use token ${token} at place ${at}: the vocabulary has ${start} values, from 0`);
+    shifted[at] = at % n === 0 ? start : targets[at - 1];
+  });
+  const { order, starts } = sortByIndex(shifted, start + 1);
+  return new Map([[batch.tokens, shifted], [batch.targets, targets], [batch.order, order], [batch.starts, starts]]);
+}
