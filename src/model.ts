@@ -314,7 +314,7 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
     for (let layer = config.n_layer - 1; layer >= 0; layer--) {
       const at = (name: string) => `layers.${layer}.${name}`;
       const { h: input, norm1, attended, h1, norm2, pre, active } = train.recompute
-        ? e.block(layer, blocks[layer].h, dropout)
+        ? e.block(layer, blocks[layer].h, dropout, true)
         : blocks[layer];
       const dPre = linearBackward(at("ff.w2"), dropoutBackward(2 * layer + 1, dh), active, { pre }); // (R, F)
       const dh1 = normBackward(at("ff.norm"), h1, norm2, linearBackward(at("ff.w1"), dPre, norm2.y), dh);
