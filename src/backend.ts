@@ -1,0 +1,61 @@
+/**
+ * The one place that picks an engine. Engines are loaded only when picked.
+ *
+ * @module
+ */
+
+import { BackendError, ConfigError, excerpt } from "./errors.ts";
+import type { Engine } from "./ops.ts";
+
+/** What a user may ask for. */
+export type BackendName = "auto" | "webgpu" | "wasm" | "reference";
+
+/** All of them, for messages and checks. */
+export const BACKENDS: readonly BackendName[] = ["auto", "webgpu", "wasm", "reference"];
+
+/** An engine, and why it was picked. */
+export interface Picked {
+  readonly engine: Engine;
+  /** For people: one sentence. */
+  readonly why: string;
+}
+
+/**
+ * Makes an engine. `auto` takes WebGPU where a hardware adapter answers, WASM otherwise: a software adapter is slower
+ * than WASM (two-core llvmpipe trains at a small part of its rate).
+ *
+ * @param name which
+ * @param options threads for WASM; a ready device for WebGPU
+ * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}
+ * @throws {BackendError} where WebGPU was asked for and is not there
+ */
+export async function pickBackend(name: BackendName = "auto", options: { threads?: number; device?: GPUDevice } = {}): Promise<Picked> {
+  switch (name) {
+    case "reference": {
+      const { ReferenceEngine } = await import("./reference/engine.ts");
+      return { engine: new ReferenceEngine(), why: "the reference engine was asked for: exact and slow" };
+    }
+    case "wasm":
+      return { engine: await wasm(options.threads), why: "WASM was asked for" };
+    case "webgpu": {
+      const { WebGpuEngine } = await import("./webgpu/engine.ts");
+      return { engine: await WebGpuEngine.create({ device: options.device, allowSoftware: true }), why: "WebGPU was asked for" };
+    }
+    case "auto": {
+      const { WebGpuEngine } = await import("./webgpu/engine.ts");
+      try {
+        return { engine: await WebGpuEngine.create({ device: options.device }), why: "WebGPU has a hardware adapter" };
+      } catch (error) {
+        if (!(error instanceof BackendError)) throw error;
+        return { engine: await wasm(options.threads), why: `no hardware WebGPU: ${error.message}` };
+      }
+    }
+    default:
+      throw new ConfigError(`Cannot use backend ${excerpt(String(name))}: it must be one of ${BACKENDS.join(", ")}`);
+  }
+}
+
+async function wasm(threads?: number): Promise<Engine> {
+  const { WasmEngine } = await import("./wasm/engine.ts");
+  return await WasmEngine.create({ threads });
+}

@@ -1,0 +1,310 @@
+/**
+ * Training: a {@linkcode Trainer} owns the tensors and the recorded step; {@linkcode train} drives it over data and
+ * reports as it goes. No file and no console in here.
+ *
+ * @module
+ */
+
+import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
+import { batchOffsets } from "./data/bytes.ts";
+import { CheckpointError, DataError, DivergedError, ShapeError } from "./errors.ts";
+import { Scorer } from "./evaluate.ts";
+import { batchData, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
+import { type Engine, type Executable, size, type Tensor } from "./ops.ts";
+import { hyperparameters, learningRate, type OptimizerTensors, optimizerTensors } from "./optimizer.ts";
+
+/** Everything that training continues from: weights and moments by parameter name, and where the run is. */
+export interface Snapshot {
+  /** Updates done, skipped ones included. */
+  readonly step: number;
+  /** Steps skipped for non-finite gradients, in all and in a row. */
+  readonly skipped: readonly [number, number];
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** First moments of Adam. */
+  readonly m: ReadonlyMap<string, Float32Array>;
+  /** Second moments of Adam. */
+  readonly v: ReadonlyMap<string, Float32Array>;
+}
+
+/** What the device knows about the steps since the last reading. */
+export interface Measured {
+  /** Mean training loss of those steps, in nats a token. */
+  readonly loss: number;
+  /** Global gradient norm of the last step, before clipping. */
+  readonly gradNorm: number;
+  /** Steps skipped, in all and in a row. */
+  readonly skipped: readonly [number, number];
+}
+
+/** A model in training on one engine. */
+export class Trainer {
+  readonly #engine: Engine;
+  readonly #optimizer: OptimizerTensors;
+  readonly #step: TrainingProgram;
+  readonly #executable: Executable;
+  readonly #inputs: Tensor[];
+  #done: number;
+  #sinceReading = 0;
+
+  private constructor(
+    engine: Engine,
+    /** Parameter tensors on the engine. */
+    readonly params: Parameters,
+    readonly config: ModelConfig,
+    readonly train: TrainConfig,
+    made: { optimizer: OptimizerTensors; step: TrainingProgram; executable: Executable; inputs: Tensor[]; done: number },
+  ) {
+    this.#engine = engine;
+    this.#optimizer = made.optimizer;
+    this.#step = made.step;
+    this.#executable = made.executable;
+    this.#inputs = made.inputs;
+    this.#done = made.done;
+  }
+
+  /**
+   * Allocates and records. Without `from`, weights are drawn from `train.seed`.
+   *
+   * @throws {ConfigError} where a field is out of range
+   * @throws {CheckpointError} where the snapshot's tensors are not the model's
+   * @throws {OutOfMemoryError} where the engine has not the memory
+   */
+  static async create(engine: Engine, config: ModelConfig, train: TrainConfig, from?: Snapshot): Promise<Trainer> {
+    config = checkConfig(config);
+    train = checkTrain(train);
+    const params = new Parameters(config), optimizer = optimizerTensors(params.all), step = trainingProgram(params, optimizer, train);
+    const { hyper, squareNorm, factor, skipped } = optimizer;
+    const inputs = [
+      hyper,
+      squareNorm,
+      factor,
+      skipped,
+      step.seeds,
+      step.loss,
+      ...step.constants.keys(),
+      ...step.batches.flatMap(Object.values),
+    ];
+    for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, inputs]) engine.allocate(group as Tensor[]);
+    for (const [t, data] of step.constants) engine.write(t, data);
+    const fill = (tensors: readonly Tensor[], values: ReadonlyMap<string, Float32Array>) =>
+      tensors.forEach((t, i) => {
+        const data = values.get(params.all[i].name);
+        if (data?.length !== size(t)) {
+          throw new CheckpointError(
+            `Cannot start from the snapshot: ${t.name} must have ${size(t)} numbers, got ${data?.length ?? "none"}`,
+          );
+        }
+        engine.write(t, data);
+      });
+    fill(params.all, from?.weights ?? initialWeights(config, train.seed));
+    if (from) {
+      fill(optimizer.m, from.m);
+      fill(optimizer.v, from.v);
+      engine.write(skipped, Uint32Array.from(from.skipped));
+    }
+    const executable = await engine.compile(step.program);
+    return new Trainer(engine, params, config, train, { optimizer, step, executable, inputs, done: from?.step ?? 0 });
+  }
+
+  /** Updates done. */
+  get done(): number {
+    return this.#done;
+  }
+
+  /** Bytes of the arena for activations. */
+  get scratchBytes(): number {
+    return this.#executable.scratchBytes;
+  }
+
+  /**
+   * One update.
+   *
+   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each
+   * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
+   */
+  async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
+    const { config, train } = this, engine = this.#engine, rows = train.batch * config.n_ctx;
+    if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
+      throw new ShapeError(
+        `Cannot take a step: it needs ${train.accumulate} micro-batches of ${rows} tokens, got ${
+          microBatches.map((t) => t.length).join(", ")
+        }`,
+      );
+    }
+    microBatches.forEach((tokens, micro) => {
+      for (const [t, data] of batchData(this.#step.batches[micro], tokens, config.vocab_size, config.n_ctx)) engine.write(t, data);
+    });
+    engine.write(this.#optimizer.hyper, hyperparameters(train, this.#done));
+    engine.write(this.#step.seeds, Uint32Array.of(train.seed, this.#done * train.accumulate));
+    await this.#executable.run();
+    this.#done++;
+    this.#sinceReading++;
+  }
+
+  /** Waits for the steps so far and reads what they measured. */
+  async measure(): Promise<Measured> {
+    const { loss } = this.#step, { squareNorm, skipped } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
+    const [total, square, counts] = await Promise.all([loss, squareNorm, skipped].map((t) => this.#engine.read(t)));
+    this.#engine.write(loss, Float32Array.of(0));
+    this.#sinceReading = 0;
+    return { loss: total[0] / steps, gradNorm: Math.sqrt(square[0]), skipped: [counts[0], counts[1]] };
+  }
+
+  /** Waits for the steps so far without reading anything: bounds how far submission runs ahead of the device. */
+  async settle(): Promise<void> {
+    await this.#engine.read(this.#optimizer.squareNorm);
+  }
+
+  /** Copies out everything that training continues from. */
+  async snapshot(): Promise<Snapshot> {
+    const read = async (tensors: readonly Tensor[]) => {
+      const values = new Map<string, Float32Array>();
+      for (let i = 0; i < tensors.length; i++) {
+        values.set(this.params.all[i].name, Float32Array.from(await this.#engine.read(tensors[i])));
+      }
+      return values;
+    };
+    const { m, v, skipped } = this.#optimizer, counts = await this.#engine.read(skipped);
+    return {
+      step: this.#done,
+      skipped: [counts[0], counts[1]],
+      weights: await read(this.params.all),
+      m: await read(m),
+      v: await read(v),
+    };
+  }
+
+  /** Frees everything on the engine. */
+  dispose(): void {
+    const { grads, m, v } = this.#optimizer;
+    this.#executable.dispose();
+    for (const group of [this.params.all, grads, m, v, this.#inputs]) this.#engine.free(group);
+  }
+}
+
+/** What {@linkcode train} reports. Losses are in bits a token: bits/byte where tokens are bytes. */
+export interface Progress {
+  /** Updates done. */
+  readonly step: number;
+  /** Updates in all. */
+  readonly steps: number;
+  /** Mean training loss since the last report. */
+  readonly loss: number;
+  /** Loss on the held-out tokens, where this report has one. */
+  readonly heldOut?: number;
+  /** Learning rate of the last update. */
+  readonly lr: number;
+  /** Gradient norm of the last update, before clipping. */
+  readonly gradNorm: number;
+  /** Steps skipped for non-finite gradients. */
+  readonly skipped: number;
+  /** Training tokens a second since the last report, evaluation not counted. */
+  readonly tokensPerSecond: number;
+  /** Seconds until the last step at the mean rate so far, evaluation included. */
+  readonly secondsLeft: number;
+  /** Whether this is the run's last report: all steps are done, or `signal` was raised. */
+  readonly last: boolean;
+  /** Everything to save. Take it before asking for the next report. */
+  snapshot(): Promise<Snapshot>;
+}
+
+/** A run: model, constants, data and how often to look. */
+export interface TrainOptions {
+  readonly engine: Engine;
+  readonly config: ModelConfig;
+  readonly train: TrainConfig;
+  /** Tokens to train on. */
+  readonly data: ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
+  /** Tokens to evaluate on, not among `data`. */
+  readonly heldOut?: ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
+  /** Where to go on from. */
+  readonly from?: Snapshot;
+  /** Seconds between reports, default 1. */
+  readonly reportSeconds?: number;
+  /** Reports with a held-out loss, spread evenly over the run and at its end; default 10. */
+  readonly evaluations?: number;
+  /** Held-out tokens looked at each time but the last, default 32,768. */
+  readonly evaluationTokens?: number;
+  /** Stops after the step under way. */
+  readonly signal?: AbortSignal;
+}
+
+/** Steps in a row with non-finite gradients after which training stops. */
+const PATIENCE = 10;
+/** Steps submitted before waiting for the device: the wait costs 11 ms in Deno, so not every step. */
+const AHEAD = 8;
+
+/**
+ * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
+ * on from a snapshot sees what the uninterrupted one would have seen.
+ *
+ * @throws {DataError} where the data is shorter than one context
+ * @throws {DivergedError} after 10 steps in a row with non-finite gradients; none of them was applied
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
+  const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768 } = options;
+  const { n_ctx } = options.config;
+  for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
+    if (tokens && tokens.length < n_ctx) {
+      throw new DataError(
+        `Cannot train: the ${name} data has ${tokens.length} tokens, one context is ${n_ctx}; give more data or a smaller n_ctx`,
+      );
+    }
+  }
+  const trainer = await Trainer.create(engine, options.config, options.train, options.from);
+  const scorer = heldOut && await Scorer.create(engine, trainer.params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
+  try {
+    const { train } = trainer, { steps } = train, tokensPerStep = train.accumulate * train.batch * n_ctx;
+    const every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations))), begun = performance.now(), first = trainer.done;
+    let reported = begun, reportedStep = first;
+    while (true) {
+      const finished = trainer.done >= steps || (signal?.aborted ?? false);
+      if (!finished) {
+        const micro = Array.from({ length: train.accumulate }, (_, m) => {
+          const tokens = new Uint32Array(train.batch * n_ctx);
+          batchOffsets(train.seed, trainer.done, m, train.batch, data.length, n_ctx).forEach((offset, row) =>
+            tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
+          );
+          return tokens;
+        });
+        await trainer.step(micro);
+        if ((trainer.done - first) % AHEAD === 0) await trainer.settle();
+        // Lets signals, timers and a page's frames run between steps.
+        await new Promise((resume) => setTimeout(resume, 0));
+      }
+      const last = trainer.done >= steps || (signal?.aborted ?? false);
+      const evaluates = scorer && (last ? trainer.done >= steps : trainer.done % every === 0);
+      if (!last && !evaluates && performance.now() - reported < reportSeconds * 1000) continue;
+      const measured = await trainer.measure(), now = performance.now();
+      if (measured.skipped[1] >= PATIENCE) {
+        throw new DivergedError(
+          `Cannot go on: the gradients of the last ${measured.skipped[1]} steps were not finite and none was applied; ` +
+            `resume from the last checkpoint with a lower lr than ${train.lr}`,
+        );
+      }
+      const rate = (trainer.done - reportedStep) * tokensPerStep / Math.max(1e-9, (now - reported) / 1000);
+      const held = evaluates ? await scorer.bits(heldOut, trainer.done >= steps ? heldOut.length : evaluationTokens) : undefined;
+      reported = performance.now();
+      reportedStep = trainer.done;
+      yield {
+        step: trainer.done,
+        steps,
+        loss: measured.loss / Math.LN2,
+        heldOut: held,
+        lr: learningRate(train, Math.max(0, trainer.done - 1)),
+        gradNorm: measured.gradNorm,
+        skipped: measured.skipped[0],
+        tokensPerSecond: rate,
+        secondsLeft: (reported - begun) / 1000 / Math.max(1, trainer.done - first) * (steps - trainer.done),
+        last,
+        snapshot: () => trainer.snapshot(),
+      };
+      if (last) return;
+      // Saving between reports is not training time.
+      reported = performance.now();
+    }
+  } finally {
+    scorer?.dispose();
+    trainer.dispose();
+  }
+}
