@@ -1,0 +1,180 @@
+/**
+ * The oracle itself against finite differences: for each operation with a backward pass, and for a whole model, the
+ * derivative of a random projection of the outputs along a random direction of the inputs, (f(x + ε) − f(x − ε)) / 2ε.
+ */
+
+import { assert } from "@std/assert";
+import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
+import { checkTrain, type ModelConfig } from "../src/config.ts";
+import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops.ts";
+import { hyperparameters, learningRate, optimizerTensors } from "../src/optimizer.ts";
+import { resolveSets } from "../src/pattern.ts";
+import { Random } from "../src/random.ts";
+import { ReferenceEngine } from "../src/reference/engine.ts";
+import { ATTENTION } from "./cases.ts";
+
+const random = new Random(99, 1);
+const normals = (n: number) => Float64Array.from({ length: n }, () => random.normal());
+
+/** Runs one operation in float64. */
+async function run(op: Op, inputs: Map<Tensor, Float64Array>, outputs: readonly Tensor[]): Promise<Float64Array[]> {
+  const engine = new ReferenceEngine(), program = new Program("op");
+  program.add(op);
+  const { reads, writes } = operands(op);
+  engine.allocate([...reads, ...writes]);
+  for (const [t, data] of inputs) engine.write(t, data);
+  await (await engine.compile(program)).run();
+  return await Promise.all(outputs.map(async (t) => Float64Array.from(await engine.read(t))));
+}
+
+const dot = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).reduce((sum, x, i) => sum + x * b[i], 0);
+
+/**
+ * Holds gradients against differences of `y` along a random direction of each input.
+ *
+ * @param wanted input → the gradient that the backward operation gave for dy
+ */
+async function hold(
+  name: string,
+  forward: Op,
+  y: Tensor,
+  dy: Float64Array,
+  inputs: Map<Tensor, Float64Array>,
+  wanted: Map<Tensor, Float64Array>,
+) {
+  for (const [x, gradient] of wanted) {
+    const direction = normals(size(x)), epsilon = 1e-5;
+    const at = async (sign: number) => {
+      const moved = new Map(inputs);
+      moved.set(x, inputs.get(x)!.map((value, i) => value + sign * epsilon * direction[i]));
+      const results = await run(forward, moved, [y]);
+      return dot(results[0], dy);
+    };
+    const numeric = (await at(1) - await at(-1)) / (2 * epsilon), analytic = dot(gradient, direction);
+    const scale = Math.hypot(...gradient) + Math.abs(numeric) + 1e-12;
+    assert(Math.abs(numeric - analytic) / scale < 1e-8, `${name}, ${x.name}: ${analytic} against ${numeric}`);
+  }
+}
+
+Deno.test("reference: layernorm's gradient", async () => {
+  const x = tensor("x", [5, 7]), gain = tensor("gain", [7]), bias = tensor("bias", [7]), y = tensor("y", [5, 7]);
+  const mean = tensor("mean", [5]), rstd = tensor("rstd", [5]), dy = tensor("dy", [5, 7]);
+  const inputs = new Map([x, gain, bias].map((t) => [t, normals(size(t))])), g = normals(35);
+  const forward: Op = { op: "layernorm", x, gain, bias, y, mean, rstd };
+  const [, m, r] = await run(forward, inputs, [y, mean, rstd]);
+  const dx = tensor("dx", [5, 7]), dGain = tensor("dGain", [7]), dBias = tensor("dBias", [7]);
+  const [gx, gg, gb] = await run(
+    { op: "layernorm_backward", x, gain, mean, rstd, dy, dx, dGain, dBias, accumulate: false },
+    new Map([...inputs, [mean, m], [rstd, r], [dy, g]]),
+    [dx, dGain, dBias],
+  );
+  await hold("layernorm", forward, y, g, inputs, new Map([[x, gx], [gain, gg], [bias, gb]]));
+});
+
+Deno.test("reference: linear's gradients, with gelu and residual", async () => {
+  const x = tensor("x", [6, 5]), w = tensor("w", [4, 5]), b = tensor("b", [4]), y = tensor("y", [6, 4]), dy = tensor("dy", [6, 4]);
+  const inputs = new Map([x, w, b].map((t) => [t, normals(size(t))])), g = normals(24);
+  const dx = tensor("dx", [6, 5]), dw = tensor("dw", [4, 5]), db = tensor("db", [4]), given = new Map([...inputs, [dy, g]]);
+  const [gx] = await run({ op: "linear_input_grad", dy, w, dx }, given, [dx]);
+  const [gw, gb] = await run({ op: "linear_weight_grad", dy, x, dw, db, accumulate: false }, given, [dw, db]);
+  await hold("linear", { op: "linear", x, w, b, y }, y, g, inputs, new Map([[x, gx], [w, gw], [b, gb]]));
+
+  // gelu: d/dpre of Σ (gelu(pre)·w2ᵀ)·dy is linear_input_grad with `pre`; pre = I·preᵀ through an identity weight.
+  const identity = tensor("identity", [5, 5]), eye = Float64Array.from({ length: 25 }, (_, i) => i % 6 === 0 ? 1 : 0);
+  const pre = tensor("pre", [6, 5]), active = tensor("y", [6, 5]), dPre = tensor("dx", [6, 5]), z = normals(30).map((v) => v * 2);
+  const [gPre] = await run({ op: "linear_input_grad", dy, w, dx: dPre, pre }, new Map([...given, [pre, z]]), [dPre]);
+  const [da] = await run({ op: "linear_input_grad", dy, w, dx }, given, [dx]);
+  const through: Op = { op: "linear", x: pre, w: identity, y: active, activation: "gelu" };
+  await hold("gelu", through, active, da, new Map([[pre, z], [identity, eye]]), new Map([[pre, gPre]]));
+});
+
+for (const { name, config, layer } of ATTENTION) {
+  Deno.test(`reference: attention's gradients, ${name}`, async () => {
+    const n = 30, heads = 2, dqk = 3, dvh = 4, sets = resolveSets(config, { n, layer: layer ?? 0, heads });
+    const [q, k] = ["q", "k"].map((t) => tensor(t, [n, heads * dqk])), v = tensor("v", [n, heads * dvh]), o = tensor("o", [n, heads * dvh]);
+    const lse = tensor("lse", [1, heads, n]), dO = tensor("dO", [n, heads * dvh]), delta = tensor("delta", [1, heads, n]);
+    const inputs = new Map([q, k, v].map((t) => [t, normals(size(t))])), g = normals(size(o));
+    const shared = { q, k, v, o, lse, sets, batch: 1, n }, forward: Op = { op: "attention", ...shared };
+    const [out, stats] = await run(forward, inputs, [o, lse]);
+    const [dq, dk] = ["dq", "dk"].map((t) => tensor(t, [n, heads * dqk])), dv = tensor("dv", [n, heads * dvh]);
+    const [gq, gk, gv] = await run(
+      { op: "attention_backward", ...shared, dO, delta, dq, dk, dv },
+      new Map([...inputs, [o, out], [lse, stats], [dO, g]]),
+      [dq, dk, dv],
+    );
+    await hold("attention", forward, o, g, inputs, new Map([[q, gq], [k, gk], [v, gv]]));
+  });
+}
+
+Deno.test("reference: cross-entropy's gradient", async () => {
+  const logits = tensor("logits", [4, 6]), targets = tensor("targets", [4], "u32"), losses = tensor("losses", [4]);
+  const dLogits = tensor("dLogits", [4, 6]), z = normals(24), t = Float64Array.of(0, 5, 2, 2);
+  const [gradient] = await run({ op: "cross_entropy", logits, targets, losses, dLogits, scale: 1 }, new Map([[logits, z], [targets, t]]), [
+    dLogits,
+  ]);
+  const forward: Op = { op: "cross_entropy", logits, targets, losses, scale: 1 };
+  await hold(
+    "cross_entropy",
+    forward,
+    losses,
+    new Float64Array(4).fill(1),
+    new Map([[logits, z], [targets, t]]),
+    new Map([[logits, gradient]]),
+  );
+});
+
+/** A small model with everything switched on. */
+const CONFIG: ModelConfig = {
+  model_type: "sparse_transformer",
+  n_ctx: 12,
+  n_layer: 2,
+  n_head: 2,
+  d_model: 8,
+  d_ff: 12,
+  d_qk: 4,
+  vocab_size: 11,
+  dropout: 0.3,
+  attention: { pattern: "fixed", stride: 4, c: 2, integration: "interleaved" },
+  position: { kind: "attention", stride: 4 },
+};
+
+for (const recompute of [false, true]) {
+  Deno.test(`reference: gradients of a whole model with dropout, 2 micro-batches${recompute ? ", recomputed" : ""}`, async () => {
+    const train = checkTrain({ steps: 5, batch: 2, accumulate: 2, recompute, seed: 3 });
+    const params = new Parameters(CONFIG), optimizer = optimizerTensors(params.all), step = trainingProgram(params, optimizer, train);
+    const weights = new Map(
+      [...initialWeights(CONFIG, 5)].map(([name, w]) => [name, Float64Array.from(w, (x) => x + 0.1 * random.normal())]),
+    );
+    const tokens = [0, 1].map(() => Array.from({ length: 24 }, () => random.below(11)));
+    const lossAt = async (w: Map<string, Float64Array>): Promise<[number, Float64Array[]]> => {
+      const engine = new ReferenceEngine();
+      engine.allocate([...params.all, ...optimizer.grads, ...optimizer.m, ...optimizer.v]);
+      engine.allocate([optimizer.hyper, optimizer.squareNorm, optimizer.factor, optimizer.skipped, step.seeds, step.loss]);
+      engine.allocate([...step.constants.keys(), ...step.batches.flatMap((b) => Object.values(b) as Tensor[])]);
+      for (const [t, data] of step.constants) engine.write(t, data);
+      for (const p of params.all) engine.write(p, w.get(p.name)!);
+      step.batches.forEach((batch, m) => batchData(batch, tokens[m], 11, 12).forEach((data, t) => engine.write(t, data)));
+      engine.write(optimizer.hyper, hyperparameters(train, 0));
+      engine.write(step.seeds, Uint32Array.of(3, 8));
+      await (await engine.compile(step.program)).run();
+      const grads = await Promise.all(optimizer.grads.map(async (t) => Float64Array.from(await engine.read(t))));
+      return [(await engine.read(step.loss))[0], grads];
+    };
+    const [, grads] = await lossAt(weights);
+    for (let i = 0; i < params.all.length; i++) {
+      const { name } = params.all[i], direction = normals(grads[i].length), epsilon = 1e-5;
+      const at = (sign: number) =>
+        lossAt(new Map(weights).set(name, weights.get(name)!.map((x, at) => x + sign * epsilon * direction[at])));
+      const numeric = ((await at(1))[0] - (await at(-1))[0]) / (2 * epsilon), analytic = dot(grads[i], direction);
+      assert(Math.abs(numeric - analytic) < 1e-7 * (Math.hypot(...grads[i]) + 0.01), `${name}: ${analytic} against ${numeric}`);
+    }
+  });
+}
+
+Deno.test("optimizer: the schedule warms up, peaks at lr and ends at 0", () => {
+  const train = checkTrain({ steps: 6, warmup: 2, lr: 0.003 });
+  const rates = [0, 1, 2, 3, 4, 5, 6].map((t) => learningRate(train, t));
+  [0.0015, 0.003, 0.003, 0.003 * 0.5 * (1 + Math.SQRT1_2), 0.0015, 0.003 * 0.5 * (1 - Math.SQRT1_2), 0].forEach((want, t) =>
+    assert(Math.abs(rates[t] - want) < 1e-12, `${t}: ${rates[t]}`)
+  );
+});
