@@ -21,7 +21,7 @@ async function run(op: Op, inputs: Map<Tensor, Float64Array>, outputs: readonly 
   const engine = new ReferenceEngine(), program = new Program("op");
   program.add(op);
   const { reads, writes } = operands(op);
-  engine.allocate([...reads, ...writes]);
+  engine.allocate([...inputs.keys(), ...reads, ...writes]);
   for (const [t, data] of inputs) engine.write(t, data);
   await (await engine.compile(program)).run();
   return await Promise.all(outputs.map(async (t) => Float64Array.from(await engine.read(t))));
