@@ -1,0 +1,224 @@
+/**
+ * The safetensors format: 8 bytes of header length (u64, little-endian), a JSON header of tensor names with type, shape
+ * and byte range, then the numbers, little-endian, row-major.
+ *
+ * @module
+ */
+
+import { CheckpointError, excerpt, ShapeError } from "./errors.ts";
+import { parseJson } from "./json.ts";
+
+/** Bytes an element, by type. Sub-byte types are not accepted. */
+const BYTES = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+/** Element types of the format. */
+export type SavedType = keyof typeof BYTES;
+
+/** A tensor as a file holds it. */
+export interface SavedTensor {
+  /** Its name in the file. */
+  readonly name: string;
+  /** Its elements' type. */
+  readonly dtype: SavedType;
+  /** Sizes, outermost first; empty for a single number. */
+  readonly shape: readonly number[];
+  /** The elements: a view into the file's bytes, of any alignment. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What a file holds. */
+export interface Safetensors {
+  /** Tensors by name, in the order of their data. */
+  readonly tensors: Map<string, SavedTensor>;
+  /** The header's `__metadata__`. */
+  readonly metadata: Map<string, string>;
+}
+
+/** The reference implementation's own limit. */
+const HEADER_LIMIT = 100_000_000;
+
+/**
+ * Reads a file strictly: header length within the file, valid UTF-8 and JSON, each name once, known types, whole sizes,
+ * and byte ranges that cover the data exactly, without overlap, gap or rest.
+ *
+ * @param file the whole file; the tensors are views into it
+ * @param name of the file, for messages
+ * @throws {CheckpointError} saying what was found and what is allowed
+ */
+export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): Safetensors {
+  const fail = (what: string): never => {
+    throw new CheckpointError(`Cannot read ${name}: ${what}`);
+  };
+  if (file.length < 8) fail(`a safetensors file begins with 8 bytes of header length, this one has ${file.length} bytes`);
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const length = view.getBigUint64(0, true), most = Math.min(HEADER_LIMIT, file.length - 8);
+  if (length < 2n || length > BigInt(most)) {
+    const cut = length >= 2n && length <= BigInt(HEADER_LIMIT) ? "; it was cut short, or is not a safetensors file" : "";
+    fail(`its header length is ${length}, it must be from 2 to ${most} in a file of ${file.length} bytes${cut}`);
+  }
+  const start = 8 + Number(length), data = file.length - start;
+  if (file[8] !== 0x7b) fail(`its header must begin with "{", found byte 0x${file[8].toString(16).padStart(2, "0")}`);
+  let header: unknown;
+  try {
+    header = parseJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(file.subarray(8, start)));
+  } catch (error) {
+    fail(error instanceof SyntaxError ? `in its header, ${error.message}` : "its header is not valid UTF-8");
+  }
+
+  const metadata = new Map<string, string>(), found: { begin: number; end: number; tensor: SavedTensor }[] = [];
+  for (const [key, value] of Object.entries(header as Record<string, unknown>)) {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      fail(`the header's entry ${excerpt(key)} must be an object, found ${shown(value)}`);
+    }
+    const fields = new Map<string, unknown>(Object.entries(value as Record<string, unknown>));
+    if (key === "__metadata__") {
+      for (const [field, text] of fields) {
+        if (typeof text !== "string") fail(`its metadata ${excerpt(field)} must be a string, found ${shown(text)}`);
+        metadata.set(field, text as string);
+      }
+      continue;
+    }
+    const wrong = (what: string): never => fail(`tensor ${excerpt(key)}: ${what}`);
+    for (const field of fields.keys()) {
+      if (!["dtype", "shape", "data_offsets"].includes(field)) {
+        wrong(`unknown field ${excerpt(field)}, known are dtype, shape, data_offsets`);
+      }
+    }
+    const dtype = fields.get("dtype"), shape = fields.get("shape"), offsets = fields.get("data_offsets");
+    if (typeof dtype !== "string" || !Object.hasOwn(BYTES, dtype)) {
+      wrong(`dtype must be one of ${Object.keys(BYTES).join(", ")}, found ${shown(dtype)}`);
+    }
+    if (!wholes(shape)) return wrong(`shape must be a list of whole numbers from 0, found ${shown(shape)}`);
+    if (!wholes(offsets) || offsets.length !== 2 || offsets[0] > offsets[1] || offsets[1] > data) {
+      return wrong(`data_offsets must be [begin, end] with begin ≤ end ≤ ${data}, the bytes of data there are; found ${shown(offsets)}`);
+    }
+    // Multiplied as big integers: sizes may each be in bounds and their product wrap around to a number that fits.
+    const want = shape.reduce((a, b) => a * BigInt(b), BigInt(BYTES[dtype as SavedType])), [begin, end] = offsets;
+    if (want !== BigInt(end - begin)) wrong(`${dtype} [${shape.join(", ")}] takes ${want} bytes, data_offsets give ${end - begin}`);
+    found.push({ begin, end, tensor: { name: key, dtype: dtype as SavedType, shape, bytes: file.subarray(start + begin, start + end) } });
+  }
+
+  const tensors = new Map<string, SavedTensor>();
+  let covered = 0;
+  for (const { begin, end, tensor } of found.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (begin !== covered) {
+      fail(
+        `tensor ${excerpt(tensor.name)} begins at byte ${begin} of the data, ${begin < covered ? "inside" : "after a gap behind"} ` +
+          `the one before it, which ends at ${covered}; tensors must follow one another`,
+      );
+    }
+    covered = end;
+    tensors.set(tensor.name, tensor);
+  }
+  if (covered !== data) fail(`${data - covered} bytes follow the last tensor, there must be none`);
+  return { tensors, metadata };
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? "nothing" : excerpt(JSON.stringify(value));
+}
+
+function wholes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((x) => Number.isSafeInteger(x) && x >= 0);
+}
+
+type Class<T> = { new (buffer: ArrayBuffer, offset: number, length: number): T; readonly BYTES_PER_ELEMENT: number };
+
+/** A view where the bytes are aligned, else a copy. Every runtime with WebAssembly that this runs in is little-endian. */
+function elements<T>(tensor: SavedTensor, dtype: SavedType, array: Class<T>): T {
+  if (tensor.dtype !== dtype) {
+    throw new CheckpointError(`Cannot use tensor ${excerpt(tensor.name)}: its dtype must be ${dtype}, it is ${tensor.dtype}; convert it`);
+  }
+  const size = array.BYTES_PER_ELEMENT, bytes = tensor.bytes.byteOffset % size === 0 ? tensor.bytes : tensor.bytes.slice();
+  return new array(bytes.buffer, bytes.byteOffset, bytes.byteLength / size);
+}
+
+/**
+ * The elements of an F32 tensor, without a copy where the file's alignment allows.
+ *
+ * @throws {CheckpointError} where it has another dtype
+ */
+export function f32(tensor: SavedTensor): Float32Array<ArrayBuffer> {
+  return elements(tensor, "F32", Float32Array<ArrayBuffer>);
+}
+
+/**
+ * The elements of a U32 tensor, without a copy where the file's alignment allows.
+ *
+ * @throws {CheckpointError} where it has another dtype
+ */
+export function u32(tensor: SavedTensor): Uint32Array<ArrayBuffer> {
+  return elements(tensor, "U32", Uint32Array<ArrayBuffer>);
+}
+
+/**
+ * The elements of a U8 tensor, without a copy.
+ *
+ * @throws {CheckpointError} where it has another dtype
+ */
+export function u8(tensor: SavedTensor): Uint8Array<ArrayBuffer> {
+  return elements(tensor, "U8", Uint8Array<ArrayBuffer>);
+}
+
+/** A tensor to be saved; its type is that of the array. */
+export interface TensorToSave {
+  /** Sizes, outermost first. */
+  readonly shape: readonly number[];
+  /** Elements, row-major. */
+  readonly data: Float64Array | Float32Array | Uint32Array | Uint8Array;
+}
+
+function typeOf(data: TensorToSave["data"]): SavedType {
+  if (data instanceof Float64Array) return "F64";
+  if (data instanceof Float32Array) return "F32";
+  return data instanceof Uint32Array ? "U32" : "U8";
+}
+
+/**
+ * A file in pieces, to be written one after another: the header, then each tensor's own bytes, not copied. The same
+ * tensors and metadata make the same bytes whatever the order of the maps: wide types first, then by name, so that
+ * every tensor is aligned to its type; the header is padded with spaces to a multiple of 8 bytes.
+ *
+ * @throws {ShapeError} where an array's length is not that of its shape, or a tensor is called `__metadata__`
+ */
+export function* safetensorsChunks(
+  tensors: ReadonlyMap<string, TensorToSave>,
+  metadata: Record<string, string> = {},
+): Iterable<Uint8Array> {
+  const order = [...tensors].sort(([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1));
+  const entries: [string, unknown][] = Object.keys(metadata).length > 0 ? [["__metadata__", metadata]] : [];
+  let end = 0;
+  for (const [name, { shape, data }] of order) {
+    if (name === "__metadata__") throw new ShapeError(`Cannot save a tensor called __metadata__: the format keeps that name for itself`);
+    const count = shape.reduce((a, b) => a * b, 1);
+    if (data.length !== count) {
+      throw new ShapeError(
+        `Cannot save tensor ${excerpt(name)}: shape [${shape.join(", ")}] has ${count} elements, the array ${data.length}`,
+      );
+    }
+    entries.push([name, { dtype: typeOf(data), shape, data_offsets: [end, end += data.byteLength] }]);
+  }
+  // Joined by hand: an object would move names such as "0" to the front and lose "__proto__".
+  const json = new TextEncoder().encode(`{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`);
+  const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
+  header.set(json, 8);
+  yield header;
+  for (const [, { data }] of order) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
