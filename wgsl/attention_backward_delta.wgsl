@@ -1,0 +1,31 @@
+// delta = rowsum(dO ∘ o) by head.
+
+struct Params {
+  count: u32, // batch · n · heads
+  n: u32,
+  heads: u32,
+  width4: u32, // of a head
+}
+
+@group(0) @binding(0) var<storage, read> o: array<vec4f>; // [batch·n, heads·width4]
+@group(0) @binding(1) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·width4]
+@group(0) @binding(2) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 256u + t;
+  if (i >= params.count) {
+    return;
+  }
+  var sum = vec4f();
+  for (var c = 0u; c < params.width4; c++) {
+    sum = fma(o[i * params.width4 + c], d_o[i * params.width4 + c], sum);
+  }
+  let row = i / params.heads;
+  delta[(row / params.n * params.heads + i % params.heads) * params.n + row % params.n] = (sum.x + sum.y) + (sum.z + sum.w);
+}

@@ -1,0 +1,34 @@
+// o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl.
+
+struct Params {
+  count: u32, // batch · heads · width
+  width: u32, // of a head
+  shares: u32,
+}
+
+@group(0) @binding(0) var<storage, read> partials: array<f32>; // [batch, heads, shares, 2 + width]
+@group(0) @binding(1) var<storage, read_write> o: array<f32>; // [batch, heads, width]
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+  let i = group.x * 256u + t;
+  if (i >= params.count) {
+    return;
+  }
+  let stride = 2u + params.width;
+  let start = i / params.width * params.shares * stride;
+  let column = 2u + i % params.width;
+  var high = -1e29;
+  for (var s = 0u; s < params.shares; s++) {
+    high = max(high, partials[start + s * stride]);
+  }
+  var total = 0.0;
+  var sum = 0.0;
+  for (var s = 0u; s < params.shares; s++) {
+    let weight = exp(partials[start + s * stride] - high);
+    total = fma(weight, partials[start + s * stride + 1u], total);
+    sum = fma(weight, partials[start + s * stride + column], sum);
+  }
+  o[i] = sum / total;
+}

@@ -1,0 +1,220 @@
+// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one part of a set, queries own, keys stream.
+// A later part of the set starts from the o and lse already there: m = lse, l = 1.
+// @import attention.wgsl
+
+@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read_write> o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
+
+const XROWS: u32 = max(TN * HD, TM * W);
+const GROUPS: u32 = max(TX, TY);
+
+var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>; // keys, then probabilities
+var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+  let tx = t & (TX - 1u);
+  let ty = (t / TX) & (TY - 1u);
+  let tile = params.tiles - 1u - group.y; // the longest rows of a causal set first
+  let batch = group.x / params.group_heads;
+  let head = blocks[params.heads_at + group.x % params.group_heads];
+  let base = batch * params.n;
+  let own = tile * BM + ty * TM;
+  let factor = params.scale * LOG2E;
+  var qat: array<u32, TM>;
+  var m: array<f32, TM>;
+  var l: array<f32, TM>;
+  var acc: array<array<vec4f, OV>, TM>;
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let row = query_row(own + i);
+    qat[i] = ((base + row) * params.heads + head) * D4;
+    m[i] = EMPTY;
+    if (CONTINUE) {
+      let before = lse[(batch * params.heads + head) * params.n + row];
+      // Every lane of the row starts start the same maximum; only the first brings the weight that stands for o.
+      m[i] = select(before / params.scale, EMPTY, before < -1e28);
+      l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
+      // @unroll
+      for (var h = 0u; h < OV; h++) {
+        acc[i][h] = o[((base + row) * params.heads + head) * V4 + min(h * TX + tx, V4 - 1u)];
+      }
+    }
+  }
+  let end = blocks[params.starts_at + tile + 1u];
+  for (var entry = blocks[params.starts_at + tile]; entry < end; entry++) {
+    let listed = blocks[params.list_at + entry];
+    let start = (listed >> 1u) * BN;
+    var pk: array<vec4f, DLOADS>;
+    var pv: array<vec4f, VLOADS>;
+    // @unroll
+    for (var e = 0u; e < DLOADS; e++) {
+      let r = (t + e * THREADS) / (HD * 8u);
+      let c = (t + e * THREADS) % (HD * 8u);
+      pk[e] = k[((base + key_row(start + r)) * params.heads + head) * D4 + c];
+      if (D4 % 8u != 0u && c >= D4) {
+        pk[e] = vec4f();
+      }
+    }
+    // @unroll
+    for (var e = 0u; e < VLOADS; e++) {
+      let r = (t + e * THREADS) / (HV * 8u);
+      let c = (t + e * THREADS) % (HV * 8u);
+      pv[e] = v[((base + key_row(start + r)) * params.heads + head) * V4 + c];
+      if (V4 % 8u != 0u && c >= V4) {
+        pv[e] = vec4f();
+      }
+    }
+    // @unroll
+    for (var e = 0u; e < DLOADS; e++) {
+      let r = (t + e * THREADS) / (HD * 8u);
+      let c = (t + e * THREADS) % (HD * 8u);
+      let g = (r / TN) & (TX - 1u);
+      xs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
+    }
+    // @unroll
+    for (var e = 0u; e < VLOADS; e++) {
+      let r = (t + e * THREADS) / (HV * 8u);
+      let c = (t + e * THREADS) % (HV * 8u);
+      let g = (r / TN) & (TX - 1u);
+      vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
+    }
+    workgroupBarrier();
+
+    var s: array<array<f32, TN>, TM>;
+    for (var c = 0u; c < CD; c++) {
+      let e = (c ^ tx) & 7u;
+      // @unroll
+      for (var h = 0u; h < HD; h++) {
+        var b: array<vec4f, TN>;
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          b[j] = xs[tx][j * HD + h][e];
+        }
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          let a = q[qat[i] + h * 8u + c];
+          // @unroll
+          for (var j = 0u; j < TN; j++) {
+            s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+          }
+        }
+      }
+    }
+    if ((listed & 1u) == 1u || start + BN > params.keys) {
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        let u = min(own + i, params.queries - 1u);
+        let lo = blocks[params.lo_at + u];
+        let hi = blocks[params.hi_at + u];
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          let key = start + tx * TN + j;
+          s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
+        }
+      }
+    }
+
+    // The maximum of each row over the TX invocations that share it.
+    workgroupBarrier();
+    // @unroll
+    for (var i4 = 0u; i4 < TM / 4u; i4++) {
+      var high: vec4f;
+      // @unroll
+      for (var i = 0u; i < 4u; i++) {
+        high[i] = s[i4 * 4u + i][0];
+        // @unroll
+        for (var j = 1u; j < TN; j++) {
+          high[i] = max(high[i], s[i4 * 4u + i][j]);
+        }
+      }
+      xs[ty][i4][tx] = high;
+    }
+    workgroupBarrier();
+    var next: array<vec4f, TM / 4u>;
+    // @unroll
+    for (var i4 = 0u; i4 < TM / 4u; i4++) {
+      next[i4] = xs[ty][i4][0];
+      // @unroll
+      for (var j = 1u; j < TX; j++) {
+        next[i4] = max(next[i4], xs[ty][i4][j]);
+      }
+    }
+    workgroupBarrier();
+    // @unroll
+    for (var i = 0u; i < TM; i++) {
+      let high = max(m[i], next[i / 4u][i % 4u]);
+      let shrink = exp2((m[i] - high) * factor);
+      m[i] = high;
+      l[i] *= shrink;
+      // @unroll
+      for (var h = 0u; h < OV; h++) {
+        acc[i][h] *= shrink;
+      }
+      // @unroll
+      for (var j = 0u; j < TN; j++) {
+        s[i][j] = exp2((s[i][j] - high) * factor);
+        l[i] += s[i][j];
+      }
+      // @unroll
+      for (var w = 0u; w < W; w++) {
+        xs[ty][i * W + w][tx] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
+      }
+    }
+    workgroupBarrier();
+    for (var g = 0u; g < TX; g++) {
+      let gg = g & (TX - 1u);
+      // @unroll
+      for (var w = 0u; w < W; w++) {
+        var p: array<vec4f, TM>;
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          p[i] = xs[ty][i * W + w][gg];
+        }
+        // @unroll
+        for (var lane = 0u; lane < 4u; lane++) {
+          // @unroll
+          for (var h = 0u; h < OV; h++) {
+            let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+            // @unroll
+            for (var i = 0u; i < TM; i++) {
+              acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+            }
+          }
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+
+  // @unroll
+  for (var i4 = 0u; i4 < TM / 4u; i4++) {
+    xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
+  }
+  workgroupBarrier();
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    var total = 0.0;
+    // @unroll
+    for (var j = 0u; j < TX; j++) {
+      total += xs[ty][i / 4u][j][i % 4u];
+    }
+    if (own + i < params.queries) {
+      let row = query_row(own + i);
+      // A row that no part so far has a pair for: o stays 0 and lse says "nothing yet".
+      let share = select(1.0 / total, 0.0, total == 0.0);
+      // @unroll
+      for (var h = 0u; h < OV; h++) {
+        if (h * TX + tx < V4) {
+          o[((base + row) * params.heads + head) * V4 + h * TX + tx] = acc[i][h] * share;
+        }
+      }
+      if (tx == 0u) {
+        lse[(batch * params.heads + head) * params.n + row] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
+      }
+    }
+  }
+}

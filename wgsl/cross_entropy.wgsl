@@ -1,0 +1,52 @@
+// losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale. 32 lanes a row, 8 rows a workgroup.
+// @import row_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  width: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<storage, read> logits: array<f32>; // [rows, width]
+@group(0) @binding(1) var<storage, read> targets: array<u32>; // [rows]
+@group(0) @binding(2) var<storage, read_write> losses: array<f32>; // [rows]
+@group(0) @binding(3) var<storage, read_write> gradient: array<f32>; // [rows, width]
+@group(0) @binding(4) var<uniform> params: Params;
+
+override GRADIENT: bool = false;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let lane = t & (LANES - 1u);
+  let line = (t / LANES) & (ROWS - 1u);
+  let row = (group.y * groups.x + group.x) * ROWS + line;
+  let inside = row < params.rows;
+  let width = select(0u, params.width, inside);
+  let at = row * params.width;
+  var high = -3.4e38;
+  for (var c = lane; c < width; c += LANES) {
+    high = max(high, logits[at + c]);
+  }
+  high = row_max(high, line, lane);
+  var sum = 0.0;
+  for (var c = lane; c < width; c += LANES) {
+    sum += exp(logits[at + c] - high);
+  }
+  sum = row_sum(sum, line, lane);
+  if (!inside) {
+    return;
+  }
+  let target_column = targets[row];
+  if (lane == 0u) {
+    losses[row] = log(sum) + high - logits[at + target_column];
+  }
+  if (GRADIENT) {
+    for (var c = lane; c < width; c += LANES) {
+      gradient[at + c] = (exp(logits[at + c] - high) / sum - select(0.0, 1.0, c == target_column)) * params.scale;
+    }
+  }
+}

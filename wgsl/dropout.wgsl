@@ -1,0 +1,32 @@
+// y = x masked and scaled, two elements a random block and an invocation.
+// @import random.wgsl
+
+struct Params {
+  count: u32,
+  site: u32,
+  micro: u32,
+  threshold: u32,
+  keep: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [count]
+@group(0) @binding(1) var<storage, read> seeds: array<u32>; // [2]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [count]
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let i = ((group.y * groups.x + group.x) * 256u + t) * 2u;
+  if (i >= params.count) {
+    return;
+  }
+  let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, i, params.threshold);
+  y[i] = select(0.0, x[i] * params.keep, keeps.x);
+  if (i + 1u < params.count) {
+    y[i + 1u] = select(0.0, x[i + 1u] * params.keep, keeps.y);
+  }
+}

@@ -1,0 +1,32 @@
+// y[r] (+)= table[indices[r mod length]]: one table a dispatch, since four tables would exceed eight storage buffers.
+
+struct Params {
+  count: u32, // rows · width
+  width: u32,
+  length: u32, // of indices
+}
+
+@group(0) @binding(0) var<storage, read> indices: array<u32>; // [length]
+@group(0) @binding(1) var<storage, read> table: array<f32>; // [size, width]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [rows, width]
+@group(0) @binding(3) var<uniform> params: Params;
+
+override ACCUMULATE: bool = false;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 256u + t;
+  if (i >= params.count) {
+    return;
+  }
+  let row = i / params.width;
+  var value = table[indices[row % params.length] * params.width + i - row * params.width];
+  if (ACCUMULATE) {
+    value += y[i];
+  }
+  y[i] = value;
+}

@@ -1,0 +1,45 @@
+// dTable[i] (+)= Σ dy[r] over the rows r that read row i, listed by the inverse index: each row of the table has one owner,
+// so no atomics and the order of the sum is fixed. 32 columns × 8 row lanes a workgroup.
+
+struct Params {
+  size: u32,
+  width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>; // [rows, width]
+@group(0) @binding(1) var<storage, read> order: array<u32>; // [rows]
+@group(0) @binding(2) var<storage, read> starts: array<u32>; // [size + 1]
+@group(0) @binding(3) var<storage, read_write> table: array<f32>; // [size, width]
+@group(0) @binding(4) var<uniform> params: Params;
+
+override ACCUMULATE: bool = false;
+
+var<workgroup> sums: array<array<f32, 32>, 8>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+  let lane = t & 31u;
+  let line = (t >> 5u) & 7u;
+  let column = group.x * 32u + lane;
+  let row = group.y;
+  let end = starts[row + 1u];
+  var sum = 0.0;
+  if (column < params.width) {
+    for (var e = starts[row] + line; e < end; e += 8u) {
+      sum += dy[order[e] * params.width + column];
+    }
+  }
+  sums[line][lane] = sum;
+  workgroupBarrier();
+  if (line == 0u && column < params.width) {
+    var total = 0.0;
+    for (var i = 0u; i < 8u; i++) {
+      total += sums[i & 7u][lane];
+    }
+    let at = row * params.width + column;
+    if (ACCUMULATE) {
+      total += table[at];
+    }
+    table[at] = total;
+  }
+}

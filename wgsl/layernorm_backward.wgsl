@@ -1,0 +1,50 @@
+// dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes a row, 8 rows a workgroup.
+// @import row_reduce.wgsl
+
+struct Params {
+  rows: u32,
+  width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, width]
+@group(0) @binding(1) var<storage, read> gain: array<f32>; // [width]
+@group(0) @binding(2) var<storage, read> mean: array<f32>; // [rows]
+@group(0) @binding(3) var<storage, read> rstd: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read> dy: array<f32>; // [rows, width]
+@group(0) @binding(5) var<storage, read> residual: array<f32>; // [rows, width]
+@group(0) @binding(6) var<storage, read_write> dx: array<f32>; // [rows, width]
+@group(0) @binding(7) var<uniform> params: Params;
+
+override RESIDUAL: bool = false;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let lane = t & (LANES - 1u);
+  let line = (t / LANES) & (ROWS - 1u);
+  let row = (group.y * groups.x + group.x) * ROWS + line;
+  let inside = row < params.rows;
+  let width = select(0u, params.width, inside);
+  let at = row * params.width;
+  let m = mean[min(row, params.rows - 1u)];
+  let r = rstd[min(row, params.rows - 1u)];
+  var sum = 0.0;
+  var product = 0.0;
+  for (var c = lane; c < width; c += LANES) {
+    let g = dy[at + c] * gain[c];
+    sum += g;
+    product = fma(g, (x[at + c] - m) * r, product);
+  }
+  let mean_g = row_sum(sum, line, lane) / f32(params.width);
+  let mean_gx = row_sum(product, line, lane) / f32(params.width);
+  for (var c = lane; c < width; c += LANES) {
+    var d = r * (dy[at + c] * gain[c] - mean_g - (x[at + c] - m) * r * mean_gx);
+    if (RESIDUAL) {
+      d += residual[at + c];
+    }
+    dx[at + c] = d;
+  }
+}
