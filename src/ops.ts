@@ -14,7 +14,10 @@
 import { ShapeError } from "./errors.ts";
 import type { AttentionSet } from "./pattern.ts";
 
-/** What a tensor's elements are. `f16` is storage only: arithmetic and sums are f32 in every engine. */
+/**
+ * What a tensor's elements are. `f16` is storage only, for activations and their gradients: sums and statistics are f32
+ * in every engine, and an engine may store more precisely than asked (reference and WASM do).
+ */
 export type DType = "f32" | "f16" | "u32";
 
 /** A named, shaped place for numbers; identity is the object's. Where the numbers live is the engine's business. */
@@ -262,6 +265,8 @@ export interface CrossEntropy {
   readonly dLogits?: Tensor;
   /** 1 / (rows · micro-batches) when training. */
   readonly scale: number;
+  /** f32 [2], see {@linkcode Clip}: dLogits is also multiplied by lossScale[0]. */
+  readonly lossScale?: Tensor;
 }
 
 /** y[0] (+)= scale · Σ x. */
@@ -286,8 +291,12 @@ export interface SquareNorm {
 }
 
 /**
- * What the update multiplies gradients by: factor = min(1, maxNorm / (√squareNorm + 1e-6)), or 1 where maxNorm is 0,
- * or 0 where squareNorm is not finite: then `skipped[0]` and `skipped[1]` go up by one; otherwise skipped[1] becomes 0.
+ * What the update multiplies gradients by: factor = min(1, maxNorm / (norm + 1e-6)) / S, or 1 / S where maxNorm is 0, or
+ * 0 where squareNorm is not finite: then `skipped[0]` and `skipped[1]` go up by one; otherwise skipped[1] becomes 0.
+ * norm = √squareNorm / S with S the loss scale, 1 where there is none.
+ *
+ * `lossScale` holds S and the clean steps since it last changed (spec §3): S ← S/2 after a step that is not finite,
+ * S ← 2·S after 1,000 clean ones, the count going back to 0 either way.
  */
 export interface Clip {
   readonly op: "clip";
@@ -298,6 +307,8 @@ export interface Clip {
   /** u32 [2], in and out: steps skipped in all, and in a row. */
   readonly skipped: Tensor;
   readonly maxNorm: number;
+  /** f32 [2], in and out. */
+  readonly lossScale?: Tensor;
 }
 
 /** Adam with decoupled decay; does nothing where factor is 0. Lists are parallel. */
@@ -355,10 +366,10 @@ const OPERANDS: { readonly [K in Op["op"]]: { reads: readonly string[]; writes: 
   attention: { reads: ["q", "k", "v"], writes: ["o", "lse"] },
   attention_backward: { reads: ["q", "k", "v", "o", "lse", "dO"], writes: ["delta", "dq", "dk", "dv"] },
   attention_decode: { reads: ["q", "k", "v", "slot", "index", "count"], writes: ["keys", "values", "o"] },
-  cross_entropy: { reads: ["logits", "targets"], writes: ["losses", "dLogits"] },
+  cross_entropy: { reads: ["logits", "targets", "lossScale"], writes: ["losses", "dLogits"] },
   sum: { reads: ["x"], writes: ["y"] },
   square_norm: { reads: ["xs"], writes: ["y"] },
-  clip: { reads: ["squareNorm", "skipped"], writes: ["factor", "skipped"] },
+  clip: { reads: ["squareNorm", "skipped", "lossScale"], writes: ["factor", "skipped", "lossScale"] },
   adam: { reads: ["grads", "factor", "hyper"], writes: ["params", "m", "v"] },
 };
 
@@ -568,6 +579,7 @@ function checkShapes(op: Op): void {
       const [rows, vocabulary] = op.logits.shape;
       holds(op, op.targets, rows, "u32");
       holds(op, op.losses, rows);
+      holds(op, op.lossScale, 2);
       return matrix(op, op.dLogits, rows, vocabulary);
     }
     case "sum":
@@ -577,6 +589,7 @@ function checkShapes(op: Op): void {
     case "clip":
       holds(op, op.squareNorm, 1);
       holds(op, op.factor, 1);
+      holds(op, op.lossScale, 2);
       return holds(op, op.skipped, 2, "u32");
     case "adam": {
       holds(op, op.hyper, 3);

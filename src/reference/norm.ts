@@ -3,6 +3,9 @@
 import type { Clip, SquareNorm, Sum } from "../ops.ts";
 import type { Values } from "./engine.ts";
 
+/** Steps without a non-finite gradient after which the loss scale doubles (spec §3). */
+const CLEAN_STEPS = 1000;
+
 /** y (+)= scale·Σx */
 export function sum(op: Sum, values: Values): void {
   const y = values(op.y), total = values(op.x).reduce((a, b) => a + b, 0) * op.scale;
@@ -14,15 +17,18 @@ export function squareNorm(op: SquareNorm, values: Values): void {
   values(op.y)[0] = op.xs.reduce((total, t) => total + values(t).reduce((a, x) => a + x * x, 0), 0);
 }
 
-/** The factor of the update, 0 where the norm is not finite, and the count of skipped steps. */
+/** The factor of the update, 0 where the norm is not finite, the count of skipped steps, and the loss scale's next value. */
 export function clip(op: Clip, values: Values): void {
   const [square] = values(op.squareNorm), factor = values(op.factor), skipped = values(op.skipped);
+  const state = op.lossScale && values(op.lossScale), scale = state ? state[0] : 1;
   if (!Number.isFinite(square)) {
     factor[0] = 0;
     skipped[0]++;
     skipped[1]++;
+    state?.set([scale / 2, 0]);
     return;
   }
-  factor[0] = op.maxNorm === 0 ? 1 : Math.min(1, op.maxNorm / (Math.sqrt(square) + 1e-6));
+  factor[0] = (op.maxNorm === 0 ? 1 : Math.min(1, op.maxNorm / (Math.sqrt(square) / scale + 1e-6))) / scale;
   skipped[1] = 0;
+  if (state) state.set(state[1] + 1 >= CLEAN_STEPS ? [scale * 2, 0] : [scale, state[1] + 1]);
 }
