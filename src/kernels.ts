@@ -29,9 +29,27 @@ export function kernelModule(): Promise<WebAssembly.Module> {
   return ready ??= WebAssembly.compile(kernelBytes());
 }
 
-/** Instantiates the kernels over `memory`. */
-export async function instantiateKernels(memory: WebAssembly.Memory): Promise<KernelExports> {
-  const instance = await WebAssembly.instantiate(await kernelModule(), { env: { memory, abort: abort } });
+/**
+ * The same kernels compiled for shared memory. The two binaries differ in one byte, the flags of the memory import: 1 is
+ * "has a maximum", 3 "and is shared". Kernels use no atomic instruction; threads synchronise in TypeScript.
+ */
+export function sharedKernelModule(): Promise<WebAssembly.Module> {
+  return shared ??= WebAssembly.compile(sharedBytes(kernelBytes()));
+}
+
+let shared: Promise<WebAssembly.Module> | undefined;
+
+function sharedBytes(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  // The import reads: length 6, "memory", kind 2 (a memory), flags.
+  const entry = [6, ...new TextEncoder().encode("memory"), 2, 1];
+  const at = bytes.findIndex((_, i) => entry.every((byte, k) => bytes[i + k] === byte));
+  bytes[at + entry.length - 1] = 3;
+  return bytes;
+}
+
+/** Instantiates the kernels over `memory`, from `module` if that is given. */
+export async function instantiateKernels(memory: WebAssembly.Memory, module?: WebAssembly.Module): Promise<KernelExports> {
+  const instance = await WebAssembly.instantiate(module ?? await kernelModule(), { env: { memory, abort } });
   return instance.exports as KernelExports;
 }
 

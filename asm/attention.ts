@@ -1,0 +1,471 @@
+// Sparse attention over tiles of queries × tiles of keys (see src/layout.ts), with online softmax in base 2.
+//
+// A call is one part of one set, for the heads that share the set. Rows are gathered into the workspace in the part's
+// order, so that every inner product runs over contiguous panels (matmul.ts), and are worked on four at a time: a group
+// of four rows visits only the columns that one of them attends to, rounded to panels of 8.
+
+import { getF32, getU32, loadPart, setF32, storePart } from "./memory";
+import { exp2, log, maxLanes, splat, sumLanes } from "./math";
+import { tile4x8, transpose4 } from "./matmul";
+import { workspace } from "./workspace";
+
+const LOG2E: f64 = 1.4426950408889634, LN2: f64 = 0.6931471805599453;
+
+// @ts-ignore: decorator
+@inline
+function up8(x: u32): u32 {
+  return (x + 7) & ~7;
+}
+
+// The part and its shapes, set once a call.
+let n: u32 = 0, heads: u32 = 0, dk: u32 = 0, dv: u32 = 0, tileQ: u32 = 0, tileK: u32 = 0;
+let queryRows: usize = 0, keyRows: usize = 0, keys: u32 = 0, lo: usize = 0, hi: usize = 0, starts: usize = 0, list: usize = 0;
+let group: usize = 0, groupHeads: u32 = 0, first: bool = false;
+
+/**
+ * Sets the part that the next call of a kernel below works on. `group` lists the `groupHeads` heads of the set; `first` means
+ * that no other part has written the outputs yet. Row maps are 0 where the order is that of the rows.
+ */
+// @ts-ignore: decorator
+@inline
+function setPart(
+  aN: u32, aHeads: u32, aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32,
+  aLo: usize, aHi: usize, aStarts: usize, aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: u32,
+): void {
+  n = aN;
+  heads = aHeads;
+  dk = aDk;
+  dv = aDv;
+  tileQ = aTileQ;
+  tileK = aTileK;
+  queryRows = aQueryRows;
+  keyRows = aKeyRows;
+  keys = aKeys;
+  lo = aLo;
+  hi = aHi;
+  starts = aStarts;
+  list = aList;
+  group = aGroup;
+  groupHeads = aGroupHeads;
+  first = aFirst != 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function rowOf(map: usize, u: u32): u32 {
+  return map ? getU32(map, u) : u;
+}
+
+// Address of head `head` of row u (in the order of `map`) of sequence b in a matrix [batch · n, heads · d].
+// @ts-ignore: decorator
+@inline
+function headAt(m: usize, map: usize, b: u32, head: u32, u: u32, d: u32): usize {
+  return m + ((((b as usize) * n + rowOf(map, u)) * heads + head) * d << 2);
+}
+
+// Index of (b, head, row u) in lse and delta [batch, heads, n].
+// @ts-ignore: decorator
+@inline
+function statAt(map: usize, b: u32, head: u32, u: u32): u32 {
+  return (b * heads + head) * n + rowOf(map, u);
+}
+
+// Rows u0 … u0 + count − 1 of a head times `scale`, to rows of up8(d) numbers with 0 after the d-th; `padded` rows in all, the
+// further ones 0.
+function gather(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, padded: u32, d: u32, scale: f32, to: usize): void {
+  const wide = up8(d), factor = splat(scale);
+  for (let i: u32 = 0; i < count; i++) {
+    const from = headAt(m, map, b, head, u0 + i, d);
+    let c: u32 = 0;
+    for (; c + 4 <= d; c += 4) v128.store(to + ((c as usize) << 2), f32x4.mul(v128.load(from + ((c as usize) << 2)), factor));
+    for (; c < wide; c += 4) {
+      v128.store(to + ((c as usize) << 2), f32x4.mul(loadPart(from + ((c as usize) << 2), d > c ? d - c : 0), factor));
+    }
+    to += (wide as usize) << 2;
+  }
+  memory.fill(to, 0, ((padded - count) * wide as usize) << 2);
+}
+
+// Rows [from, to) of gathered rows (multiples of 8) as panels of Mᵀ: panel[row / 8][wide][8].
+function panelsOfRows(rows: usize, wide: u32, from: u32, to: u32, panels: usize): void {
+  const stride = (wide as usize) << 2;
+  for (let i = from; i < to; i += 4) {
+    let r = rows + (i as usize) * stride, at = panels + ((i >> 3) as usize) * wide * 32 + ((i & 4) << 2);
+    for (let c: u32 = 0; c < wide; c += 4) {
+      transpose4(v128.load(r), v128.load(r + stride), v128.load(r + 2 * stride), v128.load(r + 3 * stride), at, 32);
+      r += 16;
+      at += 128;
+    }
+  }
+}
+
+// Rows [from, to) of gathered rows as panels of M: panel[column / 8][tall][8].
+function panelsOfColumns(rows: usize, wide: u32, from: u32, to: u32, tall: u32, panels: usize): void {
+  for (let i = from; i < to; i++) {
+    let r = rows + (i as usize) * wide * 4, at = panels + ((i as usize) << 5);
+    for (let c: u32 = 0; c < wide; c += 8) {
+      v128.store(at, v128.load(r));
+      v128.store(at, v128.load(r, 16), 16);
+      r += 32;
+      at += (tall as usize) << 5;
+    }
+  }
+}
+
+// C[4][8·(last − start)] = A[4 rows][wide] · panels, for panels start … last − 1; C's rows are `stride` bytes apart.
+// @ts-ignore: decorator
+@inline
+function products(a: usize, wide: u32, panels: usize, start: u32, last: u32, c: usize, stride: usize): void {
+  const r = (wide as usize) << 2;
+  for (let p = start; p < last; p++) {
+    tile4x8(a, a + r, a + 2 * r, a + 3 * r, panels + (p as usize) * wide * 32, wide, c + ((p as usize) << 5), stride, false);
+  }
+}
+
+// C[4][wide] += A[4][from … to) · panels[wide / 8][tall][8] from their row `from` on.
+// @ts-ignore: decorator
+@inline
+function accumulate(a: usize, stride: usize, from: u32, to: u32, panels: usize, tall: u32, wide: u32, c: usize): void {
+  const at = a + ((from as usize) << 2), row = (wide as usize) << 2;
+  for (let p: u32 = 0; p < wide; p += 8) {
+    tile4x8(
+      at, at + stride, at + 2 * stride, at + 3 * stride, panels + (p as usize) * tall * 4 + ((from as usize) << 5), to - from,
+      c + ((p as usize) << 2), row, true,
+    );
+  }
+}
+
+// Where `value` stands in the interval of `count` places from `start` on.
+// @ts-ignore: decorator
+@inline
+function place(value: u32, start: u32, count: u32): u32 {
+  return value <= start ? 0 : min(value - start, count);
+}
+
+// Columns that the rows of a tile attend to, in the tile's own numbering: [low, high) of each row to `bounds`, of all as
+// the result, low in the upper half. Full tiles have all `count` columns; rows past the last query have none.
+function intervals(u0: u32, rows: u32, padded: u32, k0: u32, count: u32, masked: bool, bounds: usize): u32 {
+  let low = count, high: u32 = 0;
+  for (let i: u32 = 0; i < padded; i++) {
+    let a: u32 = 0, b: u32 = 0;
+    if (i < rows) {
+      a = masked ? place(getU32(lo, u0 + i), k0, count) : 0;
+      b = masked ? place(getU32(hi, u0 + i), k0, count) : count;
+    }
+    store<u16>(bounds + ((i as usize) << 2), a);
+    store<u16>(bounds + ((i as usize) << 2), b, 2);
+    if (a < b) {
+      low = min(low, a);
+      high = max(high, b);
+    }
+  }
+  return low << 16 | high;
+}
+
+// The union of four rows' intervals, rounded out to panels, low in the upper half; 0 where all are empty.
+// @ts-ignore: decorator
+@inline
+function groupInterval(bounds: usize): u32 {
+  let low: u32 = 0xffff, high: u32 = 0;
+  for (let i: usize = 0; i < 16; i += 4) {
+    const a = load<u16>(bounds + i) as u32, b = load<u16>(bounds + i, 2) as u32;
+    if (a < b) {
+      low = min(low, a);
+      high = max(high, b);
+    }
+  }
+  return high == 0 ? 0 : (low & ~7) << 16 | up8(high);
+}
+
+// Writes `value` into row[from … low) and row[high … to): the columns outside [low, high).
+// @ts-ignore: decorator
+@inline
+function outside(row: usize, from: u32, low: u32, high: u32, to: u32, value: f32): void {
+  for (let c = from; c < min(low, to); c++) setF32(row, c, value);
+  for (let c = max(high, from); c < to; c++) setF32(row, c, value);
+}
+
+// One row of scores to probabilities: updates the row's maximum, sum and output. All columns of [from, to) are written.
+// @ts-ignore: decorator
+@inline
+function softmaxRow(row: usize, from: u32, to: u32, bound: usize, stat: usize, output: usize, wide: u32): void {
+  const low = load<u16>(bound) as u32, high = load<u16>(bound, 2) as u32, end = row + ((to as usize) << 2);
+  if (low >= high) {
+    memory.fill(row + ((from as usize) << 2), 0, ((to - from) as usize) << 2);
+    return;
+  }
+  outside(row, from, low, high, to, -Infinity);
+  let top = splat(-Infinity);
+  for (let at = row + ((from as usize) << 2); at < end; at += 32) {
+    top = f32x4.pmax(top, f32x4.pmax(v128.load(at, 16), v128.load(at)));
+  }
+  const before = load<f32>(stat), now = max(before, maxLanes(top)), shift = splat(now);
+  let sum0 = splat(0), sum1 = splat(0);
+  for (let at = row + ((from as usize) << 2); at < end; at += 32) {
+    const p0 = exp2(f32x4.sub(v128.load(at), shift)), p1 = exp2(f32x4.sub(v128.load(at, 16), shift));
+    v128.store(at, p0);
+    v128.store(at, p1, 16);
+    sum0 = f32x4.add(sum0, p0);
+    sum1 = f32x4.add(sum1, p1);
+  }
+  let sum = load<f32>(stat, 4);
+  if (before < now) {
+    const fade = exp2(splat(before - now));
+    sum *= f32x4.extract_lane(fade, 0);
+    for (let at = output, last = output + ((wide as usize) << 2); at < last; at += 16) {
+      v128.store(at, f32x4.mul(v128.load(at), fade));
+    }
+    store<f32>(stat, now);
+  }
+  store<f32>(stat, sum + sumLanes(f32x4.add(sum0, sum1)), 4);
+}
+
+/**
+ * o and lse of the queries of a part. A unit is (query tile, sequence, head), later tiles first: where causal they have more
+ * keys, and the last units to start should be the short ones.
+ * Workspace, in floats: (tileQ + 2 tileK)·up8(dk) + (tileQ + 2 tileK)·up8(dv) + 4 tileK + 3 tileQ; tiles are multiples of 8.
+ */
+export function attention(
+  begin: u32, end: u32, q: usize, k: usize, v: usize, o: usize, lse: usize, batch: u32, aN: u32, aHeads: u32, aDk: u32, aDv: u32,
+  aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32, aLo: usize, aHi: usize, aStarts: usize, aList: usize,
+  aGroup: usize, aGroupHeads: u32, aFirst: u32,
+): void {
+  setPart(
+    aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
+  );
+  const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
+  const queries = workspace(), keysAt = queries + ((tileQ * wideK as usize) << 2), keyPanels = keysAt + ((tileK * wideK as usize) << 2);
+  const values = keyPanels + ((tileK * wideK as usize) << 2), valuePanels = values + ((tileK * wideV as usize) << 2);
+  const output = valuePanels + ((tileK * wideV as usize) << 2), scores = output + ((tileQ * wideV as usize) << 2);
+  const stats = scores + ((tileK as usize) << 4), bounds = stats + ((tileQ as usize) << 3), stride = (tileK as usize) << 2;
+  const scale = (LOG2E / sqrt(dk as f64)) as f32;
+  for (let unit = begin; unit < end; unit++) {
+    const tile = tiles - 1 - unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
+    const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
+    const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
+    if (!first && firstEntry == lastEntry) continue;
+    gather(q, queryRows, b, head, u0, rows, padded, dk, scale, queries);
+    if (first) memory.fill(output, 0, (padded * wideV as usize) << 2);
+    else gather(o, queryRows, b, head, u0, rows, padded, dv, 1, output);
+    for (let i: u32 = 0; i < padded; i++) {
+      const before: f32 = first || i >= rows ? -Infinity : getF32(lse, statAt(queryRows, b, head, u0 + i));
+      setF32(stats, i * 2, ((before as f64) * LOG2E) as f32);
+      setF32(stats, i * 2 + 1, before == -Infinity ? 0 : 1);
+    }
+    for (let e = firstEntry; e < lastEntry; e++) {
+      const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
+      const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
+      const from = (all >> 16) & ~7, have = (all & 0xffff) - from, last = from + up8(have);
+      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, keysAt + (from * wideK as usize << 2));
+      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, values + (from * wideV as usize << 2));
+      panelsOfRows(keysAt, wideK, from, last, keyPanels);
+      panelsOfColumns(values, wideV, from, last, tileK, valuePanels);
+      for (let i: u32 = 0; i < padded; i += 4) {
+        const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
+        if (interval == 0) continue;
+        const low = interval >> 16, high = interval & 0xffff, target = output + ((i * wideV as usize) << 2);
+        products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
+        for (let r: u32 = 0; r < 4; r++) {
+          softmaxRow(
+            scores + (r as usize) * stride, low, high, bound + ((r as usize) << 2), stats + (((i + r) as usize) << 3),
+            target + ((r * wideV as usize) << 2), wideV,
+          );
+        }
+        accumulate(scores, stride, low, high, valuePanels, tileK, wideV, target);
+      }
+    }
+    for (let i: u32 = 0; i < rows; i++) {
+      const top = getF32(stats, i * 2) as f64, sum = getF32(stats, i * 2 + 1);
+      setF32(lse, statAt(queryRows, b, head, u0 + i), sum == 0 ? -Infinity : (top * LN2 + log(sum as f64)) as f32);
+      scatter(output + ((i * wideV as usize) << 2), headAt(o, queryRows, b, head, u0 + i, dv), dv, sum == 0 ? 0 : 1 / sum, false);
+    }
+  }
+}
+
+// A row of d numbers times `factor` to its place, or added there.
+// @ts-ignore: decorator
+@inline
+function scatter(from: usize, to: usize, d: u32, factor: f32, add: bool): void {
+  const by = splat(factor);
+  for (let c: u32 = 0; c < d; c += 4) {
+    const at = (c as usize) << 2, left = d - c;
+    let value = f32x4.mul(v128.load(from + at), by);
+    if (add) value = f32x4.add(value, loadPart(to + at, left));
+    storePart(to + at, value, left);
+  }
+}
+
+// delta = rowsum(dO ∘ o) by head. A unit is a row of o.
+export function attention_delta(begin: u32, end: u32, o: usize, dO: usize, delta: usize, aN: u32, aHeads: u32, aDv: u32): void {
+  for (let row = begin; row < end; row++) {
+    for (let head: u32 = 0; head < aHeads; head++) {
+      const at = ((row as usize) * aHeads + head) * aDv << 2;
+      let sum = splat(0);
+      for (let c: u32 = 0; c < aDv; c += 4) {
+        const here = at + ((c as usize) << 2), left = aDv - c;
+        sum = f32x4.add(sum, f32x4.mul(loadPart(o + here, left), loadPart(dO + here, left)));
+      }
+      setF32(delta, (row / aN * aHeads + head) * aN + row % aN, sumLanes(sum));
+    }
+  }
+}
+
+/**
+ * dq of the queries of a part: dq = scale · Σ p (dO·v − delta) k, p = 2^(score − lse). Units as for {@link attention}.
+ * Workspace, in floats: (2 tileQ + 3 tileK)·up8(dk) + (tileQ + 2 tileK)·up8(dv) + 8 tileK + 3 tileQ.
+ */
+export function attention_backward_queries(
+  begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dq: usize, batch: u32, aN: u32, aHeads: u32,
+  aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32, aLo: usize, aHi: usize, aStarts: usize,
+  aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: u32,
+): void {
+  setPart(
+    aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
+  );
+  const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
+  const queries = workspace(), output = queries + ((tileQ * wideK as usize) << 2), keysAt = output + ((tileQ * wideK as usize) << 2);
+  const keyPanels = keysAt + ((tileK * wideK as usize) << 2), keyColumns = keyPanels + ((tileK * wideK as usize) << 2);
+  const gradients = keyColumns + ((tileK * wideK as usize) << 2), values = gradients + ((tileQ * wideV as usize) << 2);
+  const valuePanels = values + ((tileK * wideV as usize) << 2), scores = valuePanels + ((tileK * wideV as usize) << 2);
+  const slopes = scores + ((tileK as usize) << 4), stats = slopes + ((tileK as usize) << 4), bounds = stats + ((tileQ as usize) << 3);
+  const stride = (tileK as usize) << 2, scale = 1 / sqrt(dk as f64);
+  for (let unit = begin; unit < end; unit++) {
+    const tile = tiles - 1 - unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
+    const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
+    const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
+    if (!first && firstEntry == lastEntry) continue;
+    gather(q, queryRows, b, head, u0, rows, padded, dk, (scale * LOG2E) as f32, queries);
+    gather(dO, queryRows, b, head, u0, rows, padded, dv, 1, gradients);
+    memory.fill(output, 0, (padded * wideK as usize) << 2);
+    for (let i: u32 = 0; i < rows; i++) {
+      const at = statAt(queryRows, b, head, u0 + i);
+      setF32(stats, i * 2, ((getF32(lse, at) as f64) * LOG2E) as f32);
+      setF32(stats, i * 2 + 1, getF32(delta, at));
+    }
+    for (let e = firstEntry; e < lastEntry; e++) {
+      const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
+      const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
+      const from = (all >> 16) & ~7, have = (all & 0xffff) - from, last = from + up8(have);
+      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, keysAt + (from * wideK as usize << 2));
+      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, values + (from * wideV as usize << 2));
+      panelsOfRows(keysAt, wideK, from, last, keyPanels);
+      panelsOfColumns(keysAt, wideK, from, last, tileK, keyColumns);
+      panelsOfRows(values, wideV, from, last, valuePanels);
+      for (let i: u32 = 0; i < padded; i += 4) {
+        const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
+        if (interval == 0) continue;
+        const low = interval >> 16, high = interval & 0xffff;
+        products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
+        products(gradients + ((i * wideV as usize) << 2), wideV, valuePanels, low >> 3, high >> 3, slopes, stride);
+        for (let r: u32 = 0; r < 4; r++) {
+          const row = scores + (r as usize) * stride, slope = slopes + (r as usize) * stride, own = bound + ((r as usize) << 2);
+          const a = load<u16>(own) as u32, z = load<u16>(own, 2) as u32;
+          if (a >= z) {
+            memory.fill(row + ((low as usize) << 2), 0, ((high - low) as usize) << 2);
+            continue;
+          }
+          const shift = splat(getF32(stats, (i + r) * 2)), level = splat(getF32(stats, (i + r) * 2 + 1));
+          for (let c = low; c < high; c += 4) {
+            const at = (c as usize) << 2, p = exp2(f32x4.sub(v128.load(row + at), shift));
+            v128.store(row + at, f32x4.mul(p, f32x4.sub(v128.load(slope + at), level)));
+          }
+          outside(row, low, a, z, high, 0);
+        }
+        accumulate(scores, stride, low, high, keyColumns, tileK, wideK, output + ((i * wideK as usize) << 2));
+      }
+    }
+    for (let i: u32 = 0; i < rows; i++) {
+      scatter(output + ((i * wideK as usize) << 2), headAt(dq, queryRows, b, head, u0 + i, dk), dk, scale as f32, !first);
+    }
+  }
+}
+
+// Columns u (queries of the tile) that a row of four keys k … k + 3 is attended by, rounded out to panels; low in the upper half.
+// @ts-ignore: decorator
+@inline
+function queryInterval(key: u32, u0: u32, count: u32): u32 {
+  let low: u32 = 0;
+  while (low < count && (getU32(hi, u0 + low) <= key || getU32(lo, u0 + low) >= key + 4 || getU32(lo, u0 + low) >= getU32(hi, u0 + low))) low++;
+  if (low == count) return 0;
+  let high = count;
+  while (getU32(hi, u0 + high - 1) <= key || getU32(lo, u0 + high - 1) >= key + 4 || getU32(lo, u0 + high - 1) >= getU32(hi, u0 + high - 1)) high--;
+  return (low & ~7) << 16 | up8(high);
+}
+
+/**
+ * dk and dv of the keys of a part, by tiles of keys over tiles of queries: dv = Σ p dO, dk = Σ p (dO·v − delta) q · scale.
+ * `starts` and `list` are those of the transpose. A unit is (key tile, sequence, head), earlier tiles first.
+ * Workspace, in floats: (3 tileQ + 2 tileK)·up8(dk) + (3 tileQ + 2 tileK)·up8(dv) + 10 tileQ.
+ */
+export function attention_backward_keys(
+  begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dK: usize, dV: usize, batch: u32, aN: u32,
+  aHeads: u32, aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32, aLo: usize, aHi: usize,
+  aStarts: usize, aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: u32,
+): void {
+  setPart(
+    aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
+  );
+  const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads;
+  const keysAt = workspace(), keySums = keysAt + ((tileK * wideK as usize) << 2), queries = keySums + ((tileK * wideK as usize) << 2);
+  const queryPanels = queries + ((tileQ * wideK as usize) << 2), queryColumns = queryPanels + ((tileQ * wideK as usize) << 2);
+  const values = queryColumns + ((tileQ * wideK as usize) << 2), valueSums = values + ((tileK * wideV as usize) << 2);
+  const gradients = valueSums + ((tileK * wideV as usize) << 2), gradientPanels = gradients + ((tileQ * wideV as usize) << 2);
+  const gradientColumns = gradientPanels + ((tileQ * wideV as usize) << 2);
+  const scores = gradientColumns + ((tileQ * wideV as usize) << 2), slopes = scores + ((tileQ as usize) << 4);
+  const shifts = slopes + ((tileQ as usize) << 4), levels = shifts + ((tileQ as usize) << 2), stride = (tileQ as usize) << 2;
+  const scale = 1 / sqrt(dk as f64);
+  for (let unit = begin; unit < end; unit++) {
+    const tile = unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
+    const k0 = tile * tileK, rows = min(tileK, keys - k0), padded = (rows + 3) & ~3;
+    const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
+    if (!first && firstEntry == lastEntry) continue;
+    gather(k, keyRows, b, head, k0, rows, padded, dk, 1, keysAt);
+    gather(v, keyRows, b, head, k0, rows, padded, dv, 1, values);
+    memory.fill(keySums, 0, (padded * wideK as usize) << 2);
+    memory.fill(valueSums, 0, (padded * wideV as usize) << 2);
+    for (let e = firstEntry; e < lastEntry; e++) {
+      const entry = getU32(list, e), masked = (entry & 1) != 0, u0 = (entry >> 1) * tileQ, count = min(tileQ, n - u0), last = up8(count);
+      gather(q, queryRows, b, head, u0, count, last, dk, (scale * LOG2E) as f32, queries);
+      gather(dO, queryRows, b, head, u0, count, last, dv, 1, gradients);
+      panelsOfRows(queries, wideK, 0, last, queryPanels);
+      panelsOfColumns(queries, wideK, 0, last, tileQ, queryColumns);
+      panelsOfRows(gradients, wideV, 0, last, gradientPanels);
+      panelsOfColumns(gradients, wideV, 0, last, tileQ, gradientColumns);
+      for (let i: u32 = 0; i < last; i++) {
+        const at = i < count ? statAt(queryRows, b, head, u0 + i) : 0;
+        // Queries that do not exist get probability 0.
+        setF32(shifts, i, i < count ? ((getF32(lse, at) as f64) * LOG2E) as f32 : Infinity);
+        setF32(levels, i, i < count ? getF32(delta, at) : 0);
+      }
+      for (let i: u32 = 0; i < padded; i += 4) {
+        const interval = masked ? queryInterval(k0 + i, u0, count) : last;
+        if (interval == 0) continue;
+        const low = interval >> 16, high = interval & 0xffff;
+        products(keysAt + ((i * wideK as usize) << 2), wideK, queryPanels, low >> 3, high >> 3, scores, stride);
+        products(values + ((i * wideV as usize) << 2), wideV, gradientPanels, low >> 3, high >> 3, slopes, stride);
+        for (let r: u32 = 0; r < 4; r++) {
+          const row = scores + (r as usize) * stride, slope = slopes + (r as usize) * stride;
+          const key = i32x4.splat(k0 + i + r);
+          for (let c = low; c < high; c += 4) {
+            const at = (c as usize) << 2;
+            let p = exp2(f32x4.sub(v128.load(row + at), v128.load(shifts + at)));
+            if (masked) {
+              // Past the last query the bounds are whatever follows them, but there p is 0 already.
+              const from = lo + (((u0 + c) as usize) << 2), to = hi + (((u0 + c) as usize) << 2);
+              p = v128.and(p, v128.and(i32x4.le_s(v128.load(from), key), i32x4.gt_s(v128.load(to), key)));
+            }
+            v128.store(row + at, p);
+            v128.store(slope + at, f32x4.mul(p, f32x4.sub(v128.load(slope + at), v128.load(levels + at))));
+          }
+        }
+        accumulate(scores, stride, low, high, gradientColumns, tileQ, wideV, valueSums + ((i * wideV as usize) << 2));
+        accumulate(slopes, stride, low, high, queryColumns, tileQ, wideK, keySums + ((i * wideK as usize) << 2));
+      }
+    }
+    for (let i: u32 = 0; i < rows; i++) {
+      // Queries were gathered times scale · log₂ e.
+      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, head, k0 + i, dk), dk, LN2 as f32, !first);
+      scatter(valueSums + ((i * wideV as usize) << 2), headAt(dV, keyRows, b, head, k0 + i, dv), dv, 1, !first);
+    }
+  }
+}

@@ -1,0 +1,35 @@
+// Embedding tables (Eq. 15).
+
+import { getU32, loadPart, storePart } from "./memory";
+
+// y[r] (+)= table[index[r mod length]]. A unit is a row.
+export function embedding(
+  begin: u32, end: u32, index: usize, length: u32, table: usize, y: usize, d: u32, accumulate: u32,
+): void {
+  for (let row = begin; row < end; row++) {
+    const from = table + (getU32(index, row % length) as usize) * d * 4, to = y + (row as usize) * d * 4;
+    for (let c: u32 = 0; c < d; c += 4) {
+      const at = (c as usize) << 2, left = d - c;
+      let value = loadPart(from + at, left);
+      if (accumulate) value = f32x4.add(value, loadPart(to + at, left));
+      storePart(to + at, value, left);
+    }
+  }
+}
+
+// dTable[i] (+)= Σ of dy's rows order[starts[i]] … order[starts[i + 1] − 1], in that order. A unit is a table row.
+export function embedding_backward(
+  begin: u32, end: u32, dy: usize, order: usize, starts: usize, dTable: usize, d: u32, accumulate: u32,
+): void {
+  for (let i = begin; i < end; i++) {
+    const to = dTable + (i as usize) * d * 4, first = getU32(starts, i), last = getU32(starts, i + 1);
+    if (!accumulate) memory.fill(to, 0, (d as usize) << 2);
+    for (let e = first; e < last; e++) {
+      const from = dy + (getU32(order, e) as usize) * d * 4;
+      for (let c: u32 = 0; c < d; c += 4) {
+        const at = (c as usize) << 2, left = d - c;
+        storePart(to + at, f32x4.add(loadPart(to + at, left), loadPart(from + at, left)), left);
+      }
+    }
+  }
+}

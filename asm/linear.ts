@@ -1,0 +1,212 @@
+// Matrix products with what follows them: bias, activation, dropout, residual, and the backward pass.
+// y[rows, out] = x[rows, inner] · panels, where the panels hold the weights as B (see matmul.ts).
+
+import { loadPart, storePart } from "./memory";
+import { gate, splat } from "./math";
+import { packColumns, packRows, packTransposed, tile4x8 } from "./matmul";
+import { beginDropout, drop8 } from "./random";
+import { workspace } from "./workspace";
+
+// Steps of the inner dimension between visits to C: a panel of 512 · 32 bytes is half of a 32 KiB first-level cache.
+const DEPTH: u32 = 512;
+
+// Weights [out, inner] as panels of B = wᵀ: what x is multiplied by. A unit is a panel.
+export function pack_forward(begin: u32, end: u32, w: usize, panels: usize, out: u32, inner: u32): void {
+  for (let p = begin; p < end; p++) packRows(w, (inner as usize) << 2, p << 3, out, inner, panels + (p as usize) * inner * 32);
+}
+
+// Weights [out, inner] as panels of B = w: what dy is multiplied by. A unit is a panel.
+export function pack_backward(begin: u32, end: u32, w: usize, panels: usize, out: u32, inner: u32): void {
+  for (let p = begin; p < end; p++) packColumns(w, (inner as usize) << 2, p << 3, inner, out, panels + (p as usize) * out * 32);
+}
+
+// What finish() does, set once a call; addresses are 0 for what is absent.
+let y: usize = 0, pre: usize = 0, bias: usize = 0, residual: usize = 0, columns: u32 = 0;
+// 0 nothing, 1 z·sigmoid(1.702z), 2 times its derivative at `pre`.
+let activation: u32 = 0, dropping: bool = false;
+
+// @ts-ignore: decorator
+@inline
+function activate(z: v128, at: usize, left: u32): v128 {
+  if (activation == 1) {
+    if (pre) storePart(pre + at, z, left);
+    return f32x4.mul(z, gate(z));
+  }
+  if (activation == 2) {
+    const x = loadPart(pre + at, left), s = gate(x);
+    const t = f32x4.mul(f32x4.mul(splat(1.702), x), f32x4.sub(splat(1), s));
+    return f32x4.mul(z, f32x4.mul(s, f32x4.add(splat(1), t)));
+  }
+  if (pre) storePart(pre + at, z, left);
+  return z;
+}
+
+// Takes a finished tile [4][8] of products to y.
+function finish(tile: usize, row: u32, rows: u32, column: u32): void {
+  const left = columns - column, high = left > 4 ? left - 4 : 0;
+  for (let i: u32 = 0; i < rows; i++) {
+    const index = (row + i) * columns + column, at = ((row + i) as usize) * columns * 4 + ((column as usize) << 2);
+    let z0 = v128.load(tile), z1 = v128.load(tile, 16);
+    if (bias) {
+      z0 = f32x4.add(z0, loadPart(bias + ((column as usize) << 2), left));
+      z1 = f32x4.add(z1, loadPart(bias + ((column as usize) << 2) + 16, high));
+    }
+    z0 = activate(z0, at, left);
+    z1 = activate(z1, at + 16, high);
+    if (dropping) {
+      v128.store(tile, z0);
+      v128.store(tile, z1, 16);
+      drop8(tile, index);
+      z0 = v128.load(tile);
+      z1 = v128.load(tile, 16);
+    }
+    if (residual) {
+      z0 = f32x4.add(z0, loadPart(residual + at, left));
+      z1 = f32x4.add(z1, loadPart(residual + at + 16, high));
+    }
+    storePart(y + at, z0, left);
+    storePart(y + at + 16, z1, high);
+    tile += 32;
+  }
+}
+
+function setFinish(
+  out: u32, toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
+): void {
+  columns = out;
+  y = toY;
+  pre = toPre;
+  bias = withBias;
+  residual = withResidual;
+  activation = f;
+  dropping = seeds != 0;
+  if (seeds) beginDropout(seeds, site, micro, p);
+}
+
+/**
+ * A unit is a block of `blockRows` rows and `blockPanels` panels, counted along the rows of blocks. The workspace holds one
+ * tile, or where inner > DEPTH the tiles of a block: blockRows · blockPanels · 32 bytes.
+ */
+export function linear(
+  begin: u32, end: u32, x: usize, panels: usize, rows: u32, inner: u32, out: u32, blockRows: u32, blockPanels: u32,
+  toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
+): void {
+  setFinish(out, toY, toPre, withBias, withResidual, f, seeds, site, micro, p);
+  const all = (out + 7) >> 3, across = (all + blockPanels - 1) / blockPanels, stride = (inner as usize) << 2, deep = inner > DEPTH;
+  for (let unit = begin; unit < end; unit++) {
+    const firstRow = unit / across * blockRows, lastRow = min(rows, firstRow + blockRows);
+    const firstPanel = unit % across * blockPanels, lastPanel = min(all, firstPanel + blockPanels);
+    for (let k: u32 = 0; k < inner; k += DEPTH) {
+      const depth = min(DEPTH, inner - k), last = k + depth == inner;
+      let tile = workspace();
+      for (let panel = firstPanel; panel < lastPanel; panel++) {
+        const b = panels + (panel as usize) * inner * 32 + ((k as usize) << 5);
+        for (let row = firstRow; row < lastRow; row += 4) {
+          // Rows past the last repeat it; their products are not taken.
+          const have = min(4, lastRow - row), a = x + (row as usize) * stride + ((k as usize) << 2);
+          const a1 = a + (have > 1 ? stride : 0), a2 = have > 2 ? a1 + stride : a1, a3 = have > 3 ? a2 + stride : a2;
+          tile4x8(a, a1, a2, a3, b, depth, tile, 32, k > 0);
+          if (last) finish(tile, row, have, panel << 3);
+          if (deep) tile += 128;
+        }
+      }
+    }
+  }
+}
+
+// Dot products of one row of x with four of w.
+// @ts-ignore: decorator
+@inline
+function dot4(x: usize, w0: usize, w1: usize, w2: usize, w3: usize, inner: u32, to: usize): void {
+  let s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0);
+  let i: u32 = 0;
+  for (; i + 4 <= inner; i += 4) {
+    const at = (i as usize) << 2, a = v128.load(x + at);
+    s0 = f32x4.add(s0, f32x4.mul(a, v128.load(w0 + at)));
+    s1 = f32x4.add(s1, f32x4.mul(a, v128.load(w1 + at)));
+    s2 = f32x4.add(s2, f32x4.mul(a, v128.load(w2 + at)));
+    s3 = f32x4.add(s3, f32x4.mul(a, v128.load(w3 + at)));
+  }
+  const left = inner - i;
+  if (left) {
+    const at = (i as usize) << 2, a = loadPart(x + at, left);
+    s0 = f32x4.add(s0, f32x4.mul(a, loadPart(w0 + at, left)));
+    s1 = f32x4.add(s1, f32x4.mul(a, loadPart(w1 + at, left)));
+    s2 = f32x4.add(s2, f32x4.mul(a, loadPart(w2 + at, left)));
+    s3 = f32x4.add(s3, f32x4.mul(a, loadPart(w3 + at, left)));
+  }
+  const t0 = v128.shuffle<i32>(s0, s1, 0, 4, 1, 5), t1 = v128.shuffle<i32>(s0, s1, 2, 6, 3, 7);
+  const t2 = v128.shuffle<i32>(s2, s3, 0, 4, 1, 5), t3 = v128.shuffle<i32>(s2, s3, 2, 6, 3, 7);
+  const a = f32x4.add(t0, t1), b = f32x4.add(t2, t3);
+  v128.store(to, f32x4.add(v128.shuffle<i64>(a, b, 0, 2), v128.shuffle<i64>(a, b, 1, 3)));
+}
+
+// The same for a few rows, as when decoding: w [out, inner] is read once, as it lies. A unit is 8 columns of y.
+export function linear_few(
+  begin: u32, end: u32, x: usize, w: usize, rows: u32, inner: u32, out: u32,
+  toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
+): void {
+  setFinish(out, toY, toPre, withBias, withResidual, f, seeds, site, micro, p);
+  const stride = (inner as usize) << 2, tile = workspace();
+  for (let unit = begin; unit < end; unit++) {
+    const column = unit << 3;
+    for (let row: u32 = 0; row < rows; row++) {
+      for (let c: u32 = 0; c < 8 && column + c < out; c += 4) {
+        const have = out - column - c, w0 = w + ((column + c) as usize) * stride;
+        const w1 = have > 1 ? w0 + stride : w0, w2 = have > 2 ? w1 + stride : w1, w3 = have > 3 ? w2 + stride : w2;
+        dot4(x + (row as usize) * stride, w0, w1, w2, w3, inner, tile + (c << 2));
+      }
+      finish(tile, row, 1, column);
+    }
+  }
+}
+
+// Rows of x and dy between visits to dw.
+const ROWS: u32 = 256;
+// Transposed rows of dy are 16 floats further apart than they need, or all fall into the same few sets of the cache.
+const SPREAD: usize = (ROWS + 16) << 2;
+
+/**
+ * dw[out, inner] (+)= dyᵀ · x, db (+)= column sums of dy. A unit is a block of `height` by `width` of dw, both multiples of 8.
+ * The workspace holds height · SPREAD + width · ROWS · 4 + height · width · 4 bytes.
+ */
+export function linear_weight_grad(
+  begin: u32, end: u32, dy: usize, x: usize, dw: usize, db: usize, rows: u32, out: u32, inner: u32, height: u32, width: u32,
+  accumulate: u32,
+): void {
+  const across = (inner + width - 1) / width, left = workspace(), right = left + (height as usize) * SPREAD;
+  const block = right + (width as usize) * ROWS * 4, stride = (width as usize) << 2;
+  for (let unit = begin; unit < end; unit++) {
+    const row = unit / across * height, column = unit % across * width;
+    const tall = min(height, (out - row + 3) & ~3), wide = min(width, (inner - column + 7) & ~7), own = min(height, out - row);
+    for (let k: u32 = 0; k < rows; k += ROWS) {
+      const depth = min(ROWS, rows - k);
+      packTransposed(dy + (k as usize) * out * 4, (out as usize) << 2, row, out, tall, depth, left, SPREAD);
+      for (let c: u32 = 0; c < wide; c += 8) {
+        packColumns(x + (k as usize) * inner * 4, (inner as usize) << 2, column + c, inner, depth, right + (c as usize) * ROWS * 4);
+      }
+      for (let c: u32 = 0; c < wide; c += 8) {
+        for (let r: u32 = 0; r < tall; r += 4) {
+          const a = left + (r as usize) * SPREAD, to = block + (r as usize) * stride + ((c as usize) << 2);
+          tile4x8(a, a + SPREAD, a + 2 * SPREAD, a + 3 * SPREAD, right + (c as usize) * ROWS * 4, depth, to, stride, k > 0);
+        }
+      }
+      if (db && column == 0) {
+        for (let r: u32 = 0; r < own; r++) {
+          let total: f32 = k > 0 || accumulate ? load<f32>(db + (((row + r) as usize) << 2)) : 0;
+          for (let i: u32 = 0; i < depth; i++) total += load<f32>(left + (r as usize) * SPREAD + ((i as usize) << 2));
+          store<f32>(db + (((row + r) as usize) << 2), total);
+        }
+      }
+    }
+    for (let r: u32 = 0; r < own; r++) {
+      const to = dw + ((row + r) as usize) * inner * 4 + ((column as usize) << 2), from = block + (r as usize) * stride;
+      for (let c: u32 = 0; c < wide && column + c < inner; c += 4) {
+        const at = (c as usize) << 2, have = inner - column - c;
+        let value = v128.load(from + at);
+        if (accumulate) value = f32x4.add(value, loadPart(to + at, have));
+        storePart(to + at, value, have);
+      }
+    }
+  }
+}

@@ -1,0 +1,21 @@
+// Each thread has its own instance, so these globals are the thread's own.
+
+// Address of memory that only this thread uses: 64 bytes for random words, then as much as the hungriest call asks for.
+let at: usize = 0;
+
+// The engine calls this before a thread's first unit and whenever the workspace has moved.
+export function setWorkspace(address: usize): void {
+  at = address;
+}
+
+// @ts-ignore: decorator
+@inline
+export function words(): usize {
+  return at;
+}
+
+// @ts-ignore: decorator
+@inline
+export function workspace(): usize {
+  return at + 64;
+}

@@ -1,0 +1,265 @@
+/**
+ * Operations to kernel calls. The kernels and the meaning of their arguments are in `asm/`, one file an operation.
+ *
+ * @module
+ */
+
+import { KernelError } from "../errors.ts";
+import type { Layout } from "../layout.ts";
+import { type Attention, type AttentionBackward, type Dropout, type Op, size, type Tensor } from "../ops.ts";
+import { type AttentionSet, setKey } from "../pattern.ts";
+import { type Argument, type Call, type Kernel, Region, Table } from "./plan.ts";
+
+/** Queries and keys of a tile of attention. */
+export const TILE = { q: 64, k: 64 } as const;
+
+/** A layout with its lists as tables. */
+export interface PlacedLayout {
+  readonly parts: readonly {
+    readonly keys: number;
+    readonly queryRows: Table | null;
+    readonly keyRows: Table | null;
+    readonly lo: Table;
+    readonly hi: Table;
+    readonly forward: readonly [Table, Table];
+    readonly backward: readonly [Table, Table];
+  }[];
+}
+
+/** Wraps a layout's lists for the kernels. */
+export function placeLayout(layout: Layout): PlacedLayout {
+  const table = (words: Uint32Array) => new Table(words);
+  return {
+    parts: layout.parts.map((part) => {
+      const queryRows = part.queryRows && table(part.queryRows);
+      return {
+        keys: part.keys,
+        queryRows,
+        keyRows: part.keyRows === part.queryRows ? queryRows : part.keyRows && table(part.keyRows),
+        lo: table(part.lo),
+        hi: table(part.hi),
+        forward: [table(part.forward.starts), table(part.forward.list)],
+        backward: [table(part.backward.starts), table(part.backward.list)],
+      };
+    }),
+  };
+}
+
+/** What lowering needs to know besides the operation. */
+export interface LowerContext {
+  /** Threads that share the work: more of them, smaller blocks. Never changes a result. */
+  readonly threads: number;
+  /** The layout of a set over n positions, made beforehand. */
+  layout(set: AttentionSet, n: number): PlacedLayout;
+}
+
+// Rows of x that linear_few takes: up to there reading w as it lies beats packing it (16: as fast; 32: 20 % slower).
+const FEW = 16;
+// Fixed, so that sums do not depend on the number of threads.
+const LAYERNORM_CHUNK = 32, SUM_CHUNK = 4096, NORM_CHUNK = 16384, ADAM_CHUNK = 8192;
+// Element-wise work is dealt out in pieces of about this many elements, 5 to 20 µs each.
+const PIECE = 16384;
+const BYTES = 4;
+
+const up = (x: number, to: number) => Math.ceil(x / to) * to;
+
+function call(kernel: Kernel, units: number, grain: number, args: readonly Argument[], workspace = 0): Call {
+  return { kernel, units, grain: Math.max(1, Math.floor(grain)), args, workspace };
+}
+
+const dropoutArgs = (dropout: Dropout | undefined): Argument[] =>
+  dropout ? [dropout.seeds, dropout.site, dropout.micro, dropout.p] : [0, 0, 0, 0];
+
+/** The calls of one operation, in order. */
+export function lower(op: Op, context: LowerContext): Call[] {
+  switch (op.op) {
+    case "embedding": {
+      const [rows, d] = op.y.shape;
+      return op.tables.map((table, t) =>
+        call("embedding", rows, PIECE / d, [op.indices[t], size(op.indices[t]), table, op.y, d, t > 0 ? 1 : 0])
+      );
+    }
+    case "embedding_backward": {
+      const [rows, d] = op.dy.shape, entries = op.dTable.shape[0];
+      return [call("embedding_backward", entries, PIECE / d * entries / rows, [op.dy, op.order, op.starts, op.dTable, d, +op.accumulate])];
+    }
+    case "layernorm": {
+      const [rows, d] = op.x.shape;
+      return [call("layernorm", rows, PIECE / d, [op.x, op.gain, op.bias, op.y, op.mean, op.rstd, d])];
+    }
+    case "layernorm_backward": {
+      const [rows, d] = op.x.shape, chunks = Math.ceil(rows / LAYERNORM_CHUNK), partial = new Region(chunks * d * 2 * BYTES);
+      const { x, gain, mean, rstd, dy, residual, dx, dGain, dBias } = op;
+      return [
+        call("layernorm_backward", chunks, PIECE / d / LAYERNORM_CHUNK, [
+          ...[x, gain, mean, rstd, dy, residual, dx, partial],
+          ...[rows, d, LAYERNORM_CHUNK],
+        ]),
+        call("layernorm_backward_sum", Math.ceil(d / 4), PIECE / 8 / chunks, [partial, dGain, dBias, chunks, d, +op.accumulate]),
+      ];
+    }
+    case "linear": {
+      const tail = [op.y, op.pre, op.b, op.residual, op.activation === "gelu" ? 1 : 0, ...dropoutArgs(op.dropout)];
+      return product(context, "pack_forward", op.x, op.w, op.w.shape[1], op.w.shape[0], tail);
+    }
+    case "linear_input_grad": {
+      const tail = [op.dx, op.pre, null, op.residual, op.pre ? 2 : 0, ...dropoutArgs(undefined)];
+      return product(context, "pack_backward", op.dy, op.w, op.w.shape[0], op.w.shape[1], tail);
+    }
+    case "linear_weight_grad":
+      return weightGrad(op, context);
+    case "dropout": {
+      const count = size(op.x);
+      return [call("dropout", Math.ceil(count / 1024), PIECE / 4096, [op.x, op.y, count, ...dropoutArgs(op.dropout)], 32)];
+    }
+    case "attention":
+      return attention(op, context);
+    case "attention_backward":
+      return attentionBackward(op, context);
+    case "attention_decode": {
+      const [batch, heads, slots, dk] = op.keys.shape, dv = op.values.shape[3];
+      const args = [op.q, op.k, op.v, op.o, op.keys, op.values, op.slot, op.index, op.count, heads, slots, dk, dv];
+      return [call("attention_decode", batch * heads, PIECE / (slots * (dk + dv)), args, up(slots, 4) * BYTES)];
+    }
+    case "cross_entropy": {
+      const [rows, vocabulary] = op.logits.shape;
+      const args = [op.logits, op.targets, op.losses, op.dLogits, vocabulary, op.scale];
+      return [call("cross_entropy", rows, PIECE / 2 / vocabulary, args)];
+    }
+    case "sum": {
+      const count = size(op.x), chunks = Math.ceil(count / SUM_CHUNK), partials = new Region(chunks * 8);
+      return [
+        call("sum_chunks", chunks, PIECE / SUM_CHUNK, [op.x, count, SUM_CHUNK, partials]),
+        call("sum_partials", 1, 1, [partials, chunks, op.y, op.scale, +op.accumulate]),
+      ];
+    }
+    case "square_norm": {
+      const chunks = chunked(op.xs, NORM_CHUNK), partials = new Region(chunks.length * 8);
+      const words = chunks.flatMap(({ which, offset, count }) => [{ tensor: op.xs[which], offset }, count]);
+      return [
+        call("square_chunks", chunks.length, 1, [new Table(words), partials]),
+        call("sum_partials", 1, 1, [partials, chunks.length, op.y, 1, 0]),
+      ];
+    }
+    case "clip":
+      return [call("clip", 1, 1, [op.squareNorm, op.factor, op.skipped, op.maxNorm])];
+    case "adam": {
+      const chunks = chunked(op.params, ADAM_CHUNK);
+      const words = chunks.flatMap(({ which, offset, count }) => [
+        ...[op.params, op.grads, op.m, op.v].map((list) => ({ tensor: list[which], offset })),
+        ...[count, op.decay[which] ? 1 : 0],
+      ]);
+      const args = [new Table(words), op.factor, op.hyper, op.beta1, op.beta2, op.eps, op.weightDecay];
+      return [call("adam", chunks.length, 1, args)];
+    }
+  }
+}
+
+/** Tensors in pieces of at most `most` elements: which tensor, the piece's offset in bytes, its elements. */
+function chunked(tensors: readonly Tensor[], most: number): { which: number; offset: number; count: number }[] {
+  return tensors.flatMap((t, which) => {
+    const all = size(t);
+    return Array.from(
+      { length: Math.ceil(all / most) },
+      (_, i) => ({ which, offset: i * most * BYTES, count: Math.min(most, all - i * most) }),
+    );
+  });
+}
+
+/**
+ * y [rows, out] = x [rows, inner] · B, B being w or its transpose as `pack` says; `tail` is what the kernels do with y.
+ * Blocks start large, for each reads its rows and panels once, and shrink until every thread has a few.
+ */
+function product(
+  { threads }: LowerContext,
+  pack: "pack_forward" | "pack_backward",
+  x: Tensor,
+  w: Tensor,
+  inner: number,
+  out: number,
+  tail: readonly Argument[],
+): Call[] {
+  const rows = x.shape[0], panels = Math.ceil(out / 8);
+  if (pack === "pack_forward" && rows <= FEW) {
+    return [call("linear_few", panels, PIECE / (rows * inner), [x, w, rows, inner, out, ...tail], 32)];
+  }
+  let blockRows = 64, blockPanels = Math.min(panels, 32);
+  const blocks = () => Math.ceil(rows / blockRows) * Math.ceil(panels / blockPanels);
+  while (blocks() < 4 * threads && (blockRows > 16 || blockPanels > 4)) {
+    if (blockRows > 32 || blockPanels <= 4) blockRows /= 2;
+    else blockPanels = Math.ceil(blockPanels / 2);
+  }
+  const packed = new Region(panels * inner * 8 * BYTES), [wOut, wInner] = w.shape;
+  return [
+    call(pack, panels, PIECE / (8 * inner), [w, packed, wOut, wInner]),
+    call("linear", blocks(), PIECE * 8 / (blockRows * blockPanels * 8 * inner), [
+      ...[x, packed, rows, inner, out, blockRows, blockPanels],
+      ...tail,
+    ], blockRows * blockPanels * 8 * BYTES),
+  ];
+}
+
+function weightGrad(op: Op & { op: "linear_weight_grad" }, { threads }: LowerContext): Call[] {
+  const [rows, out] = op.dy.shape, inner = op.x.shape[1];
+  let height = Math.min(64, up(out, 8)), width = Math.min(128, up(inner, 8));
+  const blocks = () => Math.ceil(out / height) * Math.ceil(inner / width);
+  while (blocks() < 4 * threads && (height > 16 || width > 32)) {
+    if (width > 32 && width >= height) width = up(width / 2, 8);
+    else height = up(height / 2, 8);
+  }
+  const args = [op.dy, op.x, op.dw, op.db, rows, out, inner, height, width, +op.accumulate];
+  return [call("linear_weight_grad", blocks(), 1, args, (height * 272 + width * 256 + height * width) * BYTES)];
+}
+
+/** For each distinct set of an operation: its layout, and the heads that share it. */
+function groups(op: Attention | AttentionBackward, context: LowerContext): { layout: PlacedLayout; heads: Table; count: number }[] {
+  const groups = Map.groupBy(op.sets.keys(), (head) => setKey(op.sets[head]));
+  return [...groups.values()].map((heads) => ({
+    layout: context.layout(op.sets[heads[0]], op.n),
+    heads: new Table(heads),
+    count: heads.length,
+  }));
+}
+
+const headSizes = (op: Attention | AttentionBackward) => {
+  const heads = op.sets.length, dk = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
+  return { heads, dk, dv, wideK: up(dk, 8), wideV: up(dv, 8) };
+};
+
+function attention(op: Attention, context: LowerContext): Call[] {
+  const { n, batch } = op, { heads, dk, dv, wideK, wideV } = headSizes(op), { q, k } = TILE;
+  const workspace = ((q + 2 * k) * (wideK + wideV) + 4 * k + 3 * q) * BYTES;
+  return groups(op, context).flatMap(({ layout, heads: list, count }) =>
+    layout.parts.map((part, p) =>
+      call("attention", Math.ceil(n / q) * batch * count, 1, [
+        ...[op.q, op.k, op.v, op.o, op.lse, batch, n, heads, dk, dv, q, k],
+        ...[part.queryRows, part.keyRows, part.keys, part.lo, part.hi, ...part.forward, list, count, p === 0 ? 1 : 0],
+      ], workspace)
+    )
+  );
+}
+
+function attentionBackward(op: AttentionBackward, context: LowerContext): Call[] {
+  const { n, batch } = op, { heads, dk, dv, wideK, wideV } = headSizes(op), { q, k } = TILE;
+  const forQueries = ((2 * q + 3 * k) * wideK + (q + 2 * k) * wideV + 8 * k + 3 * q) * BYTES;
+  const forKeys = ((3 * q + 2 * k) * (wideK + wideV) + 10 * q) * BYTES;
+  const calls = [call("attention_delta", batch * n, PIECE / (heads * dv), [op.o, op.dO, op.delta, n, heads, dv])];
+  for (const { layout, heads: list, count } of groups(op, context)) {
+    if (layout.parts[0].keys !== n) throw new KernelError("Cannot lower attention_backward: the first part of a set must hold every key");
+    layout.parts.forEach((part, p) => {
+      const head = [op.q, op.k, op.v, op.dO, op.lse, op.delta], shape = [batch, n, heads, dk, dv, q, k];
+      const rows = [part.queryRows, part.keyRows, part.keys, part.lo, part.hi], tail = [list, count, p === 0 ? 1 : 0];
+      calls.push(
+        call("attention_backward_queries", Math.ceil(n / q) * batch * count, 1, [
+          ...[...head, op.dq],
+          ...[...shape, ...rows, ...part.forward, ...tail],
+        ], forQueries),
+        call("attention_backward_keys", Math.ceil(part.keys / k) * batch * count, 1, [
+          ...[...head, op.dk, op.dv],
+          ...[...shape, ...rows, ...part.backward, ...tail],
+        ], forKeys),
+      );
+    });
+  }
+  return calls;
+}
