@@ -353,33 +353,52 @@ export type Op =
   | Clip
   | Adam;
 
-/** Which fields of an operation are read and which are written; a field in both is updated in place. */
-const OPERANDS: { readonly [K in Op["op"]]: { reads: readonly string[]; writes: readonly string[] } } = {
-  embedding: { reads: ["indices", "tables"], writes: ["y"] },
-  embedding_backward: { reads: ["dy", "order", "starts"], writes: ["dTable"] },
-  layernorm: { reads: ["x", "gain", "bias"], writes: ["y", "mean", "rstd"] },
-  layernorm_backward: { reads: ["x", "gain", "mean", "rstd", "dy", "residual"], writes: ["dx", "dGain", "dBias"] },
-  linear: { reads: ["x", "w", "b", "residual"], writes: ["y", "pre"] },
-  linear_input_grad: { reads: ["dy", "w", "pre", "residual"], writes: ["dx"] },
-  linear_weight_grad: { reads: ["dy", "x"], writes: ["dw", "db"] },
-  dropout: { reads: ["x"], writes: ["y"] },
-  attention: { reads: ["q", "k", "v"], writes: ["o", "lse"] },
-  attention_backward: { reads: ["q", "k", "v", "o", "lse", "dO"], writes: ["delta", "dq", "dk", "dv"] },
-  attention_decode: { reads: ["q", "k", "v", "slot", "index", "count"], writes: ["keys", "values", "o"] },
-  cross_entropy: { reads: ["logits", "targets", "lossScale"], writes: ["losses", "dLogits"] },
-  sum: { reads: ["x"], writes: ["y"] },
-  square_norm: { reads: ["xs"], writes: ["y"] },
-  clip: { reads: ["squareNorm", "skipped", "lossScale"], writes: ["factor", "skipped", "lossScale"] },
-  adam: { reads: ["grads", "factor", "hyper"], writes: ["params", "m", "v"] },
+/**
+ * Which fields of an operation are read and which are written (a field in both is updated in place), and which hold
+ * activations or their gradients: those may be f16, all of one operation or none.
+ */
+const OPERANDS: { readonly [K in Op["op"]]: { reads: readonly string[]; writes: readonly string[]; activations: readonly string[] } } = {
+  embedding: { reads: ["indices", "tables"], writes: ["y"], activations: ["y"] },
+  embedding_backward: { reads: ["dy", "order", "starts"], writes: ["dTable"], activations: ["dy"] },
+  layernorm: { reads: ["x", "gain", "bias"], writes: ["y", "mean", "rstd"], activations: ["x", "y"] },
+  layernorm_backward: {
+    reads: ["x", "gain", "mean", "rstd", "dy", "residual"],
+    writes: ["dx", "dGain", "dBias"],
+    activations: ["x", "dy", "residual", "dx"],
+  },
+  linear: { reads: ["x", "w", "b", "residual"], writes: ["y", "pre"], activations: ["x", "y", "pre", "residual"] },
+  linear_input_grad: { reads: ["dy", "w", "pre", "residual"], writes: ["dx"], activations: ["dy", "dx", "pre", "residual"] },
+  linear_weight_grad: { reads: ["dy", "x"], writes: ["dw", "db"], activations: ["dy", "x"] },
+  dropout: { reads: ["x"], writes: ["y"], activations: ["x", "y"] },
+  attention: { reads: ["q", "k", "v"], writes: ["o", "lse"], activations: ["q", "k", "v", "o"] },
+  attention_backward: {
+    reads: ["q", "k", "v", "o", "lse", "dO"],
+    writes: ["delta", "dq", "dk", "dv"],
+    activations: ["q", "k", "v", "o", "dO", "dq", "dk", "dv"],
+  },
+  attention_decode: { reads: ["q", "k", "v", "slot", "index", "count"], writes: ["keys", "values", "o"], activations: [] },
+  cross_entropy: { reads: ["logits", "targets", "lossScale"], writes: ["losses", "dLogits"], activations: ["logits", "dLogits"] },
+  sum: { reads: ["x"], writes: ["y"], activations: [] },
+  square_norm: { reads: ["xs"], writes: ["y"], activations: [] },
+  clip: { reads: ["squareNorm", "skipped", "lossScale"], writes: ["factor", "skipped", "lossScale"], activations: [] },
+  adam: { reads: ["grads", "factor", "hyper"], writes: ["params", "m", "v"], activations: [] },
 };
+
+function pick(op: Op, names: readonly string[]): Tensor[] {
+  const fields = op as unknown as Record<string, Tensor | readonly Tensor[] | undefined>;
+  return names.flatMap((name) => fields[name] ?? []);
+}
 
 /** The tensors an operation reads and writes, dropout's seeds among the reads. */
 export function operands(op: Op): { reads: Tensor[]; writes: Tensor[] } {
-  const fields = op as unknown as Record<string, Tensor | readonly Tensor[] | undefined>;
-  const pick = (names: readonly string[]) => names.flatMap((name) => fields[name] ?? []);
   const { reads, writes } = OPERANDS[op.op];
   const seeds = "dropout" in op && op.dropout ? [op.dropout.seeds] : [];
-  return { reads: [...pick(reads), ...seeds], writes: pick(writes) };
+  return { reads: [...pick(op, reads), ...seeds], writes: pick(op, writes) };
+}
+
+/** The tensors of an operation that hold activations or their gradients: all f32, or all f16. */
+export function activations(op: Op): Tensor[] {
+  return pick(op, OPERANDS[op.op].activations);
 }
 
 /** A flat list of operations, in order, checked as it grows. */
@@ -499,7 +518,16 @@ function distinct(op: Op, out: Tensor, ...ins: (Tensor | undefined)[]): void {
   if (ins.includes(out)) fail(op, "needs its output apart from its inputs", out);
 }
 
+function checkTypes(op: Op): void {
+  const held = activations(op), { reads, writes } = operands(op);
+  if (held.some((t) => t.dtype !== held[0].dtype)) fail(op, "needs all its activations f32 or all f16", ...held);
+  for (const t of [...reads, ...writes]) {
+    if (t.dtype === "f16" && !held.includes(t)) fail(op, "stores only activations and their gradients in f16", t);
+  }
+}
+
 function checkShapes(op: Op): void {
+  checkTypes(op);
   switch (op.op) {
     case "embedding": {
       const [rows, d] = op.y.shape;

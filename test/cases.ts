@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type DType, type Op, type Tensor, tensor, type TensorData } from "../src/ops.ts";
+import { activations, type DType, type Op, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
 
@@ -363,3 +363,21 @@ for (const factor of [1, 0.3, 0]) {
 
 /** All cases. */
 export const CASES: readonly Case[] = cases;
+
+/** The same case with its activations stored in f16, inputs rounded to it; undefined where it has none. */
+export function halved(c: Case): Case | undefined {
+  const twins = new Map<Tensor, Tensor>();
+  for (const t of c.ops.flatMap(activations)) twins.set(t, { ...t, dtype: "f16" });
+  if (twins.size === 0) return undefined;
+  const twin = (t: Tensor) => twins.get(t) ?? t;
+  return new Case(`${c.name}, f16`, (half) => {
+    for (const [t, data] of c.inputs) half.inputs.set(twin(t), twins.has(t) ? Float32Array.from(data, (x) => Math.f16round(x)) : data);
+    half.outputs.push(...c.outputs.map(twin));
+    for (const op of c.ops) {
+      const fields = Object.entries(op).map((
+        [name, value],
+      ) => [name, value !== null && typeof value === "object" ? twin(value as Tensor) : value]);
+      half.ops.push(Object.fromEntries(fields) as Op);
+    }
+  });
+}

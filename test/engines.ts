@@ -6,17 +6,19 @@
  */
 
 import type { Engine } from "../src/ops.ts";
-import { ReferenceEngine } from "../src/reference/engine.ts";
-import { WasmEngine } from "../src/wasm/engine.ts";
-import { WebGpuEngine } from "../src/webgpu/engine.ts";
+
+const reference = async () => new (await import("../src/reference/engine.ts")).ReferenceEngine();
+const wasm = async (threads?: number) => await (await import("../src/wasm/engine.ts")).WasmEngine.create({ threads });
+const webgpu = async (limits: "default" | "adapter") =>
+  await (await import("../src/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, limits });
 
 /** Engines by the name tests print. `webgpu-default` is a device with no more than a browser's default limits. */
 export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
-  "reference": () => Promise.resolve(new ReferenceEngine()),
-  "wasm": () => WasmEngine.create(),
-  "wasm-1-thread": () => WasmEngine.create({ threads: 1 }),
-  "webgpu": () => WebGpuEngine.create({ allowSoftware: true }),
-  "webgpu-default": () => WebGpuEngine.create({ allowSoftware: true, limits: "default" }),
+  "reference": reference,
+  "wasm": () => wasm(),
+  "wasm-1-thread": () => wasm(1),
+  "webgpu": () => webgpu("adapter"),
+  "webgpu-default": () => webgpu("default"),
 };
 
 /** Names of the engines to test besides the oracle. */
