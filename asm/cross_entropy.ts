@@ -4,8 +4,10 @@ import { getF32, getU32, loadPart, setF32, storePart } from "./memory";
 import { exp, log, maxLanes, splat, sumLanes } from "./math";
 
 export function cross_entropy(
-  begin: u32, end: u32, logits: usize, targets: usize, losses: usize, dLogits: usize, vocabulary: u32, scale: f32,
+  begin: u32, end: u32, logits: usize, targets: usize, losses: usize, dLogits: usize, lossScale: usize, vocabulary: u32,
+  meanScale: f32,
 ): void {
+  const scale = lossScale ? meanScale * load<f32>(lossScale) : meanScale;
   const vectors = vocabulary & ~3, tail = vocabulary & 3;
   for (let row = begin; row < end; row++) {
     const from = logits + (row as usize) * vocabulary * 4, target = getU32(targets, row), chosen = getF32(from, target);

@@ -42,16 +42,28 @@ export function sum_partials(begin: u32, end: u32, partials: usize, count: u32, 
   store<f32>(y, (accumulate ? total + (load<f32>(y) as f64) : total) as f32);
 }
 
-// The factor that gradients are multiplied by. One unit.
-export function clip(begin: u32, end: u32, squareNorm: usize, factor: usize, skipped: usize, maxNorm: f64): void {
-  const square = load<f32>(squareNorm) as f64;
+// Steps without a non-finite gradient after which the loss scale doubles.
+const CLEAN_STEPS: f32 = 1000;
+
+// The factor that gradients are multiplied by, and the loss scale's next value (lossScale may be 0: absent). One unit.
+export function clip(begin: u32, end: u32, squareNorm: usize, factor: usize, skipped: usize, lossScale: usize, maxNorm: f64): void {
+  const square = load<f32>(squareNorm) as f64, scale: f32 = lossScale ? load<f32>(lossScale) : 1;
   // ∞ − ∞ and NaN − NaN are NaN.
   if (square - square != 0) {
     store<f32>(factor, 0);
     store<u32>(skipped, load<u32>(skipped) + 1);
     store<u32>(skipped, load<u32>(skipped, 4) + 1, 4);
+    if (lossScale) {
+      store<f32>(lossScale, scale / 2);
+      store<f32>(lossScale, 0, 4);
+    }
     return;
   }
-  store<f32>(factor, maxNorm == 0 ? 1 : min<f64>(1, maxNorm / (sqrt(square) + 1e-6)) as f32);
+  const norm = sqrt(square) / (scale as f64);
+  store<f32>(factor, ((maxNorm == 0 ? 1 : min<f64>(1, maxNorm / (norm + 1e-6))) / (scale as f64)) as f32);
   store<u32>(skipped, 0, 4);
+  if (!lossScale) return;
+  const clean = load<f32>(lossScale, 4) + 1;
+  store<f32>(lossScale, clean >= CLEAN_STEPS ? scale * 2 : scale);
+  store<f32>(lossScale, clean >= CLEAN_STEPS ? 0 : clean, 4);
 }

@@ -123,7 +123,7 @@ export function lower(op: Op, context: LowerContext): Call[] {
     }
     case "cross_entropy": {
       const [rows, vocabulary] = op.logits.shape;
-      const args = [op.logits, op.targets, op.losses, op.dLogits, vocabulary, op.scale];
+      const args = [op.logits, op.targets, op.losses, op.dLogits, op.lossScale, vocabulary, op.scale];
       return [call("cross_entropy", rows, PIECE / 2 / vocabulary, args)];
     }
     case "sum": {
@@ -142,7 +142,7 @@ export function lower(op: Op, context: LowerContext): Call[] {
       ];
     }
     case "clip":
-      return [call("clip", 1, 1, [op.squareNorm, op.factor, op.skipped, op.maxNorm])];
+      return [call("clip", 1, 1, [op.squareNorm, op.factor, op.skipped, op.lossScale, op.maxNorm])];
     case "adam": {
       const chunks = chunked(op.params, ADAM_CHUNK);
       const words = chunks.flatMap(({ which, offset, count }) => [
