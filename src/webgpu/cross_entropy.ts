@@ -1,0 +1,20 @@
+/**
+ * Dispatch of the cross-entropy.
+ *
+ * @module
+ */
+
+import type { CrossEntropy } from "../ops.ts";
+import type { Plan } from "./plan.ts";
+
+/** losses and, where wanted, dLogits */
+export function planCrossEntropy(plan: Plan, op: CrossEntropy): void {
+  const [rows, width] = op.logits.shape;
+  plan.dispatch({
+    kernel: "cross_entropy",
+    values: { GRADIENT: !!op.dLogits },
+    bindings: { logits: op.logits, targets: op.targets, losses: op.losses, gradient: op.dLogits },
+    params: { rows, width, scale: op.scale },
+    grid: plan.linear(rows, 8),
+  });
+}

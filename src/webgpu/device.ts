@@ -1,0 +1,87 @@
+/**
+ * Getting a WebGPU device, and saying clearly why there is none.
+ *
+ * @module
+ */
+
+import { BackendError } from "../errors.ts";
+
+/** How to make a device. */
+export interface DeviceOptions {
+  /** Use this device; it stays the caller's and is never destroyed here. */
+  device?: GPUDevice;
+  /** Ask this adapter for the device. */
+  adapter?: GPUAdapter;
+  /** Accept an adapter that computes on the CPU: right, but slower than the WASM engine. Default false. */
+  allowSoftware?: boolean;
+  /** `adapter` (the default) asks for what the adapter has; `default` for no more than every browser gives. */
+  limits?: "default" | "adapter";
+}
+
+/** A device with what is known about it. */
+export interface Acquired {
+  readonly device: GPUDevice;
+  /** Made here, so destroyed here. */
+  readonly owned: boolean;
+  readonly isSoftware: boolean;
+  /** The adapter's name for people. */
+  readonly adapterName: string;
+}
+
+/** Limits that choose kernel variants or bound buffers. */
+const WANTED = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+// wgpu reports more for buffers than it can make; 4 GB was measured to work.
+const LARGEST_BUFFER = 4_000_000_000;
+
+function describe(info: GPUAdapterInfo | undefined): { name: string; software: boolean } {
+  const { description, device, architecture, vendor } = info ?? {} as Partial<GPUAdapterInfo>;
+  const name = description || [vendor, architecture, device].filter(Boolean).join(" ") || "an unnamed adapter";
+  const fallback = (info as { isFallbackAdapter?: boolean } | undefined)?.isFallbackAdapter === true;
+  return { name, software: fallback || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(`${name} ${architecture ?? ""}`) };
+}
+
+/**
+ * Takes the caller's device, or requests one.
+ *
+ * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device
+ */
+export async function acquireDevice(options: DeviceOptions): Promise<Acquired> {
+  if (options.device) {
+    const info = (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo, { name, software } = describe(info);
+    return { device: options.device, owned: false, isSoftware: software, adapterName: name };
+  }
+  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (!options.adapter && !gpu) {
+    throw new BackendError("Cannot use WebGPU: this runtime has no navigator.gpu; use the wasm backend, or a runtime with WebGPU");
+  }
+  const adapter = options.adapter ?? await gpu!.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new BackendError(
+      "Cannot use WebGPU: the system offers no adapter (no GPU, or no Vulkan, Metal or D3D12 driver for it); use the wasm backend",
+    );
+  }
+  const { name, software } = describe(adapter.info);
+  if (software && !options.allowSoftware) {
+    throw new BackendError(
+      `Cannot use WebGPU: the only adapter, ${name}, computes on the CPU; use the wasm backend, or allow software adapters`,
+    );
+  }
+  const requiredLimits: Record<string, number> = {};
+  if (options.limits !== "default") {
+    for (const limit of WANTED) requiredLimits[limit] = Math.min(adapter.limits[limit], LARGEST_BUFFER);
+  }
+  const requiredFeatures: GPUFeatureName[] = adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];
+  try {
+    const device = await adapter.requestDevice({ label: "longstride", requiredFeatures, requiredLimits });
+    return { device, owned: true, isSoftware: software, adapterName: name };
+  } catch (cause) {
+    throw new BackendError(`Cannot use WebGPU: ${name} gave no device: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}

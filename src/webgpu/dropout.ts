@@ -1,0 +1,20 @@
+/**
+ * Dispatch of dropout.
+ *
+ * @module
+ */
+
+import { type DropoutOp, size } from "../ops.ts";
+import { dropoutParams, type Plan } from "./plan.ts";
+
+/** y = x masked and scaled */
+export function planDropout(plan: Plan, op: DropoutOp): void {
+  const count = size(op.x);
+  plan.dispatch({
+    kernel: "dropout",
+    values: {},
+    bindings: { x: op.x, seeds: op.dropout.seeds, y: op.y },
+    params: { count, ...dropoutParams(op.dropout) },
+    grid: plan.linear(count, 512),
+  });
+}

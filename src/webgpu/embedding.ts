@@ -1,0 +1,34 @@
+/**
+ * Dispatches of the embedding.
+ *
+ * @module
+ */
+
+import { type Embedding, type EmbeddingBackward, size } from "../ops.ts";
+import type { Plan } from "./plan.ts";
+
+/** y[r] = Σₜ tables[t][indices[t][r mod length]] */
+export function planEmbedding(plan: Plan, op: Embedding): void {
+  const [rows, width] = op.y.shape, count = rows * width;
+  op.tables.forEach((table, t) =>
+    plan.dispatch({
+      kernel: "embedding",
+      values: { ACCUMULATE: t > 0 },
+      bindings: { indices: op.indices[t], table, y: op.y },
+      params: { count, width, length: size(op.indices[t]) },
+      grid: plan.linear(count),
+    })
+  );
+}
+
+/** dTable[i] (+)= Σ dy[r] over the rows that read i */
+export function planEmbeddingBackward(plan: Plan, op: EmbeddingBackward): void {
+  const [rows, width] = op.dTable.shape;
+  plan.dispatch({
+    kernel: "embedding_backward",
+    values: { ACCUMULATE: op.accumulate },
+    bindings: { dy: op.dy, order: op.order, starts: op.starts, table: op.dTable },
+    params: { size: rows, width },
+    grid: [Math.ceil(width / 32), rows, 1],
+  });
+}

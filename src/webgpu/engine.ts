@@ -1,0 +1,481 @@
+/**
+ * The WebGPU engine: a program becomes a list of dispatches over bound buffers once, and a run replays it in one compute
+ * pass and one submit, without an allocation or a read-back.
+ *
+ * @module
+ */
+
+import { BackendError, KernelError, LongstrideError, OutOfMemoryError, ShapeError } from "../errors.ts";
+import { type Engine, type Executable, lifetimes, type Op, operands, type Program, size, type Tensor, type TensorData } from "../ops.ts";
+import { planAdam } from "./adam.ts";
+import { planAttention, planAttentionBackward, planAttentionDecode } from "./attention.ts";
+import { planCrossEntropy } from "./cross_entropy.ts";
+import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
+import { planDropout } from "./dropout.ts";
+import { planEmbedding, planEmbeddingBackward } from "./embedding.ts";
+import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
+import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
+import { checkTensor, Pages, planSlots, storageBuffer } from "./memory.ts";
+import { planClip, planSquareNorm, planSum } from "./norm.ts";
+import { type Pipeline, Pipelines, storageBindings } from "./pipelines.ts";
+import { ALIGNMENT, type Dispatch, type Operand, Plan, roundUp, type TilePreference } from "./plan.ts";
+import { kernelSource } from "./specialise.ts";
+
+/** How to make a {@linkcode WebGpuEngine}. */
+export interface WebGpuOptions extends DeviceOptions {
+  /** Which tile variants to prefer; `auto` (the default) goes by the size of each problem. */
+  tiles?: TilePreference;
+}
+
+/** GPU time of one dispatch. */
+export interface DispatchTime {
+  /** Number of the operation in the program, and its name. */
+  readonly at: number;
+  readonly op: Op["op"];
+  /** Kernel file. */
+  readonly kernel: string;
+  /** Milliseconds on the GPU. */
+  readonly ms: number;
+}
+
+/** A program ready to run on WebGPU. */
+export interface WebGpuExecutable extends Executable {
+  /**
+   * Runs the list once with timestamps around each dispatch.
+   *
+   * @throws {BackendError} where the device has no timestamps
+   */
+  profile(): Promise<DispatchTime[]>;
+}
+
+interface Bound {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly dispatch: Dispatch & { op: number };
+}
+
+async function planOp(plan: Plan, op: Op): Promise<void> {
+  switch (op.op) {
+    case "embedding":
+      return planEmbedding(plan, op);
+    case "embedding_backward":
+      return planEmbeddingBackward(plan, op);
+    case "layernorm":
+      return planLayerNorm(plan, op);
+    case "layernorm_backward":
+      return planLayerNormBackward(plan, op);
+    case "linear":
+      return planLinear(plan, op);
+    case "linear_input_grad":
+      return planLinearInputGrad(plan, op);
+    case "linear_weight_grad":
+      return planLinearWeightGrad(plan, op);
+    case "dropout":
+      return planDropout(plan, op);
+    case "attention":
+      return await planAttention(plan, op);
+    case "attention_backward":
+      return await planAttentionBackward(plan, op);
+    case "attention_decode":
+      return planAttentionDecode(plan, op);
+    case "cross_entropy":
+      return planCrossEntropy(plan, op);
+    case "sum":
+      return planSum(plan, op);
+    case "square_norm":
+      return planSquareNorm(plan, op);
+    case "clip":
+      return planClip(plan, op);
+    case "adam":
+      return planAdam(plan, op);
+  }
+}
+
+/** The operations contract on a GPU. */
+export class WebGpuEngine implements Engine {
+  readonly name = "webgpu";
+  /** For people: the adapter, and what it computes on. */
+  readonly description: string;
+  /** The adapter computes on the CPU. */
+  readonly isSoftware: boolean;
+  readonly #device: GPUDevice;
+  readonly #owned: boolean;
+  readonly #tiles: TilePreference;
+  readonly #pages: Pages;
+  readonly #pipelines: Pipelines;
+  /** Bound where a kernel declares an operand that its variant never touches: one range to read, others to write. */
+  readonly #absent: { read: GPUBuffer; write: GPUBuffer };
+  #failure: LongstrideError | undefined;
+  #running = "no program yet";
+  readonly #onError = (event: Event) => {
+    const { message } = (event as GPUUncapturedErrorEvent).error;
+    this.#fail(new KernelError(`WebGPU failed, last run was ${this.#running}: ${message}`));
+  };
+
+  private constructor({ device, owned, isSoftware, adapterName }: Acquired, tiles: TilePreference) {
+    this.#device = device;
+    this.#owned = owned;
+    this.#tiles = tiles;
+    this.isSoftware = isSoftware;
+    this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
+    this.#pages = new Pages(device);
+    this.#pipelines = new Pipelines(device);
+    this.#absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
+    device.addEventListener("uncapturederror", this.#onError);
+    device.lost.then(({ reason, message }) =>
+      this.#fail(
+        new BackendError(
+          `The WebGPU device (${adapterName}) is lost, ${reason}: ${message}; what was on it is gone, make a new engine and load the last checkpoint`,
+        ),
+      )
+    );
+  }
+
+  /**
+   * Makes an engine.
+   *
+   * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device
+   */
+  static async create(options: WebGpuOptions = {}): Promise<WebGpuEngine> {
+    return new WebGpuEngine(await acquireDevice(options), options.tiles ?? "auto");
+  }
+
+  /** Limits of the device. */
+  get limits(): GPUSupportedLimits {
+    return this.#device.limits;
+  }
+
+  /** Bytes of persistent tensors. */
+  get persistentBytes(): number {
+    return this.#pages.bytes;
+  }
+
+  /** Keeps the first failure; a lost device outweighs what follows from it. */
+  #fail(error: LongstrideError): void {
+    if (!this.#failure || (error instanceof BackendError && !(this.#failure instanceof BackendError))) this.#failure = error;
+  }
+
+  #check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Notes what an error scope caught, and names what it was about. */
+  async #note(what: string, scopes: Promise<GPUError | null>[]): Promise<void> {
+    for (const error of await Promise.all(scopes)) {
+      if (!error) continue;
+      const memory = error.constructor.name === "GPUOutOfMemoryError";
+      this.#fail(
+        memory ? new OutOfMemoryError(`Out of GPU memory: ${what}: ${error.message}`) : new KernelError(`${what}: ${error.message}`),
+      );
+    }
+  }
+
+  /** Runs `make` inside validation and out-of-memory scopes; returns when their verdict is in. */
+  #scoped<T>(what: string, make: () => T): [T, Promise<void>] {
+    this.#device.pushErrorScope("validation");
+    this.#device.pushErrorScope("out-of-memory");
+    try {
+      const made = make();
+      return [made, this.#note(what, [this.#device.popErrorScope(), this.#device.popErrorScope()])];
+    } catch (error) {
+      this.#device.popErrorScope();
+      this.#device.popErrorScope();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes persistent tensors, zeroed. Memory that the device refuses shows at the next compile, run or read, since
+   * WebGPU answers later.
+   *
+   * @throws {OutOfMemoryError} where a tensor is larger than the device can bind, naming it
+   */
+  allocate(tensors: readonly Tensor[]): void {
+    const bytes = tensors.reduce((sum, t) => sum + size(t) * 4, 0);
+    this.#scoped(`allocating ${tensors.length} tensors, ${(bytes / 2 ** 20).toFixed(1)} MiB`, () => this.#pages.allocate(tensors));
+  }
+
+  /** Frees persistent tensors. */
+  free(tensors: readonly Tensor[]): void {
+    this.#pages.free(tensors);
+  }
+
+  #placed(t: Tensor, what: string): { buffer: GPUBuffer; offset: number } {
+    const place = this.#pages.place(t);
+    if (!place) throw new ShapeError(`Cannot ${what} ${t.name}: it is not allocated on this engine`);
+    return place;
+  }
+
+  /**
+   * Copies numbers into a tensor, in order with the runs around it.
+   *
+   * @throws {ShapeError} where the length differs from the tensor's size, or the tensor has no place
+   */
+  write(t: Tensor, data: TensorData): void {
+    const { buffer, offset } = this.#placed(t, "write");
+    // Also what a detached array looks like: writeBuffer would end the process.
+    if (data.length !== size(t)) {
+      throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
+    }
+    if (data.length === 0) return;
+    const as = t.dtype === "u32" ? Uint32Array : Float32Array, stored = data instanceof as ? data : new as(data);
+    this.#device.queue.writeBuffer(buffer, offset, stored as unknown as Float32Array<ArrayBuffer>);
+  }
+
+  /**
+   * Waits for the runs so far and copies a tensor out.
+   *
+   * @throws {KernelError} naming the program, when an earlier run failed on the device
+   */
+  async read(t: Tensor): Promise<TensorData> {
+    this.#check();
+    const { buffer, offset } = this.#placed(t, "read"), bytes = size(t) * 4, as = t.dtype === "u32" ? Uint32Array : Float32Array;
+    if (bytes === 0) return new as(0);
+    const [copy, verdict] = this.#scoped(`reading ${t.name}`, () => {
+      const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+      const encoder = this.#device.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, offset, copy, 0, bytes);
+      this.#device.queue.submit([encoder.finish()]);
+      return copy;
+    });
+    try {
+      await copy.mapAsync(1);
+      await verdict;
+      this.#check();
+      return new as(copy.getMappedRange().slice(0));
+    } catch (cause) {
+      await verdict;
+      this.#check();
+      throw new KernelError(`Cannot read ${t.name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    } finally {
+      copy.destroy();
+    }
+  }
+
+  /**
+   * Plans and prepares a program.
+   *
+   * @throws {KernelError} where a kernel does not compile, naming it and the line
+   * @throws {OutOfMemoryError} where scratch tensors do not fit
+   * @throws {ShapeError} where a tensor of the program is not allocated
+   */
+  async compile(program: Program): Promise<WebGpuExecutable> {
+    this.#check();
+    const device = this.#device, lives = new Map<Tensor, readonly [number, number]>(lifetimes(program));
+    for (const op of program.ops) {
+      const { reads, writes } = operands(op);
+      for (const t of [...reads, ...writes]) {
+        if (t.scratch) checkTensor(t, device.limits);
+        else this.#placed(t, `compile ${program.name}: ${op.op} uses`);
+      }
+    }
+    const plan = new Plan({ limits: device.limits, tiles: this.#tiles, place: (t) => this.#pages.place(t) });
+    for (const [at, op] of program.ops.entries()) {
+      plan.op = at;
+      await planOp(plan, op);
+    }
+    for (const [t, at] of plan.temporaries) lives.set(t, [at, at]);
+    for (const t of [...plan.temporaries.keys(), ...plan.constants.keys()]) checkTensor(t, device.limits);
+
+    const { slots, bytes } = planSlots(lives), scratchBytes = bytes.reduce((sum, count) => sum + count, 0);
+    const pending: Promise<void>[] = [], buffers: GPUBuffer[] = [];
+    const make = <T>(what: string, made: () => T): T => {
+      const [value, verdict] = this.#scoped(what, made);
+      pending.push(verdict);
+      return value;
+    };
+    const dispose = () => buffers.splice(0).forEach((buffer) => buffer.destroy());
+    try {
+      const scratch = make(
+        `compiling ${program.name}, ${(scratchBytes / 2 ** 20).toFixed(1)} MiB of scratch tensors`,
+        () =>
+          bytes.map((count, slot) => {
+            const buffer = storageBuffer(device, `${program.name} scratch ${slot}`, count);
+            buffers.push(buffer);
+            return buffer;
+          }),
+      );
+      const constants = new Map<Tensor, GPUBuffer>();
+      make(`compiling ${program.name}, layouts`, () => {
+        for (const [t, data] of plan.constants) {
+          const buffer = storageBuffer(device, t.name, roundUp(data.byteLength, ALIGNMENT));
+          buffers.push(buffer);
+          constants.set(t, buffer);
+          device.queue.writeBuffer(buffer, 0, data as Uint32Array<ArrayBuffer>);
+        }
+      });
+      await Promise.all(pending);
+      this.#check();
+
+      const bindingOf = (operand: Operand): GPUBufferBinding => {
+        const { tensor: t, bytes } = "tensor" in operand ? operand : { tensor: operand, bytes: size(operand) * 4 };
+        const constant = constants.get(t);
+        if (constant) return { buffer: constant, offset: 0, size: bytes };
+        const slot = slots.get(t);
+        if (slot !== undefined) return { buffer: scratch[slot], offset: 0, size: bytes };
+        return { ...this.#placed(t, "bind"), size: bytes };
+      };
+      const ready = await Promise.all(plan.dispatches.map((dispatch) => this.#pipelineFor(dispatch, bindingOf)));
+      const { groups, uniforms } = make(`compiling ${program.name}, bindings`, () => this.#bind(program.name, plan.dispatches, ready));
+      buffers.push(uniforms);
+      const bound = plan.dispatches.map((dispatch, i): Bound => ({ pipeline: ready[i].pipeline.pipeline, group: groups[i], dispatch }));
+      // Encoding without submitting: what a run would get wrong comes out here, and by name.
+      make(`compiling ${program.name}`, () => void this.#encode(bound));
+      await Promise.all(pending);
+      if (this.#failure) await this.#blame(program.name, bound);
+      this.#check();
+      return {
+        scratchBytes,
+        run: () => this.#run(program.name, bound),
+        profile: () => this.#profile(program, bound),
+        dispose,
+      };
+    } catch (error) {
+      await Promise.all(pending);
+      dispose();
+      throw error;
+    }
+  }
+
+  /** The pipeline of a dispatch and its buffers, absent operands filled in. */
+  async #pipelineFor(dispatch: Dispatch, bindingOf: (operand: Operand) => GPUBufferBinding) {
+    const declared = storageBindings(kernelSource(dispatch.kernel));
+    let absent = 0;
+    const entries = declared.map(({ name, writes }): { name: string; writes: boolean; resource: GPUBufferBinding } => {
+      const operand = dispatch.bindings[name];
+      if (operand) return { name, writes, resource: bindingOf(operand) };
+      if (!writes) return { name, writes, resource: { buffer: this.#absent.read, offset: 0, size: ALIGNMENT } };
+      return { name, writes, resource: { buffer: this.#absent.write, offset: ALIGNMENT * absent++, size: ALIGNMENT } };
+    });
+    const unknown = Object.keys(dispatch.bindings).filter((name) => !declared.some((binding) => binding.name === name));
+    if (unknown.length) throw new KernelError(`Cannot bind kernel ${dispatch.kernel}: it declares no ${unknown.join(", ")}`);
+    // One dispatch may not bind a buffer both for reading and for writing; all for writing it may.
+    const written = new Set(entries.filter((entry) => entry.writes).map((entry) => entry.resource.buffer));
+    const promoted = entries.filter((entry) => !entry.writes && written.has(entry.resource.buffer)).map((entry) => entry.name);
+    return { pipeline: await this.#pipelines.get(dispatch.kernel, dispatch.values, promoted), entries };
+  }
+
+  /** Uniforms of all dispatches in one buffer, and a bind group a dispatch. */
+  #bind(
+    name: string,
+    dispatches: readonly Dispatch[],
+    ready: readonly { pipeline: Pipeline; entries: { resource: GPUBufferBinding }[] }[],
+  ) {
+    const device = this.#device, stride = Math.max(ALIGNMENT, device.limits.minUniformBufferOffsetAlignment);
+    const data = new DataView(new ArrayBuffer(Math.max(1, dispatches.length) * stride));
+    dispatches.forEach(({ kernel, params }, i) => {
+      const { fields } = ready[i].pipeline.uniforms;
+      fields.forEach(({ name, type }, field) => {
+        const value = params[name], at = i * stride + field * 4;
+        if (value === undefined) throw new KernelError(`Cannot bind kernel ${kernel}: its uniform ${name} has no value`);
+        if (type === "f32") data.setFloat32(at, value, true);
+        else data.setUint32(at, value, true);
+      });
+    });
+    const uniforms = device.createBuffer({ label: `${name} uniforms`, size: data.byteLength, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
+    device.queue.writeBuffer(uniforms, 0, data.buffer as ArrayBuffer);
+    const groups = dispatches.map(({ kernel }, i) => {
+      const { pipeline, entries } = ready[i];
+      return device.createBindGroup({
+        label: kernel,
+        layout: pipeline.layout,
+        entries: [
+          ...entries.map(({ resource }, at) => ({ binding: pipeline.bindings[at].number, resource })),
+          {
+            binding: pipeline.uniforms.number,
+            resource: { buffer: uniforms, offset: i * stride, size: roundUp(pipeline.uniforms.fields.length * 4, 16) },
+          },
+        ],
+      });
+    });
+    return { groups, uniforms };
+  }
+
+  #encode(bound: readonly Bound[]): GPUCommandBuffer {
+    const encoder = this.#device.createCommandEncoder(), pass = encoder.beginComputePass();
+    let last: GPUComputePipeline | undefined;
+    for (const { pipeline, group, dispatch: { grid } } of bound) {
+      if (pipeline !== last) pass.setPipeline(last = pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    }
+    pass.end();
+    return encoder.finish();
+  }
+
+  /** Finds the first dispatch that cannot be encoded, so that the failure names its kernel. */
+  async #blame(name: string, bound: readonly Bound[]): Promise<void> {
+    if (this.#failure instanceof BackendError) return;
+    for (const one of bound) {
+      this.#device.pushErrorScope("validation");
+      this.#encode([one]);
+      const error = await this.#device.popErrorScope();
+      if (error) throw this.#failure = new KernelError(`Cannot compile ${name}: kernel ${one.dispatch.kernel}: ${error.message}`);
+    }
+  }
+
+  #run(name: string, bound: readonly Bound[]): Promise<void> {
+    try {
+      this.#check();
+      this.#running = name;
+      // The verdict comes when the device has looked at it; the next run or read throws it.
+      this.#scoped(`running ${name}`, () => this.#device.queue.submit([this.#encode(bound)]));
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #profile(program: Program, bound: readonly Bound[]): Promise<DispatchTime[]> {
+    this.#check();
+    const device = this.#device, times: DispatchTime[] = [];
+    if (!device.features.has("timestamp-query")) {
+      throw new BackendError(`Cannot profile ${program.name}: the device has no timestamp-query`);
+    }
+    const MOST = 1024; // two timestamps each, and a query set holds 4,096
+    for (let first = 0; first < bound.length; first += MOST) {
+      const some = bound.slice(first, first + MOST), count = some.length * 2, bytes = count * 8;
+      const queries = device.createQuerySet({ type: "timestamp", count });
+      const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
+      const copy = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 });
+      const encoder = device.createCommandEncoder();
+      some.forEach(({ pipeline, group, dispatch: { grid } }, i) => {
+        const pass = encoder.beginComputePass({
+          timestampWrites: { querySet: queries, beginningOfPassWriteIndex: i * 2, endOfPassWriteIndex: i * 2 + 1 },
+        });
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+        pass.end();
+      });
+      encoder.resolveQuerySet(queries, 0, count, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, copy, 0, bytes);
+      device.queue.submit([encoder.finish()]);
+      await copy.mapAsync(1);
+      const stamps = new BigUint64Array(copy.getMappedRange().slice(0));
+      some.forEach(({ dispatch }, i) =>
+        times.push({
+          at: dispatch.op,
+          op: program.ops[dispatch.op].op,
+          kernel: dispatch.kernel,
+          ms: Number(stamps[i * 2 + 1] - stamps[i * 2]) / 1e6,
+        })
+      );
+      queries.destroy();
+      resolved.destroy();
+      copy.destroy();
+    }
+    this.#check();
+    return times;
+  }
+
+  /** Frees everything; a device that was made here is destroyed, a caller's own is left. */
+  dispose(): void {
+    this.#device.removeEventListener("uncapturederror", this.#onError);
+    this.#pages.dispose();
+    this.#absent.read.destroy();
+    this.#absent.write.destroy();
+    this.#fail(new BackendError("Cannot use this WebGPU engine: it has been disposed"));
+    if (this.#owned) this.#device.destroy();
+  }
+}

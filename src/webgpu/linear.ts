@@ -1,0 +1,160 @@
+/**
+ * Dispatches of the matrix products.
+ *
+ * @module
+ */
+
+import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../ops.ts";
+import { dropoutParams, type Plan, roundUp } from "./plan.ts";
+import type { Values } from "./specialise.ts";
+
+/** Tiles of 128 × 128, 64 × 64 and 32 × 32, 16 deep: 16 KiB of workgroup memory at most, which every device has. */
+const TILES: readonly { side: number; values: Values }[] = [
+  { side: 128, values: { TX: 16, TY: 16, TM: 8, TN: 8 } },
+  { side: 64, values: { TX: 8, TY: 8, TM: 8, TN: 8 } },
+  { side: 32, values: { TX: 8, TY: 8, TM: 4, TN: 4 } },
+];
+
+// Workgroups below which a smaller tile is taken: a large GPU runs about this many of the large tiles at a time.
+const FILL = 256;
+
+function chooseTile(plan: Plan, rows: number, columns: number, splits = 1): (typeof TILES)[number] {
+  const { tiles } = plan.context;
+  if (tiles === "largest") return TILES[0];
+  if (tiles === "smallest") return TILES[TILES.length - 1];
+  const fits = ({ side }: { side: number }) => Math.ceil(rows / side) * Math.ceil(columns / side) * splits >= FILL;
+  return TILES.find(fits) ?? TILES[TILES.length - 1];
+}
+
+/** Rows up to which a product is bound by reading w: decoding. */
+const FEW_ROWS = 8;
+
+/** y = residual + dropout(f(x·wᵀ + b)) */
+export function planLinear(plan: Plan, op: Linear): void {
+  const rows = op.x.shape[0], [out, inner] = op.w.shape;
+  const values = {
+    BIAS: !!op.b,
+    PRE: !!op.pre,
+    GELU: op.activation === "gelu",
+    DROPOUT: !!op.dropout,
+    RESIDUAL: !!op.residual,
+  };
+  const shared = { x: op.x, w: op.w, residual: op.residual, seeds: op.dropout?.seeds, y: op.y };
+  const dropout = dropoutParams(op.dropout);
+  if (rows > FEW_ROWS && inner % 4 === 0 && out % 4 === 0) {
+    const tile = chooseTile(plan, rows, out);
+    return plan.dispatch({
+      kernel: "linear",
+      values: { ...values, ...tile.values },
+      bindings: { ...shared, b: op.b, pre: op.pre },
+      params: { rows, inner4: inner / 4, out4: out / 4, ...dropout },
+      grid: [Math.ceil(out / tile.side), Math.ceil(rows / tile.side), 1],
+    });
+  }
+  const params = { m: rows, k: inner, n: out, am: inner, ak: 1, bk: 1, bn: inner, ...dropout };
+  const { x, w, ...rest } = shared, bindings = { ...rest, bias: op.b, z_out: op.pre };
+  if (rows <= FEW_ROWS && inner % 4 === 0) {
+    return plan.dispatch({ kernel: "linear_rows", values, bindings: { ...bindings, x, w }, params, grid: [Math.ceil(out / 8), rows, 1] });
+  }
+  plan.dispatch({ kernel: "linear_any", values, bindings: { ...bindings, a: x, b: w }, params, grid: anyGrid(rows, out) });
+}
+
+const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];
+
+/** dx = residual + (dy·w) ∘ f′(pre) */
+export function planLinearInputGrad(plan: Plan, op: LinearInputGrad): void {
+  const rows = op.dy.shape[0], [out, inner] = op.w.shape;
+  if (inner % 4 === 0 && out % 4 === 0) {
+    const tile = chooseTile(plan, rows, inner);
+    return plan.dispatch({
+      kernel: "linear_input_grad",
+      values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...tile.values },
+      bindings: { dy: op.dy, w: op.w, pre: op.pre, residual: op.residual, dx: op.dx },
+      params: { rows, inner4: out / 4, out4: inner / 4 },
+      grid: [Math.ceil(inner / tile.side), Math.ceil(rows / tile.side), 1],
+    });
+  }
+  plan.dispatch({
+    kernel: "linear_any",
+    values: { GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
+    bindings: { a: op.dy, b: op.w, z_in: op.pre, residual: op.residual, y: op.dx },
+    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(undefined) },
+    grid: anyGrid(rows, inner),
+  });
+}
+
+/** dw (+)= dyᵀ·x; db (+)= column sums of dy */
+export function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): void {
+  const [rows, out] = op.dy.shape, inner = op.x.shape[1];
+  if (inner % 4 === 0 && out % 4 === 0) planSplitWeightGrad(plan, op);
+  else {
+    plan.dispatch({
+      kernel: "linear_any",
+      values: { ACCUMULATE: op.accumulate },
+      bindings: { a: op.dy, b: op.x, y: op.dw },
+      params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(undefined) },
+      grid: anyGrid(out, inner),
+    });
+  }
+  if (!op.db) return;
+  const { strips, strip } = stripsOf(rows), partials = plan.temporary("bias gradient by strip", strips * out);
+  plan.dispatch({
+    kernel: "column_sums",
+    values: {},
+    bindings: { x: op.dy, partials },
+    params: { rows, width: out, strip },
+    grid: [Math.ceil(out / 32), strips, 1],
+  });
+  planReduce(plan, { partials, count: strips, stride: out, offset: 0, y: op.db, elements: out, accumulate: op.accumulate });
+}
+
+// Fewest rows a split is worth, and how far its partials may go in memory.
+const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20;
+
+function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
+  const [rows, out] = op.dy.shape, inner = op.x.shape[1], bytes = out * inner * 4;
+  const most = Math.max(1, Math.min(Math.floor(rows / SPLIT_ROWS), Math.floor(SPLIT_BYTES / bytes)));
+  const tile = chooseTile(plan, out, inner, most), tiles = Math.ceil(out / tile.side) * Math.ceil(inner / tile.side);
+  // Under the smallest-tile preference every split that rows allow is made, so that tests see partials.
+  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(FILL / tiles));
+  const split = roundUp(Math.ceil(rows / wanted), 16), splits = Math.ceil(rows / split);
+  const partials = splits > 1 ? plan.temporary("weight gradient by split", splits * out * inner) : undefined;
+  plan.dispatch({
+    kernel: "linear_weight_grad",
+    values: { ACCUMULATE: op.accumulate && !partials, ...tile.values },
+    bindings: { dy: op.dy, x: op.x, dw: partials ?? op.dw },
+    params: { rows, split, out4: out / 4, in4: inner / 4 },
+    grid: [Math.ceil(inner / tile.side), Math.ceil(out / tile.side), splits],
+  });
+  if (!partials) return;
+  const elements = out * inner;
+  planReduce(plan, { partials, count: splits, stride: elements, offset: 0, y: op.dw, elements, accumulate: op.accumulate });
+}
+
+/** Strips of rows for a sum over rows: enough of them to fill a GPU, each long enough to be worth a partial. */
+export function stripsOf(rows: number): { strips: number; strip: number } {
+  const strip = Math.max(32, Math.ceil(rows / 256));
+  return { strips: Math.ceil(rows / strip), strip };
+}
+
+/** y[i] (+)= Σ partials[s·stride + offset + i] */
+export function planReduce(
+  plan: Plan,
+  { partials, count, stride, offset, y, elements, accumulate }: {
+    partials: Tensor;
+    count: number;
+    stride: number;
+    offset: number;
+    y: Tensor;
+    elements: number;
+    accumulate: boolean;
+  },
+): void {
+  plan.dispatch({
+    kernel: "reduce_partials",
+    values: { ACCUMULATE: accumulate },
+    bindings: { partials, y },
+    params: { count: elements, partials: count, stride, offset },
+    grid: plan.linear(elements),
+  });
+}

@@ -1,0 +1,116 @@
+/**
+ * Where tensors live: persistent ones in pages, one or more an `allocate` call; scratch ones in slots shared by lifetime.
+ *
+ * @module
+ */
+
+import { KernelError, OutOfMemoryError, ShapeError } from "../errors.ts";
+import { size, type Tensor } from "../ops.ts";
+import { paddedBytes, type Place } from "./plan.ts";
+
+const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+// STORAGE | COPY_SRC | COPY_DST, as numbers: GPUBufferUsage is a global that a worker-less runtime may lack.
+const USAGE = 0x80 | 0x4 | 0x8;
+
+/** Throws where a tensor is stored in a way this engine has no kernels for, or cannot be bound whole. */
+export function checkTensor(t: Tensor, limits: GPUSupportedLimits): void {
+  if (t.dtype === "f16") {
+    throw new KernelError(`Cannot place ${t.name}: the WebGPU engine has kernels for f32 and u32 tensors, this one is f16; make it f32`);
+  }
+  const bytes = size(t) * 4, most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  if (bytes > most) {
+    throw new OutOfMemoryError(
+      `Cannot place ${t.name} [${t.shape.join(", ")}]: it has ${mebibytes(bytes)}, the device binds at most ${mebibytes(most)} at once; ` +
+        `use a smaller batch or a shorter context`,
+    );
+  }
+}
+
+/** Makes a storage buffer; what goes wrong is caught by the error scopes around it. */
+export function storageBuffer(device: GPUDevice, label: string, bytes: number): GPUBuffer {
+  return device.createBuffer({ label, size: bytes, usage: USAGE });
+}
+
+interface Page {
+  buffer: GPUBuffer;
+  tensors: number;
+}
+
+/** Persistent tensors. */
+export class Pages {
+  readonly #places = new Map<Tensor, Place & { page: Page }>();
+
+  constructor(readonly device: GPUDevice) {}
+
+  /** Bytes in all pages. */
+  bytes = 0;
+
+  /** Place of a tensor, undefined where it has none. */
+  place(t: Tensor): Place | undefined {
+    return this.#places.get(t);
+  }
+
+  /** Lays tensors out one after the other, in as many pages as the largest buffer makes necessary. */
+  allocate(tensors: readonly Tensor[]): void {
+    const { limits } = this.device;
+    for (const t of tensors) {
+      checkTensor(t, limits);
+      if (this.#places.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
+      if (t.scratch) throw new ShapeError(`Cannot allocate ${t.name}: it is a scratch tensor of a program, which compile places`);
+    }
+    for (let first = 0; first < tensors.length;) {
+      let end = first, bytes = 0;
+      while (end < tensors.length && (end === first || bytes + paddedBytes(tensors[end]) <= limits.maxBufferSize)) {
+        bytes += paddedBytes(tensors[end++]);
+      }
+      const page: Page = {
+        buffer: storageBuffer(this.device, `page of ${tensors[first].name}`, Math.max(256, bytes)),
+        tensors: end - first,
+      };
+      this.bytes += page.buffer.size;
+      for (let offset = 0; first < end; first++) {
+        this.#places.set(tensors[first], { buffer: page.buffer, offset, page });
+        offset += paddedBytes(tensors[first]);
+      }
+    }
+  }
+
+  /** Forgets tensors; a page goes with its last. */
+  free(tensors: readonly Tensor[]): void {
+    for (const t of tensors) {
+      const place = this.#places.get(t);
+      if (!place) continue;
+      this.#places.delete(t);
+      if (--place.page.tensors === 0) {
+        this.bytes -= place.buffer.size;
+        place.buffer.destroy();
+      }
+    }
+  }
+
+  /** Destroys every page. */
+  dispose(): void {
+    this.free([...this.#places.keys()]);
+  }
+}
+
+/**
+ * Which tensors can share memory: greedy by size, each into the first slot whose tensors live at other times.
+ *
+ * @param lives first and last operation of each tensor
+ * @returns slot of each tensor, and bytes of each slot
+ */
+export function planSlots(lives: ReadonlyMap<Tensor, readonly [number, number]>): { slots: Map<Tensor, number>; bytes: number[] } {
+  const slots = new Map<Tensor, number>(), bytes: number[] = [], taken: (readonly [number, number])[][] = [];
+  for (const [t, life] of [...lives].sort(([a], [b]) => size(b) - size(a))) {
+    let slot = taken.findIndex((others) => others.every(([first, last]) => last < life[0] || life[1] < first));
+    if (slot < 0) {
+      slot = taken.push([]) - 1;
+      bytes.push(Math.max(256, paddedBytes(t)));
+    }
+    taken[slot].push(life);
+    slots.set(t, slot);
+  }
+  return { slots, bytes };
+}

@@ -1,0 +1,72 @@
+/**
+ * Dispatches of sums, the global norm and clipping.
+ *
+ * @module
+ */
+
+import { type Clip, size, type SquareNorm, type Sum, type Tensor } from "../ops.ts";
+import type { Operand, Plan } from "./plan.ts";
+import { contiguousRuns } from "./runs.ts";
+
+// Elements a workgroup at least, and workgroups at most: the second stage is one workgroup.
+const SHARE = 4096, GROUPS = 512;
+
+/** Workgroups for a sum of so many elements. */
+const groupsFor = (count: number) => Math.min(GROUPS, Math.ceil(count / SHARE));
+
+interface Stage {
+  x: Operand;
+  count: number;
+  y: Tensor;
+  at?: number;
+  scale?: number;
+  square?: boolean;
+  accumulate?: boolean;
+}
+
+function planStage(plan: Plan, { x, count, y, at = 0, scale = 1, square = false, accumulate = false }: Stage, groups: number): void {
+  const share = Math.ceil(count / groups);
+  plan.dispatch({
+    kernel: "sum",
+    values: { SQUARE: square, ACCUMULATE: accumulate },
+    bindings: { x, y },
+    params: { count, share, at, scale },
+    grid: [groups, 1, 1],
+  });
+}
+
+/** y[0] (+)= scale · Σ x */
+export function planSum(plan: Plan, op: Sum): void {
+  const count = size(op.x), groups = groupsFor(count), last = { y: op.y, scale: op.scale, accumulate: op.accumulate };
+  if (groups === 1) return planStage(plan, { x: op.x, count, ...last }, 1);
+  const partials = plan.temporary("partial sums", groups);
+  planStage(plan, { x: op.x, count, y: partials }, groups);
+  planStage(plan, { x: partials, count: groups, ...last }, 1);
+}
+
+/** y[0] = Σ over all tensors of x² */
+export function planSquareNorm(plan: Plan, op: SquareNorm): void {
+  // The padding between the tensors of a page is zero and nothing writes it, so runs are summed across it.
+  const runs = contiguousRuns(plan, [op.xs]).map((run) => {
+    const alone = run.count === 1, count = alone ? size(op.xs[run.first]) : run.bytes / 4;
+    return { x: alone ? op.xs[run.first] : { tensor: op.xs[run.first], bytes: run.bytes }, count, groups: groupsFor(count) };
+  });
+  const total = runs.reduce((sum, run) => sum + run.groups, 0), partials = plan.temporary("partial sums of squares", Math.max(1, total));
+  let at = 0;
+  for (const { x, count, groups } of runs) {
+    planStage(plan, { x, count, y: partials, at, square: true }, groups);
+    at += groups;
+  }
+  planStage(plan, { x: partials, count: total, y: op.y }, 1);
+}
+
+/** The factor gradients are multiplied by */
+export function planClip(plan: Plan, op: Clip): void {
+  plan.dispatch({
+    kernel: "clip",
+    values: {},
+    bindings: { square_norm: op.squareNorm, factor: op.factor, skipped: op.skipped },
+    params: { max_norm: op.maxNorm },
+    grid: [1, 1, 1],
+  });
+}

@@ -1,0 +1,116 @@
+/**
+ * What one run of a program does on the device: a flat list of dispatches over tensors, before any of it exists there.
+ *
+ * @module
+ */
+
+import { KernelError } from "../errors.ts";
+import { type Dropout, size, type Tensor } from "../ops.ts";
+import type { Values } from "./specialise.ts";
+
+/** Storage offsets are multiples of 256 bytes, so that is what every tensor is padded to in a page. */
+export const ALIGNMENT = 256;
+
+/** `value` rounded up to a multiple of `step`. */
+export const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step;
+
+/** Bytes of a tensor with its padding. */
+export const paddedBytes = (t: Tensor): number => roundUp(size(t) * 4, ALIGNMENT);
+
+/** A tensor, or from its first element on so many bytes: neighbouring tensors of one page bound as one. */
+export type Operand = Tensor | { readonly tensor: Tensor; readonly bytes: number };
+
+/** One dispatch. */
+export interface Dispatch {
+  /** File of wgsl/, without its ending. */
+  readonly kernel: string;
+  /** Its constants. */
+  readonly values: Values;
+  /** Its storage bindings by name; a name left out is never touched by this variant. */
+  readonly bindings: Readonly<Record<string, Operand | undefined>>;
+  /** Its uniforms by name. */
+  readonly params: Readonly<Record<string, number>>;
+  /** Workgroups. */
+  readonly grid: readonly [number, number, number];
+}
+
+/** Which tile variants to prefer: `auto` by the size of the problem. The others are for tests and tuning. */
+export type TilePreference = "auto" | "largest" | "smallest";
+
+/** Where a persistent tensor lives. */
+export interface Place {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+}
+
+/** What planning needs to know about the device. */
+export interface PlanContext {
+  readonly limits: GPUSupportedLimits;
+  readonly tiles: TilePreference;
+  /** Place of a persistent tensor; undefined for a scratch tensor. */
+  place(t: Tensor): Place | undefined;
+}
+
+/** A plan in the making: each operation's planner appends to it. */
+export class Plan {
+  /** Dispatches in order, each with the number of its operation. */
+  readonly dispatches: (Dispatch & { op: number })[] = [];
+  /** Scratch tensors of the planners' own, with the operation that uses them. */
+  readonly temporaries = new Map<Tensor, number>();
+  /** Tensors whose content is known when planning. */
+  readonly constants = new Map<Tensor, Uint32Array>();
+  /** The operation being planned. */
+  op = 0;
+  readonly #made = new Map<string, Promise<unknown>>();
+
+  constructor(readonly context: PlanContext) {}
+
+  /** Appends a dispatch. */
+  dispatch(dispatch: Dispatch): void {
+    const most = this.context.limits.maxComputeWorkgroupsPerDimension;
+    if (dispatch.grid.some((count) => count > most)) {
+      throw new KernelError(
+        `Cannot dispatch kernel ${dispatch.kernel}: it needs ${
+          dispatch.grid.join(" × ")
+        } workgroups, the device allows ${most} a dimension; ` +
+          `use a shorter context or a smaller batch`,
+      );
+    }
+    if (dispatch.grid.every((count) => count > 0)) this.dispatches.push({ ...dispatch, op: this.op });
+  }
+
+  /** A scratch tensor of this operation alone. */
+  temporary(name: string, elements: number): Tensor {
+    const t: Tensor = { name, shape: [elements], dtype: "f32", scratch: true };
+    this.temporaries.set(t, this.op);
+    return t;
+  }
+
+  /** A tensor that holds `data`. */
+  constant(name: string, data: Uint32Array): Tensor {
+    const t: Tensor = { name, shape: [data.length], dtype: "u32", scratch: true };
+    this.constants.set(t, data);
+    return t;
+  }
+
+  /** What `make` made the first time it was asked for under that key. */
+  once<T>(key: string, make: () => Promise<T>): Promise<T> {
+    let made = this.#made.get(key);
+    if (!made) this.#made.set(key, made = make());
+    return made as Promise<T>;
+  }
+
+  /** Workgroups for so many elements at so many a workgroup, folded into two dimensions where one is too short. */
+  linear(elements: number, each = 256): [number, number, number] {
+    const groups = Math.ceil(elements / each), most = this.context.limits.maxComputeWorkgroupsPerDimension;
+    const x = Math.min(groups, most);
+    return [x, Math.ceil(groups / x), 1];
+  }
+}
+
+/** Uniforms of a dropout. */
+export function dropoutParams(dropout: Dropout | undefined): Record<string, number> {
+  if (!dropout) return { site: 0, micro: 0, threshold: 0, keep: 1 };
+  const { p, site, micro } = dropout;
+  return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p) };
+}
