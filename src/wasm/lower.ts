@@ -213,7 +213,8 @@ function weightGrad(op: Op & { op: "linear_weight_grad" }, { threads }: LowerCon
 
 /** For each distinct set of an operation: its layout, and the heads that share it. */
 function groups(op: Attention | AttentionBackward, context: LowerContext): { layout: PlacedLayout; heads: Table; count: number }[] {
-  const groups = Map.groupBy(op.sets.keys(), (head) => setKey(op.sets[head]));
+  const groups = new Map<string, number[]>();
+  op.sets.forEach((set, head) => groups.set(setKey(set), [...groups.get(setKey(set)) ?? [], head]));
   return [...groups.values()].map((heads) => ({
     layout: context.layout(op.sets[heads[0]], op.n),
     heads: new Table(heads),

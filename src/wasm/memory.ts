@@ -45,7 +45,7 @@ export class Heap {
 
   /** Bytes taken. */
   get used(): number {
-    return this.#taken.values().reduce((a, b) => a + b, 0);
+    return [...this.#taken.values()].reduce((a, b) => a + b, 0);
   }
 
   /**
