@@ -10,3 +10,8 @@ export { sum_chunks, square_chunks, sum_partials, clip } from "./norm";
 export { adam } from "./adam";
 export { attention, attention_delta, attention_backward_queries, attention_backward_keys } from "./attention";
 export { attention_decode } from "./attention_decode";
+export { histogram } from "./histogram";
+export { image_interleave } from "./image";
+export { mulaw_decode, mulaw_encode } from "./mulaw";
+export { pcm_mono, pcm_s16 } from "./pcm";
+export { resample } from "./resample";
