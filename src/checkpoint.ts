@@ -1,10 +1,14 @@
 /**
- * What a checkpoint holds and what its tensors are called.
+ * What a checkpoint holds, what its tensors are called, and reading it back with every tensor accounted for.
  *
  * @module
  */
 
-import { type ModelConfig, positionSizes } from "./config.ts";
+import { checkConfig, checkTrain, type ModelConfig, positionSizes, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
+import type { DataIdentity } from "./data/bytes.ts";
+import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
+import { parseJson, shown } from "./json.ts";
+import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
 
 /**
  * Names on disk and shapes of a model's parameters, in the order every list of them has: all of rank 2 (those decay),
@@ -40,4 +44,281 @@ export function parameterCount(config: ModelConfig): number {
   let count = 0;
   for (const shape of parameterShapes(config).values()) count += shape.reduce((a, b) => a * b, 1);
   return count;
+}
+
+/**
+ * Reads a `config.json`.
+ *
+ * @param name of the file, for messages
+ * @throws {ConfigError} naming the file, the first field that is wrong and what is allowed
+ */
+export function parseConfig(text: string, name: string): ModelConfig {
+  try {
+    return checkConfig(parseJson(text));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof ConfigError) throw new ConfigError(`Cannot read ${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** A `config.json`, as {@linkcode parseConfig} reads it. */
+export function formatConfig(config: ModelConfig): string {
+  return JSON.stringify(config, null, 2) + "\n";
+}
+
+const LISTED = 8;
+
+function listed(what: string, items: string[]): string[] {
+  if (items.length === 0) return [];
+  const more = items.length > LISTED ? ` and ${items.length - LISTED} more` : "";
+  return [`${items.length} ${what}: ${items.slice(0, LISTED).join(", ")}${more}`];
+}
+
+/** Numbers by parameter name for each prefix: what `file` must hold, no tensor more and none less. */
+function take(config: ModelConfig, bytes: Uint8Array<ArrayBuffer>, name: string, prefixes: readonly string[]): Map<string, Float32Array>[] {
+  const { tensors } = parseSafetensors(bytes, name), shapes = parameterShapes(config), missing: string[] = [], misshaped: string[] = [];
+  const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtype === "F32" && String(shape) === String(want);
+  let positions = false;
+  const taken = prefixes.map((prefix) => {
+    const values = new Map<string, Float32Array>();
+    for (const [parameter, want] of shapes) {
+      const key = prefix + parameter, tensor = tensors.get(key);
+      if (!tensor) missing.push(key);
+      else if (!fits(tensor, want)) {
+        misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of F32 [${want.join(", ")}]`);
+        positions ||= parameter.startsWith("embed.position.") && tensor.shape[0] !== want[0];
+      } else values.set(parameter, f32(tensor));
+      tensors.delete(key);
+    }
+    return values;
+  });
+  const wrong = [
+    ...listed("missing", missing),
+    ...listed("of another shape or type", misshaped),
+    ...listed("unexpected", [...tensors.keys()].map((key) => excerpt(key))),
+  ];
+  if (wrong.length > 0) {
+    const hint = positions
+      ? `; the position tables are as long as n_ctx ${config.n_ctx} and position ${JSON.stringify(config.position)} ask, ` +
+        `so these weights were trained with another context: use the config.json they were saved with`
+      : "";
+    throw new CheckpointError(`Cannot use ${name} with this configuration: of its tensors ${wrong.join("; ")}${hint}`);
+  }
+  return taken;
+}
+
+/** A trained model. */
+export interface Model {
+  readonly config: ModelConfig;
+  /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
+  readonly weights: Map<string, Float32Array>;
+}
+
+/**
+ * Reads a model from the contents of its two files.
+ *
+ * @param names of the files, for messages
+ * @throws {ConfigError} where the configuration is wrong
+ * @throws {CheckpointError} where the weights cannot be read, or naming every kind of tensor that is missing, unexpected
+ * or of another shape
+ */
+export function readModel(
+  config: string,
+  weights: Uint8Array<ArrayBuffer>,
+  names: { readonly config: string; readonly weights: string } = { config: "config.json", weights: "model.safetensors" },
+): Model {
+  const checked = parseConfig(config, names.config);
+  return { config: checked, weights: take(checked, weights, names.weights, [""])[0] };
+}
+
+/**
+ * Reads Adam's moments.
+ *
+ * @throws {CheckpointError} as {@linkcode readModel}
+ */
+export function readMoments(
+  config: ModelConfig,
+  bytes: Uint8Array<ArrayBuffer>,
+  name: string,
+): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
+  const [m, v] = take(config, bytes, name, ["m.", "v."]);
+  return { m, v };
+}
+
+/** Tensors to save, each parameter once under each prefix. */
+function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, Float32Array>>): Map<string, TensorToSave> {
+  const tensors = new Map<string, TensorToSave>();
+  for (const [prefix, values] of Object.entries(sources)) {
+    for (const [parameter, shape] of parameterShapes(config)) {
+      const data = values.get(parameter);
+      if (!data) throw new CheckpointError(`Cannot save the checkpoint: ${prefix}${parameter} is missing`);
+      tensors.set(prefix + parameter, { shape, data });
+    }
+  }
+  return tensors;
+}
+
+/**
+ * `model.safetensors` in pieces.
+ *
+ * @throws {CheckpointError} where a parameter is missing
+ * @throws {ShapeError} where one has another length than its shape
+ */
+export function modelChunks(
+  { config, weights }: { config: ModelConfig; weights: ReadonlyMap<string, Float32Array> },
+): Iterable<Uint8Array> {
+  // "pt" is what other programs look for to take the tensors as PyTorch's.
+  return safetensorsChunks(give(config, { "": weights }), { format: "pt" });
+}
+
+/**
+ * `optimizer.safetensors` in pieces: tensors `m.<parameter>` and `v.<parameter>`.
+ *
+ * @throws {CheckpointError} where a moment is missing
+ * @throws {ShapeError} where one has another length than its shape
+ */
+export function momentChunks(
+  { config, m, v }: { config: ModelConfig; m: ReadonlyMap<string, Float32Array>; v: ReadonlyMap<string, Float32Array> },
+): Iterable<Uint8Array> {
+  return safetensorsChunks(give(config, { "m.": m, "v.": v }));
+}
+
+/** One point of a run's curve. */
+export interface HistoryEntry {
+  /** Updates done. */
+  readonly step: number;
+  /** Training loss in bits a token; NaN where it was not finite, null on disk. */
+  readonly loss: number;
+  /** Held-out loss in bits a token. */
+  readonly heldOut?: number;
+  /** Milliseconds since the run began, pauses not counted. */
+  readonly ms?: number;
+}
+
+/** Where a run is: what training continues from beside weights and moments. Batches and dropout are drawn by step, so no random state. */
+export interface RunState {
+  /** Updates done, skipped ones included. */
+  readonly step: number;
+  /** Steps skipped for non-finite gradients, in all and in a row. */
+  readonly skipped: readonly [number, number];
+  /** The engine's name: a resumed run is bit-exact on the same one. */
+  readonly engine: string;
+  readonly train: TrainConfig;
+  readonly data: DataIdentity;
+  readonly history: readonly HistoryEntry[];
+}
+
+/** Everything a run continues from. */
+export interface Checkpoint extends RunState {
+  readonly config: ModelConfig;
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** Adam's first moments. */
+  readonly m: ReadonlyMap<string, Float32Array>;
+  /** Adam's second moments. */
+  readonly v: ReadonlyMap<string, Float32Array>;
+}
+
+/** SHA-256, hexadecimal, of the files that belong to one run state. */
+export interface Digests {
+  readonly config: string;
+  readonly model: string;
+  readonly optimizer: string;
+}
+
+/** `run.json` with the digests of the files that it belongs to. */
+export function formatRunState(state: RunState, files: Digests): string {
+  const { step, skipped, engine, train, data, history } = state;
+  const lines = history.map((entry) => "    " + JSON.stringify(entry)).join(",\n");
+  const head = JSON.stringify({ version: 1, step, skipped, engine, train, data, files }, null, 2);
+  return `${head.slice(0, -2)},\n  "history": [${lines && `\n${lines}\n  `}]\n}\n`;
+}
+
+/**
+ * Reads a `run.json`.
+ *
+ * @param name of the file, for messages
+ * @throws {CheckpointError} naming the first field that is missing, unknown or out of range
+ */
+export function parseRunState(text: string, name: string): { state: RunState; files: Digests } {
+  const fail = (what: string): never => {
+    throw new CheckpointError(`Cannot read ${name}: ${what}`);
+  };
+  const fields = (value: unknown, where: string, names: string[], optional: string[] = []): Record<string, unknown> => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      return fail(`${where} must be an object, found ${shown(value)}`);
+    }
+    for (const key of Object.keys(value)) {
+      if (!names.includes(key) && !optional.includes(key)) fail(`${where} has an unknown field ${excerpt(key)}`);
+    }
+    for (const key of names) if (!Object.hasOwn(value, key)) fail(`${where} lacks ${key}`);
+    return value as Record<string, unknown>;
+  };
+  const whole = (value: unknown, where: string): number =>
+    Number.isSafeInteger(value) && value as number >= 0
+      ? value as number
+      : fail(`${where} must be a whole number from 0, found ${shown(value)}`);
+  const finite = (value: unknown, where: string): number =>
+    Number.isFinite(value) ? value as number : fail(`${where} must be a number, found ${shown(value)}`);
+  const digest = (value: unknown, where: string): string =>
+    typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
+      ? value
+      : fail(`${where} must be 64 hexadecimal digits, found ${shown(value)}`);
+  const string = (value: unknown, where: string): string =>
+    typeof value === "string" ? value : fail(`${where} must be a string, found ${shown(value)}`);
+
+  let json: unknown;
+  try {
+    json = parseJson(text);
+  } catch (error) {
+    fail((error as SyntaxError).message);
+  }
+  const version = (json as { version?: unknown } | null)?.version;
+  if (version !== 1) fail(`version must be 1, found ${shown(version)}; a newer Longstride may have written it`);
+  const run = fields(json, "it", ["version", "step", "skipped", "engine", "train", "data", "files", "history"]);
+  const step = whole(run.step, "step"), data = fields(run.data, "data", ["name", "bytes", "sha256", "heldOut"]);
+  const files = fields(run.files, "files", ["config", "model", "optimizer"]), skipped = run.skipped;
+  if (!Array.isArray(skipped) || skipped.length !== 2) return fail(`skipped must be two numbers, found ${shown(skipped)}`);
+  if (!Array.isArray(run.history)) return fail(`history must be a list, found ${shown(run.history)}`);
+  const constants = fields(run.train, "train", Object.keys(TRAIN_DEFAULTS));
+  let train: TrainConfig;
+  try {
+    train = checkTrain(constants);
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+  let before = 0;
+  const history = run.history.map((value: unknown, at: number): HistoryEntry => {
+    const where = `history[${at}]`,
+      entry = fields(value, where, ["step", "loss"], ["heldOut", "ms"]),
+      now = whole(entry.step, `${where}.step`);
+    if (now < before || now > step) fail(`${where}.step must be from ${before} to ${step}, found ${now}`);
+    before = now;
+    const made: { -readonly [K in keyof HistoryEntry]: HistoryEntry[K] } = {
+      step: now,
+      loss: entry.loss === null ? NaN : finite(entry.loss, `${where}.loss`),
+    };
+    if (entry.heldOut !== undefined) made.heldOut = entry.heldOut === null ? NaN : finite(entry.heldOut, `${where}.heldOut`);
+    if (entry.ms !== undefined) made.ms = finite(entry.ms, `${where}.ms`);
+    return made;
+  });
+  return {
+    state: {
+      step,
+      skipped: [whole(skipped[0], "skipped[0]"), whole(skipped[1], "skipped[1]")],
+      engine: string(run.engine, "engine"),
+      train,
+      data: {
+        name: string(data.name, "data.name"),
+        bytes: whole(data.bytes, "data.bytes"),
+        sha256: digest(data.sha256, "data.sha256"),
+        heldOut: whole(data.heldOut, "data.heldOut"),
+      },
+      history,
+    },
+    files: {
+      config: digest(files.config, "files.config"),
+      model: digest(files.model, "files.model"),
+      optimizer: digest(files.optimizer, "files.optimizer"),
+    },
+  };
 }

@@ -67,3 +67,8 @@ function unquote(literal: string): string {
     return literal;
   }
 }
+
+/** A parsed value for a message: escaped and short. */
+export function shown(value: unknown): string {
+  return value === undefined ? "nothing" : excerpt(JSON.stringify(value));
+}

@@ -6,7 +6,7 @@
  */
 
 import { CheckpointError, excerpt, ShapeError } from "./errors.ts";
-import { parseJson } from "./json.ts";
+import { parseJson, shown } from "./json.ts";
 
 /** Bytes an element, by type. Sub-byte types are not accepted. */
 const BYTES = {
@@ -128,10 +128,6 @@ export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): S
   }
   if (covered !== data) fail(`${data - covered} bytes follow the last tensor, there must be none`);
   return { tensors, metadata };
-}
-
-function shown(value: unknown): string {
-  return value === undefined ? "nothing" : excerpt(JSON.stringify(value));
 }
 
 function wholes(value: unknown): value is number[] {
