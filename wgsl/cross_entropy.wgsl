@@ -1,4 +1,4 @@
-// losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale. 32 lanes a row, 8 rows a workgroup.
+// losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss scale. 32 lanes a row, 8 rows a workgroup.
 // @import row_reduce.wgsl
 
 struct Params {
@@ -11,9 +11,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> targets: array<u32>; // [rows]
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>; // [rows]
 @group(0) @binding(3) var<storage, read_write> gradient: array<f32>; // [rows, width]
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> loss_scale: array<f32>; // [2]: S first
+@group(0) @binding(5) var<uniform> params: Params;
 
 override GRADIENT: bool = false;
+override LOSS_SCALE: bool = false;
 
 @compute @workgroup_size(256)
 fn main(
@@ -45,8 +47,12 @@ fn main(
     losses[row] = log(sum) + high - logits[at + target_column];
   }
   if (GRADIENT) {
+    var scale = params.scale;
+    if (LOSS_SCALE) {
+      scale *= loss_scale[0];
+    }
     for (var c = lane; c < width; c += LANES) {
-      gradient[at + c] = (exp(logits[at + c] - high) / sum - select(0.0, 1.0, c == target_column)) * params.scale;
+      gradient[at + c] = (exp(logits[at + c] - high) / sum - select(0.0, 1.0, c == target_column)) * scale;
     }
   }
 }

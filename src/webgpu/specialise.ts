@@ -166,7 +166,8 @@ function scalarise(text: string, constants: ReadonlyMap<string, number>, fail: (
       return fail(`local array ${name} is declared twice, differently`);
     }
     arrays.set(name, { sizes, element });
-    return elements(sizes).map((index) => `var ${name}_${index}: ${element};`).join(" ");
+    // naga zeroes a variable without an initialiser once a call and not, as WGSL says, once an iteration.
+    return elements(sizes).map((index) => `var ${name}_${index} = ${element}();`).join(" ");
   });
   if (arrays.size === 0) return declared;
   const uses = new RegExp(`(?<![\\w.])(${[...arrays.keys()].join("|")})\\b((?:\\[\\d+u\\])*)`, "g");
