@@ -6,7 +6,7 @@
 
 import { getF32, getU32, loadPart, setF32, storePart } from "./memory";
 import { exp2, log, maxLanes, splat, sumLanes } from "./math";
-import { tile4x8, transpose4 } from "./matmul";
+import { tile4x8, transpose4, turn } from "./matmul";
 import { workspace } from "./workspace";
 
 const LOG2E: f64 = 1.4426950408889634, LN2: f64 = 0.6931471805599453;
@@ -86,53 +86,69 @@ function gather(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, pa
   memory.fill(to, 0, ((padded - count) * wide as usize) << 2);
 }
 
-// Rows [from, to) of gathered rows (multiples of 8) as panels of Mᵀ: panel[row / 8][wide][8].
-function panelsOfRows(rows: usize, wide: u32, from: u32, to: u32, panels: usize): void {
+// Gathered rows [0, count), count a multiple of 8, as panels of Mᵀ: panel[row / 8][wide][8].
+function panelsOfRows(rows: usize, wide: u32, count: u32, panels: usize): void {
   const stride = (wide as usize) << 2;
-  for (let i = from; i < to; i += 4) {
-    let r = rows + (i as usize) * stride, at = panels + ((i >> 3) as usize) * wide * 32 + ((i & 4) << 2);
-    for (let c: u32 = 0; c < wide; c += 4) {
-      transpose4(v128.load(r), v128.load(r + stride), v128.load(r + 2 * stride), v128.load(r + 3 * stride), at, 32);
-      r += 16;
-      at += 128;
-    }
+  for (let i: u32 = 0; i < count; i += 8) {
+    turn(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, wide, panels, 32);
+    rows += 4 * stride;
+    turn(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, wide, panels + 16, 32);
+    rows += 4 * stride;
+    panels += 8 * stride;
   }
 }
 
-// Rows [from, to) of gathered rows as panels of M: panel[column / 8][tall][8].
-function panelsOfColumns(rows: usize, wide: u32, from: u32, to: u32, tall: u32, panels: usize): void {
-  for (let i = from; i < to; i++) {
-    let r = rows + (i as usize) * wide * 4, at = panels + ((i as usize) << 5);
-    for (let c: u32 = 0; c < wide; c += 8) {
-      v128.store(at, v128.load(r));
-      v128.store(at, v128.load(r, 16), 16);
-      r += 32;
+// Gathered rows [0, count) as panels of M, `tall` rows each: panel[column / 8][tall][8].
+function panelsOfColumns(rows: usize, wide: u32, count: u32, tall: u32, panels: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    for (let c: u32 = 0, at = panels; c < wide; c += 8) {
+      v128.store(at, v128.load(rows));
+      v128.store(at, v128.load(rows, 16), 16);
+      rows += 32;
       at += (tall as usize) << 5;
     }
+    panels += 32;
   }
 }
 
-// C[4][8·(last − start)] = A[4 rows][wide] · panels, for panels start … last − 1; C's rows are `stride` bytes apart.
+// Gathered rows [0, count), count a multiple of 4, as fours: four[row / 4][wide][4].
+function foursOfRows(rows: usize, wide: u32, count: u32, fours: usize): void {
+  const stride = (wide as usize) << 2;
+  for (let i: u32 = 0; i < count; i += 4) {
+    turn(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, wide, fours, 16);
+    rows += 4 * stride;
+    fours += 4 * stride;
+  }
+}
+
+// C[4][8·(last − start)] = four[wide][4] · panels start … last − 1; C's rows are `stride` bytes apart.
 // @ts-ignore: decorator
 @inline
-function products(a: usize, wide: u32, panels: usize, start: u32, last: u32, c: usize, stride: usize): void {
-  const r = (wide as usize) << 2;
+function products(four: usize, wide: u32, panels: usize, start: u32, last: u32, c: usize, stride: usize): void {
   for (let p = start; p < last; p++) {
-    tile4x8(a, a + r, a + 2 * r, a + 3 * r, panels + (p as usize) * wide * 32, wide, c + ((p as usize) << 5), stride, false);
+    tile4x8(four, panels + (p as usize) * wide * 32, wide, c + ((p as usize) << 5), stride, false);
   }
 }
 
-// C[4][wide] += A[4][from … to) · panels[wide / 8][tall][8] from their row `from` on.
+// C[4][wide] += four[from … to)[4] · panels[wide / 8][tall][8] from their row `from` on.
 // @ts-ignore: decorator
 @inline
-function accumulate(a: usize, stride: usize, from: u32, to: u32, panels: usize, tall: u32, wide: u32, c: usize): void {
-  const at = a + ((from as usize) << 2), row = (wide as usize) << 2;
+function accumulate(four: usize, from: u32, to: u32, panels: usize, tall: u32, wide: u32, c: usize): void {
+  const at = four + ((from as usize) << 4), row = (wide as usize) << 2;
   for (let p: u32 = 0; p < wide; p += 8) {
-    tile4x8(
-      at, at + stride, at + 2 * stride, at + 3 * stride, panels + (p as usize) * tall * 4 + ((from as usize) << 5), to - from,
-      c + ((p as usize) << 2), row, true,
-    );
+    tile4x8(at, panels + (p as usize) * tall * 4 + ((from as usize) << 5), to - from, c + ((p as usize) << 2), row, true);
   }
+}
+
+// The next free place of the workspace.
+let top: usize = 0;
+
+// @ts-ignore: decorator
+@inline
+function take(floats: u32): usize {
+  const at = top;
+  top += (floats as usize) << 2;
+  return at;
 }
 
 // Where `value` stands in the interval of `count` places from `start` on.
@@ -177,53 +193,66 @@ function groupInterval(bounds: usize): u32 {
   return high == 0 ? 0 : (low & ~7) << 16 | up8(high);
 }
 
-// Writes `value` into row[from … low) and row[high … to): the columns outside [low, high).
+// Writes −∞ into row[from … low) and row[high … to): the columns outside [low, high).
 // @ts-ignore: decorator
 @inline
-function outside(row: usize, from: u32, low: u32, high: u32, to: u32, value: f32): void {
-  for (let c = from; c < min(low, to); c++) setF32(row, c, value);
-  for (let c = max(high, from); c < to; c++) setF32(row, c, value);
+function maskRow(row: usize, from: u32, low: u32, high: u32, to: u32): void {
+  for (let c = from; c < low; c++) setF32(row, c, -Infinity);
+  for (let c = high; c < to; c++) setF32(row, c, -Infinity);
 }
 
-// One row of scores to probabilities: updates the row's maximum, sum and output. All columns of [from, to) are written.
-// @ts-ignore: decorator
-@inline
-function softmaxRow(row: usize, from: u32, to: u32, bound: usize, stat: usize, output: usize, wide: u32): void {
-  const low = load<u16>(bound) as u32, high = load<u16>(bound, 2) as u32, end = row + ((to as usize) << 2);
-  if (low >= high) {
-    memory.fill(row + ((from as usize) << 2), 0, ((to - from) as usize) << 2);
-    return;
+/**
+ * Four rows of scores in columns [from, to) to a four of probabilities, updating each row's maximum, sum and output.
+ * `stride` is the bytes between rows of scores.
+ */
+function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: usize, stats: usize, output: usize, wide: u32, four: usize): void {
+  // A row without columns here is shifted by ∞: all its probabilities are 0.
+  let shift0: f32 = Infinity, shift1: f32 = Infinity, shift2: f32 = Infinity, shift3: f32 = Infinity;
+  for (let r: u32 = 0; r < 4; r++) {
+    const low = load<u16>(bounds + (r << 2)) as u32, high = load<u16>(bounds + (r << 2), 2) as u32;
+    if (low >= high) continue;
+    const row = scores + (r as usize) * stride, end = row + ((to as usize) << 2), stat = stats + ((r as usize) << 3);
+    maskRow(row, from, low, high, to);
+    let largest = splat(-Infinity);
+    for (let at = row + ((from as usize) << 2); at < end; at += 32) {
+      largest = f32x4.pmax(largest, f32x4.pmax(v128.load(at, 16), v128.load(at)));
+    }
+    const before = load<f32>(stat), now = max(before, maxLanes(largest));
+    if (before < now) {
+      const fade = exp2(splat(before - now)), place = output + ((r * wide as usize) << 2);
+      for (let at = place, last = place + ((wide as usize) << 2); at < last; at += 16) v128.store(at, f32x4.mul(v128.load(at), fade));
+      store<f32>(stat, now);
+      store<f32>(stat, load<f32>(stat, 4) * f32x4.extract_lane(fade, 0), 4);
+    }
+    if (r == 0) shift0 = now;
+    else if (r == 1) shift1 = now;
+    else if (r == 2) shift2 = now;
+    else shift3 = now;
   }
-  outside(row, from, low, high, to, -Infinity);
-  let top = splat(-Infinity);
-  for (let at = row + ((from as usize) << 2); at < end; at += 32) {
-    top = f32x4.pmax(top, f32x4.pmax(v128.load(at, 16), v128.load(at)));
-  }
-  const before = load<f32>(stat), now = max(before, maxLanes(top)), shift = splat(now);
-  let sum0 = splat(0), sum1 = splat(0);
-  for (let at = row + ((from as usize) << 2); at < end; at += 32) {
-    const p0 = exp2(f32x4.sub(v128.load(at), shift)), p1 = exp2(f32x4.sub(v128.load(at, 16), shift));
-    v128.store(at, p0);
-    v128.store(at, p1, 16);
+  const s0 = splat(shift0), s1 = splat(shift1), s2 = splat(shift2), s3 = splat(shift3);
+  let sum0 = splat(0), sum1 = splat(0), sum2 = splat(0), sum3 = splat(0);
+  four += (from as usize) << 4;
+  for (let at = scores + ((from as usize) << 2), end = scores + ((to as usize) << 2); at < end; at += 16) {
+    const p0 = exp2(f32x4.sub(v128.load(at), s0)), p1 = exp2(f32x4.sub(v128.load(at + stride), s1));
+    const p2 = exp2(f32x4.sub(v128.load(at + 2 * stride), s2)), p3 = exp2(f32x4.sub(v128.load(at + 3 * stride), s3));
     sum0 = f32x4.add(sum0, p0);
     sum1 = f32x4.add(sum1, p1);
+    sum2 = f32x4.add(sum2, p2);
+    sum3 = f32x4.add(sum3, p3);
+    transpose4(p0, p1, p2, p3, four, 16);
+    four += 64;
   }
-  let sum = load<f32>(stat, 4);
-  if (before < now) {
-    const fade = exp2(splat(before - now));
-    sum *= f32x4.extract_lane(fade, 0);
-    for (let at = output, last = output + ((wide as usize) << 2); at < last; at += 16) {
-      v128.store(at, f32x4.mul(v128.load(at), fade));
-    }
-    store<f32>(stat, now);
-  }
-  store<f32>(stat, sum + sumLanes(f32x4.add(sum0, sum1)), 4);
+  store<f32>(stats, load<f32>(stats, 4) + sumLanes(sum0), 4);
+  store<f32>(stats, load<f32>(stats, 12) + sumLanes(sum1), 12);
+  store<f32>(stats, load<f32>(stats, 20) + sumLanes(sum2), 20);
+  store<f32>(stats, load<f32>(stats, 28) + sumLanes(sum3), 28);
 }
 
 /**
  * o and lse of the queries of a part. A unit is (query tile, sequence, head), later tiles first: where causal they have more
  * keys, and the last units to start should be the short ones.
- * Workspace, in floats: (tileQ + 2 tileK)·up8(dk) + (tileQ + 2 tileK)·up8(dv) + 4 tileK + 3 tileQ; tiles are multiples of 8.
+ * Workspace, in floats: max(tileQ, tileK)·max(up8(dk), up8(dv)) + (tileQ + tileK)·(up8(dk) + up8(dv)) + 8 tileK + 3 tileQ;
+ * tiles are multiples of 8.
  */
 export function attention(
   begin: u32, end: u32, q: usize, k: usize, v: usize, o: usize, lse: usize, batch: u32, aN: u32, aHeads: u32, aDk: u32, aDv: u32,
@@ -234,17 +263,18 @@ export function attention(
     aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
   );
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
-  const queries = workspace(), keysAt = queries + ((tileQ * wideK as usize) << 2), keyPanels = keysAt + ((tileK * wideK as usize) << 2);
-  const values = keyPanels + ((tileK * wideK as usize) << 2), valuePanels = values + ((tileK * wideV as usize) << 2);
-  const output = valuePanels + ((tileK * wideV as usize) << 2), scores = output + ((tileQ * wideV as usize) << 2);
-  const stats = scores + ((tileK as usize) << 4), bounds = stats + ((tileQ as usize) << 3), stride = (tileK as usize) << 2;
+  top = workspace();
+  const gathered = take(max(tileQ, tileK) * max(wideK, wideV)), queries = take(tileQ * wideK), output = take(tileQ * wideV);
+  const keyPanels = take(tileK * wideK), valuePanels = take(tileK * wideV), scores = take(4 * tileK), four = take(4 * tileK);
+  const stats = take(2 * tileQ), bounds = take(tileQ), stride = (tileK as usize) << 2;
   const scale = (LOG2E / sqrt(dk as f64)) as f32;
   for (let unit = begin; unit < end; unit++) {
     const tile = tiles - 1 - unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    gather(q, queryRows, b, head, u0, rows, padded, dk, scale, queries);
+    gather(q, queryRows, b, head, u0, rows, padded, dk, scale, gathered);
+    foursOfRows(gathered, wideK, padded, queries);
     if (first) memory.fill(output, 0, (padded * wideV as usize) << 2);
     else gather(o, queryRows, b, head, u0, rows, padded, dv, 1, output);
     for (let i: u32 = 0; i < padded; i++) {
@@ -256,27 +286,22 @@ export function attention(
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
       const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from, last = from + up8(have);
-      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, keysAt + (from * wideK as usize << 2));
-      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, values + (from * wideV as usize << 2));
-      panelsOfRows(keysAt, wideK, from, last, keyPanels);
-      panelsOfColumns(values, wideV, from, last, tileK, valuePanels);
+      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, gathered);
+      panelsOfRows(gathered, wideK, last - from, keyPanels + (from * wideK as usize << 2));
+      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, gathered);
+      panelsOfColumns(gathered, wideV, last - from, tileK, valuePanels + ((from as usize) << 5));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff, target = output + ((i * wideV as usize) << 2);
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
-        for (let r: u32 = 0; r < 4; r++) {
-          softmaxRow(
-            scores + (r as usize) * stride, low, high, bound + ((r as usize) << 2), stats + (((i + r) as usize) << 3),
-            target + ((r * wideV as usize) << 2), wideV,
-          );
-        }
-        accumulate(scores, stride, low, high, valuePanels, tileK, wideV, target);
+        softmaxGroup(scores, stride, low, high, bound, stats + ((i as usize) << 3), target, wideV, four);
+        accumulate(four, low, high, valuePanels, tileK, wideV, target);
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
-      const top = getF32(stats, i * 2) as f64, sum = getF32(stats, i * 2 + 1);
-      setF32(lse, statAt(queryRows, b, head, u0 + i), sum == 0 ? -Infinity : (top * LN2 + log(sum as f64)) as f32);
+      const largest = getF32(stats, i * 2) as f64, sum = getF32(stats, i * 2 + 1);
+      setF32(lse, statAt(queryRows, b, head, u0 + i), sum == 0 ? -Infinity : (largest * LN2 + log(sum as f64)) as f32);
       scatter(output + ((i * wideV as usize) << 2), headAt(o, queryRows, b, head, u0 + i, dv), dv, sum == 0 ? 0 : 1 / sum, false);
     }
   }
@@ -308,9 +333,37 @@ export function attention_delta(begin: u32, end: u32, o: usize, dO: usize, delta
   }
 }
 
+// p (slope − delta) of one row's four columns, p = 2^(score − lse).
+// @ts-ignore: decorator
+@inline
+function slope4(score: usize, slope: usize, shift: v128, level: v128): v128 {
+  return f32x4.mul(exp2(f32x4.sub(v128.load(score), shift)), f32x4.sub(v128.load(slope), level));
+}
+
+// Four rows of scores and of dO·v in columns [from, to) to a four of gradients of the scores; stats are lse (base 2) and delta.
+function slopesGroup(scores: usize, slopes: usize, stride: usize, from: u32, to: u32, bounds: usize, stats: usize, four: usize): void {
+  for (let r: u32 = 0; r < 4; r++) {
+    const low = load<u16>(bounds + (r << 2)) as u32, high = load<u16>(bounds + (r << 2), 2) as u32;
+    maskRow(scores + (r as usize) * stride, from, min(low, to), max(high, from), to);
+  }
+  const shift0 = v128.load32_splat(stats), shift1 = v128.load32_splat(stats, 8), shift2 = v128.load32_splat(stats, 16);
+  const shift3 = v128.load32_splat(stats, 24), level0 = v128.load32_splat(stats, 4), level1 = v128.load32_splat(stats, 12);
+  const level2 = v128.load32_splat(stats, 20), level3 = v128.load32_splat(stats, 28);
+  four += (from as usize) << 4;
+  for (let c = from; c < to; c += 4) {
+    const s = scores + ((c as usize) << 2), t = slopes + ((c as usize) << 2);
+    transpose4(
+      slope4(s, t, shift0, level0), slope4(s + stride, t + stride, shift1, level1),
+      slope4(s + 2 * stride, t + 2 * stride, shift2, level2), slope4(s + 3 * stride, t + 3 * stride, shift3, level3), four, 16,
+    );
+    four += 64;
+  }
+}
+
 /**
  * dq of the queries of a part: dq = scale · Σ p (dO·v − delta) k, p = 2^(score − lse). Units as for {@link attention}.
- * Workspace, in floats: (2 tileQ + 3 tileK)·up8(dk) + (tileQ + 2 tileK)·up8(dv) + 8 tileK + 3 tileQ.
+ * Workspace, in floats: max(tileQ, tileK)·max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·up8(dk) + (tileQ + tileK)·up8(dv) + 12 tileK
+ * + 3 tileQ.
  */
 export function attention_backward_queries(
   begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dq: usize, batch: u32, aN: u32, aHeads: u32,
@@ -321,55 +374,44 @@ export function attention_backward_queries(
     aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
   );
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
-  const queries = workspace(), output = queries + ((tileQ * wideK as usize) << 2), keysAt = output + ((tileQ * wideK as usize) << 2);
-  const keyPanels = keysAt + ((tileK * wideK as usize) << 2), keyColumns = keyPanels + ((tileK * wideK as usize) << 2);
-  const gradients = keyColumns + ((tileK * wideK as usize) << 2), values = gradients + ((tileQ * wideV as usize) << 2);
-  const valuePanels = values + ((tileK * wideV as usize) << 2), scores = valuePanels + ((tileK * wideV as usize) << 2);
-  const slopes = scores + ((tileK as usize) << 4), stats = slopes + ((tileK as usize) << 4), bounds = stats + ((tileQ as usize) << 3);
+  top = workspace();
+  const gathered = take(max(tileQ, tileK) * max(wideK, wideV)), queries = take(tileQ * wideK), output = take(tileQ * wideK);
+  const gradients = take(tileQ * wideV), keyPanels = take(tileK * wideK), keyColumns = take(tileK * wideK);
+  const valuePanels = take(tileK * wideV), scores = take(4 * tileK), slopes = take(4 * tileK), four = take(4 * tileK);
+  const stats = take(2 * tileQ), bounds = take(tileQ);
   const stride = (tileK as usize) << 2, scale = 1 / sqrt(dk as f64);
   for (let unit = begin; unit < end; unit++) {
     const tile = tiles - 1 - unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    gather(q, queryRows, b, head, u0, rows, padded, dk, (scale * LOG2E) as f32, queries);
-    gather(dO, queryRows, b, head, u0, rows, padded, dv, 1, gradients);
+    gather(q, queryRows, b, head, u0, rows, padded, dk, (scale * LOG2E) as f32, gathered);
+    foursOfRows(gathered, wideK, padded, queries);
+    gather(dO, queryRows, b, head, u0, rows, padded, dv, 1, gathered);
+    foursOfRows(gathered, wideV, padded, gradients);
     memory.fill(output, 0, (padded * wideK as usize) << 2);
-    for (let i: u32 = 0; i < rows; i++) {
-      const at = statAt(queryRows, b, head, u0 + i);
-      setF32(stats, i * 2, ((getF32(lse, at) as f64) * LOG2E) as f32);
-      setF32(stats, i * 2 + 1, getF32(delta, at));
+    for (let i: u32 = 0; i < padded; i++) {
+      const at = i < rows ? statAt(queryRows, b, head, u0 + i) : 0;
+      setF32(stats, i * 2, i < rows ? ((getF32(lse, at) as f64) * LOG2E) as f32 : 0);
+      setF32(stats, i * 2 + 1, i < rows ? getF32(delta, at) : 0);
     }
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
       const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from, last = from + up8(have);
-      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, keysAt + (from * wideK as usize << 2));
-      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, values + (from * wideV as usize << 2));
-      panelsOfRows(keysAt, wideK, from, last, keyPanels);
-      panelsOfColumns(keysAt, wideK, from, last, tileK, keyColumns);
-      panelsOfRows(values, wideV, from, last, valuePanels);
+      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, gathered);
+      panelsOfRows(gathered, wideK, last - from, keyPanels + (from * wideK as usize << 2));
+      panelsOfColumns(gathered, wideK, last - from, tileK, keyColumns + ((from as usize) << 5));
+      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, gathered);
+      panelsOfRows(gathered, wideV, last - from, valuePanels + (from * wideV as usize << 2));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff;
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
         products(gradients + ((i * wideV as usize) << 2), wideV, valuePanels, low >> 3, high >> 3, slopes, stride);
-        for (let r: u32 = 0; r < 4; r++) {
-          const row = scores + (r as usize) * stride, slope = slopes + (r as usize) * stride, own = bound + ((r as usize) << 2);
-          const a = load<u16>(own) as u32, z = load<u16>(own, 2) as u32;
-          if (a >= z) {
-            memory.fill(row + ((low as usize) << 2), 0, ((high - low) as usize) << 2);
-            continue;
-          }
-          const shift = splat(getF32(stats, (i + r) * 2)), level = splat(getF32(stats, (i + r) * 2 + 1));
-          for (let c = low; c < high; c += 4) {
-            const at = (c as usize) << 2, p = exp2(f32x4.sub(v128.load(row + at), shift));
-            v128.store(row + at, f32x4.mul(p, f32x4.sub(v128.load(slope + at), level)));
-          }
-          outside(row, low, a, z, high, 0);
-        }
-        accumulate(scores, stride, low, high, keyColumns, tileK, wideK, output + ((i * wideK as usize) << 2));
+        slopesGroup(scores, slopes, stride, low, high, bound, stats + ((i as usize) << 3), four);
+        accumulate(four, low, high, keyColumns, tileK, wideK, output + ((i * wideK as usize) << 2));
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
@@ -390,10 +432,18 @@ function queryInterval(key: u32, u0: u32, count: u32): u32 {
   return (low & ~7) << 16 | up8(high);
 }
 
+// p where key lies in [from, to), else 0.
+// @ts-ignore: decorator
+@inline
+function within(p: v128, from: v128, to: v128, key: u32): v128 {
+  const at = i32x4.splat(key);
+  return v128.and(p, v128.and(i32x4.le_s(from, at), i32x4.gt_s(to, at)));
+}
+
 /**
  * dk and dv of the keys of a part, by tiles of keys over tiles of queries: dv = Σ p dO, dk = Σ p (dO·v − delta) q · scale.
  * `starts` and `list` are those of the transpose. A unit is (key tile, sequence, head), earlier tiles first.
- * Workspace, in floats: (3 tileQ + 2 tileK)·up8(dk) + (3 tileQ + 2 tileK)·up8(dv) + 10 tileQ.
+ * Workspace, in floats: max(tileQ, tileK)·max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·(up8(dk) + up8(dv)) + 18 tileQ.
  */
 export function attention_backward_keys(
   begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dK: usize, dV: usize, batch: u32, aN: u32,
@@ -404,31 +454,32 @@ export function attention_backward_keys(
     aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
   );
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads;
-  const keysAt = workspace(), keySums = keysAt + ((tileK * wideK as usize) << 2), queries = keySums + ((tileK * wideK as usize) << 2);
-  const queryPanels = queries + ((tileQ * wideK as usize) << 2), queryColumns = queryPanels + ((tileQ * wideK as usize) << 2);
-  const values = queryColumns + ((tileQ * wideK as usize) << 2), valueSums = values + ((tileK * wideV as usize) << 2);
-  const gradients = valueSums + ((tileK * wideV as usize) << 2), gradientPanels = gradients + ((tileQ * wideV as usize) << 2);
-  const gradientColumns = gradientPanels + ((tileQ * wideV as usize) << 2);
-  const scores = gradientColumns + ((tileQ * wideV as usize) << 2), slopes = scores + ((tileQ as usize) << 4);
-  const shifts = slopes + ((tileQ as usize) << 4), levels = shifts + ((tileQ as usize) << 2), stride = (tileQ as usize) << 2;
+  top = workspace();
+  const gathered = take(max(tileQ, tileK) * max(wideK, wideV)), keyFours = take(tileK * wideK), keySums = take(tileK * wideK);
+  const valueFours = take(tileK * wideV), valueSums = take(tileK * wideV), queryPanels = take(tileQ * wideK);
+  const queryColumns = take(tileQ * wideK), gradientPanels = take(tileQ * wideV), gradientColumns = take(tileQ * wideV);
+  const scores = take(4 * tileQ), slopes = take(4 * tileQ), four = take(4 * tileQ), slopeFour = take(4 * tileQ);
+  const shifts = take(tileQ), levels = take(tileQ), stride = (tileQ as usize) << 2;
   const scale = 1 / sqrt(dk as f64);
   for (let unit = begin; unit < end; unit++) {
     const tile = unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
     const k0 = tile * tileK, rows = min(tileK, keys - k0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    gather(k, keyRows, b, head, k0, rows, padded, dk, 1, keysAt);
-    gather(v, keyRows, b, head, k0, rows, padded, dv, 1, values);
+    gather(k, keyRows, b, head, k0, rows, padded, dk, 1, gathered);
+    foursOfRows(gathered, wideK, padded, keyFours);
+    gather(v, keyRows, b, head, k0, rows, padded, dv, 1, gathered);
+    foursOfRows(gathered, wideV, padded, valueFours);
     memory.fill(keySums, 0, (padded * wideK as usize) << 2);
     memory.fill(valueSums, 0, (padded * wideV as usize) << 2);
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), masked = (entry & 1) != 0, u0 = (entry >> 1) * tileQ, count = min(tileQ, n - u0), last = up8(count);
-      gather(q, queryRows, b, head, u0, count, last, dk, (scale * LOG2E) as f32, queries);
-      gather(dO, queryRows, b, head, u0, count, last, dv, 1, gradients);
-      panelsOfRows(queries, wideK, 0, last, queryPanels);
-      panelsOfColumns(queries, wideK, 0, last, tileQ, queryColumns);
-      panelsOfRows(gradients, wideV, 0, last, gradientPanels);
-      panelsOfColumns(gradients, wideV, 0, last, tileQ, gradientColumns);
+      gather(q, queryRows, b, head, u0, count, last, dk, (scale * LOG2E) as f32, gathered);
+      panelsOfRows(gathered, wideK, last, queryPanels);
+      panelsOfColumns(gathered, wideK, last, tileQ, queryColumns);
+      gather(dO, queryRows, b, head, u0, count, last, dv, 1, gathered);
+      panelsOfRows(gathered, wideV, last, gradientPanels);
+      panelsOfColumns(gathered, wideV, last, tileQ, gradientColumns);
       for (let i: u32 = 0; i < last; i++) {
         const at = i < count ? statAt(queryRows, b, head, u0 + i) : 0;
         // Queries that do not exist get probability 0.
@@ -439,25 +490,31 @@ export function attention_backward_keys(
         const interval = masked ? queryInterval(k0 + i, u0, count) : last;
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff;
-        products(keysAt + ((i * wideK as usize) << 2), wideK, queryPanels, low >> 3, high >> 3, scores, stride);
-        products(values + ((i * wideV as usize) << 2), wideV, gradientPanels, low >> 3, high >> 3, slopes, stride);
-        for (let r: u32 = 0; r < 4; r++) {
-          const row = scores + (r as usize) * stride, slope = slopes + (r as usize) * stride;
-          const key = i32x4.splat(k0 + i + r);
-          for (let c = low; c < high; c += 4) {
-            const at = (c as usize) << 2;
-            let p = exp2(f32x4.sub(v128.load(row + at), v128.load(shifts + at)));
-            if (masked) {
-              // Past the last query the bounds are whatever follows them, but there p is 0 already.
-              const from = lo + (((u0 + c) as usize) << 2), to = hi + (((u0 + c) as usize) << 2);
-              p = v128.and(p, v128.and(i32x4.le_s(v128.load(from), key), i32x4.gt_s(v128.load(to), key)));
-            }
-            v128.store(row + at, p);
-            v128.store(slope + at, f32x4.mul(p, f32x4.sub(v128.load(slope + at), v128.load(levels + at))));
+        products(keyFours + ((i * wideK as usize) << 2), wideK, queryPanels, low >> 3, high >> 3, scores, stride);
+        products(valueFours + ((i * wideV as usize) << 2), wideV, gradientPanels, low >> 3, high >> 3, slopes, stride);
+        for (let c = low; c < high; c += 4) {
+          const s = scores + ((c as usize) << 2), t = slopes + ((c as usize) << 2);
+          const shift = v128.load(shifts + ((c as usize) << 2)), level = v128.load(levels + ((c as usize) << 2));
+          let p0 = exp2(f32x4.sub(v128.load(s), shift)), p1 = exp2(f32x4.sub(v128.load(s + stride), shift));
+          let p2 = exp2(f32x4.sub(v128.load(s + 2 * stride), shift)), p3 = exp2(f32x4.sub(v128.load(s + 3 * stride), shift));
+          if (masked) {
+            // Past the last query the bounds are whatever follows them, but there p is 0 already.
+            const from = v128.load(lo + (((u0 + c) as usize) << 2)), to = v128.load(hi + (((u0 + c) as usize) << 2));
+            p0 = within(p0, from, to, k0 + i);
+            p1 = within(p1, from, to, k0 + i + 1);
+            p2 = within(p2, from, to, k0 + i + 2);
+            p3 = within(p3, from, to, k0 + i + 3);
           }
+          const at = (c as usize) << 4;
+          transpose4(p0, p1, p2, p3, four + at, 16);
+          transpose4(
+            f32x4.mul(p0, f32x4.sub(v128.load(t), level)), f32x4.mul(p1, f32x4.sub(v128.load(t + stride), level)),
+            f32x4.mul(p2, f32x4.sub(v128.load(t + 2 * stride), level)), f32x4.mul(p3, f32x4.sub(v128.load(t + 3 * stride), level)),
+            slopeFour + at, 16,
+          );
         }
-        accumulate(scores, stride, low, high, gradientColumns, tileQ, wideV, valueSums + ((i * wideV as usize) << 2));
-        accumulate(slopes, stride, low, high, queryColumns, tileQ, wideK, keySums + ((i * wideK as usize) << 2));
+        accumulate(four, low, high, gradientColumns, tileQ, wideV, valueSums + ((i * wideV as usize) << 2));
+        accumulate(slopeFour, low, high, queryColumns, tileQ, wideK, keySums + ((i * wideK as usize) << 2));
       }
     }
     for (let i: u32 = 0; i < rows; i++) {

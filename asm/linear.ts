@@ -3,7 +3,7 @@
 
 import { loadPart, storePart } from "./memory";
 import { gate, splat } from "./math";
-import { packColumns, packRows, packTransposed, tile4x8 } from "./matmul";
+import { packColumns, packFour, packRows, tile4x8, turn } from "./matmul";
 import { beginDropout, drop8 } from "./random";
 import { workspace } from "./workspace";
 
@@ -84,8 +84,8 @@ function setFinish(
 }
 
 /**
- * A unit is a block of `blockRows` rows and `blockPanels` panels, counted along the rows of blocks. The workspace holds one
- * tile, or where inner > DEPTH the tiles of a block: blockRows · blockPanels · 32 bytes.
+ * A unit is a block of `blockRows` rows and `blockPanels` panels, counted along the rows of blocks; blockRows is a multiple
+ * of 4. Workspace, in floats: blockRows · min(inner, DEPTH), and 32, or where inner > DEPTH blockRows · blockPanels · 8.
  */
 export function linear(
   begin: u32, end: u32, x: usize, panels: usize, rows: u32, inner: u32, out: u32, blockRows: u32, blockPanels: u32,
@@ -93,21 +93,28 @@ export function linear(
 ): void {
   setFinish(out, toY, toPre, withBias, withResidual, f, seeds, site, micro, p);
   const all = (out + 7) >> 3, across = (all + blockPanels - 1) / blockPanels, stride = (inner as usize) << 2, deep = inner > DEPTH;
+  const fours = workspace(), tiles = fours + (blockRows as usize) * min(inner, DEPTH) * 4;
   for (let unit = begin; unit < end; unit++) {
     const firstRow = unit / across * blockRows, lastRow = min(rows, firstRow + blockRows);
     const firstPanel = unit % across * blockPanels, lastPanel = min(all, firstPanel + blockPanels);
     for (let k: u32 = 0; k < inner; k += DEPTH) {
-      const depth = min(DEPTH, inner - k), last = k + depth == inner;
-      let tile = workspace();
+      const depth = min(DEPTH, inner - k), last = k + depth == inner, fourBytes = (depth as usize) << 4;
+      let four = fours, tile = tiles;
+      for (let row = firstRow; row < lastRow; row += 4) {
+        // Rows past the last repeat it; their products are not taken.
+        const have = lastRow - row, a = x + (row as usize) * stride + ((k as usize) << 2);
+        const a1 = a + (have > 1 ? stride : 0), a2 = have > 2 ? a1 + stride : a1, a3 = have > 3 ? a2 + stride : a2;
+        turn(a, a1, a2, a3, depth, four, 16);
+        four += fourBytes;
+      }
       for (let panel = firstPanel; panel < lastPanel; panel++) {
         const b = panels + (panel as usize) * inner * 32 + ((k as usize) << 5);
+        four = fours;
         for (let row = firstRow; row < lastRow; row += 4) {
-          // Rows past the last repeat it; their products are not taken.
-          const have = min(4, lastRow - row), a = x + (row as usize) * stride + ((k as usize) << 2);
-          const a1 = a + (have > 1 ? stride : 0), a2 = have > 2 ? a1 + stride : a1, a3 = have > 3 ? a2 + stride : a2;
-          tile4x8(a, a1, a2, a3, b, depth, tile, 32, k > 0);
-          if (last) finish(tile, row, have, panel << 3);
+          tile4x8(four, b, depth, tile, 32, k > 0);
+          if (last) finish(tile, row, min(4, lastRow - row), panel << 3);
           if (deep) tile += 128;
+          four += fourBytes;
         }
       }
     }
@@ -163,50 +170,50 @@ export function linear_few(
 
 // Rows of x and dy between visits to dw.
 const ROWS: u32 = 256;
-// Transposed rows of dy are 16 floats further apart than they need, or all fall into the same few sets of the cache.
-const SPREAD: usize = (ROWS + 16) << 2;
 
 /**
  * dw[out, inner] (+)= dyᵀ · x, db (+)= column sums of dy. A unit is a block of `height` by `width` of dw, both multiples of 8.
- * The workspace holds height · SPREAD + width · ROWS · 4 + height · width · 4 bytes.
+ * Workspace, in floats: (height + width) · ROWS + height · width.
  */
 export function linear_weight_grad(
   begin: u32, end: u32, dy: usize, x: usize, dw: usize, db: usize, rows: u32, out: u32, inner: u32, height: u32, width: u32,
   accumulate: u32,
 ): void {
-  const across = (inner + width - 1) / width, left = workspace(), right = left + (height as usize) * SPREAD;
-  const block = right + (width as usize) * ROWS * 4, stride = (width as usize) << 2;
+  const across = (inner + width - 1) / width, fours = workspace(), panels = fours + (height as usize) * ROWS * 4;
+  const block = panels + (width as usize) * ROWS * 4, stride = (width as usize) << 2;
   for (let unit = begin; unit < end; unit++) {
     const row = unit / across * height, column = unit % across * width;
-    const tall = min(height, (out - row + 3) & ~3), wide = min(width, (inner - column + 7) & ~7), own = min(height, out - row);
+    const tall = min(height, out - row), wide = min(width, inner - column);
     for (let k: u32 = 0; k < rows; k += ROWS) {
       const depth = min(ROWS, rows - k);
-      packTransposed(dy + (k as usize) * out * 4, (out as usize) << 2, row, out, tall, depth, left, SPREAD);
-      for (let c: u32 = 0; c < wide; c += 8) {
-        packColumns(x + (k as usize) * inner * 4, (inner as usize) << 2, column + c, inner, depth, right + (c as usize) * ROWS * 4);
+      for (let r: u32 = 0; r < tall; r += 4) {
+        const four = fours + (r as usize) * ROWS * 4;
+        packFour(dy + (k as usize) * out * 4, (out as usize) << 2, row + r, out, depth, four);
+        if (db && column == 0) addFour(four, depth, db + (((row + r) as usize) << 2), tall - r, accumulate != 0 || k > 0);
       }
       for (let c: u32 = 0; c < wide; c += 8) {
+        const panel = panels + (c as usize) * ROWS * 4;
+        packColumns(x + (k as usize) * inner * 4, (inner as usize) << 2, column + c, inner, depth, panel);
         for (let r: u32 = 0; r < tall; r += 4) {
-          const a = left + (r as usize) * SPREAD, to = block + (r as usize) * stride + ((c as usize) << 2);
-          tile4x8(a, a + SPREAD, a + 2 * SPREAD, a + 3 * SPREAD, right + (c as usize) * ROWS * 4, depth, to, stride, k > 0);
-        }
-      }
-      if (db && column == 0) {
-        for (let r: u32 = 0; r < own; r++) {
-          let total: f32 = k > 0 || accumulate ? load<f32>(db + (((row + r) as usize) << 2)) : 0;
-          for (let i: u32 = 0; i < depth; i++) total += load<f32>(left + (r as usize) * SPREAD + ((i as usize) << 2));
-          store<f32>(db + (((row + r) as usize) << 2), total);
+          tile4x8(fours + (r as usize) * ROWS * 4, panel, depth, block + (r as usize) * stride + ((c as usize) << 2), stride, k > 0);
         }
       }
     }
-    for (let r: u32 = 0; r < own; r++) {
+    for (let r: u32 = 0; r < tall; r++) {
       const to = dw + ((row + r) as usize) * inner * 4 + ((column as usize) << 2), from = block + (r as usize) * stride;
-      for (let c: u32 = 0; c < wide && column + c < inner; c += 4) {
-        const at = (c as usize) << 2, have = inner - column - c;
+      for (let c: u32 = 0; c < wide; c += 4) {
+        const at = (c as usize) << 2;
         let value = v128.load(from + at);
-        if (accumulate) value = f32x4.add(value, loadPart(to + at, have));
-        storePart(to + at, value, have);
+        if (accumulate) value = f32x4.add(value, loadPart(to + at, wide - c));
+        storePart(to + at, value, wide - c);
       }
     }
   }
+}
+
+// sums[4] (+)= the sums of a four over its columns; only the first `have` exist.
+function addFour(four: usize, k: u32, sums: usize, have: u32, add: bool): void {
+  let total = add ? loadPart(sums, have) : splat(0);
+  for (let end = four + ((k as usize) << 4); four < end; four += 16) total = f32x4.add(total, v128.load(four));
+  storePart(sums, total, have);
 }

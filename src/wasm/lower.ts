@@ -53,6 +53,8 @@ export interface LowerContext {
   layout(set: AttentionSet, n: number): PlacedLayout;
 }
 
+// Of asm/linear.ts: steps of the inner dimension between visits to y.
+const DEPTH = 512;
 // Rows of x that linear_few takes: up to there reading w as it lies beats packing it (16: as fast; 32: 20 % slower).
 const FEW = 16;
 // Fixed, so that sums do not depend on the number of threads.
@@ -195,7 +197,7 @@ function product(
     call("linear", blocks(), PIECE * 8 / (blockRows * blockPanels * 8 * inner), [
       ...[x, packed, rows, inner, out, blockRows, blockPanels],
       ...tail,
-    ], blockRows * blockPanels * 8 * BYTES),
+    ], (blockRows * Math.min(inner, DEPTH) + (inner > DEPTH ? blockRows * blockPanels * 8 : 32)) * BYTES),
   ];
 }
 
@@ -208,7 +210,7 @@ function weightGrad(op: Op & { op: "linear_weight_grad" }, { threads }: LowerCon
     else height = up(height / 2, 8);
   }
   const args = [op.dy, op.x, op.dw, op.db, rows, out, inner, height, width, +op.accumulate];
-  return [call("linear_weight_grad", blocks(), 1, args, (height * 272 + width * 256 + height * width) * BYTES)];
+  return [call("linear_weight_grad", blocks(), 1, args, ((height + width) * 256 + height * width) * BYTES)];
 }
 
 /** For each distinct set of an operation: its layout, and the heads that share it. */
@@ -229,7 +231,8 @@ const headSizes = (op: Attention | AttentionBackward) => {
 
 function attention(op: Attention, context: LowerContext): Call[] {
   const { n, batch } = op, { heads, dk, dv, wideK, wideV } = headSizes(op), { q, k } = TILE;
-  const workspace = ((q + 2 * k) * (wideK + wideV) + 4 * k + 3 * q) * BYTES;
+  const gathered = Math.max(q, k) * Math.max(wideK, wideV);
+  const workspace = (gathered + (q + k) * (wideK + wideV) + 8 * k + 3 * q) * BYTES;
   return groups(op, context).flatMap(({ layout, heads: list, count }) =>
     layout.parts.map((part, p) =>
       call("attention", Math.ceil(n / q) * batch * count, 1, [
@@ -242,8 +245,9 @@ function attention(op: Attention, context: LowerContext): Call[] {
 
 function attentionBackward(op: AttentionBackward, context: LowerContext): Call[] {
   const { n, batch } = op, { heads, dk, dv, wideK, wideV } = headSizes(op), { q, k } = TILE;
-  const forQueries = ((2 * q + 3 * k) * wideK + (q + 2 * k) * wideV + 8 * k + 3 * q) * BYTES;
-  const forKeys = ((3 * q + 2 * k) * (wideK + wideV) + 10 * q) * BYTES;
+  const gathered = Math.max(q, k) * Math.max(wideK, wideV);
+  const forQueries = (gathered + (q + k) * (2 * wideK + wideV) + 12 * k + 3 * q) * BYTES;
+  const forKeys = (gathered + 2 * (q + k) * (wideK + wideV) + 18 * q) * BYTES;
   const calls = [call("attention_delta", batch * n, PIECE / (heads * dv), [op.o, op.dO, op.delta, n, heads, dv])];
   for (const { layout, heads: list, count } of groups(op, context)) {
     if (layout.parts[0].keys !== n) throw new KernelError("Cannot lower attention_backward: the first part of a set must hold every key");
