@@ -15,6 +15,7 @@ export const BACKENDS: readonly BackendName[] = ["auto", "webgpu", "wasm", "refe
 
 /** An engine, and why it was picked. */
 export interface Picked {
+  /** The engine; dispose of it when done. */
   readonly engine: Engine;
   /** For people: one sentence. */
   readonly why: string;

@@ -109,9 +109,10 @@ function take(config: ModelConfig, bytes: Uint8Array<ArrayBuffer>, name: string,
 
 /** A trained model. */
 export interface Model {
+  /** Its shape. */
   readonly config: ModelConfig;
   /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
-  readonly weights: Map<string, Float32Array>;
+  readonly weights: ReadonlyMap<string, Float32Array>;
 }
 
 /**
@@ -203,14 +204,19 @@ export interface RunState {
   readonly skipped: readonly [number, number];
   /** The engine's name: a resumed run is bit-exact on the same one. */
   readonly engine: string;
+  /** Training constants. */
   readonly train: TrainConfig;
+  /** What it trains on. */
   readonly data: DataIdentity;
+  /** The curve so far, by step. */
   readonly history: readonly HistoryEntry[];
 }
 
 /** Everything a run continues from. */
 export interface Checkpoint extends RunState {
+  /** The model's shape. */
   readonly config: ModelConfig;
+  /** Weights by parameter name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   /** Adam's first moments. */
   readonly m: ReadonlyMap<string, Float32Array>;
@@ -220,8 +226,11 @@ export interface Checkpoint extends RunState {
 
 /** SHA-256, hexadecimal, of the files that belong to one run state. */
 export interface Digests {
+  /** Of `config.json`. */
   readonly config: string;
+  /** Of `model.safetensors`. */
   readonly model: string;
+  /** Of `optimizer.safetensors`. */
   readonly optimizer: string;
 }
 

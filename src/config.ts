@@ -58,8 +58,11 @@ export interface TrainConfig {
   clip: number;
   /** Decoupled decay of tensors of rank 2. */
   weight_decay: number;
+  /** Decay of Adam's first moment. */
   beta1: number;
+  /** Decay of Adam's second moment. */
   beta2: number;
+  /** Adam's ε, added to the root of the second moment. */
   eps: number;
   /** Of weights, batches and dropout. */
   seed: number;
@@ -252,7 +255,9 @@ export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
 export interface Preset {
   /** For people: what it is for. */
   readonly about: string;
+  /** The model. */
   readonly model: ModelConfig;
+  /** Training constants that differ from the defaults. */
   readonly train: Partial<TrainConfig>;
 }
 

@@ -13,41 +13,49 @@ export class LongstrideError extends Error {
 
 /** An option, configuration field or command-line flag has a value that is not allowed. */
 export class ConfigError extends LongstrideError {
+  /** The class's own name. */
   override name = "ConfigError";
 }
 
 /** A tensor or an array has another shape, type or length than the operation needs. */
 export class ShapeError extends LongstrideError {
+  /** The class's own name. */
   override name = "ShapeError";
 }
 
 /** Training or sampling data cannot be read, is damaged, or is too short. */
 export class DataError extends LongstrideError {
+  /** The class's own name. */
   override name = "DataError";
 }
 
 /** A checkpoint cannot be read or does not fit the model; what is on disk is left as it was. */
 export class CheckpointError extends LongstrideError {
+  /** The class's own name. */
   override name = "CheckpointError";
 }
 
 /** The engine asked for does not exist here, or its device was lost. */
 export class BackendError extends LongstrideError {
+  /** The class's own name. */
   override name = "BackendError";
 }
 
 /** A kernel failed to compile or to run; the message carries its name. */
 export class KernelError extends LongstrideError {
+  /** The class's own name. */
   override name = "KernelError";
 }
 
 /** An engine could not get the memory that a program needs. */
 export class OutOfMemoryError extends LongstrideError {
+  /** The class's own name. */
   override name = "OutOfMemoryError";
 }
 
 /** Training produced non-finite gradients several times in a row; the weights are those of the last good step. */
 export class DivergedError extends LongstrideError {
+  /** The class's own name. */
   override name = "DivergedError";
 }
 

@@ -20,8 +20,8 @@ export class Scorer {
     readonly params: Parameters,
     /** Sequences scored at once. */
     readonly batch: number,
-    readonly scoring: ScoringProgram,
-    readonly executable: Executable,
+    private readonly scoring: ScoringProgram,
+    private readonly executable: Executable,
   ) {
     this.#inputs = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
   }

@@ -14,7 +14,9 @@ import { OutOfMemoryError } from "./errors.ts";
  * tile · 2, plus 1 where only some pairs of the two tiles belong to the set (then look at lo and hi).
  */
 export interface TileList {
+  /** Where each tile's list begins, [tiles + 1]. */
   readonly starts: Uint32Array;
+  /** The lists, one after another. */
   readonly list: Uint32Array;
 }
 
@@ -40,11 +42,13 @@ export interface LayoutPart {
 
 /** A set in tiles: disjoint parts, to be joined by their log-sum-exp. */
 export interface Layout {
+  /** Positions. */
   readonly n: number;
   /** Queries a tile. */
   readonly tileQ: number;
   /** Keys a tile. */
   readonly tileK: number;
+  /** Disjoint parts. */
   readonly parts: readonly LayoutPart[];
   /** Pairs (i, j) of the set: what attention costs. */
   readonly pairs: number;

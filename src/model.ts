@@ -18,7 +18,11 @@ import { Random, STREAM } from "./random.ts";
 export class Parameters {
   readonly #byName: ReadonlyMap<string, Tensor>;
 
-  constructor(readonly config: ModelConfig) {
+  /** Tensors of that model, not yet on any engine. */
+  constructor(
+    /** The model. */
+    readonly config: ModelConfig,
+  ) {
     this.#byName = new Map([...parameterShapes(config)].map(([name, shape]) => [name, tensor(name, shape)]));
   }
 

@@ -59,6 +59,7 @@ export interface Dropout {
 
 /** y[r] = Σₜ tables[t][indices[t][r mod length]] (Eq. 15). */
 export interface Embedding {
+  /** Which operation. */
   readonly op: "embedding";
   /** u32, one a table; each as long as `rows` or a divisor of it, then repeated. Values are below the table's rows. */
   readonly indices: readonly Tensor[];
@@ -70,6 +71,7 @@ export interface Embedding {
 
 /** dTable[i] (+)= Σ dy[r] over the rows r that read row i: rows `order[starts[i]]` … `order[starts[i + 1] − 1]`. */
 export interface EmbeddingBackward {
+  /** Which operation. */
   readonly op: "embedding_backward";
   /** [rows, d] */
   readonly dy: Tensor;
@@ -85,6 +87,7 @@ export interface EmbeddingBackward {
 
 /** y = (x − mean) · rstd · gain + bias by row, ε = 1e-5; keeps mean and rstd (1/√(variance + ε)) for the backward pass. */
 export interface LayerNorm {
+  /** Which operation. */
   readonly op: "layernorm";
   /** [rows, d] */
   readonly x: Tensor;
@@ -102,6 +105,7 @@ export interface LayerNorm {
 
 /** dx = residual + layer norm's input gradient; dGain, dBias (+)= column sums. */
 export interface LayerNormBackward {
+  /** Which operation. */
   readonly op: "layernorm_backward";
   /** [rows, d] */
   readonly x: Tensor;
@@ -127,6 +131,7 @@ export interface LayerNormBackward {
 
 /** z = x·wᵀ + b; y = residual + dropout(f(z)), f the identity or x·sigmoid(1.702x). */
 export interface Linear {
+  /** Which operation. */
   readonly op: "linear";
   /** [rows, in] */
   readonly x: Tensor;
@@ -148,6 +153,7 @@ export interface Linear {
 
 /** dx = residual + (dy·w) ∘ f′(pre), f′ = 1 where `pre` is absent. */
 export interface LinearInputGrad {
+  /** Which operation. */
   readonly op: "linear_input_grad";
   /** [rows, out] */
   readonly dy: Tensor;
@@ -163,6 +169,7 @@ export interface LinearInputGrad {
 
 /** dw (+)= dyᵀ·x; db (+)= column sums of dy. */
 export interface LinearWeightGrad {
+  /** Which operation. */
   readonly op: "linear_weight_grad";
   /** [rows, out] */
   readonly dy: Tensor;
@@ -178,6 +185,7 @@ export interface LinearWeightGrad {
 
 /** y = x masked and scaled: the backward pass of dropout. */
 export interface DropoutOp {
+  /** Which operation. */
   readonly op: "dropout";
   /** [rows, d] */
   readonly x: Tensor;
@@ -192,6 +200,7 @@ export interface DropoutOp {
  * Only tiles that hold a pair of the set are visited.
  */
 export interface Attention {
+  /** Which operation. */
   readonly op: "attention";
   /** [batch · n, heads · d_qk_head] */
   readonly q: Tensor;
@@ -213,6 +222,7 @@ export interface Attention {
 
 /** dq, dk, dv of {@linkcode Attention}, probabilities recomputed from lse. */
 export interface AttentionBackward extends Omit<Attention, "op"> {
+  /** Which operation. */
   readonly op: "attention_backward";
   /** as o: the gradient that comes in. */
   readonly dO: Tensor;
@@ -231,6 +241,7 @@ export interface AttentionBackward extends Omit<Attention, "op"> {
  * A cache keeps only what the pattern reads again, so slots are fewer than positions.
  */
 export interface AttentionDecode {
+  /** Which operation. */
   readonly op: "attention_decode";
   /** [batch, heads · d_qk_head] */
   readonly q: Tensor;
@@ -254,6 +265,7 @@ export interface AttentionDecode {
 
 /** losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot) · scale. */
 export interface CrossEntropy {
+  /** Which operation. */
   readonly op: "cross_entropy";
   /** [rows, vocabulary] */
   readonly logits: Tensor;
@@ -271,11 +283,13 @@ export interface CrossEntropy {
 
 /** y[0] (+)= scale · Σ x. */
 export interface Sum {
+  /** Which operation. */
   readonly op: "sum";
   /** f32, any shape */
   readonly x: Tensor;
   /** f32 [1] */
   readonly y: Tensor;
+  /** Multiplies the sum. */
   readonly scale: number;
   /** Add to y instead of overwriting it. */
   readonly accumulate: boolean;
@@ -283,6 +297,7 @@ export interface Sum {
 
 /** y[0] = Σ over all tensors of x²: the squared global norm. */
 export interface SquareNorm {
+  /** Which operation. */
   readonly op: "square_norm";
   /** f32 */
   readonly xs: readonly Tensor[];
@@ -299,6 +314,7 @@ export interface SquareNorm {
  * S ← 2·S after 1,000 clean ones, the count going back to 0 either way.
  */
 export interface Clip {
+  /** Which operation. */
   readonly op: "clip";
   /** f32 [1] */
   readonly squareNorm: Tensor;
@@ -306,6 +322,7 @@ export interface Clip {
   readonly factor: Tensor;
   /** u32 [2], in and out: steps skipped in all, and in a row. */
   readonly skipped: Tensor;
+  /** Largest norm; 0 turns clipping off. */
   readonly maxNorm: number;
   /** f32 [2], in and out. */
   readonly lossScale?: Tensor;
@@ -313,6 +330,7 @@ export interface Clip {
 
 /** Adam with decoupled decay; does nothing where factor is 0. Lists are parallel. */
 export interface Adam {
+  /** Which operation. */
   readonly op: "adam";
   /** f32, updated in place */
   readonly params: readonly Tensor[];
@@ -328,9 +346,13 @@ export interface Adam {
   readonly factor: Tensor;
   /** f32 [3]: learning rate, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ) with t the step's number from 1. */
   readonly hyper: Tensor;
+  /** Decay of the first moment. */
   readonly beta1: number;
+  /** Decay of the second moment. */
   readonly beta2: number;
+  /** Added to the root of the second moment. */
   readonly eps: number;
+  /** Decoupled decay, times the learning rate. */
   readonly weightDecay: number;
 }
 
@@ -406,8 +428,11 @@ export class Program {
   /** The operations so far. */
   readonly ops: Op[] = [];
 
-  /** @param name for messages and profiles */
-  constructor(readonly name: string) {}
+  /** An empty list. */
+  constructor(
+    /** For messages and profiles. */
+    readonly name: string,
+  ) {}
 
   /** A tensor that lives within one run of this program. */
   scratch(name: string, shape: readonly number[], dtype: DType = "f32"): Tensor {

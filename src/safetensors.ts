@@ -8,8 +8,26 @@
 import { CheckpointError, excerpt, ShapeError } from "./errors.ts";
 import { parseJson, shown } from "./json.ts";
 
-/** Bytes an element, by type. Sub-byte types are not accepted. */
-const BYTES = {
+/** Element types of the format that are accepted: those of whole bytes. */
+export type SavedType =
+  | "F64"
+  | "F32"
+  | "F16"
+  | "BF16"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "I64"
+  | "I32"
+  | "I16"
+  | "I8"
+  | "U64"
+  | "U32"
+  | "U16"
+  | "U8"
+  | "BOOL";
+
+/** Bytes an element, by type. */
+const BYTES: Readonly<Record<SavedType, number>> = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -25,10 +43,7 @@ const BYTES = {
   U16: 2,
   U8: 1,
   BOOL: 1,
-} as const;
-
-/** Element types of the format. */
-export type SavedType = keyof typeof BYTES;
+};
 
 /** A tensor as a file holds it. */
 export interface SavedTensor {

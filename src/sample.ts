@@ -75,10 +75,10 @@ export class Decoder {
     readonly config: ModelConfig,
     /** Sequences decoded at once. */
     readonly batch: number,
-    readonly decoding: DecodingProgram,
-    readonly executable: Executable,
-    readonly plans: readonly CachePlan[],
-    readonly tensors: readonly Tensor[],
+    private readonly decoding: DecodingProgram,
+    private readonly executable: Executable,
+    private readonly plans: readonly CachePlan[],
+    private readonly tensors: readonly Tensor[],
   ) {}
 
   /**

@@ -19,6 +19,7 @@ export interface Snapshot {
   readonly step: number;
   /** Steps skipped for non-finite gradients, in all and in a row. */
   readonly skipped: readonly [number, number];
+  /** The model. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   /** First moments of Adam. */
   readonly m: ReadonlyMap<string, Float32Array>;
@@ -69,10 +70,10 @@ export class Trainer {
    * @throws {CheckpointError} where the snapshot's tensors are not the model's
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
-  static async create(engine: Engine, config: ModelConfig, train: TrainConfig, from?: Snapshot): Promise<Trainer> {
+  static async create(engine: Engine, config: ModelConfig, train: Partial<TrainConfig>, from?: Snapshot): Promise<Trainer> {
     config = checkConfig(config);
-    train = checkTrain(train);
-    const params = new Parameters(config), optimizer = optimizerTensors(params.all), step = trainingProgram(params, optimizer, train);
+    const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all);
+    const step = trainingProgram(params, optimizer, checked);
     const { hyper, squareNorm, factor, skipped } = optimizer;
     const inputs = [
       hyper,
@@ -96,14 +97,14 @@ export class Trainer {
         }
         engine.write(t, data);
       });
-    fill(params.all, from?.weights ?? initialWeights(config, train.seed));
+    fill(params.all, from?.weights ?? initialWeights(config, checked.seed));
     if (from) {
       fill(optimizer.m, from.m);
       fill(optimizer.v, from.v);
       engine.write(skipped, Uint32Array.from(from.skipped));
     }
     const executable = await engine.compile(step.program);
-    return new Trainer(engine, params, config, train, { optimizer, step, executable, inputs, done: from?.step ?? 0 });
+    return new Trainer(engine, params, config, checked, { optimizer, step, executable, inputs, done: from?.step ?? 0 });
   }
 
   /** Updates done. */
@@ -204,15 +205,20 @@ export interface Progress {
   readonly secondsLeft: number;
   /** Whether this is the run's last report: all steps are done, or `signal` was raised. */
   readonly last: boolean;
+  /** The parameters, on the engine: to sample from before asking for the next report. */
+  readonly params: Parameters;
   /** Everything to save. Take it before asking for the next report. */
   snapshot(): Promise<Snapshot>;
 }
 
 /** A run: model, constants, data and how often to look. */
 export interface TrainOptions {
+  /** Where to train. */
   readonly engine: Engine;
+  /** What to train. */
   readonly config: ModelConfig;
-  readonly train: TrainConfig;
+  /** Training constants; defaults for those left out. */
+  readonly train: Partial<TrainConfig>;
   /** Tokens to train on. */
   readonly data: ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
   /** Tokens to evaluate on, not among `data`. */
@@ -297,6 +303,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
         tokensPerSecond: rate,
         secondsLeft: (reported - begun) / 1000 / Math.max(1, trainer.done - first) * (steps - trainer.done),
         last,
+        params: trainer.params,
         snapshot: () => trainer.snapshot(),
       };
       if (last) return;

@@ -16,8 +16,8 @@
 export const LAYERS: readonly (readonly string[])[] = [
   // Imported by anyone.
   ["src/errors.ts", "src/random.ts", "src/kernels.gen.ts"],
-  // Sparse sets as mathematics; the WASM binary; text from strangers.
-  ["src/pattern.ts", "src/kernels.ts", "src/json.ts"],
+  // Sparse sets as mathematics; the WASM binary; text and files from strangers.
+  ["src/pattern.ts", "src/kernels.ts", "src/json.ts", "src/fetch.ts"],
   // Tiles of a set; the contract between models and engines; what a model is; files as bytes.
   ["src/layout.ts", "src/ops.ts", "src/config.ts", "src/safetensors.ts", "src/data/"],
   // What a layout tells; names on disk; the three implementers of the contract, none knowing another.
@@ -25,12 +25,13 @@ export const LAYERS: readonly (readonly string[])[] = [
   // Forward, backward and update, written once against the contract.
   ["src/optimizer.ts"],
   ["src/model.ts"],
-  // Loops over data.
-  ["src/evaluate.ts", "src/sample.ts"],
+  // Loops over data; what a step takes.
+  ["src/evaluate.ts", "src/sample.ts", "src/memory.ts"],
   ["src/train.ts"],
   ["src/verify.ts"],
   // The one place that picks an engine.
   ["src/backend.ts"],
+  ["src/open.ts"],
   ["mod.ts"],
   // Programs: these see mod.ts alone.
   ["cli/", "web/"],

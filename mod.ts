@@ -1,0 +1,117 @@
+/**
+ * Longstride: Sparse Transformers (arXiv:1904.10509) trained and sampled anywhere WebGPU or WebAssembly runs.
+ *
+ * Sample from a trained model with {@linkcode openModel}; train with {@linkcode train}; look at a pattern with
+ * {@linkcode patternMap} and {@linkcode checkReach}; find out whether this device computes rightly with
+ * {@linkcode goldenCases}.
+ *
+ * @example Train a few steps, then sample
+ * ```ts
+ * import { openModel, pickBackend, preset, train, type Snapshot } from "./mod.ts";
+ *
+ * const text = new TextEncoder().encode("to be or not to be, that is the question. ".repeat(20));
+ * const config = { ...preset("text").model, n_ctx: 32, n_layer: 1, n_head: 2, d_model: 16, d_ff: 32, d_qk: 16 };
+ * const { engine } = await pickBackend("wasm", { threads: 1 });
+ * let trained: Snapshot | undefined;
+ * for await (const report of train({ engine, config, train: { steps: 4, batch: 2, lr: 0.01 }, data: text })) {
+ *   console.log(report.step, report.loss.toFixed(2), "bits/byte");
+ *   if (report.last) trained = await report.snapshot();
+ * }
+ * engine.dispose();
+ *
+ * const model = await openModel({ config, weights: trained!.weights }, { backend: "wasm", threads: 1 });
+ * for await (const piece of model.text({ prompt: "to be", length: 8, seed: 1 })) console.log(piece);
+ * model.dispose();
+ * ```
+ *
+ * @module
+ */
+
+export * from "./src/errors.ts";
+export {
+  checkConfig,
+  checkTrain,
+  type ModelConfig,
+  type PositionConfig,
+  type Preset,
+  preset,
+  PRESETS,
+  TRAIN_DEFAULTS,
+  type TrainConfig,
+} from "./src/config.ts";
+export {
+  attends,
+  type AttentionConfig,
+  type AttentionSet,
+  type BlockLists,
+  type Integration,
+  type PatternName,
+  PATTERNS,
+  resolveSets,
+  setKey,
+} from "./src/pattern.ts";
+export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/layout.ts";
+export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/reach.ts";
+export {
+  cellColor,
+  type Color,
+  COLORS,
+  type CurveMark,
+  type CurvePoint,
+  DRAWN_LIMIT,
+  encodePng,
+  type Image,
+  lossCurveSvg,
+  type Panel,
+  panelsOf,
+  patternImage,
+  type PatternMap,
+  patternMap,
+  patternSvg,
+  tileImages,
+} from "./src/picture.ts";
+export type * from "./src/ops.ts";
+export { type BackendName, BACKENDS, pickBackend, type Picked } from "./src/backend.ts";
+export { Parameters } from "./src/model.ts";
+export { type Measured, type Progress, type Snapshot, train, Trainer, type TrainOptions } from "./src/train.ts";
+export { type MemoryPlan, memoryPlan } from "./src/memory.ts";
+export { Scorer, type Tokens } from "./src/evaluate.ts";
+export { Decoder, sample, type SampleOptions } from "./src/sample.ts";
+export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/open.ts";
+export {
+  type Checkpoint,
+  type Digests,
+  formatConfig,
+  formatRunState,
+  type HistoryEntry,
+  type Model,
+  modelChunks,
+  momentChunks,
+  parameterCount,
+  parameterShapes,
+  parseConfig,
+  parseRunState,
+  readModel,
+  readMoments,
+  type RunState,
+} from "./src/checkpoint.ts";
+export {
+  parseSafetensors,
+  type Safetensors,
+  safetensorsChunks,
+  type SavedTensor,
+  type SavedType,
+  type TensorToSave,
+} from "./src/safetensors.ts";
+export { checkSameData, type DataIdentity, entropy0, identify, splitHeldOut } from "./src/data/bytes.ts";
+export { gunzip, unzip, zipEntries, type ZipEntry } from "./src/data/archive.ts";
+export { encodeText, TextStream, visible } from "./src/data/text.ts";
+export {
+  type GoldenCase,
+  goldenCases,
+  type GoldenIndex,
+  type GoldenModel,
+  type Verified,
+  verifyAttention,
+  verifyModel,
+} from "./src/verify.ts";

@@ -1,0 +1,49 @@
+/**
+ * How much memory training takes, known before any is asked for.
+ *
+ * @module
+ */
+
+import { parameterCount } from "./checkpoint.ts";
+import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
+import { Parameters, trainingProgram } from "./model.ts";
+import { lifetimes, size } from "./ops.ts";
+import { optimizerTensors } from "./optimizer.ts";
+
+/** Bytes of a training run. Lists of tiles and an engine's own workspace come on top. */
+export interface MemoryPlan {
+  /** Numbers in all parameters. */
+  readonly parameters: number;
+  /** Bytes of weights, gradients and Adam's two moments. */
+  readonly state: number;
+  /** Bytes of activations and their gradients alive at once, at the worst moment of a step. */
+  readonly activations: number;
+}
+
+/**
+ * Plans a step without an engine.
+ *
+ * @throws {ConfigError} where a field is out of range
+ *
+ * @example
+ * ```ts
+ * import { memoryPlan, preset } from "../mod.ts";
+ * const { model } = preset("text");
+ * const kept = memoryPlan(model, {}), recomputed = memoryPlan(model, { recompute: true });
+ * console.log(kept.activations / recomputed.activations > 1);
+ * ```
+ */
+export function memoryPlan(config: ModelConfig, train: Partial<TrainConfig>): MemoryPlan {
+  const checked = checkConfig(config), params = new Parameters(checked);
+  const { program } = trainingProgram(params, optimizerTensors(params.all), checkTrain(train));
+  const change = new Float64Array(program.ops.length + 1);
+  for (const [t, [first, last]] of lifetimes(program)) {
+    const bytes = size(t) * (t.dtype === "f16" ? 2 : 4);
+    change[first] += bytes;
+    change[last + 1] -= bytes;
+  }
+  let alive = 0, activations = 0;
+  for (const bytes of change) activations = Math.max(activations, alive += bytes);
+  const parameters = parameterCount(checked);
+  return { parameters, state: parameters * 16, activations };
+}

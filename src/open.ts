@@ -1,0 +1,142 @@
+/**
+ * A trained model, ready to sample: the short way in for pages and scripts.
+ *
+ * @module
+ */
+
+import { type BackendName, pickBackend } from "./backend.ts";
+import { type Model, readModel } from "./checkpoint.ts";
+import { checkConfig, type ModelConfig } from "./config.ts";
+import { encodeText, TextStream } from "./data/text.ts";
+import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
+import { fetchBytes } from "./fetch.ts";
+import { Parameters } from "./model.ts";
+import type { Engine } from "./ops.ts";
+import { Decoder, sample, type SampleOptions } from "./sample.ts";
+
+/** Choices of {@linkcode openModel}. */
+export interface OpenOptions {
+  /** Which engine; default `auto`. */
+  readonly backend?: BackendName;
+  /** Threads of the WASM engine; default all. */
+  readonly threads?: number;
+  /** A ready device for the WebGPU engine; it is never destroyed. */
+  readonly device?: GPUDevice;
+}
+
+/** {@linkcode SampleOptions} with a prompt of text. */
+export interface TextOptions extends Omit<SampleOptions, "prompt"> {
+  /** Text to start from, as UTF-8 bytes; may be empty. */
+  readonly prompt?: string;
+}
+
+/** A model on an engine. Dispose of it when done. */
+export class OpenedModel {
+  readonly #params: Parameters;
+  readonly #decoder: Decoder;
+
+  private constructor(
+    /** Where it runs. */
+    readonly engine: Engine,
+    /** Why there: one sentence. */
+    readonly why: string,
+    /** What it is. */
+    readonly config: ModelConfig,
+    params: Parameters,
+    decoder: Decoder,
+  ) {
+    this.#params = params;
+    this.#decoder = decoder;
+  }
+
+  /** Puts a model on an engine; see {@linkcode openModel}. */
+  static async create({ config, weights }: Model, { backend, ...options }: OpenOptions = {}): Promise<OpenedModel> {
+    const params = new Parameters(checkConfig(config));
+    for (const { name } of params.all) {
+      if (!weights.has(name)) throw new CheckpointError(`Cannot open the model: its weights lack ${name}`);
+    }
+    const { engine, why } = await pickBackend(backend, options);
+    try {
+      engine.allocate(params.all);
+      for (const t of params.all) engine.write(t, weights.get(t.name)!);
+      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params));
+    } catch (error) {
+      engine.dispose();
+      throw error;
+    }
+  }
+
+  /** Bytes of the keys and values that decoding keeps, and of those that a cache of every position would keep. */
+  get cacheBytes(): { kept: number; dense: number } {
+    return this.#decoder.cacheBytes;
+  }
+
+  /**
+   * Streams tokens. One stream at a time.
+   *
+   * @throws {ConfigError} where an option is out of range
+   * @throws {ShapeError} where a prompt token is outside the vocabulary
+   */
+  tokens(options: SampleOptions): AsyncGenerator<number> {
+    return sample(this.#decoder, options);
+  }
+
+  /**
+   * Streams text of a model whose tokens are bytes, piece by piece, with control characters made visible.
+   *
+   * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
+   */
+  async *text({ prompt = "", ...options }: TextOptions): AsyncGenerator<string> {
+    if (this.config.vocab_size > 256) {
+      throw new ConfigError(`Cannot write text: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
+    }
+    const stream = new TextStream();
+    for await (const token of this.tokens({ ...options, prompt: encodeText(prompt) })) {
+      const piece = stream.push(Uint8Array.of(token));
+      if (piece) yield piece;
+    }
+    const rest = stream.end();
+    if (rest) yield rest;
+  }
+
+  /** Frees everything, the engine with it. */
+  dispose(): void {
+    this.#decoder.dispose();
+    this.engine.free(this.#params.all);
+    this.engine.dispose();
+  }
+}
+
+/**
+ * Opens a model for sampling.
+ *
+ * @param source address of a folder with `config.json` and `model.safetensors`, or their contents
+ * @throws {DataError} where a file cannot be fetched
+ * @throws {CheckpointError} where the weights are damaged or not those of the configuration
+ * @throws {ConfigError} where the configuration is wrong, or the model is not causal
+ * @throws {BackendError} where the engine asked for is not there
+ *
+ * @example
+ * ```ts
+ * import { openModel } from "../mod.ts";
+ * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+ * for await (const text of model.text({ prompt: "The ", length: 8, temperature: 0.8, seed: 1 })) console.log(text);
+ * model.dispose();
+ * ```
+ */
+export async function openModel(source: string | URL | Model, options: OpenOptions = {}): Promise<OpenedModel> {
+  return await OpenedModel.create(typeof source === "string" || source instanceof URL ? await fetchModel(source) : source, options);
+}
+
+async function fetchModel(source: string | URL): Promise<Model> {
+  let folder: URL;
+  try {
+    folder = new URL(source, globalThis.location?.href);
+  } catch {
+    throw new ConfigError(`Cannot open the model at ${excerpt(String(source))}: it must be an absolute address, such as https://…/model/`);
+  }
+  if (!folder.pathname.endsWith("/")) folder.pathname += "/";
+  const names = { config: new URL("config.json", folder), weights: new URL("model.safetensors", folder) };
+  const [config, weights] = await Promise.all([fetchBytes(names.config), fetchBytes(names.weights)]);
+  return readModel(new TextDecoder().decode(config), weights, { config: names.config.href, weights: names.weights.href });
+}
