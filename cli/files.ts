@@ -21,8 +21,12 @@ import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import {
   type Checkpoint,
+  CheckpointError,
+  ConfigError,
+  DataError,
   formatConfig,
   formatRunState,
+  gunzip,
   type Model,
   modelChunks,
   momentChunks,
@@ -30,10 +34,10 @@ import {
   parseRunState,
   readModel,
   readMoments,
-} from "../src/checkpoint.ts";
-import { gunzip, unzip, zipEntries } from "../src/data/archive.ts";
-import { visible } from "../src/data/text.ts";
-import { CheckpointError, ConfigError, DataError } from "../src/errors.ts";
+  unzip,
+  visible,
+  zipEntries,
+} from "../mod.ts";
 
 /** Ours, and nobody else's: a name that no user gives, so that leftovers can be removed. */
 const TEMPORARY = /^\.longstride-[0-9a-f]{16}\.tmp$/;
