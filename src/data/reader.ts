@@ -1,0 +1,156 @@
+/**
+ * Bytes read in order from wherever they come, with the offset at hand for messages.
+ *
+ * @module
+ */
+
+import { DataError } from "../errors.ts";
+
+/** A file's bytes: whole, or in pieces as they come. */
+export type Bytes = Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** A file to read once. */
+export interface DataFile {
+  /** For messages; its ending is believed only where the content does not say what it is. */
+  readonly name: string;
+  /** Its bytes. */
+  readonly data: Bytes;
+}
+
+/** Most bytes of one file that are held at once: what JavaScript's arrays can hold on any runtime is a little above. */
+export const WHOLE_LIMIT = 2 ** 31 - 1;
+
+/** The pieces of `bytes`, in order. */
+export async function* pieces(bytes: Bytes): AsyncGenerator<Uint8Array> {
+  if (bytes instanceof Uint8Array) yield bytes;
+  else if (Symbol.asyncIterator in bytes) yield* bytes;
+  else {
+    // Safari's streams are not iterable.
+    const reader = (bytes as ReadableStream<Uint8Array>).getReader();
+    try {
+      for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value!;
+    } finally {
+      await reader.cancel();
+    }
+  }
+}
+
+/** Joins pieces into one array. */
+export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Reads a file from its beginning. */
+export class ByteReader {
+  readonly #pieces: AsyncIterator<Uint8Array>;
+  #ahead: Uint8Array = new Uint8Array();
+  #ended = false;
+  #offset = 0;
+
+  constructor(bytes: Bytes, readonly name: string) {
+    this.#pieces = pieces(bytes)[Symbol.asyncIterator]();
+  }
+
+  /** Bytes read so far: where the next one is in the file. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  async #more(): Promise<boolean> {
+    while (!this.#ended) {
+      const { done, value } = await this.#pieces.next();
+      if (done) this.#ended = true;
+      else if (value.length > 0) {
+        this.#ahead = this.#ahead.length === 0 ? value : join([this.#ahead, value]);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #take(count: number): Uint8Array {
+    const taken = this.#ahead.subarray(0, count);
+    this.#ahead = this.#ahead.subarray(count);
+    this.#offset += count;
+    return taken;
+  }
+
+  /** The next `count` bytes without reading them; fewer only where the file ends. */
+  async peek(count: number): Promise<Uint8Array> {
+    while (this.#ahead.length < count && await this.#more());
+    return this.#ahead.subarray(0, count);
+  }
+
+  /** Up to `most` bytes, as many as are there; none only at the end. */
+  async some(most: number): Promise<Uint8Array> {
+    if (this.#ahead.length === 0) await this.#more();
+    return this.#take(Math.min(most, this.#ahead.length));
+  }
+
+  /**
+   * Exactly `count` bytes.
+   *
+   * @param what they are, for the message
+   * @throws {DataError} where the file ends before
+   */
+  async read(count: number, what: string): Promise<Uint8Array> {
+    const found = (await this.peek(count)).length;
+    if (found < count) {
+      throw new DataError(
+        `Cannot read ${this.name}: cut short, ${what} at byte ${this.#offset} has ${count} bytes, the file ends after ${found} of them`,
+      );
+    }
+    return this.#take(count);
+  }
+
+  /**
+   * Passes over `count` bytes.
+   *
+   * @throws {DataError} where the file ends before
+   */
+  async skip(count: number, what: string): Promise<void> {
+    const from = this.#offset;
+    for (let left = count; left > 0;) {
+      const { length } = await this.some(left);
+      if (length === 0) {
+        throw new DataError(
+          `Cannot read ${this.name}: cut short, ${what} at byte ${from} has ${count} bytes, the file ends after ${count - left} of them`,
+        );
+      }
+      left -= length;
+    }
+  }
+
+  /** Everything that is left, piece by piece. */
+  async *rest(): AsyncGenerator<Uint8Array> {
+    for (let piece = await this.some(Infinity); piece.length > 0; piece = await this.some(Infinity)) yield piece;
+  }
+
+  /**
+   * Everything that is left, in one array.
+   *
+   * @throws {DataError} where that is more than `limit` bytes
+   */
+  async whole(limit = WHOLE_LIMIT): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const piece of this.rest()) {
+      length += piece.length;
+      if (length > limit) throw new DataError(`Cannot read ${this.name}: it has more than ${limit} bytes; give a part of it`);
+      parts.push(piece);
+    }
+    return parts.length === 1 ? parts[0] : join(parts);
+  }
+
+  /** Lets go of the source without reading on. */
+  async close(): Promise<void> {
+    this.#ended = true;
+    await this.#pieces.return?.();
+  }
+}
