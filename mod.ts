@@ -59,8 +59,6 @@ export {
   type CurveMark,
   type CurvePoint,
   DRAWN_LIMIT,
-  encodePng,
-  type Image,
   lossCurveSvg,
   type Panel,
   panelsOf,
@@ -68,7 +66,6 @@ export {
   type PatternMap,
   patternMap,
   patternSvg,
-  tileImages,
 } from "./src/picture.ts";
 export type * from "./src/ops.ts";
 export { type BackendName, BACKENDS, pickBackend, type Picked } from "./src/backend.ts";
@@ -106,6 +103,22 @@ export {
 export { checkSameData, type DataIdentity, entropy0, identify, splitHeldOut } from "./src/data/bytes.ts";
 export { gunzip, unzip, zipEntries, type ZipEntry } from "./src/data/archive.ts";
 export { encodeText, TextStream, visible } from "./src/data/text.ts";
+export { contactSheet, decodeCifar10, decodePng, encodePng, type Image, type ImageShape, imagesOf, tileImages } from "./src/data/image.ts";
+export {
+  decodeMulaw,
+  decodeWav,
+  encodeMulaw,
+  encodeWav,
+  mulaw,
+  mulawAmplitude,
+  orderG711,
+  SILENCE,
+  type Sound,
+  SOUND_RATE,
+  type SoundEncoding,
+  type WavFormat,
+} from "./src/data/audio.ts";
+export type { Bytes, DataFile } from "./src/data/reader.ts";
 export {
   type GoldenCase,
   goldenCases,

@@ -5,53 +5,9 @@
  * @module
  */
 
-import { zlibSync } from "npm:fflate@0.8.3";
-import { crc32 } from "./data/crc32.ts";
+import { encodePng, type Image } from "./data/image.ts";
 import { buildLayout } from "./layout.ts";
 import { type AttentionSet, parts, setKey } from "./pattern.ts";
-
-/** Pixels, 3 bytes each (red, green, blue), row-major. */
-export interface Image {
-  /** Pixels a row. */
-  readonly width: number;
-  /** Rows. */
-  readonly height: number;
-  /** [height, width, 3] */
-  readonly rgb: Uint8Array;
-}
-
-function pngChunk(type: string, data: Uint8Array): Uint8Array {
-  const chunk = new Uint8Array(12 + data.length), view = new DataView(chunk.buffer);
-  view.setUint32(0, data.length);
-  for (let i = 0; i < 4; i++) chunk[4 + i] = type.charCodeAt(i);
-  chunk.set(data, 8);
-  view.setUint32(8 + data.length, crc32(chunk.subarray(4, 8 + data.length)));
-  return chunk;
-}
-
-/** A PNG file: 8 bits a channel, no filter. */
-export function encodePng({ width, height, rgb }: Image): Uint8Array<ArrayBuffer> {
-  const header = new Uint8Array(13), view = new DataView(header.buffer), row = width * 3;
-  view.setUint32(0, width);
-  view.setUint32(4, height);
-  header.set([8, 2, 0, 0, 0], 8);
-  // Each row begins with its filter: 0, none.
-  const rows = new Uint8Array(height * (row + 1));
-  for (let y = 0; y < height; y++) rows.set(rgb.subarray(y * row, (y + 1) * row), y * (row + 1) + 1);
-  const chunks = [
-    Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
-    pngChunk("IHDR", header),
-    pngChunk("IDAT", zlibSync(rows, { level: 6 })),
-    pngChunk("IEND", new Uint8Array()),
-  ];
-  const file = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    file.set(chunk, at);
-    at += chunk.length;
-  }
-  return file;
-}
 
 /** A pattern reduced to cells: which share of each cell's allowed pairs is in the set. */
 export interface PatternMap {
@@ -210,20 +166,6 @@ export function patternImage(map: PatternMap, side = 480): Image {
     if (line) rgb.fill(255, top + (scale - 1) * width * 3, top + scale * width * 3);
   }
   return { width, height: width, rgb };
-}
-
-/** Puts images beside each other, `columns` a row, on white with `gap` pixels around each. */
-export function tileImages(images: readonly Image[], columns: number, gap = 16): Image {
-  const across = Math.min(columns, images.length), down = Math.ceil(images.length / across);
-  const cellWidth = Math.max(...images.map(({ width }) => width)) + gap, cellHeight = Math.max(...images.map(({ height }) => height)) + gap;
-  const width = across * cellWidth + gap, height = down * cellHeight + gap, rgb = new Uint8Array(width * height * 3).fill(255);
-  images.forEach((image, at) => {
-    const left = gap + (at % across) * cellWidth, top = gap + Math.floor(at / across) * cellHeight;
-    for (let y = 0; y < image.height; y++) {
-      rgb.set(image.rgb.subarray(y * image.width * 3, (y + 1) * image.width * 3), ((top + y) * width + left) * 3);
-    }
-  });
-  return { width, height, rgb };
 }
 
 const escapeXml = (text: string) => text.replace(/[&<>"]/g, (c) => `&${{ "&": "amp", "<": "lt", ">": "gt", '"': "quot" }[c]};`);
