@@ -47,7 +47,6 @@ function trouble(error: unknown): string {
   const { code, message } = error as { code?: string; message: string };
   switch (code) {
     case "ENOSPC":
-    case "EDQUOT":
       return "the disk is full; free some space or choose another folder";
     case "EACCES":
     case "EPERM":
@@ -57,13 +56,16 @@ function trouble(error: unknown): string {
     case "ENOTDIR":
     case "EEXIST":
       return "part of the path is a file; choose another folder";
-    case "EFBIG":
-      return "the file is larger than the system allows (see ulimit -f, or the file system's limit)";
     case "ENOENT":
       return "the folder does not exist";
     default:
-      return message;
+      return `${message}; choose another folder, or see what limits this one`;
   }
+}
+
+/** Whether the system refused, rather than a permission flag or a mistake of ours. Deno gives rarer refusals no code. */
+function refused(error: unknown): error is Error {
+  return error instanceof Error && ("code" in error || /\(os error \d+\)/.test(error.message));
 }
 
 /** Makes the names in a folder durable. Windows has no such call, and needs none. */
@@ -132,14 +134,14 @@ export function writeAtomic(path: string, content: Iterable<Uint8Array> | Uint8A
   try {
     commit(writeTemporary(dirname(path), chunks), path);
   } catch (error) {
-    throw cannotWrite(path, error);
+    throw cannotWrite(path, error, "what was there before is untouched");
   }
 }
 
-function cannotWrite(path: string, error: unknown): unknown {
+function cannotWrite(path: string, error: unknown, remains: string): unknown {
   // Errors of our own, and those of the chunks' making, say what they have to say.
-  if (!(error instanceof Error) || !("code" in error)) return error;
-  return new CheckpointError(`Cannot write ${path}: ${trouble(error)}; what was there before is untouched`, { cause: error });
+  if (!refused(error)) return error;
+  return new CheckpointError(`Cannot write ${path}: ${trouble(error)}; ${remains}`, { cause: error });
 }
 
 /** A run folder that this process alone writes to. */
@@ -181,7 +183,7 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
     Deno.mkdirSync(path, { recursive: true });
     lock = Deno.openSync(join(path, ".lock"), { write: true, create: true });
   } catch (error) {
-    if (error instanceof ConfigError || !(error instanceof Error) || !("code" in error)) throw error;
+    if (!refused(error)) throw error;
     throw new ConfigError(`Cannot use ${path} as a run folder: ${trouble(error)}`, { cause: error });
   }
   if (!tryLock(lock)) {
@@ -226,7 +228,7 @@ function states(path: string): string[] {
 /**
  * Saves a run: afterwards {@linkcode loadRun} gives exactly this, before exactly what was there, never a mixture.
  *
- * @throws {CheckpointError} where it cannot be written; the save before is untouched
+ * @throws {CheckpointError} where it cannot be written; the run stays at its last whole save
  */
 export function saveRun({ path }: RunFolder, checkpoint: Checkpoint): void {
   const model = join(path, "model.safetensors"), config = join(path, "config.json");
@@ -253,7 +255,7 @@ export function saveRun({ path }: RunFolder, checkpoint: Checkpoint): void {
   } catch (error) {
     if (written) removeQuietly(written.temporary);
     if (state) removeQuietly(state);
-    throw cannotWrite(path, error);
+    throw cannotWrite(path, error, "the run there stays at its last whole save");
   }
 }
 
@@ -261,8 +263,8 @@ function readBytes(path: string): Uint8Array<ArrayBuffer> {
   try {
     return Deno.readFileSync(path);
   } catch (error) {
-    if (!(error instanceof Error) || !("code" in error)) throw error;
-    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : trouble(error);
+    if (!refused(error)) throw error;
+    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : error.message;
     throw new CheckpointError(`Cannot read ${path}: ${found}; a run folder has config.json and model.safetensors`, { cause: error });
   }
 }
@@ -342,8 +344,8 @@ export async function readData(path?: string): Promise<Data> {
   try {
     data = Deno.statSync(path).isDirectory ? readFolder(path) : readDataFile(path);
   } catch (error) {
-    if (!(error instanceof Error) || !("code" in error)) throw error;
-    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : trouble(error);
+    if (!refused(error)) throw error;
+    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : error.message;
     throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
   }
   if (data.bytes.length === 0) throw new DataError(`Cannot train on ${data.name}: it is empty`);

@@ -1,8 +1,65 @@
-/** Names and shapes on disk. */
+/** Names and shapes on disk, and reading files that do not fit or lie. */
 
-import { assertEquals } from "@std/assert";
-import { parameterCount, parameterShapes } from "../src/checkpoint.ts";
-import { preset } from "../src/config.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  type Checkpoint,
+  formatConfig,
+  formatRunState,
+  modelChunks,
+  momentChunks,
+  parameterCount,
+  parameterShapes,
+  parseConfig,
+  parseRunState,
+  readModel,
+  readMoments,
+  type RunState,
+} from "../src/checkpoint.ts";
+import { type ModelConfig, preset, TRAIN_DEFAULTS } from "../src/config.ts";
+import { CheckpointError, ConfigError, ShapeError } from "../src/errors.ts";
+import { f32, parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/safetensors.ts";
+
+const golden = new URL("../../shared/golden/", import.meta.url);
+
+function present(url: URL): boolean {
+  try {
+    return Deno.statSync(url).isDirectory;
+  } catch {
+    console.warn(`golden numbers are absent (${url.pathname}): the tests that read them are skipped`);
+    return false;
+  }
+}
+
+const small: ModelConfig = {
+  model_type: "sparse_transformer",
+  n_ctx: 20,
+  n_layer: 2,
+  n_head: 2,
+  d_model: 8,
+  d_ff: 12,
+  d_qk: 4,
+  vocab_size: 16,
+  dropout: 0.1,
+  attention: { pattern: "fixed", stride: 6, c: 2 },
+  position: { kind: "attention", stride: 6 },
+};
+
+function join(chunks: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> {
+  const parts = [...chunks], bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Numbers that tell parameters apart. */
+function numbers(config: ModelConfig, base: number): Map<string, Float32Array> {
+  return new Map(
+    [...parameterShapes(config)].map(([name, shape], at) => [name, new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(base + at)]),
+  );
+}
 
 Deno.test("checkpoint: parameter counts of the paper's presets", () => {
   const counts = { cifar10: 59_196_928, enwik8: 94_949_888, imagenet64: 151_645_184 };
@@ -10,12 +67,162 @@ Deno.test("checkpoint: parameter counts of the paper's presets", () => {
 });
 
 Deno.test("checkpoint: parameters of rank 2 come first, in a stable order", () => {
-  const ranks = [...parameterShapes(preset("text").model).values()].map((shape) => shape.length);
+  const shapes = parameterShapes(small), ranks = [...shapes.values()].map((shape) => shape.length);
   assertEquals(ranks, ranks.toSorted((a, b) => b - a));
-  assertEquals([...parameterShapes(preset("text").model).keys()].slice(0, 4), [
-    "embed.token.weight",
-    "embed.position.0.weight",
-    "embed.position.1.weight",
-    "layers.0.attn.q.weight",
+  assertEquals([...shapes].slice(0, 4), [
+    ["embed.token.weight", [17, 8]],
+    ["embed.position.0.weight", [4, 8]],
+    ["embed.position.1.weight", [6, 8]],
+    ["layers.0.attn.q.weight", [4, 8]],
   ]);
+  assertEquals(shapes.size, 3 + 1 + 2 * (6 + 6 + 4) + 2);
+});
+
+Deno.test({
+  name: "checkpoint: the golden models have exactly our names and shapes, and are written byte for byte",
+  ignore: !present(golden),
+  fn() {
+    const folders = [...Deno.readDirSync(golden)].filter(({ name }) => name.startsWith("model-"));
+    assertEquals(folders.length, 3);
+    for (const { name } of folders) {
+      const config = Deno.readTextFileSync(new URL(`${name}/config.json`, golden));
+      const bytes = Deno.readFileSync(new URL(`${name}/model.safetensors`, golden));
+      const model = readModel(config, bytes);
+      assertEquals([...model.weights.keys()], [...parameterShapes(model.config).keys()]);
+      const tensors = new Map<string, TensorToSave>();
+      for (const tensor of parseSafetensors(bytes, name).tensors.values()) {
+        assertEquals(model.weights.get(tensor.name), f32(tensor));
+        tensors.set(tensor.name, { shape: tensor.shape, data: f32(tensor) });
+      }
+      assert(join(safetensorsChunks(tensors)).every((byte, at) => byte === bytes[at]), `${name} is rewritten as it was`);
+    }
+  },
+});
+
+Deno.test("checkpoint: model and moments are read back as written", () => {
+  const weights = numbers(small, 0), m = numbers(small, 1000), v = numbers(small, 2000);
+  const model = readModel(formatConfig(small), join(modelChunks({ config: small, weights })));
+  assertEquals(model, { config: small, weights });
+  assertEquals(readMoments(small, join(momentChunks({ config: small, m, v })), "o"), { m, v });
+  const lacking = new Map(m);
+  lacking.delete("norm.bias");
+  assertThrows(() => join(momentChunks({ config: small, m: lacking, v })), CheckpointError, "m.norm.bias is missing");
+  lacking.set("norm.bias", new Float32Array(7));
+  assertThrows(() => join(momentChunks({ config: small, m: lacking, v })), ShapeError, "norm.bias");
+});
+
+Deno.test("checkpoint: missing, unexpected and mis-shaped tensors are all named in one error", () => {
+  const tensors = new Map<string, TensorToSave>();
+  for (const [name, shape] of parameterShapes(small)) {
+    tensors.set(name, {
+      shape,
+      data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+    });
+  }
+  const read = (change: (tensors: Map<string, TensorToSave>) => void, config = small) => {
+    const changed = new Map(tensors);
+    change(changed);
+    return assertThrows(() => readModel(formatConfig(config), join(safetensorsChunks(changed))), CheckpointError).message;
+  };
+  const message = read((t) => {
+    t.delete("out.weight");
+    t.delete("norm.bias");
+    t.set("constructor", { shape: [1], data: new Float32Array(1) });
+    t.set("norm.weight", { shape: [8], data: new Float64Array(8) });
+    t.set("layers.1.ff.w2.weight", { shape: [12, 8], data: new Float32Array(96) });
+  });
+  assertEquals(
+    message,
+    "Cannot use model.safetensors with this configuration: of its tensors 2 missing: out.weight, norm.bias; 2 of another shape or type: " +
+      'layers.1.ff.w2.weight F32 [12, 8] instead of F32 [8, 12], norm.weight F64 [8] instead of F32 [8]; 1 unexpected: "constructor"',
+  );
+  assertStringIncludes(read(() => {}, { ...small, n_layer: 3 }), "16 missing: layers.2.attn.q.weight");
+  assertStringIncludes(read(() => {}, { ...small, n_layer: 3 }), " and 8 more");
+  assertStringIncludes(read(() => {}, { ...small, n_layer: 1 }), '16 unexpected: "layers.1.');
+});
+
+Deno.test("checkpoint: another n_ctx than the position tables have is explained", () => {
+  const bytes = join(modelChunks({ config: small, weights: numbers(small, 0) }));
+  assertThrows(
+    () => readModel(formatConfig({ ...small, n_ctx: 40 }), bytes),
+    CheckpointError,
+    "embed.position.0.weight F32 [4, 8] instead of F32 [7, 8]; the position tables are as long as n_ctx 40",
+  );
+});
+
+Deno.test("checkpoint: a configuration is read strictly, naming the file", () => {
+  const bad = (text: string, includes: string) =>
+    assertStringIncludes(assertThrows(() => parseConfig(text, "run/config.json"), ConfigError, includes).message, "run/config.json");
+  const text = formatConfig(small), plus = (more: string) => text.replace("{", `{${more},`);
+  assertEquals(parseConfig(text, "c"), small);
+  bad("", "not valid JSON");
+  bad(text.slice(0, -4), "not valid JSON");
+  bad("null", "must be an object");
+  bad("[]", "must be an object");
+  bad(plus('"n_ctx": 20'), '"n_ctx" twice');
+  bad(plus('"__proto__": {"n_ctx": 1}'), 'unknown field "__proto__"');
+  bad(plus('"constructor": 1'), 'unknown field "constructor"');
+  bad(plus(`"attention": ${"[".repeat(1e6)}`), "nests deeper");
+  bad(text.replace('"n_layer": 2', '"n_layer": 0'), "n_layer must be a whole number from 1");
+  // A name inherited, not the file's own, does not count.
+  bad('{"__proto__": ' + text + "}", 'unknown field "__proto__"');
+});
+
+const state: RunState = {
+  step: 20,
+  skipped: [2, 1],
+  engine: "wasm",
+  train: { ...TRAIN_DEFAULTS, steps: 50 },
+  data: { name: 'the "book"', bytes: 1000, sha256: "ab".repeat(32), heldOut: 50 },
+  history: [{ step: 10, loss: 4.5, ms: 12.5 }, { step: 15, loss: NaN }, { step: 20, loss: 4.25, heldOut: 4.375, ms: 25 }],
+};
+const files = { config: "01".repeat(32), model: "23".repeat(32), optimizer: "45".repeat(32) };
+
+Deno.test("checkpoint: run state is read back as written", () => {
+  assertEquals(parseRunState(formatRunState(state, files), "run.json"), { state, files });
+  const empty = { ...state, history: [] };
+  assertEquals(parseRunState(formatRunState(empty, files), "run.json"), { state: empty, files });
+  // What a checkpoint has more than its run state goes into other files.
+  const checkpoint: Checkpoint = { ...state, config: small, weights: new Map(), m: new Map(), v: new Map() };
+  assertEquals(formatRunState(checkpoint, files), formatRunState(state, files));
+});
+
+Deno.test("checkpoint: run state is read strictly", () => {
+  const text = formatRunState(state, files), whole = JSON.parse(text);
+  const bad = (change: Record<string, unknown>, includes: string) => {
+    const error = assertThrows(
+      () => parseRunState(JSON.stringify({ ...whole, ...change }), "state-20/run.json"),
+      CheckpointError,
+      includes,
+    );
+    assertStringIncludes(error.message, "Cannot read state-20/run.json");
+  };
+  for (let length = 0; length < text.trimEnd().length; length++) {
+    assertThrows(() => parseRunState(text.slice(0, length), "run.json"), CheckpointError, "run.json");
+  }
+  assertThrows(() => parseRunState(text.replace("{", '{"step": 3,'), "run.json"), CheckpointError, '"step" twice');
+  for (const key of Object.keys(whole)) {
+    const { [key]: _, ...lacking } = whole;
+    assertThrows(() => parseRunState(JSON.stringify(lacking), "run.json"), CheckpointError, key);
+    for (const value of [null, "x", {}, -1, true]) {
+      if (key !== "engine" || value !== "x") bad({ [key]: value }, key);
+    }
+  }
+  bad({ version: 2 }, "a newer Longstride may have written it");
+  bad({ more: 1 }, 'unknown field "more"');
+  bad({ step: 1.5 }, "step must be a whole number");
+  bad({ skipped: [1] }, "skipped must be two numbers");
+  bad({ skipped: [1, -1] }, "skipped[1]");
+  bad({ train: { ...whole.train, lr: -1 } }, "lr must be from");
+  bad({ train: { ...whole.train, more: 1 } }, 'train has an unknown field "more"');
+  const { seed: _, ...unseeded } = whole.train;
+  bad({ train: unseeded }, "train lacks seed");
+  bad({ data: { ...whole.data, sha256: "AB".repeat(32) } }, "64 hexadecimal digits");
+  bad({ data: { ...whole.data, bytes: "1000" } }, "data.bytes");
+  bad({ files: { ...files, model: "" } }, "files.model");
+  bad({ history: [{ step: 21, loss: 1 }] }, "history[0].step must be from 0 to 20");
+  bad({ history: [{ step: 9, loss: 1 }, { step: 8, loss: 1 }] }, "history[1].step must be from 9");
+  bad({ history: [{ step: 9 }] }, "history[0] lacks loss");
+  bad({ history: [{ step: 9, loss: "1" }] }, "history[0].loss");
+  bad({ history: [{ step: 9, loss: 1, heldOut: "1" }] }, "history[0].heldOut");
 });

@@ -1,0 +1,349 @@
+/**
+ * Files and run folders: nothing that was saved is ever lost or mixed with another save, whenever the process dies, and
+ * what cannot be read or written says why.
+ */
+
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { gzipSync, zipSync } from "fflate";
+import { defaultText, gzipBits, loadModel, loadRun, openRunFolder, readData, saveRun, writeAtomic } from "../cli/files.ts";
+import { CheckpointError, ConfigError, DataError } from "../src/errors.ts";
+import { entropy0, identify, splitHeldOut } from "../src/data/bytes.ts";
+import { Random } from "../src/random.ts";
+import { checkpointAt, MODEL, stepOf } from "./files_saver.ts";
+
+function withFolder<T>(use: (path: string) => T): T {
+  const path = Deno.makeTempDirSync(), remove = () => Deno.removeSync(path, { recursive: true });
+  let result: T;
+  try {
+    result = use(path);
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(remove) as T;
+  remove();
+  return result;
+}
+
+const names = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
+const leftovers = (path: string) => names(path).filter((name) => name.endsWith(".tmp"));
+
+/** A run saved at these steps. */
+function saved(path: string, ...steps: number[]): void {
+  const folder = openRunFolder(path, false);
+  for (const step of steps) saveRun(folder, checkpointAt(step));
+  folder.close();
+}
+
+Deno.test("files: an atomic write replaces, streams, and leaves nothing beside it", () =>
+  withFolder((path) => {
+    const file = `${path}/a.bin`;
+    writeAtomic(file, "text ☃");
+    assertEquals(Deno.readTextFileSync(file), "text ☃");
+    writeAtomic(file, [Uint8Array.of(1, 2), new Uint8Array(0), Uint8Array.of(3)]);
+    assertEquals(Deno.readFileSync(file), Uint8Array.of(1, 2, 3));
+    writeAtomic(file, Uint8Array.of(4));
+    assertEquals(Deno.readFileSync(file), Uint8Array.of(4));
+    assertEquals(names(path), ["a.bin"]);
+  }));
+
+Deno.test("files: short writes are gone on with", () =>
+  withFolder((path) => {
+    const write = Deno.FsFile.prototype.writeSync, bytes = Uint8Array.from({ length: 1000 }, (_, i) => i);
+    Deno.FsFile.prototype.writeSync = function (data) {
+      return write.call(this, data.subarray(0, 7));
+    };
+    try {
+      writeAtomic(`${path}/a.bin`, bytes);
+    } finally {
+      Deno.FsFile.prototype.writeSync = write;
+    }
+    assertEquals(Deno.readFileSync(`${path}/a.bin`), bytes);
+  }));
+
+Deno.test("files: a failed write keeps what was there and says what to do", () =>
+  withFolder((path) => {
+    const file = `${path}/a.bin`;
+    writeAtomic(file, "before");
+    assertThrows(() =>
+      writeAtomic(
+        file,
+        function* () {
+          yield Uint8Array.of(1);
+          throw new RangeError("made by the test");
+        }(),
+      ), RangeError);
+    assertThrows(() => writeAtomic(`${path}/none/a`, "x"), CheckpointError, "the folder does not exist");
+    assertThrows(() => writeAtomic(`${file}/a`, "x"), CheckpointError, "part of the path is a file");
+    Deno.mkdirSync(`${path}/folder/full`, { recursive: true });
+    assertThrows(() => writeAtomic(`${path}/folder`, "x"), CheckpointError, `Cannot write ${path}/folder: `);
+    assertEquals(names(path), ["a.bin", "folder"]);
+    assertEquals(Deno.readTextFileSync(file), "before");
+  }));
+
+Deno.test("files: a write over the size that the system allows is an error, in a process of its own", () =>
+  withFolder(async (path) => {
+    writeAtomic(`${path}/a.bin`, "before");
+    const code = `import { writeAtomic } from ${JSON.stringify(new URL("../cli/files.ts", import.meta.url).href)};
+      try { writeAtomic(${
+      JSON.stringify(`${path}/a.bin`)
+    }, new Uint8Array(1e6)); } catch (error) { console.log(error.name + ": " + error.message); }`;
+    // The signal of a file too large is ignored, so that the call answers with an error, as a full disk's does.
+    const script = 'trap "" XFSZ; ulimit -f 100; exec "$0" eval "$1"';
+    const { stdout } = await new Deno.Command("bash", { args: ["-c", script, Deno.execPath(), code], stderr: "inherit" }).output();
+    assertStringIncludes(
+      new TextDecoder().decode(stdout),
+      `CheckpointError: Cannot write ${path}/a.bin: File too large`,
+    );
+    assertEquals(names(path), ["a.bin"]);
+    assertEquals(Deno.readTextFileSync(`${path}/a.bin`), "before");
+  }));
+
+Deno.test("files: a run is read back as saved, from a folder that other programs understand", () =>
+  withFolder((path) => {
+    saved(path, 1, 2, 3);
+    assertEquals(names(path), [".lock", "config.json", "model.safetensors", "state-3"]);
+    assertEquals(names(`${path}/state-3`), ["optimizer.safetensors", "run.json"]);
+    assertEquals(loadRun(path), checkpointAt(3));
+    assertEquals(loadModel(path), { config: MODEL, weights: checkpointAt(3).weights as Map<string, Float32Array> });
+    const folder = openRunFolder(path, true);
+    saveRun(folder, { ...checkpointAt(3), engine: "wasm" });
+    assertEquals(loadRun(path).engine, "wasm", "a step may be saved again");
+    saveRun(folder, checkpointAt(4));
+    folder.close();
+    assertEquals(names(path), [".lock", "config.json", "model.safetensors", "state-4"]);
+    // The model alone is enough to sample.
+    Deno.removeSync(`${path}/state-4`, { recursive: true });
+    assertEquals(loadModel(path).weights.size, 22);
+    assertThrows(() => loadRun(path), CheckpointError, "found no state-*/run.json");
+  }));
+
+Deno.test("files: the same numbers are saved as the same bytes", () =>
+  withFolder((path) => {
+    saved(`${path}/a`, 1, 7);
+    saved(`${path}/b`, 7);
+    for (const name of ["config.json", "model.safetensors", "state-7/optimizer.safetensors", "state-7/run.json"]) {
+      assertEquals(Deno.readFileSync(`${path}/a/${name}`), Deno.readFileSync(`${path}/b/${name}`), name);
+    }
+  }));
+
+Deno.test("files: files of two saves or damaged ones are not taken for one run", () =>
+  withFolder((path) => {
+    saved(`${path}/a`, 5);
+    saved(`${path}/b`, 6);
+    const a = (name: string) => `${path}/a/${name}`, before = Deno.readFileSync(a("model.safetensors"));
+    Deno.copyFileSync(`${path}/b/model.safetensors`, a("model.safetensors"));
+    assertThrows(() => loadRun(`${path}/a`), CheckpointError, "is not the one that was saved with its run state (found state of step 5)");
+    assertEquals(loadModel(`${path}/a`).weights.get("norm.bias")![0], 6);
+    Deno.writeFileSync(a("model.safetensors"), before);
+    assertEquals(loadRun(`${path}/a`).step, 5);
+
+    const optimizer = a("state-5/optimizer.safetensors"), moments = Deno.readFileSync(optimizer), damaged = moments.slice();
+    damaged[damaged.length - 1] ^= 1;
+    Deno.writeFileSync(optimizer, damaged);
+    assertThrows(() => loadRun(`${path}/a`), CheckpointError, "optimizer.safetensors was changed or damaged");
+    Deno.removeSync(optimizer);
+    assertThrows(() => loadRun(`${path}/a`), CheckpointError, "there is no such file");
+    Deno.writeFileSync(optimizer, moments);
+
+    const config = Deno.readTextFileSync(a("config.json"));
+    Deno.writeTextFileSync(a("config.json"), config.replace('"dropout": 0', '"dropout": 0.5'));
+    assertThrows(() => loadRun(`${path}/a`), CheckpointError, "config.json was changed since it was saved");
+    Deno.writeTextFileSync(a("config.json"), config.replace('"n_ctx": 64', '"n_ctx": 640'));
+    assertThrows(() => loadModel(`${path}/a`), CheckpointError, "use the config.json they were saved with");
+    Deno.writeTextFileSync(a("config.json"), "{}");
+    assertThrows(() => loadModel(`${path}/a`), ConfigError, `Cannot read ${a("config.json")}`);
+    Deno.writeTextFileSync(a("config.json"), config);
+    Deno.truncateSync(a("model.safetensors"), 1000);
+    assertThrows(() => loadModel(`${path}/a`), CheckpointError, "cut short");
+    Deno.removeSync(a("model.safetensors"));
+    assertThrows(() => loadModel(`${path}/a`), CheckpointError, "there is no such file");
+    assertThrows(() => loadModel(`${path}/none`), CheckpointError, "there is no such file");
+  }));
+
+Deno.test("files: a run folder is taken once, for what was asked", () =>
+  withFolder((path) => {
+    const run = `${path}/runs/one`;
+    assertThrows(() => openRunFolder(run, true), ConfigError, "leave out --resume");
+    const folder = openRunFolder(run, false);
+    assertThrows(() => openRunFolder(run, false), ConfigError, "another process is training in it");
+    saveRun(folder, checkpointAt(1));
+    folder.close();
+    assertThrows(() => openRunFolder(run, false), ConfigError, "add --resume to go on with it, or give another --out");
+    openRunFolder(run, true).close();
+    assertEquals(loadRun(run).step, 1, "refusing and opening change nothing");
+
+    Deno.writeTextFileSync(`${path}/file`, "x");
+    for (const resume of [false, true]) {
+      assertThrows(() => openRunFolder(`${path}/file/run`, resume), ConfigError);
+    }
+    assertThrows(() => openRunFolder(`${path}/file`, false), ConfigError, "part of the path is a file; choose another folder");
+    assertThrows(() => openRunFolder("/proc/longstride", false), ConfigError, "Cannot use /proc/longstride as a run folder: ");
+    Deno.mkdirSync(`${path}/other`);
+    Deno.writeTextFileSync(`${path}/other/config.json`, '{"model_type": "llama"}');
+    assertThrows(() => openRunFolder(`${path}/other`, false), ConfigError, "its config.json is not of a Sparse Transformer");
+    assertEquals(names(`${path}/other`), ["config.json"]);
+  }));
+
+Deno.test("files: what dead runs left behind goes at the next start, what users have stays", () =>
+  withFolder((path) => {
+    saved(path, 1);
+    for (const name of [".longstride-0123456789abcdef.tmp", "mine.tmp", ".longstride-notes.tmp"]) {
+      Deno.writeTextFileSync(`${path}/${name}`, "");
+    }
+    Deno.mkdirSync(`${path}/state-2`);
+    Deno.writeTextFileSync(`${path}/state-2/optimizer.safetensors`, "half");
+    Deno.mkdirSync(`${path}/state-of-mind`);
+    assertEquals(loadRun(path).step, 1);
+    const folder = openRunFolder(path, true);
+    assertEquals(leftovers(path), [".longstride-notes.tmp", "mine.tmp"]);
+    saveRun(folder, checkpointAt(2));
+    folder.close();
+    assertEquals(
+      names(path).filter((name) => name.startsWith("state")),
+      ["state-2.2", "state-of-mind"],
+    );
+    assertEquals(stepOf(loadRun(path)), 2);
+  }));
+
+/** The calls that change the disk. */
+const CALLS = ["openSync", "mkdirSync", "renameSync", "removeSync"] as const, FILE_CALLS = ["writeSync", "syncSync"] as const;
+
+/** Runs `body` with the disk failing at the given change: once, or from then on, as a process that died leaves it. */
+function failing(at: number, once: boolean, body: () => void): { calls: number; error: unknown } {
+  let calls = 0, error: unknown;
+  const step = () => {
+    const failed = once ? calls === at : calls >= at;
+    calls++;
+    if (failed) throw Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
+  };
+  // deno-lint-ignore no-explicit-any
+  const patch = (object: any, names: readonly string[]) => {
+    const before = names.map((name) => object[name]);
+    names.forEach((name, i) =>
+      object[name] = function (...args: unknown[]) {
+        step();
+        return before[i].apply(this, args);
+      }
+    );
+    return () => names.forEach((name, i) => object[name] = before[i]);
+  };
+  const restore = [patch(Deno, CALLS), patch(Deno.FsFile.prototype, FILE_CALLS)];
+  try {
+    body();
+  } catch (thrown) {
+    error = thrown;
+  } finally {
+    restore.forEach((undo) => undo());
+  }
+  return { calls, error };
+}
+
+for (const once of [true, false]) {
+  Deno.test(`files: ${once ? "a disk that fails" : "a process that dies"} at any one change of a save loses nothing`, () => {
+    let at = 0, before = 0, after = 0;
+    for (let done = false; !done; at++) {
+      withFolder((path) => {
+        saved(path, 2);
+        const folder = openRunFolder(path, true), { calls, error } = failing(at, once, () => saveRun(folder, checkpointAt(3)));
+        folder.close();
+        done = calls <= at;
+        const step = stepOf(loadRun(path));
+        if (error === undefined) assertEquals(step, 3, `change ${at}`);
+        else {
+          const message = error instanceof CheckpointError ? error.message : String(error);
+          assertStringIncludes(message, `Cannot write ${path}: the disk is full; free some space`);
+          if (once) assertEquals(leftovers(path), [], `change ${at} leaves no temporary file`);
+        }
+        if (step === 2) before++;
+        else if (!done) after++;
+        assert(step === 2 || step === 3, `change ${at}: ${step}`);
+        assert(!done || error === undefined);
+        // The next run goes on as if nothing had been.
+        const next = openRunFolder(path, true);
+        assertEquals(leftovers(path), []);
+        saveRun(next, checkpointAt(step + 1));
+        next.close();
+        assertEquals(stepOf(loadRun(path)), step + 1);
+        assertEquals(names(path).length, 4, names(path).join());
+      });
+    }
+    assert(before > 10 && after > 0, `${before} failures before the save took place, ${after} after`);
+  });
+}
+
+Deno.test("files: 60 processes killed while saving leave a run that loads and is of one step", () =>
+  withFolder(async (path) => {
+    const random = new Random(Date.now() % 2 ** 32, 1), script = new URL("./files_saver.ts", import.meta.url);
+    let kept = 0, interrupted = 0;
+    for (let kill = 0; kill < 60; kill++) {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "--allow-read", "--allow-write", "--allow-env", "--no-check", script.href, path, String(kept)],
+        stdout: "piped",
+        stderr: "inherit",
+      }).spawn();
+      let told = "";
+      const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      told += (await reader.read()).value ?? "";
+      const rest = (async () => {
+        for (let piece = await reader.read(); !piece.done; piece = await reader.read()) told += piece.value;
+      })();
+      await new Promise((resume) => setTimeout(resume, random.uniform() * 60));
+      child.kill("SIGKILL");
+      await Promise.all([rest, child.status]);
+      const promised = Number(told.trimEnd().split("\n").at(-1)), step = stepOf(loadRun(path));
+      assert(promised > kept, `kill ${kill}: nothing was saved, told ${JSON.stringify(told)}`);
+      // A save whose line did not reach this process any more may be there too.
+      assert(step >= promised && step <= promised + 1, `kill ${kill}: told ${promised}, found ${step}`);
+      assertEquals(loadModel(path).weights.get("out.weight")![0], step);
+      if (leftovers(path).length > 0 || names(path).filter((name) => name.startsWith("state-")).length > 1) interrupted++;
+      kept = step;
+    }
+    assert(interrupted >= 10, `only ${interrupted} of 60 kills hit a save under way: the test shows too little`);
+  }));
+
+Deno.test("files: data of every kind", () =>
+  withFolder(async (path) => {
+    const text = new TextEncoder().encode("It was a bright cold day in April.\n".repeat(99)), at = (name: string) => `${path}/${name}`;
+    Deno.writeFileSync(at("a.txt"), text);
+    Deno.writeFileSync(at("a.GZ"), gzipSync(text));
+    Deno.writeFileSync(at("a.zip"), zipSync({ "notes\x1b": new Uint8Array(9), "enwik/9.txt": text, "x/": new Uint8Array(0) }));
+    Deno.writeFileSync(at("one.zip"), zipSync({ a: text }));
+    assertEquals(await readData(at("a.txt")), { name: "a.txt", bytes: text });
+    assertEquals(await readData(at("a.GZ")), { name: "a.GZ", bytes: text });
+    assertEquals(await readData(at("a.zip")), { name: "enwik/9.txt in a.zip, the largest of 2 files", bytes: text });
+    assertEquals(await readData(at("one.zip")), { name: "a in one.zip", bytes: text });
+    Deno.mkdirSync(at("folder/below"), { recursive: true });
+    for (const [name, content] of [["b", "2"], ["a", "1"], [".hidden", "x"], ["below/c", "x"]]) {
+      Deno.writeTextFileSync(at(`folder/${name}`), content);
+    }
+    Deno.writeFileSync(at("folder/c.gz"), gzipSync(Uint8Array.of(51)));
+    assertEquals(await readData(at("folder")), { name: "folder (3 files)", bytes: Uint8Array.of(49, 50, 51) });
+
+    const bad = (name: string, includes: string) => assertRejects(() => readData(at(name)), DataError, includes);
+    await bad("none.txt", "there is no such file");
+    await bad("a.txt/b", "Not a directory");
+    Deno.writeFileSync(at("empty"), new Uint8Array(0));
+    await bad("empty", "Cannot train on empty: it is empty");
+    Deno.mkdirSync(at("bare"));
+    await bad("bare", "Cannot train on bare (0 files): it is empty");
+    Deno.writeFileSync(at("cut.gz"), gzipSync(text).subarray(0, 60));
+    await bad("cut.gz", `Cannot unpack ${at("cut.gz")}: damaged between bytes 0 and 60`);
+    Deno.writeFileSync(at("not.gz"), text);
+    await bad("not.gz", "gzip begins with bytes 1f 8b");
+    Deno.writeFileSync(at("not.zip"), text);
+    await bad("not.zip", "no zip directory");
+    Deno.writeFileSync(at("bare.zip"), zipSync({ "d/": new Uint8Array(0) }));
+    await bad("bare.zip", "the archive holds no file");
+  }));
+
+Deno.test("files: the default text is the same for everyone", async () => {
+  const { name, bytes } = await readData(), { sha256 } = await identify(name, bytes, 0);
+  assertEquals([bytes.length, sha256], [5810373, "25a4c85a19974b1f5790be2f8b3936e4bbb3901f55f66b64283d2926da976d7d"]);
+  assertEquals(bytes, await defaultText());
+  assertStringIncludes(new TextDecoder("utf-8", { fatal: true }).decode(bytes), "\nArea:\n  total: 83,871 sq km\n  land: 82,445 sq km\n");
+  const { heldOut } = splitHeldOut(bytes, 1024, name), entropy = entropy0(heldOut), gzip = gzipBits(heldOut);
+  assert(entropy > 4.9 && entropy < 5.1, `order-0 ${entropy}`);
+  // `gzip -9` makes 2.628 bits a byte of them.
+  assert(gzip > 2.62 && gzip < 2.65, `gzip ${gzip}`);
+});
