@@ -1,0 +1,196 @@
+/**
+ * The library in a real browser: Debian's headless Chromium, WebGPU on SwiftShader.
+ *
+ * Plan. `deno bundle` makes what a page loads; a server on loopback gives it out under several policies. In the page both
+ * engines train and sample (test/runtimes/smoke.ts) and must find what Deno finds; the element loads a model folder by
+ * fetch and its text must appear.
+ *
+ * `LONGSTRIDE_BROWSER` is the browser's path, by default `chromium`; `none` leaves these tests out and says so.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { formatConfig, type Model, modelChunks, pickBackend } from "../mod.ts";
+import { bundle } from "./runtimes/bundle.ts";
+import { contentType, serveFile } from "./runtimes/serve.ts";
+import { CONFIG, type golden, type Report, sampled, smoke, trained } from "./runtimes/smoke.ts";
+
+const PATH = Deno.env.get("LONGSTRIDE_BROWSER") ?? "/usr/bin/chromium";
+const none = PATH === "none";
+if (none) console.warn("LONGSTRIDE_BROWSER=none: the browser tests are left out");
+const test = (name: string, fn: () => Promise<void>) => Deno.test({ name: `browser: ${name}`, ignore: none, fn });
+
+const TESTS = new URL("./", import.meta.url);
+
+const FLAGS = [
+  "--no-sandbox",
+  // WebGPU without a GPU.
+  ...["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
+  // Nothing that calls home.
+  ...["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+];
+
+/** Under these, pages get shared memory, and so threads. */
+const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+const STRICT = { "content-security-policy": "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'" };
+const POLICIES: Readonly<Record<string, Record<string, string>>> = { plain: {}, isolated: ISOLATED, strict: { ...ISOLATED, ...STRICT } };
+
+const SMOKE = `<!doctype html><title>smoke</title><script type="module" src="entry.js"></script>`;
+const ELEMENT = `<!doctype html><title>sample</title><script type="module" src="longstride_sample.js"></script>
+<longstride-sample src="model/" prompt="a sparse" length="60" temperature="0.5" seed="3" backend="wasm"></longstride-sample>`;
+/** Sets the smoke test out for `page.evaluate`. */
+const ENTRY = `import * as smoke from "./smoke.js"; globalThis.smoke = smoke;`;
+
+/** What the browser tests share: made by the first of them, ended by the last. */
+interface Scene {
+  readonly browser: Browser;
+  readonly base: string;
+  readonly weights: Model["weights"];
+  close(): Promise<void>;
+}
+
+async function open(): Promise<Scene> {
+  if (!(await Deno.stat(PATH).catch(() => undefined))) {
+    throw new Error(
+      `Cannot run the browser tests: there is no ${PATH}; install Debian's chromium, or set LONGSTRIDE_BROWSER to a Chromium's path or to none`,
+    );
+  }
+  const { engine } = await pickBackend("wasm"), { weights } = await trained(engine, 400);
+  engine.dispose();
+  const files = new Map<string, BodyInit>([
+    ["smoke.html", SMOKE],
+    ["element.html", ELEMENT],
+    ["entry.js", ENTRY],
+    ["smoke.js", await bundle("test/runtimes/smoke.ts")],
+    ["longstride_sample.js", await bundle("web/longstride_sample.ts")],
+    ["model/config.json", formatConfig(CONFIG)],
+    ["model/model.safetensors", await new Blob([...modelChunks({ config: CONFIG, weights })] as Uint8Array<ArrayBuffer>[]).arrayBuffer()],
+  ]);
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+    const [, policy, ...rest] = new URL(request.url).pathname.split("/"), name = rest.join("/"), content = files.get(name);
+    if (content === undefined) return await serveFile(TESTS, name);
+    return new Response(content, { headers: { "content-type": contentType(name), ...POLICIES[policy] } });
+  });
+  const browser = await chromium.launch({ executablePath: PATH, args: FLAGS });
+  return {
+    browser,
+    base: `http://127.0.0.1:${server.addr.port}`,
+    weights,
+    close: async () => {
+      await browser.close();
+      await server.shutdown();
+    },
+  };
+}
+
+let opened: Promise<Scene> | undefined;
+const scene = () => opened ??= open();
+
+/** Opens a page, and fails where it threw anything that nobody caught. */
+async function onPage<T>(path: string, use: (page: Page) => Promise<T>): Promise<T> {
+  const { browser, base } = await scene(), page = await browser.newPage(), errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  try {
+    await page.goto(`${base}/${path}`);
+    const result = await use(page);
+    assertEquals(errors, []);
+    return result;
+  } finally {
+    await page.close();
+  }
+}
+
+/** Calls a function of test/runtimes/smoke.ts in a page. */
+async function inPage<A extends unknown[], R>(page: Page, name: string, ...args: A): Promise<R> {
+  await page.waitForFunction(() => "smoke" in globalThis);
+  return await page.evaluate(
+    ([name, args]) => (globalThis as unknown as { smoke: Record<string, (...args: unknown[]) => Promise<R>> }).smoke[name](...args),
+    [name, args] as const,
+  );
+}
+const smokeOn = (page: Page, ...args: Parameters<typeof smoke>) => inPage<typeof args, Report>(page, "smoke", ...args);
+const goldenOn = (page: Page, ...args: Parameters<typeof golden>) =>
+  inPage<typeof args, Awaited<ReturnType<typeof golden>>>(page, "golden", ...args);
+
+function assertSame(got: Report, want: Report, tolerance: number): void {
+  assertEquals(got.losses.length, want.losses.length);
+  got.losses.forEach((loss, i) =>
+    assert(Math.abs(loss / want.losses[i] - 1) <= tolerance, `step ${i + 1}: loss ${loss}, Deno's ${want.losses[i]}`)
+  );
+}
+
+let wanted: Promise<Report> | undefined;
+/** The smoke test's numbers on the CPU engine in Deno. */
+const want = () => wanted ??= smoke("wasm");
+
+test("WASM on one thread finds Deno's numbers", async () => {
+  const got = await onPage("plain/smoke.html", (page) => smokeOn(page, "wasm"));
+  assertMatch(got.engine, /1 thread/);
+  assertEquals({ losses: got.losses, text: got.text }, { losses: (await want()).losses, text: (await want()).text });
+});
+
+test("golden numbers hold on WASM", async () => {
+  const { base } = await scene(),
+    { held, failed } = await onPage(
+      "plain/smoke.html",
+      (page) => goldenOn(page, "wasm", `${base}/plain/golden/`, ""),
+    );
+  assertEquals(failed, []);
+  assert(held > 100, `${held} numbers held`);
+});
+
+test("golden numbers hold on WebGPU", async () => {
+  const { base } = await scene(),
+    { held, failed } = await onPage(
+      "plain/smoke.html",
+      (page) => goldenOn(page, "webgpu", `${base}/plain/golden/`, "attention-strided-bidirectional"),
+    );
+  assertEquals(failed, []);
+  assert(held === 5, `${held} numbers held`);
+});
+
+test("WASM on all cores where the page is isolated", async () => {
+  const cores = navigator.hardwareConcurrency, got = await onPage("isolated/smoke.html", (page) => smokeOn(page, "wasm"));
+  if (cores > 1) assertMatch(got.engine, new RegExp(`${cores} threads$`));
+  assertEquals(got.losses, (await want()).losses);
+});
+
+test("WASM falls back to one thread under a strict policy", async () => {
+  const got = await onPage("strict/smoke.html", (page) => smokeOn(page, "wasm"));
+  assertMatch(got.engine, /1 thread/);
+  assertEquals(got.losses, (await want()).losses);
+});
+
+test("WebGPU finds the CPU's numbers", async () => {
+  const got = await onPage("plain/smoke.html", (page) => smokeOn(page, "webgpu", 3));
+  assertMatch(got.engine, /WebGPU/);
+  assertSame(got, await smoke("wasm", 3), 1e-4);
+});
+
+test("the element's text appears", async () => {
+  const { weights } = await scene();
+  const text = await sampled(weights, { backend: "wasm" }, { prompt: "a sparse", length: 60, temperature: 0.5, seed: 3 });
+  await onPage("strict/element.html", async (page) => {
+    const before = await page.screenshot();
+    await page.getByRole("button", { name: "Write" }).click();
+    await page.getByText(`a sparse${text}`, { exact: true }).waitFor({ timeout: 20_000 });
+    await page.getByRole("button", { name: "Write" }).waitFor();
+    assertMatch(await page.getByRole("status").innerText(), /^\d+ characters\/s, WASM/);
+    const after = await page.screenshot();
+    assert(before.length !== after.length || before.some((byte, i) => byte !== after[i]), "the picture of the page is as before");
+    const folder = Deno.env.get("LONGSTRIDE_SCREENSHOTS");
+    if (folder) await Deno.writeFile(`${folder}/element.png`, after);
+  });
+});
+
+test("the element says what is wrong", async () => {
+  await onPage("plain/element.html", async (page) => {
+    await page.locator("longstride-sample").evaluate((element) => element.setAttribute("src", "nowhere/"));
+    await page.getByRole("button", { name: "Write" }).click();
+    await page.getByText("the server answered 404").waitFor({ timeout: 20_000 });
+  });
+});
+
+test("browser ends", async () => {
+  await (await opened)?.close();
+});

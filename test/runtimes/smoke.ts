@@ -1,0 +1,90 @@
+/**
+ * What every runtime must do: train a small model a few steps and sample from it. The same file runs in Deno, in Node,
+ * in a browser's page; on one engine all of them must give the same numbers.
+ *
+ * @module
+ */
+
+import {
+  type BackendName,
+  checkConfig,
+  checkTrain,
+  encodeText,
+  type Engine,
+  goldenCases,
+  type Model,
+  type ModelConfig,
+  openModel,
+  type OpenOptions,
+  pickBackend,
+  type TextOptions,
+  train,
+} from "../../mod.ts";
+
+/** What a run found. */
+export interface Report {
+  /** The engine's own description. */
+  readonly engine: string;
+  /** Bits/byte of each step. */
+  readonly losses: number[];
+  /** Sampled after the last step. */
+  readonly text: string;
+}
+
+/** The model: fixed attention with heads of their own sub-blocks, so that both parts of a set and dropout take part. */
+export const CONFIG: ModelConfig = checkConfig({
+  model_type: "sparse_transformer",
+  n_ctx: 64,
+  n_layer: 2,
+  n_head: 2,
+  d_model: 32,
+  d_ff: 64,
+  d_qk: 32,
+  vocab_size: 256,
+  dropout: 0.1,
+  attention: { pattern: "fixed", stride: 16, c: 4, integration: "merged" },
+  position: { kind: "attention", stride: 16 },
+});
+
+/** Trains on a repeated sentence. */
+export async function trained(engine: Engine, steps: number): Promise<{ losses: number[]; weights: Model["weights"] }> {
+  const data = encodeText("a sparse transformer attends to few. ".repeat(40)), losses: number[] = [];
+  const constants = checkTrain({ steps, batch: 2, lr: 0.01, warmup: 2, seed: 1 });
+  for await (const report of train({ engine, config: CONFIG, train: constants, data, reportSeconds: 0 })) {
+    losses.push(report.loss);
+    if (report.last) return { losses, weights: (await report.snapshot()).weights };
+  }
+  throw new Error("training ended without a last report");
+}
+
+/** Trains a few steps, then samples 24 bytes. */
+export async function smoke(backend: BackendName, steps = 12): Promise<Report> {
+  const { engine } = await pickBackend(backend), { description } = engine;
+  const { losses, weights } = await trained(engine, steps);
+  engine.dispose();
+  return { engine: description, losses, text: await sampled(weights, { backend }, { prompt: "a sp", length: 24, seed: 3 }) };
+}
+
+/** The text that these weights write. */
+export async function sampled(weights: Model["weights"], open: OpenOptions, options: TextOptions): Promise<string> {
+  const model = await openModel({ config: CONFIG, weights }, open);
+  let text = "";
+  for await (const piece of model.text(options)) text += piece;
+  model.dispose();
+  return text;
+}
+
+/** Runs golden cases whose names begin with `prefix`; answers how many numbers were held, and those that failed. */
+export async function golden(backend: BackendName, base: string, prefix: string): Promise<{ held: number; failed: string[] }> {
+  const { engine } = await pickBackend(backend), failed: string[] = [];
+  let held = 0;
+  for await (const { name, run } of goldenCases(new URL(base))) {
+    if (!name.startsWith(prefix)) continue;
+    for await (const found of run(engine)) {
+      held++;
+      if (!found.pass) failed.push(`${name} ${found.name}: ${found.error} > ${found.limit}`);
+    }
+  }
+  engine.dispose();
+  return { held, failed };
+}
