@@ -1,0 +1,70 @@
+/**
+ * A training step (2 layers, d 128, 2 heads, feed-forward 512, vocabulary 256, Adam) on the WASM engine.
+ *
+ *     deno run -A bench/train_step.ts [--json] [--peers DIR]
+ *
+ * @module
+ */
+
+import { checkConfig, checkTrain } from "../src/config.ts";
+import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
+import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
+import type { AttentionConfig } from "../src/pattern.ts";
+import { Random } from "../src/random.ts";
+import { WasmEngine } from "../src/wasm/engine.ts";
+import { peer, report, type Row, time, type Timing } from "./lib.ts";
+
+async function step(engine: WasmEngine, n: number, attention: AttentionConfig): Promise<Timing> {
+  const config = checkConfig({
+    model_type: "sparse_transformer",
+    n_ctx: n,
+    n_layer: 2,
+    n_head: 2,
+    d_model: 128,
+    d_ff: 512,
+    d_qk: 128,
+    vocab_size: 256,
+    dropout: 0,
+    attention,
+    position: { kind: "attention", stride: 32 },
+  });
+  const train = checkTrain({ steps: 1000, warmup: 10 }), params = new Parameters(config), optimizer = optimizerTensors(params.all);
+  const { program, batches, seeds, loss, constants } = trainingProgram(params, optimizer, train), draw = new Random(1, 0);
+  const tokens = Uint32Array.from({ length: n }, () => draw.below(256));
+  const inputs = new Map([...constants, ...batchData(batches[0], tokens, 256, n), [optimizer.hyper, hyperparameters(train, 0)]]);
+  const { hyper: _, grads, m, v, squareNorm, factor, skipped } = optimizer;
+  const tensors = [...params.all, ...grads, ...m, ...v, squareNorm, factor, skipped, seeds, loss, ...inputs.keys()];
+  engine.allocate(tensors);
+  for (const [t, data] of inputs) engine.write(t, data);
+  const weights = initialWeights(config, 0);
+  for (const p of params.all) engine.write(p, weights.get(p.name)!);
+  const executable = await engine.compile(program);
+  let t = 0;
+  const timing = await time(async () => {
+    engine.write(optimizer.hyper, hyperparameters(train, t++));
+    await executable.run();
+  });
+  executable.dispose();
+  engine.free(tensors);
+  return timing;
+}
+
+const rows: Row[] = [], one = await WasmEngine.create({ threads: 1 }), all = await WasmEngine.create();
+for (const n of [256, 1024]) {
+  const dense: AttentionConfig = { pattern: "dense" }, fixed: AttentionConfig = { pattern: "fixed", stride: 32, c: 8 };
+  const jax = await peer("jax_train.mjs", ["--device=wasm", `--T=${n}`]);
+  for (const [name, attention] of Object.entries({ dense, fixed })) {
+    const single = await step(one, n, attention), several = await step(all, n, attention);
+    rows.push({
+      "T": `${n}`,
+      "attention": name,
+      "CPU ms, 1 thread": single.cpu,
+      "best": single.best,
+      [`wall ms, ${all.description.match(/\d+ threads?/)![0]}`]: several.wall,
+      ...jax ? { "jax-js, CPU ms": jax.cpuMs, "times faster": jax.cpuMs / single.cpu } : {},
+    });
+  }
+}
+one.dispose();
+all.dispose();
+report("training step, 2 layers, d 128", rows);
