@@ -5,7 +5,10 @@
  */
 
 import { Gunzip, Inflate } from "npm:fflate@0.8.3";
+import { createTarDecoder, type ParsedTarEntry } from "npm:modern-tar@0.8.6";
 import { DataError, excerpt } from "../errors.ts";
+import { crc32 } from "./crc32.ts";
+import { ByteReader, type Bytes, join, pieces } from "./reader.ts";
 
 /** Most bytes that unpacking gives: enwik9, the largest text people train on, has 10⁹. */
 export const UNPACKED_LIMIT = 2 ** 30;
@@ -13,55 +16,45 @@ export const UNPACKED_LIMIT = 2 ** 30;
 /** Input is fed in pieces of this many bytes: deflate expands at most 1032 times, so a bomb is noticed within 64 MiB. */
 const PIECE = 65536;
 
-const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
-  for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
-  return n;
-});
-
-/** Collects output, counting and checksumming it (fflate checks neither format's CRC-32). */
+/** Takes output, counting and checksumming it (fflate checks neither format's CRC-32). */
 class Output {
-  readonly #pieces: Uint8Array[] = [];
-  #crc = -1;
+  #pieces: Uint8Array[] = [];
+  #crc = 0;
   #memberStart = 0;
-  length = 0;
+  #length = 0;
 
   constructor(readonly name: string, readonly limit: number) {}
 
   push(piece: Uint8Array): void {
     if (piece.length === 0) return;
-    this.length += piece.length;
-    if (this.length > this.limit) {
+    this.#length += piece.length;
+    if (this.#length > this.limit) {
       throw new DataError(`Cannot unpack ${this.name}: it gives more than ${this.limit} bytes; unpack and shorten it first`);
     }
-    let crc = this.#crc;
-    for (let i = 0; i < piece.length; i++) crc = CRC[(crc ^ piece[i]) & 255] ^ (crc >>> 8);
-    this.#crc = crc;
+    this.#crc = crc32(piece, this.#crc);
     this.#pieces.push(piece);
   }
 
   /** Compares what came since the last call with what the file says of it. */
   check(crc: number, length: number, where: string): void {
-    const got = (this.#crc ^ -1) >>> 0, count = this.length - this.#memberStart;
+    const count = this.#length - this.#memberStart;
     // gzip stores the length modulo 2³².
-    if (got !== crc || count >>> 0 !== length) {
+    if (this.#crc !== crc || count >>> 0 !== length) {
       throw new DataError(
         `Cannot unpack ${this.name}: damaged, ${where} promises ${length} bytes with CRC-32 ${hex(crc)}, ${count} with ${
-          hex(got)
+          hex(this.#crc)
         } came out`,
       );
     }
-    this.#crc = -1;
-    this.#memberStart = this.length;
+    this.#crc = 0;
+    this.#memberStart = this.#length;
   }
 
-  join(): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(this.length);
-    let at = 0;
-    for (const piece of this.#pieces) {
-      bytes.set(piece, at);
-      at += piece.length;
-    }
-    return bytes;
+  /** What came since the last call. */
+  take(): Uint8Array[] {
+    const taken = this.#pieces;
+    this.#pieces = [];
+    return taken;
   }
 }
 
@@ -81,6 +74,48 @@ function feed(push: (piece: Uint8Array, last: boolean) => void, bytes: Uint8Arra
   }
 }
 
+/** Unpacks gzip as its bytes come, in pieces of {@linkcode PIECE}, which two at a time hold every trailer. */
+class GzipReader {
+  readonly #output: Output;
+  readonly #stream: Gunzip;
+  #before: Uint8Array = new Uint8Array();
+  #now: Uint8Array = new Uint8Array();
+  #end = 0;
+
+  constructor(readonly name: string, limit: number) {
+    this.#output = new Output(name, limit);
+    this.#stream = new Gunzip((piece) => this.#output.push(piece));
+    this.#stream.onmember = (end) => this.#check(end);
+  }
+
+  /** Compares a member that ends at `end` with its trailer. */
+  #check(end: number): void {
+    const known = join([this.#before, this.#now]), at = end - 8 - (this.#end - known.length);
+    if (at < 0) throw new DataError(`Cannot unpack ${this.name}: the header at byte ${end} has more than ${PIECE} bytes`);
+    const view = new DataView(known.buffer, at, 8);
+    this.#output.check(view.getUint32(0, true), view.getUint32(4, true), `the trailer at byte ${end - 8}`);
+  }
+
+  /** What this piece gives. Only the last one may be shorter than {@linkcode PIECE}. */
+  push(piece: Uint8Array, last: boolean): Uint8Array[] {
+    if (this.#end === 0 && (piece.length < 18 || piece[0] !== 0x1f || piece[1] !== 0x8b)) {
+      const found = Array.from(piece.subarray(0, 2), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+      throw new DataError(
+        `Cannot unpack ${this.name}: gzip begins with bytes 1f 8b and has at least 18, found ${
+          found || "nothing"
+        } in ${piece.length} bytes`,
+      );
+    }
+    const from = this.#end;
+    this.#before = this.#now;
+    this.#now = piece;
+    this.#end += piece.length;
+    feed((part) => this.#stream.push(part, last), piece, this.name, from);
+    if (last) this.#check(this.#end);
+    return this.#output.take();
+  }
+}
+
 /**
  * Unpacks gzip, of one member or several.
  *
@@ -88,20 +123,91 @@ function feed(push: (piece: Uint8Array, last: boolean) => void, bytes: Uint8Arra
  * @throws {DataError} where it is not gzip, is damaged or cut off (with the offset), or gives more than `limit` bytes
  */
 export function gunzip(bytes: Uint8Array, name: string, limit = UNPACKED_LIMIT): Uint8Array<ArrayBuffer> {
-  if (bytes.length < 18 || bytes[0] !== 0x1f || bytes[1] !== 0x8b) {
-    const found = Array.from(bytes.subarray(0, 2), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
-    throw new DataError(
-      `Cannot unpack ${name}: gzip begins with bytes 1f 8b and has at least 18, found ${found || "nothing"} in ${bytes.length} bytes`,
-    );
+  const reader = new GzipReader(name, limit), parts: Uint8Array[] = [];
+  for (let at = 0; at === 0 || at < bytes.length; at += PIECE) {
+    parts.push(...reader.push(bytes.subarray(at, at + PIECE), at + PIECE >= bytes.length));
   }
-  const output = new Output(name, limit), view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const trailer = (end: number) =>
-    output.check(view.getUint32(end - 8, true), view.getUint32(end - 4, true), `the trailer at byte ${end - 8}`);
-  const stream = new Gunzip((piece) => output.push(piece));
-  stream.onmember = trailer;
-  feed((piece, last) => stream.push(piece, last), bytes, name, 0);
-  trailer(bytes.length);
-  return output.join();
+  return join(parts);
+}
+
+/**
+ * Unpacks gzip as its bytes come; nothing is held but a piece.
+ *
+ * @param name of the file, for messages
+ * @throws {DataError} as {@linkcode gunzip} does, but what came before the damage is given out first
+ */
+export async function* gunzipPieces(bytes: Bytes, name: string, limit = Infinity): AsyncGenerator<Uint8Array> {
+  const reader = new GzipReader(name, limit), source = new ByteReader(bytes, name);
+  for (let last = false; !last;) {
+    const piece = await source.upTo(PIECE);
+    last = (await source.peek(1)).length === 0;
+    yield* reader.push(piece, last);
+  }
+}
+
+/** One file in a tar archive. */
+export interface TarFile {
+  /** Path within the archive, as the archive says it: not to be used as a path. */
+  readonly name: string;
+  /** Its bytes, to be read before the next file is asked for. */
+  readonly data: AsyncGenerator<Uint8Array>;
+}
+
+/**
+ * The files in a tar archive as its bytes come; folders and links are left out.
+ *
+ * @param name of the file, for messages
+ * @throws {DataError} where it is damaged or cut off, with about the offset
+ */
+export async function* tarFiles(bytes: Bytes, name: string): AsyncGenerator<TarFile> {
+  const source = pieces(bytes);
+  let read = 0, inside = "";
+  const damaged = (error: unknown): Error =>
+    error instanceof DataError ? error : new DataError(
+      `Cannot unpack ${name}: damaged in the ${PIECE} bytes before byte ${read}${inside && `, in or after ${excerpt(inside)}`}: ` +
+        (error as Error).message,
+    );
+  // The archive's end is two blocks of zeros: without them strict decoding tells that it was cut off.
+  const entries = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done, value } = await source.next();
+        if (done) return controller.close();
+        read += value.length;
+        controller.enqueue(value);
+      } catch (error) {
+        controller.error(error);
+      }
+    },
+    async cancel() {
+      await source.return(undefined);
+    },
+  }).pipeThrough(createTarDecoder({ strict: true })).getReader();
+  async function* body({ body }: ParsedTarEntry): AsyncGenerator<Uint8Array> {
+    try {
+      yield* pieces(body);
+    } catch (error) {
+      throw damaged(error);
+    }
+  }
+  const next = async () => {
+    try {
+      return await entries.read();
+    } catch (error) {
+      throw damaged(error);
+    }
+  };
+  try {
+    for (let { done, value } = await next(); !done; { done, value } = await next()) {
+      const { header } = value!, data = body(value!);
+      inside = header.name;
+      if (header.type === "file") yield { name: header.name, data };
+      // What was not asked for must still be passed over.
+      for await (const _ of data);
+    }
+  } finally {
+    await entries.cancel().catch(() => {});
+  }
 }
 
 /** One file in a zip archive. */
@@ -184,5 +290,5 @@ export function unzip(entry: ZipEntry, name: string, limit = UNPACKED_LIMIT): Ui
       `Cannot unpack ${output.name}: its compression method is ${entry.method}, known are 0 (stored) and 8 (deflate)`,
     );}
   output.check(entry.crc, entry.size, "the archive's directory");
-  return output.join();
+  return join(output.take());
 }

@@ -87,6 +87,11 @@ export class ByteReader {
     return this.#ahead.subarray(0, count);
   }
 
+  /** The next `count` bytes; fewer only where the file ends. */
+  async upTo(count: number): Promise<Uint8Array> {
+    return this.#take((await this.peek(count)).length);
+  }
+
   /** Up to `most` bytes, as many as are there; none only at the end. */
   async some(most: number): Promise<Uint8Array> {
     if (this.#ahead.length === 0) await this.#more();
