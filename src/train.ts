@@ -262,7 +262,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   try {
     const { train } = trainer, { steps } = train, tokensPerStep = train.accumulate * train.batch * n_ctx;
     const every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations))), begun = performance.now(), first = trainer.done;
-    let reported = begun, reportedStep = first;
+    let reported = begun, reportedStep = first, loss = NaN;
     while (true) {
       const finished = trainer.done >= steps || (signal?.aborted ?? false);
       if (!finished) {
@@ -288,6 +288,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
             `resume from the last checkpoint with a lower lr than ${train.lr}`,
         );
       }
+      // A stop between steps reports none: the loss is then that of the report before.
+      if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
       const rate = (trainer.done - reportedStep) * tokensPerStep / Math.max(1e-9, (now - reported) / 1000);
       const held = evaluates ? await scorer.bits(heldOut, trainer.done >= steps ? heldOut.length : evaluationTokens) : undefined;
       reported = performance.now();
@@ -295,7 +297,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       yield {
         step: trainer.done,
         steps,
-        loss: measured.loss / Math.LN2,
+        loss,
         heldOut: held,
         lr: learningRate(train, Math.max(0, trainer.done - 1)),
         gradNorm: measured.gradNorm,

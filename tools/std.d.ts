@@ -23,3 +23,21 @@ declare module "npm:deno-std@1.4.0/assert/mod.js" {
     message?: string,
   ): Promise<E>;
 }
+
+declare module "npm:deno-std@1.4.0/cli/parse_args.js" {
+  export interface ParseOptions {
+    boolean?: readonly string[];
+    string?: readonly string[];
+    negatable?: readonly string[];
+    unknown?: (arg: string, key?: string, value?: unknown) => unknown;
+  }
+  export function parseArgs(args: readonly string[], options?: ParseOptions): { _: string[]; [flag: string]: unknown };
+}
+
+declare module "npm:deno-std@1.4.0/text/closest_string.js" {
+  export function closestString(givenWord: string, possibleWords: readonly string[]): string;
+}
+
+declare module "npm:deno-std@1.4.0/text/levenshtein_distance.js" {
+  export function levenshteinDistance(str1: string, str2: string): number;
+}

@@ -1,0 +1,124 @@
+/**
+ * Flags that several commands have.
+ *
+ * @module
+ */
+
+import {
+  type AttentionConfig,
+  type BackendName,
+  BACKENDS,
+  ConfigError,
+  DataError,
+  type ModelConfig,
+  parseConfig,
+  type PatternName,
+  PATTERNS,
+  pickBackend,
+  type Picked,
+} from "../mod.ts";
+import type { Args, Flag } from "./flags.ts";
+
+/** Which engine. */
+export const ENGINE_FLAGS: readonly Flag[] = [
+  {
+    name: "backend",
+    value: "NAME",
+    kind: BACKENDS,
+    about: `${BACKENDS.join(", ")}; auto, the default, takes WebGPU where there is a hardware adapter, else WASM`,
+  },
+  { name: "threads", value: "N", kind: "whole", low: 1, high: 256, about: "threads of the WASM engine (default: all cores)" },
+];
+
+/** Picks the engine that the flags ask for. */
+export function engineOf(args: Args): Promise<Picked> {
+  return pickBackend(args.text("backend") as BackendName | undefined, { threads: args.number("threads") });
+}
+
+/** What the attention is. */
+export const ATTENTION_FLAGS: readonly Flag[] = [
+  { name: "pattern", value: "NAME", kind: PATTERNS, about: `${PATTERNS.join(", ")}` },
+  { name: "stride", value: "L", kind: "whole", low: 0, about: "l: stride of strided and fixed, reach of local, window of longformer" },
+  { name: "c", value: "C", kind: "whole", low: 1, about: "summary columns a head of fixed" },
+  {
+    name: "integration",
+    value: "HOW",
+    kind: ["merged", "interleaved", "multihead"],
+    about: "how the two factors are used: merged, interleaved, multihead",
+  },
+  { name: "causal", negatable: true, about: "whether a query sees no later key (default: it does not)" },
+  { name: "block", value: "N", kind: "whole", low: 1, about: "positions a block of bigbird and blocks" },
+  { name: "globals", value: "N", kind: "whole", low: 0, about: "global tokens of longformer, global blocks of bigbird" },
+  { name: "window", value: "N", kind: "whole", low: 0, about: "blocks to each side of bigbird" },
+  { name: "random", value: "N", kind: "whole", low: 0, about: "random blocks a query block of bigbird" },
+];
+
+/** Which of a pattern's fields mean something to it. */
+const FIELDS: Readonly<Record<PatternName, readonly (keyof AttentionConfig)[]>> = {
+  dense: [],
+  local: ["stride"],
+  strided: ["stride", "integration"],
+  fixed: ["stride", "c", "integration"],
+  longformer: ["stride", "globals"],
+  bigbird: ["block", "globals", "window", "random", "seed"],
+  blocks: ["block", "blocks"],
+};
+
+/** Sizes for who names a pattern and no more. */
+const USUAL: AttentionConfig = { pattern: "fixed", stride: 16, c: 4, block: 16 };
+
+/**
+ * The attention that the flags make of another.
+ *
+ * @throws {ConfigError} where a flag is given that its pattern does not have
+ */
+export function attentionFrom(args: Args, base: AttentionConfig | undefined): AttentionConfig {
+  const pattern = (args.text("pattern") ?? base?.pattern ?? USUAL.pattern) as PatternName, fields = FIELDS[pattern];
+  const made: Record<string, unknown> = { pattern };
+  for (const field of fields) {
+    const value = args.number(field) ?? base?.[field] ?? (field === "integration" ? undefined : USUAL[field]);
+    if (value !== undefined) made[field] = value;
+  }
+  for (const given of args.given(ATTENTION_FLAGS.map(({ name }) => name))) {
+    if (given !== "pattern" && given !== "causal" && !fields.includes(given as keyof AttentionConfig)) {
+      throw new ConfigError(
+        `Cannot use --${given} with pattern ${pattern}: ${
+          fields.length ? `it has ${fields.map((name) => `--${name}`).join(", ")}` : "it has no sizes"
+        }`,
+      );
+    }
+  }
+  const causal = args.on("causal") ?? base?.causal;
+  if (causal !== undefined) made.causal = causal;
+  return made as unknown as AttentionConfig;
+}
+
+/**
+ * Reads a configuration file.
+ *
+ * @throws {DataError} where it cannot be read
+ * @throws {ConfigError} where it is wrong
+ */
+export function readConfig(path: string): ModelConfig {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+    throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
+  }
+  return parseConfig(text, path);
+}
+
+/**
+ * Writes a file that a user named.
+ *
+ * @throws {ConfigError} where it cannot be written
+ */
+export function writeOut(path: string, content: Uint8Array | string): void {
+  try {
+    Deno.writeFileSync(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
+  } catch (error) {
+    throw new ConfigError(`Cannot write ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}

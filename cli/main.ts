@@ -1,0 +1,66 @@
+/**
+ * The command line: `train`, `sample`, `layout`, `verify`.
+ *
+ *     deno run -A cli/main.ts train
+ *     deno run -A cli/main.ts --help
+ *
+ * @module
+ */
+
+import { excerpt, LongstrideError } from "../mod.ts";
+import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
+import { layout } from "./layout.ts";
+import { program } from "./program.ts";
+import { sample } from "./sample.ts";
+import { columns, Screen, write } from "./terminal.ts";
+import { train } from "./train.ts";
+import { verify } from "./verify.ts";
+
+const COMMANDS: readonly Command[] = [train, sample, layout, verify];
+
+function overview(): string {
+  return [
+    "Longstride: Sparse Transformers, trained and sampled anywhere WebGPU or WebAssembly runs.\n",
+    `Usage: ${program()} COMMAND [flags]\n`,
+    ...COMMANDS.map(({ name, about }) => `  ${name.padEnd(9)}${about}`),
+    `\n${program()} COMMAND --help lists a command's flags.`,
+  ].join("\n");
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv, wantsHelp = (arg: string) => arg === "--help" || arg === "-h";
+  if (name === undefined || wantsHelp(name) || name === "help") {
+    write(name === undefined ? Deno.stderr : Deno.stdout, overview() + "\n");
+    return name === undefined ? 2 : 0;
+  }
+  const command = COMMANDS.find((command) => command.name === name);
+  if (!command) {
+    const names = COMMANDS.map(({ name }) => name);
+    throw new UsageError(`Cannot run ${excerpt(name)}: the commands are ${names.join(", ")}${nearest(name, names)}`);
+  }
+  const end = rest.indexOf("--");
+  if ((end < 0 ? rest : rest.slice(0, end)).some(wantsHelp)) {
+    write(Deno.stdout, help(command, program(), columns()) + "\n");
+    return 0;
+  }
+  return await command.run(parse(command, rest));
+}
+
+/**
+ * Runs a command line. Errors of ours print one message; others keep their stack.
+ *
+ * @returns exit code: 0, 1 where it failed, 2 where the command line cannot be understood
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  try {
+    return await main(argv);
+  } catch (error) {
+    // Whoever was reading has gone, as `head` does: nothing is wrong.
+    if (error instanceof Deno.errors.BrokenPipe) return 0;
+    if (!(error instanceof LongstrideError)) throw error;
+    new Screen(Deno.stderr).print(error.message);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await run(Deno.args));

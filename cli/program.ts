@@ -1,0 +1,23 @@
+/**
+ * How this program is called, for messages that say what to type next.
+ *
+ * @module
+ */
+
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The words before the command: `deno task` inside the project's folder, else `deno run` of the module's address. */
+export function program(): string {
+  // A machine with node alone runs Deno from npx's cache.
+  const deno = /[\\/]_npx[\\/]/.test(Deno.execPath()) ? `npx -y deno@${Deno.version.deno}` : "deno";
+  const main = new URL("main.ts", import.meta.url);
+  if (main.protocol !== "file:") return `${deno} run -A ${main}`;
+  const path = relative(Deno.cwd(), fileURLToPath(main));
+  return path.replaceAll("\\", "/") === "cli/main.ts" ? `${deno} task` : `${deno} run -A ${quote(path)}`;
+}
+
+/** A word for a POSIX shell. */
+export function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

