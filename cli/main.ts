@@ -1,5 +1,5 @@
 /**
- * The command line: `train`, `sample`, `layout`, `verify`.
+ * The command line: `train`, `sample`, `layout`, `verify`, `data`.
  *
  *     deno run -A cli/main.ts train
  *     deno run -A cli/main.ts --help
@@ -8,6 +8,7 @@
  */
 
 import { excerpt, LongstrideError } from "../mod.ts";
+import { data } from "./data.ts";
 import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { layout } from "./layout.ts";
 import { program } from "./program.ts";
@@ -16,7 +17,7 @@ import { columns, Screen, write } from "./terminal.ts";
 import { train } from "./train.ts";
 import { verify } from "./verify.ts";
 
-const COMMANDS: readonly Command[] = [train, sample, layout, verify];
+const COMMANDS: readonly Command[] = [train, sample, layout, verify, data];
 
 function overview(): string {
   return [
@@ -63,4 +64,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) Deno.exit(await run(Deno.args));
+if (import.meta.main) {
+  // Without it Mesa, asked for an adapter, prints errors of its own about a folder that nothing here uses.
+  if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
+  Deno.exit(await run(Deno.args));
+}

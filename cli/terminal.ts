@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cellColor, type PatternMap } from "../mod.ts";
+import { cellColor, type Image, type PatternMap } from "../mod.ts";
 
 /** Where lines go. */
 export type Stream = typeof Deno.stdout | typeof Deno.stderr;
@@ -131,6 +131,21 @@ export function drawPattern(map: PatternMap, color: boolean): string[] {
       }
     }
     lines.push(line + (color ? "\x1b[0m" : ""));
+  }
+  return lines;
+}
+
+/** An image in half blocks, made smaller by leaving out pixels where it is wider than `most`. */
+export function drawImage({ width, height, rgb }: Image, most: number): string[] {
+  const step = Math.max(1, Math.ceil(width / most)), lines: string[] = [];
+  const color = (x: number, y: number) => palette(rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3) as unknown as number[]);
+  for (let y = 0; y < height; y += 2 * step) {
+    let line = "";
+    for (let x = 0; x < width; x += step) {
+      const bottom = y + step < height ? `48;5;${color(x, y + step)}` : "49";
+      line += `\x1b[38;5;${color(x, y)};${bottom}m▀`;
+    }
+    lines.push(line + "\x1b[0m");
   }
   return lines;
 }

@@ -6,6 +6,7 @@
  */
 
 import { encodePng, type Image } from "./data/image.ts";
+import { escapeXml } from "./data/text.ts";
 import { buildLayout } from "./layout.ts";
 import { type AttentionSet, parts, setKey } from "./pattern.ts";
 
@@ -171,12 +172,21 @@ export function patternImage(map: PatternMap, side = 480): Image {
   return { width, height: width, rgb };
 }
 
-const escapeXml = (text: string) => text.replace(/[&<>"]/g, (c) => `&${{ "&": "amp", "<": "lt", ">": "gt", '"': "quot" }[c]};`);
-
 function base64(bytes: Uint8Array): string {
   let text = "";
   for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return btoa(text);
+}
+
+/** A text in lines of at most so many characters. */
+function wrapped(text: string, most: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = lines.at(-1) + (lines.at(-1) ? " " : "") + word;
+    if (longer.length > most && lines.at(-1)) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
 }
 
 const FONT = `font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"`;
@@ -190,7 +200,8 @@ const css = (color: Color) => `rgb(${color.join(",")})`;
  */
 export function patternSvg(maps: readonly PatternMap[], heading: string, notes: readonly string[] = []): string {
   const side = maps.length === 1 ? 480 : 300, gap = 44, columns = Math.min(3, maps.length), rows = Math.ceil(maps.length / columns);
-  const width = columns * (side + gap) + gap, top = 84, height = top + rows * (side + 58) + notes.length * 20 + 16;
+  const width = columns * (side + gap) + gap, lines = notes.flatMap((note) => wrapped(note, Math.floor((width - 2 * gap) / 7)));
+  const top = 84, height = top + rows * (side + 58) + lines.length * 20 + 16;
   const out = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ${FONT} fill="#1a2233">`,
     `<title>${escapeXml(heading)}</title>`,
@@ -226,8 +237,8 @@ export function patternSvg(maps: readonly PatternMap[], heading: string, notes: 
       `<text transform="translate(${left - 6} ${y + 20}) rotate(-90)" font-size="11" fill="#5b6675" text-anchor="end">query 0</text>`,
     );
   });
-  notes.forEach((note, at) => {
-    out.push(`<text x="${gap}" y="${top + rows * (side + 58) + 14 + at * 20}" font-size="13">${escapeXml(note)}</text>`);
+  lines.forEach((line, at) => {
+    out.push(`<text x="${gap}" y="${top + rows * (side + 58) + 14 + at * 20}" font-size="13">${escapeXml(line)}</text>`);
   });
   return out.join("\n") + "\n</svg>\n";
 }
@@ -273,7 +284,7 @@ function ticks(low: number, high: number, count: number): number[] {
  * ```
  */
 export function lossCurveSvg(title: string, points: readonly CurvePoint[], steps: number, marks: readonly CurveMark[] = []): string {
-  const width = 760, height = 420, left = 56, right = 24, top = 56, bottom = 48;
+  const width = 760, height = 440, left = 56, right = 24, top = 76, bottom = 48;
   const finite = points.filter(({ loss }) => Number.isFinite(loss)), held = finite.filter(({ heldOut }) => heldOut !== undefined);
   const levels = [...finite.map(({ loss }) => loss), ...held.map(({ heldOut }) => heldOut!), ...marks.map(({ bits }) => bits)];
   const high = Math.max(1, ...levels) * 1.05, low = Math.max(0, Math.min(high * 0.8, ...levels) - high * 0.08);
@@ -285,7 +296,9 @@ export function lossCurveSvg(title: string, points: readonly CurvePoint[], steps
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ${FONT} fill="#1a2233" font-size="12">`,
     `<title>${escapeXml(title)}</title>`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
-    `<text x="${left}" y="28" font-size="16" font-weight="600">${escapeXml(title)}</text>`,
+    `<text x="${left}" y="28" font-size="15" font-weight="600">${escapeXml(title)}</text>`,
+    `<path d="M${left} 48h20" stroke="${css(COLORS.near)}" stroke-width="2"/><text x="${left + 26}" y="52">training</text>`,
+    `<path d="M${left + 96} 48h20" stroke="${css(COLORS.far)}" stroke-width="2"/><text x="${left + 122}" y="52">held out</text>`,
   ];
   for (const bits of ticks(low, high, 6)) {
     out.push(
@@ -303,9 +316,7 @@ export function lossCurveSvg(title: string, points: readonly CurvePoint[], steps
   for (const { label, bits } of marks) {
     out.push(
       `<path d="M${left} ${y(bits).toFixed(1)}H${width - right}" stroke="#5b6675" stroke-dasharray="5 4"/>`,
-      `<text x="${width - right}" y="${(y(bits) - 5).toFixed(1)}" text-anchor="end" fill="#5b6675">${escapeXml(label)} ${
-        bits.toFixed(2)
-      }</text>`,
+      `<text x="${left + 6}" y="${(y(bits) - 5).toFixed(1)}" fill="#5b6675">${escapeXml(label)} ${bits.toFixed(2)}</text>`,
     );
   }
   if (finite.length > 0) {
@@ -323,9 +334,5 @@ export function lossCurveSvg(title: string, points: readonly CurvePoint[], steps
       }</text>`,
     );
   }
-  out.push(
-    `<path d="M${width - 220} 24h20" stroke="${css(COLORS.near)}" stroke-width="2"/><text x="${width - 194}" y="28">training</text>`,
-    `<path d="M${width - 124} 24h20" stroke="${css(COLORS.far)}" stroke-width="2"/><text x="${width - 98}" y="28">held out</text>`,
-  );
   return out.join("\n") + "\n</svg>\n";
 }

@@ -205,11 +205,18 @@ const FRAMES = 16384;
 /** Bytes of raw frames that a stage takes at once: at least 16 of the widest there can be. */
 const RAW = 2 ** 20;
 
-/** How a file stores samples. Numbers are those of asm/pcm.ts. */
-const ENCODING = { "8-bit": 0, "16-bit": 1, "24-bit": 2, "32-bit": 3, "32-bit float": 4, "64-bit float": 5 } as const;
-
 /** How a file stores samples. */
-export type SoundEncoding = keyof typeof ENCODING;
+export type SoundEncoding = "8-bit" | "16-bit" | "24-bit" | "32-bit" | "32-bit float" | "64-bit float";
+
+/** Numbers as in asm/pcm.ts. */
+const ENCODING: Readonly<Record<SoundEncoding, number>> = {
+  "8-bit": 0,
+  "16-bit": 1,
+  "24-bit": 2,
+  "32-bit": 3,
+  "32-bit float": 4,
+  "64-bit float": 5,
+};
 
 /** Frames of a file to codes, a piece at a time, all in WASM memory: raw → mean of channels → new rate → µ-law. */
 class Stage {
@@ -309,7 +316,9 @@ class Stage {
 
 /** What a WAV file says of its samples. */
 export interface WavFormat {
+  /** How each sample is stored. */
   readonly encoding: SoundEncoding;
+  /** Samples a frame. */
   readonly channels: number;
   /** Frames a second. */
   readonly rate: number;
@@ -390,13 +399,18 @@ const fourCharacters = (bytes: Uint8Array) => String.fromCharCode(...bytes.subar
  * @throws {DataError} with the offset, where it is not WAV, cut short, of another codec, empty, or has a sample that is not finite
  * @throws {ConfigError} where the rate is out of range, or has too few divisors in common with the file's
  */
-export async function decodeWav(file: Bytes | ByteReader, name: string, rate: number = SOUND_RATE): Promise<Sound> {
+export function decodeWav(file: Bytes, name: string, rate: number = SOUND_RATE): Promise<Sound> {
+  return readWav(new ByteReader(file, name), rate);
+}
+
+/** {@linkcode decodeWav} of a file of which nothing has been read yet. */
+export async function readWav(reader: ByteReader, rate: number): Promise<Sound> {
+  const { name } = reader;
   if (!Number.isInteger(rate) || rate < 1000 || rate > 384000) {
     throw new ConfigError(
       `Cannot read ${name}: the rate must be a whole number from 1000 to 384000 samples a second, current value is ${rate}`,
     );
   }
-  const reader = file instanceof ByteReader ? file : new ByteReader(file, name);
   const fail = (what: string): never => {
     throw new DataError(`Cannot read ${name}: ${what}`);
   };

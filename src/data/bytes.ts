@@ -86,7 +86,13 @@ export function batchOffsets(seed: number, step: number, micro: number, count: n
 export function entropy0(bytes: Uint8Array): number {
   const counts = new Float64Array(256);
   for (const byte of bytes) counts[byte]++;
+  return entropyOf(counts);
+}
+
+/** Order-0 entropy, in bits a symbol, of symbols that occur so often. */
+export function entropyOf(counts: Float64Array): number {
+  const all = counts.reduce((a, b) => a + b, 0);
   let bits = 0;
-  for (const count of counts) if (count > 0) bits -= count / bytes.length * Math.log2(count / bytes.length);
+  for (const count of counts) if (count > 0) bits -= count / all * Math.log2(count / all);
   return bits;
 }

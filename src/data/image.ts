@@ -12,7 +12,9 @@ import { lazily, Scratch } from "./scratch.ts";
 
 /** Pixels, 3 bytes each (red, green, blue), row-major. */
 export interface Image {
+  /** Pixels across. */
   readonly width: number;
+  /** Pixels down. */
   readonly height: number;
   /** [height, width, 3] */
   readonly rgb: Uint8Array;

@@ -38,3 +38,8 @@ export class TextStream {
     return visible(this.#decoder.decode());
   }
 }
+
+/** The text as XML or HTML shows it, between tags or in quotes. */
+export function escapeXml(text: string): string {
+  return text.replace(/[&<>"]/g, (c) => `&${{ "&": "amp", "<": "lt", ">": "gt", '"': "quot" }[c]};`);
+}

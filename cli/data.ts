@@ -1,0 +1,189 @@
+/**
+ * `data inspect`: what a file is, how long in tokens, how well simple codes do on it, and what it looks like.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import {
+  ConfigError,
+  contactSheet,
+  DataError,
+  type DataFile,
+  type Dataset,
+  type DatasetOptions,
+  encodePng,
+  entropyOf,
+  excerpt,
+  histogram,
+  type ImageShape,
+  loadDataset,
+  visible,
+  waveformImage,
+  waveformSvg,
+} from "../mod.ts";
+import { writeOut } from "./common.ts";
+import { gzipBits } from "./files.ts";
+import { type Args, type Command, type Flag, UsageError } from "./flags.ts";
+import { colored, drawImage, duration, Screen, whole, write } from "./terminal.ts";
+
+/** gzip works on at most this many bytes: it takes about 5 s for them. */
+const GZIP_LIMIT = 2 ** 25;
+
+/** How raw files are to be read, and what of them is held out. */
+export const DATA_FLAGS: readonly Flag[] = [
+  { name: "shape", value: "HxWxC", about: "raw bytes are rows of images of this height, width and channels, as 64x64x3" },
+  { name: "codes", value: "NAME", kind: ["mulaw", "g711"], about: "raw bytes are codes of sound: mulaw, in order of amplitude, or g711" },
+  { name: "rate", value: "HZ", kind: "whole", low: 1000, high: 384000, about: "samples a second of sound (default: 12000)" },
+  { name: "held-out", value: "N", kind: "whole", low: 1, about: "images or tokens to hold out" },
+];
+
+/**
+ * What {@linkcode DATA_FLAGS} say.
+ *
+ * @throws {UsageError} where the shape cannot be understood
+ */
+export function dataOptions(args: Args): DatasetOptions {
+  const text = args.text("shape"), parts = text?.split(/[x×,]/).map(Number);
+  if (parts && !(parts.length === 3 && parts.every((size) => Number.isInteger(size) && size >= 1))) {
+    throw new UsageError(`Cannot use --shape ${excerpt(text!)}: it must be height, width and channels, as 64x64x3`);
+  }
+  return {
+    shape: parts as unknown as ImageShape | undefined,
+    codes: args.text("codes") as DatasetOptions["codes"],
+    rate: args.number("rate"),
+    heldOut: args.number("held-out"),
+  };
+}
+
+/** Opens files, and those in folders by name, one after another as they are asked for. */
+export async function* openFiles(paths: readonly string[]): AsyncGenerator<DataFile> {
+  for (const path of paths) {
+    let file: Deno.FsFile;
+    try {
+      if (Deno.statSync(path).isDirectory) {
+        const names = Array.from(Deno.readDirSync(path)).filter(({ name }) => !name.startsWith(".")).map(({ name }) => name);
+        yield* openFiles(names.sort().map((name) => join(path, name)));
+        continue;
+      }
+      file = await Deno.open(path);
+    } catch (error) {
+      if (error instanceof DataError) throw error;
+      const found = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+      throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
+    }
+    yield { name: path, data: file.readable };
+  }
+}
+
+/** What is known of some tokens. */
+async function measure(tokens: Uint8Array, dataset: Dataset) {
+  const head = tokens.subarray(0, GZIP_LIMIT);
+  return {
+    tokens: tokens.length,
+    ...(dataset.kind === "image" ? { images: tokens.length / dataset.unit } : {}),
+    ...(dataset.rate ? { seconds: tokens.length / dataset.rate } : {}),
+    entropy0: entropyOf(await histogram(tokens)),
+    gzip: gzipBits(head),
+    ...(head.length < tokens.length ? { gzipOfFirst: head.length } : {}),
+  };
+}
+
+type Measured = Awaited<ReturnType<typeof measure>>;
+
+/** Images spread evenly over the training part. */
+function some({ train, unit }: Dataset, count: number): Uint8Array {
+  const images = train.length / unit, shown = Math.min(count, images), rows = new Uint8Array(shown * unit);
+  for (let i = 0; i < shown; i++) {
+    const at = Math.floor(i * images / shown) * unit;
+    rows.set(train.subarray(at, at + unit), i * unit);
+  }
+  return rows;
+}
+
+function lengthOf(part: Measured): string {
+  const of = part.images !== undefined
+    ? ` (${whole(part.images)} images)`
+    : part.seconds !== undefined
+    ? ` (${duration(part.seconds)})`
+    : "";
+  return whole(part.tokens) + of;
+}
+
+/** The command. */
+export const data: Command = {
+  name: "data",
+  about: "say what a data file is: tokens, split, entropy, gzip, and a picture of it",
+  operands: { name: "inspect FILE…", least: 2, most: Infinity },
+  flags: [
+    ...DATA_FLAGS,
+    { name: "images", value: "N", kind: "whole", low: 1, high: 10000, about: "images on the contact sheet (default: 64)" },
+    { name: "png", value: "FILE", about: "write the contact sheet or waveform as PNG" },
+    { name: "svg", value: "FILE", about: "write the waveform as SVG, with an axis" },
+    { name: "json", about: "one JSON object on stdout" },
+  ],
+  examples: [
+    "data inspect cifar-10-binary.tar.gz --png sheet.png",
+    "data inspect patches64.bin --shape 64x64x3 --held-out 20",
+    "data inspect piano.wav --svg piano.svg",
+    "data inspect enwik8.zip --json",
+  ],
+  async run(args) {
+    const [what, ...paths] = args.operands, png = args.text("png"), svg = args.text("svg");
+    if (what !== "inspect") throw new UsageError(`Cannot run data ${excerpt(what)}: it must be data inspect FILE…`);
+    const dataset = await loadDataset(openFiles(paths), dataOptions(args), paths.length === 1 ? paths[0] : undefined);
+    const { kind, train, heldOut, test, shape, rate } = dataset;
+    if (svg && kind !== "audio") throw new ConfigError(`Cannot write ${svg}: waveforms are of sound, this is ${kind}`);
+    if (png && kind !== "image" && kind !== "audio") {
+      throw new ConfigError(`Cannot write ${png}: pictures are of images or sound, this is ${kind}`);
+    }
+    const parts = {
+      train: await measure(train, dataset),
+      heldOut: await measure(heldOut, dataset),
+      ...(test ? { test: await measure(test, dataset) } : {}),
+    };
+    const sheet = shape && (shape[2] === 1 || shape[2] === 3) ? contactSheet(some(dataset, args.number("images") ?? 64), shape) : undefined;
+    if (png) {
+      if (kind === "image" && !sheet) {
+        throw new ConfigError(`Cannot write ${png}: images of ${shape![2]} channels cannot be drawn, 1 or 3 can`);
+      }
+      writeOut(png, encodePng(sheet ?? waveformImage(train)));
+    }
+    if (svg) writeOut(svg, waveformSvg(train, rate!, `${dataset.name}, ${rate} Hz`));
+    const written = [png, svg].filter((path) => path !== undefined);
+    if (args.on("json")) {
+      const { name, about, unit, skipped } = dataset;
+      const tokens = Object.values(parts).reduce((sum, part) => sum + part.tokens, 0);
+      write(Deno.stdout, JSON.stringify({ name, kind, about, tokens, unit, shape, rate, ...parts, skipped, written }) + "\n");
+      return 0;
+    }
+
+    const screen = new Screen(Deno.stdout), names = { train: "train", heldOut: "held out", test: "test" };
+    screen.print(`${screen.bold(visible(dataset.name))}: ${visible(dataset.about)}\n`);
+    const rows = Object.entries(parts).map(([name, part]) => [
+      names[name as keyof typeof names],
+      lengthOf(part),
+      part.entropy0.toFixed(3),
+      part.gzip.toFixed(3) + (part.gzipOfFirst ? "*" : ""),
+    ]);
+    const table = [["", "tokens", "order-0, bits/byte", "gzip −9, bits/byte"], ...rows];
+    const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
+    for (const row of table) {
+      const line = row.map((text, column) => column === 0 ? text.padEnd(widths[0]) : text.padStart(widths[column])).join("  ");
+      screen.print(`  ${row === table[0] ? screen.faint(line) : line}`);
+    }
+    if (rows.some((row) => row[3].endsWith("*"))) screen.print(screen.faint(`  * of the first ${whole(GZIP_LIMIT)} bytes`));
+    if (dataset.skipped.length > 0) {
+      const shown = dataset.skipped.slice(0, 3).map(visible).join(", ");
+      screen.print(`\n  Left out: ${shown}${dataset.skipped.length > 3 ? ` and ${dataset.skipped.length - 3} more` : ""}.`);
+    }
+    if (kind === "text") screen.print(`\n${visible(new TextDecoder().decode(train.subarray(0, 400)))}…`);
+    const picture = sheet ? contactSheet(some(dataset, 8), shape!, 4) : kind === "audio" ? waveformImage(train, 144, 24) : undefined;
+    if (picture && colored(Deno.stdout)) {
+      screen.print("");
+      for (const line of drawImage(picture, 72)) screen.print(`  ${line}`);
+    }
+    for (const path of written) screen.print(`\nWrote ${path}.`);
+    return 0;
+  },
+};
