@@ -23,8 +23,8 @@ export async function generateAsm(): Promise<Map<string, Uint8Array | string>> {
         return null;
       }
     },
-    writeFile: (name: string, content: Uint8Array) => {
-      if (name.endsWith("kernels.wasm")) wasm = content;
+    writeFile: (name: string, content: string | Uint8Array) => {
+      if (name.endsWith("kernels.wasm") && typeof content !== "string") wasm = content;
     },
     listFiles: () => [],
   });

@@ -25,13 +25,20 @@ declare module "npm:deno-std@1.4.0/assert/mod.js" {
 }
 
 declare module "npm:deno-std@1.4.0/cli/parse_args.js" {
-  export interface ParseOptions {
-    boolean?: readonly string[];
-    string?: readonly string[];
+  export interface ParseOptions<B extends string, S extends string, D> {
+    boolean?: readonly B[];
+    string?: readonly S[];
     negatable?: readonly string[];
+    default?: D;
     unknown?: (arg: string, key?: string, value?: unknown) => unknown;
   }
-  export function parseArgs(args: readonly string[], options?: ParseOptions): { _: string[]; [flag: string]: unknown };
+  /** Precise where the flags' names are known when compiling. */
+  type Flags<B extends string, S extends string, D> = string extends B | S ? { [flag: string]: unknown }
+    : { [K in B]: boolean } & { [K in Exclude<S, keyof D>]?: string } & { [K in S & keyof D]: string };
+  export function parseArgs<B extends string = never, S extends string = never, D = unknown>(
+    args: readonly string[],
+    options?: ParseOptions<B, S, D>,
+  ): { _: string[] } & Flags<B, S, D>;
 }
 
 declare module "npm:deno-std@1.4.0/text/closest_string.js" {
