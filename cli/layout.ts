@@ -80,30 +80,27 @@ function shapeOf(args: Args): { shape: Shape; attention: Parameters<typeof sched
 }
 
 function reachLines(reach: Reach): string[] {
-  const { n, checked, allowed, steps, starts, layersNeeded, valid } = reach;
-  const where = checked < n
-    ? ` (checked exactly on the first ${whole(checked)} of ${whole(n)} positions; patterns repeat by their stride)`
-    : "";
-  const after = layersNeeded === undefined
-    ? "; all layers together do not either"
-    : valid
-    ? ""
-    : `; all of it is reached after ${layersNeeded} layer${layersNeeded === 1 ? "" : "s"}`;
+  const { n, checked, allowed, steps, starts, layersNeeded, valid, pairs } = reach,
+    count = (k: number) => `${k} layer${k === 1 ? "" : "s"}`;
+  const lines: string[] = [];
   if (valid) {
-    const fewer = layersNeeded !== undefined && layersNeeded < steps ? `, from layer 0 within ${layersNeeded}` : "";
-    return [`Valid: every position reaches every one it should within ${steps} layer${steps === 1 ? "" : "s"}${fewer}${where}.`];
+    const fewer = layersNeeded !== undefined && layersNeeded < steps ? ` (from layer 0, ${layersNeeded} will do)` : "";
+    lines.push(`Valid: every earlier position reaches every later one within ${count(steps)}${fewer}.`);
+  } else {
+    const after = layersNeeded === undefined
+      ? "all layers together do not reach them either"
+      : `${count(layersNeeded)} from the first reach them`;
+    lines.push(`Not valid: some positions do not reach others within ${count(steps)} (p + 1 = ${allowed}); ${after}.`);
   }
-  const lines = [`Not valid: some positions do not reach others within ${steps} layers (p + 1 = ${allowed})${after}${where}.`];
   for (const { layers, missing, examples, reason } of starts) {
     if (missing === 0) continue;
     const from = layers.slice(0, 4).join(", ") + (layers.length > 4 ? ", …" : "");
     lines.push(
-      `  From layer ${from}: ${whole(missing)} of ${whole(reach.pairs)} pairs, such as ${
-        examples.map(([i, j]) => `${j} → ${i}`).join(", ")
-      }.`,
-      `  Why: ${reason}.`,
+      `From layer ${from}: ${whole(missing)} of ${whole(pairs)} pairs, such as ${examples.map(([i, j]) => `${j} → ${i}`).join(", ")}.`,
+      `Why: ${reason}.`,
     );
   }
+  if (checked < n) lines.push(`Checked exactly on the first ${whole(checked)} of ${whole(n)} positions; patterns repeat by their stride.`);
   return lines;
 }
 
@@ -174,7 +171,7 @@ export const layout: Command = {
     };
     const notes = [
       `${whole(all)} pairs in all layers and heads, ${percent(all / (dense * layers * heads))} of dense`,
-      ...reachLines(reach).map((line) => line.trim()),
+      ...reachLines(reach),
     ];
     const png = args.text("png"), svg = args.text("svg");
     if (png) writeOut(png, encodePng(tileImages((await maps(480)).map((map) => patternImage(map)), 3)));

@@ -66,8 +66,10 @@ const SIZES = {
   dropout: "dropout",
 } as const;
 
-/** Seconds between saves and samples, where nothing else asks for one. */
+/** Seconds between saves, where no evaluation asks for one, and between texts. */
 const SAVE_SECONDS = 60;
+/** Seconds between texts where the model has just become better. */
+const BETTER_SECONDS = 15;
 /** Points of the curve that are kept: beyond, every second one goes. */
 const HISTORY = 2000;
 /** Exit codes of a process that a signal ended. */
@@ -181,15 +183,22 @@ class Report {
   }
 }
 
+/** A text that a model wrote. */
+interface Written {
+  readonly prompt: string;
+  readonly seed: number;
+  readonly text: string;
+}
+
 /** Texts that a model writes while it learns. */
 class Sampler {
   #decoder: Decoder | undefined;
   #impossible = false;
 
-  constructor(readonly engine: Engine, readonly prompts: readonly string[]) {}
+  constructor(readonly engine: Engine) {}
 
   /** One text a prompt, or none where the model cannot write. */
-  async write(params: Parameters, prompts: readonly string[], length: number, seed: number): Promise<{ prompt: string; text: string }[]> {
+  async write(params: Parameters, prompts: readonly string[], length: number, seed: number): Promise<Written[]> {
     const { config } = params;
     if (this.#impossible || config.vocab_size > 256) return [];
     try {
@@ -199,14 +208,14 @@ class Sampler {
       this.#impossible = true;
       return [];
     }
-    const made = [];
+    const made: Written[] = [];
     for (const prompt of prompts) {
       const stream = new TextStream();
       let text = "";
-      for await (const token of sample(this.#decoder, { prompt: encodeText(prompt), length, temperature: 0.8, seed })) {
+      for await (const token of sample(this.#decoder, { prompt: encodeText(prompt), length, temperature: 0.8, seed: seed + made.length })) {
         text += stream.push(Uint8Array.of(token));
       }
-      made.push({ prompt: visible(prompt), text: text + stream.end() });
+      made.push({ prompt: visible(prompt), seed: seed + made.length, text: text + stream.end() });
     }
     return made;
   }
@@ -262,8 +271,10 @@ class Keeper {
   }
 
   /** Adds texts to samples.txt. */
-  keep(step: number, seed: number, samples: readonly { prompt: string; text: string }[]): void {
-    const text = samples.map(({ prompt, text }) => `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`)
+  keep(step: number, samples: readonly Written[]): void {
+    const text = samples.map(({ prompt, seed, text }) =>
+      `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`
+    )
       .join("");
     Deno.writeTextFileSync(join(this.folder.path, "samples.txt"), text, { append: true });
   }
@@ -462,14 +473,15 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
   });
 
   const keeper = new Keeper(folder, plan, identity, engine, [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }]);
-  const prompts = promptsFrom(split.heldOut), sampler = new Sampler(engine, prompts);
+  const prompts = promptsFrom(split.heldOut), sampler = new Sampler(engine);
   const heldBefore = keeper.history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
-  let held = heldBefore, best = Infinity, saved = performance.now(), saves = from ? 1 : 0, sampled = 0;
+  let held = heldBefore, best = Infinity, saved = performance.now(), told = saved, saves = from ? 1 : 0;
   const show = async (progress: Progress, which: readonly string[], length: number) => {
-    const samples = await sampler.write(progress.params, which, length, sampled), seed = sampled++;
+    const samples = await sampler.write(progress.params, which, length, progress.step);
+    told = performance.now();
     if (samples.length === 0) return;
-    keeper.keep(progress.step, seed, samples);
-    for (const { prompt, text } of samples) {
+    keeper.keep(progress.step, samples);
+    for (const { prompt, seed, text } of samples) {
       report.event("sample", { step: progress.step, prompt, seed, text });
       report.say(`${screen.faint(`── step ${progress.step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
     }
@@ -491,17 +503,19 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
       keeper.add(progress);
       if (!report.json) screen.progress(progressLine(progress, held));
       report.event("progress", { step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft });
-      const stopped = last && step < steps,
-        due = performance.now() - saved > SAVE_SECONDS * 1000,
-        better = heldOut !== undefined && heldOut < best;
+      const stopped = last && step < steps, better = heldOut !== undefined && heldOut < best;
+      const seconds = (since: number) => (performance.now() - since) / 1000;
       if (better) best = heldOut;
-      if (last || due || heldOut !== undefined) {
+      if (last || heldOut !== undefined || seconds(saved) > SAVE_SECONDS) {
         await keeper.save(progress);
         saves++;
         saved = performance.now();
         report.event("saved", { run: path, step });
       }
-      if (!stopped && (last || due || better)) await show(progress, last ? prompts : [prompts[step % prompts.length]], last ? 300 : 160);
+      if (last && !stopped) await show(progress, prompts, 300);
+      else if (!stopped && seconds(told) > (better ? BETTER_SECONDS : SAVE_SECONDS)) {
+        await show(progress, [prompts[step % prompts.length]], 160);
+      }
       if (stopped) {
         const resume = resumeLine(args, path);
         report.event("stopped", { signal: stopper.came, run: path, step, resume });
