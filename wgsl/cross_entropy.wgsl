@@ -1,5 +1,6 @@
 // losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss scale. 32 lanes a row, 8 rows a workgroup.
 // @import row_reduce.wgsl
+// @import exp.wgsl
 
 struct Params {
   rows: u32,
@@ -36,7 +37,7 @@ fn main(
   high = row_max(high, line, lane);
   var sum = 0.0;
   for (var c = lane; c < width; c += LANES) {
-    sum += exp(logits[at + c] - high);
+    sum += exp_precise(logits[at + c] - high);
   }
   sum = row_sum(sum, line, lane);
   if (!inside) {
@@ -52,7 +53,7 @@ fn main(
       scale *= loss_scale[0];
     }
     for (var c = lane; c < width; c += LANES) {
-      gradient[at + c] = (exp(logits[at + c] - high) / sum - select(0.0, 1.0, c == target_column)) * scale;
+      gradient[at + c] = (exp_precise(logits[at + c] - high) / sum - select(0.0, 1.0, c == target_column)) * scale;
     }
   }
 }

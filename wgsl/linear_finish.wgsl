@@ -1,6 +1,7 @@
 // What linear, linear_input_grad and linear_weight_grad do to one element of a product, for the kernels that work element by
 // element (linear_any.wgsl, linear_rows.wgsl). The vec4 kernels have their own `finish`.
 // @import random.wgsl
+// @import gelu.wgsl
 
 struct Params {
   m: u32, // rows of the product
@@ -42,12 +43,10 @@ fn finish(row: u32, column: u32, product: f32) {
     z_out[at] = z;
   }
   if (GELU) {
-    z = z / (1.0 + exp(-1.702 * z));
+    z = gelu(z);
   }
   if (GELU_GRADIENT) {
-    let x = z_in[at];
-    let s = 1.0 / (1.0 + exp(-1.702 * x));
-    z *= s + 1.702 * x * s * (1.0 - s);
+    z *= gelu_gradient(z_in[at]);
   }
   if (DROPOUT) {
     z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, at, params.threshold, params.keep);
