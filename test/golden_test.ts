@@ -1,0 +1,110 @@
+/**
+ * Golden numbers from PyTorch on every engine: those shipped in test/golden, and where the folder beside the project is
+ * there, all of them.
+ *
+ * Plan. Every tensor of every file within the tolerances of src/verify.ts; models also with recomputation. A damaged
+ * number must fail, or the comparison would be none.
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { parseSafetensors } from "../src/safetensors.ts";
+import { CheckpointError } from "../src/errors.ts";
+import { type GoldenIndex, relativeError, type Verified, verifyAttention, verifyModel } from "../src/verify.ts";
+import { disposeEngines, engine, ENGINES } from "./engines.ts";
+
+const SHIPPED = new URL("golden/", import.meta.url), ALL = new URL("../../shared/golden/", import.meta.url);
+
+function indexOf(base: URL): GoldenIndex | undefined {
+  try {
+    const names = [...Deno.readDirSync(base)].map(({ name }) => name).sort();
+    return { attention: names.filter((name) => name.startsWith("attention")), models: names.filter((name) => name.startsWith("model")) };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+const bytes = (base: URL, path: string) => Deno.readFileSync(new URL(path, base));
+const golden = (base: URL, name: string) => ({
+  config: Deno.readTextFileSync(new URL(`${name}/config.json`, base)),
+  model: bytes(base, `${name}/model.safetensors`),
+  expected: bytes(base, `${name}/expected.safetensors`),
+});
+
+async function passes(compared: AsyncGenerator<Verified>, least: number): Promise<void> {
+  let count = 0;
+  const failed: string[] = [];
+  for await (const { name, error, limit, pass } of compared) {
+    count++;
+    assertEquals(pass, error <= limit);
+    if (!pass) failed.push(`${name}: ${error.toExponential(2)} of ${limit}`);
+  }
+  assertEquals(failed, []);
+  assert(count >= least, `${count} comparisons`);
+}
+
+Deno.test("golden: index.json lists what is shipped", () => {
+  assertEquals(JSON.parse(Deno.readTextFileSync(new URL("index.json", SHIPPED))), indexOf(SHIPPED) as unknown);
+});
+
+const shipped = indexOf(SHIPPED)!, all = indexOf(ALL);
+for (const name of new Set(["reference", ...ENGINES])) {
+  for (const [base, index] of [[SHIPPED, shipped], [ALL, all]] as const) {
+    if (!index) continue;
+    // What is in both is run once.
+    const only = (names: readonly string[], other: readonly string[]) =>
+      base === SHIPPED ? names : names.filter((name) => !other.includes(name));
+    for (const file of only(index.attention, shipped.attention)) {
+      Deno.test(`golden: ${name}: ${file}`, async () => await passes(verifyAttention(await engine(name), file, bytes(base, file)), 5));
+    }
+    for (const folder of only(index.models, shipped.models)) {
+      for (const recompute of [false, true]) {
+        Deno.test(`golden: ${name}: ${folder}${recompute ? ", recomputed" : ""}`, async () => {
+          await passes(verifyModel(await engine(name), folder, golden(base, folder), recompute), 80);
+        });
+      }
+    }
+  }
+}
+if (!all) console.error("golden: the folder with all golden numbers is not here; its larger attention files are NOT TESTED");
+Deno.test({
+  name: "golden: all files beside the project",
+  ignore: !all,
+  fn: () => assert(all!.attention.length >= shipped.attention.length),
+});
+
+Deno.test("golden: a changed number fails", async () => {
+  const file = bytes(SHIPPED, "attention-dense.safetensors"), { bytes: view } = parseSafetensors(file, "file").tensors.get("dk")!;
+  new DataView(view.buffer, view.byteOffset).setFloat32(400, 0.5, true);
+  const failed = [];
+  for await (const { name, pass } of verifyAttention(await engine("reference"), "file", file)) if (!pass) failed.push(name);
+  assertEquals(failed, ["dk"]);
+});
+
+Deno.test("golden: a changed mask fails by the pairs that differ", async () => {
+  const file = bytes(SHIPPED, "attention-dense.safetensors"), { bytes: mask } = parseSafetensors(file, "file").tensors.get("mask")!;
+  mask[1] = 1;
+  mask[96] = 0;
+  for await (const { name, error, pass } of verifyAttention(await engine("reference"), "file", file)) {
+    if (name === "mask") assertEquals([error, pass], [2, false]);
+  }
+});
+
+Deno.test("golden: a file of something else is an error that says what is missing", async () => {
+  const model = bytes(SHIPPED, "model-text-fixed-merged/model.safetensors"), on = await engine("reference");
+  await assertRejects(
+    () => verifyAttention(on, "model.safetensors", model).next(),
+    CheckpointError,
+    "model.safetensors: it has no tensor q",
+  );
+});
+
+Deno.test("golden: relative error", () => {
+  assertEquals(relativeError([3, 4], [3, 4]), 0);
+  assertEquals(relativeError([3, 4.5], [3, 4]), 0.1);
+  assertEquals(relativeError([NaN], [1]), Infinity);
+  assertEquals(relativeError([1], [1, 2]), Infinity);
+  assertEquals(relativeError([0.5, 0.5], [0, 0]), 0.5);
+});
+
+Deno.test("golden: engines end", disposeEngines);

@@ -1,0 +1,101 @@
+/**
+ * The validity check against brute force over the definition of each pattern, and the gaps that are known.
+ */
+
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { ConfigError } from "../src/errors.ts";
+import { attends, type AttentionConfig } from "../src/pattern.ts";
+import { checkReach, factorsOf, type Schedule, scheduleOf } from "../src/reach.ts";
+import { ATTENTION, callersBlocks } from "./cases.ts";
+
+/** held[i][j]: whether something of j is at i after layers `from` … `from + steps − 1`; straight from the definition. */
+function bruteForce(schedule: Schedule, n: number, from: number, steps: number): boolean[][] {
+  let held = Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => i === j));
+  for (let layer = from; layer < from + steps; layer++) {
+    const before = held;
+    held = before.map((own, i) =>
+      own.map((has, j) => has || before.some((other, a) => other[j] && schedule[layer].some((set) => attends(set, i, a))))
+    );
+  }
+  return held;
+}
+
+const cases: { name: string; config: AttentionConfig }[] = [
+  ...ATTENTION.filter(({ layer }) => layer === undefined),
+  { name: "caller's blocks", config: callersBlocks(37) },
+  { name: "fixed 6/2 interleaved", config: { pattern: "fixed", stride: 6, c: 2, integration: "interleaved" } },
+  { name: "fixed 6/2 multihead", config: { pattern: "fixed", stride: 6, c: 2, integration: "multihead" } },
+  { name: "strided 5 multihead", config: { pattern: "strided", stride: 5, integration: "multihead" } },
+];
+
+for (const { name, config } of cases) {
+  for (const [layers, heads] of [[1, 1], [2, 2], [5, 2], [3, 3]]) {
+    if (config.pattern === "blocks" && heads !== 2) continue;
+    Deno.test(`reach: ${name}, ${layers} layers of ${heads} heads, against brute force`, async () => {
+      const n = 37, schedule = scheduleOf(config, { n, layers, heads }), reach = await checkReach(schedule, n, factorsOf(config));
+      const causal = config.causal ?? true, end = (i: number) => causal ? i + 1 : n;
+      assertEquals(reach.steps, Math.min(layers, factorsOf(config) + 1));
+      const starts = reach.starts.flatMap(({ layers }) => [...layers]).sort((a, b) => a - b);
+      assertEquals(starts, Array.from({ length: layers - reach.steps + 1 }, (_, layer) => layer));
+      for (const { layers, missing, examples, reason } of reach.starts) {
+        for (const layer of layers) {
+          const held = bruteForce(schedule, n, layer, reach.steps), gaps: [number, number][] = [];
+          held.forEach((row, i) => row.slice(0, end(i)).forEach((has, j) => has || gaps.push([i, j])));
+          assertEquals(missing, gaps.length);
+          assertEquals(examples, gaps.slice(0, 5));
+          assertEquals(reason === undefined, gaps.length === 0);
+        }
+      }
+      assertEquals(reach.valid, reach.starts.every(({ missing }) => missing === 0));
+      const complete = (steps: number) => bruteForce(schedule, n, 0, steps).every((row, i) => row.slice(0, end(i)).every(Boolean));
+      const needed = Array.from({ length: layers + 1 }, (_, steps) => steps).find(complete);
+      assertEquals(reach.layersNeeded, needed);
+    });
+  }
+}
+
+Deno.test("reach: both factors of strided and fixed are valid, interleaved and merged", async () => {
+  for (const pattern of ["strided", "fixed"] as const) {
+    for (const integration of ["interleaved", "merged"] as const) {
+      const config = { pattern, stride: 16, c: 4, integration }, shape = { n: 128, layers: 4, heads: 4 };
+      assert((await checkReach(scheduleOf(config, shape), 128, 2)).valid, `${pattern} ${integration}`);
+    }
+  }
+});
+
+Deno.test("reach: fixed multihead has a gap where no A2 head reads sub-block 0", async () => {
+  const schedule = scheduleOf({ pattern: "fixed", stride: 16, c: 4, integration: "multihead" }, { n: 64, layers: 4, heads: 4 });
+  const reach = await checkReach(schedule, 64, 2);
+  assertEquals(reach.valid, false);
+  assertEquals(reach.layersNeeded, undefined);
+  // The last 4 columns of the first 3 windows, from the 48, 32 and 16 positions of later windows.
+  assertEquals(reach.starts[0].missing, 4 * (48 + 32 + 16));
+  assertEquals(reach.starts[0].examples[0], [16, 12]);
+  assertMatch(reach.starts[0].reason!, /sub-block 0: columns 12 to 15 of each window of 16/);
+});
+
+Deno.test("reach: a window alone is not valid, and says how far it carries", async () => {
+  const reach = await checkReach(scheduleOf({ pattern: "local", stride: 5 }, { n: 40, layers: 6, heads: 1 }), 40, 1);
+  assertEquals(reach.valid, false);
+  assertEquals(reach.starts[0].examples[0], [11, 0]);
+  assertMatch(reach.starts[0].reason!, /at most 10 positions in 2 layers/);
+  assertEquals((await checkReach(scheduleOf({ pattern: "local", stride: 5 }, { n: 31, layers: 6, heads: 1 }), 31, 1)).layersNeeded, 6);
+});
+
+Deno.test("reach: a pattern per layer is checked from every layer that differs", async () => {
+  const local = { pattern: "local", stride: 4 } as const, dense = { pattern: "dense" } as const;
+  const attention = [local, dense, local, local], schedule = scheduleOf(attention, { n: 50, layers: 4, heads: 2 });
+  const reach = await checkReach(schedule, 50, factorsOf(attention));
+  assertEquals(reach.starts.map(({ layers, missing }) => [layers[0], missing > 0]), [[0, false], [1, false], [2, true]]);
+});
+
+Deno.test("reach: beyond the limit the first positions are checked, and it says so", async () => {
+  const config = { pattern: "strided", stride: 1024, integration: "interleaved" } as const;
+  const reach = await checkReach(scheduleOf(config, { n: 1 << 20, layers: 4, heads: 2 }), 1 << 20, 2, 2500);
+  assertEquals([reach.n, reach.checked, reach.valid], [1 << 20, 2500, true]);
+});
+
+Deno.test("reach: no layer, and lists of another length, are errors", async () => {
+  await assertRejects(() => checkReach([], 8, 1), ConfigError, "no layer");
+  assertThrows(() => scheduleOf([{ pattern: "dense" }], { n: 8, layers: 2, heads: 1 }), ConfigError, "lists 1 layers, there are 2");
+});
