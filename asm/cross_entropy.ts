@@ -33,10 +33,11 @@ export function cross_entropy(
     setF32(losses, row, (log(total as f64) + ((highest - chosen) as f64)) as f32);
     if (!to) continue;
     const factor = splat(scale / total);
-    for (let c: u32 = 0; c < vocabulary; c += 4) {
-      const at = (c as usize) << 2, left = vocabulary - c;
-      storePart(to + at, f32x4.mul(loadPart(to + at, left), factor), left);
+    for (let c: u32 = 0; c < vectors; c += 4) {
+      const at = to + ((c as usize) << 2);
+      v128.store(at, f32x4.mul(v128.load(at), factor));
     }
+    for (let c = vectors; c < vocabulary; c++) setF32(to, c, getF32(to, c) * (scale / total));
     setF32(to, target, getF32(to, target) - scale);
   }
 }

@@ -1,11 +1,15 @@
 // Each thread has its own instance, so these globals are the thread's own.
 
-// Address of memory that only this thread uses: 64 bytes for random words, then as much as the hungriest call asks for.
+import { CONSTANTS, setConstants } from "./math";
+
+// Address of memory that only this thread uses: 64 bytes for random words, constants, then as much as the hungriest call
+// asks for.
 let at: usize = 0;
 
 // The engine calls this before a thread's first unit and whenever the workspace has moved.
 export function setWorkspace(address: usize): void {
   at = address;
+  setConstants(address + 64);
 }
 
 // @ts-ignore: decorator
@@ -17,5 +21,5 @@ export function words(): usize {
 // @ts-ignore: decorator
 @inline
 export function workspace(): usize {
-  return at + 64;
+  return at + 64 + CONSTANTS;
 }

@@ -29,7 +29,7 @@ export interface WasmOptions {
 
 let plans = 0;
 
-/** Operations on the CPU through WebAssembly. */
+/** Operations on the CPU through WebAssembly. A process with workers ends only after {@linkcode WasmEngine.dispose}. */
 export class WasmEngine implements Engine {
   readonly name = "wasm";
   readonly description: string;
@@ -219,8 +219,8 @@ export class WasmEngine implements Engine {
 
   /** Gives each thread at least that many bytes of workspace. */
   #reserve(bytes: number): void {
-    // The first line of a workspace holds random words (asm/workspace.ts).
-    const stride = align(bytes) + ALIGNMENT;
+    // The first three lines of a workspace hold random words and constants (asm/workspace.ts).
+    const stride = align(bytes) + 3 * ALIGNMENT;
     if (stride <= this.#stride) return;
     const workspace = this.#heap.take(stride * this.#threads.slots, "the threads' workspaces");
     this.#heap.give(this.#workspace);

@@ -136,7 +136,7 @@ function workerMain(make: typeof makeThread): void {
   };
 }
 
-/** A plan in memory: a number that no other plan has, its address and f64 words, its tickets and the kernel of each call. */
+/** A plan in memory: a number that no other plan has, its address and f64 words, and its tickets. */
 export interface PlacedPlan {
   readonly id: number;
   readonly address: number;
@@ -149,12 +149,14 @@ export class Threads {
   readonly #control: Int32Array;
   readonly #workers: readonly Worker[];
   readonly #main: { work(): void };
+  readonly #canWait: boolean;
 
   /** Highest number of a thread + 1: a worker that could not start leaves a gap. */
   readonly slots: number;
 
-  private constructor(control: Int32Array, workers: readonly Worker[], main: { work(): void }, slots: number) {
+  private constructor(control: Int32Array, workers: readonly Worker[], main: { work(): void }, slots: number, canWait: boolean) {
     this.slots = slots;
+    this.#canWait = canWait;
     this.#control = control;
     this.#workers = workers;
     this.#main = main;
@@ -172,7 +174,8 @@ export class Threads {
     const setup = (index: number, canWait: boolean): Setup => ({ memory, control, at: CONTROL, names: KERNELS, index, canWait });
     const starting = Array.from({ length: count - 1 }, (_, i) => startWorker({ module, setup: setup(i + 1, true) }));
     const workers = (await Promise.all(starting)).filter((worker) => worker !== undefined);
-    return new Threads(control, workers, makeThread(setup(0, count > 1 && canBlock()), exports), count);
+    const canWait = count > 1 && canBlock();
+    return new Threads(control, workers, makeThread(setup(0, canWait), exports), count, canWait);
   }
 
   /** Threads in all. */
@@ -199,7 +202,11 @@ export class Threads {
     if (this.#workers.length > 0) Atomics.notify(control, CONTROL.end);
     this.#main.work();
     // Workers may still be in their last ticket.
-    while (Atomics.load(control, CONTROL.done) !== end);
+    for (let spins = 0;; spins++) {
+      const done = Atomics.load(control, CONTROL.done);
+      if (done === end) break;
+      if (spins > 4000 && this.#canWait) Atomics.wait(control, CONTROL.done, done, 0.05);
+    }
     return Atomics.load(control, CONTROL.failed) - 1;
   }
 
