@@ -238,7 +238,7 @@ export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[
  *
  * @example
  * ```ts
- * import { contactSheet, encodePng } from "./mod.ts";
+ * import { contactSheet, encodePng } from "../../mod.ts";
  * const tokens = crypto.getRandomValues(new Uint8Array(6 * 32 * 32 * 3));
  * console.log(encodePng(contactSheet(tokens, [32, 32, 3], 3)).length > 0);
  * ```
@@ -265,7 +265,7 @@ export function isCifar10(bytes: Uint8Array): boolean {
 
 const scratch = lazily(async () => {
   const made = await Scratch.create();
-  return { made, from: made.take(CIFAR_PIECE * CIFAR_ROW), to: made.take(CIFAR_PIECE * (CIFAR_ROW - 1)) };
+  return { made, from: made.take(CIFAR_PIECE * CIFAR_ROW), to: made.take(CIFAR_PIECE * (CIFAR_ROW - 1) + 4) };
 });
 
 /** Rows converted at once, 96 kB: both ends stay in the cache. */

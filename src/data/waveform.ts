@@ -20,6 +20,8 @@ export interface Envelope {
   readonly high: Float32Array;
   /** Root mean square of each column. */
   readonly rms: Float32Array;
+  /** Largest magnitude of all samples: pictures reach from −peak to peak, 1 where all is silence. */
+  readonly peak: number;
 }
 
 /**
@@ -34,6 +36,7 @@ export function envelope(samples: Wave, columns: number): Envelope {
     throw new ConfigError(`Cannot draw a waveform: its width must be from 1 to 16384, current value is ${columns}`);
   }
   const low = new Float32Array(columns), high = new Float32Array(columns), rms = new Float32Array(columns), n = samples.length;
+  let peak = 0;
   const amplitudes = Float32Array.from({ length: 256 }, (_, code) => mulawAmplitude(code));
   const at = samples instanceof Uint8Array ? (i: number) => amplitudes[samples[i]] : (i: number) => samples[i];
   for (let column = 0; column < columns; column++) {
@@ -45,11 +48,12 @@ export function envelope(samples: Wave, columns: number): Envelope {
       if (x > most) most = x;
       squares += x * x;
     }
+    peak = Math.max(peak, -least, most);
     low[column] = least;
     high[column] = most;
     rms[column] = Math.sqrt(squares / (to - from));
   }
-  return { low, high, rms };
+  return { low, high, rms, peak: peak || 1 };
 }
 
 /** The span of a column, its root mean square, the line of silence, the ground. */
@@ -67,8 +71,8 @@ export function waveformImage(samples: Wave, width = 960, height = 240): Image {
   if (!Number.isInteger(height) || height < 2 || height > 16384) {
     throw new ConfigError(`Cannot draw a waveform: its height must be from 2 to 16384, current value is ${height}`);
   }
-  const { low, high, rms } = envelope(samples, width), rgb = new Uint8Array(width * height * 3).fill(255);
-  const row = (x: number) => Math.max(0, Math.min(height - 1, Math.round((1 - x) / 2 * (height - 1)))), silence = row(0);
+  const { low, high, rms, peak } = envelope(samples, width), rgb = new Uint8Array(width * height * 3).fill(255);
+  const row = (x: number) => Math.max(0, Math.min(height - 1, Math.round((1 - x / peak) / 2 * (height - 1)))), silence = row(0);
   for (let x = 0; x < width; x++) {
     const top = row(high[x]), bottom = row(low[x]), inner = [row(Math.min(rms[x], high[x])), row(Math.max(-rms[x], low[x]))];
     for (let y = 0; y < height; y++) {
@@ -82,6 +86,9 @@ export function waveformImage(samples: Wave, width = 960, height = 240): Image {
   }
   return { width, height, rgb };
 }
+
+/** Steps of an axis of time, in seconds. */
+const CLOCK = [10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600];
 
 /** Seconds as people write them: 7.5 s, 3:05. */
 function clock(seconds: number, step: number): string {
@@ -97,14 +104,17 @@ function clock(seconds: number, step: number): string {
  * @throws {ConfigError} where the width is out of range
  */
 export function waveformSvg(samples: Wave, rate: number, title: string, width = 960): string {
-  const { low, high, rms } = envelope(samples, width), height = 240, top = 44, left = 16, seconds = samples.length / rate;
-  const y = (x: number) => (top + (1 - Math.max(-1, Math.min(1, x))) / 2 * height).toFixed(1);
+  const { low, high, rms, peak } = envelope(samples, width), height = 240, top = 44, left = 16, seconds = samples.length / rate;
+  const y = (x: number) => (top + (1 - x / peak) / 2 * height).toFixed(1);
   const outline = (upper: (x: number) => number, lower: (x: number) => number) => {
     const points = Array.from(low, (_, x) => `${left + x},${y(upper(x))}`),
       back = Array.from(low, (_, x) => `${left + x},${y(lower(x))}`).reverse();
     return `M${[...points, ...back].join(" ")}Z`;
   };
-  const rough = seconds / 8, power = 10 ** Math.floor(Math.log10(rough)), step = power * [1, 2, 5, 10].find((m) => m * power >= rough)!;
+  // Below 10 s 1, 2 or 5 of a power of ten; above, what clocks show.
+  const rough = seconds / 8, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [power, 2 * power, 5 * power, 10 * power, ...CLOCK].find((step) => step >= rough && (step <= 10 || CLOCK.includes(step))) ??
+    Math.ceil(rough / 3600) * 3600;
   const ticks = Array.from({ length: Math.floor(seconds / step + 1e-9) + 1 }, (_, k) => k * step);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width + 2 * left} ${top + height + 36}" width="${width + 2 * left}" height="${
@@ -116,6 +126,7 @@ export function waveformSvg(samples: Wave, rate: number, title: string, width = 
     `<path d="${outline((x) => high[x], (x) => low[x])}" fill="${css(COLORS.span)}" stroke="${css(COLORS.span)}" stroke-width="0.6"/>`,
     `<path d="${outline((x) => Math.min(rms[x], high[x]), (x) => Math.max(-rms[x], low[x]))}" fill="${css(COLORS.rms)}"/>`,
     `<path d="M${left} ${y(0)}h${width}" stroke="${css(COLORS.silence)}" stroke-width="0.5"/>`,
+    `<text x="${left + 4}" y="${top + 12}" font-size="11" fill="#5b6675">±${Number(peak.toPrecision(2))}</text>`,
     ...ticks.map((t) => {
       const x = (left + t / seconds * width).toFixed(1), anchor = t === 0 ? "start" : t > seconds * 0.97 ? "end" : "middle";
       return `<path d="M${x} ${top + height}v6" stroke="#5b6675"/><text x="${x}" y="${
