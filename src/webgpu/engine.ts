@@ -145,6 +145,11 @@ export class WebGpuEngine implements Engine {
     return this.#device.limits;
   }
 
+  /** Whether {@linkcode WebGpuExecutable.profile} can measure. */
+  get timestamps(): boolean {
+    return this.#device.features.has("timestamp-query");
+  }
+
   /** Bytes of persistent tensors. */
   get persistentBytes(): number {
     return this.#pages.bytes;

@@ -1,0 +1,289 @@
+/**
+ * What only the WebGPU engine has: the specialiser, planning of memory, kernel variants, limits and errors. That each
+ * operation is right is the conformance suite's to show.
+ *
+ * Plan. The specialiser: each rewriting alone, refusals, a snapshot of emitted text. Every file and every parameter
+ * set that planning can choose compiles, on a device with a browser's default limits where it is meant for one.
+ * Large and small tiles agree with the oracle on both sides of their boundaries. Planning never lets two living
+ * tensors share a slot. What the device refuses comes out typed and named.
+ */
+
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { BackendError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
+import { type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
+import { ReferenceEngine } from "../src/reference/engine.ts";
+import { WebGpuEngine } from "../src/webgpu/engine.ts";
+import { planSlots } from "../src/webgpu/memory.ts";
+import { Pipelines } from "../src/webgpu/pipelines.ts";
+import { ALIGNMENT, type TilePreference } from "../src/webgpu/plan.ts";
+import { kernelKey, kernelSource, specialise } from "../src/webgpu/specialise.ts";
+import { WGSL } from "../src/webgpu/wgsl.gen.ts";
+import { generateWgsl } from "../tools/gen_wgsl.ts";
+import { type Case, CASES } from "./cases.ts";
+import { relativeError } from "./compare.ts";
+
+const software = { allowSoftware: true } as const;
+
+Deno.test("specialise: what is written for linear in tiles of 4 × 4", async () => {
+  const text = specialise("linear", { TX: 1, TY: 1, TM: 4, TN: 4, BK4: 1, BIAS: true });
+  const path = new URL("./snapshots/linear_4x4.wgsl", import.meta.url);
+  if (Deno.args.includes("--update")) await Deno.writeTextFile(path, text);
+  assertEquals(text, await Deno.readTextFile(path), "run with `-- --update` and look at the difference");
+});
+
+Deno.test("specialise: what is written for clip, which has nothing to unroll", async () => {
+  const text = specialise("clip", { LOSS_SCALE: true });
+  const path = new URL("./snapshots/clip.wgsl", import.meta.url);
+  if (Deno.args.includes("--update")) await Deno.writeTextFile(path, text);
+  assertEquals(text, await Deno.readTextFile(path), "run with `-- --update` and look at the difference");
+});
+
+Deno.test("specialise: no marked loop and no local array is left in any kernel", () => {
+  for (const kernel of Object.keys(WGSL)) {
+    const text = specialise(kernel, {});
+    assert(!text.includes("@unroll"), `${kernel}: a loop is left`);
+    assert(!/\bvar \w+: array/.test(text), `${kernel}: a local array is left`);
+    assert(!text.includes("//"), `${kernel}: a comment is left`);
+  }
+});
+
+Deno.test("specialise: a value without a declaration is refused by name", () => {
+  assertThrows(() => specialise("clip", { TILE: 4 }), KernelError, "it declares no TILE");
+  assertThrows(() => specialise("no_such_kernel", {}), KernelError, "no_such_kernel");
+});
+
+Deno.test("specialise: keys are canonical", () => {
+  assertEquals(kernelKey("k", { b: 2, a: true }), kernelKey("k", { a: true, b: 2 }));
+  assert(kernelKey("k", { a: 1 }) !== kernelKey("k", { a: 2 }));
+});
+
+Deno.test("generated module belongs to wgsl/", async () => {
+  for (const [path, text] of await generateWgsl()) assertEquals(await Deno.readTextFile(path), text, `${path}: run deno task gen`);
+});
+
+Deno.test("planning: tensors that live at the same time never share a slot", () => {
+  let seed = 1;
+  const random = (below: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % below;
+  const lives = new Map<Tensor, [number, number]>();
+  for (let i = 0; i < 60; i++) {
+    const first = random(40);
+    lives.set({ name: `t${i}`, shape: [1 + random(5000)], dtype: "f32", scratch: true }, [first, first + random(8)]);
+  }
+  const { slots, bytes } = planSlots(lives);
+  for (const [a, [first, last]] of lives) {
+    assert(bytes[slots.get(a)!] >= size(a) * 4);
+    for (const [b, other] of lives) {
+      assert(a === b || slots.get(a) !== slots.get(b) || last < other[0] || other[1] < first, `${a.name} and ${b.name} share a slot`);
+    }
+  }
+  const alone = [...lives.keys()].reduce((sum, t) => sum + size(t) * 4, 0);
+  assert(bytes.reduce((a, b) => a + b) < alone / 2, "sharing saves less than half");
+});
+
+/** A device beside the engines' own, for what they do not show. */
+async function bareDevice(): Promise<GPUDevice> {
+  const adapter = await navigator.gpu.requestAdapter();
+  if (!adapter) throw new Error("no WebGPU adapter: install a software one (Debian: mesa-vulkan-drivers)");
+  return await adapter.requestDevice();
+}
+
+Deno.test("every kernel compiles as it stands, on a device with default limits", async () => {
+  const device = await bareDevice(), pipelines = new Pipelines(device);
+  const kernels = Object.keys(WGSL).filter((kernel) => /@compute/.test(WGSL[kernel]));
+  assert(kernels.length > 20);
+  for (const kernel of kernels) {
+    const { bindings } = await pipelines.get(kernel, {});
+    assert(bindings.length <= 8, `${kernel} binds ${bindings.length} storage buffers`);
+  }
+  device.destroy();
+});
+
+async function outputs(on: Engine, c: Case): Promise<TensorData[]> {
+  const tensors = [...c.inputs.keys()], program = new Program(c.name);
+  for (const op of c.ops) program.add(op);
+  on.allocate(tensors);
+  const executable = await on.compile(program);
+  for (const [t, data] of c.inputs) on.write(t, data);
+  await executable.run();
+  const results = [];
+  for (const t of c.outputs) results.push(await on.read(t));
+  executable.dispose();
+  on.free(tensors);
+  return results;
+}
+
+// Small problems take small tiles by themselves; these see the others, on both sides of their boundaries.
+const TILED =
+  /^(linear(_input_grad|_weight_grad)? (65×129→66|130×256→100|64×64→64)|attention (dense, n 129|strided 16 merged, n 101|strided 16 merged, n 70.* d (64\/64|128\/128))|attention fixed 16\/4)/;
+
+for (
+  const [tiles, limits] of [["largest", "adapter"], ["largest", "default"], ["smallest", "default"]] as [
+    TilePreference,
+    "adapter" | "default",
+  ][]
+) {
+  Deno.test(`${tiles} tiles, ${limits} limits, agree with the oracle`, async () => {
+    const engine = await WebGpuEngine.create({ ...software, tiles, limits }), oracle = new ReferenceEngine();
+    const chosen = CASES.filter((c) => TILED.test(c.name));
+    assert(chosen.length >= 14, `${chosen.length} cases`);
+    for (const c of chosen) {
+      const want = await outputs(oracle, c), got = await outputs(engine, c);
+      c.outputs.forEach((t, i) => {
+        const error = relativeError(got[i], want[i]);
+        assert(error <= 5e-6, `${c.name}: ${t.name}: relative error ${error.toExponential(2)}`);
+      });
+    }
+    engine.dispose();
+  });
+}
+
+Deno.test("default limits are those every browser gives", async () => {
+  const engine = await WebGpuEngine.create({ ...software, limits: "default" }), { limits } = engine;
+  assertEquals(limits.maxComputeWorkgroupStorageSize, 16384);
+  assertEquals(limits.maxStorageBuffersPerShaderStage, 8);
+  assertEquals(limits.maxComputeInvocationsPerWorkgroup, 256);
+  assertEquals(limits.maxStorageBufferBindingSize, 128 * 2 ** 20);
+  engine.dispose();
+});
+
+Deno.test("a software adapter is refused unless allowed", async () => {
+  const engine = await WebGpuEngine.create(software), { isSoftware, description } = engine;
+  engine.dispose();
+  if (isSoftware) await assertRejects(() => WebGpuEngine.create(), BackendError, "computes on the CPU");
+  else (await WebGpuEngine.create()).dispose();
+  assertStringIncludes(description, "WebGPU on ");
+});
+
+Deno.test("a caller's device is used and left alive", async () => {
+  const device = await bareDevice(), engine = await WebGpuEngine.create({ device });
+  const x = tensor("x", [8]);
+  engine.allocate([x]);
+  engine.write(x, new Float32Array(8).fill(2));
+  assertEquals(await engine.read(x), new Float32Array(8).fill(2));
+  engine.dispose();
+  device.pushErrorScope("validation");
+  device.createBuffer({ size: 16, usage: 0x80 }).destroy();
+  assertEquals(await device.popErrorScope(), null);
+  device.destroy();
+});
+
+Deno.test("a tensor larger than a binding is refused by name, and nothing is allocated", async () => {
+  const engine = await WebGpuEngine.create({ ...software, limits: "default" }), small = tensor("small", [4]);
+  const error = assertThrows(
+    () => engine.allocate([small, tensor("layers.0.huge", [2 ** 14, 2 ** 12])]),
+    OutOfMemoryError,
+    "layers.0.huge",
+  );
+  assertStringIncludes(error.message, "256.0 MiB");
+  assertStringIncludes(error.message, "128.0 MiB");
+  engine.allocate([small]);
+  const program = new Program("large scratch"), indices = tensor("i", [2 ** 13], "u32"), table = tensor("t", [1, 2 ** 13]);
+  program.add({ op: "embedding", indices: [indices], tables: [table], y: program.scratch("hidden", [2 ** 13, 2 ** 13]) });
+  engine.allocate([indices, table]);
+  await assertRejects(() => engine.compile(program), OutOfMemoryError, "hidden");
+  engine.dispose();
+});
+
+Deno.test("uploads of another length, or detached, are refused", async () => {
+  const engine = await WebGpuEngine.create(software), x = tensor("x", [4]), data = new Float32Array(4);
+  assertThrows(() => engine.write(x, data), ShapeError, "not allocated");
+  engine.allocate([x]);
+  assertThrows(() => engine.allocate([x]), ShapeError, "already has a place");
+  assertThrows(() => engine.write(x, new Float32Array(5)), ShapeError, "x [4]: it has 4 elements, got 5");
+  structuredClone(data, { transfer: [data.buffer] });
+  assertThrows(() => engine.write(x, data), ShapeError, "got 0");
+  engine.dispose();
+});
+
+Deno.test("a program with a tensor that has no place is refused by name", async () => {
+  const engine = await WebGpuEngine.create(software), program = new Program("p");
+  program.add({ op: "sum", x: tensor("nowhere", [3]), y: tensor("y", [1]), scale: 1, accumulate: false });
+  await assertRejects(() => engine.compile(program), ShapeError, "nowhere");
+  engine.dispose();
+});
+
+Deno.test("a kernel that does not compile is named with its line", async () => {
+  const device = await bareDevice(), pipelines = new Pipelines(device);
+  // No tile has no rows: the array it declares is not valid WGSL.
+  const error = await assertRejects(() => pipelines.get("linear", { TM: 0 }), KernelError, "linear(TM=0)");
+  assertStringIncludes(error.message, "line ");
+  device.destroy();
+});
+
+Deno.test("a lost device is a typed error at the next run and read", async () => {
+  const device = await bareDevice(), engine = await WebGpuEngine.create({ device }), x = tensor("x", [4]), y = tensor("y", [1]);
+  const program = new Program("sum");
+  program.add({ op: "sum", x, y, scale: 1, accumulate: false });
+  engine.allocate([x, y]);
+  const executable = await engine.compile(program);
+  await executable.run();
+  device.destroy();
+  await device.lost;
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  await assertRejects(() => executable.run(), BackendError, "is lost");
+  await assertRejects(() => engine.read(y), BackendError, "is lost");
+  engine.dispose();
+});
+
+Deno.test("a failed run is a typed error at the next read, naming the program", async () => {
+  const engine = await WebGpuEngine.create(software), x = tensor("x", [4]), y = tensor("y", [1]), z = tensor("z", [1]);
+  const program = new Program("summing freed tensors");
+  program.add({ op: "sum", x, y, scale: 1, accumulate: false });
+  engine.allocate([x, y]);
+  engine.allocate([z]);
+  const executable = await engine.compile(program);
+  engine.free([x, y]);
+  await executable.run();
+  await assertRejects(() => engine.read(z), KernelError, "summing freed tensors");
+  engine.dispose();
+});
+
+Deno.test("tensors read and written by one dispatch may share a page", async () => {
+  const engine = await WebGpuEngine.create(software), x = tensor("x", [5]), y = tensor("y", [1]), program = new Program("sum in a page");
+  program.add({ op: "sum", x, y, scale: 2, accumulate: true });
+  engine.allocate([x, y]);
+  engine.write(x, new Float32Array([1, 2, 3, 4, 5]));
+  engine.write(y, new Float32Array([100]));
+  const executable = await engine.compile(program);
+  await executable.run();
+  assertEquals(await engine.read(y), new Float32Array([130]));
+  engine.dispose();
+});
+
+Deno.test("an update over one page is one dispatch, and decay reaches only the tensors that decay", async () => {
+  const engine = await WebGpuEngine.create(software);
+  const list = (kind: string) => [[3, 5], [70], [2, 64], [1]].map((shape, i) => tensor(`${kind}${i}`, shape));
+  const params = list("p"), grads = list("g"), m = list("m"), v = list("v"), factor = tensor("factor", [1]), hyper = tensor("hyper", [3]);
+  for (const tensors of [params, grads, m, v, [factor, hyper]]) engine.allocate(tensors);
+  for (const t of params) engine.write(t, new Float32Array(size(t)).fill(1));
+  engine.write(factor, new Float32Array([1]));
+  engine.write(hyper, new Float32Array([0.5, 1, 1]));
+  const program = new Program("decay");
+  const decay = params.map((t) => t.shape.length === 2);
+  program.add({ op: "adam", params, grads, m, v, decay, factor, hyper, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.5 });
+  const executable = await engine.compile(program);
+  if (engine.timestamps) assertEquals((await executable.profile()).length, 1);
+  else await executable.run();
+  for (const [i, t] of params.entries()) {
+    assertEquals(await engine.read(t), new Float32Array(size(t)).fill(decay[i] ? 0.75 : 1), t.name);
+  }
+  assert(engine.persistentBytes % ALIGNMENT === 0);
+  engine.dispose();
+});
+
+Deno.test("profile: every dispatch has its operation, kernel and time", async () => {
+  const engine = await WebGpuEngine.create(software), x = tensor("x", [20000]), y = tensor("y", [1]), program = new Program("profiled");
+  program.add({ op: "sum", x, y, scale: 1, accumulate: false });
+  engine.allocate([x, y]);
+  const executable = await engine.compile(program);
+  if (engine.timestamps) {
+    const times = await executable.profile();
+    assertEquals(times.map(({ op, kernel }) => [op, kernel]), [["sum", "sum"], ["sum", "sum"]]);
+    assert(times.every(({ ms }) => ms >= 0 && ms < 1e4));
+  } else await assertRejects(() => executable.profile(), BackendError, "timestamp-query");
+  engine.dispose();
+});
+
+Deno.test("every import of a kernel names a file", () => {
+  for (const kernel of Object.keys(WGSL)) assert(!kernelSource(kernel).includes("@import"), `${kernel}: an import is left`);
+});
