@@ -13,6 +13,8 @@ import { BackendError, KernelError, OutOfMemoryError, ShapeError } from "../src/
 import { type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
+import { ATTENTION_TILES, workgroupBytes } from "../src/webgpu/attention.ts";
+import { LINEAR_TILES } from "../src/webgpu/linear.ts";
 import { planSlots } from "../src/webgpu/memory.ts";
 import { Pipelines } from "../src/webgpu/pipelines.ts";
 import { ALIGNMENT, type TilePreference } from "../src/webgpu/plan.ts";
@@ -95,6 +97,26 @@ Deno.test("every kernel compiles as it stands, on a device with default limits",
     const { bindings } = await pipelines.get(kernel, {});
     assert(bindings.length <= 8, `${kernel} binds ${bindings.length} storage buffers`);
   }
+  device.destroy();
+});
+
+Deno.test("every tile set compiles for every head width that fits the device", async () => {
+  const device = await bareDevice(), pipelines = new Pipelines(device);
+  for (const { values } of LINEAR_TILES) {
+    for (const kernel of ["linear", "linear_input_grad", "linear_weight_grad"]) await pipelines.get(kernel, values);
+  }
+  let fitting = 0;
+  for (const tile of ATTENTION_TILES) {
+    // Heads 4, 20 and 12, 64, 64 and 128, 128 wide, in vec4.
+    for (const [D4, V4] of [[1, 1], [5, 3], [16, 16], [16, 32], [32, 32]]) {
+      if (workgroupBytes(tile, D4, V4) > device.limits.maxComputeWorkgroupStorageSize) continue;
+      fitting++;
+      for (const part of ["forward", "backward_dq", "backward_dk", "backward_dv"]) {
+        await pipelines.get(`attention_${part}`, { ...tile, D4, V4, QUERY_ROWS: true, KEY_ROWS: true, CONTINUE: true });
+      }
+    }
+  }
+  assert(fitting >= 10, `${fitting} sets fit`);
   device.destroy();
 });
 

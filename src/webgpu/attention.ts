@@ -12,10 +12,10 @@ import type { Plan } from "./plan.ts";
 import type { Values } from "./specialise.ts";
 
 /** TY·TM rows owned by a workgroup of TX·TY invocations, TX·TN rows streamed at a time. */
-type Tile = { readonly TX: number; readonly TY: number; readonly TM: number; readonly TN: number };
+export type AttentionTile = { readonly TX: number; readonly TY: number; readonly TM: number; readonly TN: number };
 
 /** Largest first. The last fits 16 KiB of workgroup memory for every head width up to 128. */
-const TILES: readonly Tile[] = [
+export const ATTENTION_TILES: readonly AttentionTile[] = [
   { TX: 8, TY: 16, TM: 8, TN: 4 },
   { TX: 8, TY: 8, TM: 8, TN: 4 },
   { TX: 8, TY: 16, TM: 4, TN: 4 },
@@ -26,7 +26,7 @@ const TILES: readonly Tile[] = [
 const WIDEST = 128;
 
 /** Workgroup memory of the hungriest of the four kernels, in bytes: as the arrays in wgsl/attention_*.wgsl are declared. */
-function workgroupBytes({ TX, TY, TM, TN }: Tile, d4: number, v4: number): number {
+export function workgroupBytes({ TX, TY, TM, TN }: AttentionTile, d4: number, v4: number): number {
   const groups = Math.max(TX, TY), d = Math.ceil(d4 / 8) * TN, v = Math.ceil(v4 / 8) * TN, p = TM * TN / 4;
   const keysOverlaid = groups * Math.max(d, p) + TX * v, valuesOverlaid = groups * Math.max(v, p) + TX * d;
   return 128 * Math.max(keysOverlaid, valuesOverlaid);
@@ -35,16 +35,16 @@ function workgroupBytes({ TX, TY, TM, TN }: Tile, d4: number, v4: number): numbe
 // Workgroups below which a smaller tile is taken, so that a large GPU has something to do.
 const FILL = 256;
 
-function chooseTile(plan: Plan, set: AttentionSet, d4: number, v4: number, n: number, lines: number): Tile {
+function chooseTile(plan: Plan, set: AttentionSet, d4: number, v4: number, n: number, lines: number): AttentionTile {
   const { limits, tiles } = plan.context;
-  const fitting = TILES.filter((tile) =>
+  const fitting = ATTENTION_TILES.filter((tile) =>
     workgroupBytes(tile, d4, v4) <= limits.maxComputeWorkgroupStorageSize &&
     tile.TX * tile.TY <= limits.maxComputeInvocationsPerWorkgroup
   );
   if (fitting.length === 0) {
     throw new KernelError(
       `Cannot run attention with heads of ${d4 * 4} and ${v4 * 4}: the smallest tile needs ${
-        workgroupBytes(TILES[TILES.length - 1], d4, v4)
+        workgroupBytes(ATTENTION_TILES[ATTENTION_TILES.length - 1], d4, v4)
       } bytes ` +
         `of workgroup memory, the device allows ${limits.maxComputeWorkgroupStorageSize}`,
     );
@@ -162,7 +162,7 @@ function geometry(op: Attention | AttentionBackward) {
   return { heads, d, dv, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
 }
 
-function partValues(tile: Tile, d4: number, v4: number, { part }: PlacedPart, later: boolean): Values {
+function partValues(tile: AttentionTile, d4: number, v4: number, { part }: PlacedPart, later: boolean): Values {
   return { ...tile, D4: d4, V4: v4, QUERY_ROWS: !!part.queryRows, KEY_ROWS: !!part.keyRows, CONTINUE: later };
 }
 

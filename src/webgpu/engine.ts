@@ -260,12 +260,15 @@ export class WebGpuEngine implements Engine {
   /**
    * Plans and prepares a program.
    *
+   * @param options `profile` refuses at once a device that could not measure it
+   * @throws {BackendError} where a profile is wanted and the device has no timestamps
    * @throws {KernelError} where a kernel does not compile, naming it and the line
    * @throws {OutOfMemoryError} where scratch tensors do not fit
    * @throws {ShapeError} where a tensor of the program is not allocated
    */
-  async compile(program: Program): Promise<WebGpuExecutable> {
+  async compile(program: Program, options: { profile?: boolean } = {}): Promise<WebGpuExecutable> {
     this.#check();
+    if (options.profile) this.#needTimestamps(program.name);
     const device = this.#device, lives = new Map<Tensor, readonly [number, number]>(lifetimes(program));
     for (const op of program.ops) {
       const { reads, writes } = operands(op);
@@ -431,12 +434,14 @@ export class WebGpuEngine implements Engine {
     }
   }
 
+  #needTimestamps(name: string): void {
+    if (!this.timestamps) throw new BackendError(`Cannot profile ${name}: the device has no timestamp-query`);
+  }
+
   async #profile(program: Program, bound: readonly Bound[]): Promise<DispatchTime[]> {
     this.#check();
     const device = this.#device, times: DispatchTime[] = [];
-    if (!device.features.has("timestamp-query")) {
-      throw new BackendError(`Cannot profile ${program.name}: the device has no timestamp-query`);
-    }
+    this.#needTimestamps(program.name);
     const MOST = 1024; // two timestamps each, and a query set holds 4,096
     for (let first = 0; first < bound.length; first += MOST) {
       const some = bound.slice(first, first + MOST), count = some.length * 2, bytes = count * 8;

@@ -9,7 +9,7 @@ import { dropoutParams, type Plan, roundUp } from "./plan.ts";
 import type { Values } from "./specialise.ts";
 
 /** Tiles of 128 × 128, 64 × 64 and 32 × 32, 16 deep: 16 KiB of workgroup memory at most, which every device has. */
-const TILES: readonly { side: number; values: Values }[] = [
+export const LINEAR_TILES: readonly { side: number; values: Values }[] = [
   { side: 128, values: { TX: 16, TY: 16, TM: 8, TN: 8 } },
   { side: 64, values: { TX: 8, TY: 8, TM: 8, TN: 8 } },
   { side: 32, values: { TX: 8, TY: 8, TM: 4, TN: 4 } },
@@ -18,12 +18,12 @@ const TILES: readonly { side: number; values: Values }[] = [
 // Workgroups below which a smaller tile is taken: a large GPU runs about this many of the large tiles at a time.
 const FILL = 256;
 
-function chooseTile(plan: Plan, rows: number, columns: number, splits = 1): (typeof TILES)[number] {
+function chooseTile(plan: Plan, rows: number, columns: number, splits = 1): (typeof LINEAR_TILES)[number] {
   const { tiles } = plan.context;
-  if (tiles === "largest") return TILES[0];
-  if (tiles === "smallest") return TILES[TILES.length - 1];
+  if (tiles === "largest") return LINEAR_TILES[0];
+  if (tiles === "smallest") return LINEAR_TILES[LINEAR_TILES.length - 1];
   const fits = ({ side }: { side: number }) => Math.ceil(rows / side) * Math.ceil(columns / side) * splits >= FILL;
-  return TILES.find(fits) ?? TILES[TILES.length - 1];
+  return LINEAR_TILES.find(fits) ?? LINEAR_TILES[LINEAR_TILES.length - 1];
 }
 
 /** Rows up to which a product is bound by reading w: decoding. */
