@@ -456,6 +456,8 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
   });
   if (from && from.engine !== engine.name) {
     report.say(`The run was trained on ${from.engine} so far; on ${engine.name} it goes on, but not bit for bit.\n`);
+  } else if (from && engine.name === "reference") {
+    report.say(`The reference engine computes in 64 bits and a checkpoint has 32: the run goes on, but not bit for bit.\n`);
   }
   report.event("start", {
     run: path,
@@ -469,7 +471,13 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
     engine: engine.name,
     device: engine.description,
     why,
-    ...from ? { before: from.engine, bitExact: from.engine === engine.name && plan.changes.length === 0, changes: plan.changes } : {},
+    ...from
+      ? {
+        before: from.engine,
+        bitExact: from.engine === engine.name && engine.name !== "reference" && plan.changes.length === 0,
+        changes: plan.changes,
+      }
+      : {},
   });
 
   const keeper = new Keeper(folder, plan, identity, engine, [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }]);
