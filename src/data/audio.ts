@@ -52,7 +52,10 @@ function mulawCells(): ArrayBuffer {
       // A sample belongs to the nearest code; between the cell's ends at most one border, halfway between two codes.
       const first = Math.round(position(cell)), crossed = cell < CELLS - 1 && position(cell + 1) > first + 0.5;
       const at = 2 * (side * CELLS + cell);
-      borders[at] = crossed ? mulawAmplitude(SILENCE + sign * (first + 0.5)) : Infinity;
+      const border = crossed ? mulawAmplitude(SILENCE + sign * (first + 0.5)) : Infinity;
+      borders[at] = border;
+      // The last float32 at or below it: then no sample is on the wrong side.
+      if (borders[at] > border) codes[at] -= sign;
       codes[at + 1] = SILENCE + sign * first - (crossed && sign < 0 ? 1 : 0);
     }
   }
