@@ -39,6 +39,8 @@ export function resizeHint([height, width]: readonly number[]): string {
   return `resize it first: ffmpeg -i in.png -vf scale=${width}:${height} out.png`;
 }
 
+const OPAQUE = "give it a ground first: ffmpeg -i in.png -pix_fmt rgb24 out.png";
+
 /** What a PNG file says of itself, and its chunks that matter, once their lengths are known to be true. */
 interface PngParts {
   readonly width: number;
@@ -106,6 +108,10 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
         expected += Math.max(0, Math.ceil((height - y) / dy)) * row(Math.max(0, Math.ceil((width - x) / dx)));
       }
     }
+    // A colour that stands for nothing. Of a palette's, what is used decides.
+    if (type === "tRNS" && colour !== 3) {
+      fail(`its chunk "tRNS" at byte ${at} makes a colour transparent, and a token is a colour; ${OPAQUE}`);
+    }
     if (type === "IDAT") {
       first ||= at + 8;
       inflate(bytes.subarray(at + 8, at + 8 + length), false);
@@ -152,20 +158,15 @@ export function decodePng(bytes: Uint8Array, name: string, want?: readonly numbe
   const pixels = width * height, rgb = new Uint8Array(pixels * 3), alpha = channels === 2 || channels === 4;
   for (let i = 0; i < pixels; i++) {
     const at = i * channels;
-    if (alpha && samples[at + channels - 1] !== 255) transparent(name, i % width, Math.floor(i / width));
+    if (alpha && samples[at + channels - 1] !== 255) {
+      const where = `row ${Math.floor(i / width)}, column ${i % width}`;
+      throw new DataError(`Cannot read ${name}: it is transparent at ${where}, and a token is a colour; ${OPAQUE}`);
+    }
     rgb[i * 3] = samples[at];
     rgb[i * 3 + 1] = samples[channels < 3 ? at : at + 1];
     rgb[i * 3 + 2] = samples[channels < 3 ? at : at + 2];
   }
-  if (png.transparency) transparent(name, 0, 0);
   return { width, height, rgb };
-}
-
-function transparent(name: string, column: number, row: number): never {
-  throw new DataError(
-    `Cannot read ${name}: it may show through at row ${row}, column ${column}, and a token is a colour; give it a ground first: ` +
-      `ffmpeg -i in.png -pix_fmt rgb24 out.png`,
-  );
 }
 
 /**
