@@ -207,6 +207,8 @@ export async function* tarFiles(bytes: Bytes, name: string): AsyncGenerator<TarF
     }
   } finally {
     await entries.cancel().catch(() => {});
+    // The decoder takes a cancel for an end, and would read on.
+    await source.return(undefined);
   }
 }
 
