@@ -54,7 +54,7 @@ for (const [r, inner, out] of [[512, 512, 512], [256, 128, 512], [1024, 512, 204
       "plain JS, GFLOP/s": gflops(r, inner, out, js.best),
       "1 thread": gflops(r, inner, out, a.best),
       "÷ plain JS": js.best / a.best,
-      [all.description.match(/\d+ threads?/)![0]]: gflops(r, inner, out, b.wall),
+      [`${all.description.match(/\d+ threads?/)![0]}, wall`]: gflops(r, inner, out, b.wall),
     });
   }
 }
