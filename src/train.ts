@@ -221,6 +221,8 @@ export interface TrainOptions {
   readonly train: Partial<TrainConfig>;
   /** Tokens to train on. */
   readonly data: ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
+  /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
+  readonly unit?: number;
   /** Tokens to evaluate on, not among `data`. */
   readonly heldOut?: ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
   /** Where to go on from. */
@@ -268,7 +270,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       if (!finished) {
         const micro = Array.from({ length: train.accumulate }, (_, m) => {
           const tokens = new Uint32Array(train.batch * n_ctx);
-          batchOffsets(train.seed, trainer.done, m, train.batch, data.length, n_ctx).forEach((offset, row) =>
+          batchOffsets(train.seed, trainer.done, m, train.batch, data.length, n_ctx, options.unit).forEach((offset, row) =>
             tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
           );
           return tokens;

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { gzipSync, zipSync } from "fflate";
 import { packTar } from "modern-tar";
 import { encodeMulaw, encodeWav, orderG711 } from "../src/data/audio.ts";
-import { entropy0, entropyOf } from "../src/data/bytes.ts";
+import { batchOffsets, entropy0, entropyOf } from "../src/data/bytes.ts";
 import { checkDataset, type DatasetOptions, histogram, loadDataset } from "../src/data/dataset.ts";
 import { encodePng } from "../src/data/image.ts";
 import { join } from "../src/data/reader.ts";
@@ -242,6 +242,12 @@ Deno.test("a model and its data: whole images, long enough, inside the vocabular
     DataError,
     "token 250 at 5 of its train part is outside the vocabulary of 250",
   );
+});
+
+Deno.test("batches of images begin at images, the last one too", () => {
+  const offsets = batchOffsets(1, 2, 0, 500, 5 * 12, 12, 12);
+  assertEquals([...new Set(offsets)].sort((a, b) => a - b), [0, 12, 24, 36, 48]);
+  assertEquals([...new Set(batchOffsets(1, 2, 0, 500, 59, 12, 12))].sort((a, b) => a - b), [0, 12, 24, 36]);
 });
 
 Deno.test("counting: what counting one by one gives, at any length", async () => {

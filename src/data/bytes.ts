@@ -74,12 +74,21 @@ export function checkSameData(began: DataIdentity, now: DataIdentity): void {
  * @param count sequences
  * @param length bytes to draw from
  * @param nCtx positions of a sequence
+ * @param unit sequences begin at multiples of it: an image's tokens; 1 where any place may begin one
  * @throws {DataError} where the data is shorter than one sequence
  */
-export function batchOffsets(seed: number, step: number, micro: number, count: number, length: number, nCtx: number): Uint32Array {
+export function batchOffsets(
+  seed: number,
+  step: number,
+  micro: number,
+  count: number,
+  length: number,
+  nCtx: number,
+  unit = 1,
+): Uint32Array {
   if (length < nCtx) throw new DataError(`Cannot draw a batch: the data has ${length} bytes, one context is n_ctx = ${nCtx}`);
   const random = new Random(seed, STREAM.batches + micro, step);
-  return Uint32Array.from({ length: count }, () => random.below(length - nCtx + 1));
+  return Uint32Array.from({ length: count }, () => random.below(Math.floor((length - nCtx) / unit) + 1) * unit);
 }
 
 /** Order-0 entropy in bits a byte: what the best code for single bytes reaches. */
