@@ -49,6 +49,16 @@ Deno.test("specialise: no marked loop and no local array is left in any kernel",
   }
 });
 
+Deno.test("specialise: one storage a kernel, whatever its imports name", () => {
+  for (const kernel of Object.keys(WGSL).filter((name) => WGSL[name].includes("@compute") && /storage_f32/.test(WGSL[name]))) {
+    for (const STORAGE of ["f32", "f32x4", "f16x4"] as const) {
+      const text = specialise(kernel, { STORAGE });
+      assertEquals(text.match(/alias Stored = (\w+);/g)?.length, 1, `${kernel} as ${STORAGE}`);
+      assertStringIncludes(text, `alias Stored = ${{ f32: "f32", f32x4: "vec4f", f16x4: "vec2u" }[STORAGE]};`);
+    }
+  }
+});
+
 Deno.test("specialise: a value without a declaration is refused by name", () => {
   assertThrows(() => specialise("clip", { TILE: 4 }), KernelError, "it declares no TILE");
   assertThrows(() => specialise("no_such_kernel", {}), KernelError, "no_such_kernel");
@@ -103,7 +113,9 @@ Deno.test("every kernel compiles as it stands, on a device with default limits",
 Deno.test("every tile set compiles for every head width that fits the device", async () => {
   const device = await bareDevice(), pipelines = new Pipelines(device);
   for (const { values } of LINEAR_TILES) {
-    for (const kernel of ["linear", "linear_input_grad", "linear_weight_grad"]) await pipelines.get(kernel, values);
+    for (const kernel of ["linear", "linear_input_grad", "linear_weight_grad"]) {
+      for (const STORAGE of ["f32x4", "f16x4"] as const) await pipelines.get(kernel, { ...values, STORAGE });
+    }
   }
   let fitting = 0;
   for (const tile of ATTENTION_TILES) {
@@ -257,6 +269,18 @@ Deno.test("a failed run is a typed error at the next read, naming the program", 
   engine.free([x, y]);
   await executable.run();
   await assertRejects(() => engine.read(z), KernelError, "summing freed tensors");
+  engine.dispose();
+});
+
+Deno.test("f16 takes two bytes an element, rounds to nearest even, and comes back as f32", async () => {
+  const engine = await WebGpuEngine.create(software), half = tensor("half", [64, 64], "f16"), odd = tensor("odd", [64, 3], "f16");
+  engine.allocate([half]);
+  assertEquals(engine.persistentBytes, 64 * 64 * 2);
+  engine.allocate([odd]);
+  assertEquals(engine.persistentBytes, 64 * 64 * 2 + 64 * 3 * 4);
+  const data = Float32Array.from({ length: 64 * 64 }, (_, i) => (i - 2048) / 3);
+  engine.write(half, data);
+  assertEquals(await engine.read(half), data.map((x) => Math.f16round(x)));
   engine.dispose();
 });
 

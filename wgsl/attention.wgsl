@@ -5,6 +5,7 @@
 // Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
 // once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
 // an innermost array are swizzled by the row group, so that the TX groups read different banks.
+// @import storage_f32x4.wgsl
 
 struct Params {
   n: u32, // positions

@@ -1,4 +1,5 @@
 // delta = rowsum(dO ∘ o) by head.
+// @import storage_f32x4.wgsl
 
 struct Params {
   count: u32, // batch · n · heads
@@ -7,8 +8,8 @@ struct Params {
   width4: u32, // of a head
 }
 
-@group(0) @binding(0) var<storage, read> o: array<vec4f>; // [batch·n, heads·width4]
-@group(0) @binding(1) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·width4]
+@group(0) @binding(0) var<storage, read> o: array<Stored>; // [batch·n, heads·width4]
+@group(0) @binding(1) var<storage, read> d_o: array<Stored>; // [batch·n, heads·width4]
 @group(0) @binding(2) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -24,8 +25,8 @@ fn main(
   }
   var sum = vec4f();
   for (var c = 0u; c < params.width4; c++) {
-    sum = fma(o[i * params.width4 + c], d_o[i * params.width4 + c], sum);
+    sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
   }
   let row = i / params.heads;
-  delta[(row / params.n * params.heads + i % params.heads) * params.n + row % params.n] = (sum.x + sum.y) + (sum.z + sum.w);
+  delta[(row / params.n * params.heads + i % params.heads) * params.n + row % params.n] = total(sum);
 }

@@ -1,13 +1,13 @@
 // dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one part of a set, keys own, queries stream.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<vec4f>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read> lse: array<f32>; // [batch, heads, n]
 @group(0) @binding(7) var<storage, read> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(8) var<storage, read_write> dk: array<vec4f>; // [batch·n, heads·D4]
+@group(0) @binding(8) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4]
 
 const OROWS: u32 = max(TN * HV, TM * W);
 const GROUPS: u32 = max(TX, TY);
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pq[e] = q[((base + query_row(start + r)) * params.heads + head) * D4 + c];
+      pq[e] = load(q[((base + query_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pq[e] = vec4f();
       }
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      po[e] = d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c];
+      po[e] = load(d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         po[e] = vec4f();
       }
@@ -83,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = k[line[i] * D4 + h * 8u + c];
+          let a = load(k[line[i] * D4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -124,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = v[line[i] * V4 + h * 8u + c];
+          let a = load(v[line[i] * V4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
@@ -176,9 +176,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       if (own + i < params.keys && h * TX + tx < D4) {
         let at = line[i] * D4 + h * TX + tx;
         if (CONTINUE) {
-          dk[at] += acc[i][h] * params.scale;
+          dk[at] = store(load(dk[at]) + acc[i][h] * params.scale);
         } else {
-          dk[at] = acc[i][h] * params.scale;
+          dk[at] = store(acc[i][h] * params.scale);
         }
       }
     }

@@ -1,13 +1,13 @@
 // dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one part of a set, queries own, keys stream.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<vec4f>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read> lse: array<f32>; // [batch, heads, n]
 @group(0) @binding(7) var<storage, read> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(8) var<storage, read_write> dq: array<vec4f>; // [batch·n, heads·D4]
+@group(0) @binding(8) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4]
 
 const VROWS: u32 = max(TN * HV, TM * W);
 const GROUPS: u32 = max(TX, TY);
@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pk[e] = k[((base + key_row(start + r)) * params.heads + head) * D4 + c];
+      pk[e] = load(k[((base + key_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pk[e] = vec4f();
       }
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      pv[e] = v[((base + key_row(start + r)) * params.heads + head) * V4 + c];
+      pv[e] = load(v[((base + key_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         pv[e] = vec4f();
       }
@@ -88,7 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = q[line[i] * D4 + h * 8u + c];
+          let a = load(q[line[i] * D4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -128,7 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = d_o[line[i] * V4 + h * 8u + c];
+          let a = load(d_o[line[i] * V4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
@@ -180,9 +180,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       if (own + i < params.queries && h * TX + tx < D4) {
         let at = line[i] * D4 + h * TX + tx;
         if (CONTINUE) {
-          dq[at] += acc[i][h] * params.scale;
+          dq[at] = store(load(dq[at]) + acc[i][h] * params.scale);
         } else {
-          dq[at] = acc[i][h] * params.scale;
+          dq[at] = store(acc[i][h] * params.scale);
         }
       }
     }

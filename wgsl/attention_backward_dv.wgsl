@@ -1,11 +1,11 @@
 // dv (+)= Σ pᵀ·dO, p = e^(s − lse): one part of a set, keys own, queries stream.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> lse: array<f32>; // [batch, heads, n]
-@group(0) @binding(6) var<storage, read_write> dv: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4]
 
 const QROWS: u32 = max(TN * HD, TM * W);
 const GROUPS: u32 = max(TX, TY);
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pq[e] = q[((base + query_row(start + r)) * params.heads + head) * D4 + c];
+      pq[e] = load(q[((base + query_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pq[e] = vec4f();
       }
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      po[e] = d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c];
+      po[e] = load(d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         po[e] = vec4f();
       }
@@ -81,7 +81,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = k[line[i] * D4 + h * 8u + c];
+          let a = load(k[line[i] * D4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -148,9 +148,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       if (own + i < params.keys && h * TX + tx < V4) {
         let at = line[i] * V4 + h * TX + tx;
         if (CONTINUE) {
-          dv[at] += acc[i][h];
+          dv[at] = store(load(dv[at]) + acc[i][h]);
         } else {
-          dv[at] = acc[i][h];
+          dv[at] = store(acc[i][h]);
         }
       }
     }

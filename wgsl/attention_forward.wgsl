@@ -2,10 +2,10 @@
 // A later part of the set starts from the o and lse already there: m = lse, l = 1.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<vec4f>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read_write> o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read_write> o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
 
 const XROWS: u32 = max(TN * HD, TM * W);
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
       // @unroll
       for (var h = 0u; h < OV; h++) {
-        acc[i][h] = o[((base + row) * params.heads + head) * V4 + min(h * TX + tx, V4 - 1u)];
+        acc[i][h] = load(o[((base + row) * params.heads + head) * V4 + min(h * TX + tx, V4 - 1u)]);
       }
     }
   }
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pk[e] = k[((base + key_row(start + r)) * params.heads + head) * D4 + c];
+      pk[e] = load(k[((base + key_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pk[e] = vec4f();
       }
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      pv[e] = v[((base + key_row(start + r)) * params.heads + head) * V4 + c];
+      pv[e] = load(v[((base + key_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         pv[e] = vec4f();
       }
@@ -96,7 +96,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = q[qat[i] + h * 8u + c];
+          let a = load(q[qat[i] + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -209,7 +209,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var h = 0u; h < OV; h++) {
         if (h * TX + tx < V4) {
-          o[((base + row) * params.heads + head) * V4 + h * TX + tx] = acc[i][h] * share;
+          o[((base + row) * params.heads + head) * V4 + h * TX + tx] = store(acc[i][h] * share);
         }
       }
       if (tx == 0u) {

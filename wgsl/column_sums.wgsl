@@ -1,16 +1,17 @@
-// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of a bias gradient. 32 columns × 8 row lanes a workgroup.
+// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of a bias gradient. 32 Values × 8 row lanes a workgroup.
+// @import storage_f32.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
   strip: u32, // rows a strip
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, width]
-@group(0) @binding(1) var<storage, read_write> partials: array<f32>; // [strips, width]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]
+@group(0) @binding(1) var<storage, read_write> partials: array<Value>; // [strips, width]
 @group(0) @binding(2) var<uniform> params: Params;
 
-var<workgroup> sums: array<array<f32, 32>, 8>;
+var<workgroup> sums: array<array<Value, 32>, 8>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -18,19 +19,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let line = (t >> 5u) & 7u;
   let column = group.x * 32u + lane;
   let end = min((group.y + 1u) * params.strip, params.rows);
-  var sum = 0.0;
+  var sum = Value();
   if (column < params.width) {
     for (var r = group.y * params.strip + line; r < end; r += 8u) {
-      sum += x[r * params.width + column];
+      sum += load(x[r * params.width + column]);
     }
   }
   sums[line][lane] = sum;
   workgroupBarrier();
   if (line == 0u && column < params.width) {
-    var total = 0.0;
+    var all = Value();
     for (var i = 0u; i < 8u; i++) {
-      total += sums[i & 7u][lane];
+      all += sums[i & 7u][lane];
     }
-    partials[group.y * params.width + column] = total;
+    partials[group.y * params.width + column] = all;
   }
 }

@@ -1,17 +1,18 @@
 // losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss scale. 32 lanes a row, 8 rows a workgroup.
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
 // @import exp.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
   scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> logits: array<f32>; // [rows, width]
+@group(0) @binding(0) var<storage, read> logits: array<Stored>; // [rows, width]
 @group(0) @binding(1) var<storage, read> targets: array<u32>; // [rows]
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>; // [rows]
-@group(0) @binding(3) var<storage, read_write> gradient: array<f32>; // [rows, width]
+@group(0) @binding(3) var<storage, read_write> gradient: array<Stored>; // [rows, width]
 @group(0) @binding(4) var<storage, read> loss_scale: array<f32>; // [2]: S first
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -32,20 +33,20 @@ fn main(
   let at = row * params.width;
   var high = -3.4e38;
   for (var c = lane; c < width; c += LANES) {
-    high = max(high, logits[at + c]);
+    high = max(high, highest(load(logits[at + c])));
   }
   high = row_max(high, line, lane);
-  var sum = 0.0;
+  var sum = Value();
   for (var c = lane; c < width; c += LANES) {
-    sum += exp_precise(logits[at + c] - high);
+    sum += exp_precise(load(logits[at + c]) - high);
   }
-  sum = row_sum(sum, line, lane);
+  let all = row_sum(total(sum), line, lane);
   if (!inside) {
     return;
   }
   let target_column = targets[row];
   if (lane == 0u) {
-    losses[row] = log(sum) + high - logits[at + target_column];
+    losses[row] = log(all) + high - element(load(logits[at + target_column / WIDE]), target_column % WIDE);
   }
   if (GRADIENT) {
     var scale = params.scale;
@@ -53,7 +54,7 @@ fn main(
       scale *= loss_scale[0];
     }
     for (var c = lane; c < width; c += LANES) {
-      gradient[at + c] = (exp_precise(logits[at + c] - high) / sum - select(0.0, 1.0, c == target_column)) * scale;
+      gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_hot(c * WIDE, target_column)) * scale);
     }
   }
 }

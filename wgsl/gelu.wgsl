@@ -2,28 +2,15 @@
 // beyond it the sigmoid is 0 in f32 anyway, and ∞/∞ is not.
 // @import exp.wgsl
 
-fn sigmoid(z: f32) -> f32 {
-  return 1.0 / (1.0 + exp_precise(min(-1.702 * z, 80.0)));
+fn sigmoid(z: Value) -> Value {
+  return 1.0 / (1.0 + exp_precise(min(-1.702 * z, Value(80.0))));
 }
 
-fn sigmoid4(z: vec4f) -> vec4f {
-  return 1.0 / (1.0 + exp_precise4(min(-1.702 * z, vec4f(80.0))));
-}
-
-fn gelu(z: f32) -> f32 {
+fn gelu(z: Value) -> Value {
   return z * sigmoid(z);
 }
 
-fn gelu4(z: vec4f) -> vec4f {
-  return z * sigmoid4(z);
-}
-
-fn gelu_gradient(z: f32) -> f32 {
+fn gelu_gradient(z: Value) -> Value {
   let s = sigmoid(z);
-  return fma(1.702 * z * s, 1.0 - s, s);
-}
-
-fn gelu_gradient4(z: vec4f) -> vec4f {
-  let s = sigmoid4(z);
   return fma(1.702 * z * s, 1.0 - s, s);
 }

@@ -1,18 +1,19 @@
 // dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes a row, 8 rows a workgroup.
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, width]
-@group(0) @binding(1) var<storage, read> gain: array<f32>; // [width]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]
+@group(0) @binding(1) var<storage, read> gain: array<Value>; // [width]
 @group(0) @binding(2) var<storage, read> mean: array<f32>; // [rows]
 @group(0) @binding(3) var<storage, read> rstd: array<f32>; // [rows]
-@group(0) @binding(4) var<storage, read> dy: array<f32>; // [rows, width]
-@group(0) @binding(5) var<storage, read> residual: array<f32>; // [rows, width]
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>; // [rows, width]
+@group(0) @binding(4) var<storage, read> dy: array<Stored>; // [rows, width]
+@group(0) @binding(5) var<storage, read> residual: array<Stored>; // [rows, width]
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored>; // [rows, width]
 @group(0) @binding(7) var<uniform> params: Params;
 
 override RESIDUAL: bool = false;
@@ -31,20 +32,20 @@ fn main(
   let at = row * params.width;
   let m = mean[min(row, params.rows - 1u)];
   let r = rstd[min(row, params.rows - 1u)];
-  var sum = 0.0;
-  var product = 0.0;
+  var sum = Value();
+  var product = Value();
   for (var c = lane; c < width; c += LANES) {
-    let g = dy[at + c] * gain[c];
+    let g = load(dy[at + c]) * gain[c];
     sum += g;
-    product = fma(g, (x[at + c] - m) * r, product);
+    product = fma(g, (load(x[at + c]) - m) * r, product);
   }
-  let mean_g = row_sum(sum, line, lane) / f32(params.width);
-  let mean_gx = row_sum(product, line, lane) / f32(params.width);
+  let mean_g = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
+  let mean_gx = row_sum(total(product), line, lane) / f32(params.width * WIDE);
   for (var c = lane; c < width; c += LANES) {
-    var d = r * (dy[at + c] * gain[c] - mean_g - (x[at + c] - m) * r * mean_gx);
+    var d = r * (load(dy[at + c]) * gain[c] - mean_g - (load(x[at + c]) - m) * r * mean_gx);
     if (RESIDUAL) {
-      d += residual[at + c];
+      d += load(residual[at + c]);
     }
-    dx[at + c] = d;
+    dx[at + c] = store(d);
   }
 }

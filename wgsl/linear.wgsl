@@ -2,6 +2,7 @@
 // Both operands are contiguous along the summed index, so both tiles are held as vec4 along it and the products
 // are four chained fma on scalars: as many workgroup-memory reads a product as the outer-product form.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @import storage_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -15,13 +16,13 @@ struct Params {
   keep: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>; // [rows, in / 4]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, in / 4]
 @group(0) @binding(1) var<storage, read> w: array<vec4f>; // [out, in / 4]
 @group(0) @binding(2) var<storage, read> b: array<vec4f>; // [out / 4]
-@group(0) @binding(3) var<storage, read> residual: array<vec4f>; // [rows, out / 4]
+@group(0) @binding(3) var<storage, read> residual: array<Stored>; // [rows, out / 4]
 @group(0) @binding(4) var<storage, read> seeds: array<u32>; // [2]
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>; // [rows, out / 4]
-@group(0) @binding(6) var<storage, read_write> pre: array<vec4f>; // [rows, out / 4]
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>; // [rows, out / 4]
+@group(0) @binding(6) var<storage, read_write> pre: array<Stored>; // [rows, out / 4]
 @group(0) @binding(7) var<uniform> params: Params;
 
 override BIAS: bool = false;
@@ -77,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < XLOADS; q++) {
         let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-        px[q] = select(vec4f(), x[r * params.inner4 + depth], depth < params.inner4);
+        px[q] = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
@@ -125,16 +126,16 @@ fn finish(row: u32, column: u32, product: vec4f) {
     z += b[column];
   }
   if (PRE) {
-    pre[at] = z;
+    pre[at] = store(z);
   }
   if (GELU) {
-    z = gelu4(z);
+    z = gelu(z);
   }
   if (DROPOUT) {
     z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, at * 4u, params.threshold, params.keep);
   }
   if (RESIDUAL) {
-    z += residual[at];
+    z += load(residual[at]);
   }
-  y[at] = z;
+  y[at] = store(z);
 }

@@ -1,6 +1,7 @@
 // dx = residual + (dy·w) ∘ f′(pre): tiles as in linear.wgsl, but w is contiguous across the columns of dx, so its tile
 // holds vec4 of neighbouring columns and the products are outer: one lane of dy times a vec4 of w.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @import storage_f32x4.wgsl
 // @import gelu.wgsl
 
 struct Params {
@@ -9,11 +10,11 @@ struct Params {
   out4: u32, // columns of dx, in / 4
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>; // [rows, out / 4]
+@group(0) @binding(0) var<storage, read> dy: array<Stored>; // [rows, out / 4]
 @group(0) @binding(1) var<storage, read> w: array<vec4f>; // [out, in / 4]
-@group(0) @binding(2) var<storage, read> pre: array<vec4f>; // [rows, in / 4]
-@group(0) @binding(3) var<storage, read> residual: array<vec4f>; // [rows, in / 4]
-@group(0) @binding(4) var<storage, read_write> dx: array<vec4f>; // [rows, in / 4]
+@group(0) @binding(2) var<storage, read> pre: array<Stored>; // [rows, in / 4]
+@group(0) @binding(3) var<storage, read> residual: array<Stored>; // [rows, in / 4]
+@group(0) @binding(4) var<storage, read_write> dx: array<Stored>; // [rows, in / 4]
 @group(0) @binding(5) var<uniform> params: Params;
 
 override GELU: bool = false;
@@ -67,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < DLOADS; q++) {
         let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-        pd[q] = select(vec4f(), dy[r * params.inner4 + depth], depth < params.inner4);
+        pd[q] = select(vec4f(), load(dy[r * params.inner4 + depth]), depth < params.inner4);
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
@@ -114,10 +115,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 fn finish(at: u32, product: vec4f) {
   var z = product;
   if (GELU) {
-    z *= gelu_gradient4(pre[at]);
+    z *= gelu_gradient(load(pre[at]));
   }
   if (RESIDUAL) {
-    z += residual[at];
+    z += load(residual[at]);
   }
-  dx[at] = z;
+  dx[at] = store(z);
 }

@@ -1,6 +1,7 @@
 // dw (+)= dyᵀ·x: the summed index is the row, and rows are many while dw is small, so the rows are also split over
 // workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No atomics.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @import storage_f32x4.wgsl
 
 struct Params {
   rows: u32,
@@ -9,8 +10,8 @@ struct Params {
   in4: u32, // columns of dw / 4
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>; // [rows, out / 4]
-@group(0) @binding(1) var<storage, read> x: array<vec4f>; // [rows, in / 4]
+@group(0) @binding(0) var<storage, read> dy: array<Stored>; // [rows, out / 4]
+@group(0) @binding(1) var<storage, read> x: array<Stored>; // [rows, in / 4]
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4f>; // [splits, out, in / 4]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -64,12 +65,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < DLOADS; q++) {
         let r = first + step * BK + t / BM4 + q * (THREADS / BM4);
-        pd[q] = select(vec4f(), dy[r * params.out4 + dfrom], r < end);
+        pd[q] = select(vec4f(), load(dy[r * params.out4 + dfrom]), r < end);
       }
       // @unroll
       for (var q = 0u; q < XLOADS; q++) {
         let r = first + step * BK + t / BN4 + q * (THREADS / BN4);
-        px[q] = select(vec4f(), x[r * params.in4 + xfrom], r < end);
+        px[q] = select(vec4f(), load(x[r * params.in4 + xfrom]), r < end);
       }
     }
     if (step > 0u) {

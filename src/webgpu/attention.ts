@@ -8,7 +8,7 @@ import { KernelError, ShapeError } from "../errors.ts";
 import { buildLayout, type Layout, type LayoutPart } from "../layout.ts";
 import { type Attention, type AttentionBackward, type AttentionDecode, size, type Tensor } from "../ops.ts";
 import { type AttentionSet, setKey } from "../pattern.ts";
-import type { Plan } from "./plan.ts";
+import { type Plan, planInF32, storage4 } from "./plan.ts";
 import type { Values } from "./specialise.ts";
 
 /** TY·TM rows owned by a workgroup of TX·TY invocations, TX·TN rows streamed at a time. */
@@ -162,12 +162,20 @@ function geometry(op: Attention | AttentionBackward) {
   return { heads, d, dv, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
 }
 
-function partValues(tile: AttentionTile, d4: number, v4: number, { part }: PlacedPart, later: boolean): Values {
-  return { ...tile, D4: d4, V4: v4, QUERY_ROWS: !!part.queryRows, KEY_ROWS: !!part.keyRows, CONTINUE: later };
+function partValues(q: Tensor, tile: AttentionTile, d4: number, v4: number, { part }: PlacedPart, later: boolean): Values {
+  return { ...tile, STORAGE: storage4(q), D4: d4, V4: v4, QUERY_ROWS: !!part.queryRows, KEY_ROWS: !!part.keyRows, CONTINUE: later };
 }
+
+/** Heads whose rows are not a multiple of four are padded, and that in f32. */
+const isWide = ({ d, dv }: { d: number; dv: number }) => d % 4 === 0 && dv % 4 === 0;
 
 /** o and lse */
 export async function planAttention(plan: Plan, op: Attention): Promise<void> {
+  if (isWide(geometry(op))) await planParts(plan, op);
+  else await planInF32(plan, op, planParts);
+}
+
+async function planParts(plan: Plan, op: Attention): Promise<void> {
   const { n, batch } = op, { heads, d, dv, d4, v4, scale } = geometry(op);
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, dv), o = paddedOutput(plan, op.o, dv);
   for (const group of headGroups(op.sets)) {
@@ -177,7 +185,7 @@ export async function planAttention(plan: Plan, op: Attention): Promise<void> {
     parts.forEach((placed, at) =>
       plan.dispatch({
         kernel: "attention_forward",
-        values: partValues(tile, d4, v4, placed, at > 0),
+        values: partValues(q, tile, d4, v4, placed, at > 0),
         bindings: { blocks, q, k, v, o, lse: op.lse },
         params: { n, heads, group_heads: group.heads.length, heads_at: 0, tiles, scale, ...placed.params, ...placed.forward },
         grid: [lines, tiles, 1],
@@ -189,6 +197,11 @@ export async function planAttention(plan: Plan, op: Attention): Promise<void> {
 
 /** delta, dq, dk, dv */
 export async function planAttentionBackward(plan: Plan, op: AttentionBackward): Promise<void> {
+  if (isWide(geometry(op))) await planPartsBackward(plan, op);
+  else await planInF32(plan, op, planPartsBackward);
+}
+
+async function planPartsBackward(plan: Plan, op: AttentionBackward): Promise<void> {
   const { n, batch, lse, delta } = op, { heads, d, dv: widthV, d4, v4, scale } = geometry(op);
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, widthV);
   const o = padded(plan, op.o, widthV), d_o = padded(plan, op.dO, widthV);
@@ -196,7 +209,7 @@ export async function planAttentionBackward(plan: Plan, op: AttentionBackward): 
   const count = batch * n * heads;
   plan.dispatch({
     kernel: "attention_backward_delta",
-    values: {},
+    values: { STORAGE: storage4(o) },
     bindings: { o, d_o, delta },
     params: { count, n, heads, width4: v4 },
     grid: plan.linear(count),
@@ -210,7 +223,7 @@ export async function planAttentionBackward(plan: Plan, op: AttentionBackward): 
       const tiles = Math.ceil(n / owned);
       plan.dispatch({
         kernel: "attention_backward_dq",
-        values: partValues(tile, d4, v4, placed, at > 0),
+        values: partValues(q, tile, d4, v4, placed, at > 0),
         bindings: { blocks: byQuery.blocks, q, k, v, d_o, lse, delta, dq },
         params: { ...shared, tiles, ...placed.params, ...placed.forward },
         grid: [lines, tiles, 1],
@@ -218,7 +231,7 @@ export async function planAttentionBackward(plan: Plan, op: AttentionBackward): 
     });
     const byKey = await layoutFor(plan, group.set, n, group.heads, { q: streamed, k: owned });
     byKey.parts.forEach((placed, at) => {
-      const tiles = Math.ceil(placed.part.keys / owned), values = partValues(tile, d4, v4, placed, at > 0);
+      const tiles = Math.ceil(placed.part.keys / owned), values = partValues(q, tile, d4, v4, placed, at > 0);
       const params = { ...shared, tiles, ...placed.params, ...placed.backward }, grid = [lines, tiles, 1] as const, { blocks } = byKey;
       plan.dispatch({ kernel: "attention_backward_dk", values, bindings: { blocks, q, k, v, d_o, lse, delta, dk }, params, grid });
       plan.dispatch({ kernel: "attention_backward_dv", values, bindings: { blocks, q, k, d_o, lse, dv }, params, grid });

@@ -18,7 +18,7 @@ import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.
 import { checkTensor, Pages, planSlots, storageBuffer } from "./memory.ts";
 import { planClip, planSquareNorm, planSum } from "./norm.ts";
 import { type Pipeline, Pipelines, storageBindings } from "./pipelines.ts";
-import { ALIGNMENT, type Dispatch, type Operand, Plan, roundUp, type TilePreference } from "./plan.ts";
+import { ALIGNMENT, type Dispatch, isPacked, type Operand, Plan, planInF32, roundUp, storedBytes, type TilePreference } from "./plan.ts";
 import { kernelSource } from "./specialise.ts";
 
 /** How to make a {@linkcode WebGpuEngine}. */
@@ -57,21 +57,21 @@ interface Bound {
 async function planOp(plan: Plan, op: Op): Promise<void> {
   switch (op.op) {
     case "embedding":
-      return planEmbedding(plan, op);
+      return await planInF32(plan, op, planEmbedding);
     case "embedding_backward":
-      return planEmbeddingBackward(plan, op);
+      return await planInF32(plan, op, planEmbeddingBackward);
     case "layernorm":
       return planLayerNorm(plan, op);
     case "layernorm_backward":
       return planLayerNormBackward(plan, op);
     case "linear":
-      return planLinear(plan, op);
+      return await planLinear(plan, op);
     case "linear_input_grad":
-      return planLinearInputGrad(plan, op);
+      return await planLinearInputGrad(plan, op);
     case "linear_weight_grad":
-      return planLinearWeightGrad(plan, op);
+      return await planLinearWeightGrad(plan, op);
     case "dropout":
-      return planDropout(plan, op);
+      return await planInF32(plan, op, planDropout);
     case "attention":
       return await planAttention(plan, op);
     case "attention_backward":
@@ -90,6 +90,13 @@ async function planOp(plan: Plan, op: Op): Promise<void> {
       return planAdam(plan, op);
   }
 }
+
+/** The array whose bytes are those on the device. */
+const arrayOf = (t: Tensor) => t.dtype === "u32" ? Uint32Array : isPacked(t) ? Float16Array : Float32Array;
+
+/** Halves as f32. */
+const widened = (data: Uint32Array | Float32Array | Float16Array): TensorData =>
+  data instanceof Float16Array ? new Float32Array(data) : data;
 
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
@@ -196,7 +203,7 @@ export class WebGpuEngine implements Engine {
    * @throws {OutOfMemoryError} where a tensor is larger than the device can bind, naming it
    */
   allocate(tensors: readonly Tensor[]): void {
-    const bytes = tensors.reduce((sum, t) => sum + size(t) * 4, 0);
+    const bytes = tensors.reduce((sum, t) => sum + storedBytes(t), 0);
     this.#scoped(`allocating ${tensors.length} tensors, ${(bytes / 2 ** 20).toFixed(1)} MiB`, () => this.#pages.allocate(tensors));
   }
 
@@ -223,7 +230,7 @@ export class WebGpuEngine implements Engine {
       throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
     }
     if (data.length === 0) return;
-    const as = t.dtype === "u32" ? Uint32Array : Float32Array, stored = data instanceof as ? data : new as(data);
+    const as = arrayOf(t), stored = data instanceof as ? data : new as(data);
     this.#device.queue.writeBuffer(buffer, offset, stored as unknown as Float32Array<ArrayBuffer>);
   }
 
@@ -234,8 +241,8 @@ export class WebGpuEngine implements Engine {
    */
   async read(t: Tensor): Promise<TensorData> {
     this.#check();
-    const { buffer, offset } = this.#placed(t, "read"), bytes = size(t) * 4, as = t.dtype === "u32" ? Uint32Array : Float32Array;
-    if (bytes === 0) return new as(0);
+    const { buffer, offset } = this.#placed(t, "read"), bytes = storedBytes(t), as = arrayOf(t);
+    if (bytes === 0) return widened(new as(0));
     const [copy, verdict] = this.#scoped(`reading ${t.name}`, () => {
       const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
       const encoder = this.#device.createCommandEncoder();
@@ -247,7 +254,7 @@ export class WebGpuEngine implements Engine {
       await copy.mapAsync(1);
       await verdict;
       this.#check();
-      return new as(copy.getMappedRange().slice(0));
+      return widened(new as(copy.getMappedRange().slice(0)));
     } catch (cause) {
       await verdict;
       this.#check();
@@ -316,7 +323,7 @@ export class WebGpuEngine implements Engine {
       this.#check();
 
       const bindingOf = (operand: Operand): GPUBufferBinding => {
-        const { tensor: t, bytes } = "tensor" in operand ? operand : { tensor: operand, bytes: size(operand) * 4 };
+        const { tensor: t, bytes } = "tensor" in operand ? operand : { tensor: operand, bytes: storedBytes(operand) };
         const constant = constants.get(t);
         if (constant) return { buffer: constant, offset: 0, size: bytes };
         const slot = slots.get(t);

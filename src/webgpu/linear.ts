@@ -5,7 +5,7 @@
  */
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../ops.ts";
-import { dropoutParams, type Plan, roundUp } from "./plan.ts";
+import { dropoutParams, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
 import type { Values } from "./specialise.ts";
 
 /** Tiles of 128 × 128, 64 × 64 and 32 × 32, 16 deep: 16 KiB of workgroup memory at most, which every device has. */
@@ -29,9 +29,16 @@ function chooseTile(plan: Plan, rows: number, columns: number, splits = 1): (typ
 /** Rows up to which a product is bound by reading w: decoding. */
 const FEW_ROWS = 8;
 
+/** Both widths are multiples of four, as the tiled kernels want. */
+const isWide = (w: Tensor) => w.shape.every((width) => width % 4 === 0);
+
 /** y = residual + dropout(f(x·wᵀ + b)) */
-export function planLinear(plan: Plan, op: Linear): void {
-  const rows = op.x.shape[0], [out, inner] = op.w.shape;
+export async function planLinear(plan: Plan, op: Linear): Promise<void> {
+  if (isWide(op.w) && op.x.shape[0] > FEW_ROWS) planTiledLinear(plan, op);
+  else await planInF32(plan, op, planAnyLinear);
+}
+
+function linearParts(op: Linear) {
   const values = {
     BIAS: !!op.b,
     PRE: !!op.pre,
@@ -39,41 +46,47 @@ export function planLinear(plan: Plan, op: Linear): void {
     DROPOUT: !!op.dropout,
     RESIDUAL: !!op.residual,
   };
-  const shared = { x: op.x, w: op.w, residual: op.residual, seeds: op.dropout?.seeds, y: op.y };
-  const dropout = dropoutParams(op.dropout);
-  if (rows > FEW_ROWS && inner % 4 === 0 && out % 4 === 0) {
-    const tile = chooseTile(plan, rows, out);
-    return plan.dispatch({
-      kernel: "linear",
-      values: { ...values, ...tile.values },
-      bindings: { ...shared, b: op.b, pre: op.pre },
-      params: { rows, inner4: inner / 4, out4: out / 4, ...dropout },
-      grid: [Math.ceil(out / tile.side), Math.ceil(rows / tile.side), 1],
-    });
-  }
+  const bindings = { residual: op.residual, seeds: op.dropout?.seeds, y: op.y };
+  return { rows: op.x.shape[0], out: op.w.shape[0], inner: op.w.shape[1], values, bindings, dropout: dropoutParams(op.dropout) };
+}
+
+function planTiledLinear(plan: Plan, op: Linear): void {
+  const { rows, out, inner, values, bindings, dropout } = linearParts(op), tile = chooseTile(plan, rows, out);
+  plan.dispatch({
+    kernel: "linear",
+    values: { ...values, ...tile.values, STORAGE: storage4(op.x) },
+    bindings: { ...bindings, x: op.x, w: op.w, b: op.b, pre: op.pre },
+    params: { rows, inner4: inner / 4, out4: out / 4, ...dropout },
+    grid: [Math.ceil(out / tile.side), Math.ceil(rows / tile.side), 1],
+  });
+}
+
+function planAnyLinear(plan: Plan, op: Linear): void {
+  const { rows, out, inner, values, bindings, dropout } = linearParts(op), { x, w } = op;
   const params = { m: rows, k: inner, n: out, am: inner, ak: 1, bk: 1, bn: inner, ...dropout };
-  const { x, w, ...rest } = shared, bindings = { ...rest, bias: op.b, z_out: op.pre };
+  const shared = { values, params }, more = { ...bindings, bias: op.b, z_out: op.pre };
   if (rows <= FEW_ROWS && inner % 4 === 0) {
-    return plan.dispatch({ kernel: "linear_rows", values, bindings: { ...bindings, x, w }, params, grid: [Math.ceil(out / 8), rows, 1] });
-  }
-  plan.dispatch({ kernel: "linear_any", values, bindings: { ...bindings, a: x, b: w }, params, grid: anyGrid(rows, out) });
+    plan.dispatch({ ...shared, kernel: "linear_rows", bindings: { ...more, x, w }, grid: [Math.ceil(out / 8), rows, 1] });
+  } else plan.dispatch({ ...shared, kernel: "linear_any", bindings: { ...more, a: x, b: w }, grid: anyGrid(rows, out) });
 }
 
 const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];
 
 /** dx = residual + (dy·w) ∘ f′(pre) */
-export function planLinearInputGrad(plan: Plan, op: LinearInputGrad): void {
+export async function planLinearInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
+  if (!isWide(op.w)) return await planInF32(plan, op, planAnyInputGrad);
+  const rows = op.dy.shape[0], [out, inner] = op.w.shape, tile = chooseTile(plan, rows, inner);
+  plan.dispatch({
+    kernel: "linear_input_grad",
+    values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...tile.values, STORAGE: storage4(op.dy) },
+    bindings: { dy: op.dy, w: op.w, pre: op.pre, residual: op.residual, dx: op.dx },
+    params: { rows, inner4: out / 4, out4: inner / 4 },
+    grid: [Math.ceil(inner / tile.side), Math.ceil(rows / tile.side), 1],
+  });
+}
+
+function planAnyInputGrad(plan: Plan, op: LinearInputGrad): void {
   const rows = op.dy.shape[0], [out, inner] = op.w.shape;
-  if (inner % 4 === 0 && out % 4 === 0) {
-    const tile = chooseTile(plan, rows, inner);
-    return plan.dispatch({
-      kernel: "linear_input_grad",
-      values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...tile.values },
-      bindings: { dy: op.dy, w: op.w, pre: op.pre, residual: op.residual, dx: op.dx },
-      params: { rows, inner4: out / 4, out4: inner / 4 },
-      grid: [Math.ceil(inner / tile.side), Math.ceil(rows / tile.side), 1],
-    });
-  }
   plan.dispatch({
     kernel: "linear_any",
     values: { GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
@@ -84,26 +97,33 @@ export function planLinearInputGrad(plan: Plan, op: LinearInputGrad): void {
 }
 
 /** dw (+)= dyᵀ·x; db (+)= column sums of dy */
-export function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): void {
+export async function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
+  if (isWide(op.dw)) planSplitWeightGrad(plan, op);
+  else await planInF32(plan, op, planAnyWeightGrad);
+  planBiasGrad(plan, op);
+}
+
+function planAnyWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const [rows, out] = op.dy.shape, inner = op.x.shape[1];
-  if (inner % 4 === 0 && out % 4 === 0) planSplitWeightGrad(plan, op);
-  else {
-    plan.dispatch({
-      kernel: "linear_any",
-      values: { ACCUMULATE: op.accumulate },
-      bindings: { a: op.dy, b: op.x, y: op.dw },
-      params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(undefined) },
-      grid: anyGrid(out, inner),
-    });
-  }
+  plan.dispatch({
+    kernel: "linear_any",
+    values: { ACCUMULATE: op.accumulate },
+    bindings: { a: op.dy, b: op.x, y: op.dw },
+    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(undefined) },
+    grid: anyGrid(out, inner),
+  });
+}
+
+function planBiasGrad(plan: Plan, op: LinearWeightGrad): void {
+  const [rows, out] = op.dy.shape, storage = storageOf(op.dy), width = out / valueWidth(storage);
   if (!op.db) return;
   const { strips, strip } = stripsOf(rows), partials = plan.temporary("bias gradient by strip", strips * out);
   plan.dispatch({
     kernel: "column_sums",
-    values: {},
+    values: { STORAGE: storage },
     bindings: { x: op.dy, partials },
-    params: { rows, width: out, strip },
-    grid: [Math.ceil(out / 32), strips, 1],
+    params: { rows, width, strip },
+    grid: [Math.ceil(width / 32), strips, 1],
   });
   planReduce(plan, { partials, count: strips, stride: out, offset: 0, y: op.db, elements: out, accumulate: op.accumulate });
 }
@@ -121,7 +141,7 @@ function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const partials = splits > 1 ? plan.temporary("weight gradient by split", splits * out * inner) : undefined;
   plan.dispatch({
     kernel: "linear_weight_grad",
-    values: { ACCUMULATE: op.accumulate && !partials, ...tile.values },
+    values: { ACCUMULATE: op.accumulate && !partials, ...tile.values, STORAGE: storage4(op.dy) },
     bindings: { dy: op.dy, x: op.x, dw: partials ?? op.dw },
     params: { rows, split, out4: out / 4, in4: inner / 4 },
     grid: [Math.ceil(inner / tile.side), Math.ceil(out / tile.side), splits],

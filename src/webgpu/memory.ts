@@ -5,17 +5,17 @@
  */
 
 import { OutOfMemoryError, ShapeError } from "../errors.ts";
-import { size, type Tensor } from "../ops.ts";
-import { paddedBytes, type Place } from "./plan.ts";
+import type { Tensor } from "../ops.ts";
+import { paddedBytes, type Place, storedBytes } from "./plan.ts";
 
 const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 // STORAGE | COPY_SRC | COPY_DST, as numbers: GPUBufferUsage is a global that a worker-less runtime may lack.
 const USAGE = 0x80 | 0x4 | 0x8;
 
-/** Throws where a tensor cannot be bound whole. Tensors of f16 are kept in f32 here: more precisely than asked. */
+/** Throws where a tensor cannot be bound whole. */
 export function checkTensor(t: Tensor, limits: GPUSupportedLimits): void {
-  const bytes = size(t) * 4, most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const bytes = storedBytes(t), most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   if (bytes > most) {
     throw new OutOfMemoryError(
       `Cannot place ${t.name} [${t.shape.join(", ")}]: it has ${mebibytes(bytes)}, the device binds at most ${mebibytes(most)} at once; ` +
@@ -100,7 +100,7 @@ export class Pages {
  */
 export function planSlots(lives: ReadonlyMap<Tensor, readonly [number, number]>): { slots: Map<Tensor, number>; bytes: number[] } {
   const slots = new Map<Tensor, number>(), bytes: number[] = [], taken: (readonly [number, number])[][] = [];
-  for (const [t, life] of [...lives].sort(([a], [b]) => size(b) - size(a))) {
+  for (const [t, life] of [...lives].sort(([a], [b]) => storedBytes(b) - storedBytes(a))) {
     let slot = taken.findIndex((others) => others.every(([first, last]) => last < life[0] || life[1] < first));
     if (slot < 0) {
       slot = taken.push([]) - 1;

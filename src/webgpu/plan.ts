@@ -5,8 +5,8 @@
  */
 
 import { KernelError } from "../errors.ts";
-import { type Dropout, size, type Tensor } from "../ops.ts";
-import type { Values } from "./specialise.ts";
+import { activations, type Dropout, type Op, operands, size, type Tensor } from "../ops.ts";
+import type { Storage, Values } from "./specialise.ts";
 
 /** Storage offsets are multiples of 256 bytes, so that is what every tensor is padded to in a page. */
 export const ALIGNMENT = 256;
@@ -14,8 +14,28 @@ export const ALIGNMENT = 256;
 /** `value` rounded up to a multiple of `step`. */
 export const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step;
 
+/**
+ * Whether a tensor is stored in two bytes an element. Those of f16 whose rows are not a multiple of four are kept in f32:
+ * kernels load four halves at a time.
+ */
+export const isPacked = (t: Tensor): boolean => t.dtype === "f16" && (t.shape.at(-1) ?? 1) % 4 === 0;
+
+/** Bytes of a tensor. */
+export const storedBytes = (t: Tensor): number => size(t) * (isPacked(t) ? 2 : 4);
+
 /** Bytes of a tensor with its padding. */
-export const paddedBytes = (t: Tensor): number => roundUp(size(t) * 4, ALIGNMENT);
+export const paddedBytes = (t: Tensor): number => roundUp(storedBytes(t), ALIGNMENT);
+
+/** How a kernel written for any storage meets a matrix. */
+export function storageOf(t: Tensor): Storage {
+  return isPacked(t) ? "f16x4" : t.shape[t.shape.length - 1] % 4 === 0 ? "f32x4" : "f32";
+}
+
+/** The same for kernels that know vec4 only. */
+export const storage4 = (t: Tensor): Storage => isPacked(t) ? "f16x4" : "f32x4";
+
+/** Elements of a storage's Value. */
+export const valueWidth = (storage: Storage): number => storage === "f32" ? 1 : 4;
 
 /** A tensor, or from its first element on so many bytes: neighbouring tensors of one page bound as one. */
 export type Operand = Tensor | { readonly tensor: Tensor; readonly bytes: number };
@@ -80,8 +100,8 @@ export class Plan {
   }
 
   /** A scratch tensor of this operation alone. */
-  temporary(name: string, elements: number): Tensor {
-    const t: Tensor = { name, shape: [elements], dtype: "f32", scratch: true };
+  temporary(name: string, ...shape: readonly number[]): Tensor {
+    const t: Tensor = { name, shape, dtype: "f32", scratch: true };
     this.temporaries.set(t, this.op);
     return t;
   }
@@ -113,4 +133,20 @@ export function dropoutParams(dropout: Dropout | undefined): Record<string, numb
   if (!dropout) return { site: 0, micro: 0, threshold: 0, keep: 1 };
   const { p, site, micro } = dropout;
   return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p) };
+}
+
+/** Plans an operation with `next` on f32 copies of its packed tensors: for what has no kernel in f16. */
+export async function planInF32<O extends Op>(plan: Plan, op: O, next: (plan: Plan, op: O) => void | Promise<void>): Promise<void> {
+  const held = new Set(activations(op).filter(isPacked));
+  if (held.size === 0) return await next(plan, op);
+  const copies = new Map([...held].map((t) => [t, plan.temporary(`${t.name} in f32`, ...t.shape)]));
+  const { reads, writes } = operands(op);
+  const convert = (kernel: string, x: Tensor, y: Tensor) => {
+    const count4 = size(x) / 4;
+    plan.dispatch({ kernel, values: {}, bindings: { x, y }, params: { count4 }, grid: plan.linear(count4) });
+  };
+  for (const t of new Set(reads)) if (held.has(t)) convert("unpack_f16", t, copies.get(t)!);
+  const fields = Object.entries(op).map(([name, value]) => [name, copies.get(value as Tensor) ?? value]);
+  await next(plan, Object.fromEntries(fields) as O);
+  for (const t of new Set(writes)) if (held.has(t)) convert("pack_f16", copies.get(t)!, t);
 }

@@ -15,8 +15,11 @@
 import { KernelError } from "../errors.ts";
 import { WGSL } from "./wgsl.gen.ts";
 
-/** Values for a kernel's `override` and `const` declarations. */
-export type Values = Readonly<Record<string, number | boolean>>;
+/** How a kernel's activations lie in memory: a file storage_*.wgsl. */
+export type Storage = "f32" | "f32x4" | "f16x4";
+
+/** Values for a kernel's `override` and `const` declarations, and the storage of its activations where it is not the file's own. */
+export type Values = Readonly<Record<string, number | boolean | Storage>>;
 
 /** A canonical string for a kernel with values: the key of pipelines. */
 export function kernelKey(kernel: string, values: Values): string {
@@ -24,15 +27,21 @@ export function kernelKey(kernel: string, values: Values): string {
   return pairs.length ? `${kernel}(${pairs.join(",")})` : kernel;
 }
 
-/** A kernel's file with its `// @import` lines replaced by the files they name, each once. */
-export function kernelSource(kernel: string): string {
+/**
+ * A kernel's file with its `// @import` lines replaced by the files they name, each once. Files it imports may name
+ * another storage than its own, so that they stand alone; all get the kernel's, or the one asked for.
+ */
+export function kernelSource(kernel: string, storage = /@import storage_(\w+)\.wgsl/.exec(WGSL[kernel] ?? "")?.[1]): string {
   const seen = new Set<string>();
   const gather = (name: string): string => {
     if (seen.has(name)) return "";
     seen.add(name);
     const text = WGSL[name];
     if (text === undefined) throw new KernelError(`Cannot find kernel ${name}: there is no wgsl/${name}.wgsl`);
-    return text.replace(/^\/\/ @import (\w+)\.wgsl$/gm, (_, other) => gather(other));
+    return text.replace(
+      /^\/\/ @import (\w+)\.wgsl$/gm,
+      (_, other: string) => gather(other.startsWith("storage_") && storage ? `storage_${storage}` : other),
+    );
   };
   return gather(kernel);
 }
@@ -48,13 +57,14 @@ export function specialise(kernel: string, values: Values): string {
   const fail = (what: string): never => {
     throw new KernelError(`Cannot specialise kernel ${kernelKey(kernel, values)}: ${what}`);
   };
-  let text = kernelSource(kernel).replace(/\/\/(?! @unroll$).*$/gm, "");
+  const { STORAGE: storage, ...rest } = values;
+  let text = kernelSource(kernel, storage as Storage | undefined).replace(/\/\/(?! @unroll$).*$/gm, "");
 
-  const left = new Set(Object.keys(values)), constants = new Map<string, number>();
+  const left = new Set(Object.keys(rest)), constants = new Map<string, number>();
   text = text.replace(/^(?:override|const) (\w+)(: ?\w+)? = ([^;]+);/gm, (_, name: string, type: string | undefined, initial: string) => {
     let value = initial;
     if (left.delete(name)) {
-      const given = values[name];
+      const given = rest[name];
       const f32 = type?.endsWith("f32") && Number.isInteger(given);
       value = typeof given === "boolean" ? String(given) : f32 ? `${given}.0` : type?.endsWith("u32") ? `${given}u` : String(given);
     }
@@ -66,7 +76,7 @@ export function specialise(kernel: string, values: Values): string {
 
   text = unroll(text, constants, fail);
   text = foldIndices(text, constants);
-  text = scalarise(text, constants, fail);
+  text = eachFunction(text, (body) => scalarise(body, constants, fail));
   return text.replace(/[ \t]+$/gm, "").replace(/\n{2,}/g, "\n").trim() + "\n";
 }
 
@@ -149,7 +159,18 @@ function foldIndices(text: string, constants: ReadonlyMap<string, number>): stri
   });
 }
 
-/** Gives each element of each local array a variable of its own. */
+/** Rewrites the body of each function by itself, since a local name means nothing in another. */
+function eachFunction(text: string, rewrite: (body: string) => string): string {
+  let done = "";
+  for (let at = text.search(/\bfn \w+\(/); at >= 0; at = text.search(/\bfn \w+\(/)) {
+    const open = text.indexOf("{", closing(text, text.indexOf("(", at))), close = closing(text, open);
+    done += text.slice(0, open) + rewrite(text.slice(open, close + 1));
+    text = text.slice(close + 1);
+  }
+  return done + text;
+}
+
+/** Gives each element of each local array of a function a variable of its own. */
 function scalarise(text: string, constants: ReadonlyMap<string, number>, fail: (what: string) => never): string {
   const arrays = new Map<string, { sizes: number[]; element: string }>();
   const declared = text.replace(/\bvar (\w+): (array<[^;=]+>);/g, (_, name: string, type: string) => {

@@ -54,6 +54,7 @@ fn main(
 // Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
 // once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
 // an innermost array are swizzled by the row group, so that the TX groups read different banks.
+// @import storage_f32x4.wgsl
 
 struct Params {
   n: u32, // positions
@@ -122,6 +123,7 @@ fn key_row(u: u32) -> u32 {
 }
 `,
   "attention_backward_delta": `// delta = rowsum(dO ∘ o) by head.
+// @import storage_f32x4.wgsl
 
 struct Params {
   count: u32, // batch · n · heads
@@ -130,8 +132,8 @@ struct Params {
   width4: u32, // of a head
 }
 
-@group(0) @binding(0) var<storage, read> o: array<vec4f>; // [batch·n, heads·width4]
-@group(0) @binding(1) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·width4]
+@group(0) @binding(0) var<storage, read> o: array<Stored>; // [batch·n, heads·width4]
+@group(0) @binding(1) var<storage, read> d_o: array<Stored>; // [batch·n, heads·width4]
 @group(0) @binding(2) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -147,22 +149,22 @@ fn main(
   }
   var sum = vec4f();
   for (var c = 0u; c < params.width4; c++) {
-    sum = fma(o[i * params.width4 + c], d_o[i * params.width4 + c], sum);
+    sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
   }
   let row = i / params.heads;
-  delta[(row / params.n * params.heads + i % params.heads) * params.n + row % params.n] = (sum.x + sum.y) + (sum.z + sum.w);
+  delta[(row / params.n * params.heads + i % params.heads) * params.n + row % params.n] = total(sum);
 }
 `,
   "attention_backward_dk": `// dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one part of a set, keys own, queries stream.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<vec4f>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read> lse: array<f32>; // [batch, heads, n]
 @group(0) @binding(7) var<storage, read> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(8) var<storage, read_write> dk: array<vec4f>; // [batch·n, heads·D4]
+@group(0) @binding(8) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4]
 
 const OROWS: u32 = max(TN * HV, TM * W);
 const GROUPS: u32 = max(TX, TY);
@@ -196,7 +198,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pq[e] = q[((base + query_row(start + r)) * params.heads + head) * D4 + c];
+      pq[e] = load(q[((base + query_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pq[e] = vec4f();
       }
@@ -205,7 +207,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      po[e] = d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c];
+      po[e] = load(d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         po[e] = vec4f();
       }
@@ -238,7 +240,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = k[line[i] * D4 + h * 8u + c];
+          let a = load(k[line[i] * D4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -279,7 +281,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = v[line[i] * V4 + h * 8u + c];
+          let a = load(v[line[i] * V4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
@@ -331,9 +333,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       if (own + i < params.keys && h * TX + tx < D4) {
         let at = line[i] * D4 + h * TX + tx;
         if (CONTINUE) {
-          dk[at] += acc[i][h] * params.scale;
+          dk[at] = store(load(dk[at]) + acc[i][h] * params.scale);
         } else {
-          dk[at] = acc[i][h] * params.scale;
+          dk[at] = store(acc[i][h] * params.scale);
         }
       }
     }
@@ -343,13 +345,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   "attention_backward_dq": `// dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one part of a set, queries own, keys stream.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<vec4f>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read> lse: array<f32>; // [batch, heads, n]
 @group(0) @binding(7) var<storage, read> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(8) var<storage, read_write> dq: array<vec4f>; // [batch·n, heads·D4]
+@group(0) @binding(8) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4]
 
 const VROWS: u32 = max(TN * HV, TM * W);
 const GROUPS: u32 = max(TX, TY);
@@ -388,7 +390,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pk[e] = k[((base + key_row(start + r)) * params.heads + head) * D4 + c];
+      pk[e] = load(k[((base + key_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pk[e] = vec4f();
       }
@@ -397,7 +399,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      pv[e] = v[((base + key_row(start + r)) * params.heads + head) * V4 + c];
+      pv[e] = load(v[((base + key_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         pv[e] = vec4f();
       }
@@ -430,7 +432,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = q[line[i] * D4 + h * 8u + c];
+          let a = load(q[line[i] * D4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -470,7 +472,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = d_o[line[i] * V4 + h * 8u + c];
+          let a = load(d_o[line[i] * V4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
@@ -522,9 +524,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       if (own + i < params.queries && h * TX + tx < D4) {
         let at = line[i] * D4 + h * TX + tx;
         if (CONTINUE) {
-          dq[at] += acc[i][h] * params.scale;
+          dq[at] = store(load(dq[at]) + acc[i][h] * params.scale);
         } else {
-          dq[at] = acc[i][h] * params.scale;
+          dq[at] = store(acc[i][h] * params.scale);
         }
       }
     }
@@ -534,11 +536,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   "attention_backward_dv": `// dv (+)= Σ pᵀ·dO, p = e^(s − lse): one part of a set, keys own, queries stream.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> d_o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> lse: array<f32>; // [batch, heads, n]
-@group(0) @binding(6) var<storage, read_write> dv: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4]
 
 const QROWS: u32 = max(TN * HD, TM * W);
 const GROUPS: u32 = max(TX, TY);
@@ -572,7 +574,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pq[e] = q[((base + query_row(start + r)) * params.heads + head) * D4 + c];
+      pq[e] = load(q[((base + query_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pq[e] = vec4f();
       }
@@ -581,7 +583,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      po[e] = d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c];
+      po[e] = load(d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         po[e] = vec4f();
       }
@@ -614,7 +616,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = k[line[i] * D4 + h * 8u + c];
+          let a = load(k[line[i] * D4 + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -681,9 +683,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       if (own + i < params.keys && h * TX + tx < V4) {
         let at = line[i] * V4 + h * TX + tx;
         if (CONTINUE) {
-          dv[at] += acc[i][h];
+          dv[at] = store(load(dv[at]) + acc[i][h]);
         } else {
-          dv[at] = acc[i][h];
+          dv[at] = store(acc[i][h]);
         }
       }
     }
@@ -857,10 +859,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 // A later part of the set starts from the o and lse already there: m = lse, l = 1.
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> q: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<vec4f>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<vec4f>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read_write> o: array<vec4f>; // [batch·n, heads·V4]
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read_write> o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
 
 const XROWS: u32 = max(TN * HD, TM * W);
@@ -895,7 +897,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
       // @unroll
       for (var h = 0u; h < OV; h++) {
-        acc[i][h] = o[((base + row) * params.heads + head) * V4 + min(h * TX + tx, V4 - 1u)];
+        acc[i][h] = load(o[((base + row) * params.heads + head) * V4 + min(h * TX + tx, V4 - 1u)]);
       }
     }
   }
@@ -909,7 +911,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < DLOADS; e++) {
       let r = (t + e * THREADS) / (HD * 8u);
       let c = (t + e * THREADS) % (HD * 8u);
-      pk[e] = k[((base + key_row(start + r)) * params.heads + head) * D4 + c];
+      pk[e] = load(k[((base + key_row(start + r)) * params.heads + head) * D4 + c]);
       if (D4 % 8u != 0u && c >= D4) {
         pk[e] = vec4f();
       }
@@ -918,7 +920,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var e = 0u; e < VLOADS; e++) {
       let r = (t + e * THREADS) / (HV * 8u);
       let c = (t + e * THREADS) % (HV * 8u);
-      pv[e] = v[((base + key_row(start + r)) * params.heads + head) * V4 + c];
+      pv[e] = load(v[((base + key_row(start + r)) * params.heads + head) * V4 + c]);
       if (V4 % 8u != 0u && c >= V4) {
         pv[e] = vec4f();
       }
@@ -951,7 +953,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let a = q[qat[i] + h * 8u + c];
+          let a = load(q[qat[i] + h * 8u + c]);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
@@ -1064,7 +1066,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var h = 0u; h < OV; h++) {
         if (h * TX + tx < V4) {
-          o[((base + row) * params.heads + head) * V4 + h * TX + tx] = acc[i][h] * share;
+          o[((base + row) * params.heads + head) * V4 + h * TX + tx] = store(acc[i][h] * share);
         }
       }
       if (tx == 0u) {
@@ -1117,19 +1119,20 @@ fn main() {
   }
 }
 `,
-  "column_sums": `// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of a bias gradient. 32 columns × 8 row lanes a workgroup.
+  "column_sums": `// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of a bias gradient. 32 Values × 8 row lanes a workgroup.
+// @import storage_f32.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
   strip: u32, // rows a strip
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, width]
-@group(0) @binding(1) var<storage, read_write> partials: array<f32>; // [strips, width]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]
+@group(0) @binding(1) var<storage, read_write> partials: array<Value>; // [strips, width]
 @group(0) @binding(2) var<uniform> params: Params;
 
-var<workgroup> sums: array<array<f32, 32>, 8>;
+var<workgroup> sums: array<array<Value, 32>, 8>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -1137,37 +1140,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let line = (t >> 5u) & 7u;
   let column = group.x * 32u + lane;
   let end = min((group.y + 1u) * params.strip, params.rows);
-  var sum = 0.0;
+  var sum = Value();
   if (column < params.width) {
     for (var r = group.y * params.strip + line; r < end; r += 8u) {
-      sum += x[r * params.width + column];
+      sum += load(x[r * params.width + column]);
     }
   }
   sums[line][lane] = sum;
   workgroupBarrier();
   if (line == 0u && column < params.width) {
-    var total = 0.0;
+    var all = Value();
     for (var i = 0u; i < 8u; i++) {
-      total += sums[i & 7u][lane];
+      all += sums[i & 7u][lane];
     }
-    partials[group.y * params.width + column] = total;
+    partials[group.y * params.width + column] = all;
   }
 }
 `,
   "cross_entropy": `// losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss scale. 32 lanes a row, 8 rows a workgroup.
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
 // @import exp.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
   scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> logits: array<f32>; // [rows, width]
+@group(0) @binding(0) var<storage, read> logits: array<Stored>; // [rows, width]
 @group(0) @binding(1) var<storage, read> targets: array<u32>; // [rows]
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>; // [rows]
-@group(0) @binding(3) var<storage, read_write> gradient: array<f32>; // [rows, width]
+@group(0) @binding(3) var<storage, read_write> gradient: array<Stored>; // [rows, width]
 @group(0) @binding(4) var<storage, read> loss_scale: array<f32>; // [2]: S first
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -1188,20 +1192,20 @@ fn main(
   let at = row * params.width;
   var high = -3.4e38;
   for (var c = lane; c < width; c += LANES) {
-    high = max(high, logits[at + c]);
+    high = max(high, highest(load(logits[at + c])));
   }
   high = row_max(high, line, lane);
-  var sum = 0.0;
+  var sum = Value();
   for (var c = lane; c < width; c += LANES) {
-    sum += exp_precise(logits[at + c] - high);
+    sum += exp_precise(load(logits[at + c]) - high);
   }
-  sum = row_sum(sum, line, lane);
+  let all = row_sum(total(sum), line, lane);
   if (!inside) {
     return;
   }
   let target_column = targets[row];
   if (lane == 0u) {
-    losses[row] = log(sum) + high - logits[at + target_column];
+    losses[row] = log(all) + high - element(load(logits[at + target_column / WIDE]), target_column % WIDE);
   }
   if (GRADIENT) {
     var scale = params.scale;
@@ -1209,7 +1213,7 @@ fn main(
       scale *= loss_scale[0];
     }
     for (var c = lane; c < width; c += LANES) {
-      gradient[at + c] = (exp_precise(logits[at + c] - high) / sum - select(0.0, 1.0, c == target_column)) * scale;
+      gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_hot(c * WIDE, target_column)) * scale);
     }
   }
 }
@@ -1329,65 +1333,48 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   "exp": `// e^x to about one unit in the last place for |x| up to 80. The built-in is 2^(x·log₂e) with the product rounded, which costs
 // |x| units (measured on llvmpipe: 6.9e-7 at |x| ≤ 10); here the rounding's remainder is put back. For everything
 // but attention, whose scores are near their maximum where it counts.
+// @import storage_f32.wgsl
 
 const LOG2E_HIGH: f32 = 1.44269502;
 const LOG2E_LOW: f32 = 1.92596299e-8;
 
-fn exp_precise(x: f32) -> f32 {
+fn exp_precise(x: Value) -> Value {
   let t = x * LOG2E_HIGH;
-  let rest = fma(x, LOG2E_LOW, fma(x, LOG2E_HIGH, -t));
-  return exp2(t) * fma(rest, 0.69314718, 1.0);
-}
-
-fn exp_precise4(x: vec4f) -> vec4f {
-  let t = x * LOG2E_HIGH;
-  let rest = fma(x, vec4f(LOG2E_LOW), fma(x, vec4f(LOG2E_HIGH), -t));
-  return exp2(t) * fma(rest, vec4f(0.69314718), vec4f(1.0));
+  let rest = fma(x, Value(LOG2E_LOW), fma(x, Value(LOG2E_HIGH), -t));
+  return exp2(t) * fma(rest, Value(0.69314718), Value(1.0));
 }
 `,
   "gelu": `// The activation x·sigmoid(1.702x) (section 5.3) and its derivative. The exponent is kept where exp does not overflow:
 // beyond it the sigmoid is 0 in f32 anyway, and ∞/∞ is not.
 // @import exp.wgsl
 
-fn sigmoid(z: f32) -> f32 {
-  return 1.0 / (1.0 + exp_precise(min(-1.702 * z, 80.0)));
+fn sigmoid(z: Value) -> Value {
+  return 1.0 / (1.0 + exp_precise(min(-1.702 * z, Value(80.0))));
 }
 
-fn sigmoid4(z: vec4f) -> vec4f {
-  return 1.0 / (1.0 + exp_precise4(min(-1.702 * z, vec4f(80.0))));
-}
-
-fn gelu(z: f32) -> f32 {
+fn gelu(z: Value) -> Value {
   return z * sigmoid(z);
 }
 
-fn gelu4(z: vec4f) -> vec4f {
-  return z * sigmoid4(z);
-}
-
-fn gelu_gradient(z: f32) -> f32 {
+fn gelu_gradient(z: Value) -> Value {
   let s = sigmoid(z);
-  return fma(1.702 * z * s, 1.0 - s, s);
-}
-
-fn gelu_gradient4(z: vec4f) -> vec4f {
-  let s = sigmoid4(z);
   return fma(1.702 * z * s, 1.0 - s, s);
 }
 `,
   "layernorm": `// y = (x − mean)·rstd·gain + bias by row; mean and rstd are kept. 32 lanes a row, 8 rows a workgroup.
 // The variance is that of the centred row, read a second time from cache: the one-pass form loses digits.
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, width]
-@group(0) @binding(1) var<storage, read> gain: array<f32>; // [width]
-@group(0) @binding(2) var<storage, read> bias: array<f32>; // [width]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [rows, width]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]
+@group(0) @binding(1) var<storage, read> gain: array<Value>; // [width]
+@group(0) @binding(2) var<storage, read> bias: array<Value>; // [width]
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>; // [rows, width]
 @group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
 @group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
 @group(0) @binding(6) var<uniform> params: Params;
@@ -1404,19 +1391,19 @@ fn main(
   let inside = row < params.rows;
   let width = select(0u, params.width, inside);
   let at = row * params.width;
-  var sum = 0.0;
+  var sum = Value();
   for (var c = lane; c < width; c += LANES) {
-    sum += x[at + c];
+    sum += load(x[at + c]);
   }
-  let m = row_sum(sum, line, lane) / f32(params.width);
-  var squares = 0.0;
+  let m = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
+  var squares = Value();
   for (var c = lane; c < width; c += LANES) {
-    let centred = x[at + c] - m;
+    let centred = load(x[at + c]) - m;
     squares = fma(centred, centred, squares);
   }
-  let r = 1.0 / sqrt(row_sum(squares, line, lane) / f32(params.width) + 1e-5);
+  let r = 1.0 / sqrt(row_sum(total(squares), line, lane) / f32(params.width * WIDE) + 1e-5);
   for (var c = lane; c < width; c += LANES) {
-    y[at + c] = fma((x[at + c] - m) * r, gain[c], bias[c]);
+    y[at + c] = store(fma((load(x[at + c]) - m) * r, gain[c], bias[c]));
   }
   if (lane == 0u && inside) {
     mean[row] = m;
@@ -1425,20 +1412,21 @@ fn main(
 }
 `,
   "layernorm_backward": `// dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes a row, 8 rows a workgroup.
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, width]
-@group(0) @binding(1) var<storage, read> gain: array<f32>; // [width]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]
+@group(0) @binding(1) var<storage, read> gain: array<Value>; // [width]
 @group(0) @binding(2) var<storage, read> mean: array<f32>; // [rows]
 @group(0) @binding(3) var<storage, read> rstd: array<f32>; // [rows]
-@group(0) @binding(4) var<storage, read> dy: array<f32>; // [rows, width]
-@group(0) @binding(5) var<storage, read> residual: array<f32>; // [rows, width]
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>; // [rows, width]
+@group(0) @binding(4) var<storage, read> dy: array<Stored>; // [rows, width]
+@group(0) @binding(5) var<storage, read> residual: array<Stored>; // [rows, width]
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored>; // [rows, width]
 @group(0) @binding(7) var<uniform> params: Params;
 
 override RESIDUAL: bool = false;
@@ -1457,40 +1445,42 @@ fn main(
   let at = row * params.width;
   let m = mean[min(row, params.rows - 1u)];
   let r = rstd[min(row, params.rows - 1u)];
-  var sum = 0.0;
-  var product = 0.0;
+  var sum = Value();
+  var product = Value();
   for (var c = lane; c < width; c += LANES) {
-    let g = dy[at + c] * gain[c];
+    let g = load(dy[at + c]) * gain[c];
     sum += g;
-    product = fma(g, (x[at + c] - m) * r, product);
+    product = fma(g, (load(x[at + c]) - m) * r, product);
   }
-  let mean_g = row_sum(sum, line, lane) / f32(params.width);
-  let mean_gx = row_sum(product, line, lane) / f32(params.width);
+  let mean_g = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
+  let mean_gx = row_sum(total(product), line, lane) / f32(params.width * WIDE);
   for (var c = lane; c < width; c += LANES) {
-    var d = r * (dy[at + c] * gain[c] - mean_g - (x[at + c] - m) * r * mean_gx);
+    var d = r * (load(dy[at + c]) * gain[c] - mean_g - (load(x[at + c]) - m) * r * mean_gx);
     if (RESIDUAL) {
-      d += residual[at + c];
+      d += load(residual[at + c]);
     }
-    dx[at + c] = d;
+    dx[at + c] = store(d);
   }
 }
 `,
-  "layernorm_backward_columns": `// partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias. 32 columns × 8 row lanes a workgroup.
+  "layernorm_backward_columns": `// partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias. 32 Values × 8 row lanes a workgroup.
+// @import storage_f32.wgsl
 
 struct Params {
   rows: u32,
-  width: u32,
+  width: u32, // in Values
   strip: u32, // rows a strip
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, width]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]
 @group(0) @binding(1) var<storage, read> mean: array<f32>; // [rows]
 @group(0) @binding(2) var<storage, read> rstd: array<f32>; // [rows]
-@group(0) @binding(3) var<storage, read> dy: array<f32>; // [rows, width]
-@group(0) @binding(4) var<storage, read_write> partials: array<f32>; // [strips, 2, width]
+@group(0) @binding(3) var<storage, read> dy: array<Stored>; // [rows, width]
+@group(0) @binding(4) var<storage, read_write> partials: array<Value>; // [strips, 2, width]
 @group(0) @binding(5) var<uniform> params: Params;
 
-var<workgroup> sums: array<array<vec2f, 32>, 8>;
+var<workgroup> products: array<array<Value, 32>, 8>;
+var<workgroup> sums: array<array<Value, 32>, 8>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -1498,23 +1488,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let line = (t >> 5u) & 7u;
   let column = group.x * 32u + lane;
   let end = min((group.y + 1u) * params.strip, params.rows);
-  var sum = vec2f();
+  var product = Value();
+  var sum = Value();
   if (column < params.width) {
     for (var r = group.y * params.strip + line; r < end; r += 8u) {
-      let d = dy[r * params.width + column];
-      sum += vec2f(d * ((x[r * params.width + column] - mean[r]) * rstd[r]), d);
+      let d = load(dy[r * params.width + column]);
+      product = fma(d, (load(x[r * params.width + column]) - mean[r]) * rstd[r], product);
+      sum += d;
     }
   }
+  products[line][lane] = product;
   sums[line][lane] = sum;
   workgroupBarrier();
   if (line == 0u && column < params.width) {
-    var total = vec2f();
+    var all_products = Value();
+    var all = Value();
     for (var i = 0u; i < 8u; i++) {
-      total += sums[i & 7u][lane];
+      all_products += products[i & 7u][lane];
+      all += sums[i & 7u][lane];
     }
     let at = group.y * 2u * params.width + column;
-    partials[at] = total.x;
-    partials[at + params.width] = total.y;
+    partials[at] = all_products;
+    partials[at + params.width] = all;
   }
 }
 `,
@@ -1522,6 +1517,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 // Both operands are contiguous along the summed index, so both tiles are held as vec4 along it and the products
 // are four chained fma on scalars: as many workgroup-memory reads a product as the outer-product form.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @import storage_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -1535,13 +1531,13 @@ struct Params {
   keep: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>; // [rows, in / 4]
+@group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, in / 4]
 @group(0) @binding(1) var<storage, read> w: array<vec4f>; // [out, in / 4]
 @group(0) @binding(2) var<storage, read> b: array<vec4f>; // [out / 4]
-@group(0) @binding(3) var<storage, read> residual: array<vec4f>; // [rows, out / 4]
+@group(0) @binding(3) var<storage, read> residual: array<Stored>; // [rows, out / 4]
 @group(0) @binding(4) var<storage, read> seeds: array<u32>; // [2]
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>; // [rows, out / 4]
-@group(0) @binding(6) var<storage, read_write> pre: array<vec4f>; // [rows, out / 4]
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>; // [rows, out / 4]
+@group(0) @binding(6) var<storage, read_write> pre: array<Stored>; // [rows, out / 4]
 @group(0) @binding(7) var<uniform> params: Params;
 
 override BIAS: bool = false;
@@ -1597,7 +1593,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < XLOADS; q++) {
         let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-        px[q] = select(vec4f(), x[r * params.inner4 + depth], depth < params.inner4);
+        px[q] = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
@@ -1645,18 +1641,18 @@ fn finish(row: u32, column: u32, product: vec4f) {
     z += b[column];
   }
   if (PRE) {
-    pre[at] = z;
+    pre[at] = store(z);
   }
   if (GELU) {
-    z = gelu4(z);
+    z = gelu(z);
   }
   if (DROPOUT) {
     z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, at * 4u, params.threshold, params.keep);
   }
   if (RESIDUAL) {
-    z += residual[at];
+    z += load(residual[at]);
   }
-  y[at] = z;
+  y[at] = store(z);
 }
 `,
   "linear_any": `// Matrix product of any sizes and strides, element loads: for widths that are not multiples of 4.
@@ -1694,6 +1690,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 `,
   "linear_finish": `// What linear, linear_input_grad and linear_weight_grad do to one element of a product, for the kernels that work element by
 // element (linear_any.wgsl, linear_rows.wgsl). The vec4 kernels have their own \`finish\`.
+// @import storage_f32.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -1757,6 +1754,7 @@ fn finish(row: u32, column: u32, product: f32) {
   "linear_input_grad": `// dx = residual + (dy·w) ∘ f′(pre): tiles as in linear.wgsl, but w is contiguous across the columns of dx, so its tile
 // holds vec4 of neighbouring columns and the products are outer: one lane of dy times a vec4 of w.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @import storage_f32x4.wgsl
 // @import gelu.wgsl
 
 struct Params {
@@ -1765,11 +1763,11 @@ struct Params {
   out4: u32, // columns of dx, in / 4
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>; // [rows, out / 4]
+@group(0) @binding(0) var<storage, read> dy: array<Stored>; // [rows, out / 4]
 @group(0) @binding(1) var<storage, read> w: array<vec4f>; // [out, in / 4]
-@group(0) @binding(2) var<storage, read> pre: array<vec4f>; // [rows, in / 4]
-@group(0) @binding(3) var<storage, read> residual: array<vec4f>; // [rows, in / 4]
-@group(0) @binding(4) var<storage, read_write> dx: array<vec4f>; // [rows, in / 4]
+@group(0) @binding(2) var<storage, read> pre: array<Stored>; // [rows, in / 4]
+@group(0) @binding(3) var<storage, read> residual: array<Stored>; // [rows, in / 4]
+@group(0) @binding(4) var<storage, read_write> dx: array<Stored>; // [rows, in / 4]
 @group(0) @binding(5) var<uniform> params: Params;
 
 override GELU: bool = false;
@@ -1823,7 +1821,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < DLOADS; q++) {
         let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-        pd[q] = select(vec4f(), dy[r * params.inner4 + depth], depth < params.inner4);
+        pd[q] = select(vec4f(), load(dy[r * params.inner4 + depth]), depth < params.inner4);
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
@@ -1870,12 +1868,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 fn finish(at: u32, product: vec4f) {
   var z = product;
   if (GELU) {
-    z *= gelu_gradient4(pre[at]);
+    z *= gelu_gradient(load(pre[at]));
   }
   if (RESIDUAL) {
-    z += residual[at];
+    z += load(residual[at]);
   }
-  dx[at] = z;
+  dx[at] = store(z);
 }
 `,
   "linear_rows": `// y = residual + dropout(f(x·wᵀ + b)) for few rows (decoding): 32 lanes share the dot product of one row of x with one
@@ -1908,6 +1906,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   "linear_weight_grad": `// dw (+)= dyᵀ·x: the summed index is the row, and rows are many while dw is small, so the rows are also split over
 // workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No atomics.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @import storage_f32x4.wgsl
 
 struct Params {
   rows: u32,
@@ -1916,8 +1915,8 @@ struct Params {
   in4: u32, // columns of dw / 4
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>; // [rows, out / 4]
-@group(0) @binding(1) var<storage, read> x: array<vec4f>; // [rows, in / 4]
+@group(0) @binding(0) var<storage, read> dy: array<Stored>; // [rows, out / 4]
+@group(0) @binding(1) var<storage, read> x: array<Stored>; // [rows, in / 4]
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4f>; // [splits, out, in / 4]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -1971,12 +1970,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < DLOADS; q++) {
         let r = first + step * BK + t / BM4 + q * (THREADS / BM4);
-        pd[q] = select(vec4f(), dy[r * params.out4 + dfrom], r < end);
+        pd[q] = select(vec4f(), load(dy[r * params.out4 + dfrom]), r < end);
       }
       // @unroll
       for (var q = 0u; q < XLOADS; q++) {
         let r = first + step * BK + t / BN4 + q * (THREADS / BN4);
-        px[q] = select(vec4f(), x[r * params.in4 + xfrom], r < end);
+        px[q] = select(vec4f(), load(x[r * params.in4 + xfrom]), r < end);
       }
     }
     if (step > 0u) {
@@ -2014,6 +2013,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         }
       }
     }
+  }
+}
+`,
+  "pack_f16": `// y = x, from f32 to f16: behind kernels that have no f16 of their own.
+// @import storage_f16x4.wgsl
+
+struct Params {
+  count4: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 256u + t;
+  if (i < params.count4) {
+    y[i] = store(x[i]);
   }
 }
 `,
@@ -2154,6 +2176,99 @@ fn row_max(value: f32, row: u32, lane: u32) -> f32 {
   return total;
 }
 `,
+  "storage_f16x4": `// Activations as four f16 in two u32, computed with in f32: see storage_f32.wgsl. Packed words need no shader-f16, and move as
+// many bytes as it would.
+
+alias Stored = vec2u;
+alias Value = vec4f;
+const WIDE: u32 = 4u;
+
+fn load(s: Stored) -> Value {
+  return vec4f(unpack2x16float(s.x), unpack2x16float(s.y));
+}
+
+fn store(v: Value) -> Stored {
+  return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+}
+
+fn total(v: Value) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}
+
+fn highest(v: Value) -> f32 {
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+fn element(v: Value, at: u32) -> f32 {
+  return v[at & 3u];
+}
+
+fn one_hot(first: u32, column: u32) -> Value {
+  return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
+}
+`,
+  "storage_f32": `// How activations lie in memory, one element at a time: for widths that are not multiples of 4. Kernels written over \`Value\`
+// serve this and the two files of the same declarations, storage_f32x4.wgsl and storage_f16x4.wgsl.
+
+alias Stored = f32;
+alias Value = f32;
+const WIDE: u32 = 1u; // elements of a Value
+
+fn load(s: Stored) -> Value {
+  return s;
+}
+
+fn store(v: Value) -> Stored {
+  return v;
+}
+
+fn total(v: Value) -> f32 {
+  return v;
+}
+
+fn highest(v: Value) -> f32 {
+  return v;
+}
+
+fn element(v: Value, at: u32) -> f32 {
+  return v;
+}
+
+// 1 at the element numbered \`column\`, v's first being numbered \`first\`.
+fn one_hot(first: u32, column: u32) -> Value {
+  return select(0.0, 1.0, first == column);
+}
+`,
+  "storage_f32x4": `// Activations as vec4 of f32: see storage_f32.wgsl.
+
+alias Stored = vec4f;
+alias Value = vec4f;
+const WIDE: u32 = 4u;
+
+fn load(s: Stored) -> Value {
+  return s;
+}
+
+fn store(v: Value) -> Stored {
+  return v;
+}
+
+fn total(v: Value) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}
+
+fn highest(v: Value) -> f32 {
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+fn element(v: Value, at: u32) -> f32 {
+  return v[at & 3u];
+}
+
+fn one_hot(first: u32, column: u32) -> Value {
+  return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
+}
+`,
   "sum": `// y[at + workgroup] (+)= scale · Σ over the workgroup's share of x, or of x²: both stages of a fixed-order tree.
 
 struct Params {
@@ -2204,6 +2319,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       total += y[params.at + group.x];
     }
     y[params.at + group.x] = total;
+  }
+}
+`,
+  "unpack_f16": `// y = x, from f16 to f32: in front of kernels that have no f16 of their own.
+// @import storage_f16x4.wgsl
+
+struct Params {
+  count4: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 256u + t;
+  if (i < params.count4) {
+    y[i] = load(x[i]);
   }
 }
 `,

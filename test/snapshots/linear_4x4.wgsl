@@ -1,3 +1,24 @@
+alias Stored = vec4f;
+alias Value = vec4f;
+const WIDE: u32 = 4u;
+fn load(s: Stored) -> Value {
+  return s;
+}
+fn store(v: Value) -> Stored {
+  return v;
+}
+fn total(v: Value) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}
+fn highest(v: Value) -> f32 {
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+fn element(v: Value, at: u32) -> f32 {
+  return v[at & 3u];
+}
+fn one_hot(first: u32, column: u32) -> Value {
+  return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
+}
 fn threefry_round(x: vec2u, r: u32) -> vec2u {
   let sum = x.x + x.y;
   return vec2u(sum, ((x.y << r) | (x.y >> (32u - r))) ^ sum);
@@ -29,34 +50,19 @@ fn dropout_factor4(seed: u32, site: u32, step: u32, index: u32, threshold: u32, 
 }
 const LOG2E_HIGH: f32 = 1.44269502;
 const LOG2E_LOW: f32 = 1.92596299e-8;
-fn exp_precise(x: f32) -> f32 {
+fn exp_precise(x: Value) -> Value {
   let t = x * LOG2E_HIGH;
-  let rest = fma(x, LOG2E_LOW, fma(x, LOG2E_HIGH, -t));
-  return exp2(t) * fma(rest, 0.69314718, 1.0);
+  let rest = fma(x, Value(LOG2E_LOW), fma(x, Value(LOG2E_HIGH), -t));
+  return exp2(t) * fma(rest, Value(0.69314718), Value(1.0));
 }
-fn exp_precise4(x: vec4f) -> vec4f {
-  let t = x * LOG2E_HIGH;
-  let rest = fma(x, vec4f(LOG2E_LOW), fma(x, vec4f(LOG2E_HIGH), -t));
-  return exp2(t) * fma(rest, vec4f(0.69314718), vec4f(1.0));
+fn sigmoid(z: Value) -> Value {
+  return 1.0 / (1.0 + exp_precise(min(-1.702 * z, Value(80.0))));
 }
-fn sigmoid(z: f32) -> f32 {
-  return 1.0 / (1.0 + exp_precise(min(-1.702 * z, 80.0)));
-}
-fn sigmoid4(z: vec4f) -> vec4f {
-  return 1.0 / (1.0 + exp_precise4(min(-1.702 * z, vec4f(80.0))));
-}
-fn gelu(z: f32) -> f32 {
+fn gelu(z: Value) -> Value {
   return z * sigmoid(z);
 }
-fn gelu4(z: vec4f) -> vec4f {
-  return z * sigmoid4(z);
-}
-fn gelu_gradient(z: f32) -> f32 {
+fn gelu_gradient(z: Value) -> Value {
   let s = sigmoid(z);
-  return fma(1.702 * z * s, 1.0 - s, s);
-}
-fn gelu_gradient4(z: vec4f) -> vec4f {
-  let s = sigmoid4(z);
   return fma(1.702 * z * s, 1.0 - s, s);
 }
 struct Params {
@@ -68,13 +74,13 @@ struct Params {
   threshold: u32,
   keep: f32,
 }
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> residual: array<vec4f>;
+@group(0) @binding(3) var<storage, read> residual: array<Stored>;
 @group(0) @binding(4) var<storage, read> seeds: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> pre: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(6) var<storage, read_write> pre: array<Stored>;
 @group(0) @binding(7) var<uniform> params: Params;
 const BIAS: bool = true;
 const PRE: bool = false;
@@ -145,19 +151,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     if (step < steps) {
       {
         let r = min(m0 + line + 0u * (THREADS / BK4), params.rows - 1u);
-        px_0 = select(vec4f(), x[r * params.inner4 + depth], depth < params.inner4);
+        px_0 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
       }
 {
         let r = min(m0 + line + 1u * (THREADS / BK4), params.rows - 1u);
-        px_1 = select(vec4f(), x[r * params.inner4 + depth], depth < params.inner4);
+        px_1 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
       }
 {
         let r = min(m0 + line + 2u * (THREADS / BK4), params.rows - 1u);
-        px_2 = select(vec4f(), x[r * params.inner4 + depth], depth < params.inner4);
+        px_2 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
       }
 {
         let r = min(m0 + line + 3u * (THREADS / BK4), params.rows - 1u);
-        px_3 = select(vec4f(), x[r * params.inner4 + depth], depth < params.inner4);
+        px_3 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
       }
       {
         let c = min(n0 + line + 0u * (THREADS / BK4), params.out4 * 4u - 1u);
@@ -299,16 +305,16 @@ fn finish(row: u32, column: u32, product: vec4f) {
     z += b[column];
   }
   if (PRE) {
-    pre[at] = z;
+    pre[at] = store(z);
   }
   if (GELU) {
-    z = gelu4(z);
+    z = gelu(z);
   }
   if (DROPOUT) {
     z *= dropout_factor4(seeds[0u], params.site, seeds[1u] + params.micro, at * 4u, params.threshold, params.keep);
   }
   if (RESIDUAL) {
-    z += residual[at];
+    z += load(residual[at]);
   }
-  y[at] = z;
+  y[at] = store(z);
 }
