@@ -309,7 +309,7 @@ export async function loadDataset(
   const { heldOut, nCtx = 1 } = options;
   if (sound.length > 0) {
     const codes = join(sound), rate = options.rate ?? SOUND_RATE, parts = splitHeldOut(codes, nCtx, title, heldOut);
-    return { ...base, kind: "audio", about: `${what}; ${held(parts.heldOut.length, "samples")}`, ...parts, unit: 1, rate };
+    return { ...base, kind: "audio", about: `${what}; ${held(parts.heldOut.length, "sample")}`, ...parts, unit: 1, rate };
   }
   const bytes = streams.length === 1 ? streams[0].bytes : join(streams.map(({ bytes }) => bytes));
   const kind = isText(bytes) ? "text" : "bytes", made = { ...base, kind, unit: 1 } as const;
@@ -318,10 +318,10 @@ export async function loadDataset(
     return { ...made, about: "enwik8, 90 / 5 / 5 million bytes", train, heldOut: valid, test };
   }
   const parts = splitHeldOut(bytes, nCtx, title, heldOut);
-  return { ...made, about: `${kind}; ${held(parts.heldOut.length, "bytes")}`, ...parts };
+  return { ...made, about: `${kind}; ${held(parts.heldOut.length, "byte")}`, ...parts };
 }
 
-const held = (count: number, what: string) => `the last ${count.toLocaleString("en")} ${what} held out`;
+const held = (count: number, what: string) => `the last ${count === 1 ? what : `${count.toLocaleString("en")} ${what}s`} held out`;
 
 function checkOptions({ shape, rate }: DatasetOptions): void {
   if (shape && !(shape.length === 3 && shape.every((size) => Number.isInteger(size) && size >= 1 && size <= 65536))) {
@@ -350,7 +350,7 @@ function splitImages(
   const dataset: Dataset = {
     name,
     kind: "image",
-    about: `${what}, ${shape.join(" × ")}; ${held(count - from / unit, "images")}`,
+    about: `${what}, ${shape.join(" × ")}; ${held(count - from / unit, "image")}`,
     train: rows.subarray(0, from),
     heldOut: rows.subarray(from),
     ...(images.length > 0 && testImages.length > 0 ? { test: join(testImages) } : {}),
