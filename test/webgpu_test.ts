@@ -269,6 +269,7 @@ Deno.test("a failed run is a typed error at the next read, naming the program", 
   engine.free([x, y]);
   await executable.run();
   await assertRejects(() => engine.read(z), KernelError, "summing freed tensors");
+  assertEquals(await engine.read(z), new Float32Array(1), "what is left can still be read");
   engine.dispose();
 });
 

@@ -85,21 +85,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     workgroupBarrier();
 
     var s: array<array<f32, TN>, TM>;
-    for (var c = 0u; c < CD; c++) {
-      let e = (c ^ tx) & 7u;
+    for (var c0 = 0u; c0 < CD; c0 += UD) {
       // @unroll
-      for (var h = 0u; h < HD; h++) {
-        var b: array<vec4f, TN>;
+      for (var c1 = 0u; c1 < UD; c1++) {
+        let c = c0 + c1;
+        let e = (c ^ tx) & 7u;
         // @unroll
-        for (var j = 0u; j < TN; j++) {
-          b[j] = xs[tx][j * HD + h][e];
-        }
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let a = load(q[qat[i] + h * 8u + c]);
+        for (var h = 0u; h < HD; h++) {
+          var b: array<vec4f, TN>;
           // @unroll
           for (var j = 0u; j < TN; j++) {
-            s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            b[j] = xs[tx][j * HD + h][e];
+          }
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            let a = load(q[qat[i] + h * 8u + c]);
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            }
           }
         }
       }

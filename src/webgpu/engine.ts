@@ -167,8 +167,11 @@ export class WebGpuEngine implements Engine {
     if (!this.#failure || (error instanceof BackendError && !(this.#failure instanceof BackendError))) this.#failure = error;
   }
 
+  /** Throws a failure once: what is on the device can still be read and saved after it, unless the device is lost. */
   #check(): void {
-    if (this.#failure) throw this.#failure;
+    const failure = this.#failure;
+    if (failure && !(failure instanceof BackendError)) this.#failure = undefined;
+    if (failure) throw failure;
   }
 
   /** Notes what an error scope caught, and names what it was about. */
@@ -337,7 +340,7 @@ export class WebGpuEngine implements Engine {
       // Encoding without submitting: what a run would get wrong comes out here, and by name.
       make(`compiling ${program.name}`, () => void this.#encode(bound));
       await Promise.all(pending);
-      if (this.#failure) await this.#blame(program.name, bound);
+      if (this.#failure instanceof KernelError) await this.#blame(program.name, bound);
       this.#check();
       return {
         scratchBytes,
@@ -420,12 +423,13 @@ export class WebGpuEngine implements Engine {
 
   /** Finds the first dispatch that cannot be encoded, so that the failure names its kernel. */
   async #blame(name: string, bound: readonly Bound[]): Promise<void> {
-    if (this.#failure instanceof BackendError) return;
     for (const one of bound) {
       this.#device.pushErrorScope("validation");
       this.#encode([one]);
       const error = await this.#device.popErrorScope();
-      if (error) throw this.#failure = new KernelError(`Cannot compile ${name}: kernel ${one.dispatch.kernel}: ${error.message}`);
+      if (!error) continue;
+      this.#failure = new KernelError(`Cannot compile ${name}: kernel ${one.dispatch.kernel}: ${error.message}`);
+      return;
     }
   }
 

@@ -96,6 +96,8 @@ const HD: u32 = (D4 + 7u) / 8u; // groups of eight vec4
 const HV: u32 = (V4 + 7u) / 8u;
 const CD: u32 = min(D4, 8u); // vec4 of a group that are not padding
 const CV: u32 = min(V4, 8u);
+const UD: u32 = 2u - CD % 2u; // vec4 of a group in one turn of the loop over them: naga counts every turn
+const UV: u32 = 2u - CV % 2u;
 const OD: u32 = (D4 + TX - 1u) / TX; // vec4 of an output row an invocation owns
 const OV: u32 = (V4 + TX - 1u) / TX;
 const DLOADS: u32 = BN * HD * 8u / THREADS;
@@ -229,21 +231,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     workgroupBarrier();
 
     var s: array<array<f32, TN>, TM>;
-    for (var c = 0u; c < CD; c++) {
-      let e = (c ^ tx) & 7u;
+    for (var c0 = 0u; c0 < CD; c0 += UD) {
       // @unroll
-      for (var h = 0u; h < HD; h++) {
-        var b: array<vec4f, TN>;
+      for (var c1 = 0u; c1 < UD; c1++) {
+        let c = c0 + c1;
+        let e = (c ^ tx) & 7u;
         // @unroll
-        for (var j = 0u; j < TN; j++) {
-          b[j] = qs[tx][j * HD + h][e];
-        }
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let a = load(k[line[i] * D4 + h * 8u + c]);
+        for (var h = 0u; h < HD; h++) {
+          var b: array<vec4f, TN>;
           // @unroll
           for (var j = 0u; j < TN; j++) {
-            s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            b[j] = qs[tx][j * HD + h][e];
+          }
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            let a = load(k[line[i] * D4 + h * 8u + c]);
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            }
           }
         }
       }
@@ -270,21 +276,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
     }
     var ds: array<array<f32, TN>, TM>;
-    for (var c = 0u; c < CV; c++) {
-      let e = (c ^ tx) & 7u;
+    for (var c0 = 0u; c0 < CV; c0 += UV) {
       // @unroll
-      for (var h = 0u; h < HV; h++) {
-        var b: array<vec4f, TN>;
+      for (var c1 = 0u; c1 < UV; c1++) {
+        let c = c0 + c1;
+        let e = (c ^ tx) & 7u;
         // @unroll
-        for (var j = 0u; j < TN; j++) {
-          b[j] = os[tx][j * HV + h][e];
-        }
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let a = load(v[line[i] * V4 + h * 8u + c]);
+        for (var h = 0u; h < HV; h++) {
+          var b: array<vec4f, TN>;
           // @unroll
           for (var j = 0u; j < TN; j++) {
-            ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+            b[j] = os[tx][j * HV + h][e];
+          }
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            let a = load(v[line[i] * V4 + h * 8u + c]);
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+            }
           }
         }
       }
@@ -421,21 +431,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     workgroupBarrier();
 
     var s: array<array<f32, TN>, TM>;
-    for (var c = 0u; c < CD; c++) {
-      let e = (c ^ tx) & 7u;
+    for (var c0 = 0u; c0 < CD; c0 += UD) {
       // @unroll
-      for (var h = 0u; h < HD; h++) {
-        var b: array<vec4f, TN>;
+      for (var c1 = 0u; c1 < UD; c1++) {
+        let c = c0 + c1;
+        let e = (c ^ tx) & 7u;
         // @unroll
-        for (var j = 0u; j < TN; j++) {
-          b[j] = ks[tx][j * HD + h][e];
-        }
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let a = load(q[line[i] * D4 + h * 8u + c]);
+        for (var h = 0u; h < HD; h++) {
+          var b: array<vec4f, TN>;
           // @unroll
           for (var j = 0u; j < TN; j++) {
-            s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            b[j] = ks[tx][j * HD + h][e];
+          }
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            let a = load(q[line[i] * D4 + h * 8u + c]);
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            }
           }
         }
       }
@@ -461,21 +475,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
     }
     var ds: array<array<f32, TN>, TM>;
-    for (var c = 0u; c < CV; c++) {
-      let e = (c ^ tx) & 7u;
+    for (var c0 = 0u; c0 < CV; c0 += UV) {
       // @unroll
-      for (var h = 0u; h < HV; h++) {
-        var b: array<vec4f, TN>;
+      for (var c1 = 0u; c1 < UV; c1++) {
+        let c = c0 + c1;
+        let e = (c ^ tx) & 7u;
         // @unroll
-        for (var j = 0u; j < TN; j++) {
-          b[j] = vs[tx][j * HV + h][e];
-        }
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let a = load(d_o[line[i] * V4 + h * 8u + c]);
+        for (var h = 0u; h < HV; h++) {
+          var b: array<vec4f, TN>;
           // @unroll
           for (var j = 0u; j < TN; j++) {
-            ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+            b[j] = vs[tx][j * HV + h][e];
+          }
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            let a = load(d_o[line[i] * V4 + h * 8u + c]);
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+            }
           }
         }
       }
@@ -605,21 +623,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     workgroupBarrier();
 
     var s: array<array<f32, TN>, TM>;
-    for (var c = 0u; c < CD; c++) {
-      let e = (c ^ tx) & 7u;
+    for (var c0 = 0u; c0 < CD; c0 += UD) {
       // @unroll
-      for (var h = 0u; h < HD; h++) {
-        var b: array<vec4f, TN>;
+      for (var c1 = 0u; c1 < UD; c1++) {
+        let c = c0 + c1;
+        let e = (c ^ tx) & 7u;
         // @unroll
-        for (var j = 0u; j < TN; j++) {
-          b[j] = qs[tx][j * HD + h][e];
-        }
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let a = load(k[line[i] * D4 + h * 8u + c]);
+        for (var h = 0u; h < HD; h++) {
+          var b: array<vec4f, TN>;
           // @unroll
           for (var j = 0u; j < TN; j++) {
-            s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            b[j] = qs[tx][j * HD + h][e];
+          }
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            let a = load(k[line[i] * D4 + h * 8u + c]);
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            }
           }
         }
       }
@@ -942,21 +964,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     workgroupBarrier();
 
     var s: array<array<f32, TN>, TM>;
-    for (var c = 0u; c < CD; c++) {
-      let e = (c ^ tx) & 7u;
+    for (var c0 = 0u; c0 < CD; c0 += UD) {
       // @unroll
-      for (var h = 0u; h < HD; h++) {
-        var b: array<vec4f, TN>;
+      for (var c1 = 0u; c1 < UD; c1++) {
+        let c = c0 + c1;
+        let e = (c ^ tx) & 7u;
         // @unroll
-        for (var j = 0u; j < TN; j++) {
-          b[j] = xs[tx][j * HD + h][e];
-        }
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let a = load(q[qat[i] + h * 8u + c]);
+        for (var h = 0u; h < HD; h++) {
+          var b: array<vec4f, TN>;
           // @unroll
           for (var j = 0u; j < TN; j++) {
-            s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            b[j] = xs[tx][j * HD + h][e];
+          }
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            let a = load(q[qat[i] + h * 8u + c]);
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+            }
           }
         }
       }
