@@ -92,6 +92,17 @@ function numberOf(flag: Flag, text: string): number {
   return value;
 }
 
+/** `--name value` as `--name=value`, so that a value may begin with a dash, as in --lr -1; another flag is no value. */
+function joined(argv: readonly string[], names: readonly string[]): string[] {
+  const made: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    if (argv[at] === "--") return [...made, ...argv.slice(at)];
+    const takes = names.includes(argv[at].slice(2)) && argv[at].startsWith("--") && at + 1 < argv.length && !argv[at + 1].startsWith("--");
+    made.push(takes ? `${argv[at]}=${argv[++at]}` : argv[at]);
+  }
+  return made;
+}
+
 /**
  * Parses a command's arguments.
  *
@@ -101,7 +112,7 @@ export function parse(command: Command, argv: readonly string[]): Args {
   const switches = command.flags.filter(({ value }) => value === undefined),
     valued = command.flags.filter(({ value }) => value !== undefined);
   const names = command.flags.flatMap(({ name, negatable }) => negatable ? [name, `no-${name}`] : [name]);
-  const parsed = parseArgs(argv, {
+  const parsed = parseArgs(joined(argv, valued.map(({ name }) => name)), {
     boolean: switches.map(({ name }) => name),
     string: ["_", ...valued.map(({ name }) => name)],
     negatable: switches.filter(({ negatable }) => negatable).map(({ name }) => name),

@@ -180,19 +180,18 @@ export const layout: Command = {
     }
     if (args.on("json")) return 0;
 
-    const screen = new Screen(Deno.stdout),
-      width = Math.min(columns(), 200),
-      across = panels.length === 1 ? 1 : Math.max(1, Math.min(3, Math.floor(width / 36)));
-    const made = await maps(Math.max(8, Math.min(64, Math.floor((width - 2 * across) / across))));
+    const screen = new Screen(Deno.stdout), width = Math.min(columns(), 200);
+    const fit = panels.length === 1 ? 1 : Math.max(1, Math.min(3, Math.floor(width / 36)));
+    const made = await maps(Math.max(8, Math.min(64, Math.floor(width / fit) - 2))), scale = Math.max(1, Math.floor(32 / made[0].cells));
+    const side = made[0].cells * scale, column = Math.max(side, ...made.map(({ title }) => title.length));
+    const across = Math.max(1, Math.min(fit, Math.floor(width / (column + 2))));
     screen.print(`${screen.bold(heading)}\n`);
-    const pictures = made.map((map) => [map.title, ...drawPattern(map, colored(Deno.stdout))]);
+    const pictures = made.map((map) => drawPattern(map, colored(Deno.stdout), scale));
     for (let at = 0; at < pictures.length; at += across) {
-      const row = pictures.slice(at, at + across), cell = made[0].cells;
+      const row = pictures.slice(at, at + across), fill = " ".repeat(column - side);
+      screen.print("  " + made.slice(at, at + across).map(({ title }) => title.padEnd(column)).join("  ").trimEnd());
       for (let line = 0; line < row[0].length; line++) {
-        screen.print(
-          "  " +
-            row.map((picture) => line === 0 ? [...picture[0]].slice(0, cell).join("").padEnd(cell) : picture[line]).join("  ").trimEnd(),
-        );
+        screen.print("  " + row.map((picture) => picture[line] + fill).join("  ").trimEnd());
       }
       screen.print("");
     }

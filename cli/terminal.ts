@@ -109,26 +109,30 @@ function palette([r, g, b]: readonly number[]): number {
   return 16 + 36 * cube[0] + 6 * cube[1] + cube[2];
 }
 
-/** How many cells each character covers: 1 across, 2 down. */
-export function drawPattern(map: PatternMap, color: boolean): string[] {
-  const { cells, near, far, allowed } = map, lines: string[] = [];
-  for (let row = 0; row < cells; row += 2) {
+/**
+ * A pattern in characters, each 1 cell across and 2 down.
+ *
+ * @param scale draw each cell as so many by so many
+ */
+export function drawPattern(map: PatternMap, color: boolean, scale = 1): string[] {
+  const { cells, near, far, allowed, n } = map, side = cells * scale, lines: string[] = [];
+  for (let y = 0; y < side; y += 2) {
     let line = "";
-    for (let column = 0; column < cells; column++) {
+    for (let x = 0; x < side; x++) {
+      const column = Math.floor(x / scale), row = Math.floor(y / scale), below = y + 1 < side ? Math.floor((y + 1) / scale) : undefined;
       if (color) {
-        const top = palette(cellColor(map, row, column));
-        const bottom = row + 1 < cells ? `48;5;${palette(cellColor(map, row + 1, column))}` : "49";
-        line += `\x1b[38;5;${top};${bottom}m▀`;
+        const bottom = below === undefined ? "49" : `48;5;${palette(cellColor(map, below, column))}`;
+        line += `\x1b[38;5;${palette(cellColor(map, row, column))};${bottom}m▀`;
         continue;
       }
-      const share = (r: number) =>
-        r < cells ? Math.sqrt((near[r * cells + column] + far[r * cells + column]) * allowed[r * cells + column]) : 0;
-      const top = share(row), bottom = share(row + 1);
-      if (map.n === cells) line += top > 0 ? bottom > 0 ? "█" : "▀" : bottom > 0 ? "▄" : allowed[row * cells + column] > 0 ? "·" : " ";
-      else {
-        const mean = (top + bottom) / 2;
-        line += mean === 0 ? allowed[row * cells + column] > 0 ? "·" : " " : "░▒▓█"[Math.min(3, Math.floor(mean * 4))];
-      }
+      const share = (r: number | undefined) => {
+        const at = r === undefined ? -1 : r * cells + column;
+        return at < 0 ? 0 : Math.sqrt((near[at] + far[at]) * allowed[at]);
+      };
+      const top = share(row), bottom = share(below), mean = (top + bottom) / 2;
+      if (mean === 0) line += allowed[row * cells + column] > 0 ? "·" : " ";
+      else if (n === cells) line += top > 0 ? bottom > 0 ? "█" : "▀" : "▄";
+      else line += "░▒▓█"[Math.min(3, Math.floor(mean * 4))];
     }
     lines.push(line + (color ? "\x1b[0m" : ""));
   }

@@ -95,6 +95,8 @@ function changedConstants(args: Args, base: Partial<TrainConfig>): Partial<Train
   }
   const recompute = args.on("recompute");
   if (recompute !== undefined) made.recompute = recompute;
+  const precision = args.text("precision");
+  if (precision !== undefined) made.precision = precision;
   return made;
 }
 
@@ -373,6 +375,7 @@ export const train: Command = {
       negatable: true,
       about: "make activations again in the backward pass instead of keeping them: less memory, a third more time",
     },
+    { name: "precision", value: "f32|f16", about: "what activations and their gradients are stored in (default: f32)" },
     { name: "n-ctx", value: "N", kind: "whole", low: 1, about: "positions of a sequence" },
     { name: "layers", value: "N", kind: "whole", low: 1, about: "residual blocks" },
     { name: "heads", value: "N", kind: "whole", low: 1, about: "attention heads" },
@@ -532,10 +535,10 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
     }
   } catch (error) {
     if (!(error instanceof DivergedError)) throw error;
-    const way = saves > 0
-      ? `to go on from the last save with a lower rate: ${resumeLine(args, path)} --lr ${train.lr / 4}`
-      : `begin again with --lr ${train.lr / 4}`;
-    throw new DivergedError(`${error.message}\n${way}`, { cause: error });
+    const again = resumeLine(args, path) + ` --lr ${train.lr / 4}`;
+    throw new DivergedError(`${error.message}${saves > 0 ? `:\n\n  ${again}\n` : "; nothing was saved yet, so begin again with one"}`, {
+      cause: error,
+    });
   } finally {
     screen.clear();
     sampler.dispose();
