@@ -202,6 +202,8 @@ export interface RunState {
   readonly step: number;
   /** Steps skipped for non-finite gradients, in all and in a row. */
   readonly skipped: readonly [number, number];
+  /** Loss scale and the clean steps since it last changed. */
+  readonly lossScale: readonly [number, number];
   /** The engine's name: a resumed run is bit-exact on the same one. */
   readonly engine: string;
   /** Training constants. */
@@ -236,9 +238,9 @@ export interface Digests {
 
 /** `run.json` with the digests of the files that it belongs to. */
 export function formatRunState(state: RunState, files: Digests): string {
-  const { step, skipped, engine, train, data, history } = state;
+  const { step, skipped, lossScale, engine, train, data, history } = state;
   const lines = history.map((entry) => "    " + JSON.stringify(entry)).join(",\n");
-  const head = JSON.stringify({ version: 1, step, skipped, engine, train, data, files }, null, 2);
+  const head = JSON.stringify({ version: 1, step, skipped, lossScale, engine, train, data, files }, null, 2);
   return `${head.slice(0, -2)},\n  "history": [${lines && `\n${lines}\n  `}]\n}\n`;
 }
 
@@ -283,10 +285,11 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
   }
   const version = (json as { version?: unknown } | null)?.version;
   if (version !== 1) fail(`version must be 1, found ${shown(version)}; a newer Longstride may have written it`);
-  const run = fields(json, "it", ["version", "step", "skipped", "engine", "train", "data", "files", "history"]);
+  const run = fields(json, "it", ["version", "step", "skipped", "lossScale", "engine", "train", "data", "files", "history"]);
   const step = whole(run.step, "step"), data = fields(run.data, "data", ["name", "bytes", "sha256", "heldOut"]);
-  const files = fields(run.files, "files", ["config", "model", "optimizer"]), skipped = run.skipped;
+  const files = fields(run.files, "files", ["config", "model", "optimizer"]), { skipped, lossScale } = run;
   if (!Array.isArray(skipped) || skipped.length !== 2) return fail(`skipped must be two numbers, found ${shown(skipped)}`);
+  if (!Array.isArray(lossScale) || lossScale.length !== 2) return fail(`lossScale must be two numbers, found ${shown(lossScale)}`);
   if (!Array.isArray(run.history)) return fail(`history must be a list, found ${shown(run.history)}`);
   const constants = fields(run.train, "train", Object.keys(TRAIN_DEFAULTS));
   let train: TrainConfig;
@@ -314,6 +317,7 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
     state: {
       step,
       skipped: [whole(skipped[0], "skipped[0]"), whole(skipped[1], "skipped[1]")],
+      lossScale: [finite(lossScale[0], "lossScale[0]"), whole(lossScale[1], "lossScale[1]")],
       engine: string(run.engine, "engine"),
       train,
       data: {

@@ -68,6 +68,8 @@ export interface TrainConfig {
   seed: number;
   /** Recompute attention and feed-forward activations in the backward pass (section 5.4). */
   recompute: boolean;
+  /** What activations and their gradients are stored in (sections 5.4 and 5.5); weights, moments and sums are f32 always. */
+  precision: "f32" | "f16";
 }
 
 /** Spec §3's constants. */
@@ -84,6 +86,7 @@ export const TRAIN_DEFAULTS: TrainConfig = {
   eps: 1e-8,
   seed: 0,
   recompute: false,
+  precision: "f32",
 };
 
 /** The attention of layer r. */
@@ -247,6 +250,11 @@ export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
   range("eps", 1e-30, 1);
   if (typeof train.recompute !== "boolean") {
     throw new ConfigError(`Cannot train: recompute must be true or false, current value is ${JSON.stringify(train.recompute)}`);
+  }
+  if (train.precision !== "f32" && train.precision !== "f16") {
+    throw new ConfigError(
+      `Cannot train: precision must be "f32" or "f16", current value is ${excerpt(String(JSON.stringify(train.precision)))}`,
+    );
   }
   return train;
 }

@@ -10,7 +10,7 @@
 import { parameterShapes } from "./checkpoint.ts";
 import { type ModelConfig, positionRows, positionSizes, setsOf, type TrainConfig } from "./config.ts";
 import { ShapeError } from "./errors.ts";
-import { type Dropout, Program, type Tensor, tensor, type TensorData } from "./ops.ts";
+import { type Dropout, type DType, Program, type Tensor, tensor, type TensorData } from "./ops.ts";
 import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
 import { Random, STREAM } from "./random.ts";
 
@@ -108,7 +108,13 @@ class Emitter {
   readonly rows: number;
   #position: PositionTensors | undefined;
 
-  constructor(readonly program: Program, readonly params: Parameters, readonly batch: number, readonly n: number) {
+  constructor(
+    readonly program: Program,
+    readonly params: Parameters,
+    readonly batch: number,
+    readonly n: number,
+    readonly precision: DType = "f32",
+  ) {
     this.rows = batch * n;
   }
 
@@ -117,7 +123,7 @@ class Emitter {
   }
 
   matrix(name: string, width: number): Tensor {
-    return this.program.scratch(name, [this.rows, width]);
+    return this.program.scratch(name, [this.rows, width], this.precision);
   }
 
   #parameter(layer: number, name: string): Tensor {
@@ -246,11 +252,11 @@ export interface TrainingProgram {
  */
 export function trainingProgram(params: Parameters, optimizer: OptimizerTensors, train: TrainConfig, keepLogits = false): TrainingProgram {
   const { config } = params, program = new Program("train");
-  const e = new Emitter(program, params, train.batch, config.n_ctx), { rows } = e;
+  const e = new Emitter(program, params, train.batch, config.n_ctx, train.precision), { rows } = e;
   const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
   const grad = (name: string) => grads.get(params.get(name))!;
   const seeds = tensor("seeds", [2], "u32"), loss = tensor("loss", [1]);
-  const kept = keepLogits ? tensor("logits", [rows, config.vocab_size]) : undefined;
+  const kept = keepLogits ? tensor("logits", [rows, config.vocab_size], train.precision) : undefined;
 
   const batches = Array.from({ length: train.accumulate }, (_, micro) => {
     const batch = e.batchTensors(micro), accumulate = micro > 0;
@@ -309,8 +315,8 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
     const { final, logits } = e.logits(h);
     if (kept) program.add({ op: "linear", x: final.y, w: params.get("out.weight"), y: kept });
     const losses = program.scratch("losses", [rows]), dLogits = e.matrix("logits.dx", config.vocab_size);
-    const scale = 1 / (rows * train.accumulate);
-    program.add({ op: "cross_entropy", logits, targets: batch.targets, losses, dLogits, scale });
+    const scale = 1 / (rows * train.accumulate), lossScale = train.precision === "f16" ? optimizer.lossScale : undefined;
+    program.add({ op: "cross_entropy", logits, targets: batch.targets, losses, dLogits, scale, lossScale });
     program.add({ op: "sum", x: losses, y: loss, scale, accumulate: true });
 
     // Backward.

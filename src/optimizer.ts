@@ -23,7 +23,12 @@ export interface OptimizerTensors {
   readonly factor: Tensor;
   /** u32 [2]: steps skipped for non-finite gradients, in all and in a row. */
   readonly skipped: Tensor;
+  /** f32 [2]: the loss scale and the clean steps since it last changed; used where activations are f16. */
+  readonly lossScale: Tensor;
 }
+
+/** Loss scale and clean steps before the first step (spec §3). */
+export const LOSS_SCALE: readonly [number, number] = [2 ** 16, 0];
 
 /** Makes the tensors for a list of parameters. */
 export function optimizerTensors(params: readonly Tensor[]): OptimizerTensors {
@@ -36,13 +41,15 @@ export function optimizerTensors(params: readonly Tensor[]): OptimizerTensors {
     squareNorm: tensor("square_norm", [1]),
     factor: tensor("factor", [1]),
     skipped: tensor("skipped", [2], "u32"),
+    lossScale: tensor("loss_scale", [2]),
   };
 }
 
 /** Appends norm, clip and Adam to a step's program. */
 export function emitUpdate(program: Program, params: readonly Tensor[], o: OptimizerTensors, train: TrainConfig): void {
   program.add({ op: "square_norm", xs: o.grads, y: o.squareNorm });
-  program.add({ op: "clip", squareNorm: o.squareNorm, factor: o.factor, skipped: o.skipped, maxNorm: train.clip });
+  const lossScale = train.precision === "f16" ? o.lossScale : undefined;
+  program.add({ op: "clip", squareNorm: o.squareNorm, factor: o.factor, skipped: o.skipped, maxNorm: train.clip, lossScale });
   program.add({
     op: "adam",
     params,

@@ -11,7 +11,7 @@ import { CheckpointError, DataError, DivergedError, ShapeError } from "./errors.
 import { Scorer } from "./evaluate.ts";
 import { batchData, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
 import { type Engine, type Executable, size, type Tensor } from "./ops.ts";
-import { hyperparameters, learningRate, type OptimizerTensors, optimizerTensors } from "./optimizer.ts";
+import { hyperparameters, learningRate, LOSS_SCALE, type OptimizerTensors, optimizerTensors } from "./optimizer.ts";
 
 /** Everything that training continues from: weights and moments by parameter name, and where the run is. */
 export interface Snapshot {
@@ -19,6 +19,8 @@ export interface Snapshot {
   readonly step: number;
   /** Steps skipped for non-finite gradients, in all and in a row. */
   readonly skipped: readonly [number, number];
+  /** Loss scale and the clean steps since it last changed; moves only where activations are f16. */
+  readonly lossScale: readonly [number, number];
   /** The model. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   /** First moments of Adam. */
@@ -35,6 +37,8 @@ export interface Measured {
   readonly gradNorm: number;
   /** Steps skipped, in all and in a row. */
   readonly skipped: readonly [number, number];
+  /** What the loss is multiplied by where activations are f16. */
+  readonly lossScale: number;
 }
 
 /** A model in training on one engine. */
@@ -74,12 +78,13 @@ export class Trainer {
     config = checkConfig(config);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all);
     const step = trainingProgram(params, optimizer, checked);
-    const { hyper, squareNorm, factor, skipped } = optimizer;
+    const { hyper, squareNorm, factor, skipped, lossScale } = optimizer;
     const inputs = [
       hyper,
       squareNorm,
       factor,
       skipped,
+      lossScale,
       step.seeds,
       step.loss,
       ...step.constants.keys(),
@@ -98,6 +103,7 @@ export class Trainer {
         engine.write(t, data);
       });
     fill(params.all, from?.weights ?? initialWeights(config, checked.seed));
+    engine.write(lossScale, Float32Array.from(from?.lossScale ?? LOSS_SCALE));
     if (from) {
       fill(optimizer.m, from.m);
       fill(optimizer.v, from.v);
@@ -144,11 +150,14 @@ export class Trainer {
 
   /** Waits for the steps so far and reads what they measured. */
   async measure(): Promise<Measured> {
-    const { loss } = this.#step, { squareNorm, skipped } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
-    const [total, square, counts] = await Promise.all([loss, squareNorm, skipped].map((t) => this.#engine.read(t)));
+    const { loss } = this.#step, { squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
+    const reads = [loss, squareNorm, skipped, lossScale].map((t) => this.#engine.read(t));
+    const [total, square, counts, [next, clean]] = await Promise.all(reads);
     this.#engine.write(loss, Float32Array.of(0));
     this.#sinceReading = 0;
-    return { loss: total[0] / steps, gradNorm: Math.sqrt(square[0]), skipped: [counts[0], counts[1]] };
+    // With no clean step since it changed, the scale has just doubled: the norm was taken under the one before.
+    const scale = this.train.precision === "f32" ? 1 : clean === 0 ? next / 2 : next;
+    return { loss: total[0] / steps, gradNorm: Math.sqrt(square[0]) / scale, skipped: [counts[0], counts[1]], lossScale: next };
   }
 
   /** Waits for the steps so far without reading anything: bounds how far submission runs ahead of the device. */
@@ -165,10 +174,12 @@ export class Trainer {
       }
       return values;
     };
-    const { m, v, skipped } = this.#optimizer, counts = await this.#engine.read(skipped);
+    const { m, v, skipped, lossScale } = this.#optimizer, counts = await this.#engine.read(skipped);
+    const [scale, clean] = await this.#engine.read(lossScale);
     return {
       step: this.#done,
       skipped: [counts[0], counts[1]],
+      lossScale: [scale, clean],
       weights: await read(this.params.all),
       m: await read(m),
       v: await read(v),
@@ -199,6 +210,8 @@ export interface Progress {
   readonly gradNorm: number;
   /** Steps skipped for non-finite gradients. */
   readonly skipped: number;
+  /** What the loss is multiplied by where activations are f16. */
+  readonly lossScale: number;
   /** Training tokens a second since the last report, evaluation not counted. */
   readonly tokensPerSecond: number;
   /** Seconds until the last step at the mean rate so far, evaluation included. */
@@ -237,8 +250,8 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Steps in a row with non-finite gradients after which training stops. */
-const PATIENCE = 10;
+/** Steps in a row with non-finite gradients after which training stops; in f16 each of them halves the loss scale, from 2¹⁶. */
+const PATIENCE = { f32: 10, f16: 26 };
 /** Steps submitted before waiting for the device: the wait costs 11 ms in Deno, so not every step. */
 const AHEAD = 8;
 
@@ -247,7 +260,7 @@ const AHEAD = 8;
  * on from a snapshot sees what the uninterrupted one would have seen.
  *
  * @throws {DataError} where the data is shorter than one context
- * @throws {DivergedError} after 10 steps in a row with non-finite gradients; none of them was applied
+ * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768 } = options;
@@ -284,7 +297,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       const evaluates = scorer && (last ? trainer.done >= steps : trainer.done % every === 0);
       if (!last && !evaluates && performance.now() - reported < reportSeconds * 1000) continue;
       const measured = await trainer.measure(), now = performance.now();
-      if (measured.skipped[1] >= PATIENCE) {
+      if (measured.skipped[1] >= PATIENCE[train.precision]) {
         throw new DivergedError(
           `Cannot go on: the gradients of the last ${measured.skipped[1]} steps were not finite and none was applied; ` +
             `resume from the last checkpoint with a lower lr than ${train.lr}`,
@@ -304,6 +317,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
         lr: learningRate(train, Math.max(0, trainer.done - 1)),
         gradNorm: measured.gradNorm,
         skipped: measured.skipped[0],
+        lossScale: measured.lossScale,
         tokensPerSecond: rate,
         secondsLeft: (reported - begun) / 1000 / Math.max(1, trainer.done - first) * (steps - trainer.done),
         last,

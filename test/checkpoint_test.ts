@@ -171,6 +171,7 @@ Deno.test("checkpoint: a configuration is read strictly, naming the file", () =>
 const state: RunState = {
   step: 20,
   skipped: [2, 1],
+  lossScale: [32768, 7],
   engine: "wasm",
   train: { ...TRAIN_DEFAULTS, steps: 50 },
   data: { name: 'the "book"', bytes: 1000, sha256: "ab".repeat(32), heldOut: 50 },
@@ -212,6 +213,7 @@ Deno.test("checkpoint: run state is read strictly", () => {
   bad({ more: 1 }, 'unknown field "more"');
   bad({ step: 1.5 }, "step must be a whole number");
   bad({ skipped: [1] }, "skipped must be two numbers");
+  bad({ lossScale: [1] }, "lossScale must be two numbers");
   bad({ skipped: [1, -1] }, "skipped[1]");
   bad({ train: { ...whole.train, lr: -1 } }, "lr must be from");
   bad({ train: { ...whole.train, more: 1 } }, 'train has an unknown field "more"');

@@ -27,6 +27,7 @@ export function checkpointAt(step: number): Checkpoint {
     config: MODEL,
     step,
     skipped: [0, 0],
+    lossScale: [65536, 0],
     engine: "reference",
     train: TRAIN_DEFAULTS,
     data: { name: "none", bytes: 0, sha256: "00".repeat(32), heldOut: 0 },
