@@ -21,6 +21,8 @@ import { type Pipeline, Pipelines, storageBindings } from "./pipelines.ts";
 import { ALIGNMENT, type Dispatch, isPacked, type Operand, Plan, planInF32, roundUp, storedBytes, type TilePreference } from "./plan.ts";
 import { kernelSource } from "./specialise.ts";
 
+export type { DeviceOptions, TilePreference };
+
 /** How to make a {@linkcode WebGpuEngine}. */
 export interface WebGpuOptions extends DeviceOptions {
   /** Which tile variants to prefer; `auto` (the default) goes by the size of each problem. */
@@ -29,8 +31,9 @@ export interface WebGpuOptions extends DeviceOptions {
 
 /** GPU time of one dispatch. */
 export interface DispatchTime {
-  /** Number of the operation in the program, and its name. */
+  /** Number of the operation in the program. */
   readonly at: number;
+  /** Which operation that is. */
   readonly op: Op["op"];
   /** Kernel file. */
   readonly kernel: string;
