@@ -51,6 +51,8 @@ function describe(set: AttentionSet): string {
   }
 }
 
+/** Layers that gaps are told from at most. */
+const STARTS = 3;
 /** Panels drawn at most: a schedule may have a set of its own for every layer and head. */
 const PANELS = 8;
 
@@ -79,7 +81,8 @@ function shapeOf(args: Args): { shape: Shape; attention: Parameters<typeof sched
   return { shape, attention, name: [pattern, ...factors, ...sizes].join(", ") };
 }
 
-function reachLines(reach: Reach): string[] {
+/** @param repeats whether the pattern goes on as it begins */
+function reachLines(reach: Reach, repeats: boolean): string[] {
   const { n, checked, allowed, steps, starts, layersNeeded, valid, pairs } = reach,
     count = (k: number) => `${k} layer${k === 1 ? "" : "s"}`;
   const lines: string[] = [];
@@ -92,15 +95,20 @@ function reachLines(reach: Reach): string[] {
       : `${count(layersNeeded)} from the first reach them`;
     lines.push(`Not valid: some positions do not reach others within ${count(steps)} (p + 1 = ${allowed}); ${after}.`);
   }
-  for (const { layers, missing, examples, reason } of starts) {
-    if (missing === 0) continue;
+  const gaps = starts.filter(({ missing }) => missing > 0);
+  for (const { layers, missing, examples, reason } of gaps.slice(0, STARTS)) {
     const from = layers.slice(0, 4).join(", ") + (layers.length > 4 ? ", …" : "");
     lines.push(
       `From layer ${from}: ${whole(missing)} of ${whole(pairs)} pairs, such as ${examples.map(([i, j]) => `${j} → ${i}`).join(", ")}.`,
       `Why: ${reason}.`,
     );
   }
-  if (checked < n) lines.push(`Checked exactly on the first ${whole(checked)} of ${whole(n)} positions; patterns repeat by their stride.`);
+  if (gaps.length > STARTS) lines.push(`From ${gaps.length - STARTS} other layers there are gaps too.`);
+  if (checked < n) {
+    lines.push(
+      `Checked exactly on the first ${whole(checked)} of ${whole(n)} positions${repeats ? "; the pattern repeats by its stride" : ""}.`,
+    );
+  }
   return lines;
 }
 
@@ -143,6 +151,7 @@ export const layout: Command = {
     }
     const all = counted.reduce((sum, { pairs, uses }) => sum + pairs * uses, 0);
     const reach = await checkReach(schedule, n, factorsOf(attention));
+    const reached = reachLines(reach, [attention].flat().every(({ stride }) => stride !== undefined));
     if (args.on("json")) {
       const sets = counted.map(({ title, set, layers, heads, pairs, tiles }) => ({
         title,
@@ -171,7 +180,7 @@ export const layout: Command = {
     };
     const notes = [
       `${whole(all)} pairs in all layers and heads, ${percent(all / (dense * layers * heads))} of dense`,
-      ...reachLines(reach),
+      ...reached,
     ];
     const png = args.text("png"), svg = args.text("svg");
     if (png) writeOut(png, encodePng(tileImages((await maps(480)).map((map) => patternImage(map)), 3)));
@@ -217,7 +226,7 @@ export const layout: Command = {
     screen.print(
       `${whole(all)} pairs in all layers and heads: ${percent(all / (dense * layers * heads))} of dense (${whole(dense)} a head).`,
     );
-    for (const line of reachLines(reach)) screen.print(line);
+    for (const line of reached) screen.print(line);
     for (const file of [png, svg]) if (file) screen.print(`Wrote ${file}.`);
     return 0;
   },

@@ -139,8 +139,20 @@ async function readersOf(sets: readonly AttentionSet[], n: number): Promise<Read
   return { starts, keys };
 }
 
-/** One more layer: what i holds is what its keys held. `ends[i]` bits of row i are wanted; a row that has them is done. */
-function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => number): Bits {
+/** What positions hold after one layer: what they read. */
+function afterOne({ starts, keys }: Readers, n: number): Bits {
+  const held = new Bits(n);
+  for (let i = 0; i < n; i++) for (let s = starts[i]; s < starts[i + 1]; s++) held.set(i, keys[s]);
+  return held;
+}
+
+/**
+ * One more layer: what i holds is what its keys held.
+ *
+ * @param end bits 0 … end(i) − 1 of row i are wanted; a row that has them is done
+ * @param causal whether no row holds anything after itself
+ */
+function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => number, causal: boolean): Bits {
   const { n, words } = held, next = new Bits(n);
   for (let i = 0; i < n; i++) {
     const at = i * words, wanted = end(i);
@@ -148,8 +160,8 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
     for (let s = starts[i]; s < starts[i + 1]; s++) {
       // Looking whether a row is full costs as much as a key: every 16 keys.
       if ((s - starts[i]) % 16 === 0 && next.full(i, wanted)) break;
-      const from = keys[s] * words;
-      for (let w = 0; w < words; w++) next.data[at + w] |= held.data[from + w];
+      const from = keys[s] * words, count = causal ? (keys[s] >>> 5) + 1 : words;
+      for (let w = 0; w < count; w++) next.data[at + w] |= held.data[from + w];
     }
   }
   return next;
@@ -175,7 +187,7 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
 export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, limit = 4096): Promise<Reach> {
   if (schedule.length === 0) throw new ConfigError("Cannot check the schedule: it has no layer");
   const checked = Math.min(n, limit), causal = schedule.some((sets) => sets.some((set) => set.causal));
-  const end = (i: number) => causal ? i + 1 : checked;
+  const end = (i: number) => causal ? i + 1 : checked, triangular = schedule.every((sets) => sets.every((set) => set.causal));
   const layerKeys = schedule.map((sets) => [...new Set(sets.map(setKey))].sort().join());
   const made = new Map<string, Readers>();
   const readers = async (layer: number): Promise<Readers> => {
@@ -189,12 +201,6 @@ export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, 
     for (let i = 0; i < checked; i++) if (!held.full(i, end(i))) return false;
     return true;
   };
-  const identity = () => {
-    const bits = new Bits(checked);
-    for (let i = 0; i < checked; i++) bits.set(i, i);
-    return bits;
-  };
-
   const allowed = factors + 1, steps = Math.min(allowed, schedule.length);
   const byRun = new Map<string, number[]>();
   for (let layer = 0; layer + steps <= schedule.length; layer++) {
@@ -204,8 +210,8 @@ export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, 
   }
   const starts: ReachFrom[] = [];
   for (const layers of byRun.values()) {
-    let held = identity();
-    for (let step = 0; step < steps; step++) held = advance(held, await readers(layers[0] + step), end);
+    let held = afterOne(await readers(layers[0]), checked);
+    for (let step = 1; step < steps; step++) held = advance(held, await readers(layers[0] + step), end, triangular);
     const examples: [number, number][] = [];
     let missing = 0;
     for (let i = 0; i < checked; i++) {
@@ -219,11 +225,12 @@ export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, 
     starts.push({ layers, missing, examples, reason });
   }
 
-  let layersNeeded: number | undefined, held = identity();
-  if (complete(held)) layersNeeded = 0;
-  for (let layer = 0; layer < schedule.length && layersNeeded === undefined; layer++) {
-    held = advance(held, await readers(layer), end);
-    if (complete(held)) layersNeeded = layer + 1;
+  // One position has reached all there is before any layer.
+  let layersNeeded = checked === 1 ? 0 : undefined, held = afterOne(await readers(0), checked);
+  for (let layer = 1; layersNeeded === undefined; layer++) {
+    if (complete(held)) layersNeeded = layer;
+    else if (layer === schedule.length) break;
+    else held = advance(held, await readers(layer), end, triangular);
   }
   const pairs = causal ? checked * (checked + 1) / 2 : checked * checked;
   return { valid: starts.every(({ missing }) => missing === 0), steps, allowed, n, checked, pairs, starts, layersNeeded };

@@ -54,6 +54,18 @@ for (const { name, config } of cases) {
   }
 }
 
+for (const n of [1, 2, 31, 32, 33, 64, 65]) {
+  Deno.test(`reach: n ${n}, at the ends of words of bits`, async () => {
+    for (const integration of ["interleaved", "multihead"] as const) {
+      const schedule = scheduleOf({ pattern: "fixed", stride: 8, c: 2, integration }, { n, layers: 3, heads: 2 });
+      const { starts, layersNeeded } = await checkReach(schedule, n, 2), held = bruteForce(schedule, n, 0, 3);
+      assertEquals(starts[0].missing, held.reduce((sum, row, i) => sum + row.slice(0, i + 1).filter((has) => !has).length, 0));
+      const complete = (steps: number) => bruteForce(schedule, n, 0, steps).every((row, i) => row.slice(0, i + 1).every(Boolean));
+      assertEquals(layersNeeded, [0, 1, 2, 3].find(complete));
+    }
+  });
+}
+
 Deno.test("reach: both factors of strided and fixed are valid, interleaved and merged", async () => {
   for (const pattern of ["strided", "fixed"] as const) {
     for (const integration of ["interleaved", "merged"] as const) {
