@@ -102,7 +102,7 @@ export {
 } from "./src/safetensors.ts";
 export { checkSameData, type DataIdentity, entropy0, entropyOf, identify, splitHeldOut } from "./src/data/bytes.ts";
 export { gunzip, unzip, zipEntries, type ZipEntry } from "./src/data/archive.ts";
-export { encodeText, TextStream, visible } from "./src/data/text.ts";
+export { encodeText, TextStream, visible, wrapText } from "./src/data/text.ts";
 export { contactSheet, decodeCifar10, decodePng, encodePng, type Image, type ImageShape, imagesOf, tileImages } from "./src/data/image.ts";
 export {
   decodeMulaw,

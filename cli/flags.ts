@@ -7,7 +7,7 @@
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { closestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 import { levenshteinDistance } from "npm:deno-std@1.4.0/text/levenshtein_distance.js";
-import { ConfigError, excerpt } from "../mod.ts";
+import { ConfigError, excerpt, wrapText } from "../mod.ts";
 
 /** A command line that cannot be understood: exit code 2. */
 export class UsageError extends ConfigError {
@@ -157,16 +157,6 @@ export function parse(command: Command, argv: readonly string[]): Args {
   return new Args(found, values);
 }
 
-/** Words wrapped to a width, each line after the first indented. */
-function wrap(text: string, width: number, indent: string): string {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    if (lines.at(-1)!.length + word.length + 1 > width && lines.at(-1) !== "") lines.push("");
-    lines[lines.length - 1] += (lines.at(-1) === "" ? "" : " ") + word;
-  }
-  return lines.join("\n" + indent);
-}
-
 /** A command's help. */
 export function help(command: Command, program: string, columns: number): string {
   const { name, about, operands, flags, examples } = command, width = Math.max(60, Math.min(100, columns));
@@ -176,7 +166,7 @@ export function help(command: Command, program: string, columns: number): string
   return [
     `${about}\n`,
     `Usage: ${program} ${name}${usage} [flags]\n`,
-    ...flags.map((flag, at) => `  ${left[at].padEnd(indent - 2)}${wrap(flag.about, width - indent, " ".repeat(indent))}`),
+    ...flags.map((flag, at) => `  ${left[at].padEnd(indent - 2)}${wrapText(flag.about, width - indent).join("\n" + " ".repeat(indent))}`),
     `\nExamples:`,
     ...examples.map((line) => `  ${program} ${line}`),
   ].join("\n");

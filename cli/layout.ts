@@ -21,6 +21,7 @@ import {
   type Reach,
   scheduleOf,
   tileImages,
+  wrapText,
 } from "../mod.ts";
 import { ATTENTION_FLAGS, attentionFrom, readConfig, writeOut } from "./common.ts";
 import type { Args, Command } from "./flags.ts";
@@ -204,13 +205,10 @@ export const layout: Command = {
       }
       screen.print("");
     }
-    if (drawn < n) {
-      screen.print(
-        screen.faint(
-          `  Drawn: queries and keys 0 … ${whole(drawn - 1)} of ${whole(n)} (--positions N for more); down: queries, across: keys.\n`,
-        ),
-      );
-    }
+    const legend = colored(Deno.stdout) ? "; blue is near (window), orange far (stride, summary, global)" : "";
+    const part = drawn < n ? ` 0 … ${whole(drawn - 1)} of ${whole(n)} (--positions N draws more)` : "";
+    for (const line of wrapText(`Down: queries${part}; across: keys${legend}.`, width - 3)) screen.print(screen.faint(`  ${line}`));
+    screen.print("");
     if (panels.length > PANELS) screen.print(screen.faint(`  ${panels.length - PANELS} more sets are not drawn.\n`));
     const rows = counted.slice(0, 2 * PANELS).map((
       { title, set, pairs, tiles },
@@ -226,7 +224,7 @@ export const layout: Command = {
     screen.print(
       `${whole(all)} pairs in all layers and heads: ${percent(all / (dense * layers * heads))} of dense (${whole(dense)} a head).`,
     );
-    for (const line of reached) screen.print(line);
+    for (const line of reached) screen.print(wrapText(line, width - 3).join("\n  "));
     for (const file of [png, svg]) if (file) screen.print(`Wrote ${file}.`);
     return 0;
   },

@@ -6,7 +6,7 @@
  */
 
 import { encodePng, type Image } from "./data/image.ts";
-import { escapeXml } from "./data/text.ts";
+import { escapeXml, wrapText } from "./data/text.ts";
 import { buildLayout } from "./layout.ts";
 import { type AttentionSet, parts, setKey } from "./pattern.ts";
 
@@ -178,17 +178,6 @@ function base64(bytes: Uint8Array): string {
   return btoa(text);
 }
 
-/** A text in lines of at most so many characters. */
-function wrapped(text: string, most: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const longer = lines.at(-1) + (lines.at(-1) ? " " : "") + word;
-    if (longer.length > most && lines.at(-1)) lines.push(word);
-    else lines[lines.length - 1] = longer;
-  }
-  return lines;
-}
-
 const FONT = `font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"`;
 const css = (color: Color) => `rgb(${color.join(",")})`;
 
@@ -200,7 +189,7 @@ const css = (color: Color) => `rgb(${color.join(",")})`;
  */
 export function patternSvg(maps: readonly PatternMap[], heading: string, notes: readonly string[] = []): string {
   const side = maps.length === 1 ? 480 : 300, gap = 44, columns = Math.min(3, maps.length), rows = Math.ceil(maps.length / columns);
-  const width = columns * (side + gap) + gap, lines = notes.flatMap((note) => wrapped(note, Math.floor((width - 2 * gap) / 7)));
+  const width = columns * (side + gap) + gap, lines = notes.flatMap((note) => wrapText(note, Math.floor((width - 2 * gap) / 7)));
   const top = 84, height = top + rows * (side + 58) + lines.length * 20 + 16;
   const out = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ${FONT} fill="#1a2233">`,

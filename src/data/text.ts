@@ -43,3 +43,14 @@ export class TextStream {
 export function escapeXml(text: string): string {
   return text.replace(/[&<>"]/g, (c) => `&${{ "&": "amp", "<": "lt", ">": "gt", '"': "quot" }[c]};`);
 }
+
+/** A text in lines of at most so many characters, broken between words. */
+export function wrapText(text: string, most: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = lines.at(-1) + (lines.at(-1) ? " " : "") + word;
+    if (longer.length > most && lines.at(-1)) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
+}
