@@ -13,6 +13,7 @@ import { planCrossEntropy } from "./cross_entropy.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { planDropout } from "./dropout.ts";
 import { planEmbedding, planEmbeddingBackward } from "./embedding.ts";
+import { fromHalves, toHalves } from "./half.ts";
 import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
 import { checkTensor, Pages, planSlots, storageBuffer } from "./memory.ts";
@@ -94,12 +95,18 @@ async function planOp(plan: Plan, op: Op): Promise<void> {
   }
 }
 
-/** The array whose bytes are those on the device. */
-const arrayOf = (t: Tensor) => t.dtype === "u32" ? Uint32Array : isPacked(t) ? Float16Array : Float32Array;
+/** The bytes that the device keeps. */
+function stored(t: Tensor, data: TensorData): Uint32Array | Uint16Array | Float32Array {
+  if (t.dtype === "u32") return data instanceof Uint32Array ? data : new Uint32Array(data);
+  if (isPacked(t)) return toHalves(data);
+  return data instanceof Float32Array ? data : new Float32Array(data);
+}
 
-/** Halves as f32. */
-const widened = (data: Uint32Array | Float32Array | Float16Array): TensorData =>
-  data instanceof Float16Array ? new Float32Array(data) : data;
+/** The numbers in bytes that the device kept. */
+function loaded(t: Tensor, bytes: ArrayBuffer): TensorData {
+  if (t.dtype === "u32") return new Uint32Array(bytes);
+  return isPacked(t) ? fromHalves(new Uint16Array(bytes)) : new Float32Array(bytes);
+}
 
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
@@ -236,8 +243,7 @@ export class WebGpuEngine implements Engine {
       throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
     }
     if (data.length === 0) return;
-    const as = arrayOf(t), stored = data instanceof as ? data : new as(data);
-    this.#device.queue.writeBuffer(buffer, offset, stored as unknown as Float32Array<ArrayBuffer>);
+    this.#device.queue.writeBuffer(buffer, offset, stored(t, data) as Float32Array<ArrayBuffer>);
   }
 
   /**
@@ -247,8 +253,8 @@ export class WebGpuEngine implements Engine {
    */
   async read(t: Tensor): Promise<TensorData> {
     this.#check();
-    const { buffer, offset } = this.#placed(t, "read"), bytes = storedBytes(t), as = arrayOf(t);
-    if (bytes === 0) return widened(new as(0));
+    const { buffer, offset } = this.#placed(t, "read"), bytes = storedBytes(t);
+    if (bytes === 0) return loaded(t, new ArrayBuffer(0));
     const [copy, verdict] = this.#scoped(`reading ${t.name}`, () => {
       const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
       const encoder = this.#device.createCommandEncoder();
@@ -260,7 +266,7 @@ export class WebGpuEngine implements Engine {
       await copy.mapAsync(1);
       await verdict;
       this.#check();
-      return widened(new as(copy.getMappedRange().slice(0)));
+      return loaded(t, copy.getMappedRange().slice(0));
     } catch (cause) {
       await verdict;
       this.#check();
