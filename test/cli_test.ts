@@ -143,6 +143,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
 Deno.test("cli: train prints for people, plainly where there is no terminal, and fills the run folder", async () => {
   const { code, out, err } = await run(...tiny("people", "--steps", "30", "--batch", "4"));
   assertEquals([code, err], [0, ""]);
+  // deno-lint-ignore no-control-regex
   assert(!/[\r\x1b]/.test(out), "no control characters");
   assertMatch(out, /^Data +text.txt: 4,240 bytes, the last 212 held out$/m);
   assertMatch(out, /^Held out +order-0 entropy \d\.\d{3}, gzip −9 \d\.\d{3} bits\/byte$/m);
