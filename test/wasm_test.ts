@@ -3,13 +3,13 @@
  *
  * Plan. One program with every kind of operation runs on 1, 2 and 5 threads: bit for bit the same. The arena is planned
  * without overlaps. Memory grows under running workers, is reused after free, and says how much it lacks. A process ends
- * by itself after dispose().
+ * by itself after dispose(). Long runs give way to timers, and what follows a run comes after it all the same.
  *
  * @module
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { OutOfMemoryError, ShapeError } from "../src/errors.ts";
+import { KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { kernelModule } from "../src/kernels.ts";
 import { type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
 import type { AttentionSet } from "../src/pattern.ts";
@@ -232,3 +232,44 @@ Deno.test("wasm: a process ends by itself after dispose, without permissions", a
   assert(success, text.decode(stderr));
   assertStringIncludes(text.decode(stdout), "3 threads");
 });
+
+/** x·wᵀ of 512 × 512, over and over: a run of some 100 ms, in which every product is the same. */
+function long(times: number): { program: Program; x: Tensor; w: Tensor; y: Tensor } {
+  const x = tensor("x", [512, 512]), w = tensor("w", [512, 512]), y = tensor("y", [512, 512]), program = new Program("long");
+  for (let time = 0; time < times; time++) program.add({ op: "linear", x, w, y });
+  return { program, x, w, y };
+}
+
+for (const threads of [1, 2]) {
+  Deno.test(`wasm: a long run on ${threads} threads lets timers have their turn`, async () => {
+    const engine = await WasmEngine.create({ threads }), { program, x, w, y } = long(100);
+    engine.allocate([x, w, y]);
+    const executable = await engine.compile(program), begun = performance.now();
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 5);
+    await executable.run();
+    clearInterval(timer);
+    const took = performance.now() - begun;
+    assert(ticks >= Math.floor(took / 200) && (took < 100 || ticks > 0), `${ticks} ticks in ${took.toFixed(0)} ms`);
+    engine.dispose();
+  });
+
+  Deno.test(`wasm: what follows a run that nobody waits for comes after it, on ${threads} threads`, async () => {
+    const engine = await WasmEngine.create({ threads }), { program, x, w, y } = long(40), unit = new Float32Array(512 * 512);
+    for (let i = 0; i < 512; i++) unit[i * 513] = 1;
+    engine.allocate([x, w, y]);
+    const executable = await engine.compile(program);
+    engine.write(x, unit.map(() => 3));
+    engine.write(w, unit);
+    const first = executable.run();
+    engine.write(x, unit.map(() => 5));
+    const second = executable.run(), read = engine.read(y);
+    assertEquals((await read)[77], 5);
+    await Promise.all([first, second]);
+    executable.run();
+    engine.free([y]);
+    executable.dispose();
+    await assertRejects(() => executable.run(), KernelError, "it was disposed of");
+    engine.dispose();
+  });
+}

@@ -29,6 +29,9 @@ export interface WasmOptions {
 
 let plans = 0;
 
+/** Milliseconds of a run after which signals, timers and a page's events get their turn; workers go on meanwhile. */
+const SLICE = 40;
+
 /** Operations on the CPU through WebAssembly. A process with workers ends only after {@linkcode WasmEngine.dispose}. */
 export class WasmEngine implements Engine {
   readonly name = "wasm";
@@ -82,6 +85,7 @@ export class WasmEngine implements Engine {
   }
 
   free(tensors: readonly Tensor[]): void {
+    this.#threads.finish();
     for (const t of tensors) {
       const address = this.#tensors.get(t);
       if (address !== undefined) this.#heap.give(address);
@@ -95,7 +99,7 @@ export class WasmEngine implements Engine {
   }
 
   read(t: Tensor): Promise<TensorData> {
-    // Runs are over when they return, so there is nothing to wait for. slice() copies shared memory into memory of its own.
+    // slice() copies shared memory into memory of its own.
     return Promise.resolve(this.#view(t).slice());
   }
 
@@ -113,6 +117,7 @@ export class WasmEngine implements Engine {
 
   /** Tensors, regions, tables and the plan itself get their addresses. */
   #place(program: Program, calls: readonly Call[][]): Executable {
+    this.#threads.finish();
     const places = new Map<Tensor | Region | Table, number>(), blocks: number[] = [], tables = new Set<Table>();
     const claims: (Claim & { of: Tensor | Region })[] = [];
     for (const [t, [first, last]] of lifetimes(program)) claims.push({ of: t, bytes: size(t) * 4, first, last });
@@ -163,14 +168,16 @@ export class WasmEngine implements Engine {
     let live = true;
     return {
       scratchBytes,
-      run: () => {
-        if (!live) return Promise.reject(new KernelError(`Cannot run ${program.name}: it was disposed of`));
-        if (plan.tickets === 0) return Promise.resolve();
-        const failed = this.#threads.run(plan, this.#workspace, this.#stride);
-        if (failed < 0) return Promise.resolve();
-        return Promise.reject(new KernelError(`Cannot run ${program.name}: kernel ${kernels[failed]} (call ${failed}) left its memory`));
+      run: async () => {
+        if (!live) throw new KernelError(`Cannot run ${program.name}: it was disposed of`);
+        if (plan.tickets === 0) return;
+        const run = this.#threads.begin(plan, this.#workspace, this.#stride);
+        while (!this.#threads.help(run, SLICE)) await new Promise((resume) => setTimeout(resume, 0));
+        if (run.failed === undefined) return;
+        throw new KernelError(`Cannot run ${program.name}: kernel ${kernels[run.failed]} (call ${run.failed}) left its memory`);
       },
       dispose: () => {
+        this.#threads.finish();
         if (live) release();
         live = false;
       },
@@ -228,7 +235,9 @@ export class WasmEngine implements Engine {
     this.#stride = stride;
   }
 
+  /** A tensor's numbers, once the runs that were asked for are over. */
   #view(t: Tensor): Float32Array | Uint32Array {
+    this.#threads.finish();
     const address = this.#tensors.get(t);
     if (address === undefined) throw new ShapeError(`Cannot use tensor ${t.name}: it is not allocated in this engine`);
     const { buffer } = this.#heap.memory;

@@ -47,12 +47,13 @@ interface Setup {
 type Exports = { readonly [name: string]: (...args: number[]) => unknown };
 
 /**
- * Makes the loop that every thread runs: `work()` helps with the current run until no ticket is left. It is sent to
- * workers as text, so it names nothing outside itself.
+ * Makes the loop that every thread runs: `work()` helps with the current run until no ticket is left, or until a time
+ * (of performance.now()) has come, and answers whether none is left. It is sent to workers as text, so it names nothing
+ * outside itself.
  *
  * A plan in memory is f64 words: for each call kernel, units, grain, count of arguments, arguments.
  */
-function makeThread(setup: Setup, exports: Exports): { work(): void } {
+function makeThread(setup: Setup, exports: Exports): { work(until: number): boolean } {
   const { memory, control, at, names, index, canWait } = setup;
   type Step = { kernel: (...args: number[]) => unknown; units: number; grain: number; args: number[]; first: number };
   const plans = new Map<number, Step[]>();
@@ -78,10 +79,10 @@ function makeThread(setup: Setup, exports: Exports): { work(): void } {
     return made;
   }
 
-  function work(): void {
+  function work(until: number): boolean {
     for (;;) {
       const ticket = Atomics.load(control, at.cursor);
-      if (((Atomics.load(control, at.end) - ticket) | 0) <= 0) return;
+      if (((Atomics.load(control, at.end) - ticket) | 0) <= 0) return true;
       if (Atomics.compareExchange(control, at.cursor, ticket, (ticket + 1) | 0) !== ticket) continue;
       const runBase = Atomics.load(control, at.base), local = (ticket - runBase) | 0;
       if (runBase !== base || steps.length === 0) {
@@ -105,6 +106,7 @@ function makeThread(setup: Setup, exports: Exports): { work(): void } {
         Atomics.compareExchange(control, at.failed, 0, step + 1);
       }
       Atomics.add(control, at.done, 1);
+      if (until < Infinity && performance.now() > until) return false;
     }
   }
   return { work };
@@ -127,7 +129,7 @@ function workerMain(make: typeof makeThread): void {
     scope.postMessage("ready");
     while (Atomics.load(control, at.stop) === 0) {
       const seen = Atomics.load(control, at.end);
-      thread.work();
+      thread.work(Infinity);
       // Runs often follow each other closely: waking from a wait costs 50 µs, looking this often about 200 µs.
       for (let spins = 0; spins < 20000 && Atomics.load(control, at.end) === seen; spins++);
       Atomics.wait(control, at.end, seen);
@@ -144,17 +146,32 @@ export interface PlacedPlan {
   readonly tickets: number;
 }
 
+/** A plan under way. */
+export interface Run {
+  /** The ticket after its last. */
+  readonly end: number;
+  /** Index of the first call that trapped, once it has ended. */
+  failed: number | undefined;
+}
+
 /** The calling thread and the workers that help it. */
 export class Threads {
   readonly #control: Int32Array;
   readonly #workers: readonly Worker[];
-  readonly #main: { work(): void };
+  readonly #main: { work(until: number): boolean };
+  #current: Run | undefined;
   readonly #canWait: boolean;
 
   /** Highest number of a thread + 1: a worker that could not start leaves a gap. */
   readonly slots: number;
 
-  private constructor(control: Int32Array, workers: readonly Worker[], main: { work(): void }, slots: number, canWait: boolean) {
+  private constructor(
+    control: Int32Array,
+    workers: readonly Worker[],
+    main: { work(until: number): boolean },
+    slots: number,
+    canWait: boolean,
+  ) {
     this.slots = slots;
     this.#canWait = canWait;
     this.#control = control;
@@ -184,12 +201,12 @@ export class Threads {
   }
 
   /**
-   * Runs a plan to its end on all threads.
+   * Starts a plan on the workers, after the one before has ended.
    *
    * @param workspace address of the first thread's workspace, each of `stride` bytes
-   * @returns index of the first call that trapped, or −1
    */
-  run(plan: PlacedPlan, workspace: number, stride: number): number {
+  begin(plan: PlacedPlan, workspace: number, stride: number): Run {
+    this.finish();
     const control = this.#control, base = Atomics.load(control, CONTROL.cursor), end = (base + plan.tickets) | 0;
     Atomics.store(control, CONTROL.base, base);
     Atomics.store(control, CONTROL.id, plan.id);
@@ -200,18 +217,34 @@ export class Threads {
     Atomics.store(control, CONTROL.failed, 0);
     Atomics.store(control, CONTROL.end, end);
     if (this.#workers.length > 0) Atomics.notify(control, CONTROL.end);
-    this.#main.work();
+    return this.#current = { end, failed: undefined };
+  }
+
+  /** Helps with a run for about so long. Answers whether it has ended. */
+  help(run: Run, milliseconds: number): boolean {
+    if (run === this.#current && this.#main.work(performance.now() + milliseconds)) this.finish();
+    return run !== this.#current;
+  }
+
+  /** Ends the run that is under way, if any. */
+  finish(): void {
+    const run = this.#current, control = this.#control;
+    if (!run) return;
+    this.#main.work(Infinity);
     // Workers may still be in their last ticket.
     for (let spins = 0;; spins++) {
       const done = Atomics.load(control, CONTROL.done);
-      if (done === end) break;
+      if (done === run.end) break;
       if (spins > 4000 && this.#canWait) Atomics.wait(control, CONTROL.done, done, 0.05);
     }
-    return Atomics.load(control, CONTROL.failed) - 1;
+    const failed = Atomics.load(control, CONTROL.failed);
+    run.failed = failed > 0 ? failed - 1 : undefined;
+    this.#current = undefined;
   }
 
   /** Ends the workers. */
   stop(): void {
+    this.finish();
     const control = this.#control;
     Atomics.store(control, CONTROL.stop, 1);
     // A changed end wakes those that are about to wait; the cursor goes first, so that there is no ticket.
