@@ -498,6 +498,8 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
     }
   };
   try {
+    // Drawing 95 million weights takes 10 s and more.
+    if (screen.terminal && !report.json) screen.progress("preparing weights and kernels …");
     const reports = trainModel({
       engine,
       config,
