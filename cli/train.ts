@@ -293,8 +293,12 @@ class Stopper {
     // Windows has no SIGTERM.
     const names = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).filter((name) => name === "SIGINT" || Deno.build.os !== "windows");
     this.#handlers = names.map((name) => {
+      let first = -Infinity;
       const handler = () => {
+        // `deno task` passes on a Ctrl-C that the terminal has sent to all: two signals within 1 ms are one.
+        if (performance.now() - first < 500) return;
         if (this.came) Deno.exit(SIGNALS[name]);
+        first = performance.now();
         this.came = name;
         onStop();
         this.#controller.abort();

@@ -50,6 +50,9 @@ async function interrupted(signal: Deno.Signal, when: string, ...args: string[])
     pieces.push(piece);
     seen += new TextDecoder().decode(piece);
     if (!sent && seen.includes(when)) {
+      // Twice, as from a terminal through `deno task`: that is one stop.
+      child.kill(signal);
+      await new Promise((resume) => setTimeout(resume, 2));
       child.kill(signal);
       sent = true;
     }
@@ -202,6 +205,43 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
     }
   });
 }
+
+Deno.test("cli: a second Ctrl-C quits at once", async () => {
+  // A step of this takes seconds.
+  const args = tiny(
+    "twice",
+    "--steps",
+    "9",
+    "--n-ctx",
+    "2000",
+    "--d-model",
+    "128",
+    "--layers",
+    "12",
+    "--pattern",
+    "dense",
+    "--batch",
+    "8",
+    "--held-out",
+    "2000",
+  );
+  const child = command(args).spawn(), reader = child.stdout.getReader();
+  let seen = "";
+  const until = async (text: string) => {
+    while (!seen.includes(text)) seen += new TextDecoder().decode((await reader.read()).value);
+  };
+  await until("Run ");
+  await new Promise((resume) => setTimeout(resume, 1500));
+  child.kill("SIGINT");
+  await until("Stopping after this step");
+  await new Promise((resume) => setTimeout(resume, 600));
+  child.kill("SIGINT");
+  const { code } = await child.status;
+  await reader.cancel();
+  await child.stderr.cancel();
+  assertEquals(code, 130);
+  assertEquals([...files(at("twice")).keys()], [".lock"]);
+});
 
 Deno.test("cli: a stop for people says so", async () => {
   const { code, out } = await interrupted("SIGTERM", "step ", ...tiny("stopped", "--steps", "600"));
