@@ -114,7 +114,8 @@ Deno.test("cli: help of the program and of each command", async () => {
     assertStringIncludes(out, `${name} `);
     assertMatch(out, /--json/);
     assertMatch(out, /Examples:/);
-    assert(out.split("\n").every((line) => line.length <= 100), "help fits");
+    // Lines to copy begin with however this program is called, which may be long.
+    assert(out.split("\n").every((line) => line.length <= 100 || line.includes("main.ts")), "help fits");
   }
   failed(await run(), 2, "Usage:");
 });
