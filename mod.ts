@@ -72,7 +72,16 @@ export { type BackendName, BACKENDS, pickBackend, type Picked } from "./src/back
 export { Parameters } from "./src/model.ts";
 export { type Measured, type Progress, type Snapshot, train, Trainer, type TrainOptions } from "./src/train.ts";
 export { type MemoryPlan, memoryPlan } from "./src/memory.ts";
-export { Scorer, type Tokens } from "./src/evaluate.ts";
+export { type EvaluateOptions, type Evaluation, Scorer, type Tokens } from "./src/evaluate.ts";
+export {
+  attentionImage,
+  type AttentionMap,
+  attentionMaps,
+  attentionOverImage,
+  type AttentionRow,
+  type MapOptions,
+  ROWS_LIMIT,
+} from "./src/maps.ts";
 export { Decoder, sample, type SampleOptions } from "./src/sample.ts";
 export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/open.ts";
 export {

@@ -4,12 +4,38 @@
  * @module
  */
 
-import { DataError } from "./errors.ts";
+import { ConfigError, DataError } from "./errors.ts";
 import { batchData, type Parameters, type ScoringProgram, scoringProgram } from "./model.ts";
 import type { Engine, Executable, Tensor } from "./ops.ts";
 
 /** Tokens, of which parts can be taken. */
 export type Tokens = ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
+
+/** Choices of {@linkcode Scorer.evaluate}. */
+export interface EvaluateOptions {
+  /** Tokens to score, from the first; default all. */
+  readonly limit?: number;
+  /** Tokens that each has before it in its window, but for those of the first window; default 0. */
+  readonly minContext?: number;
+  /** Windows begin at multiples of this many tokens: an image's; default 1, anywhere. */
+  readonly unit?: number;
+}
+
+/** What {@linkcode Scorer.evaluate} reports. */
+export interface Evaluation {
+  /** Tokens scored so far. */
+  readonly tokens: number;
+  /** Tokens in all. */
+  readonly of: number;
+  /** Mean bits a token so far: bits/byte where tokens are bytes. */
+  readonly bits: number;
+  /** Tokens scored a second. */
+  readonly tokensPerSecond: number;
+  /** Seconds until the end at that rate. */
+  readonly secondsLeft: number;
+  /** Whether this is the last report: `bits` is the result. */
+  readonly last: boolean;
+}
 
 /** Scores sequences with parameters that are on an engine. */
 export class Scorer {
@@ -53,33 +79,60 @@ export class Scorer {
 
   /**
    * Mean bits per token over the first `limit` tokens, in windows of n_ctx that advance by n_ctx − minContext: but for
-   * the first window, only tokens with at least `minContext` tokens before them in their window count (Table 3).
+   * the first window, each token is scored with at least `minContext` tokens before it in its window (Table 3). Every
+   * token counts once, those of a last, shorter window too. Reports after each batch of windows.
    *
-   * @throws {DataError} where there is no token, or minContext is not below n_ctx
+   * @throws {DataError} where there is no token
+   * @throws {ConfigError} where minContext is not below n_ctx, or windows would begin inside a unit
    */
-  async bits(tokens: Tokens, limit: number = tokens.length, minContext = 0): Promise<number> {
-    const { n_ctx } = this.params.config, end = Math.min(limit, tokens.length);
-    if (end < 1) throw new DataError("Cannot evaluate: there are no tokens");
-    if (minContext < 0 || minContext >= n_ctx) {
-      throw new DataError(`Cannot evaluate: the minimum context must be from 0 to ${n_ctx - 1}, current value is ${minContext}`);
+  async *evaluate(tokens: Tokens, { limit = tokens.length, minContext = 0, unit = 1 }: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
+    const { n_ctx } = this.params.config, of = Math.min(limit, tokens.length), advance = n_ctx - minContext;
+    if (of < 1) throw new DataError("Cannot evaluate: there are no tokens");
+    if (!Number.isInteger(minContext) || minContext < 0 || advance < 1) {
+      throw new ConfigError(
+        `Cannot evaluate: the minimum context must be a whole number from 0 to ${n_ctx - 1}, current value is ${minContext}`,
+      );
     }
-    let total = 0, counted = 0;
-    const windows: { from: number; count: number; skip: number }[] = [];
-    for (let from = 0, covered = 0; covered < end; from += n_ctx - minContext) {
-      const count = Math.min(n_ctx, end - from);
-      windows.push({ from, count, skip: covered - from });
-      covered = from + count;
+    if (advance % unit !== 0) {
+      throw new ConfigError(
+        `Cannot evaluate with a minimum context of ${minContext}: windows would advance by ${advance} tokens, and samples of ${unit} ` +
+          `begin at multiples of that`,
+      );
     }
-    for (let at = 0; at < windows.length; at += this.batch) {
-      const group = windows.slice(at, at + this.batch), rows = new Uint32Array(this.batch * n_ctx);
+    const windows = 1 + Math.max(0, Math.ceil((of - n_ctx) / advance)), begun = performance.now();
+    let total = 0, scored = 0;
+    for (let first = 0; first < windows; first += this.batch) {
+      const rows = new Uint32Array(this.batch * n_ctx), count = Math.min(this.batch, windows - first);
       // A causal model never looks past a place, so what pads a short window does not change the bits before it.
-      group.forEach(({ from, count }, row) => rows.set(tokens.subarray(from, from + count), row * n_ctx));
+      for (let row = 0; row < count; row++) {
+        const from = (first + row) * advance;
+        rows.set(tokens.subarray(from, Math.min(from + n_ctx, of)), row * n_ctx);
+      }
       const bits = await this.score(rows);
-      group.forEach(({ count, skip }, row) => {
-        for (let i = skip; i < count; i++, counted++) total += bits[row * n_ctx + i];
-      });
+      for (let row = 0; row < count; row++) {
+        // The window before ended where this one's new tokens begin.
+        const from = (first + row) * advance, end = Math.min(from + n_ctx, of);
+        for (; scored < end; scored++) total += bits[row * n_ctx + scored - from];
+      }
+      const seconds = (performance.now() - begun) / 1000, done = first + count;
+      yield {
+        tokens: scored,
+        of,
+        bits: total / scored,
+        tokensPerSecond: scored / Math.max(1e-9, seconds),
+        secondsLeft: seconds / done * (windows - done),
+        last: done === windows,
+      };
+      // Lets signals, timers and a page's frames run between batches.
+      await new Promise((resume) => setTimeout(resume, 0));
     }
-    return total / counted;
+  }
+
+  /** {@linkcode Scorer.evaluate} to its end: mean bits per token. */
+  async bits(tokens: Tokens, options?: EvaluateOptions): Promise<number> {
+    let bits = NaN;
+    for await (const report of this.evaluate(tokens, options)) bits = report.bits;
+    return bits;
   }
 
   /** Frees what this made; the parameters stay. */

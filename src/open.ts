@@ -32,7 +32,8 @@ export interface TextOptions extends Omit<SampleOptions, "prompt"> {
 
 /** A model on an engine. Dispose of it when done. */
 export class OpenedModel {
-  readonly #params: Parameters;
+  /** Its parameters, on the engine. */
+  readonly params: Parameters;
   readonly #decoder: Decoder;
 
   private constructor(
@@ -45,7 +46,7 @@ export class OpenedModel {
     params: Parameters,
     decoder: Decoder,
   ) {
-    this.#params = params;
+    this.params = params;
     this.#decoder = decoder;
   }
 
@@ -102,7 +103,7 @@ export class OpenedModel {
   /** Frees everything, the engine with it. */
   dispose(): void {
     this.#decoder.dispose();
-    this.engine.free(this.#params.all);
+    this.engine.free(this.params.all);
     this.engine.dispose();
   }
 }

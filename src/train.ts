@@ -306,7 +306,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       // A stop between steps reports none: the loss is then that of the report before.
       if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
       const rate = (trainer.done - reportedStep) * tokensPerStep / Math.max(1e-9, (now - reported) / 1000);
-      const held = evaluates ? await scorer.bits(heldOut, trainer.done >= steps ? heldOut.length : evaluationTokens) : undefined;
+      const held = evaluates
+        ? await scorer.bits(heldOut, { limit: trainer.done >= steps ? heldOut.length : evaluationTokens, unit: options.unit })
+        : undefined;
       reported = performance.now();
       reportedStep = trainer.done;
       yield {
