@@ -109,7 +109,17 @@ export {
   type SavedType,
   type TensorToSave,
 } from "./src/safetensors.ts";
-export { checkSameData, type DataIdentity, entropy0, entropyOf, identify, splitHeldOut } from "./src/data/bytes.ts";
+export {
+  checkSameData,
+  DATA_KINDS,
+  type DataIdentity,
+  type DataKind,
+  type DataSource,
+  entropy0,
+  entropyOf,
+  identify,
+  splitHeldOut,
+} from "./src/data/bytes.ts";
 export { gunzip, unzip, zipEntries, type ZipEntry } from "./src/data/archive.ts";
 export { encodeText, TextStream, visible, wrapText } from "./src/data/text.ts";
 export { contactSheet, decodeCifar10, decodePng, encodePng, type Image, type ImageShape, imagesOf, tileImages } from "./src/data/image.ts";
@@ -128,7 +138,7 @@ export {
   type WavFormat,
 } from "./src/data/audio.ts";
 export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/data/waveform.ts";
-export { checkDataset, type DataKind, type Dataset, type DatasetOptions, histogram, loadDataset } from "./src/data/dataset.ts";
+export { checkDataset, type Dataset, type DatasetOptions, histogram, loadDataset } from "./src/data/dataset.ts";
 export type { Bytes, DataFile } from "./src/data/reader.ts";
 export {
   type GoldenCase,

@@ -10,7 +10,9 @@ import {
   BACKENDS,
   ConfigError,
   DataError,
+  factorsOf,
   type ModelConfig,
+  parameterCount,
   parseConfig,
   type PatternName,
   PATTERNS,
@@ -18,6 +20,7 @@ import {
   type Picked,
 } from "../mod.ts";
 import type { Args, Flag } from "./flags.ts";
+import { whole } from "./terminal.ts";
 
 /** Which engine. */
 export const ENGINE_FLAGS: readonly Flag[] = [
@@ -91,6 +94,27 @@ export function attentionFrom(args: Args, base: AttentionConfig | undefined): At
   const causal = args.on("causal") ?? base?.causal;
   if (causal !== undefined) made.causal = causal;
   return made as unknown as AttentionConfig;
+}
+
+/** An attention in a few words. */
+export function describeAttention(attention: AttentionConfig | readonly AttentionConfig[]): string {
+  const all = [attention].flat(), { pattern, integration, stride, c } = all[0];
+  if (all.length > 1) return "a pattern per layer";
+  return [
+    pattern,
+    factorsOf(all) === 2 && integration !== undefined ? integration : "",
+    stride === undefined ? "" : `l ${stride}`,
+    c === undefined ? "" : `c ${c}`,
+  ]
+    .filter(Boolean).join(" ");
+}
+
+/** A model in a line. */
+export function describeModel(config: ModelConfig): string {
+  const { attention, n_ctx, n_layer, d_model, n_head } = config;
+  return `${describeAttention(attention)}, n_ctx ${whole(n_ctx)}, ${n_layer} layers of ${d_model}, ${n_head} heads: ${
+    whole(parameterCount(config))
+  } parameters`;
 }
 
 /**

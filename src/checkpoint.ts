@@ -5,7 +5,7 @@
  */
 
 import { checkConfig, checkTrain, type ModelConfig, positionSizes, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
-import type { DataIdentity } from "./data/bytes.ts";
+import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
 import { parseJson, shown } from "./json.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
@@ -277,6 +277,24 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
   const string = (value: unknown, where: string): string =>
     typeof value === "string" ? value : fail(`${where} must be a string, found ${shown(value)}`);
 
+  const source = (value: unknown): DataSource => {
+    const made = fields(value, "data.source", ["kind"], ["path", "shape", "rate", "codes", "heldOut"]), { kind, path, shape, codes } = made;
+    const list = (value: unknown, where: string): unknown[] =>
+      Array.isArray(value) ? value : fail(`${where} must be a list, found ${shown(value)}`);
+    const one = <T extends string>(value: unknown, where: string, known: readonly T[]): T =>
+      known.find((name) => name === value) ?? fail(`${where} must be one of ${known.join(", ")}, found ${shown(value)}`);
+    const sizes = shape === undefined ? undefined : list(shape, "data.source.shape").map((size) => whole(size, "data.source.shape"));
+    if (sizes && sizes.length !== 3) fail(`data.source.shape must be three numbers, found ${shown(shape)}`);
+    return {
+      kind: one<DataKind>(kind, "data.source.kind", DATA_KINDS),
+      ...path === undefined ? {} : { path: string(path, "data.source.path") },
+      ...sizes ? { shape: sizes as unknown as DataSource["shape"] } : {},
+      ...made.rate === undefined ? {} : { rate: whole(made.rate, "data.source.rate") },
+      ...codes === undefined ? {} : { codes: one<"mulaw" | "g711">(codes, "data.source.codes", ["mulaw", "g711"]) },
+      ...made.heldOut === undefined ? {} : { heldOut: whole(made.heldOut, "data.source.heldOut") },
+    };
+  };
+
   let json: unknown;
   try {
     json = parseJson(text);
@@ -286,7 +304,7 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
   const version = (json as { version?: unknown } | null)?.version;
   if (version !== 1) fail(`version must be 1, found ${shown(version)}; a newer Longstride may have written it`);
   const run = fields(json, "it", ["version", "step", "skipped", "lossScale", "engine", "train", "data", "files", "history"]);
-  const step = whole(run.step, "step"), data = fields(run.data, "data", ["name", "bytes", "sha256", "heldOut"]);
+  const step = whole(run.step, "step"), data = fields(run.data, "data", ["name", "bytes", "sha256", "heldOut"], ["source"]);
   const files = fields(run.files, "files", ["config", "model", "optimizer"]), { skipped, lossScale } = run;
   if (!Array.isArray(skipped) || skipped.length !== 2) return fail(`skipped must be two numbers, found ${shown(skipped)}`);
   if (!Array.isArray(lossScale) || lossScale.length !== 2) return fail(`lossScale must be two numbers, found ${shown(lossScale)}`);
@@ -325,6 +343,7 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
         bytes: whole(data.bytes, "data.bytes"),
         sha256: digest(data.sha256, "data.sha256"),
         heldOut: whole(data.heldOut, "data.heldOut"),
+        ...data.source === undefined ? {} : { source: source(data.source) },
       },
       history,
     },

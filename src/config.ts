@@ -304,6 +304,28 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
     train: { steps: 300, batch: 2, lr: 0.003, warmup: 30 },
   },
+  image: {
+    about: "images of 32×32×3 in minutes: strided over rows of pixels",
+    model: {
+      ...shape(3, 4, 96, 384, 96),
+      n_ctx: 3072,
+      dropout: 0,
+      attention: { pattern: "strided", stride: 96, integration: "multihead" },
+      position: { kind: "data", shape: [32, 32, 3] },
+    },
+    train: { steps: 150, batch: 1, lr: 0.003, beta2: 0.95 },
+  },
+  sound: {
+    about: "sound in minutes: strided, 4,096 samples of 12 kHz, a third of a second",
+    model: {
+      ...shape(3, 4, 96, 384, 96),
+      n_ctx: 4096,
+      dropout: 0,
+      attention: { pattern: "strided", stride: 64, integration: "multihead" },
+      position: { kind: "attention", stride: 64 },
+    },
+    train: { steps: 100, batch: 1, lr: 0.003, beta2: 0.95 },
+  },
   cifar10: {
     about: "paper: CIFAR-10 images, 59 M parameters",
     model: {

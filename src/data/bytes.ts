@@ -35,6 +35,28 @@ export function splitHeldOut(bytes: Uint8Array, nCtx: number, name: string, held
   return { train: bytes.subarray(0, bytes.length - count), heldOut: bytes.subarray(bytes.length - count) };
 }
 
+/** What tokens stand for. */
+export type DataKind = "text" | "image" | "audio" | "bytes";
+
+/** All of them. */
+export const DATA_KINDS: readonly DataKind[] = ["text", "image", "audio", "bytes"];
+
+/** What the data of a run is and how it was read, to read it again. */
+export interface DataSource {
+  /** What tokens stand for. */
+  readonly kind: DataKind;
+  /** File or folder as it was given; none for the default text. */
+  readonly path?: string;
+  /** Height, width and channels of images. */
+  readonly shape?: readonly [number, number, number];
+  /** Samples a second of sound. */
+  readonly rate?: number;
+  /** Which codes of sound raw bytes are. */
+  readonly codes?: "mulaw" | "g711";
+  /** How much was asked to be held out: images, or tokens of anything else. */
+  readonly heldOut?: number;
+}
+
 /** Which data a run was trained on, to recognise it again. */
 export interface DataIdentity {
   /** For people. */
@@ -45,6 +67,8 @@ export interface DataIdentity {
   readonly sha256: string;
   /** Bytes at the end that were held out. */
   readonly heldOut: number;
+  /** Where it came from, if that is known. */
+  readonly source?: DataSource;
 }
 
 /** Names the data in a way that a resumed run can recognise. */
@@ -54,7 +78,7 @@ export async function identify(name: string, bytes: Uint8Array<ArrayBuffer>, hel
 }
 
 /**
- * Checks that a resumed run has the data it began with; their names may differ.
+ * Checks that a resumed run has the data it began with; names and places may differ.
  *
  * @throws {DataError} saying what differs
  */

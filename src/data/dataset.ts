@@ -7,13 +7,10 @@
 import { ConfigError, DataError, excerpt } from "../errors.ts";
 import { gunzipPieces, tarFiles, unzip, zipEntries } from "./archive.ts";
 import { orderG711, readWav, SOUND_RATE } from "./audio.ts";
-import { splitHeldOut } from "./bytes.ts";
+import { type DataKind, splitHeldOut } from "./bytes.ts";
 import { CIFAR_SHAPE, decodeCifar10, decodePng, type ImageShape, isCifar10, resizeHint } from "./image.ts";
 import { ByteReader, type DataFile, join, WHOLE_LIMIT } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
-
-/** What tokens stand for. */
-export type DataKind = "text" | "image" | "audio" | "bytes";
 
 /** Tokens to train on, one byte each, and what they stand for. */
 export interface Dataset {
@@ -49,8 +46,8 @@ export interface DatasetOptions {
   readonly rate?: number;
   /** How much to hold out: images, or tokens of anything else. */
   readonly heldOut?: number;
-  /** Positions of a context: both parts must hold one. */
-  readonly nCtx?: number;
+  /** Positions of a context: both parts must hold one. A function is asked once kind and shape are known. */
+  readonly nCtx?: number | ((kind: DataKind, shape?: ImageShape) => number);
 }
 
 const starts = (bytes: Uint8Array, want: string, at = 0) => {
@@ -306,9 +303,11 @@ export async function loadDataset(
   const what = [...found].map(([format, times]) => times > 1 ? `${times} files of ${format}` : format).join(", ");
   const base = { name: title, skipped };
   if (images) return splitImages({ ...base, what, shape: samples.shape! }, samples, options);
-  const { heldOut, nCtx = 1 } = options;
+  const { heldOut } = options;
   if (sound.length > 0) {
-    const codes = join(sound), rate = options.rate ?? SOUND_RATE, parts = splitHeldOut(codes, nCtx, title, heldOut);
+    const codes = join(sound),
+      rate = options.rate ?? SOUND_RATE,
+      parts = splitHeldOut(codes, contextOf(options, "audio") ?? 1, title, heldOut);
     return { ...base, kind: "audio", about: `${what}; ${held(parts.heldOut.length, "sample")}`, ...parts, unit: 1, rate };
   }
   const bytes = streams.length === 1 ? streams[0].bytes : join(streams.map(({ bytes }) => bytes));
@@ -317,11 +316,15 @@ export async function loadDataset(
     const [train, valid, test] = [[0, 90e6], [90e6, 95e6], [95e6, 100e6]].map(([from, to]) => bytes.subarray(from, to));
     return { ...made, about: "enwik8, 90 / 5 / 5 million bytes", train, heldOut: valid, test };
   }
-  const parts = splitHeldOut(bytes, nCtx, title, heldOut);
+  const parts = splitHeldOut(bytes, contextOf(options, kind) ?? 1, title, heldOut);
   return { ...made, about: `${kind}; ${held(parts.heldOut.length, "byte")}`, ...parts };
 }
 
 const held = (count: number, what: string) => `the last ${count === 1 ? what : `${count.toLocaleString("en")} ${what}s`} held out`;
+
+function contextOf({ nCtx }: DatasetOptions, kind: DataKind, shape?: ImageShape): number | undefined {
+  return typeof nCtx === "function" ? nCtx(kind, shape) : nCtx;
+}
 
 function checkOptions({ shape, rate }: DatasetOptions): void {
   if (shape && !(shape.length === 3 && shape.every((size) => Number.isInteger(size) && size >= 1 && size <= 65536))) {
@@ -337,9 +340,10 @@ function checkOptions({ shape, rate }: DatasetOptions): void {
 function splitImages(
   made: { name: string; what: string; skipped: readonly string[]; shape: ImageShape },
   { images, testImages }: Samples,
-  { heldOut, nCtx }: DatasetOptions,
+  options: DatasetOptions,
 ): Dataset {
   const { name, what, skipped, shape } = made, unit = shape.reduce((a, b) => a * b, 1);
+  const { heldOut } = options, nCtx = contextOf(options, "image", shape);
   // Test images alone are images like any other.
   const rows = join(images.length > 0 ? images : testImages), count = rows.length / unit;
   if (count < 2) throw new DataError(`Cannot train on ${name}: it has ${count} image, it must have at least 2: one is held out`);

@@ -1,0 +1,158 @@
+/**
+ * Samples of what a model learnt, as files of their kind: text, a contact sheet of images, a sound.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import {
+  ConfigError,
+  contactSheet,
+  type Dataset,
+  Decoder,
+  encodePng,
+  encodeText,
+  encodeWav,
+  type Engine,
+  type ImageShape,
+  type Parameters,
+  type Progress,
+  sample,
+  SILENCE,
+  SOUND_RATE,
+  TextStream,
+  visible,
+} from "../mod.ts";
+import { writeAtomic } from "./files.ts";
+import type { Report } from "./report.ts";
+import { duration } from "./terminal.ts";
+
+/** Seconds after which images and sounds under way are given up: a model of the paper's sizes takes minutes each on a CPU. */
+const PATIENCE = 120;
+/** Silence between sounds, in seconds. */
+const PAUSE = 0.25;
+
+/** A PNG sheet of images, first row first. */
+export function imagesFile(rows: readonly Uint8Array[], shape: ImageShape, columns?: number): Uint8Array {
+  return encodePng(contactSheet(Uint8Array.from(rows.flatMap((row) => [...row])), shape, columns));
+}
+
+/** A WAV file of sounds one after another, a short silence between. */
+export async function soundFile(rows: readonly Uint8Array[], rate: number): Promise<Uint8Array> {
+  const silence = Array.from({ length: Math.round(rate * PAUSE) }, () => SILENCE);
+  return await encodeWav(Uint8Array.from(rows.flatMap((row, at) => at === 0 ? [...row] : [...silence, ...row])), rate);
+}
+
+/** What a run shows of its model while it learns and at its end. */
+export class Samples {
+  readonly #prompts: readonly string[];
+  #decoder: Decoder | undefined;
+  #impossible = false;
+
+  constructor(readonly engine: Engine, readonly dataset: Dataset, readonly path: string, readonly report: Report) {
+    this.#prompts = promptsFrom(dataset.heldOut);
+  }
+
+  /** The file in the run folder that they go into. */
+  get file(): string {
+    const { kind } = this.dataset;
+    return kind === "image" ? "samples.png" : kind === "audio" ? "samples.wav" : "samples.txt";
+  }
+
+  get #isText(): boolean {
+    return this.dataset.kind === "text" || this.dataset.kind === "bytes";
+  }
+
+  /** One short text; images and sounds take too long. */
+  async between(progress: Progress): Promise<void> {
+    if (this.#isText) await this.#texts(progress, [this.#prompts[progress.step % this.#prompts.length]], 160);
+  }
+
+  /** What shows the model best. */
+  async atEnd(progress: Progress): Promise<void> {
+    if (this.#isText) return await this.#texts(progress, this.#prompts, 300);
+    const { kind, heldOut, unit, shape, rate = SOUND_RATE } = this.dataset, { n_ctx } = progress.params.config;
+    const file = join(this.path, this.file), given = { kind, step: progress.step, file };
+    if (kind === "image") {
+      if (shape![2] !== 1 && shape![2] !== 3) return;
+      const halves = [0, 1].map((n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)));
+      const made = await this.#rows(progress, [new Uint8Array(), new Uint8Array(), ...halves], unit);
+      if (made.length === 0) return;
+      writeAtomic(file, imagesFile(made, shape!, 2));
+      this.report.event("sample", { ...given, images: made.length });
+      this.report.say(`${file}: ${made.length > 2 ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
+    } else {
+      const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), made = await this.#rows(progress, [new Uint8Array(), begun], n_ctx);
+      if (made.length === 0) return;
+      writeAtomic(file, await soundFile(made, rate));
+      this.report.event("sample", { ...given, sounds: made.length, seconds: n_ctx / rate });
+      this.report.say(
+        `${file}: ${duration(n_ctx / rate)} from nothing${
+          made.length > 1 ? `, then ${duration(n_ctx / rate)} that go on from ${(begun.length / rate).toFixed(2)} held-out seconds` : ""
+        }\n`,
+      );
+    }
+  }
+
+  /** Of each prompt the prompt and what follows, `length` tokens together; those that time allows. */
+  async #rows(progress: Progress, prompts: readonly Uint8Array[], length: number): Promise<Uint8Array[]> {
+    const decoder = await this.#decode(progress.params), begun = performance.now(), made: Uint8Array[] = [];
+    if (!decoder) return [];
+    for (const [at, prompt] of prompts.entries()) {
+      const row = new Uint8Array(length);
+      row.set(prompt);
+      let written = prompt.length;
+      for await (const token of sample(decoder, { prompt, length: length - prompt.length, seed: progress.step + at })) {
+        row[written++] = token;
+        if (performance.now() - begun > PATIENCE * 1000) {
+          this.report.say(`Sampling takes longer than ${PATIENCE} s here: ${made.length} of ${prompts.length} samples were made.\n`);
+          return made;
+        }
+      }
+      made.push(row);
+    }
+    return made;
+  }
+
+  async #texts({ params, step }: Progress, prompts: readonly string[], length: number): Promise<void> {
+    const decoder = await this.#decode(params), { report } = this, { screen } = report;
+    if (!decoder) return;
+    let book = "";
+    for (const [at, given] of prompts.entries()) {
+      const stream = new TextStream(), seed = step + at, prompt = visible(given);
+      let text = "";
+      for await (const token of sample(decoder, { prompt: encodeText(given), length, temperature: 0.8, seed })) {
+        text += stream.push(Uint8Array.of(token));
+      }
+      text += stream.end();
+      book += `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`;
+      report.event("sample", { step, prompt, seed, text });
+      report.say(`${screen.faint(`── step ${step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
+    }
+    Deno.writeTextFileSync(join(this.path, this.file), book, { append: true });
+  }
+
+  /** None where the model cannot write. */
+  async #decode(params: Parameters): Promise<Decoder | undefined> {
+    if (this.#impossible || params.config.vocab_size > 256) return undefined;
+    try {
+      return this.#decoder ??= await Decoder.create(this.engine, params);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.#impossible = true;
+    }
+  }
+
+  dispose(): void {
+    this.#decoder?.dispose();
+  }
+}
+
+/** The beginnings of two lines of the held-out text, for a model to go on from. */
+function promptsFrom(heldOut: Uint8Array): string[] {
+  const text = new TextDecoder().decode(heldOut.subarray(0, 4096)), lines = text.split("\n").slice(1).map((line) => line.trim());
+  const found = lines.filter((line) => line.length >= 12).slice(0, 2).map((line) =>
+    line.slice(0, line.indexOf(" ", 8) > 0 ? line.indexOf(" ", 8) : 12)
+  );
+  return ["", ...found];
+}
