@@ -125,7 +125,8 @@ function presetFor(kind: DataKind, shape?: ImageShape): Preset {
   const chosen = preset(PRESET_OF[kind]), { model } = chosen;
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return chosen;
   const [height, width, channels] = shape, stride = width * channels;
-  const attention = { ...[model.attention].flat()[0], stride };
+  // Strides over rows of pixels follow the width.
+  const attention = [model.attention].flat().map((layer) => layer.pattern === "strided" ? { ...layer, stride } : layer);
   return { ...chosen, model: { ...model, n_ctx: height * stride, attention, position: { kind: "data", shape: [...shape] } } };
 }
 

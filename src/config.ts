@@ -291,6 +291,10 @@ const audio = (n_ctx: number, stride: number, n_layer: number, n_head: number, d
   train: { lr: 0.00035, warmup: 5000, recompute: true },
 });
 
+/** Layers of strided attention, a factor a head: of the integrations the one that learns soonest at this size. */
+const strided = (stride: number, layers: number): AttentionConfig[] =>
+  Array.from({ length: layers }, () => ({ pattern: "strided", stride, integration: "multihead" }));
+
 /** Presets by name: the paper's (spec §4), and small ones for this program's own first runs. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
   text: {
@@ -305,26 +309,27 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     train: { steps: 300, batch: 2, lr: 0.003, warmup: 30 },
   },
   image: {
-    about: "images of 32×32×3 in minutes: strided over rows of pixels",
+    about: "images of 32×32×3 in minutes on two cores: two pixels back, then strided over rows of pixels",
     model: {
-      ...shape(3, 4, 96, 384, 96),
+      ...shape(3, 4, 64, 256, 64),
       n_ctx: 3072,
       dropout: 0,
-      attention: { pattern: "strided", stride: 96, integration: "multihead" },
+      // With a first layer of few keys 6.1 bits/byte after 260 images, without 7.6 after 120 where this is at 7.1.
+      attention: [{ pattern: "local", stride: 6 }, ...strided(96, 2)],
       position: { kind: "data", shape: [32, 32, 3] },
     },
-    train: { steps: 150, batch: 1, lr: 0.003, beta2: 0.95 },
+    train: { steps: 400, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
   },
   sound: {
-    about: "sound in minutes: strided, 4,096 samples of 12 kHz, a third of a second",
+    about: "sound in minutes on two cores: 16 samples back, then strided, a third of a second at 12 kHz",
     model: {
-      ...shape(3, 4, 96, 384, 96),
+      ...shape(3, 4, 64, 256, 64),
       n_ctx: 4096,
       dropout: 0,
-      attention: { pattern: "strided", stride: 64, integration: "multihead" },
+      attention: [{ pattern: "local", stride: 16 }, ...strided(64, 2)],
       position: { kind: "attention", stride: 64 },
     },
-    train: { steps: 100, batch: 1, lr: 0.003, beta2: 0.95 },
+    train: { steps: 300, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
   },
   cifar10: {
     about: "paper: CIFAR-10 images, 59 M parameters",

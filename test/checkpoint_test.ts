@@ -15,7 +15,7 @@ import {
   readMoments,
   type RunState,
 } from "../src/checkpoint.ts";
-import { type ModelConfig, preset, TRAIN_DEFAULTS } from "../src/config.ts";
+import { checkConfig, checkTrain, type ModelConfig, preset, PRESETS, TRAIN_DEFAULTS } from "../src/config.ts";
 import { CheckpointError, ConfigError, ShapeError } from "../src/errors.ts";
 import { f32, parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/safetensors.ts";
 
@@ -64,6 +64,20 @@ function numbers(config: ModelConfig, base: number): Map<string, Float32Array> {
 Deno.test("checkpoint: parameter counts of the paper's presets", () => {
   const counts = { cifar10: 59_196_928, enwik8: 94_949_888, imagenet64: 151_645_184 };
   for (const [name, count] of Object.entries(counts)) assertEquals(parameterCount(preset(name).model), count, name);
+  // Of the sound models the paper gives about.
+  for (const [name, millions] of [["audio-65k", 152], ["audio-262k", 25], ["audio-1m", 3]] as const) {
+    const count = parameterCount(preset(name).model) / 1e6;
+    assert(Math.abs(count / millions - 1) < 0.3, `${name}: ${count} M`);
+  }
+});
+
+Deno.test("checkpoint: every preset is valid, and one of each kind is small", () => {
+  for (const name of Object.keys(PRESETS)) {
+    const { model, train } = preset(name);
+    assertEquals(checkConfig(model), model, name);
+    assertEquals(checkTrain(train), { ...TRAIN_DEFAULTS, ...train }, name);
+  }
+  for (const name of ["text", "image", "sound"]) assert(parameterCount(preset(name).model) < 4e6, name);
 });
 
 Deno.test("checkpoint: parameters of rank 2 come first, in a stable order", () => {
@@ -174,14 +188,20 @@ const state: RunState = {
   lossScale: [32768, 7],
   engine: "wasm",
   train: { ...TRAIN_DEFAULTS, steps: 50 },
-  data: { name: 'the "book"', bytes: 1000, sha256: "ab".repeat(32), heldOut: 50 },
+  data: {
+    name: 'the "book"',
+    bytes: 1000,
+    sha256: "ab".repeat(32),
+    heldOut: 50,
+    source: { kind: "image", path: "a.bin", shape: [4, 5, 1], rate: 8000, codes: "mulaw", heldOut: 2 },
+  },
   history: [{ step: 10, loss: 4.5, ms: 12.5 }, { step: 15, loss: NaN }, { step: 20, loss: 4.25, heldOut: 4.375, ms: 25 }],
 };
 const files = { config: "01".repeat(32), model: "23".repeat(32), optimizer: "45".repeat(32) };
 
 Deno.test("checkpoint: run state is read back as written", () => {
   assertEquals(parseRunState(formatRunState(state, files), "run.json"), { state, files });
-  const empty = { ...state, history: [] };
+  const empty = { ...state, data: { ...state.data, source: { kind: "text" } }, history: [] } satisfies RunState;
   assertEquals(parseRunState(formatRunState(empty, files), "run.json"), { state: empty, files });
   // What a checkpoint has more than its run state goes into other files.
   const checkpoint: Checkpoint = { ...state, config: small, weights: new Map(), m: new Map(), v: new Map() };
@@ -221,6 +241,14 @@ Deno.test("checkpoint: run state is read strictly", () => {
   bad({ train: unseeded }, "train lacks seed");
   bad({ data: { ...whole.data, sha256: "AB".repeat(32) } }, "64 hexadecimal digits");
   bad({ data: { ...whole.data, bytes: "1000" } }, "data.bytes");
+  const source = (change: Record<string, unknown>) => ({ data: { ...whole.data, source: { ...whole.data.source, ...change } } });
+  bad(source({ kind: "video" }), "data.source.kind must be one of text, image, audio, bytes");
+  bad(source({ path: 1 }), "data.source.path must be a string");
+  bad(source({ shape: [4, 5] }), "data.source.shape must be three numbers");
+  bad(source({ shape: "4x5x1" }), "data.source.shape must be a list");
+  bad(source({ codes: "alaw" }), "data.source.codes must be one of mulaw, g711");
+  bad(source({ heldOut: -1 }), "data.source.heldOut");
+  bad(source({ more: 1 }), 'data.source has an unknown field "more"');
   bad({ files: { ...files, model: "" } }, "files.model");
   bad({ history: [{ step: 21, loss: 1 }] }, "history[0].step must be from 0 to 20");
   bad({ history: [{ step: 9, loss: 1 }, { step: 8, loss: 1 }] }, "history[1].step must be from 9");

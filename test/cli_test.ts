@@ -9,38 +9,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { program, quote } from "../cli/program.ts";
-
-const ROOT = fileURLToPath(new URL("../", import.meta.url)), MAIN = join(ROOT, "cli/main.ts");
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-  /** Objects of `--json`. */
-  readonly events: Record<string, unknown>[];
-}
-
-function command(args: readonly string[], env: Record<string, string> = {}): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", MAIN, ...args],
-    cwd: ROOT,
-    env: { NO_COLOR: "1", ...env },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  });
-}
-
-function ran(code: number, stdout: Uint8Array, stderr: Uint8Array): Ran {
-  const out = new TextDecoder().decode(stdout), err = new TextDecoder().decode(stderr);
-  const events = out.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-  return { code, out, err, events };
-}
-
-async function run(...args: string[]): Promise<Ran> {
-  const { code, stdout, stderr } = await command(args).output();
-  return ran(code, stdout, stderr);
-}
+import { command, failed, files, MAIN, type Ran, ran, run } from "./commands.ts";
 
 /** Runs and sends a signal when a line of stdout holds `when`. */
 async function interrupted(signal: Deno.Signal, when: string, ...args: string[]): Promise<Ran> {
@@ -59,13 +28,6 @@ async function interrupted(signal: Deno.Signal, when: string, ...args: string[])
   }
   const { code } = await child.status;
   return ran(code, await new Blob(pieces as BlobPart[]).bytes(), await errors);
-}
-
-/** A readable message and no stack. */
-function failed({ code, err }: Ran, want: number, ...includes: string[]): void {
-  for (const text of includes) assertStringIncludes(err, text);
-  assertEquals(code, want, err);
-  assert(!/\bat .*\.ts:\d+/.test(err) && !err.includes("Uncaught"), err);
 }
 
 const TINY = {
@@ -92,22 +54,10 @@ const tiny = (out: string, ...more: string[]) => [
   ...more,
 ];
 
-/** Every file below a folder, with its content. */
-function files(path: string): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const { name, isDirectory } of Deno.readDirSync(path)) {
-    if (isDirectory) { for (const [inner, text] of files(join(path, name))) found.set(`${name}/${inner}`, text); }
-    else {
-      found.set(name, new TextDecoder("latin1").decode(Deno.readFileSync(join(path, name))));
-    }
-  }
-  return found;
-}
-
 Deno.test("cli: help of the program and of each command", async () => {
   const all = await run("--help");
   assertEquals(all.code, 0);
-  for (const name of ["train", "sample", "layout", "verify"]) {
+  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "data"]) {
     assertMatch(all.out, new RegExp(`^  ${name} `, "m"));
     const { code, out } = await run(name, "--help");
     assertEquals(code, 0);
@@ -122,7 +72,7 @@ Deno.test("cli: help of the program and of each command", async () => {
 
 Deno.test("cli: what cannot be understood is a usage error that names the nearest", async () => {
   const cases: [string[], string][] = [
-    [["trian"], `Cannot run "trian": the commands are train, sample, layout, verify, data; did you mean train?`],
+    [["trian"], `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, data; did you mean train?`],
     [["train", "--step", "3"], `Cannot use "--step": train has no such flag; did you mean --steps?`],
     [["train", "-x"], "flags have two dashes"],
     [["train", "--steps", "many"], `Cannot use --steps "many": it must be a whole number from 1`],

