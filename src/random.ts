@@ -43,6 +43,7 @@ export const STREAM = { weights: 0x10000, batches: 0x20000, tokens: 0x30000, lay
 export class Random {
   #position = 0;
   #spare: number | undefined;
+  #second: number | undefined;
 
   /**
    * @param seed the run's seed, u32
@@ -73,10 +74,16 @@ export class Random {
     return Math.floor(this.uniform() * limit);
   }
 
-  /** The next standard normal (Box–Muller, one of the pair). */
+  /** The next standard normal (Box–Muller, the pair in turn). */
   normal(): number {
-    const u = (this.u32() + 1) / 4294967296, t = 2 * Math.PI * this.uniform();
-    return Math.sqrt(-2 * Math.log(u)) * Math.cos(t);
+    if (this.#second !== undefined) {
+      const second = this.#second;
+      this.#second = undefined;
+      return second;
+    }
+    const u = (this.u32() + 1) / 4294967296, t = 2 * Math.PI * this.uniform(), radius = Math.sqrt(-2 * Math.log(u));
+    this.#second = radius * Math.sin(t);
+    return radius * Math.cos(t);
   }
 }
 

@@ -12,7 +12,7 @@ import { assert } from "@std/assert";
 import { type Engine, Program, type TensorData } from "../src/ops.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { type Case, CASES, halved } from "./cases.ts";
-import { relativeError } from "./compare.ts";
+import { relativeError } from "../src/verify.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
 
 const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };

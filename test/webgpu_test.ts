@@ -22,7 +22,7 @@ import { kernelKey, kernelSource, specialise } from "../src/webgpu/specialise.ts
 import { WGSL } from "../src/webgpu/wgsl.gen.ts";
 import { generateWgsl } from "../tools/gen_wgsl.ts";
 import { type Case, CASES } from "./cases.ts";
-import { relativeError } from "./compare.ts";
+import { relativeError } from "../src/verify.ts";
 
 const software = { allowSoftware: true } as const;
 
