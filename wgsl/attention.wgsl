@@ -1,42 +1,35 @@
-// What the tiled attention kernels share. A workgroup owns BM = TY·TM rows of one side, held by reference, and streams
-// tiles of BN = TX·TN rows of the other side, listed by src/layout.ts, through workgroup memory. Invocation (ty, tx)
-// computes TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
+// What the tiled attention kernels share. A workgroup takes an item: BM = TY·TM rows of one side, which it owns, and lists of
+// tiles of BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes
+// TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
 //
 // Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
 // once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
-// an innermost array are swizzled by the row group, so that the TX groups read different banks.
+// an innermost array are swizzled by the row group, so that the groups of a subgroup read different banks.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 
 struct Params {
   n: u32, // positions
   heads: u32,
-  group_heads: u32, // heads that share this layout
-  heads_at: u32, // where in `blocks`: the heads; rows of queries and keys in the part's order; intervals; tile list
-  queries_at: u32,
-  keys_at: u32,
-  lo_at: u32,
-  hi_at: u32,
-  starts_at: u32,
-  list_at: u32,
-  queries: u32,
-  keys: u32,
-  tiles: u32, // owner tiles
+  items: u32, // workgroups
+  items_at: u32, // where in `blocks`
+  later: u32, // 1: not the first stage of a set: what the stages before it wrote is carried on
+  split: u32, // 1: results are partial sums, in f32, which attention_join.wgsl adds
+  slots: u32, // partial results of a sequence, where split
   scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> blocks: array<u32>; // a layout: src/webgpu/attention.ts lays it out
+@group(0) @binding(0) var<storage, read> blocks: array<u32>; // tables of src/webgpu/attention_tables.ts
 @group(0) @binding(1) var<uniform> params: Params;
-
-// Queries or keys are not in the order of rows.
-override QUERY_ROWS: bool = false;
-override KEY_ROWS: bool = false;
-// Not the first part of a set: what the parts before it wrote is carried on.
-override CONTINUE: bool = false;
 
 const TX: u32 = 8u;
 const TY: u32 = 8u;
 const TM: u32 = 8u;
 const TN: u32 = 4u;
+const OWN_A: u32 = 0u; // 1: the rows owned (of the first operand, of the second) are kept in workgroup memory
+const OWN_B: u32 = 0u;
+const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers a tile
+const TURN: u32 = 2u; // vec4 of a group of eight in one turn of the loop over them: naga counts every turn
 const D4: u32 = 16u; // vec4 of a head of q and k
 const V4: u32 = 16u; // vec4 of a head of v and o
 const BM: u32 = TY * TM;
@@ -47,12 +40,13 @@ const HD: u32 = (D4 + 7u) / 8u; // groups of eight vec4
 const HV: u32 = (V4 + 7u) / 8u;
 const CD: u32 = min(D4, 8u); // vec4 of a group that are not padding
 const CV: u32 = min(V4, 8u);
-const UD: u32 = 2u - CD % 2u; // vec4 of a group in one turn of the loop over them: naga counts every turn
-const UV: u32 = 2u - CV % 2u;
+const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
+const UV: u32 = 1u + (TURN - 1u) * (1u - min(CV % TURN, 1u));
 const OD: u32 = (D4 + TX - 1u) / TX; // vec4 of an output row an invocation owns
 const OV: u32 = (V4 + TX - 1u) / TX;
 const DLOADS: u32 = BN * HD * 8u / THREADS;
 const VLOADS: u32 = BN * HV * 8u / THREADS;
+const GROUPS: u32 = max(TX, TY);
 
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
@@ -61,16 +55,45 @@ const LN2: f32 = 0.6931471805599453;
 const MASKED: f32 = -1e30;
 const EMPTY: f32 = -1e29;
 
-fn query_row(u: u32) -> u32 {
-  if (QUERY_ROWS) {
-    return blocks[params.queries_at + min(u, params.queries - 1u)];
-  }
-  return min(u, params.queries - 1u);
+// Where a table of rows would be, and there is none: rows are in order.
+const IN_ORDER: u32 = 0xffffffffu;
+
+struct Item {
+  head: u32,
+  tile: u32, // of the rows owned
+  runs: u32, // first run in `blocks`, and the end of the last
+  runs_end: u32,
+  rows_at: u32, // rows of this side, in the part's order
+  rows: u32,
+  slot: u32, // of the partial result, where split
 }
 
-fn key_row(u: u32) -> u32 {
-  if (KEY_ROWS) {
-    return blocks[params.keys_at + min(u, params.keys - 1u)];
+// Tiles of one part.
+struct Run {
+  first: u32,
+  end: u32,
+  rows_at: u32, // rows of the other side, in the part's order
+  rows: u32,
+  lo_at: u32, // keys of each query, whichever side it is on
+  hi_at: u32,
+}
+
+const RUN: u32 = 6u; // words of a run
+
+fn item_at(index: u32) -> Item {
+  let at = params.items_at + index * 7u;
+  return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
+}
+
+fn run_at(at: u32) -> Run {
+  return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
+}
+
+// The row of place u of a part's order; places past the end stand for the last.
+fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
+  let place = min(u, rows - 1u);
+  if (rows_at == IN_ORDER) {
+    return place;
   }
-  return min(u, params.keys - 1u);
+  return blocks[rows_at + place];
 }

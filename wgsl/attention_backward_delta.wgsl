@@ -1,4 +1,4 @@
-// delta = rowsum(dO ∘ o) by head.
+// delta = rowsum(dO ∘ o) by head; stats = (lse·log₂e, delta), as the other kernels of the backward pass read them.
 // @import storage_f32x4.wgsl
 
 struct Params {
@@ -10,8 +10,12 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> o: array<Stored>; // [batch·n, heads·width4]
 @group(0) @binding(1) var<storage, read> d_o: array<Stored>; // [batch·n, heads·width4]
-@group(0) @binding(2) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> lse: array<f32>; // [batch, heads, n]
+@group(0) @binding(3) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
+@group(0) @binding(4) var<storage, read_write> stats: array<vec2f>; // [batch, heads, n]
+@group(0) @binding(5) var<uniform> params: Params;
+
+const LOG2E: f32 = 1.4426950408889634;
 
 @compute @workgroup_size(256)
 fn main(
@@ -28,5 +32,7 @@ fn main(
     sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
   }
   let row = i / params.heads;
-  delta[(row / params.n * params.heads + i % params.heads) * params.n + row % params.n] = total(sum);
+  let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
+  delta[at] = total(sum);
+  stats[at] = vec2f(lse[at] * LOG2E, total(sum));
 }

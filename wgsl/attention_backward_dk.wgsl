@@ -1,192 +1,253 @@
-// dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one part of a set, keys own, queries stream.
+// dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, keys own, queries stream.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
-@group(0) @binding(6) var<storage, read> lse: array<f32>; // [batch, heads, n]
-@group(0) @binding(7) var<storage, read> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(8) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
 
 const OROWS: u32 = max(TN * HV, TM * W);
-const GROUPS: u32 = max(TX, TY);
 
 var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>; // dO, then ds
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
-  let tile = group.y; // the first keys of a causal set have the most queries
-  let batch = group.x / params.group_heads;
-  let head = blocks[params.heads_at + group.x % params.group_heads];
-  let base = batch * params.n;
-  let own = tile * BM + ty * TM;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let head = item.head;
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let base = group.z * params.n;
+  let lines = (group.z * params.heads + head) * params.n;
+  let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
+  if (OWN_A == 1u) {
+    for (var e = t; e < BM * HD * 8u; e += THREADS) {
+      let r = e / (HD * 8u);
+      let c = e % (HD * 8u);
+      var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+      if (D4 % 8u != 0u && c >= D4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  if (OWN_B == 1u) {
+    for (var e = t; e < BM * HV * 8u; e += THREADS) {
+      let r = e / (HV * 8u);
+      let c = e % (HV * 8u);
+      var a = load(v[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
+      if (V4 % 8u != 0u && c >= V4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      vs[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
   var line: array<u32, TM>;
   var acc: array<array<vec4f, OD>, TM>;
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    line[i] = (base + key_row(own + i)) * params.heads + head;
+    line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
   }
-  let end = blocks[params.starts_at + tile + 1u];
-  for (var entry = blocks[params.starts_at + tile]; entry < end; entry++) {
-    let listed = blocks[params.list_at + entry];
-    let start = (listed >> 1u) * BN;
-    var pq: array<vec4f, DLOADS>;
-    var po: array<vec4f, VLOADS>;
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      pq[e] = load(q[((base + query_row(start + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        pq[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      po[e] = load(d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c]);
-      if (V4 % 8u != 0u && c >= V4) {
-        po[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      let g = (r / TN) & (TX - 1u);
-      qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      let g = (r / TN) & (TX - 1u);
-      os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
-    }
-    workgroupBarrier();
-
-    var s: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CD; c0 += UD) {
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry];
+      let start = (listed >> 1u) * BN;
+      var pq: array<vec4f, DLOADS>;
+      var po: array<vec4f, VLOADS>;
       // @unroll
-      for (var c1 = 0u; c1 < UD; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
-        // @unroll
-        for (var h = 0u; h < HD; h++) {
-          var b: array<vec4f, TN>;
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = qs[tx][j * HD + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(k[line[i] * D4 + h * 8u + c]);
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-            }
-          }
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+        if (D4 % 8u != 0u && c >= D4) {
+          pq[e] = vec4f();
         }
       }
-    }
-    let masked = (listed & 1u) == 1u || start + BN > params.queries;
-    var column_delta: array<f32, TN>;
-    // @unroll
-    for (var j = 0u; j < TN; j++) {
-      let u = start + tx * TN + j;
-      let stat = (batch * params.heads + head) * params.n + query_row(u);
-      let log_sum = lse[stat] * LOG2E;
-      column_delta[j] = delta[stat];
       // @unroll
-      for (var i = 0u; i < TM; i++) {
-        s[i][j] = exp2(fma(s[i][j], factor, -log_sum));
-      }
-      if (masked) {
-        let lo = blocks[params.lo_at + min(u, params.queries - 1u)];
-        let hi = select(0u, blocks[params.hi_at + min(u, params.queries - 1u)], u < params.queries);
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+        if (V4 % 8u != 0u && c >= V4) {
+          po[e] = vec4f();
         }
       }
-    }
-    var ds: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CV; c0 += UV) {
+      workgroupBarrier();
       // @unroll
-      for (var c1 = 0u; c1 < UV; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
-        // @unroll
-        for (var h = 0u; h < HV; h++) {
-          var b: array<vec4f, TN>;
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = os[tx][j * HV + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(v[line[i] * V4 + h * 8u + c]);
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-            }
-          }
-        }
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        let g = (r / TN) & (TX - 1u);
+        qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
       }
-    }
-    workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < TM; i++) {
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        let g = (r / TN) & (TX - 1u);
+        os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
+      }
+      workgroupBarrier();
+      // Asked for before the products, so that they are there after them.
+      var stat: array<vec2f, TN>;
       // @unroll
       for (var j = 0u; j < TN; j++) {
-        s[i][j] *= ds[i][j] - column_delta[j];
+        stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
       }
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        os[ty][i * W + w][tx] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-      }
-    }
-    workgroupBarrier();
-    for (var g = 0u; g < TX; g++) {
-      let gg = g & (TX - 1u);
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        var p: array<vec4f, TM>;
+
+      var s: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CD; c0 += UD) {
         // @unroll
-        for (var i = 0u; i < TM; i++) {
-          p[i] = os[ty][i * W + w][gg];
-        }
-        // @unroll
-        for (var lane = 0u; lane < 4u; lane++) {
+        for (var c1 = 0u; c1 < UD; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
           // @unroll
-          for (var h = 0u; h < OD; h++) {
-            let other = qs[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+          for (var h = 0u; h < HD; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = qs[tx][j * HD + h][e];
+            }
             // @unroll
             for (var i = 0u; i < TM; i++) {
-              acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              var a: vec4f;
+              if (OWN_A == 1u) {
+                a = ks[ty][i * HD + h][f];
+              } else {
+                a = load(k[line[i] * D4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      let masked = (listed & 1u) == 1u || start + BN > run.rows;
+      // @unroll
+      for (var j = 0u; j < TN; j++) {
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
+        }
+        if (masked) {
+          let u = start + tx * TN + j;
+          let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
+          let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+          }
+        }
+      }
+      var ds: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CV; c0 += UV) {
+        // @unroll
+        for (var c1 = 0u; c1 < UV; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
+          // @unroll
+          for (var h = 0u; h < HV; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = os[tx][j * HV + h][e];
+            }
+            // @unroll
+            for (var i = 0u; i < TM; i++) {
+              var a: vec4f;
+              if (OWN_B == 1u) {
+                a = vs[ty][i * HV + h][f];
+              } else {
+                a = load(v[line[i] * V4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          ds[i][j] = s[i][j] * (ds[i][j] - stat[j].y);
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          os[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = os[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OD; h++) {
+              let other = qs[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              }
             }
           }
         }
       }
     }
-    workgroupBarrier();
   }
   // @unroll
   for (var i = 0u; i < TM; i++) {
     // @unroll
     for (var h = 0u; h < OD; h++) {
-      if (own + i < params.keys && h * TX + tx < D4) {
-        let at = line[i] * D4 + h * TX + tx;
-        if (CONTINUE) {
-          dk[at] = store(load(dk[at]) + acc[i][h] * params.scale);
+      if (own + i < item.rows && h * TX + tx < D4) {
+        let sum = acc[i][h] * params.scale;
+        if (params.split != 0u) {
+          let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
+          // @unroll
+          for (var part = 0u; part < PIECES; part++) {
+            dk[at + part] = piece(sum, part);
+          }
         } else {
-          dk[at] = store(acc[i][h] * params.scale);
+          let at = line[i] * D4 + h * TX + tx;
+          if (params.later != 0u) {
+            dk[at] = store(load(dk[at]) + sum);
+          } else {
+            dk[at] = store(sum);
+          }
         }
       }
     }

@@ -1,5 +1,5 @@
-// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one part of a set, queries own, keys stream.
-// A later part of the set starts from the o and lse already there: m = lse, l = 1.
+// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one stage of a set, queries own, keys stream.
+// A later stage starts from the o and lse already there: m = lse, l = 1.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
@@ -9,191 +9,235 @@
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
 
 const XROWS: u32 = max(TN * HD, TM * W);
-const GROUPS: u32 = max(TX, TY);
 
 var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>; // keys, then probabilities
 var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
+var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>; // where OWN_A
+var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>; // where SPARE
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
-  let tile = params.tiles - 1u - group.y; // the longest rows of a causal set first
-  let batch = group.x / params.group_heads;
-  let head = blocks[params.heads_at + group.x % params.group_heads];
-  let base = batch * params.n;
-  let own = tile * BM + ty * TM;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let head = item.head;
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let base = group.z * params.n;
+  let stats = (group.z * params.heads + head) * params.n;
+  let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
-  var qat: array<u32, TM>;
+  if (OWN_A == 1u) {
+    for (var e = t; e < BM * HD * 8u; e += THREADS) {
+      let r = e / (HD * 8u);
+      let c = e % (HD * 8u);
+      var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+      if (D4 % 8u != 0u && c >= D4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  var line: array<u32, TM>;
   var m: array<f32, TM>;
   var l: array<f32, TM>;
   var acc: array<array<vec4f, OV>, TM>;
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    let row = query_row(own + i);
-    qat[i] = ((base + row) * params.heads + head) * D4;
+    let row = row_of(item.rows_at, item.rows, own + i);
+    line[i] = (base + row) * params.heads + head;
     m[i] = EMPTY;
-    if (CONTINUE) {
-      let before = lse[(batch * params.heads + head) * params.n + row];
-      // Every lane of the row starts start the same maximum; only the first brings the weight that stands for o.
+    if (params.later != 0u) {
+      let before = lse[stats + row];
+      // Every lane of the row starts with the same maximum; only the first brings the weight that stands for o.
       m[i] = select(before / params.scale, EMPTY, before < -1e28);
       l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
       // @unroll
       for (var h = 0u; h < OV; h++) {
-        acc[i][h] = load(o[((base + row) * params.heads + head) * V4 + min(h * TX + tx, V4 - 1u)]);
+        acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
       }
     }
   }
-  let end = blocks[params.starts_at + tile + 1u];
-  for (var entry = blocks[params.starts_at + tile]; entry < end; entry++) {
-    let listed = blocks[params.list_at + entry];
-    let start = (listed >> 1u) * BN;
-    var pk: array<vec4f, DLOADS>;
-    var pv: array<vec4f, VLOADS>;
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      pk[e] = load(k[((base + key_row(start + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        pk[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      pv[e] = load(v[((base + key_row(start + r)) * params.heads + head) * V4 + c]);
-      if (V4 % 8u != 0u && c >= V4) {
-        pv[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      let g = (r / TN) & (TX - 1u);
-      xs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      let g = (r / TN) & (TX - 1u);
-      vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
-    }
-    workgroupBarrier();
-
-    var s: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CD; c0 += UD) {
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry];
+      let start = (listed >> 1u) * BN;
+      var pk: array<vec4f, DLOADS>;
+      var pv: array<vec4f, VLOADS>;
       // @unroll
-      for (var c1 = 0u; c1 < UD; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+        if (D4 % 8u != 0u && c >= D4) {
+          pk[e] = vec4f();
+        }
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+        if (V4 % 8u != 0u && c >= V4) {
+          pv[e] = vec4f();
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        let g = (r / TN) & (TX - 1u);
+        xs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        let g = (r / TN) & (TX - 1u);
+        vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
+      }
+      workgroupBarrier();
+
+      var s: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CD; c0 += UD) {
         // @unroll
-        for (var h = 0u; h < HD; h++) {
-          var b: array<vec4f, TN>;
+        for (var c1 = 0u; c1 < UD; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
           // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = xs[tx][j * HD + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(q[qat[i] + h * 8u + c]);
+          for (var h = 0u; h < HD; h++) {
+            var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              b[j] = xs[tx][j * HD + h][e];
             }
-          }
-        }
-      }
-    }
-    if ((listed & 1u) == 1u || start + BN > params.keys) {
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        let u = min(own + i, params.queries - 1u);
-        let lo = blocks[params.lo_at + u];
-        let hi = blocks[params.hi_at + u];
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          let key = start + tx * TN + j;
-          s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
-        }
-      }
-    }
-
-    // The maximum of each row over the TX invocations that share it.
-    workgroupBarrier();
-    // @unroll
-    for (var i4 = 0u; i4 < TM / 4u; i4++) {
-      var high: vec4f;
-      // @unroll
-      for (var i = 0u; i < 4u; i++) {
-        high[i] = s[i4 * 4u + i][0];
-        // @unroll
-        for (var j = 1u; j < TN; j++) {
-          high[i] = max(high[i], s[i4 * 4u + i][j]);
-        }
-      }
-      xs[ty][i4][tx] = high;
-    }
-    workgroupBarrier();
-    var next: array<vec4f, TM / 4u>;
-    // @unroll
-    for (var i4 = 0u; i4 < TM / 4u; i4++) {
-      next[i4] = xs[ty][i4][0];
-      // @unroll
-      for (var j = 1u; j < TX; j++) {
-        next[i4] = max(next[i4], xs[ty][i4][j]);
-      }
-    }
-    workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < TM; i++) {
-      let high = max(m[i], next[i / 4u][i % 4u]);
-      let shrink = exp2((m[i] - high) * factor);
-      m[i] = high;
-      l[i] *= shrink;
-      // @unroll
-      for (var h = 0u; h < OV; h++) {
-        acc[i][h] *= shrink;
-      }
-      // @unroll
-      for (var j = 0u; j < TN; j++) {
-        s[i][j] = exp2((s[i][j] - high) * factor);
-        l[i] += s[i][j];
-      }
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        xs[ty][i * W + w][tx] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-      }
-    }
-    workgroupBarrier();
-    for (var g = 0u; g < TX; g++) {
-      let gg = g & (TX - 1u);
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        var p: array<vec4f, TM>;
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          p[i] = xs[ty][i * W + w][gg];
-        }
-        // @unroll
-        for (var lane = 0u; lane < 4u; lane++) {
-          // @unroll
-          for (var h = 0u; h < OV; h++) {
-            let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
             // @unroll
             for (var i = 0u; i < TM; i++) {
-              acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              var a: vec4f;
+              if (OWN_A == 1u) {
+                a = qs[ty][i * HD + h][f];
+              } else {
+                a = load(q[line[i] * D4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      if ((listed & 1u) == 1u || start + BN > run.rows) {
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          let u = min(own + i, item.rows - 1u);
+          let lo = blocks[run.lo_at + u];
+          let hi = blocks[run.hi_at + u];
+          // @unroll
+          for (var j = 0u; j < TN; j++) {
+            let key = start + tx * TN + j;
+            s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
+          }
+        }
+      }
+
+      // The maximum of each row over the TX invocations that share it.
+      if (SPARE == 0u) {
+        workgroupBarrier();
+      }
+      // @unroll
+      for (var i4 = 0u; i4 < TM / 4u; i4++) {
+        var high: vec4f;
+        // @unroll
+        for (var i = 0u; i < 4u; i++) {
+          high[i] = s[i4 * 4u + i][0];
+          // @unroll
+          for (var j = 1u; j < TN; j++) {
+            high[i] = max(high[i], s[i4 * 4u + i][j]);
+          }
+        }
+        if (SPARE == 1u) {
+          peaks[ty][i4][tx] = high;
+        } else {
+          xs[ty][i4][tx] = high;
+        }
+      }
+      workgroupBarrier();
+      var next: array<vec4f, TM / 4u>;
+      // @unroll
+      for (var i4 = 0u; i4 < TM / 4u; i4++) {
+        next[i4] = vec4f(EMPTY);
+        // @unroll
+        for (var j = 0u; j < TX; j++) {
+          if (SPARE == 1u) {
+            next[i4] = max(next[i4], peaks[ty][i4][j]);
+          } else {
+            next[i4] = max(next[i4], xs[ty][i4][j]);
+          }
+        }
+      }
+      if (SPARE == 0u) {
+        workgroupBarrier();
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        let high = max(m[i], next[i / 4u][i % 4u]);
+        let shift = -high * factor;
+        let shrink = exp2(fma(m[i], factor, shift));
+        m[i] = high;
+        l[i] *= shrink;
+        // @unroll
+        for (var h = 0u; h < OV; h++) {
+          acc[i][h] *= shrink;
+        }
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          s[i][j] = exp2(fma(s[i][j], factor, shift));
+          l[i] += s[i][j];
+        }
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          xs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = xs[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OV; h++) {
+              let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              }
             }
           }
         }
       }
     }
-    workgroupBarrier();
   }
 
+  workgroupBarrier();
   // @unroll
   for (var i4 = 0u; i4 < TM / 4u; i4++) {
     xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
@@ -206,18 +250,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var j = 0u; j < TX; j++) {
       total += xs[ty][i / 4u][j][i % 4u];
     }
-    if (own + i < params.queries) {
-      let row = query_row(own + i);
+    if (own + i < item.rows) {
       // A row that no part so far has a pair for: o stays 0 and lse says "nothing yet".
       let share = select(1.0 / total, 0.0, total == 0.0);
       // @unroll
       for (var h = 0u; h < OV; h++) {
         if (h * TX + tx < V4) {
-          o[((base + row) * params.heads + head) * V4 + h * TX + tx] = store(acc[i][h] * share);
+          o[line[i] * V4 + h * TX + tx] = store(acc[i][h] * share);
         }
       }
       if (tx == 0u) {
-        lse[(batch * params.heads + head) * params.n + row] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
+        lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
       }
     }
   }

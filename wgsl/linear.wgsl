@@ -3,6 +3,7 @@
 // are four chained fma on scalars: as many workgroup-memory reads a product as the outer-product form.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -42,14 +43,15 @@ const THREADS: u32 = TX * TY;
 const XLOADS: u32 = BM * BK4 / THREADS;
 const WLOADS: u32 = BN * BK4 / THREADS;
 
-// Row ty·TM + i of x; column (j / 4)·4·TX + 4·tx + j % 4 of y, so that four of an invocation's columns are neighbours.
-var<workgroup> xs: array<array<array<vec4f, BK4>, TM>, TY>;
-var<workgroup> ws: array<array<array<vec4f, TX>, TN>, BK4>;
+// Row ty·TM + i of x; column (j / 4)·4·TX + 4·tx + j % 4 of y, so that four of an invocation's columns are neighbours. One
+// vec4 of padding a group of rows puts neighbouring groups into different banks, for the loads and for the stores.
+var<workgroup> xs: array<array<vec4f, TM * BK4 + 1u>, TY>;
+var<workgroup> ws: array<array<vec4f, TN * BK4 + 1u>, TX>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
   let m0 = group.y * BM;
   let n0 = group.x * BN;
   let k4 = t & (BK4 - 1u);
@@ -63,12 +65,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < XLOADS; q++) {
         let r = line + q * (THREADS / BK4);
-        xs[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = px[q];
+        xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px[q];
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
         let c = line + q * (THREADS / BK4);
-        ws[k4][c / (4u * TX) * 4u + (c & 3u)][(c / 4u) & (TX - 1u)] = pw[q];
+        ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw[q];
       }
     }
     workgroupBarrier();
@@ -92,11 +94,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         var a: array<vec4f, TM>;
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          a[i] = xs[ty][i][k];
+          a[i] = xs[ty][i * BK4 + k];
         }
         // @unroll
         for (var j = 0u; j < TN; j++) {
-          let c = ws[k][j][tx];
+          let c = ws[tx][j * BK4 + k];
           // @unroll
           for (var i = 0u; i < TM; i++) {
             acc[i][j] = fma(a[i].w, c.w, fma(a[i].z, c.z, fma(a[i].y, c.y, fma(a[i].x, c.x, acc[i][j]))));

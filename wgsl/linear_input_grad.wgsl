@@ -2,6 +2,7 @@
 // holds vec4 of neighbouring columns and the products are outer: one lane of dy times a vec4 of w.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 // @import gelu.wgsl
 
 struct Params {
@@ -32,13 +33,13 @@ const THREADS: u32 = TX * TY;
 const DLOADS: u32 = BM * BK4 / THREADS;
 const WLOADS: u32 = BN4 * BK4 * 4u / THREADS;
 
-var<workgroup> ds: array<array<array<vec4f, BK4>, TM>, TY>;
+var<workgroup> ds: array<array<vec4f, TM * BK4 + 1u>, TY>; // padded as in linear.wgsl
 var<workgroup> ws: array<array<array<array<vec4f, TX>, H>, 4>, BK4>; // depth k4·4 + lane, column h·TX + tx
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
   let m0 = group.y * BM;
   let n0 = group.x * BN4;
   let k4 = t & (BK4 - 1u);
@@ -54,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < DLOADS; q++) {
         let r = line + q * (THREADS / BK4);
-        ds[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = pd[q];
+        ds[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = pd[q];
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
@@ -82,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         var a: array<vec4f, TM>;
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          a[i] = ds[ty][i][k];
+          a[i] = ds[ty][i * BK4 + k];
         }
         // @unroll
         for (var lane = 0u; lane < 4u; lane++) {

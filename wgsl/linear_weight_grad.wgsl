@@ -2,6 +2,7 @@
 // workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No atomics.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 
 struct Params {
   rows: u32,
@@ -21,7 +22,8 @@ const TX: u32 = 16u;
 const TY: u32 = 16u;
 const TM: u32 = 8u;
 const TN: u32 = 8u;
-const BK: u32 = 16u;
+const BK4: u32 = 4u;
+const BK: u32 = 4u * BK4;
 const G: u32 = TM / 4u;
 const H: u32 = TN / 4u;
 const BM4: u32 = TY * G;
@@ -35,8 +37,8 @@ var<workgroup> xs: array<array<array<vec4f, TX>, H>, BK>; // vec4 of x's columns
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
   let m0 = group.y * BM4;
   let n0 = group.x * BN4;
   let first = group.z * params.split;

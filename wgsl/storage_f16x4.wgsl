@@ -28,3 +28,10 @@ fn element(v: Value, at: u32) -> f32 {
 fn one_hot(first: u32, column: u32) -> Value {
   return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
 }
+
+// A full f32 vector in so many stored elements.
+const PIECES: u32 = 2u;
+
+fn piece(v: vec4f, part: u32) -> Stored {
+  return bitcast<vec2u>(select(v.xy, v.zw, part == 1u));
+}

@@ -29,3 +29,10 @@ fn element(v: Value, at: u32) -> f32 {
 fn one_hot(first: u32, column: u32) -> Value {
   return select(0.0, 1.0, first == column);
 }
+
+// A full f32 vector in so many stored elements.
+const PIECES: u32 = 4u;
+
+fn piece(v: vec4f, part: u32) -> Stored {
+  return v[part & 3u];
+}

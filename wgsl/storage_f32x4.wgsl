@@ -27,3 +27,10 @@ fn element(v: Value, at: u32) -> f32 {
 fn one_hot(first: u32, column: u32) -> Value {
   return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
 }
+
+// A full f32 vector in so many stored elements.
+const PIECES: u32 = 1u;
+
+fn piece(v: vec4f, part: u32) -> Stored {
+  return v;
+}

@@ -21,13 +21,16 @@ import { planClip, planSquareNorm, planSum } from "./norm.ts";
 import { type Pipeline, Pipelines, storageBindings } from "./pipelines.ts";
 import { ALIGNMENT, type Dispatch, isPacked, type Operand, Plan, planInF32, roundUp, storedBytes, type TilePreference } from "./plan.ts";
 import { kernelSource } from "./specialise.ts";
+import type { Tuning } from "./tuning.ts";
 
-export type { DeviceOptions, TilePreference };
+export type { DeviceOptions, TilePreference, Tuning };
 
 /** How to make a {@linkcode WebGpuEngine}. */
 export interface WebGpuOptions extends DeviceOptions {
   /** Which tile variants to prefer; `auto` (the default) goes by the size of each problem. */
   tiles?: TilePreference;
+  /** What `tune` measured on this device; variants that do not fit it are passed over. */
+  tuning?: Tuning;
 }
 
 /** GPU time of one dispatch. */
@@ -45,11 +48,13 @@ export interface DispatchTime {
 /** A program ready to run on WebGPU. */
 export interface WebGpuExecutable extends Executable {
   /**
-   * Runs the list once with timestamps around each dispatch.
+   * Runs the list with timestamps around each dispatch; times are medians over the repetitions, which go to the device at once, so
+   * that its clock rises.
    *
+   * @param repeats how often, default once
    * @throws {BackendError} where the device has no timestamps
    */
-  profile(): Promise<DispatchTime[]>;
+  profile(repeats?: number): Promise<DispatchTime[]>;
 }
 
 interface Bound {
@@ -118,6 +123,7 @@ export class WebGpuEngine implements Engine {
   readonly #device: GPUDevice;
   readonly #owned: boolean;
   readonly #tiles: TilePreference;
+  readonly #tuning: Tuning | undefined;
   readonly #pages: Pages;
   readonly #pipelines: Pipelines;
   /** Bound where a kernel declares an operand that its variant never touches: one range to read, others to write. */
@@ -129,10 +135,11 @@ export class WebGpuEngine implements Engine {
     this.#fail(new KernelError(`WebGPU failed, last run was ${this.#running}: ${message}`));
   };
 
-  private constructor({ device, owned, isSoftware, adapterName }: Acquired, tiles: TilePreference) {
+  private constructor({ device, owned, isSoftware, adapterName }: Acquired, { tiles, tuning }: WebGpuOptions) {
     this.#device = device;
     this.#owned = owned;
-    this.#tiles = tiles;
+    this.#tiles = tiles ?? "auto";
+    this.#tuning = tuning;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#pages = new Pages(device);
@@ -154,7 +161,7 @@ export class WebGpuEngine implements Engine {
    * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device
    */
   static async create(options: WebGpuOptions = {}): Promise<WebGpuEngine> {
-    return new WebGpuEngine(await acquireDevice(options), options.tiles ?? "auto");
+    return new WebGpuEngine(await acquireDevice(options), options);
   }
 
   /** Limits of the device. */
@@ -279,13 +286,13 @@ export class WebGpuEngine implements Engine {
   /**
    * Plans and prepares a program.
    *
-   * @param options `profile` refuses at once a device that could not measure it
+   * @param options `profile` refuses at once a device that could not measure it; `tuning` stands in for the engine's
    * @throws {BackendError} where a profile is wanted and the device has no timestamps
    * @throws {KernelError} where a kernel does not compile, naming it and the line
    * @throws {OutOfMemoryError} where scratch tensors do not fit
    * @throws {ShapeError} where a tensor of the program is not allocated
    */
-  async compile(program: Program, options: { profile?: boolean } = {}): Promise<WebGpuExecutable> {
+  async compile(program: Program, options: { profile?: boolean; tuning?: Tuning } = {}): Promise<WebGpuExecutable> {
     this.#check();
     if (options.profile) this.#needTimestamps(program.name);
     const device = this.#device, lives = new Map<Tensor, readonly [number, number]>(lifetimes(program));
@@ -296,7 +303,8 @@ export class WebGpuEngine implements Engine {
         else this.#placed(t, `compile ${program.name}: ${op.op} uses`);
       }
     }
-    const plan = new Plan({ limits: device.limits, tiles: this.#tiles, place: (t) => this.#pages.place(t) });
+    const tuning = options.tuning ?? this.#tuning;
+    const plan = new Plan({ limits: device.limits, tiles: this.#tiles, tuning, place: (t) => this.#pages.place(t) });
     for (const [at, op] of program.ops.entries()) {
       plan.op = at;
       await planOp(plan, op);
@@ -354,7 +362,7 @@ export class WebGpuEngine implements Engine {
       return {
         scratchBytes,
         run: () => this.#run(program.name, bound),
-        profile: () => this.#profile(program, bound),
+        profile: (repeats = 1) => this.#profile(program, bound, repeats),
         dispose,
       };
     } catch (error) {
@@ -458,9 +466,10 @@ export class WebGpuEngine implements Engine {
     if (!this.timestamps) throw new BackendError(`Cannot profile ${name}: the device has no timestamp-query`);
   }
 
-  async #profile(program: Program, bound: readonly Bound[]): Promise<DispatchTime[]> {
+  async #profile(program: Program, once: readonly Bound[], repeats: number): Promise<DispatchTime[]> {
     this.#check();
-    const device = this.#device, times: DispatchTime[] = [];
+    const device = this.#device, times: number[] = [];
+    const bound = Array.from({ length: repeats }, () => once).flat();
     this.#needTimestamps(program.name);
     const MOST = 1024; // two timestamps each, and a query set holds 4,096
     for (let first = 0; first < bound.length; first += MOST) {
@@ -483,20 +492,16 @@ export class WebGpuEngine implements Engine {
       device.queue.submit([encoder.finish()]);
       await copy.mapAsync(1);
       const stamps = new BigUint64Array(copy.getMappedRange().slice(0));
-      some.forEach(({ dispatch }, i) =>
-        times.push({
-          at: dispatch.op,
-          op: program.ops[dispatch.op].op,
-          kernel: dispatch.kernel,
-          ms: Number(stamps[i * 2 + 1] - stamps[i * 2]) / 1e6,
-        })
-      );
+      some.forEach((_, i) => times.push(Number(stamps[i * 2 + 1] - stamps[i * 2]) / 1e6));
       queries.destroy();
       resolved.destroy();
       copy.destroy();
     }
     this.#check();
-    return times;
+    return once.map(({ dispatch }, at) => {
+      const all = Array.from({ length: repeats }, (_, turn) => times[turn * once.length + at]).sort((a, b) => a - b);
+      return { at: dispatch.op, op: program.ops[dispatch.op].op, kernel: dispatch.kernel, ms: all[repeats >> 1] };
+    });
   }
 
   /** Frees everything; a device that was made here is destroyed, a caller's own is left. */

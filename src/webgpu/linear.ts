@@ -5,26 +5,8 @@
  */
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../ops.ts";
-import { dropoutParams, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
-import type { Values } from "./specialise.ts";
-
-/** Tiles of 128 × 128, 64 × 64 and 32 × 32, 16 deep: 16 KiB of workgroup memory at most, which every device has. */
-export const LINEAR_TILES: readonly { side: number; values: Values }[] = [
-  { side: 128, values: { TX: 16, TY: 16, TM: 8, TN: 8 } },
-  { side: 64, values: { TX: 8, TY: 8, TM: 8, TN: 8 } },
-  { side: 32, values: { TX: 8, TY: 8, TM: 4, TN: 4 } },
-];
-
-// Workgroups below which a smaller tile is taken: a large GPU runs about this many of the large tiles at a time.
-const FILL = 256;
-
-function chooseTile(plan: Plan, rows: number, columns: number, splits = 1): (typeof LINEAR_TILES)[number] {
-  const { tiles } = plan.context;
-  if (tiles === "largest") return LINEAR_TILES[0];
-  if (tiles === "smallest") return LINEAR_TILES[LINEAR_TILES.length - 1];
-  const fits = ({ side }: { side: number }) => Math.ceil(rows / side) * Math.ceil(columns / side) * splits >= FILL;
-  return LINEAR_TILES.find(fits) ?? LINEAR_TILES[LINEAR_TILES.length - 1];
-}
+import { dropoutParams, isPacked, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
+import { chooseLinear, linearProblem } from "./tuning.ts";
 
 /** Rows up to which a product is bound by reading w: decoding. */
 const FEW_ROWS = 8;
@@ -51,13 +33,14 @@ function linearParts(op: Linear) {
 }
 
 function planTiledLinear(plan: Plan, op: Linear): void {
-  const { rows, out, inner, values, bindings, dropout } = linearParts(op), tile = chooseTile(plan, rows, out);
+  const { rows, out, inner, values, bindings, dropout } = linearParts(op);
+  const variant = chooseLinear(plan, "linear", linearProblem(rows, inner, out, isPacked(op.x)), rows, out);
   plan.dispatch({
     kernel: "linear",
-    values: { ...values, ...tile.values, STORAGE: storage4(op.x) },
+    values: { ...values, ...variant, STORAGE: storage4(op.x) },
     bindings: { ...bindings, x: op.x, w: op.w, b: op.b, pre: op.pre },
     params: { rows, inner4: inner / 4, out4: out / 4, ...dropout },
-    grid: [Math.ceil(out / tile.side), Math.ceil(rows / tile.side), 1],
+    grid: [Math.ceil(out / (variant.TX * variant.TN)), Math.ceil(rows / (variant.TY * variant.TM)), 1],
   });
 }
 
@@ -75,13 +58,14 @@ const anyGrid = (rows: number, columns: number): [number, number, number] => [Ma
 /** dx = residual + (dy·w) ∘ f′(pre) */
 export async function planLinearInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
   if (!isWide(op.w)) return await planInF32(plan, op, planAnyInputGrad);
-  const rows = op.dy.shape[0], [out, inner] = op.w.shape, tile = chooseTile(plan, rows, inner);
+  const rows = op.dy.shape[0], [out, inner] = op.w.shape;
+  const variant = chooseLinear(plan, "linear_input_grad", linearProblem(rows, out, inner, isPacked(op.dy)), rows, inner);
   plan.dispatch({
     kernel: "linear_input_grad",
-    values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...tile.values, STORAGE: storage4(op.dy) },
+    values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...variant, STORAGE: storage4(op.dy) },
     bindings: { dy: op.dy, w: op.w, pre: op.pre, residual: op.residual, dx: op.dx },
     params: { rows, inner4: out / 4, out4: inner / 4 },
-    grid: [Math.ceil(inner / tile.side), Math.ceil(rows / tile.side), 1],
+    grid: [Math.ceil(inner / (variant.TX * variant.TN)), Math.ceil(rows / (variant.TY * variant.TM)), 1],
   });
 }
 
@@ -128,23 +112,24 @@ function planBiasGrad(plan: Plan, op: LinearWeightGrad): void {
   planReduce(plan, { partials, count: strips, stride: out, offset: 0, y: op.db, elements: out, accumulate: op.accumulate });
 }
 
-// Fewest rows a split is worth, and how far its partials may go in memory.
-const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20;
+// Fewest rows a split is worth, how far its partials may go in memory, and workgroups wanted.
+const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20, FILL = 256;
 
 function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const [rows, out] = op.dy.shape, inner = op.x.shape[1], bytes = out * inner * 4;
   const most = Math.max(1, Math.min(Math.floor(rows / SPLIT_ROWS), Math.floor(SPLIT_BYTES / bytes)));
-  const tile = chooseTile(plan, out, inner, most), tiles = Math.ceil(out / tile.side) * Math.ceil(inner / tile.side);
+  const variant = chooseLinear(plan, "linear_weight_grad", linearProblem(out, rows, inner, isPacked(op.dy)), out, inner, most);
+  const [x, y] = [Math.ceil(inner / (variant.TX * variant.TN)), Math.ceil(out / (variant.TY * variant.TM))];
   // Under the smallest-tile preference every split that rows allow is made, so that tests see partials.
-  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(FILL / tiles));
+  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(FILL / (x * y)));
   const split = roundUp(Math.ceil(rows / wanted), 16), splits = Math.ceil(rows / split);
   const partials = splits > 1 ? plan.temporary("weight gradient by split", splits * out * inner) : undefined;
   plan.dispatch({
     kernel: "linear_weight_grad",
-    values: { ACCUMULATE: op.accumulate && !partials, ...tile.values, STORAGE: storage4(op.dy) },
+    values: { ACCUMULATE: op.accumulate && !partials, ...variant, STORAGE: storage4(op.dy) },
     bindings: { dy: op.dy, x: op.x, dw: partials ?? op.dw },
     params: { rows, split, out4: out / 4, in4: inner / 4 },
-    grid: [Math.ceil(inner / tile.side), Math.ceil(out / tile.side), splits],
+    grid: [x, y, splits],
   });
   if (!partials) return;
   const elements = out * inner;

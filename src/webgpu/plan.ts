@@ -7,6 +7,7 @@
 import { KernelError } from "../errors.ts";
 import { activations, type Dropout, type Op, operands, size, type Tensor } from "../ops.ts";
 import type { Storage, Values } from "./specialise.ts";
+import type { Tuning } from "./tuning.ts";
 
 /** Storage offsets are multiples of 256 bytes, so that is what every tensor is padded to in a page. */
 export const ALIGNMENT = 256;
@@ -67,6 +68,8 @@ export interface Place {
 export interface PlanContext {
   readonly limits: GPUSupportedLimits;
   readonly tiles: TilePreference;
+  /** What was measured on this device. */
+  readonly tuning?: Tuning;
   /** Place of a persistent tensor; undefined for a scratch tensor. */
   place(t: Tensor): Place | undefined;
 }

@@ -5,6 +5,8 @@
  * naga unrolls nothing and keeps local arrays in memory: a matrix product with its accumulators in an array indexed
  * by a loop ran at 2 TFLOP/s where named registers ran at 26 to 31.
  *
+ * A choice between two texts by a constant, `if (NAME == 1u) { … } else { … }`, is made here.
+ *
  * What a file may use is deliberately narrow, and anything else throws: constant expressions are whole numbers with
  * `+ - * / %`, `min` and `max`; `@unroll` stands above `for (var i = a; i < b; i++)`; every local `array` is indexed
  * by constants once its loops are unrolled.
@@ -74,6 +76,7 @@ export function specialise(kernel: string, values: Values): string {
   });
   if (left.size) fail(`it declares no ${[...left].join(", ")}`);
 
+  text = choose(text, constants);
   text = unroll(text, constants, fail);
   text = foldIndices(text, constants);
   text = eachFunction(text, (body) => scalarise(body, constants, fail));
@@ -127,6 +130,31 @@ function closing(text: string, open: number): number {
     else if (text[at] === closer && --depth === 0) return at;
   }
   return -1;
+}
+
+const CHOICE = /\bif \((\w+) == (\d+u)\) \{/g;
+
+/**
+ * Keeps of every `if (NAME == 1u) { … } else { … }` over a constant the branch that holds. Workgroup memory that only the
+ * other branch names is then not counted against the device's limit.
+ */
+function choose(text: string, constants: ReadonlyMap<string, number>): string {
+  let done = "";
+  for (let found = CHOICE.exec(text); found; found = CHOICE.exec(text)) {
+    const [head, name, value] = found, open = found.index + head.length - 1, close = closing(text, open);
+    CHOICE.lastIndex = 0;
+    if (!constants.has(name)) {
+      done += text.slice(0, open);
+      text = text.slice(open);
+      continue;
+    }
+    const other = /^ else (?=\{)/.exec(text.slice(close + 1)), otherOpen = close + 1 + (other?.[0].length ?? 0);
+    const end = other ? closing(text, otherOpen) : close, holds = constants.get(name) === parseInt(value);
+    done += text.slice(0, found.index);
+    // What is kept may hold choices of its own.
+    text = (holds ? text.slice(open, close + 1) : other ? text.slice(otherOpen, end + 1) : "") + text.slice(end + 1);
+  }
+  return done + text;
 }
 
 const LOOP = /\/\/ @unroll\s*for \(var (\w+) = ([^;]+); \1 < ([^;]+); \1\+\+\) \{/;

@@ -47,45 +47,38 @@ fn main(
   p[i] -= hyper[0] * (first * hyper[1] / (sqrt(second * hyper[2]) + params.eps) + decay * p[i]);
 }
 `,
-  "attention": `// What the tiled attention kernels share. A workgroup owns BM = TY·TM rows of one side, held by reference, and streams
-// tiles of BN = TX·TN rows of the other side, listed by src/layout.ts, through workgroup memory. Invocation (ty, tx)
-// computes TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
+  "attention": `// What the tiled attention kernels share. A workgroup takes an item: BM = TY·TM rows of one side, which it owns, and lists of
+// tiles of BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes
+// TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
 //
 // Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
 // once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
-// an innermost array are swizzled by the row group, so that the TX groups read different banks.
+// an innermost array are swizzled by the row group, so that the groups of a subgroup read different banks.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 
 struct Params {
   n: u32, // positions
   heads: u32,
-  group_heads: u32, // heads that share this layout
-  heads_at: u32, // where in \`blocks\`: the heads; rows of queries and keys in the part's order; intervals; tile list
-  queries_at: u32,
-  keys_at: u32,
-  lo_at: u32,
-  hi_at: u32,
-  starts_at: u32,
-  list_at: u32,
-  queries: u32,
-  keys: u32,
-  tiles: u32, // owner tiles
+  items: u32, // workgroups
+  items_at: u32, // where in \`blocks\`
+  later: u32, // 1: not the first stage of a set: what the stages before it wrote is carried on
+  split: u32, // 1: results are partial sums, in f32, which attention_join.wgsl adds
+  slots: u32, // partial results of a sequence, where split
   scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> blocks: array<u32>; // a layout: src/webgpu/attention.ts lays it out
+@group(0) @binding(0) var<storage, read> blocks: array<u32>; // tables of src/webgpu/attention_tables.ts
 @group(0) @binding(1) var<uniform> params: Params;
-
-// Queries or keys are not in the order of rows.
-override QUERY_ROWS: bool = false;
-override KEY_ROWS: bool = false;
-// Not the first part of a set: what the parts before it wrote is carried on.
-override CONTINUE: bool = false;
 
 const TX: u32 = 8u;
 const TY: u32 = 8u;
 const TM: u32 = 8u;
 const TN: u32 = 4u;
+const OWN_A: u32 = 0u; // 1: the rows owned (of the first operand, of the second) are kept in workgroup memory
+const OWN_B: u32 = 0u;
+const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers a tile
+const TURN: u32 = 2u; // vec4 of a group of eight in one turn of the loop over them: naga counts every turn
 const D4: u32 = 16u; // vec4 of a head of q and k
 const V4: u32 = 16u; // vec4 of a head of v and o
 const BM: u32 = TY * TM;
@@ -96,12 +89,13 @@ const HD: u32 = (D4 + 7u) / 8u; // groups of eight vec4
 const HV: u32 = (V4 + 7u) / 8u;
 const CD: u32 = min(D4, 8u); // vec4 of a group that are not padding
 const CV: u32 = min(V4, 8u);
-const UD: u32 = 2u - CD % 2u; // vec4 of a group in one turn of the loop over them: naga counts every turn
-const UV: u32 = 2u - CV % 2u;
+const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
+const UV: u32 = 1u + (TURN - 1u) * (1u - min(CV % TURN, 1u));
 const OD: u32 = (D4 + TX - 1u) / TX; // vec4 of an output row an invocation owns
 const OV: u32 = (V4 + TX - 1u) / TX;
 const DLOADS: u32 = BN * HD * 8u / THREADS;
 const VLOADS: u32 = BN * HV * 8u / THREADS;
+const GROUPS: u32 = max(TX, TY);
 
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
@@ -110,21 +104,50 @@ const LN2: f32 = 0.6931471805599453;
 const MASKED: f32 = -1e30;
 const EMPTY: f32 = -1e29;
 
-fn query_row(u: u32) -> u32 {
-  if (QUERY_ROWS) {
-    return blocks[params.queries_at + min(u, params.queries - 1u)];
-  }
-  return min(u, params.queries - 1u);
+// Where a table of rows would be, and there is none: rows are in order.
+const IN_ORDER: u32 = 0xffffffffu;
+
+struct Item {
+  head: u32,
+  tile: u32, // of the rows owned
+  runs: u32, // first run in \`blocks\`, and the end of the last
+  runs_end: u32,
+  rows_at: u32, // rows of this side, in the part's order
+  rows: u32,
+  slot: u32, // of the partial result, where split
 }
 
-fn key_row(u: u32) -> u32 {
-  if (KEY_ROWS) {
-    return blocks[params.keys_at + min(u, params.keys - 1u)];
+// Tiles of one part.
+struct Run {
+  first: u32,
+  end: u32,
+  rows_at: u32, // rows of the other side, in the part's order
+  rows: u32,
+  lo_at: u32, // keys of each query, whichever side it is on
+  hi_at: u32,
+}
+
+const RUN: u32 = 6u; // words of a run
+
+fn item_at(index: u32) -> Item {
+  let at = params.items_at + index * 7u;
+  return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
+}
+
+fn run_at(at: u32) -> Run {
+  return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
+}
+
+// The row of place u of a part's order; places past the end stand for the last.
+fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
+  let place = min(u, rows - 1u);
+  if (rows_at == IN_ORDER) {
+    return place;
   }
-  return min(u, params.keys - 1u);
+  return blocks[rows_at + place];
 }
 `,
-  "attention_backward_delta": `// delta = rowsum(dO ∘ o) by head.
+  "attention_backward_delta": `// delta = rowsum(dO ∘ o) by head; stats = (lse·log₂e, delta), as the other kernels of the backward pass read them.
 // @import storage_f32x4.wgsl
 
 struct Params {
@@ -136,8 +159,12 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> o: array<Stored>; // [batch·n, heads·width4]
 @group(0) @binding(1) var<storage, read> d_o: array<Stored>; // [batch·n, heads·width4]
-@group(0) @binding(2) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> lse: array<f32>; // [batch, heads, n]
+@group(0) @binding(3) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
+@group(0) @binding(4) var<storage, read_write> stats: array<vec2f>; // [batch, heads, n]
+@group(0) @binding(5) var<uniform> params: Params;
+
+const LOG2E: f32 = 1.4426950408889634;
 
 @compute @workgroup_size(256)
 fn main(
@@ -154,560 +181,1040 @@ fn main(
     sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
   }
   let row = i / params.heads;
-  delta[(row / params.n * params.heads + i % params.heads) * params.n + row % params.n] = total(sum);
+  let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
+  delta[at] = total(sum);
+  stats[at] = vec2f(lse[at] * LOG2E, total(sum));
 }
 `,
-  "attention_backward_dk": `// dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one part of a set, keys own, queries stream.
+  "attention_backward_dk": `// dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, keys own, queries stream.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
-@group(0) @binding(6) var<storage, read> lse: array<f32>; // [batch, heads, n]
-@group(0) @binding(7) var<storage, read> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(8) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
 
 const OROWS: u32 = max(TN * HV, TM * W);
-const GROUPS: u32 = max(TX, TY);
 
 var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>; // dO, then ds
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
-  let tile = group.y; // the first keys of a causal set have the most queries
-  let batch = group.x / params.group_heads;
-  let head = blocks[params.heads_at + group.x % params.group_heads];
-  let base = batch * params.n;
-  let own = tile * BM + ty * TM;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let head = item.head;
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let base = group.z * params.n;
+  let lines = (group.z * params.heads + head) * params.n;
+  let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
+  if (OWN_A == 1u) {
+    for (var e = t; e < BM * HD * 8u; e += THREADS) {
+      let r = e / (HD * 8u);
+      let c = e % (HD * 8u);
+      var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+      if (D4 % 8u != 0u && c >= D4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  if (OWN_B == 1u) {
+    for (var e = t; e < BM * HV * 8u; e += THREADS) {
+      let r = e / (HV * 8u);
+      let c = e % (HV * 8u);
+      var a = load(v[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
+      if (V4 % 8u != 0u && c >= V4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      vs[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
   var line: array<u32, TM>;
   var acc: array<array<vec4f, OD>, TM>;
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    line[i] = (base + key_row(own + i)) * params.heads + head;
+    line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
   }
-  let end = blocks[params.starts_at + tile + 1u];
-  for (var entry = blocks[params.starts_at + tile]; entry < end; entry++) {
-    let listed = blocks[params.list_at + entry];
-    let start = (listed >> 1u) * BN;
-    var pq: array<vec4f, DLOADS>;
-    var po: array<vec4f, VLOADS>;
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      pq[e] = load(q[((base + query_row(start + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        pq[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      po[e] = load(d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c]);
-      if (V4 % 8u != 0u && c >= V4) {
-        po[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      let g = (r / TN) & (TX - 1u);
-      qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      let g = (r / TN) & (TX - 1u);
-      os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
-    }
-    workgroupBarrier();
-
-    var s: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CD; c0 += UD) {
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry];
+      let start = (listed >> 1u) * BN;
+      var pq: array<vec4f, DLOADS>;
+      var po: array<vec4f, VLOADS>;
       // @unroll
-      for (var c1 = 0u; c1 < UD; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
-        // @unroll
-        for (var h = 0u; h < HD; h++) {
-          var b: array<vec4f, TN>;
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = qs[tx][j * HD + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(k[line[i] * D4 + h * 8u + c]);
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-            }
-          }
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+        if (D4 % 8u != 0u && c >= D4) {
+          pq[e] = vec4f();
         }
       }
-    }
-    let masked = (listed & 1u) == 1u || start + BN > params.queries;
-    var column_delta: array<f32, TN>;
-    // @unroll
-    for (var j = 0u; j < TN; j++) {
-      let u = start + tx * TN + j;
-      let stat = (batch * params.heads + head) * params.n + query_row(u);
-      let log_sum = lse[stat] * LOG2E;
-      column_delta[j] = delta[stat];
       // @unroll
-      for (var i = 0u; i < TM; i++) {
-        s[i][j] = exp2(fma(s[i][j], factor, -log_sum));
-      }
-      if (masked) {
-        let lo = blocks[params.lo_at + min(u, params.queries - 1u)];
-        let hi = select(0u, blocks[params.hi_at + min(u, params.queries - 1u)], u < params.queries);
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+        if (V4 % 8u != 0u && c >= V4) {
+          po[e] = vec4f();
         }
       }
-    }
-    var ds: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CV; c0 += UV) {
+      workgroupBarrier();
       // @unroll
-      for (var c1 = 0u; c1 < UV; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
-        // @unroll
-        for (var h = 0u; h < HV; h++) {
-          var b: array<vec4f, TN>;
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = os[tx][j * HV + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(v[line[i] * V4 + h * 8u + c]);
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-            }
-          }
-        }
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        let g = (r / TN) & (TX - 1u);
+        qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
       }
-    }
-    workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < TM; i++) {
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        let g = (r / TN) & (TX - 1u);
+        os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
+      }
+      workgroupBarrier();
+      // Asked for before the products, so that they are there after them.
+      var stat: array<vec2f, TN>;
       // @unroll
       for (var j = 0u; j < TN; j++) {
-        s[i][j] *= ds[i][j] - column_delta[j];
+        stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
       }
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        os[ty][i * W + w][tx] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-      }
-    }
-    workgroupBarrier();
-    for (var g = 0u; g < TX; g++) {
-      let gg = g & (TX - 1u);
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        var p: array<vec4f, TM>;
+
+      var s: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CD; c0 += UD) {
         // @unroll
-        for (var i = 0u; i < TM; i++) {
-          p[i] = os[ty][i * W + w][gg];
-        }
-        // @unroll
-        for (var lane = 0u; lane < 4u; lane++) {
+        for (var c1 = 0u; c1 < UD; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
           // @unroll
-          for (var h = 0u; h < OD; h++) {
-            let other = qs[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+          for (var h = 0u; h < HD; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = qs[tx][j * HD + h][e];
+            }
             // @unroll
             for (var i = 0u; i < TM; i++) {
-              acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              var a: vec4f;
+              if (OWN_A == 1u) {
+                a = ks[ty][i * HD + h][f];
+              } else {
+                a = load(k[line[i] * D4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      let masked = (listed & 1u) == 1u || start + BN > run.rows;
+      // @unroll
+      for (var j = 0u; j < TN; j++) {
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
+        }
+        if (masked) {
+          let u = start + tx * TN + j;
+          let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
+          let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+          }
+        }
+      }
+      var ds: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CV; c0 += UV) {
+        // @unroll
+        for (var c1 = 0u; c1 < UV; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
+          // @unroll
+          for (var h = 0u; h < HV; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = os[tx][j * HV + h][e];
+            }
+            // @unroll
+            for (var i = 0u; i < TM; i++) {
+              var a: vec4f;
+              if (OWN_B == 1u) {
+                a = vs[ty][i * HV + h][f];
+              } else {
+                a = load(v[line[i] * V4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          ds[i][j] = s[i][j] * (ds[i][j] - stat[j].y);
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          os[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = os[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OD; h++) {
+              let other = qs[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              }
             }
           }
         }
       }
     }
-    workgroupBarrier();
   }
   // @unroll
   for (var i = 0u; i < TM; i++) {
     // @unroll
     for (var h = 0u; h < OD; h++) {
-      if (own + i < params.keys && h * TX + tx < D4) {
-        let at = line[i] * D4 + h * TX + tx;
-        if (CONTINUE) {
-          dk[at] = store(load(dk[at]) + acc[i][h] * params.scale);
+      if (own + i < item.rows && h * TX + tx < D4) {
+        let sum = acc[i][h] * params.scale;
+        if (params.split != 0u) {
+          let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
+          // @unroll
+          for (var part = 0u; part < PIECES; part++) {
+            dk[at + part] = piece(sum, part);
+          }
         } else {
-          dk[at] = store(acc[i][h] * params.scale);
+          let at = line[i] * D4 + h * TX + tx;
+          if (params.later != 0u) {
+            dk[at] = store(load(dk[at]) + sum);
+          } else {
+            dk[at] = store(sum);
+          }
         }
       }
     }
   }
 }
 `,
-  "attention_backward_dq": `// dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one part of a set, queries own, keys stream.
+  "attention_backward_dkv": `// dk and dv at once: attention_backward_dk.wgsl and attention_backward_dv.wgsl with the scores computed once, four products
+// instead of five. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
-@group(0) @binding(6) var<storage, read> lse: array<f32>; // [batch, heads, n]
-@group(0) @binding(7) var<storage, read> delta: array<f32>; // [batch, heads, n]
-@group(0) @binding(8) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
+@group(0) @binding(8) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [batch, slots, BM, V4]
 
-const VROWS: u32 = max(TN * HV, TM * W);
-const GROUPS: u32 = max(TX, TY);
+const PROWS: u32 = TM * W;
 
-var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
-var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>; // values, then ds
+var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
+var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
+var<workgroup> ps: array<array<array<vec4f, 8>, PROWS>, TY>; // p, then ds
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
-  let tile = params.tiles - 1u - group.y;
-  let batch = group.x / params.group_heads;
-  let head = blocks[params.heads_at + group.x % params.group_heads];
-  let base = batch * params.n;
-  let own = tile * BM + ty * TM;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let head = item.head;
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let base = group.z * params.n;
+  let lines = (group.z * params.heads + head) * params.n;
+  let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
+  if (OWN_A == 1u) {
+    for (var e = t; e < BM * HD * 8u; e += THREADS) {
+      let r = e / (HD * 8u);
+      let c = e % (HD * 8u);
+      var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+      if (D4 % 8u != 0u && c >= D4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  if (OWN_B == 1u) {
+    for (var e = t; e < BM * HV * 8u; e += THREADS) {
+      let r = e / (HV * 8u);
+      let c = e % (HV * 8u);
+      var a = load(v[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
+      if (V4 % 8u != 0u && c >= V4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      vs[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
   var line: array<u32, TM>;
-  var log_sum: array<f32, TM>;
-  var row_delta: array<f32, TM>;
   var acc: array<array<vec4f, OD>, TM>;
+  var other_acc: array<array<vec4f, OV>, TM>;
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    let row = query_row(own + i);
-    line[i] = (base + row) * params.heads + head;
-    log_sum[i] = lse[(batch * params.heads + head) * params.n + row] * LOG2E;
-    row_delta[i] = delta[(batch * params.heads + head) * params.n + row];
+    line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
   }
-  let end = blocks[params.starts_at + tile + 1u];
-  for (var entry = blocks[params.starts_at + tile]; entry < end; entry++) {
-    let listed = blocks[params.list_at + entry];
-    let start = (listed >> 1u) * BN;
-    var pk: array<vec4f, DLOADS>;
-    var pv: array<vec4f, VLOADS>;
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      pk[e] = load(k[((base + key_row(start + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        pk[e] = vec4f();
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry];
+      let start = (listed >> 1u) * BN;
+      var pq: array<vec4f, DLOADS>;
+      var po: array<vec4f, VLOADS>;
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+        if (D4 % 8u != 0u && c >= D4) {
+          pq[e] = vec4f();
+        }
       }
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      pv[e] = load(v[((base + key_row(start + r)) * params.heads + head) * V4 + c]);
-      if (V4 % 8u != 0u && c >= V4) {
-        pv[e] = vec4f();
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+        if (V4 % 8u != 0u && c >= V4) {
+          po[e] = vec4f();
+        }
       }
-    }
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      let g = (r / TN) & (TX - 1u);
-      ks[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      let g = (r / TN) & (TX - 1u);
-      vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
-    }
-    workgroupBarrier();
+      workgroupBarrier();
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        let g = (r / TN) & (TX - 1u);
+        qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        let g = (r / TN) & (TX - 1u);
+        os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
+      }
+      workgroupBarrier();
+      // Asked for before the products, so that they are there after them.
+      var stat: array<vec2f, TN>;
+      // @unroll
+      for (var j = 0u; j < TN; j++) {
+        stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+      }
 
-    var s: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CD; c0 += UD) {
-      // @unroll
-      for (var c1 = 0u; c1 < UD; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
+      var s: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CD; c0 += UD) {
         // @unroll
-        for (var h = 0u; h < HD; h++) {
-          var b: array<vec4f, TN>;
+        for (var c1 = 0u; c1 < UD; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
           // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = ks[tx][j * HD + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(q[line[i] * D4 + h * 8u + c]);
+          for (var h = 0u; h < HD; h++) {
+            var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              b[j] = qs[tx][j * HD + h][e];
             }
-          }
-        }
-      }
-    }
-    // @unroll
-    for (var i = 0u; i < TM; i++) {
-      // @unroll
-      for (var j = 0u; j < TN; j++) {
-        s[i][j] = exp2(fma(s[i][j], factor, -log_sum[i]));
-      }
-    }
-    if ((listed & 1u) == 1u || start + BN > params.keys) {
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        let u = min(own + i, params.queries - 1u);
-        let lo = blocks[params.lo_at + u];
-        let hi = blocks[params.hi_at + u];
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          let key = start + tx * TN + j;
-          s[i][j] = select(0.0, s[i][j], key >= lo && key < hi);
-        }
-      }
-    }
-    var ds: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CV; c0 += UV) {
-      // @unroll
-      for (var c1 = 0u; c1 < UV; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
-        // @unroll
-        for (var h = 0u; h < HV; h++) {
-          var b: array<vec4f, TN>;
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = vs[tx][j * HV + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(d_o[line[i] * V4 + h * 8u + c]);
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-            }
-          }
-        }
-      }
-    }
-    workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < TM; i++) {
-      // @unroll
-      for (var j = 0u; j < TN; j++) {
-        s[i][j] *= ds[i][j] - row_delta[i];
-      }
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        vs[ty][i * W + w][tx] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-      }
-    }
-    workgroupBarrier();
-    for (var g = 0u; g < TX; g++) {
-      let gg = g & (TX - 1u);
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        var p: array<vec4f, TM>;
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          p[i] = vs[ty][i * W + w][gg];
-        }
-        // @unroll
-        for (var lane = 0u; lane < 4u; lane++) {
-          // @unroll
-          for (var h = 0u; h < OD; h++) {
-            let other = ks[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
             // @unroll
             for (var i = 0u; i < TM; i++) {
-              acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              var a: vec4f;
+              if (OWN_A == 1u) {
+                a = ks[ty][i * HD + h][f];
+              } else {
+                a = load(k[line[i] * D4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      let masked = (listed & 1u) == 1u || start + BN > run.rows;
+      // @unroll
+      for (var j = 0u; j < TN; j++) {
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
+        }
+        if (masked) {
+          let u = start + tx * TN + j;
+          let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
+          let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+          }
+        }
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          ps[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = ps[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OV; h++) {
+              let other = os[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                other_acc[i][h] = fma(vec4f(p[i][lane]), other, other_acc[i][h]);
+              }
+            }
+          }
+        }
+      }
+      var ds: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CV; c0 += UV) {
+        // @unroll
+        for (var c1 = 0u; c1 < UV; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
+          // @unroll
+          for (var h = 0u; h < HV; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = os[tx][j * HV + h][e];
+            }
+            // @unroll
+            for (var i = 0u; i < TM; i++) {
+              var a: vec4f;
+              if (OWN_B == 1u) {
+                a = vs[ty][i * HV + h][f];
+              } else {
+                a = load(v[line[i] * V4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          let p4 = ps[ty][i * W + w][(tx ^ ty) & 7u];
+          // @unroll
+          for (var j = 0u; j < 4u; j++) {
+            ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
+          }
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          ps[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = ps[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OD; h++) {
+              let other = qs[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              }
             }
           }
         }
       }
     }
-    workgroupBarrier();
   }
   // @unroll
   for (var i = 0u; i < TM; i++) {
     // @unroll
     for (var h = 0u; h < OD; h++) {
-      if (own + i < params.queries && h * TX + tx < D4) {
-        let at = line[i] * D4 + h * TX + tx;
-        if (CONTINUE) {
-          dq[at] = store(load(dq[at]) + acc[i][h] * params.scale);
+      if (own + i < item.rows && h * TX + tx < D4) {
+        let sum = acc[i][h] * params.scale;
+        if (params.split != 0u) {
+          let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
+          // @unroll
+          for (var part = 0u; part < PIECES; part++) {
+            dk[at + part] = piece(sum, part);
+          }
         } else {
-          dq[at] = store(acc[i][h] * params.scale);
-        }
-      }
-    }
-  }
-}
-`,
-  "attention_backward_dv": `// dv (+)= Σ pᵀ·dO, p = e^(s − lse): one part of a set, keys own, queries stream.
-// @import attention.wgsl
-
-@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read> lse: array<f32>; // [batch, heads, n]
-@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4]
-
-const QROWS: u32 = max(TN * HD, TM * W);
-const GROUPS: u32 = max(TX, TY);
-
-var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>; // queries, then p
-var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
-
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
-  let tile = group.y; // the first keys of a causal set have the most queries
-  let batch = group.x / params.group_heads;
-  let head = blocks[params.heads_at + group.x % params.group_heads];
-  let base = batch * params.n;
-  let own = tile * BM + ty * TM;
-  let factor = params.scale * LOG2E;
-  var line: array<u32, TM>;
-  var acc: array<array<vec4f, OV>, TM>;
-  // @unroll
-  for (var i = 0u; i < TM; i++) {
-    line[i] = (base + key_row(own + i)) * params.heads + head;
-  }
-  let end = blocks[params.starts_at + tile + 1u];
-  for (var entry = blocks[params.starts_at + tile]; entry < end; entry++) {
-    let listed = blocks[params.list_at + entry];
-    let start = (listed >> 1u) * BN;
-    var pq: array<vec4f, DLOADS>;
-    var po: array<vec4f, VLOADS>;
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      pq[e] = load(q[((base + query_row(start + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        pq[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      po[e] = load(d_o[((base + query_row(start + r)) * params.heads + head) * V4 + c]);
-      if (V4 % 8u != 0u && c >= V4) {
-        po[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      let g = (r / TN) & (TX - 1u);
-      qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      let g = (r / TN) & (TX - 1u);
-      os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
-    }
-    workgroupBarrier();
-
-    var s: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CD; c0 += UD) {
-      // @unroll
-      for (var c1 = 0u; c1 < UD; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
-        // @unroll
-        for (var h = 0u; h < HD; h++) {
-          var b: array<vec4f, TN>;
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = qs[tx][j * HD + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(k[line[i] * D4 + h * 8u + c]);
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-            }
+          let at = line[i] * D4 + h * TX + tx;
+          if (params.later != 0u) {
+            dk[at] = store(load(dk[at]) + sum);
+          } else {
+            dk[at] = store(sum);
           }
         }
       }
     }
-    let masked = (listed & 1u) == 1u || start + BN > params.queries;
-    // @unroll
-    for (var j = 0u; j < TN; j++) {
-      let u = start + tx * TN + j;
-      let stat = (batch * params.heads + head) * params.n + query_row(u);
-      let log_sum = lse[stat] * LOG2E;
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        s[i][j] = exp2(fma(s[i][j], factor, -log_sum));
-      }
-      if (masked) {
-        let lo = blocks[params.lo_at + min(u, params.queries - 1u)];
-        let hi = select(0u, blocks[params.hi_at + min(u, params.queries - 1u)], u < params.queries);
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
-        }
-      }
-    }
-    workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < TM; i++) {
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        qs[ty][i * W + w][tx] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-      }
-    }
-    workgroupBarrier();
-    for (var g = 0u; g < TX; g++) {
-      let gg = g & (TX - 1u);
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        var p: array<vec4f, TM>;
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          p[i] = qs[ty][i * W + w][gg];
-        }
-        // @unroll
-        for (var lane = 0u; lane < 4u; lane++) {
-          // @unroll
-          for (var h = 0u; h < OV; h++) {
-            let other = os[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-            // @unroll
-            for (var i = 0u; i < TM; i++) {
-              acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-            }
-          }
-        }
-      }
-    }
-    workgroupBarrier();
   }
   // @unroll
   for (var i = 0u; i < TM; i++) {
     // @unroll
     for (var h = 0u; h < OV; h++) {
-      if (own + i < params.keys && h * TX + tx < V4) {
-        let at = line[i] * V4 + h * TX + tx;
-        if (CONTINUE) {
-          dv[at] = store(load(dv[at]) + acc[i][h]);
+      if (own + i < item.rows && h * TX + tx < V4) {
+        let sum = other_acc[i][h];
+        if (params.split != 0u) {
+          let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * V4 + h * TX + tx) * PIECES;
+          // @unroll
+          for (var part = 0u; part < PIECES; part++) {
+            dv[at + part] = piece(sum, part);
+          }
         } else {
-          dv[at] = store(acc[i][h]);
+          let at = line[i] * V4 + h * TX + tx;
+          if (params.later != 0u) {
+            dv[at] = store(load(dv[at]) + sum);
+          } else {
+            dv[at] = store(sum);
+          }
+        }
+      }
+    }
+  }
+}
+`,
+  "attention_backward_dq": `// dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries own, keys stream.
+// @import attention.wgsl
+
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(7) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
+
+const VROWS: u32 = max(TN * HV, TM * W);
+
+var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
+var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>; // values, then ds
+var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>; // dO
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let head = item.head;
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let base = group.z * params.n;
+  let lines = (group.z * params.heads + head) * params.n;
+  let own = item.tile * BM + ty * TM;
+  let factor = params.scale * LOG2E;
+  if (OWN_A == 1u) {
+    for (var e = t; e < BM * HD * 8u; e += THREADS) {
+      let r = e / (HD * 8u);
+      let c = e % (HD * 8u);
+      var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+      if (D4 % 8u != 0u && c >= D4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  if (OWN_B == 1u) {
+    for (var e = t; e < BM * HV * 8u; e += THREADS) {
+      let r = e / (HV * 8u);
+      let c = e % (HV * 8u);
+      var a = load(d_o[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
+      if (V4 % 8u != 0u && c >= V4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      os[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  var line: array<u32, TM>;
+  var stat: array<vec2f, TM>;
+  var acc: array<array<vec4f, OD>, TM>;
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let row = row_of(item.rows_at, item.rows, own + i);
+    line[i] = (base + row) * params.heads + head;
+    stat[i] = stats[lines + row];
+  }
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry];
+      let start = (listed >> 1u) * BN;
+      var pk: array<vec4f, DLOADS>;
+      var pv: array<vec4f, VLOADS>;
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+        if (D4 % 8u != 0u && c >= D4) {
+          pk[e] = vec4f();
+        }
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+        if (V4 % 8u != 0u && c >= V4) {
+          pv[e] = vec4f();
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        let g = (r / TN) & (TX - 1u);
+        ks[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        let g = (r / TN) & (TX - 1u);
+        vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
+      }
+      workgroupBarrier();
+
+      var s: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CD; c0 += UD) {
+        // @unroll
+        for (var c1 = 0u; c1 < UD; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
+          // @unroll
+          for (var h = 0u; h < HD; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = ks[tx][j * HD + h][e];
+            }
+            // @unroll
+            for (var i = 0u; i < TM; i++) {
+              var a: vec4f;
+              if (OWN_A == 1u) {
+                a = qs[ty][i * HD + h][f];
+              } else {
+                a = load(q[line[i] * D4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
+        }
+      }
+      if ((listed & 1u) == 1u || start + BN > run.rows) {
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          let u = min(own + i, item.rows - 1u);
+          let lo = blocks[run.lo_at + u];
+          let hi = blocks[run.hi_at + u];
+          // @unroll
+          for (var j = 0u; j < TN; j++) {
+            let key = start + tx * TN + j;
+            s[i][j] = select(0.0, s[i][j], key >= lo && key < hi);
+          }
+        }
+      }
+      var ds: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CV; c0 += UV) {
+        // @unroll
+        for (var c1 = 0u; c1 < UV; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
+          // @unroll
+          for (var h = 0u; h < HV; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = vs[tx][j * HV + h][e];
+            }
+            // @unroll
+            for (var i = 0u; i < TM; i++) {
+              var a: vec4f;
+              if (OWN_B == 1u) {
+                a = os[ty][i * HV + h][f];
+              } else {
+                a = load(d_o[line[i] * V4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          vs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = vs[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OD; h++) {
+              let other = ks[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    // @unroll
+    for (var h = 0u; h < OD; h++) {
+      if (own + i < item.rows && h * TX + tx < D4) {
+        let sum = acc[i][h] * params.scale;
+        if (params.split != 0u) {
+          let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
+          // @unroll
+          for (var part = 0u; part < PIECES; part++) {
+            dq[at + part] = piece(sum, part);
+          }
+        } else {
+          let at = line[i] * D4 + h * TX + tx;
+          if (params.later != 0u) {
+            dq[at] = store(load(dq[at]) + sum);
+          } else {
+            dq[at] = store(sum);
+          }
+        }
+      }
+    }
+  }
+}
+`,
+  "attention_backward_dv": `// dv (+)= Σ pᵀ·dO, p = e^(s − lse): one stage of a set, keys own, queries stream.
+// @import attention.wgsl
+
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(4) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(5) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [batch, slots, BM, V4]
+
+const QROWS: u32 = max(TN * HD, TM * W);
+
+var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>; // queries, then p
+var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let head = item.head;
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let base = group.z * params.n;
+  let lines = (group.z * params.heads + head) * params.n;
+  let own = item.tile * BM + ty * TM;
+  let factor = params.scale * LOG2E;
+  if (OWN_A == 1u) {
+    for (var e = t; e < BM * HD * 8u; e += THREADS) {
+      let r = e / (HD * 8u);
+      let c = e % (HD * 8u);
+      var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+      if (D4 % 8u != 0u && c >= D4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  var line: array<u32, TM>;
+  var acc: array<array<vec4f, OV>, TM>;
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
+  }
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry];
+      let start = (listed >> 1u) * BN;
+      var pq: array<vec4f, DLOADS>;
+      var po: array<vec4f, VLOADS>;
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+        if (D4 % 8u != 0u && c >= D4) {
+          pq[e] = vec4f();
+        }
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+        if (V4 % 8u != 0u && c >= V4) {
+          po[e] = vec4f();
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        let g = (r / TN) & (TX - 1u);
+        qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        let g = (r / TN) & (TX - 1u);
+        os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
+      }
+      workgroupBarrier();
+      // Asked for before the products, so that they are there after them.
+      var stat: array<vec2f, TN>;
+      // @unroll
+      for (var j = 0u; j < TN; j++) {
+        stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+      }
+
+      var s: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CD; c0 += UD) {
+        // @unroll
+        for (var c1 = 0u; c1 < UD; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
+          // @unroll
+          for (var h = 0u; h < HD; h++) {
+            var b: array<vec4f, TN>;
+            // @unroll
+            for (var j = 0u; j < TN; j++) {
+              b[j] = qs[tx][j * HD + h][e];
+            }
+            // @unroll
+            for (var i = 0u; i < TM; i++) {
+              var a: vec4f;
+              if (OWN_A == 1u) {
+                a = ks[ty][i * HD + h][f];
+              } else {
+                a = load(k[line[i] * D4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      let masked = (listed & 1u) == 1u || start + BN > run.rows;
+      // @unroll
+      for (var j = 0u; j < TN; j++) {
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
+        }
+        if (masked) {
+          let u = start + tx * TN + j;
+          let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
+          let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+          }
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          qs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = qs[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OV; h++) {
+              let other = os[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    // @unroll
+    for (var h = 0u; h < OV; h++) {
+      if (own + i < item.rows && h * TX + tx < V4) {
+        let sum = acc[i][h];
+        if (params.split != 0u) {
+          let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * V4 + h * TX + tx) * PIECES;
+          // @unroll
+          for (var part = 0u; part < PIECES; part++) {
+            dv[at + part] = piece(sum, part);
+          }
+        } else {
+          let at = line[i] * V4 + h * TX + tx;
+          if (params.later != 0u) {
+            dv[at] = store(load(dv[at]) + sum);
+          } else {
+            dv[at] = store(sum);
+          }
         }
       }
     }
@@ -877,8 +1384,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   cache[(line * params.slots + slot[line % params.heads]) * params.width + i % params.width] = x[i];
 }
 `,
-  "attention_forward": `// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one part of a set, queries own, keys stream.
-// A later part of the set starts from the o and lse already there: m = lse, l = 1.
+  "attention_forward": `// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one stage of a set, queries own, keys stream.
+// A later stage starts from the o and lse already there: m = lse, l = 1.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
@@ -888,191 +1395,235 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
 
 const XROWS: u32 = max(TN * HD, TM * W);
-const GROUPS: u32 = max(TX, TY);
 
 var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>; // keys, then probabilities
 var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
+var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>; // where OWN_A
+var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>; // where SPARE
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
-  let tile = params.tiles - 1u - group.y; // the longest rows of a causal set first
-  let batch = group.x / params.group_heads;
-  let head = blocks[params.heads_at + group.x % params.group_heads];
-  let base = batch * params.n;
-  let own = tile * BM + ty * TM;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let head = item.head;
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let base = group.z * params.n;
+  let stats = (group.z * params.heads + head) * params.n;
+  let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
-  var qat: array<u32, TM>;
+  if (OWN_A == 1u) {
+    for (var e = t; e < BM * HD * 8u; e += THREADS) {
+      let r = e / (HD * 8u);
+      let c = e % (HD * 8u);
+      var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+      if (D4 % 8u != 0u && c >= D4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+  var line: array<u32, TM>;
   var m: array<f32, TM>;
   var l: array<f32, TM>;
   var acc: array<array<vec4f, OV>, TM>;
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    let row = query_row(own + i);
-    qat[i] = ((base + row) * params.heads + head) * D4;
+    let row = row_of(item.rows_at, item.rows, own + i);
+    line[i] = (base + row) * params.heads + head;
     m[i] = EMPTY;
-    if (CONTINUE) {
-      let before = lse[(batch * params.heads + head) * params.n + row];
-      // Every lane of the row starts start the same maximum; only the first brings the weight that stands for o.
+    if (params.later != 0u) {
+      let before = lse[stats + row];
+      // Every lane of the row starts with the same maximum; only the first brings the weight that stands for o.
       m[i] = select(before / params.scale, EMPTY, before < -1e28);
       l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
       // @unroll
       for (var h = 0u; h < OV; h++) {
-        acc[i][h] = load(o[((base + row) * params.heads + head) * V4 + min(h * TX + tx, V4 - 1u)]);
+        acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
       }
     }
   }
-  let end = blocks[params.starts_at + tile + 1u];
-  for (var entry = blocks[params.starts_at + tile]; entry < end; entry++) {
-    let listed = blocks[params.list_at + entry];
-    let start = (listed >> 1u) * BN;
-    var pk: array<vec4f, DLOADS>;
-    var pv: array<vec4f, VLOADS>;
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      pk[e] = load(k[((base + key_row(start + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        pk[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      pv[e] = load(v[((base + key_row(start + r)) * params.heads + head) * V4 + c]);
-      if (V4 % 8u != 0u && c >= V4) {
-        pv[e] = vec4f();
-      }
-    }
-    // @unroll
-    for (var e = 0u; e < DLOADS; e++) {
-      let r = (t + e * THREADS) / (HD * 8u);
-      let c = (t + e * THREADS) % (HD * 8u);
-      let g = (r / TN) & (TX - 1u);
-      xs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
-    }
-    // @unroll
-    for (var e = 0u; e < VLOADS; e++) {
-      let r = (t + e * THREADS) / (HV * 8u);
-      let c = (t + e * THREADS) % (HV * 8u);
-      let g = (r / TN) & (TX - 1u);
-      vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
-    }
-    workgroupBarrier();
-
-    var s: array<array<f32, TN>, TM>;
-    for (var c0 = 0u; c0 < CD; c0 += UD) {
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry];
+      let start = (listed >> 1u) * BN;
+      var pk: array<vec4f, DLOADS>;
+      var pv: array<vec4f, VLOADS>;
       // @unroll
-      for (var c1 = 0u; c1 < UD; c1++) {
-        let c = c0 + c1;
-        let e = (c ^ tx) & 7u;
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+        if (D4 % 8u != 0u && c >= D4) {
+          pk[e] = vec4f();
+        }
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+        if (V4 % 8u != 0u && c >= V4) {
+          pv[e] = vec4f();
+        }
+      }
+      workgroupBarrier();
+      // @unroll
+      for (var e = 0u; e < DLOADS; e++) {
+        let r = (t + e * THREADS) / (HD * 8u);
+        let c = (t + e * THREADS) % (HD * 8u);
+        let g = (r / TN) & (TX - 1u);
+        xs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
+      }
+      // @unroll
+      for (var e = 0u; e < VLOADS; e++) {
+        let r = (t + e * THREADS) / (HV * 8u);
+        let c = (t + e * THREADS) % (HV * 8u);
+        let g = (r / TN) & (TX - 1u);
+        vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
+      }
+      workgroupBarrier();
+
+      var s: array<array<f32, TN>, TM>;
+      for (var c0 = 0u; c0 < CD; c0 += UD) {
         // @unroll
-        for (var h = 0u; h < HD; h++) {
-          var b: array<vec4f, TN>;
+        for (var c1 = 0u; c1 < UD; c1++) {
+          let c = c0 + c1;
+          let e = (c ^ tx) & 7u;
+          let f = (c ^ ty) & 7u;
           // @unroll
-          for (var j = 0u; j < TN; j++) {
-            b[j] = xs[tx][j * HD + h][e];
-          }
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            let a = load(q[qat[i] + h * 8u + c]);
+          for (var h = 0u; h < HD; h++) {
+            var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              b[j] = xs[tx][j * HD + h][e];
             }
-          }
-        }
-      }
-    }
-    if ((listed & 1u) == 1u || start + BN > params.keys) {
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        let u = min(own + i, params.queries - 1u);
-        let lo = blocks[params.lo_at + u];
-        let hi = blocks[params.hi_at + u];
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          let key = start + tx * TN + j;
-          s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
-        }
-      }
-    }
-
-    // The maximum of each row over the TX invocations that share it.
-    workgroupBarrier();
-    // @unroll
-    for (var i4 = 0u; i4 < TM / 4u; i4++) {
-      var high: vec4f;
-      // @unroll
-      for (var i = 0u; i < 4u; i++) {
-        high[i] = s[i4 * 4u + i][0];
-        // @unroll
-        for (var j = 1u; j < TN; j++) {
-          high[i] = max(high[i], s[i4 * 4u + i][j]);
-        }
-      }
-      xs[ty][i4][tx] = high;
-    }
-    workgroupBarrier();
-    var next: array<vec4f, TM / 4u>;
-    // @unroll
-    for (var i4 = 0u; i4 < TM / 4u; i4++) {
-      next[i4] = xs[ty][i4][0];
-      // @unroll
-      for (var j = 1u; j < TX; j++) {
-        next[i4] = max(next[i4], xs[ty][i4][j]);
-      }
-    }
-    workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < TM; i++) {
-      let high = max(m[i], next[i / 4u][i % 4u]);
-      let shrink = exp2((m[i] - high) * factor);
-      m[i] = high;
-      l[i] *= shrink;
-      // @unroll
-      for (var h = 0u; h < OV; h++) {
-        acc[i][h] *= shrink;
-      }
-      // @unroll
-      for (var j = 0u; j < TN; j++) {
-        s[i][j] = exp2((s[i][j] - high) * factor);
-        l[i] += s[i][j];
-      }
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        xs[ty][i * W + w][tx] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-      }
-    }
-    workgroupBarrier();
-    for (var g = 0u; g < TX; g++) {
-      let gg = g & (TX - 1u);
-      // @unroll
-      for (var w = 0u; w < W; w++) {
-        var p: array<vec4f, TM>;
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          p[i] = xs[ty][i * W + w][gg];
-        }
-        // @unroll
-        for (var lane = 0u; lane < 4u; lane++) {
-          // @unroll
-          for (var h = 0u; h < OV; h++) {
-            let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
             // @unroll
             for (var i = 0u; i < TM; i++) {
-              acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              var a: vec4f;
+              if (OWN_A == 1u) {
+                a = qs[ty][i * HD + h][f];
+              } else {
+                a = load(q[line[i] * D4 + h * 8u + c]);
+              }
+              // @unroll
+              for (var j = 0u; j < TN; j++) {
+                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+              }
+            }
+          }
+        }
+      }
+      if ((listed & 1u) == 1u || start + BN > run.rows) {
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          let u = min(own + i, item.rows - 1u);
+          let lo = blocks[run.lo_at + u];
+          let hi = blocks[run.hi_at + u];
+          // @unroll
+          for (var j = 0u; j < TN; j++) {
+            let key = start + tx * TN + j;
+            s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
+          }
+        }
+      }
+
+      // The maximum of each row over the TX invocations that share it.
+      if (SPARE == 0u) {
+        workgroupBarrier();
+      }
+      // @unroll
+      for (var i4 = 0u; i4 < TM / 4u; i4++) {
+        var high: vec4f;
+        // @unroll
+        for (var i = 0u; i < 4u; i++) {
+          high[i] = s[i4 * 4u + i][0];
+          // @unroll
+          for (var j = 1u; j < TN; j++) {
+            high[i] = max(high[i], s[i4 * 4u + i][j]);
+          }
+        }
+        if (SPARE == 1u) {
+          peaks[ty][i4][tx] = high;
+        } else {
+          xs[ty][i4][tx] = high;
+        }
+      }
+      workgroupBarrier();
+      var next: array<vec4f, TM / 4u>;
+      // @unroll
+      for (var i4 = 0u; i4 < TM / 4u; i4++) {
+        next[i4] = vec4f(EMPTY);
+        // @unroll
+        for (var j = 0u; j < TX; j++) {
+          if (SPARE == 1u) {
+            next[i4] = max(next[i4], peaks[ty][i4][j]);
+          } else {
+            next[i4] = max(next[i4], xs[ty][i4][j]);
+          }
+        }
+      }
+      if (SPARE == 0u) {
+        workgroupBarrier();
+      }
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        let high = max(m[i], next[i / 4u][i % 4u]);
+        let shift = -high * factor;
+        let shrink = exp2(fma(m[i], factor, shift));
+        m[i] = high;
+        l[i] *= shrink;
+        // @unroll
+        for (var h = 0u; h < OV; h++) {
+          acc[i][h] *= shrink;
+        }
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          s[i][j] = exp2(fma(s[i][j], factor, shift));
+          l[i] += s[i][j];
+        }
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          xs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
+        }
+      }
+      workgroupBarrier();
+      for (var g = 0u; g < TX; g++) {
+        let gg = g & (TX - 1u);
+        let f = (g ^ ty) & 7u;
+        // @unroll
+        for (var w = 0u; w < W; w++) {
+          var p: array<vec4f, TM>;
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            p[i] = xs[ty][i * W + w][f];
+          }
+          // @unroll
+          for (var lane = 0u; lane < 4u; lane++) {
+            // @unroll
+            for (var h = 0u; h < OV; h++) {
+              let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+              // @unroll
+              for (var i = 0u; i < TM; i++) {
+                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+              }
             }
           }
         }
       }
     }
-    workgroupBarrier();
   }
 
+  workgroupBarrier();
   // @unroll
   for (var i4 = 0u; i4 < TM / 4u; i4++) {
     xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
@@ -1085,20 +1636,75 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var j = 0u; j < TX; j++) {
       total += xs[ty][i / 4u][j][i % 4u];
     }
-    if (own + i < params.queries) {
-      let row = query_row(own + i);
+    if (own + i < item.rows) {
       // A row that no part so far has a pair for: o stays 0 and lse says "nothing yet".
       let share = select(1.0 / total, 0.0, total == 0.0);
       // @unroll
       for (var h = 0u; h < OV; h++) {
         if (h * TX + tx < V4) {
-          o[((base + row) * params.heads + head) * V4 + h * TX + tx] = store(acc[i][h] * share);
+          o[line[i] * V4 + h * TX + tx] = store(acc[i][h] * share);
         }
       }
       if (tx == 0u) {
-        lse[(batch * params.heads + head) * params.n + row] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
+        lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
       }
     }
+  }
+}
+`,
+  "attention_join": `// y (+)= the sum of an owner tile's partial results, in the order of its slots: what the attention kernels wrote where split.
+// @import storage_f32x4.wgsl
+
+struct Params {
+  n: u32,
+  heads: u32,
+  items: u32, // owner tiles of all heads
+  items_at: u32,
+  later: u32, // 1: adds to y
+  slots: u32, // of a sequence
+  width4: u32, // of a head
+  tile: u32, // rows of a tile
+}
+
+@group(0) @binding(0) var<storage, read> blocks: array<u32>;
+@group(0) @binding(1) var<storage, read> partials: array<vec4f>; // [batch, slots, tile, width4]
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>; // [batch·n, heads·width4]
+@group(0) @binding(3) var<uniform> params: Params;
+
+const IN_ORDER: u32 = 0xffffffffu;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let at = params.items_at + index * 6u;
+  let head = blocks[at];
+  let first = blocks[at + 1u] * params.tile;
+  let begin = group.z * params.slots + blocks[at + 2u];
+  let end = group.z * params.slots + blocks[at + 3u];
+  let rows_at = blocks[at + 4u];
+  let rows = min(params.tile, blocks[at + 5u] - first);
+  for (var e = t; e < rows * params.width4; e += 256u) {
+    let u = first + e / params.width4;
+    var row = u;
+    if (rows_at != IN_ORDER) {
+      row = blocks[rows_at + u];
+    }
+    let to = ((group.z * params.n + row) * params.heads + head) * params.width4 + e % params.width4;
+    var sum = vec4f();
+    if (params.later != 0u) {
+      sum = load(y[to]);
+    }
+    for (var slot = begin; slot < end; slot++) {
+      sum += partials[slot * params.tile * params.width4 + e];
+    }
+    y[to] = store(sum);
   }
 }
 `,
@@ -1387,6 +1993,29 @@ fn gelu_gradient(z: Value) -> Value {
   return fma(1.702 * z * s, 1.0 - s, s);
 }
 `,
+  "lanes": `// How the invocations of a workgroup lie over TX columns and TY rows of its result. Hardware that loads 16 bytes an invocation
+// serves half a subgroup at a time and joins equal addresses of neighbours: with LANES, neighbours share a column and
+// those two apart a row, so that the loads of both operands are joined.
+
+const LANES: u32 = 1u;
+
+fn lane_x(t: u32) -> u32 {
+  if (LANES == 0u) {
+    return t & (TX - 1u);
+  } else {
+    return ((t >> 1u) & (min(TX, 8u) - 1u)) | (((t >> 5u) & (max(TX / 8u, 1u) - 1u)) * 8u);
+  }
+}
+
+fn lane_y(t: u32) -> u32 {
+  if (LANES == 0u) {
+    return (t / TX) & (TY - 1u);
+  } else {
+    let pair = min(2u * TX, 16u); // invocations of two rows of a subgroup
+    return ((t & 1u) | (((t / pair) & 1u) * 2u) | ((t / max(4u * TX, 2u * pair)) * 4u)) & (TY - 1u);
+  }
+}
+`,
   "layernorm": `// y = (x − mean)·rstd·gain + bias by row; mean and rstd are kept. 32 lanes a row, 8 rows a workgroup.
 // The variance is that of the centred row, read a second time from cache: the one-pass form loses digits.
 // @import storage_f32.wgsl
@@ -1544,6 +2173,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 // are four chained fma on scalars: as many workgroup-memory reads a product as the outer-product form.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -1583,14 +2213,15 @@ const THREADS: u32 = TX * TY;
 const XLOADS: u32 = BM * BK4 / THREADS;
 const WLOADS: u32 = BN * BK4 / THREADS;
 
-// Row ty·TM + i of x; column (j / 4)·4·TX + 4·tx + j % 4 of y, so that four of an invocation's columns are neighbours.
-var<workgroup> xs: array<array<array<vec4f, BK4>, TM>, TY>;
-var<workgroup> ws: array<array<array<vec4f, TX>, TN>, BK4>;
+// Row ty·TM + i of x; column (j / 4)·4·TX + 4·tx + j % 4 of y, so that four of an invocation's columns are neighbours. One
+// vec4 of padding a group of rows puts neighbouring groups into different banks, for the loads and for the stores.
+var<workgroup> xs: array<array<vec4f, TM * BK4 + 1u>, TY>;
+var<workgroup> ws: array<array<vec4f, TN * BK4 + 1u>, TX>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
   let m0 = group.y * BM;
   let n0 = group.x * BN;
   let k4 = t & (BK4 - 1u);
@@ -1604,12 +2235,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < XLOADS; q++) {
         let r = line + q * (THREADS / BK4);
-        xs[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = px[q];
+        xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px[q];
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
         let c = line + q * (THREADS / BK4);
-        ws[k4][c / (4u * TX) * 4u + (c & 3u)][(c / 4u) & (TX - 1u)] = pw[q];
+        ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw[q];
       }
     }
     workgroupBarrier();
@@ -1633,11 +2264,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         var a: array<vec4f, TM>;
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          a[i] = xs[ty][i][k];
+          a[i] = xs[ty][i * BK4 + k];
         }
         // @unroll
         for (var j = 0u; j < TN; j++) {
-          let c = ws[k][j][tx];
+          let c = ws[tx][j * BK4 + k];
           // @unroll
           for (var i = 0u; i < TM; i++) {
             acc[i][j] = fma(a[i].w, c.w, fma(a[i].z, c.z, fma(a[i].y, c.y, fma(a[i].x, c.x, acc[i][j]))));
@@ -1781,6 +2412,7 @@ fn finish(row: u32, column: u32, product: f32) {
 // holds vec4 of neighbouring columns and the products are outer: one lane of dy times a vec4 of w.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 // @import gelu.wgsl
 
 struct Params {
@@ -1811,13 +2443,13 @@ const THREADS: u32 = TX * TY;
 const DLOADS: u32 = BM * BK4 / THREADS;
 const WLOADS: u32 = BN4 * BK4 * 4u / THREADS;
 
-var<workgroup> ds: array<array<array<vec4f, BK4>, TM>, TY>;
+var<workgroup> ds: array<array<vec4f, TM * BK4 + 1u>, TY>; // padded as in linear.wgsl
 var<workgroup> ws: array<array<array<array<vec4f, TX>, H>, 4>, BK4>; // depth k4·4 + lane, column h·TX + tx
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
   let m0 = group.y * BM;
   let n0 = group.x * BN4;
   let k4 = t & (BK4 - 1u);
@@ -1833,7 +2465,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       // @unroll
       for (var q = 0u; q < DLOADS; q++) {
         let r = line + q * (THREADS / BK4);
-        ds[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = pd[q];
+        ds[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = pd[q];
       }
       // @unroll
       for (var q = 0u; q < WLOADS; q++) {
@@ -1861,7 +2493,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         var a: array<vec4f, TM>;
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          a[i] = ds[ty][i][k];
+          a[i] = ds[ty][i * BK4 + k];
         }
         // @unroll
         for (var lane = 0u; lane < 4u; lane++) {
@@ -1933,6 +2565,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 // workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No atomics.
 // in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
+// @import lanes.wgsl
 
 struct Params {
   rows: u32,
@@ -1952,7 +2585,8 @@ const TX: u32 = 16u;
 const TY: u32 = 16u;
 const TM: u32 = 8u;
 const TN: u32 = 8u;
-const BK: u32 = 16u;
+const BK4: u32 = 4u;
+const BK: u32 = 4u * BK4;
 const G: u32 = TM / 4u;
 const H: u32 = TN / 4u;
 const BM4: u32 = TY * G;
@@ -1966,8 +2600,8 @@ var<workgroup> xs: array<array<array<vec4f, TX>, H>, BK>; // vec4 of x's columns
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
   let m0 = group.y * BM4;
   let n0 = group.x * BN4;
   let first = group.z * params.split;
@@ -2232,6 +2866,13 @@ fn element(v: Value, at: u32) -> f32 {
 fn one_hot(first: u32, column: u32) -> Value {
   return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
 }
+
+// A full f32 vector in so many stored elements.
+const PIECES: u32 = 2u;
+
+fn piece(v: vec4f, part: u32) -> Stored {
+  return bitcast<vec2u>(select(v.xy, v.zw, part == 1u));
+}
 `,
   "storage_f32": `// How activations lie in memory, one element at a time: for widths that are not multiples of 4. Kernels written over \`Value\`
 // serve this and the two files of the same declarations, storage_f32x4.wgsl and storage_f16x4.wgsl.
@@ -2264,6 +2905,13 @@ fn element(v: Value, at: u32) -> f32 {
 fn one_hot(first: u32, column: u32) -> Value {
   return select(0.0, 1.0, first == column);
 }
+
+// A full f32 vector in so many stored elements.
+const PIECES: u32 = 4u;
+
+fn piece(v: vec4f, part: u32) -> Stored {
+  return v[part & 3u];
+}
 `,
   "storage_f32x4": `// Activations as vec4 of f32: see storage_f32.wgsl.
 
@@ -2293,6 +2941,13 @@ fn element(v: Value, at: u32) -> f32 {
 
 fn one_hot(first: u32, column: u32) -> Value {
   return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
+}
+
+// A full f32 vector in so many stored elements.
+const PIECES: u32 = 1u;
+
+fn piece(v: vec4f, part: u32) -> Stored {
+  return v;
 }
 `,
   "sum": `// y[at + workgroup] (+)= scale · Σ over the workgroup's share of x, or of x²: both stages of a fixed-order tree.

@@ -1,0 +1,194 @@
+/**
+ * What the tiled attention kernels read beside their operands: one array of u32 that holds, for a stage, its items (workgroups),
+ * their runs (tiles of one part), the tile lists, the order of rows, and the interval of keys of each query.
+ *
+ * A set's parts that share the order of the rows owned are one stage: a workgroup goes through the lists of all of them. All
+ * heads of a layer are in one dispatch, the longest lists first, whatever their sets.
+ *
+ * @module
+ */
+
+import { ShapeError } from "../errors.ts";
+import { buildLayout, type LayoutPart } from "../layout.ts";
+import { type Tensor } from "../ops.ts";
+import { type AttentionSet, setKey } from "../pattern.ts";
+import type { Plan } from "./plan.ts";
+
+/** No table of rows: they are in order. */
+const IN_ORDER = 0xffffffff;
+
+/** One dispatch over all heads. */
+export interface Stage {
+  /** Uniforms of the kernel. */
+  readonly params: { readonly items: number; readonly items_at: number; readonly slots: number };
+  /** Not the first of its heads: adds to what is there. */
+  readonly later: boolean;
+  /** Where lists were cut: the items of attention_join. */
+  readonly join?: { readonly items: number; readonly items_at: number };
+}
+
+/** The stages of a layer for one kernel. */
+export interface Tables {
+  readonly blocks: Tensor;
+  readonly stages: readonly Stage[];
+}
+
+/** Which rows a workgroup owns, and how many of either side a tile has. */
+export interface TableOptions {
+  readonly owner: "query" | "key";
+  readonly owned: number;
+  readonly streamed: number;
+  /** Most tiles an item should have, given those of all; 0 where lists are not cut. */
+  readonly share: (tiles: number) => number;
+}
+
+const sameRows = (a: Uint32Array | null, b: Uint32Array | null) =>
+  a === b || (a !== null && b !== null && a.length === b.length && a.every((row, at) => row === b[at]));
+
+/** The parts of a set by the order of the rows owned; the first of these orders has every row. */
+function stagesOf(parts: readonly LayoutPart[], owner: "query" | "key"): LayoutPart[][] {
+  const rows = (part: LayoutPart) => owner === "query" ? part.queryRows : part.keyRows;
+  const orders: LayoutPart[][] = [];
+  for (const part of parts) {
+    if (part.keys === 0) continue;
+    const known = orders.find(([first]) => sameRows(rows(first), rows(part)));
+    if (known) known.push(part);
+    else orders.push([part]);
+  }
+  if (owner === "key") orders.sort(([a], [b]) => Number(b.keys === b.queries) - Number(a.keys === a.queries));
+  const [first] = orders[0] ?? [];
+  if (!first || (owner === "key" && first.keys !== first.queries)) {
+    throw new ShapeError("Cannot plan attention over a set of which no part has every row among its keys");
+  }
+  return orders;
+}
+
+/** Words in the making. */
+class Words {
+  readonly #tables: Uint32Array[] = [];
+  #top = 0;
+
+  put(table: Uint32Array): number {
+    const at = this.#top;
+    this.#tables.push(table);
+    this.#top += table.length;
+    return at;
+  }
+
+  join(): Uint32Array {
+    const all = new Uint32Array(this.#top);
+    let at = 0;
+    for (const table of this.#tables) {
+      all.set(table, at);
+      at += table.length;
+    }
+    return all;
+  }
+}
+
+/** A tile of one head with its lists. */
+interface Owned {
+  readonly head: number;
+  readonly tile: number;
+  readonly rowsAt: number;
+  readonly rows: number;
+  /** Of each part that has any tile: first entry, end, and the words that every run of that part shares. */
+  readonly lists: { first: number; end: number; shared: readonly number[] }[];
+  readonly length: number;
+}
+
+/** Lists cut into pieces of at most `share` tiles. */
+function pieces({ lists, length }: Owned, share: number): Owned["lists"][] {
+  const count = Math.ceil(length / share), each = Math.ceil(length / count), made: Owned["lists"][] = [];
+  let room = 0;
+  for (const { first, end, shared } of lists) {
+    for (let at = first; at < end;) {
+      if (room === 0) {
+        made.push([]);
+        room = each;
+      }
+      const take = Math.min(room, end - at);
+      made[made.length - 1].push({ first: at, end: at + take, shared });
+      at += take;
+      room -= take;
+    }
+  }
+  return made;
+}
+
+const ITEM = 7, JOIN = 6;
+
+async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
+  const { owner, owned, streamed, share } = options, words = new Words(), tile = { q: owned, k: streamed };
+  const groups = new Map<string, { set: AttentionSet; heads: number[] }>();
+  sets.forEach((set, head) => {
+    const key = setKey(set), group = groups.get(key);
+    if (group) group.heads.push(head);
+    else groups.set(key, { set, heads: [head] });
+  });
+  const stages: Owned[][] = [];
+  for (const { set, heads } of groups.values()) {
+    const layout = await buildLayout(set, n, owner === "query" ? tile : { q: streamed, k: owned });
+    const rows = new Map<Uint32Array, number>();
+    const rowsAt = (map: Uint32Array | null) => {
+      if (!map) return IN_ORDER;
+      if (!rows.has(map)) rows.set(map, words.put(map));
+      return rows.get(map)!;
+    };
+    stagesOf(layout.parts, owner).forEach((parts, stage) => {
+      const [own, count] = owner === "query" ? [parts[0].queryRows, parts[0].queries] : [parts[0].keyRows, parts[0].keys];
+      const placed = parts.map((part) => {
+        const { starts, list } = owner === "query" ? part.forward : part.backward, at = words.put(list);
+        const [other, others] = owner === "query" ? [part.keyRows, part.keys] : [part.queryRows, part.queries];
+        return { starts, at, shared: [rowsAt(other), others, words.put(part.lo), words.put(part.hi)] };
+      });
+      const at = rowsAt(own);
+      for (let tile = 0; tile < Math.ceil(count / owned); tile++) {
+        const lists = placed.map(({ starts, at, shared }) => ({ first: at + starts[tile], end: at + starts[tile + 1], shared }))
+          .filter(({ first, end }) => end > first);
+        const length = lists.reduce((sum, { first, end }) => sum + end - first, 0);
+        // A later stage has nothing to add where it has no tile; the first writes every row.
+        if (length === 0 && stage > 0) continue;
+        for (const head of heads) (stages[stage] ??= []).push({ head, tile, rowsAt: at, rows: count, lists, length });
+      }
+    });
+  }
+  const made = stages.map((all, stage) => placeStage(words, all, stage > 0, share));
+  return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made };
+}
+
+function placeStage(words: Words, all: Owned[], later: boolean, share: TableOptions["share"]): Stage {
+  const longest = all.reduce((most, { length }) => Math.max(most, length), 0);
+  const most = share(all.reduce((sum, { length }) => sum + length, 0)), isCut = most > 0 && longest > 1.5 * most;
+  // Longest first, so that what is left at the end is short; equal ones by tile, since the heads of a row are neighbours in memory.
+  const items: { owned: Owned; lists: Owned["lists"]; length: number; slot: number }[] = [], joins: number[] = [];
+  let slots = 0;
+  for (const owned of all) {
+    const cut = isCut ? pieces(owned, most) : [owned.lists];
+    if (isCut) joins.push(owned.head, owned.tile, slots, slots + cut.length, owned.rowsAt, owned.rows);
+    for (const lists of cut) {
+      items.push({ owned, lists, length: lists.reduce((sum, { first, end }) => sum + end - first, 0), slot: isCut ? slots++ : 0 });
+    }
+  }
+  items.sort((a, b) => b.length - a.length || a.owned.tile - b.owned.tile || a.owned.head - b.owned.head);
+  const runs: number[] = [], table = new Uint32Array(items.length * ITEM), ends: [number, number][] = [];
+  for (const { lists } of items) {
+    const begin = runs.length;
+    for (const { first, end, shared } of lists) runs.push(first, end, ...shared);
+    ends.push([begin, runs.length]);
+  }
+  const runsAt = words.put(Uint32Array.from(runs));
+  items.forEach(({ owned: { head, tile, rowsAt, rows }, slot }, at) =>
+    table.set([head, tile, runsAt + ends[at][0], runsAt + ends[at][1], rowsAt, rows, slot], at * ITEM)
+  );
+  const params = { items: items.length, items_at: words.put(table), slots };
+  return { params, later, join: isCut ? { items: joins.length / JOIN, items_at: words.put(Uint32Array.from(joins)) } : undefined };
+}
+
+/** The tables of a layer, made once a plan. */
+export function attentionTables(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
+  const { owner, owned, streamed, share } = options;
+  // What `share` answers tells any two rules in use apart.
+  const key = JSON.stringify([sets.map(setKey), n, owner, owned, streamed, share(1), share(1 << 20)]);
+  return plan.once(key, () => build(plan, sets, n, options));
+}

@@ -1,0 +1,143 @@
+/**
+ * Kernel variants as data: what tuning chooses among, and what is taken without it.
+ *
+ * @module
+ */
+
+/**
+ * A variant of the tiled attention kernels: TY·TM rows owned by a workgroup of TX·TY invocations, TX·TN rows streamed at a
+ * time. The rest is explained where wgsl/attention.wgsl declares it.
+ */
+export interface AttentionVariant {
+  readonly TX: number;
+  readonly TY: number;
+  readonly TM: number;
+  readonly TN: number;
+  readonly LANES: number;
+  readonly OWN_A: number;
+  readonly OWN_B: number;
+  readonly SPARE: number;
+  readonly TURN: number;
+}
+
+/** The tiled attention kernels. */
+export const ATTENTION_KERNELS = [
+  "attention_forward",
+  "attention_backward_dq",
+  "attention_backward_dk",
+  "attention_backward_dv",
+  "attention_backward_dkv",
+] as const;
+
+/** One of {@linkcode ATTENTION_KERNELS}. */
+export type AttentionKernel = typeof ATTENTION_KERNELS[number];
+
+/** Variants of the matrix products: TY·TM × TX·TN of the result a workgroup, BK4 vec4 deep. */
+export interface LinearVariant {
+  readonly TX: number;
+  readonly TY: number;
+  readonly TM: number;
+  readonly TN: number;
+  readonly BK4: number;
+  readonly LANES: number;
+}
+
+/** The tiled matrix products. */
+export const LINEAR_KERNELS = ["linear", "linear_input_grad", "linear_weight_grad"] as const;
+
+/** One of {@linkcode LINEAR_KERNELS}. */
+export type LinearKernel = typeof LINEAR_KERNELS[number];
+
+const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial<AttentionVariant> = {}): AttentionVariant => ({
+  TX,
+  TY,
+  TM,
+  TN,
+  LANES: 1,
+  OWN_A: 0,
+  OWN_B: 0,
+  SPARE: 0,
+  TURN: 2,
+  ...more,
+});
+
+const TILES: readonly (readonly [number, number, number, number])[] = [
+  [8, 16, 8, 4],
+  [8, 8, 8, 8],
+  [8, 8, 8, 4],
+  [8, 16, 4, 4],
+  [8, 4, 8, 4],
+  [8, 8, 4, 8],
+  [8, 8, 4, 4],
+];
+
+/** Every variant that tuning tries, for every kernel and width that it fits. */
+export const ATTENTION_VARIANTS: readonly AttentionVariant[] = TILES.flatMap(([TX, TY, TM, TN]) =>
+  ([[0, 0], [1, 0], [1, 1]] as const).flatMap(([OWN_A, OWN_B]) => [
+    attention(TX, TY, TM, TN, { OWN_A, OWN_B, SPARE: OWN_A }),
+  ])
+);
+
+/**
+ * Without tuning: largest first. The last fits 16 KiB of workgroup memory for every head width up to 128.
+ */
+export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
+  attention(8, 16, 8, 4),
+  attention(8, 8, 8, 4),
+  attention(8, 16, 4, 4),
+  attention(8, 8, 4, 4),
+  attention(4, 4, 4, 4),
+];
+
+/** Workgroup memory of a kernel in bytes: as the arrays in its file are declared. */
+export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, d4: number, v4: number): number {
+  const { TX, TY, TM, TN, OWN_A, OWN_B, SPARE } = tile, groups = Math.max(TX, TY), eights = (width: number) => Math.ceil(width / 8);
+  const d = TN * eights(d4), v = TN * eights(v4), p = TM * TN / 4;
+  const owned = (flag: number, width: number) => flag ? TY * TM * eights(width) : 0;
+  const lines = {
+    attention_forward: () => groups * Math.max(d, p) + TX * v + owned(OWN_A, d4) + (SPARE ? TY * TM / 4 * TX : 0) / 8,
+    attention_backward_dq: () => TX * d + groups * Math.max(v, p) + owned(OWN_A, d4) + owned(OWN_B, v4),
+    attention_backward_dk: () => TX * d + groups * Math.max(v, p) + owned(OWN_A, d4) + owned(OWN_B, v4),
+    attention_backward_dv: () => groups * Math.max(d, p) + TX * v + owned(OWN_A, d4),
+    attention_backward_dkv: () => TX * d + TX * v + TY * p + owned(OWN_A, d4) + owned(OWN_B, v4),
+  };
+  return 128 * lines[kernel]();
+}
+
+const linear = (TX: number, TY: number, TM: number, TN: number, BK4 = 4, LANES = 1): LinearVariant => ({ TX, TY, TM, TN, BK4, LANES });
+
+/** Every variant of the matrix products that tuning tries. */
+export const LINEAR_VARIANTS: readonly LinearVariant[] = [
+  linear(16, 16, 8, 8),
+  linear(16, 16, 8, 8, 4, 0),
+  linear(16, 16, 8, 8, 2),
+  linear(16, 8, 8, 8),
+  linear(16, 8, 8, 8, 2),
+  linear(8, 16, 8, 8),
+  linear(8, 16, 8, 8, 2),
+  linear(8, 8, 8, 8),
+  linear(8, 8, 8, 8, 2),
+  linear(16, 16, 4, 8),
+  linear(8, 8, 4, 8),
+  linear(8, 8, 4, 4),
+];
+
+/** Without tuning: tiles of 128 × 128, 64 × 64 and 32 × 32, 16 deep, and 8 deep where 128 × 128 would not fit 16 KiB. */
+export const LINEAR_DEFAULTS: readonly LinearVariant[] = [
+  linear(16, 16, 8, 8),
+  linear(16, 16, 8, 8, 2),
+  linear(8, 8, 8, 8),
+  linear(8, 8, 4, 4),
+];
+
+/** Workgroup memory of a matrix product in bytes: as the arrays in its file are declared. */
+export function linearBytes(kernel: LinearKernel, { TX, TY, TM, TN, BK4 }: LinearVariant): number {
+  const padded = (groups: number, each: number) => groups * (each * BK4 + 1),
+    straight = (groups: number, each: number) => groups * each * BK4;
+  const lines = {
+    linear: padded(TY, TM) + padded(TX, TN),
+    linear_input_grad: padded(TY, TM) + straight(TX, TN),
+    linear_weight_grad: straight(TY, TM) + straight(TX, TN),
+  };
+  return 16 * lines[kernel];
+}
