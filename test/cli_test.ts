@@ -366,7 +366,7 @@ Deno.test("cli: layout writes PNG and SVG", async () => {
   const { code } = await run("layout", "--preset", "text", "--png", at("text.png"), "--svg", at("text.svg"));
   assertEquals(code, 0);
   assertEquals([...Deno.readFileSync(at("text.png")).subarray(1, 4)], [0x50, 0x4e, 0x47]);
-  assertMatch(Deno.readTextFileSync(at("text.svg")), /^<svg [^]*fixed, multihead, l 16, c 5: n 512, 4 layers × 4 heads[^]*<\/svg>\n$/);
+  assertMatch(Deno.readTextFileSync(at("text.svg")), /^<svg [^]*strided, multihead, l 16: n 512, 4 layers × 4 heads[^]*<\/svg>\n$/);
   failed(await run("layout", "--png", join(at("file"), "x.png")), 1, "Cannot write");
   failed(await run("layout", "--preset", "text", "--config", at("config.json")), 1, "Cannot use --preset and --config together");
 });
