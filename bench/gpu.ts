@@ -1,5 +1,9 @@
 /**
- * GPU times of the kernels that decide: `deno task bench:gpu [--only matmul,attention,step] [--json FILE] [--quick]`.
+ * GPU times of the kernels that decide:
+ * `deno task bench:gpu [--only matmul,attention,step,torch] [--tuning FILE] [--layers N] [--json FILE] [--quick]`.
+ *
+ * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line a
+ * variant and the best of each kernel, and writes what `--tuning` reads.
  *
  * Times are GPU timestamps, medians over repeated runs. Each result is checked first: sampled rows of the outputs
  * against float64 sums over the same inputs. Beside each time stands its floor: the larger of operations over the f32
@@ -12,14 +16,17 @@ import { attends, type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { buildLayout } from "../src/layout.ts";
 import { checkTrain, preset } from "../src/config.ts";
 import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
+import { tune, type TuneWork } from "../src/webgpu/tune.ts";
+import type { Choice } from "../src/webgpu/tuning.ts";
 import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
 import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
 import { Random } from "../src/random.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
 
-const flags = parseArgs(Deno.args, { string: ["only", "json", "layers"], boolean: ["quick"], default: { only: "matmul,attention,step" } });
-const only = new Set(flags.only.split(","));
-const engine = await WebGpuEngine.create({ allowSoftware: flags.quick });
+const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds"], boolean: ["quick", "sweep"] });
+const only = new Set((flags.only ?? "matmul,attention,step").split(","));
+const tuning = flags.tuning ? JSON.parse(await Deno.readTextFile(flags.tuning)) : undefined;
+const engine = await WebGpuEngine.create({ allowSoftware: flags.quick, tuning });
 const rows: Record<string, unknown>[] = [];
 console.log(engine.description);
 
@@ -41,25 +48,14 @@ interface Timed {
   byOp: Map<string, number>;
 }
 
-const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
-
-/** Runs a program until about `budget` ms of GPU time are spent, at least 3 times. */
-async function time(program: Program, budget = 600, before: () => void = () => {}): Promise<Timed> {
+/** Runs a program repeatedly for about `budget` ms of GPU time. The sum of each dispatch's median. */
+async function time(program: Program, budget = 600): Promise<Timed> {
   const executable = await engine.compile(program, { profile: true });
-  const totals: number[] = [], byOp = new Map<string, number[]>();
-  for (let run = 0, spent = 0; run < 3 || (spent < budget && run < 30); run++) {
-    before();
-    await executable.run();
-    const profile = await executable.profile(), total = profile.reduce((sum, { ms }) => sum + ms, 0);
-    spent += total;
-    if (run === 0) continue;
-    totals.push(total);
-    const sums = new Map<string, number>();
-    for (const { op, ms } of profile) sums.set(op, (sums.get(op) ?? 0) + ms);
-    for (const [op, ms] of sums) byOp.set(op, [...byOp.get(op) ?? [], ms]);
-  }
+  const total = (await executable.profile()).reduce((sum, { ms }) => sum + ms, 0);
+  const profile = await executable.profile(Math.max(3, Math.min(30, Math.ceil(budget / total)))), byOp = new Map<string, number>();
+  for (const { op, ms } of profile) byOp.set(op, (byOp.get(op) ?? 0) + ms);
   executable.dispose();
-  return { ms: median(totals), byOp: new Map([...byOp].map(([op, ms]) => [op, median(ms)])) };
+  return { ms: profile.reduce((sum, { ms }) => sum + ms, 0), byOp };
 }
 
 /** Rates that floors are made from, measured by the first matrix product and by a copy-like sum. */
@@ -72,9 +68,10 @@ function report(work: string, ms: number, flops: number, more: Record<string, un
   console.log(`${work.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms  ${tflops.toFixed(1).padStart(6)} TFLOP/s  ${extra}`);
 }
 
+/** Each tensor by itself, as scratch tensors are: a dispatch that writes a page reads all of it as writable. */
 function place(tensors: readonly Tensor[], seeds: (t: Tensor) => number | undefined): void {
-  engine.allocate(tensors);
   for (const t of tensors) {
+    engine.allocate([t]);
     const seed = seeds(t);
     if (seed !== undefined) engine.write(t, normals(size(t), seed));
   }
@@ -90,36 +87,47 @@ const relative = (got: ArrayLike<number>, want: ArrayLike<number>) => {
 };
 
 async function matmul(n: number, dtype: DType) {
-  const x = tensor("x", [n, n], dtype), w = tensor("w", [n, n], dtype), y = tensor("y", [n, n], dtype), all = [x, w, y];
+  const a = tensor("a", [n, n], dtype), other = tensor("b", [n, n], dtype), weight = tensor("w", [n, n]);
+  const result = tensor("y", [n, n], dtype), sum = tensor("dw", [n, n]);
   for (
-    const [name, op, row] of [
-      ["x·wᵀ", { op: "linear", x, w, y }, (r: number, c: number, i: number) => [r * n + i, c * n + i]],
-      ["dy·w", { op: "linear_input_grad", dy: x, w, dx: y }, (r: number, c: number, i: number) => [r * n + i, i * n + c]],
-      [
-        "dyᵀ·x",
-        { op: "linear_weight_grad", dy: x, x: w, dw: y, accumulate: false },
-        (r: number, c: number, i: number) => [i * n + r, i * n + c],
-      ],
-    ] as [string, Op, (r: number, c: number, i: number) => [number, number]][]
+    const { name, op, b, y, row } of [
+      {
+        name: "x·wᵀ",
+        op: { op: "linear", x: a, w: weight, y: result },
+        b: weight,
+        y: result,
+        row: (r: number, c: number, i: number) => [r * n + i, c * n + i],
+      },
+      {
+        name: "dy·w",
+        op: { op: "linear_input_grad", dy: a, w: weight, dx: result },
+        b: weight,
+        y: result,
+        row: (r: number, c: number, i: number) => [r * n + i, i * n + c],
+      },
+      {
+        name: "dyᵀ·x",
+        op: { op: "linear_weight_grad", dy: a, x: other, dw: sum, accumulate: false },
+        b: other,
+        y: sum,
+        row: (r: number, c: number, i: number) => [i * n + r, i * n + c],
+      },
+    ] as { name: string; op: Op; b: Tensor; y: Tensor; row: (r: number, c: number, i: number) => [number, number] }[]
   ) {
-    if (dtype === "f16" && op.op === "linear_weight_grad") continue;
+    const all = [a, b, y];
     place(all, (t) => all.indexOf(t) < 2 ? all.indexOf(t) + 1 : undefined);
     const program = new Program(name);
     program.add(op);
-    const timed = await time(program),
-      got = await engine.read(y),
-      a = await engine.read(x),
-      b = await engine.read(w),
-      want = [],
-      picked = [];
+    const timed = await time(program), want = [], picked = [];
+    const [got, left, right] = [await engine.read(y), await engine.read(a), await engine.read(b)];
     for (let s = 0; s < 200; s++) {
       const r = (s * 613) % n, c = (s * 911) % n;
-      let sum = 0;
+      let total = 0;
       for (let i = 0; i < n; i++) {
         const [p, q] = row(r, c, i);
-        sum += a[p] * b[q];
+        total += left[p] * right[q];
       }
-      want.push(sum);
+      want.push(total);
       picked.push(got[r * n + c]);
     }
     if (dtype === "f32") peakFlops = Math.max(peakFlops, 2 * n ** 3 / (timed.ms / 1e3));
@@ -238,16 +246,71 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   return timed.ms;
 }
 
-if (flags.quick) {
+/** Works of the table, in the order in which they are swept: those that decide most first. */
+const SWEPT: readonly (readonly [string, TuneWork])[] = [
+  ["matmul", { rows: 4096, in: 4096, out: 4096 }],
+  ["dense", { attention: { pattern: "dense" }, n: 12288, heads: 8, d: 64 }],
+  ["strided", { attention: { pattern: "strided", stride: 128 }, n: 12288, heads: 8, d: 64 }],
+  ["fixed", { attention: { pattern: "fixed", stride: 128, c: 32 }, n: 12288, heads: 8, d: 64 }],
+  ["ff", { rows: 12288, in: 512, out: 2048 }],
+  ["proj", { rows: 12288, in: 512, out: 512 }],
+  ["matmul16", { rows: 4096, in: 4096, out: 4096, dtype: "f16" }],
+  ["long", { attention: { pattern: "strided", stride: 256 }, n: 65536, heads: 8, d: 64 }],
+  ["strided16", { attention: { pattern: "strided", stride: 128 }, n: 12288, heads: 8, d: 64, dtype: "f16" }],
+  ["fixed16", { attention: { pattern: "fixed", stride: 128, c: 32 }, n: 12288, heads: 8, d: 64, dtype: "f16" }],
+];
+
+const describe = (variant: Readonly<Record<string, number>>) => Object.entries(variant).map(([name, value]) => `${name}${value}`).join(" ");
+
+/** Measures every variant; the choices are what `--tuning` takes. */
+async function sweep() {
+  const wanted = flags.only ? new Set(flags.only.split(",")) : undefined, began = performance.now(), seconds = Number(flags.seconds ?? 170);
+  const choices: Choice[] = [];
+  for (const [name, work] of SWEPT) {
+    const left = seconds - (performance.now() - began) / 1e3;
+    if ((wanted && !wanted.has(name)) || left <= 0) continue;
+    let line = "", variant = "";
+    const flush = () => line && console.log(line);
+    const found = await tune(engine, [work], {
+      seconds: left,
+      report(measured) {
+        rows.push({ ...measured });
+        if ("failure" in measured) return console.log(`${name}: ${measured.failure}`);
+        const { kernel, ms, difference, compile } = measured, now = describe(measured.variant);
+        if (now !== variant) {
+          flush();
+          line = `${name.padEnd(9)} ${now.padEnd(48)}`;
+          variant = now;
+        }
+        line += ` ${kernel.replace(/^attention_(backward_)?|^linear_/, "")} ${ms.toFixed(3)}`;
+        if (!line.includes("made in")) line += ` (made in ${compile.toFixed(0)}, off ${difference.toExponential(0)})`;
+      },
+    });
+    flush();
+    for (const { kernel, variant, ms } of found.choices) console.log(`BEST ${name} ${kernel} ${ms.toFixed(3)}: ${describe(variant)}`);
+    choices.push(...found.choices);
+    if (flags.json) await Deno.writeTextFile(flags.json, JSON.stringify({ version: 1, device: engine.description, choices, rows }));
+  }
+  console.log(`swept in ${((performance.now() - began) / 1e3).toFixed(0)} s`);
+}
+
+if (flags.sweep) await sweep();
+else if (flags.quick) {
   if (only.has("matmul")) await matmul(128, "f32");
   if (only.has("attention")) await attention("strided l 16", { pattern: "strided", stride: 16 }, 160, "f32", 2);
 } else {
-  if (only.has("matmul")) await matmul(4096, "f32");
+  if (only.has("matmul")) {
+    await matmul(4096, "f32");
+    await matmul(4096, "f16");
+  }
   if (only.has("attention")) {
     await attention("dense", { pattern: "dense" }, 12288);
     await attention("strided l 128", { pattern: "strided", stride: 128 }, 12288);
     await attention("fixed l 128 c 32", { pattern: "fixed", stride: 128, c: 32 }, 12288);
     await attention("strided l 256", { pattern: "strided", stride: 256 }, 65536);
+    await attention("dense", { pattern: "dense" }, 12288, "f16");
+    await attention("strided l 128", { pattern: "strided", stride: 128 }, 12288, "f16");
+    await attention("fixed l 128 c 32", { pattern: "fixed", stride: 128, c: 32 }, 12288, "f16");
   }
   if (only.has("step")) {
     const layers = Number(flags.layers ?? 30), times: Record<string, number> = {};
@@ -273,6 +336,6 @@ if (flags.quick) {
     if (lines.length === 0) console.log("PyTorch: python3 with torch and a GPU is not here");
   }
 }
-if (flags.json) await Deno.writeTextFile(flags.json, JSON.stringify({ device: engine.description, rows }, null, 2));
+if (flags.json && !flags.sweep) await Deno.writeTextFile(flags.json, JSON.stringify({ device: engine.description, rows }, null, 2));
 engine.dispose();
 Deno.exit(0);

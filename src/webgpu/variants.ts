@@ -61,22 +61,30 @@ const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial
   ...more,
 });
 
-const TILES: readonly (readonly [number, number, number, number])[] = [
-  [8, 16, 8, 4],
-  [8, 8, 8, 8],
-  [8, 8, 8, 4],
-  [8, 16, 4, 4],
-  [8, 4, 8, 4],
-  [8, 8, 4, 8],
-  [8, 8, 4, 4],
-];
+const own = { OWN_A: 1, SPARE: 1 }, both = { OWN_A: 1, OWN_B: 1, SPARE: 1 };
 
 /** Every variant that tuning tries, for every kernel and width that it fits. */
-export const ATTENTION_VARIANTS: readonly AttentionVariant[] = TILES.flatMap(([TX, TY, TM, TN]) =>
-  ([[0, 0], [1, 0], [1, 1]] as const).flatMap(([OWN_A, OWN_B]) => [
-    attention(TX, TY, TM, TN, { OWN_A, OWN_B, SPARE: OWN_A }),
-  ])
-);
+export const ATTENTION_VARIANTS: readonly AttentionVariant[] = [
+  attention(8, 16, 8, 4, { LANES: 0 }),
+  attention(8, 16, 8, 4),
+  attention(8, 16, 8, 4, { SPARE: 1 }),
+  attention(8, 8, 8, 4, { SPARE: 1 }),
+  attention(8, 8, 8, 4, own),
+  attention(8, 8, 8, 4, both),
+  attention(8, 8, 8, 4, { ...own, LANES: 0 }),
+  attention(8, 8, 8, 4, { ...own, TURN: 1 }),
+  attention(8, 8, 8, 4, { ...own, TURN: 4 }),
+  attention(8, 8, 8, 8, { SPARE: 1 }),
+  attention(8, 8, 8, 8, { OWN_A: 1 }),
+  attention(8, 16, 4, 8, own),
+  attention(8, 16, 4, 4, own),
+  attention(8, 8, 4, 8, { SPARE: 1 }),
+  attention(8, 8, 4, 8, both),
+  attention(8, 4, 8, 4, { SPARE: 1 }),
+  attention(8, 4, 8, 4, own),
+  attention(8, 4, 8, 4, both),
+  attention(8, 8, 4, 4, both),
+];
 
 /**
  * Without tuning: largest first. The last fits 16 KiB of workgroup memory for every head width up to 128.
