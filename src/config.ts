@@ -322,18 +322,19 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       attention: [{ pattern: "local", stride: 6 }, ...strided(96, 2)],
       position: { kind: "data", shape: [32, 32, 3] },
     },
-    train: { steps: 400, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
+    train: { steps: 600, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
   },
   sound: {
-    about: "sound in minutes on two cores: 16 samples back, then strided, a third of a second at 12 kHz",
+    about: "sound in minutes on two cores: 4 samples back, then strided, a third of a second at 12 kHz",
     model: {
       ...shape(3, 4, 64, 256, 64),
       n_ctx: 4096,
       dropout: 0,
-      attention: [{ pattern: "local", stride: 16 }, ...strided(64, 2)],
+      // Training loss on piano after 300 steps 5.3 bits/byte; with 16 samples back 6.1, with no such layer 6.5.
+      attention: [{ pattern: "local", stride: 4 }, ...strided(64, 2)],
       position: { kind: "attention", stride: 64 },
     },
-    train: { steps: 300, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
+    train: { steps: 600, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
   },
   cifar10: {
     about: "paper: CIFAR-10 images, 59 M parameters",

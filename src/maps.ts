@@ -203,7 +203,7 @@ export function attentionImage({ n, rows, causal }: AttentionMap, side = CELLS):
 }
 
 /** What a pixel keeps of its colour below the weights. */
-const DIMMED = 0.4;
+const DIMMED = 0.55;
 
 /**
  * Draws what one query weighs over an image, as the paper's Fig. 2: the image darkened, white the more a pixel weighs

@@ -195,7 +195,7 @@ Deno.test("maps: one query over its image", () => {
   const drawn = attentionOverImage(rowOf(7, { 0: 0.5, 2: 0.3, 4: 0.2 }), image, shape, 1);
   assertEquals([drawn.width, drawn.height], [2, 2]);
   assertEquals(pixel(drawn, 0, 0), [255, 255, 255]);
-  assertEquals(pixel(drawn, 1, 0), [3, 4, 5].map((i) => Math.round(4 * i + (255 - 4 * i) * 0.5)));
+  assertEquals(pixel(drawn, 1, 0), [3, 4, 5].map((i) => Math.round(5.5 * i + (255 - 5.5 * i) * 0.5)));
   assertEquals(pixel(drawn, 0, 1), [...COLORS.far]);
   assertEquals(pixel(drawn, 1, 1), [0, 0, 0]);
   assertEquals(attentionOverImage(rowOf(7, { 0: 1 }), image, shape).width, 256);
