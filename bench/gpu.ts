@@ -260,13 +260,19 @@ const SWEPT: readonly (readonly [string, TuneWork])[] = [
   ["fixed16", { attention: { pattern: "fixed", stride: 128, c: 32 }, n: 12288, heads: 8, d: 64, dtype: "f16" }],
 ];
 
+/** What shows on any device that the sweep works. */
+const SWEPT_QUICKLY: typeof SWEPT = [
+  ["matmul", { rows: 130, in: 64, out: 68 }],
+  ["strided", { attention: { pattern: "strided", stride: 16 }, n: 160, heads: 1, d: 16 }],
+];
+
 const describe = (variant: Readonly<Record<string, number>>) => Object.entries(variant).map(([name, value]) => `${name}${value}`).join(" ");
 
 /** Measures every variant; the choices are what `--tuning` takes. */
 async function sweep() {
   const wanted = flags.only ? new Set(flags.only.split(",")) : undefined, began = performance.now(), seconds = Number(flags.seconds ?? 170);
   const choices: Choice[] = [];
-  for (const [name, work] of SWEPT) {
+  for (const [name, work] of flags.quick ? SWEPT_QUICKLY : SWEPT) {
     const left = seconds - (performance.now() - began) / 1e3;
     if ((wanted && !wanted.has(name)) || left <= 0) continue;
     let line = "", variant = "";

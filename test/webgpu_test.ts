@@ -13,12 +13,21 @@ import { BackendError, KernelError, OutOfMemoryError, ShapeError } from "../src/
 import { type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
-import { ATTENTION_TILES, workgroupBytes } from "../src/webgpu/attention.ts";
-import { LINEAR_TILES } from "../src/webgpu/linear.ts";
 import { planSlots } from "../src/webgpu/memory.ts";
 import { Pipelines } from "../src/webgpu/pipelines.ts";
 import { ALIGNMENT, type TilePreference } from "../src/webgpu/plan.ts";
 import { kernelKey, kernelSource, specialise } from "../src/webgpu/specialise.ts";
+import { tune } from "../src/webgpu/tune.ts";
+import { attentionFits, linearFits, type Tuning } from "../src/webgpu/tuning.ts";
+import {
+  ATTENTION_DEFAULTS,
+  ATTENTION_KERNELS,
+  ATTENTION_VARIANTS,
+  attentionBytes,
+  LINEAR_DEFAULTS,
+  LINEAR_KERNELS,
+  linearBytes,
+} from "../src/webgpu/variants.ts";
 import { WGSL } from "../src/webgpu/wgsl.gen.ts";
 import { generateWgsl } from "../tools/gen_wgsl.ts";
 import { type Case, CASES } from "./cases.ts";
@@ -110,25 +119,49 @@ Deno.test("every kernel compiles as it stands, on a device with default limits",
   device.destroy();
 });
 
-Deno.test("every tile set compiles for every head width that fits the device", async () => {
-  const device = await bareDevice(), pipelines = new Pipelines(device);
-  for (const { values } of LINEAR_TILES) {
-    for (const kernel of ["linear", "linear_input_grad", "linear_weight_grad"]) {
-      for (const STORAGE of ["f32x4", "f16x4"] as const) await pipelines.get(kernel, { ...values, STORAGE });
-    }
-  }
-  let fitting = 0;
-  for (const tile of ATTENTION_TILES) {
-    // Heads 4, 20 and 12, 64, 64 and 128, 128 wide, in vec4.
-    for (const [D4, V4] of [[1, 1], [5, 3], [16, 16], [16, 32], [32, 32]]) {
-      if (workgroupBytes(tile, D4, V4) > device.limits.maxComputeWorkgroupStorageSize) continue;
-      fitting++;
-      for (const part of ["forward", "backward_dq", "backward_dk", "backward_dv"]) {
-        await pipelines.get(`attention_${part}`, { ...tile, D4, V4, QUERY_ROWS: true, KEY_ROWS: true, CONTINUE: true });
+/** The workgroup memory that a kernel's text declares and its entry point names. */
+function declaredBytes(text: string): number {
+  const body = text.slice(text.indexOf("@compute"));
+  return [...text.matchAll(/var<workgroup> (\w+): ([^;]+);/g)].filter(([, name]) => new RegExp(`\\b${name}\\[`).test(body))
+    .reduce((sum, [, , type]) => {
+      const sizes = [...type.matchAll(/, (\d+)u?>/g)].map(([, size]) => Number(size));
+      assert(sizes.length > 0 && type.includes("vec4f"), `${type}: sizes are folded`);
+      return sum + sizes.reduce((a, b) => a * b, 16);
+    }, 0);
+}
+
+Deno.test("workgroup memory counted is what the kernels declare", () => {
+  for (const [D4, V4] of [[1, 1], [5, 3], [16, 16], [16, 32]]) {
+    for (const variant of [...ATTENTION_VARIANTS, ...ATTENTION_DEFAULTS]) {
+      for (const kernel of ATTENTION_KERNELS) {
+        const bytes = declaredBytes(specialise(kernel, { ...variant, D4, V4 }));
+        assertEquals(bytes, attentionBytes(kernel, variant, D4, V4), `${kernelKey(kernel, { ...variant })} at ${D4}, ${V4}`);
       }
     }
   }
-  assert(fitting >= 10, `${fitting} sets fit`);
+  for (const variant of LINEAR_DEFAULTS) {
+    for (const kernel of LINEAR_KERNELS) {
+      assertEquals(declaredBytes(specialise(kernel, { ...variant })), linearBytes(kernel, variant), kernel);
+    }
+  }
+});
+
+Deno.test("every default variant compiles for every head width that fits the device, and every width has one", async () => {
+  const device = await bareDevice(), pipelines = new Pipelines(device), { limits } = device;
+  for (const variant of LINEAR_DEFAULTS) {
+    for (const kernel of LINEAR_KERNELS) {
+      if (!linearFits(limits, kernel, variant)) continue;
+      for (const STORAGE of ["f32x4", "f16x4"] as const) await pipelines.get(kernel, { ...variant, STORAGE });
+    }
+  }
+  for (const kernel of ATTENTION_KERNELS) {
+    // Heads 4, 20 and 12, 64, 64 and 128, 128 wide, in vec4.
+    for (const [D4, V4] of [[1, 1], [5, 3], [16, 16], [16, 32], [32, 32]]) {
+      const fitting = ATTENTION_DEFAULTS.filter((variant) => attentionFits(limits, kernel, variant, D4, V4));
+      assert(fitting.length > 0 || kernel === "attention_backward_dkv", `${kernel} has no variant for ${D4}, ${V4}`);
+      for (const variant of fitting) await pipelines.get(kernel, { ...variant, D4, V4 });
+    }
+  }
   device.destroy();
 });
 
@@ -170,6 +203,47 @@ for (
     engine.dispose();
   });
 }
+
+Deno.test("tune: measures, keeps what agrees, and what it answers is used", async () => {
+  const engine = await WebGpuEngine.create(software);
+  if (!engine.timestamps) {
+    await assertRejects(() => tune(engine, []), BackendError, "timestamp-query");
+    return engine.dispose();
+  }
+  const variants = { attention: ATTENTION_DEFAULTS.slice(3), linear: LINEAR_DEFAULTS.slice(2) }, seen: string[] = [];
+  const tuning = await tune(engine, [
+    { attention: { pattern: "strided", stride: 16 }, n: 70, heads: 2, d: 8 },
+    { rows: 65, in: 64, out: 68, dtype: "f16" },
+  ], {
+    variants,
+    report: (measured) => {
+      if ("failure" in measured) throw new Error(measured.failure);
+      assert(measured.difference < 5e-3);
+      seen.push(measured.kernel);
+    },
+  });
+  assertEquals(new Set(seen), new Set([...ATTENTION_KERNELS, ...LINEAR_KERNELS]));
+  for (const { kernel, variant } of tuning.choices) {
+    assert([...variants.attention, ...variants.linear].some((one) => JSON.stringify(one) === JSON.stringify(variant)), kernel);
+  }
+  engine.dispose();
+
+  // dk and dv by one kernel, and a variant that no device has room for, which is passed over.
+  const kind = "strided 64/64 f32", sizes = [70, 16], huge = { ...ATTENTION_DEFAULTS[0], TY: 64, OWN_A: 1 };
+  const given: Tuning = {
+    version: 1,
+    device: "a test",
+    choices: [
+      { kernel: "attention_backward_dkv", kind, sizes, variant: { ...ATTENTION_DEFAULTS[3] }, ms: 1 },
+      { kernel: "attention_forward", kind, sizes, variant: { ...huge }, ms: 1 },
+    ],
+  };
+  const tuned = await WebGpuEngine.create({ ...software, tuning: given }), oracle = new ReferenceEngine();
+  const c = CASES.find(({ name }) => /^attention strided 16 merged, n 70.* d 64\/64$/.test(name))!;
+  const want = await outputs(oracle, c), got = await outputs(tuned, c);
+  c.outputs.forEach((t, i) => assert(relativeError(got[i], want[i]) <= 5e-6, t.name));
+  tuned.dispose();
+});
 
 Deno.test("default limits are those every browser gives", async () => {
   const engine = await WebGpuEngine.create({ ...software, limits: "default" }), { limits } = engine;
@@ -239,7 +313,7 @@ Deno.test("a program with a tensor that has no place is refused by name", async 
 Deno.test("a kernel that does not compile is named with its line", async () => {
   const device = await bareDevice(), pipelines = new Pipelines(device);
   // No tile has no rows: the array it declares is not valid WGSL.
-  const error = await assertRejects(() => pipelines.get("linear", { TM: 0 }), KernelError, "linear(TM=0)");
+  const error = await assertRejects(() => pipelines.get("attention_forward", { TM: 0 }), KernelError, "attention_forward(TM=0)");
   assertStringIncludes(error.message, "line ");
   device.destroy();
 });

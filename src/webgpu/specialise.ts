@@ -179,12 +179,14 @@ function unroll(text: string, constants: ReadonlyMap<string, number>, fail: (wha
   return done + text;
 }
 
-/** Writes constant indices as one number. */
+/** Writes constant indices, and sizes of arrays in workgroup memory, as one number. */
 function foldIndices(text: string, constants: ReadonlyMap<string, number>): string {
-  return text.replace(/\[([^\[\]]+)\]/g, (all, index: string) => {
-    const value = evaluate(index, constants);
-    return value === undefined ? all : `[${value}u]`;
-  });
+  const folded = (all: string, before: string, expression: string, after: string) => {
+    const value = evaluate(expression, constants);
+    return value === undefined ? all : `${before}${value}u${after}`;
+  };
+  return text.replace(/(\[)([^\[\]]+)(\])/g, folded)
+    .replace(/^var<workgroup> .*$/gm, (line) => line.replace(/(, )([^,<>]+)(>)/g, folded));
 }
 
 /** Rewrites the body of each function by itself, since a local name means nothing in another. */

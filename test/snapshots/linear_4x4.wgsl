@@ -19,6 +19,22 @@ fn element(v: Value, at: u32) -> f32 {
 fn one_hot(first: u32, column: u32) -> Value {
   return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
 }
+const PIECES: u32 = 1u;
+fn piece(v: vec4f, part: u32) -> Stored {
+  return v;
+}
+const LANES: u32 = 1u;
+fn lane_x(t: u32) -> u32 {
+  {
+    return ((t >> 1u) & (min(TX, 8u) - 1u)) | (((t >> 5u) & (max(TX / 8u, 1u) - 1u)) * 8u);
+  }
+}
+fn lane_y(t: u32) -> u32 {
+  {
+    let pair = min(2u * TX, 16u);
+    return ((t & 1u) | (((t / pair) & 1u) * 2u) | ((t / max(4u * TX, 2u * pair)) * 4u)) & (TY - 1u);
+  }
+}
 fn threefry_round(x: vec2u, r: u32) -> vec2u {
   let sum = x.x + x.y;
   return vec2u(sum, ((x.y << r) | (x.y >> (32u - r))) ^ sum);
@@ -97,12 +113,12 @@ const BN: u32 = 4u;
 const THREADS: u32 = 1u;
 const XLOADS: u32 = 4u;
 const WLOADS: u32 = 4u;
-var<workgroup> xs: array<array<array<vec4f, BK4>, TM>, TY>;
-var<workgroup> ws: array<array<array<vec4f, TX>, TN>, BK4>;
+var<workgroup> xs: array<array<vec4f, 5u>, 1u>;
+var<workgroup> ws: array<array<vec4f, 5u>, 1u>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let tx = t & (TX - 1u);
-  let ty = (t / TX) & (TY - 1u);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
   let m0 = group.y * BM;
   let n0 = group.x * BN;
   let k4 = t & (BK4 - 1u);
@@ -115,35 +131,35 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     if (step > 0u) {
       {
         let r = line + 0u * (THREADS / BK4);
-        xs[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = px_0;
+        xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_0;
       }
 {
         let r = line + 1u * (THREADS / BK4);
-        xs[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = px_1;
+        xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_1;
       }
 {
         let r = line + 2u * (THREADS / BK4);
-        xs[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = px_2;
+        xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_2;
       }
 {
         let r = line + 3u * (THREADS / BK4);
-        xs[(r / TM) & (TY - 1u)][r & (TM - 1u)][k4] = px_3;
+        xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_3;
       }
       {
         let c = line + 0u * (THREADS / BK4);
-        ws[k4][c / (4u * TX) * 4u + (c & 3u)][(c / 4u) & (TX - 1u)] = pw_0;
+        ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_0;
       }
 {
         let c = line + 1u * (THREADS / BK4);
-        ws[k4][c / (4u * TX) * 4u + (c & 3u)][(c / 4u) & (TX - 1u)] = pw_1;
+        ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_1;
       }
 {
         let c = line + 2u * (THREADS / BK4);
-        ws[k4][c / (4u * TX) * 4u + (c & 3u)][(c / 4u) & (TX - 1u)] = pw_2;
+        ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_2;
       }
 {
         let c = line + 3u * (THREADS / BK4);
-        ws[k4][c / (4u * TX) * 4u + (c & 3u)][(c / 4u) & (TX - 1u)] = pw_3;
+        ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_3;
       }
     }
     workgroupBarrier();
@@ -186,19 +202,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       {
         var a_0 = vec4f(); var a_1 = vec4f(); var a_2 = vec4f(); var a_3 = vec4f();
         {
-          a_0 = xs[ty][0u][0u];
+          a_0 = xs[ty][0u];
         }
 {
-          a_1 = xs[ty][1u][0u];
+          a_1 = xs[ty][1u];
         }
 {
-          a_2 = xs[ty][2u][0u];
+          a_2 = xs[ty][2u];
         }
 {
-          a_3 = xs[ty][3u][0u];
+          a_3 = xs[ty][3u];
         }
         {
-          let c = ws[0u][0u][tx];
+          let c = ws[tx][0u];
           {
             acc_0_0 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_0))));
           }
@@ -213,7 +229,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
           }
         }
 {
-          let c = ws[0u][1u][tx];
+          let c = ws[tx][1u];
           {
             acc_0_1 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_1))));
           }
@@ -228,7 +244,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
           }
         }
 {
-          let c = ws[0u][2u][tx];
+          let c = ws[tx][2u];
           {
             acc_0_2 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_2))));
           }
@@ -243,7 +259,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
           }
         }
 {
-          let c = ws[0u][3u][tx];
+          let c = ws[tx][3u];
           {
             acc_0_3 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_3))));
           }
