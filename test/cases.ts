@@ -240,7 +240,8 @@ function attentionCase(
   add(`attention ${name}, n ${n}, ${batch}×${heads} heads, d ${dq}/${dv}`, (c) => {
     const rows = batch * n, sets = resolveSets(config, { n, layer, heads });
     const shared = {
-      q: c.f32("q", [rows, heads * dq], 2),
+      // A softmax over two keys that is saturated has gradients of the size of rounding.
+      q: c.f32("q", [rows, heads * dq], n < 4 ? 0.5 : 2),
       k: c.f32("k", [rows, heads * dq]),
       v: c.f32("v", [rows, heads * dv]),
       o: c.out("o", [rows, heads * dv]),

@@ -193,7 +193,9 @@ fn main(
       for (var i = 0u; i < TM; i++) {
         let high = max(m[i], next[i / 4u][i % 4u]);
         let shift = -high * factor;
-        let shrink = exp2(fma(m[i], factor, shift));
+        // Not fma(m, factor, shift): where both are still EMPTY, a fused product differs from the rounded one by 1e21, and
+        // exp2 of that is infinite (an H200 fuses, llvmpipe does not).
+        let shrink = exp2((m[i] - high) * factor);
         m[i] = high;
         l[i] *= shrink;
         // @unroll

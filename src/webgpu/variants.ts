@@ -87,10 +87,12 @@ export const ATTENTION_VARIANTS: readonly AttentionVariant[] = [
 ];
 
 /**
- * Without tuning: largest first. The last fits 16 KiB of workgroup memory for every head width up to 128.
+ * Without tuning: largest first. The first is the fastest, or within 6 % of it, for forward, dq, dk and dv of dense, fixed
+ * and strided at n = 12,288 on an H200 (128 rows owned: 5 % slower on fixed, 40 % on strided). The last fits 16 KiB of
+ * workgroup memory for every head width up to 128.
  */
 export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
-  attention(8, 16, 8, 4),
+  attention(8, 8, 8, 4, { SPARE: 1 }),
   attention(8, 8, 8, 4),
   attention(8, 16, 4, 4),
   attention(8, 8, 4, 4),
@@ -130,10 +132,12 @@ export const LINEAR_VARIANTS: readonly LinearVariant[] = [
   linear(8, 8, 4, 4),
 ];
 
-/** Without tuning: tiles of 128 × 128, 64 × 64 and 32 × 32, 16 deep, and 8 deep where 128 × 128 would not fit 16 KiB. */
+/**
+ * Without tuning: tiles of 64 × 128, 64 × 64 and 32 × 32, 16 deep; all fit 16 KiB. Of a feed-forward layer of the enwik8
+ * preset on an H200 the first takes 1.14 ms where 128 × 128 takes 2.23; of 4096³ it is the fastest, 4.53 ms.
+ */
 export const LINEAR_DEFAULTS: readonly LinearVariant[] = [
-  linear(16, 16, 8, 8),
-  linear(16, 16, 8, 8, 2),
+  linear(16, 8, 8, 8),
   linear(8, 8, 8, 8),
   linear(8, 8, 4, 4),
 ];
