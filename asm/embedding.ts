@@ -17,6 +17,23 @@ export function embedding(
   }
 }
 
+// y[b] (+)= table[row], the row being rows[i] where `rows` is given, else that of the token before position i. A unit is a sequence.
+export function embedding_decode(
+  begin: u32, end: u32, tape: usize, position: usize, rows: usize, table: usize, y: usize, batch: u32, d: u32, start: u32,
+): void {
+  const i = getU32(position, 0);
+  for (let unit = begin; unit < end; unit++) {
+    const row = rows ? getU32(rows, i) : i ? getU32(tape, (i - 1) * batch + unit) : start;
+    const from = table + (row as usize) * d * 4, to = y + (unit as usize) * d * 4;
+    for (let c: u32 = 0; c < d; c += 4) {
+      const at = (c as usize) << 2, left = d - c;
+      let value = loadPart(from + at, left);
+      if (rows) value = f32x4.add(value, loadPart(to + at, left));
+      storePart(to + at, value, left);
+    }
+  }
+}
+
 // dTable[i] (+)= Σ of dy's rows order[starts[i]] … order[starts[i + 1] − 1], in that order. A unit is a table row.
 export function embedding_backward(
   begin: u32, end: u32, dy: usize, order: usize, starts: usize, dTable: usize, d: u32, accumulate: u32,

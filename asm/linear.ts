@@ -2,7 +2,8 @@
 // y[rows, out] = x[rows, inner] · panels, where the panels hold the weights as B (see matmul.ts).
 
 import { loadPart, storePart } from "./memory";
-import { gate, splat } from "./math";
+import { normalise } from "./layernorm";
+import { dot4, gate, splat } from "./math";
 import { packColumns, packFour, packRows, tile4x8, turn } from "./matmul";
 import { beginDropout, drop8 } from "./random";
 import { workspace } from "./workspace";
@@ -129,47 +130,26 @@ export function linear(
   }
 }
 
-// Dot products of one row of x with four of w.
-// @ts-ignore: decorator
-@inline
-function dot4(x: usize, w0: usize, w1: usize, w2: usize, w3: usize, inner: u32, to: usize): void {
-  let s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0);
-  let i: u32 = 0;
-  for (; i + 4 <= inner; i += 4) {
-    const at = (i as usize) << 2, a = v128.load(x + at);
-    s0 = f32x4.add(s0, f32x4.mul(a, v128.load(w0 + at)));
-    s1 = f32x4.add(s1, f32x4.mul(a, v128.load(w1 + at)));
-    s2 = f32x4.add(s2, f32x4.mul(a, v128.load(w2 + at)));
-    s3 = f32x4.add(s3, f32x4.mul(a, v128.load(w3 + at)));
-  }
-  const left = inner - i;
-  if (left) {
-    const at = (i as usize) << 2, a = loadPart(x + at, left);
-    s0 = f32x4.add(s0, f32x4.mul(a, loadPart(w0 + at, left)));
-    s1 = f32x4.add(s1, f32x4.mul(a, loadPart(w1 + at, left)));
-    s2 = f32x4.add(s2, f32x4.mul(a, loadPart(w2 + at, left)));
-    s3 = f32x4.add(s3, f32x4.mul(a, loadPart(w3 + at, left)));
-  }
-  const t0 = v128.shuffle<i32>(s0, s1, 0, 4, 1, 5), t1 = v128.shuffle<i32>(s0, s1, 2, 6, 3, 7);
-  const t2 = v128.shuffle<i32>(s2, s3, 0, 4, 1, 5), t3 = v128.shuffle<i32>(s2, s3, 2, 6, 3, 7);
-  const a = f32x4.add(t0, t1), b = f32x4.add(t2, t3);
-  v128.store(to, f32x4.add(v128.shuffle<i64>(a, b, 0, 2), v128.shuffle<i64>(a, b, 1, 3)));
-}
-
-// The same for a few rows, as when decoding: w [out, inner] is read once, as it lies. A unit is 8 columns of y.
+// The same for a few rows, as when decoding: w [out, inner] is read once, as it lies, and x is normalised first where there is
+// a gain. A unit is 8 columns of y. Workspace, in floats: 32, and with a gain rows · inner rounded up to 4.
 export function linear_few(
-  begin: u32, end: u32, x: usize, w: usize, rows: u32, inner: u32, out: u32,
+  begin: u32, end: u32, x: usize, w: usize, rows: u32, inner: u32, out: u32, gain: usize, shift: usize,
   toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
 ): void {
   setFinish(out, toY, toPre, withBias, withResidual, f, seeds, site, micro, p);
   const stride = (inner as usize) << 2, tile = workspace();
+  if (gain) {
+    // Once a piece of units: cheaper than a call of its own, for which all threads would have to wait.
+    for (let row: u32 = 0; row < rows; row++) normalise(x + (row as usize) * stride, gain, shift, tile + 128 + (row as usize) * stride, inner);
+    x = tile + 128;
+  }
   for (let unit = begin; unit < end; unit++) {
     const column = unit << 3;
     for (let row: u32 = 0; row < rows; row++) {
       for (let c: u32 = 0; c < 8 && column + c < out; c += 4) {
         const have = out - column - c, w0 = w + ((column + c) as usize) * stride;
         const w1 = have > 1 ? w0 + stride : w0, w2 = have > 2 ? w1 + stride : w1, w3 = have > 3 ? w2 + stride : w2;
-        dot4(x + (row as usize) * stride, w0, w1, w2, w3, inner, tile + (c << 2));
+        v128.store(tile + ((c as usize) << 2), dot4(x + (row as usize) * stride, w0, w1, w2, w3, inner));
       }
       finish(tile, row, 1, column);
     }

@@ -1,6 +1,8 @@
 // Vector functions. Their constants lie in memory, a broadcast load each: V8 builds a vector constant from two 64-bit
 // immediates wherever it is used, in loops too, which took 20 of the 30 cycles of an exponential.
 
+import { loadPart } from "./memory";
+
 let constants: usize = 0;
 
 // Bytes of the constants.
@@ -112,4 +114,31 @@ export function sumLanes(x: v128): f32 {
 @inline
 export function maxLanes(x: v128): f32 {
   return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
+}
+
+// Dot products of one row of x with four of w.
+// @ts-ignore: decorator
+@inline
+export function dot4(x: usize, w0: usize, w1: usize, w2: usize, w3: usize, inner: u32): v128 {
+  let s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0);
+  let i: u32 = 0;
+  for (; i + 4 <= inner; i += 4) {
+    const at = (i as usize) << 2, a = v128.load(x + at);
+    s0 = f32x4.add(s0, f32x4.mul(a, v128.load(w0 + at)));
+    s1 = f32x4.add(s1, f32x4.mul(a, v128.load(w1 + at)));
+    s2 = f32x4.add(s2, f32x4.mul(a, v128.load(w2 + at)));
+    s3 = f32x4.add(s3, f32x4.mul(a, v128.load(w3 + at)));
+  }
+  const left = inner - i;
+  if (left) {
+    const at = (i as usize) << 2, a = loadPart(x + at, left);
+    s0 = f32x4.add(s0, f32x4.mul(a, loadPart(w0 + at, left)));
+    s1 = f32x4.add(s1, f32x4.mul(a, loadPart(w1 + at, left)));
+    s2 = f32x4.add(s2, f32x4.mul(a, loadPart(w2 + at, left)));
+    s3 = f32x4.add(s3, f32x4.mul(a, loadPart(w3 + at, left)));
+  }
+  const t0 = v128.shuffle<i32>(s0, s1, 0, 4, 1, 5), t1 = v128.shuffle<i32>(s0, s1, 2, 6, 3, 7);
+  const t2 = v128.shuffle<i32>(s2, s3, 0, 4, 1, 5), t3 = v128.shuffle<i32>(s2, s3, 2, 6, 3, 7);
+  const a = f32x4.add(t0, t1), b = f32x4.add(t2, t3);
+  return f32x4.add(v128.shuffle<i64>(a, b, 0, 2), v128.shuffle<i64>(a, b, 1, 3));
 }

@@ -11,7 +11,7 @@ function mix(x: v128, y: v128, by: i32): v128 {
 
 // The 8 words of blocks c0 … c0 + 3, in order, to `out`. The rounds are written out: in a loop the rotations are no
 // immediates, and the state lives in globals.
-function threefry(k0: u32, k1: u32, c0: u32, c1: u32, out: usize): void {
+export function threefry(k0: u32, k1: u32, c0: u32, c1: u32, out: usize): void {
   const k2 = k0 ^ k1 ^ 0x1bd11bda;
   let x0 = i32x4.add(i32x4.splat(c0 + k0), i32x4(0, 1, 2, 3)), x1 = i32x4.splat(c1 + k1);
   x0 = i32x4.add(x0, x1);

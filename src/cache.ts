@@ -12,25 +12,56 @@ import { ConfigError } from "./errors.ts";
 import { buildLayout, type Layout } from "./layout.ts";
 import { type AttentionSet, setKey } from "./pattern.ts";
 
-/** Reads of one head. */
-interface HeadPlan {
-  readonly layout: Layout;
-  /** Of each part, the place of each row among its queries; null where places are rows. */
-  readonly place: readonly (Uint32Array | null)[];
-  /** Slot of each position's key. */
-  readonly slot: Uint32Array;
+/** One part of a set: position i reads the keys numbered `lo[i]` … `hi[i] − 1` in the part's order. */
+interface CachedPart {
+  readonly lo: Uint32Array;
+  readonly hi: Uint32Array;
+  /** Slot of each key in the part's order. */
+  readonly slots: Uint32Array;
 }
 
-/** The cache schedule of one layer's heads. */
+/** The schedule of one set. */
+interface CachedSet {
+  readonly parts: readonly CachedPart[];
+  /** Slot of each position's key. */
+  readonly slot: Uint32Array;
+  /** Slots it takes. */
+  readonly slots: number;
+  /** Most keys that a position reads. */
+  readonly most: number;
+}
+
+/** What {@linkcode CachePlan.held} says of a slot that holds nothing yet. */
+export const EMPTY_SLOT = 0xffffffff;
+
+/** The cache schedule of one layer's heads: tables of n words a part of each distinct set, made once. */
 export class CachePlan {
-  readonly #heads: readonly HeadPlan[];
+  readonly #sets: readonly CachedSet[];
+  /** Which set each head has. */
+  readonly #setOf: readonly number[];
+  #words: Uint32Array | undefined;
 
   private constructor(
-    heads: readonly HeadPlan[],
-    /** Slots that every head gets: the most that any needs at once. */
-    readonly slots: number,
+    sets: readonly CachedSet[],
+    setOf: readonly number[],
+    /** Positions. */
+    readonly n: number,
   ) {
-    this.#heads = heads;
+    this.#sets = sets;
+    this.#setOf = setOf;
+    this.slots = Math.max(...sets.map(({ slots }) => slots));
+    this.most = Math.max(...sets.map(({ most }) => most));
+  }
+
+  /** Slots that every head gets: the most that any needs at once. */
+  readonly slots: number;
+
+  /** Most keys that a head reads at a position. */
+  readonly most: number;
+
+  /** Heads. */
+  get heads(): number {
+    return this.#setOf.length;
   }
 
   /**
@@ -40,74 +71,118 @@ export class CachePlan {
    * @throws {ConfigError} where a set is not causal: decoding reads no later key
    */
   static async create(sets: readonly AttentionSet[], n: number): Promise<CachePlan> {
-    const made = new Map<string, { plan: HeadPlan; slots: number }>();
-    for (const set of sets) {
+    const keys = sets.map(setKey), distinct = [...new Set(keys)], made: CachedSet[] = [];
+    for (const key of distinct) {
+      const set = sets[keys.indexOf(key)];
       if (!set.causal) throw new ConfigError("Cannot decode token by token: the attention is not causal, every token needs the later ones");
-      if (!made.has(setKey(set))) made.set(setKey(set), await planHead(set, n));
+      made.push(await planSet(set, n));
     }
-    const heads = sets.map((set) => made.get(setKey(set))!);
-    return new CachePlan(heads.map(({ plan }) => plan), Math.max(...heads.map(({ slots }) => slots)));
+    return new CachePlan(made, keys.map((key) => distinct.indexOf(key)), n);
   }
 
   /** Where head h keeps position i. */
   slot(h: number, i: number): number {
-    return this.#heads[h].slot[i];
+    return this.#sets[this.#setOf[h]].slot[i];
+  }
+
+  /** The slots that head h reads at position i, its own key's among them. */
+  reads(h: number, i: number): Uint32Array {
+    const { parts } = this.#sets[this.#setOf[h]], into = new Uint32Array(parts.reduce((sum, { lo, hi }) => sum + hi[i] - lo[i], 0));
+    let count = 0;
+    for (const { lo, hi, slots } of parts) {
+      into.set(slots.subarray(lo[i], hi[i]), count);
+      count += hi[i] - lo[i];
+    }
+    return into;
+  }
+
+  /** [heads · slots]: the position whose key each slot holds once `count` positions are done, or {@linkcode EMPTY_SLOT}. */
+  held(count: number): Uint32Array {
+    const held = new Uint32Array(this.heads * this.slots).fill(EMPTY_SLOT);
+    for (let h = 0; h < this.heads; h++) {
+      for (let i = 0; i < count; i++) held[h * this.slots + this.slot(h, i)] = i;
+    }
+    return held;
   }
 
   /**
-   * Writes the slots that head h reads at position i.
-   *
-   * @returns how many
+   * All of it in one array, as kernels read it. Word h says where the set of head h begins; there: the number of parts, where
+   * `slot` begins, and for each part where `lo`, `hi` and `slots` begin.
    */
-  reads(h: number, i: number, into: Uint32Array): number {
-    const { layout, place, slot } = this.#heads[h];
-    let count = 0;
-    layout.parts.forEach(({ keyRows, lo, hi }, part) => {
-      const u = place[part]?.[i] ?? i;
-      for (let key = lo[u]; key < hi[u]; key++) into[count++] = slot[keyRows ? keyRows[key] : key];
+  get words(): Uint32Array {
+    if (this.#words) return this.#words;
+    const places = new Map<Uint32Array, number>();
+    let top = this.heads;
+    const heads = this.#sets.map(({ parts }) => {
+      const at = top;
+      top += 2 + 3 * parts.length;
+      return at;
     });
-    return count;
+    const tables = this.#sets.map(({ slot, parts }) => [slot, ...parts.flatMap(({ lo, hi, slots }) => [lo, hi, slots])]);
+    for (const table of tables.flat()) {
+      if (places.has(table)) continue;
+      places.set(table, top);
+      top += table.length;
+    }
+    const words = this.#words = new Uint32Array(top);
+    words.set(this.#setOf.map((set) => heads[set]));
+    this.#sets.forEach(({ parts }, set) => words.set([parts.length, ...tables[set].map((table) => places.get(table)!)], heads[set]));
+    for (const [table, at] of places) words.set(table, at);
+    return words;
   }
 }
 
-async function planHead(set: AttentionSet, n: number): Promise<{ plan: HeadPlan; slots: number }> {
-  const layout = await buildLayout(set, n, { q: 64, k: 64 });
-  const place = layout.parts.map(({ queryRows }) => {
-    if (!queryRows) return null;
-    const places = new Uint32Array(n);
-    queryRows.forEach((row, u) => places[row] = u);
-    return places;
-  });
-  const slot = new Uint32Array(n), free: number[] = [], expiring = lastReaders(layout, n);
+async function planSet(set: AttentionSet, n: number): Promise<CachedSet> {
+  // One tile: only the order of rows and the intervals are wanted.
+  const layout = await buildLayout(set, n, { q: n, k: n });
+  const slot = new Uint32Array(n), free: number[] = [], { order, starts } = byLastReader(layout, n);
   let slots = 0;
   for (let i = 0; i < n; i++) {
     slot[i] = free.pop() ?? slots++;
-    for (const key of expiring[i]) free.push(slot[key]);
+    // Only now, so that a position's own key takes no slot that the position still reads.
+    for (let at = starts[i]; at < starts[i + 1]; at++) free.push(slot[order[at]]);
   }
-  return { plan: { layout, place, slot }, slots };
+  const parts = layout.parts.map(({ queryRows, keyRows, lo, hi }): CachedPart => ({
+    lo: byRow(lo, queryRows),
+    hi: byRow(hi, queryRows),
+    slots: keyRows ? keyRows.map((row) => slot[row]) : slot,
+  }));
+  let most = 0;
+  for (let i = 0; i < n; i++) most = Math.max(most, parts.reduce((sum, { lo, hi }) => sum + hi[i] - lo[i], 0));
+  return { parts, slot, slots, most };
 }
 
-/** For each position, the keys that no later position reads. */
-function lastReaders(layout: Layout, n: number): number[][] {
+/** Values of queries in a part's order, by row. */
+function byRow(values: Uint32Array, rows: Uint32Array | null): Uint32Array {
+  if (!rows) return values;
+  const placed = new Uint32Array(values.length);
+  rows.forEach((row, u) => placed[row] = values[u]);
+  return placed;
+}
+
+/** Keys sorted by the last position that reads them: those of position i are `order[starts[i]]` … `order[starts[i + 1] − 1]`. */
+function byLastReader(layout: Layout, n: number): { order: Uint32Array; starts: Uint32Array } {
   const last = Uint32Array.from({ length: n }, (_, i) => i);
   for (const { queryRows, keyRows, keys, lo, hi } of layout.parts) {
-    // From the last query in row order back, each key takes the first that reaches it; `next` skips keys already taken.
-    const order = queryRows ? Uint32Array.from(queryRows.keys()).sort((a, b) => queryRows[b] - queryRows[a]) : null;
+    const rowLo = byRow(lo, queryRows), rowHi = byRow(hi, queryRows);
+    // From the last query back, each key takes the first that reaches it; `next` skips keys already taken.
     const next = Uint32Array.from({ length: keys + 1 }, (_, k) => k);
     const find = (k: number) => {
       while (next[k] !== k) k = next[k] = next[next[k]];
       return k;
     };
-    for (let at = 0; at < n; at++) {
-      const u = order ? order[at] : n - 1 - at, row = queryRows ? queryRows[u] : u;
-      for (let k = find(Math.min(lo[u], keys)); k < hi[u]; k = find(k)) {
+    for (let row = n - 1; row >= 0; row--) {
+      for (let k = find(Math.min(rowLo[row], keys)); k < rowHi[row]; k = find(k)) {
         const key = keyRows ? keyRows[k] : k;
         last[key] = Math.max(last[key], row);
         next[k] = k + 1;
       }
     }
   }
-  const expiring: number[][] = Array.from({ length: n }, () => []);
-  last.forEach((row, key) => expiring[row].push(key));
-  return expiring;
+  const starts = new Uint32Array(n + 1), order = new Uint32Array(n);
+  for (const row of last) starts[row + 1]++;
+  for (let i = 0; i < n; i++) starts[i + 1] += starts[i];
+  const free = starts.slice();
+  last.forEach((row, key) => order[free[row]++] = key);
+  return { order, starts };
 }

@@ -7,10 +7,11 @@
  * @module
  */
 
+import type { CachePlan } from "./cache.ts";
 import { parameterShapes } from "./checkpoint.ts";
 import { type ModelConfig, positionRows, positionSizes, setsOf, type TrainConfig } from "./config.ts";
 import { ShapeError } from "./errors.ts";
-import { type Dropout, type DType, Program, type Tensor, tensor, type TensorData } from "./ops.ts";
+import { type Dropout, type DType, type Linear, Program, type Tensor, tensor, type TensorData } from "./ops.ts";
 import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
 import { Random, STREAM } from "./random.ts";
 
@@ -79,13 +80,11 @@ export interface BatchTensors {
   readonly starts: Tensor;
 }
 
-/** Inputs that depend on positions alone; written once. */
-interface PositionTensors {
-  /** u32 [T], one a table. */
-  readonly rows: readonly Tensor[];
-  /** u32 [R], one a table. */
+/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each a table. */
+interface PositionOrder {
+  /** u32 [R] */
   readonly order: readonly Tensor[];
-  /** u32 [size + 1], one a table. */
+  /** u32 [size + 1] */
   readonly starts: readonly Tensor[];
 }
 
@@ -106,7 +105,8 @@ export type Constants = Map<Tensor, TensorData>;
 class Emitter {
   readonly constants: Constants = new Map();
   readonly rows: number;
-  #position: PositionTensors | undefined;
+  #positionRows: readonly Tensor[] | undefined;
+  #positionOrder: PositionOrder | undefined;
 
   constructor(
     readonly program: Program,
@@ -140,22 +140,30 @@ class Emitter {
     };
   }
 
-  get position(): PositionTensors {
-    if (this.#position) return this.#position;
-    const sizes = positionSizes(this.config),
-      constant = (name: string, data: Uint32Array) => {
-        const t = tensor(name, [data.length], "u32");
-        this.constants.set(t, data);
-        return t;
-      };
-    const rows = sizes.map((_, table) => Uint32Array.from({ length: this.n }, (_, i) => positionRows(this.config, i)[table]));
-    const sorted = rows.map((index, table) =>
+  #constant(name: string, data: Uint32Array): Tensor {
+    const t = tensor(name, [data.length], "u32");
+    this.constants.set(t, data);
+    return t;
+  }
+
+  /** The entries of each positional table that positions read, table by table. */
+  #positionData(n: number): Uint32Array[] {
+    return positionSizes(this.config).map((_, table) => Uint32Array.from({ length: n }, (_, i) => positionRows(this.config, i)[table]));
+  }
+
+  /** u32 [n], one a positional table: the entry that each position reads. Positions of a sequence unless said otherwise. */
+  positionRows(n = this.n): readonly Tensor[] {
+    return this.#positionRows ??= this.#positionData(n).map((index, table) => this.#constant(`position_rows.${table}`, index));
+  }
+
+  get positionOrder(): PositionOrder {
+    if (this.#positionOrder) return this.#positionOrder;
+    const sizes = positionSizes(this.config), sorted = this.#positionData(this.n).map((index, table) =>
       sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), sizes[table])
     );
-    return this.#position = {
-      rows: rows.map((index, table) => constant(`position_rows.${table}`, index)),
-      order: sorted.map(({ order }, table) => constant(`position_order.${table}`, order)),
-      starts: sorted.map(({ starts }, table) => constant(`position_starts.${table}`, starts)),
+    return this.#positionOrder = {
+      order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
+      starts: sorted.map(({ starts }, table) => this.#constant(`position_starts.${table}`, starts)),
     };
   }
 
@@ -166,16 +174,16 @@ class Emitter {
     ];
   }
 
-  embed(tokens: Tensor, positionRows: readonly Tensor[]): Tensor {
+  embed(tokens: Tensor): Tensor {
     const y = this.matrix("embedded", this.config.d_model);
-    this.program.add({ op: "embedding", indices: [tokens, ...positionRows], tables: this.tables(), y });
+    this.program.add({ op: "embedding", indices: [tokens, ...this.positionRows()], tables: this.tables(), y });
     return y;
   }
 
   norm(name: string, x: Tensor): { y: Tensor; mean: Tensor; rstd: Tensor } {
     const stat = (what: string) => this.program.scratch(`${name}.${what}`, [this.rows]);
     const out = { y: this.matrix(name, this.config.d_model), mean: stat("mean"), rstd: stat("rstd") };
-    this.program.add({ op: "layernorm", x, gain: this.params.get(`${name}.weight`), bias: this.params.get(`${name}.bias`), ...out });
+    this.program.add({ op: "layernorm", x, ...this.normOf(name), ...out });
     return out;
   }
 
@@ -183,15 +191,21 @@ class Emitter {
     layer: number,
     name: string,
     x: Tensor,
-    more: { pre?: Tensor; activation?: "gelu"; dropout?: Dropout; residual?: Tensor } = {},
+    more: Partial<Pick<Linear, "norm" | "pre" | "activation" | "dropout" | "residual">> = {},
   ): Tensor {
     const w = this.#parameter(layer, `${name}.weight`), y = this.matrix(`layers.${layer}.${name}`, w.shape[0]);
     this.program.add({ op: "linear", x, w, b: this.#parameter(layer, `${name}.bias`), y, ...more });
     return y;
   }
 
-  qkv(layer: number, x: Tensor): { q: Tensor; k: Tensor; v: Tensor } {
-    return { q: this.linear(layer, "attn.q", x), k: this.linear(layer, "attn.k", x), v: this.linear(layer, "attn.v", x) };
+  /** Gain and bias of a layer norm. */
+  normOf(name: string): { gain: Tensor; bias: Tensor } {
+    return { gain: this.params.get(`${name}.weight`), bias: this.params.get(`${name}.bias`) };
+  }
+
+  qkv(layer: number, x: Tensor, norm?: Linear["norm"]): { q: Tensor; k: Tensor; v: Tensor } {
+    const project = (name: string) => this.linear(layer, `attn.${name}`, x, { norm });
+    return { q: project("q"), k: project("k"), v: project("v") };
   }
 
   /**
@@ -306,7 +320,7 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
     };
 
     // Forward. With recomputation a block keeps only its input; what `block` made is dropped and made again below.
-    let h = e.embed(batch.tokens, e.position.rows); // (R, d)
+    let h = e.embed(batch.tokens); // (R, d)
     const blocks = Array.from({ length: config.n_layer }, (_, layer) => {
       const made = e.block(layer, h, dropout, !train.recompute);
       h = e.blockOutput(layer, made, dropout);
@@ -339,7 +353,7 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
       dNorm = linearBackward(at("attn.v"), dv, norm1.y, { residual: dNorm });
       dh = normBackward(at("attn.norm"), input, norm1, dNorm, dh1);
     }
-    const tables = e.tables(), orders = [batch.order, ...e.position.order], starts = [batch.starts, ...e.position.starts];
+    const tables = e.tables(), orders = [batch.order, ...e.positionOrder.order], starts = [batch.starts, ...e.positionOrder.starts];
     tables.forEach((t, i) => {
       program.add({ op: "embedding_backward", dy: dh, order: orders[i], starts: starts[i], dTable: grads.get(t)!, accumulate });
     });
@@ -362,7 +376,7 @@ export interface ScoringProgram {
 export function scoringProgram(params: Parameters, batch: number): ScoringProgram {
   const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, config.n_ctx);
   const inputs = e.batchTensors(0), losses = tensor("losses", [e.rows]), none = () => undefined;
-  let h = e.embed(inputs.tokens, e.position.rows);
+  let h = e.embed(inputs.tokens);
   for (let layer = 0; layer < config.n_layer; layer++) h = e.blockOutput(layer, e.block(layer, h, none, false), none);
   program.add({ op: "cross_entropy", logits: e.logits(h).logits, targets: inputs.targets, losses, scale: 1 });
   return { program, batch: inputs, losses, constants: e.constants };
@@ -376,57 +390,109 @@ export interface CacheTensors {
   readonly values: Tensor;
 }
 
+/** Where decoding stands. The program reads and advances it, so that positions follow each other without the host. */
+export interface DecodingState {
+  /** u32 [n_ctx, batch]: the tokens so far, and of later positions whatever. */
+  readonly tape: Tensor;
+  /** u32 [1]: the next position. */
+  readonly position: Tensor;
+  /** u32 [1]: positions of the tape that are not chosen. */
+  readonly given: Tensor;
+  /** f32 [3]: temperature, topK, topP. */
+  readonly choice: Tensor;
+  /** u32 [2]: the seed, and how often the tape was begun with it. */
+  readonly seeds: Tensor;
+}
+
 /** One decoded position of every sequence. */
 export interface DecodingProgram {
   readonly program: Program;
-  /** u32 [batch]: the tokens before this position. */
-  readonly tokens: Tensor;
-  /** u32 [1], one a positional table. */
-  readonly position: readonly Tensor[];
+  readonly state: DecodingState;
   /** f32 [batch, V] */
   readonly logits: Tensor;
   /** One a layer. */
   readonly caches: readonly CacheTensors[];
-  /** One a distinct schedule: where keys go and which are read (see {@linkcode ./ops.ts!AttentionDecode}). */
-  readonly reads: readonly { slot: Tensor; index: Tensor; count: Tensor }[];
+  readonly constants: Constants;
 }
 
 /**
  * Writes the program that decodes one position.
  *
- * @param slots cache slots of each distinct schedule of sets
- * @param scheduleOf which schedule each layer follows
+ * @param plans the cache schedule of each layer
  */
-export function decodingProgram(
-  params: Parameters,
-  batch: number,
-  slots: readonly number[],
-  scheduleOf: readonly number[],
-): DecodingProgram {
+export function decodingProgram(params: Parameters, batch: number, plans: readonly CachePlan[]): DecodingProgram {
   const { config } = params, program = new Program("decode"), e = new Emitter(program, params, batch, 1);
-  const tokens = tensor("tokens", [batch], "u32"), logits = tensor("logits", [batch, config.vocab_size]), none = () => undefined;
-  const position = positionSizes(config).map((_, table) => tensor(`position.${table}`, [1], "u32"));
-  const heads = config.n_head, d = { qk: config.d_qk / heads, v: config.d_model / heads };
-  const reads = slots.map((count, at) => ({
-    slot: tensor(`slot.${at}`, [heads], "u32"),
-    index: tensor(`index.${at}`, [heads, count], "u32"),
-    count: tensor(`count.${at}`, [heads], "u32"),
-  }));
-  let h = e.embed(tokens, position);
-  const caches = scheduleOf.map((schedule, layer) => {
-    const cache = {
-      keys: tensor(`layers.${layer}.cache.keys`, [batch, heads, slots[schedule], d.qk]),
-      values: tensor(`layers.${layer}.cache.values`, [batch, heads, slots[schedule], d.v]),
-    };
-    const norm = e.norm(`layers.${layer}.attn.norm`, h), o = e.matrix(`layers.${layer}.attn.o`, config.d_model);
-    program.add({ op: "attention_decode", ...e.qkv(layer, norm.y), o, ...cache, ...reads[schedule] });
-    const h1 = e.linear(layer, "attn.p", o, { residual: h });
-    const active = e.linear(layer, "ff.w1", e.norm(`layers.${layer}.ff.norm`, h1).y, { activation: "gelu" });
-    h = e.linear(layer, "ff.w2", active, { residual: h1, dropout: none() });
-    return cache;
+  const heads = config.n_head, u32 = (name: string, ...shape: number[]) => tensor(name, shape, "u32");
+  const tape = u32("tape", config.n_ctx, batch), position = u32("position", 1), given = u32("given", 1);
+  const choice = tensor("choice", [3]), seeds = u32("token_seeds", 2), logits = tensor("logits", [batch, config.vocab_size]);
+  let h = e.matrix("embedded", config.d_model);
+  program.add({
+    op: "embedding_decode",
+    tape,
+    position,
+    start: config.vocab_size,
+    rows: e.positionRows(config.n_ctx),
+    tables: e.tables(),
+    y: h,
   });
-  program.add({ op: "linear", x: e.norm("norm", h).y, w: params.get("out.weight"), y: logits });
-  return { program, tokens, position, logits, caches, reads };
+  const caches = plans.map((plan, layer) => {
+    const cache = (name: string, width: number) => tensor(`layers.${layer}.cache.${name}`, [batch, heads, plan.slots, width / heads]);
+    const kept = { keys: cache("keys", config.d_qk), values: cache("values", config.d_model) };
+    const qkv = e.qkv(layer, h, e.normOf(`layers.${layer}.attn.norm`)), o = e.matrix(`layers.${layer}.attn.o`, config.d_model);
+    program.add({ op: "attention_decode", ...qkv, o, ...kept, position, plan });
+    const h1 = e.linear(layer, "attn.p", o, { residual: h });
+    const active = e.linear(layer, "ff.w1", h1, { norm: e.normOf(`layers.${layer}.ff.norm`), activation: "gelu" });
+    h = e.linear(layer, "ff.w2", active, { residual: h1 });
+    return kept;
+  });
+  program.add({ op: "linear", x: h, norm: e.normOf("norm"), w: params.get("out.weight"), y: logits });
+  program.add({ op: "choose", logits, tape, position, given, choice, seeds });
+  return { program, state: { tape, position, given, choice, seeds }, logits, caches, constants: e.constants };
+}
+
+/** Many given positions at once: what decoding them one by one would leave in the caches. */
+export interface PrefillProgram {
+  readonly program: Program;
+  /** u32 [sequences · n]: the token before each position. */
+  readonly tokens: Tensor;
+  /** u32 [heads, slots], one a layer: see {@linkcode ./cache.ts!CachePlan.held}. */
+  readonly rows: readonly Tensor[];
+  readonly constants: Constants;
+}
+
+/**
+ * Writes the program that fills caches with the keys and values of the first n positions.
+ *
+ * @param sequences as many as the caches have, or 1: then all get the same
+ */
+export function prefillProgram(
+  params: Parameters,
+  sequences: number,
+  n: number,
+  plans: readonly CachePlan[],
+  caches: readonly CacheTensors[],
+): PrefillProgram {
+  const { config } = params, program = new Program("prefill"), e = new Emitter(program, params, sequences, n), none = () => undefined;
+  const tokens = tensor("prefill_tokens", [e.rows], "u32"), made = new Map<CachePlan, Tensor>();
+  const rows = plans.map((plan, at) => {
+    const known = made.get(plan) ?? tensor(`prefill_rows.${at}`, [plan.heads, plan.slots], "u32");
+    made.set(plan, known);
+    return known;
+  });
+  let h = e.embed(tokens);
+  caches.forEach((cache, layer) => {
+    const fill = (k: Tensor, v: Tensor) => program.add({ op: "cache_fill", k, v, ...cache, rows: rows[layer], n });
+    if (layer < config.n_layer - 1) {
+      const block = e.block(layer, h, none, false);
+      fill(block.attended.k, block.attended.v);
+      h = e.blockOutput(layer, block, none);
+    } else {
+      // Of the last layer nothing but the keys and values is read again.
+      const { y } = e.norm(`layers.${layer}.attn.norm`, h);
+      fill(e.linear(layer, "attn.k", y), e.linear(layer, "attn.v", y));
+    }
+  });
+  return { program, tokens, rows, constants: e.constants };
 }
 
 /**
@@ -460,7 +526,7 @@ export interface QueryKeyProgram {
 export function queryKeyProgram(params: Parameters, layers: readonly number[]): QueryKeyProgram {
   const { config } = params, program = new Program("queries and keys"), e = new Emitter(program, params, 1, config.n_ctx);
   const inputs = e.batchTensors(0), kept = new Map<number, { q: Tensor; k: Tensor }>(), none = () => undefined, last = Math.max(...layers);
-  let h = e.embed(inputs.tokens, e.position.rows);
+  let h = e.embed(inputs.tokens);
   for (let layer = 0; layer <= last; layer++) {
     if (layers.includes(layer)) {
       const at = `layers.${layer}.attn`, x = e.norm(`${at}.norm`, h).y;

@@ -12,7 +12,7 @@ import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
 import { fetchBytes } from "./fetch.ts";
 import { Parameters } from "./model.ts";
 import type { Engine } from "./ops.ts";
-import { Decoder, sample, type SampleOptions } from "./sample.ts";
+import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
 
 /** Choices of {@linkcode openModel}. */
 export interface OpenOptions {
@@ -35,6 +35,7 @@ export class OpenedModel {
   /** Its parameters, on the engine. */
   readonly params: Parameters;
   readonly #decoder: Decoder;
+  #batch: Decoder | undefined;
 
   private constructor(
     /** Where it runs. */
@@ -83,6 +84,35 @@ export class OpenedModel {
   }
 
   /**
+   * Streams tokens of several sequences at once, [batch] a position. One stream at a time. Caches of the last batch's size are
+   * kept.
+   *
+   * @throws {ConfigError} where an option is out of range
+   * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
+   * @throws {OutOfMemoryError} where caches of so many sequences do not fit
+   *
+   * @example Four endings of one sentence
+   * ```ts
+   * import { openModel } from "../mod.ts";
+   * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const made: number[][] = [[], [], [], []];
+   * for await (const tokens of model.samples({ batch: 4, prompt: [84, 104, 101], length: 8, seed: 1 })) {
+   *   tokens.forEach((token, b) => made[b].push(token));
+   * }
+   * model.dispose();
+   * ```
+   */
+  async *samples({ batch, ...options }: SamplesOptions & { readonly batch: number }): AsyncGenerator<Uint32Array> {
+    if (batch === 1) return yield* samples(this.#decoder, options);
+    if (this.#batch?.batch !== batch) {
+      this.#batch?.dispose();
+      this.#batch = undefined;
+      this.#batch = await Decoder.create(this.engine, this.#params, batch);
+    }
+    yield* samples(this.#batch, options);
+  }
+
+  /**
    * Streams text of a model whose tokens are bytes, piece by piece, with control characters made visible.
    *
    * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
@@ -102,6 +132,7 @@ export class OpenedModel {
 
   /** Frees everything, the engine with it. */
   dispose(): void {
+    this.#batch?.dispose();
     this.#decoder.dispose();
     this.engine.free(this.params.all);
     this.engine.dispose();

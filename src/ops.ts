@@ -11,6 +11,7 @@
  * @module
  */
 
+import type { CachePlan } from "./cache.ts";
 import { ShapeError } from "./errors.ts";
 import type { AttentionSet } from "./pattern.ts";
 
@@ -66,6 +67,27 @@ export interface Embedding {
   /** f32 [sizeₜ, d] each. */
   readonly tables: readonly Tensor[];
   /** [rows, d] */
+  readonly y: Tensor;
+}
+
+/**
+ * The embedding of one decoded position i of every sequence: y[b] = tables[0][the token before it, or `start` at i = 0] +
+ * Σₜ tables[t][rows[t − 1][i]] over the positional tables t ≥ 1.
+ */
+export interface EmbeddingDecode {
+  /** Which operation. */
+  readonly op: "embedding_decode";
+  /** u32 [n, batch]: token of each position and sequence. */
+  readonly tape: Tensor;
+  /** u32 [1]: i. */
+  readonly position: Tensor;
+  /** The start token. */
+  readonly start: number;
+  /** u32 [n], one a positional table. */
+  readonly rows: readonly Tensor[];
+  /** f32 [sizeₜ, d] each, that of tokens first. */
+  readonly tables: readonly Tensor[];
+  /** [batch, d] */
   readonly y: Tensor;
 }
 
@@ -129,12 +151,18 @@ export interface LayerNormBackward {
   readonly accumulate: boolean;
 }
 
-/** z = x·wᵀ + b; y = residual + dropout(f(z)), f the identity or x·sigmoid(1.702x). */
+/**
+ * z = g(x)·wᵀ + b; y = residual + dropout(f(z)), f the identity or x·sigmoid(1.702x), g the identity or layer norm.
+ *
+ * The norm is for decoding, where an operation of its own for one row costs as much as the product: it keeps no statistics.
+ */
 export interface Linear {
   /** Which operation. */
   readonly op: "linear";
   /** [rows, in] */
   readonly x: Tensor;
+  /** f32 [in] both: g is layer norm with this gain and bias. */
+  readonly norm?: { readonly gain: Tensor; readonly bias: Tensor };
   /** [out, in] */
   readonly w: Tensor;
   /** f32 [out] */
@@ -237,8 +265,8 @@ export interface AttentionBackward extends Omit<Attention, "op"> {
 }
 
 /**
- * One decoded position: k and v go into the caches at `slot`, then q attends to the slots listed, by head.
- * A cache keeps only what the pattern reads again, so slots are fewer than positions.
+ * One decoded position i: k and v go into the caches, then q attends to the keys of its set, by head. `plan` says where a
+ * position's key goes and which slots are read: a cache keeps only what the pattern reads again.
  */
 export interface AttentionDecode {
   /** Which operation. */
@@ -255,12 +283,52 @@ export interface AttentionDecode {
   readonly keys: Tensor;
   /** [batch, heads, slots, d_v_head], persistent */
   readonly values: Tensor;
-  /** u32 [heads]: where this position's key and value go. */
-  readonly slot: Tensor;
-  /** u32 [heads, slots]: the slots to read, the first `count[h]` of row h. They include `slot[h]` if the set has j = i. */
-  readonly index: Tensor;
-  /** u32 [heads] */
-  readonly count: Tensor;
+  /** u32 [1]: i. */
+  readonly position: Tensor;
+  /** The schedule of the heads. */
+  readonly plan: CachePlan;
+}
+
+/** Fills caches from keys and values of many positions at once: slot s of head h gets position `rows[h, s]`. */
+export interface CacheFill {
+  /** Which operation. */
+  readonly op: "cache_fill";
+  /** [batch · n, heads · d_qk_head], or [n, …]: then every sequence gets the same. */
+  readonly k: Tensor;
+  /** [as k, heads · d_v_head] */
+  readonly v: Tensor;
+  /** [batch, heads, slots, d_qk_head], persistent */
+  readonly keys: Tensor;
+  /** [batch, heads, slots, d_v_head], persistent */
+  readonly values: Tensor;
+  /** u32 [heads, slots]: a position below n, or any other number to leave the slot as it is. */
+  readonly rows: Tensor;
+  /** Positions of a sequence in k and v. */
+  readonly n: number;
+}
+
+/**
+ * Chooses the token of one decoded position i of every sequence b, and goes on: where i ≥ given, tape[i, b] becomes a token
+ * drawn from softmax(logits[b] / temperature), cut to the topK likeliest and of those to the likeliest that together reach
+ * topP; then position becomes i + 1. Temperature 0 takes the likeliest, topK 0 means all; of equal logits the lower token
+ * goes first. The draw is word 0 of Threefry with key (seeds[0], {@linkcode ./random.ts!STREAM}.tokens + b) and counter
+ * (i, seeds[1]), so it does not depend on how many positions are run at a time.
+ */
+export interface Choose {
+  /** Which operation. */
+  readonly op: "choose";
+  /** f32 [batch, vocabulary] */
+  readonly logits: Tensor;
+  /** u32 [n, batch], in and out */
+  readonly tape: Tensor;
+  /** u32 [1], in and out: i. */
+  readonly position: Tensor;
+  /** u32 [1]: the first so many positions of the tape are given, not chosen. */
+  readonly given: Tensor;
+  /** f32 [3]: temperature, topK, topP. */
+  readonly choice: Tensor;
+  /** u32 [2] */
+  readonly seeds: Tensor;
 }
 
 /** losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot) · scale. */
@@ -359,6 +427,7 @@ export interface Adam {
 /** Any operation. */
 export type Op =
   | Embedding
+  | EmbeddingDecode
   | EmbeddingBackward
   | LayerNorm
   | LayerNormBackward
@@ -369,6 +438,8 @@ export type Op =
   | Attention
   | AttentionBackward
   | AttentionDecode
+  | CacheFill
+  | Choose
   | CrossEntropy
   | Sum
   | SquareNorm
@@ -381,6 +452,7 @@ export type Op =
  */
 const OPERANDS: { readonly [K in Op["op"]]: { reads: readonly string[]; writes: readonly string[]; activations: readonly string[] } } = {
   embedding: { reads: ["indices", "tables"], writes: ["y"], activations: ["y"] },
+  embedding_decode: { reads: ["tape", "position", "rows", "tables"], writes: ["y"], activations: [] },
   embedding_backward: { reads: ["dy", "order", "starts"], writes: ["dTable"], activations: ["dy"] },
   layernorm: { reads: ["x", "gain", "bias"], writes: ["y", "mean", "rstd"], activations: ["x", "y"] },
   layernorm_backward: {
@@ -398,7 +470,9 @@ const OPERANDS: { readonly [K in Op["op"]]: { reads: readonly string[]; writes: 
     writes: ["delta", "dq", "dk", "dv"],
     activations: ["q", "k", "v", "o", "dO", "dq", "dk", "dv"],
   },
-  attention_decode: { reads: ["q", "k", "v", "slot", "index", "count"], writes: ["keys", "values", "o"], activations: [] },
+  attention_decode: { reads: ["q", "k", "v", "position"], writes: ["keys", "values", "o"], activations: [] },
+  cache_fill: { reads: ["k", "v", "rows"], writes: ["keys", "values"], activations: [] },
+  choose: { reads: ["logits", "position", "given", "choice", "seeds"], writes: ["tape", "position"], activations: [] },
   cross_entropy: { reads: ["logits", "targets", "lossScale"], writes: ["losses", "dLogits"], activations: ["logits", "dLogits"] },
   sum: { reads: ["x"], writes: ["y"], activations: [] },
   square_norm: { reads: ["xs"], writes: ["y"], activations: [] },
@@ -411,11 +485,12 @@ function pick(op: Op, names: readonly string[]): Tensor[] {
   return names.flatMap((name) => fields[name] ?? []);
 }
 
-/** The tensors an operation reads and writes, dropout's seeds among the reads. */
+/** The tensors an operation reads and writes, dropout's seeds and a norm's gain and bias among the reads. */
 export function operands(op: Op): { reads: Tensor[]; writes: Tensor[] } {
   const { reads, writes } = OPERANDS[op.op];
   const seeds = "dropout" in op && op.dropout ? [op.dropout.seeds] : [];
-  return { reads: [...pick(op, reads), ...seeds], writes: pick(op, writes) };
+  const norm = "norm" in op && op.norm ? [op.norm.gain, op.norm.bias] : [];
+  return { reads: [...pick(op, reads), ...seeds, ...norm], writes: pick(op, writes) };
 }
 
 /** The tensors of an operation that hold activations or their gradients: all f32, or all f16. */
@@ -473,11 +548,12 @@ export function lifetimes(program: Program): Map<Tensor, [number, number]> {
 /** A program made ready to run on one engine. */
 export interface Executable {
   /**
-   * Runs the whole list once. On WebGPU it resolves when the work is submitted, not when it is done.
+   * Runs the whole list, `times` times over. On WebGPU it resolves when the work is submitted, not when it is done.
    *
+   * @param times default 1
    * @throws {KernelError} naming the kernel, when this or an earlier run failed on the device
    */
-  run(): Promise<void>;
+  run(times?: number): Promise<void>;
   /** Bytes of arena for scratch tensors, after sharing by lifetime. */
   readonly scratchBytes: number;
   /** Frees what compile made. */
@@ -490,6 +566,8 @@ export interface Engine {
   readonly name: "reference" | "wasm" | "webgpu";
   /** For people: device or cores, and what limits it. */
   readonly description: string;
+  /** Runs go on after `run` resolved, and a read waits for them: read seldom, with the next run already under way. */
+  readonly deferred: boolean;
   /**
    * Makes persistent tensors, zeroed. Tensors of one call are laid out together in the order given.
    *
@@ -505,11 +583,13 @@ export interface Engine {
    */
   write(t: Tensor, data: TensorData): void;
   /**
-   * Waits for the runs so far and copies a tensor out.
+   * Waits for the runs so far and copies a tensor out, or the part of it that `range` gives: [from, to) of its outermost
+   * dimension. Runs that follow the call do not change what it reads.
    *
+   * @throws {ShapeError} where there is no such range
    * @throws {KernelError} naming the kernel, when an earlier run failed on the device
    */
-  read(t: Tensor): Promise<TensorData>;
+  read(t: Tensor, range?: readonly [number, number]): Promise<TensorData>;
   /**
    * Plans and prepares a program.
    *
@@ -519,6 +599,20 @@ export interface Engine {
   compile(program: Program): Promise<Executable>;
   /** Frees everything. */
   dispose(): void;
+}
+
+/**
+ * First element of a range of a tensor's outermost dimension, and the number of elements; the whole tensor by default.
+ *
+ * @throws {ShapeError} where there is no such range
+ */
+export function extent(t: Tensor, range?: readonly [number, number]): { first: number; count: number } {
+  if (!range) return { first: 0, count: size(t) };
+  const [from, to] = range, [rows] = t.shape, row = size(t) / rows;
+  if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= rows)) {
+    throw new ShapeError(`Cannot read ${t.name} [${t.shape.join(", ")}] from ${from} to ${to}: its outermost dimension has ${rows}`);
+  }
+  return { first: from * row, count: (to - from) * row };
 }
 
 const show = (t: Tensor | undefined) => t ? `${t.name} ${t.dtype} [${t.shape.join(", ")}]` : "nothing";
@@ -551,6 +645,17 @@ function checkTypes(op: Op): void {
   }
 }
 
+/** Caches are [batch, heads, slots, width of a head]. */
+function checkCaches(op: AttentionDecode | CacheFill, batch: number, dq: number, dv: number): void {
+  for (const [cache, width] of [[op.keys, dq], [op.values, dv]] as const) {
+    const [b, heads, slots, own] = cache.shape;
+    if (cache.shape.length !== 4 || b !== batch || heads !== op.keys.shape[1] || slots !== op.keys.shape[2] || own * heads !== width) {
+      fail(op, `needs caches of ${batch} sequences, heads ${width} wide together`, cache);
+    }
+    holds(op, cache, size(cache));
+  }
+}
+
 function checkShapes(op: Op): void {
   checkTypes(op);
   switch (op.op) {
@@ -560,6 +665,15 @@ function checkShapes(op: Op): void {
       for (const index of op.indices) {
         if (index.dtype !== "u32" || rows % size(index) !== 0) fail(op, `needs u32 indices whose length divides ${rows}`, index);
       }
+      for (const table of op.tables) matrix(op, table, table.shape[0], d);
+      return;
+    }
+    case "embedding_decode": {
+      const [batch, d] = op.y.shape, [n] = op.tape.shape;
+      holds(op, op.tape, n * batch, "u32");
+      holds(op, op.position, 1, "u32");
+      if (op.tables.length !== op.rows.length + 1) fail(op, "needs a token table and one more a list of rows", ...op.tables);
+      for (const rows of op.rows) holds(op, rows, n, "u32");
       for (const table of op.tables) matrix(op, table, table.shape[0], d);
       return;
     }
@@ -587,6 +701,7 @@ function checkShapes(op: Op): void {
       const rows = op.x.shape[0], [out, inner] = op.w.shape;
       matrix(op, op.x, rows, inner);
       for (const t of [op.y, op.pre, op.residual]) matrix(op, t, rows, out);
+      for (const t of [op.norm?.gain, op.norm?.bias]) holds(op, t, inner);
       holds(op, op.b, out);
       return distinct(op, op.y, op.x, op.residual, op.pre);
     }
@@ -618,15 +733,30 @@ function checkShapes(op: Op): void {
       return holds(op, op.delta, op.batch * heads * op.n);
     }
     case "attention_decode": {
-      const [batch, dq] = op.q.shape, [, dv] = op.v.shape, [b, heads, slots] = op.keys.shape;
+      const [batch, dq] = op.q.shape, [, dv] = op.v.shape, [, heads, slots] = op.keys.shape;
       matrix(op, op.k, batch, dq);
       for (const t of [op.v, op.o]) matrix(op, t, batch, dv);
-      if (b !== batch || dq % heads !== 0 || dv % heads !== 0) fail(op, "needs caches of the batch and heads of q", op.q, op.keys);
-      if (size(op.keys) !== batch * slots * dq || size(op.values) !== batch * slots * dv) {
-        fail(op, "needs caches as wide as a head", op.keys, op.values);
+      if (op.plan.heads !== heads || op.plan.slots !== slots) {
+        fail(op, `needs the plan's ${op.plan.heads} heads of ${op.plan.slots} slots`, op.keys);
       }
-      for (const t of [op.slot, op.count]) holds(op, t, heads, "u32");
-      return holds(op, op.index, heads * slots, "u32");
+      holds(op, op.position, 1, "u32");
+      return checkCaches(op, batch, dq, dv);
+    }
+    case "cache_fill": {
+      const [rows, dq] = op.k.shape, [, dv] = op.v.shape, [batch, heads, slots] = op.keys.shape;
+      matrix(op, op.v, rows, dv);
+      if (rows !== op.n && rows !== batch * op.n) fail(op, `needs ${op.n} rows, or that many a sequence`, op.k);
+      holds(op, op.rows, heads * slots, "u32");
+      return checkCaches(op, batch, dq, dv);
+    }
+    case "choose": {
+      const [batch, vocabulary] = op.logits.shape;
+      matrix(op, op.logits, batch, vocabulary);
+      if (op.tape.shape.length !== 2 || op.tape.shape[1] !== batch) fail(op, `needs a tape of ${batch} sequences`, op.tape);
+      for (const [t, count] of [[op.tape, size(op.tape)], [op.position, 1], [op.given, 1], [op.seeds, 2]] as const) {
+        holds(op, t, count, "u32");
+      }
+      return holds(op, op.choice, 3);
     }
     case "cross_entropy": {
       const [rows, vocabulary] = op.logits.shape;

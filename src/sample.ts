@@ -1,23 +1,19 @@
 /**
- * Sampling: one token at a time, remembering only the keys and values that the pattern reads again.
+ * Sampling: a token at a time, remembering only the keys and values that the pattern reads again. The engine chooses tokens
+ * and goes on by itself; the host reads them in batches.
  *
  * @module
  */
 
 import { CachePlan } from "./cache.ts";
-import { type ModelConfig, positionRows, setsOf } from "./config.ts";
+import { type ModelConfig, setsOf } from "./config.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
-import { type DecodingProgram, decodingProgram, type Parameters } from "./model.ts";
+import { type DecodingProgram, decodingProgram, type Parameters, type PrefillProgram, prefillProgram } from "./model.ts";
 import type { Engine, Executable, Tensor, TensorData } from "./ops.ts";
 import { setKey } from "./pattern.ts";
-import { Random, STREAM } from "./random.ts";
 
-/** How tokens are chosen. */
-export interface SampleOptions {
-  /** Tokens to start from; may be empty. */
-  readonly prompt?: ArrayLike<number>;
-  /** Tokens to write. */
-  readonly length: number;
+/** How one token is chosen. */
+export interface Choice {
   /** Logits are divided by this; 0 takes the likeliest token. Default 1. */
   readonly temperature?: number;
   /** Only the k likeliest tokens; 0, the default, means all. */
@@ -28,53 +24,55 @@ export interface SampleOptions {
   readonly seed?: number;
 }
 
-function checkOptions({ length, temperature = 1, topK = 0, topP = 1, seed = 0 }: SampleOptions): Required<Omit<SampleOptions, "prompt">> {
+/** How one sequence is made. */
+export interface SampleOptions extends Choice {
+  /** Tokens to start from; may be empty. */
+  readonly prompt?: ArrayLike<number>;
+  /** Tokens to write. */
+  readonly length: number;
+}
+
+/** How several sequences are made at once. */
+export interface SamplesOptions extends Choice {
+  /** Tokens that all sequences start from, or those of each: then all of the same length. */
+  readonly prompt?: ArrayLike<number> | readonly ArrayLike<number>[];
+  /** Tokens to write in each. */
+  readonly length: number;
+}
+
+function checkChoice({ temperature = 1, topK = 0, topP = 1, seed = 0 }: Choice): Required<Choice> {
   const fail = (what: string, value: unknown): never => {
     throw new ConfigError(`Cannot sample: ${what}, current value is ${value}`);
   };
-  if (!Number.isInteger(length) || length < 0) fail("length must be a whole number from 0", length);
   if (!(temperature >= 0 && temperature < Infinity)) fail("temperature must be a finite number from 0", temperature);
   if (!Number.isInteger(topK) || topK < 0) fail("topK must be a whole number from 0", topK);
   if (!(topP > 0 && topP <= 1)) fail("topP must be in (0, 1]", topP);
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) fail("seed must be a whole number below 2³²", seed);
-  return { length, temperature, topK, topP, seed };
+  // Beyond a vocabulary's size every k is the same, and f32 holds whole numbers up to 2²⁴.
+  return { temperature, topK: Math.min(topK, 2 ** 24), topP, seed };
 }
 
+/** Sequences have a random stream each; STREAM.tokens has room for this many. */
+const MOST_SEQUENCES = 65536;
+
 /**
- * Draws a token.
- *
- * @param logits [vocabulary]
- * @param uniform a number in [0, 1)
+ * Positions of a prompt from which they go through the model side by side. Below it they go one by one, like those that follow:
+ * on two CPU cores 16 positions of a model of 3.5 M parameters take as long either way, on a GPU it saves a compilation.
  */
-export function chooseToken(
-  logits: ArrayLike<number>,
-  uniform: number,
-  { temperature = 1, topK = 0, topP = 1 }: Partial<SampleOptions> = {},
-): number {
-  const order = Array.from(logits, (_, token) => token).sort((a, b) => logits[b] - logits[a] || a - b);
-  if (temperature === 0) return order[0];
-  const kept = topK > 0 ? order.slice(0, topK) : order;
-  const weights = kept.map((token) => Math.exp((logits[token] - logits[order[0]]) / temperature));
-  const all = weights.reduce((a, b) => a + b);
-  let reach = 0, count = 0;
-  while (count < kept.length && (count === 0 || reach < topP * all)) reach += weights[count++];
-  let rest = uniform * reach;
-  for (let at = 0; at < count - 1; at++) {
-    rest -= weights[at];
-    if (rest < 0) return kept[at];
-  }
-  return kept[count - 1];
-}
+const PREFILL_FROM = 32;
 
 /** Decodes with parameters that are on an engine. */
 export class Decoder {
   #position = 0;
+  #beginnings = 0;
+  #prefill: { n: number; sequences: number; made: PrefillProgram; tensors: Tensor[]; executable: Executable } | undefined;
 
   private constructor(
     readonly engine: Engine,
     readonly config: ModelConfig,
     /** Sequences decoded at once. */
     readonly batch: number,
+    private readonly params: Parameters,
     private readonly decoding: DecodingProgram,
     private readonly executable: Executable,
     private readonly plans: readonly CachePlan[],
@@ -84,27 +82,33 @@ export class Decoder {
   /**
    * Plans the caches and records the step.
    *
-   * @throws {ConfigError} where the model's attention is not causal
+   * @param batch sequences at once
+   * @throws {ConfigError} where the model's attention is not causal, or the batch is out of range
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, params: Parameters, batch = 1): Promise<Decoder> {
-    const { config } = params, plans: CachePlan[] = [], schedules: string[] = [], scheduleOf: number[] = [];
+    if (!Number.isInteger(batch) || batch < 1 || batch > MOST_SEQUENCES) {
+      throw new ConfigError(`Cannot sample: batch must be a whole number from 1 to ${MOST_SEQUENCES}, current value is ${batch}`);
+    }
+    const { config } = params, made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
     for (let layer = 0; layer < config.n_layer; layer++) {
       const sets = setsOf(config, layer), key = sets.map(setKey).join();
-      if (!schedules.includes(key)) {
-        schedules.push(key);
-        plans.push(await CachePlan.create(sets, config.n_ctx));
-      }
-      scheduleOf.push(schedules.indexOf(key));
+      if (!made.has(key)) made.set(key, await CachePlan.create(sets, config.n_ctx));
+      plans.push(made.get(key)!);
     }
-    const decoding = decodingProgram(params, batch, plans.map(({ slots }) => slots), scheduleOf);
-    const { tokens, position, logits, caches, reads } = decoding;
-    const tensors = [tokens, ...position, logits, ...reads.flatMap(Object.values), ...caches.flatMap(Object.values)];
+    const decoding = decodingProgram(params, batch, plans), { state, logits, caches, constants } = decoding;
+    const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
     engine.allocate(tensors);
-    return new Decoder(engine, config, batch, decoding, await engine.compile(decoding.program), plans, tensors);
+    try {
+      for (const [t, data] of constants) engine.write(t, data);
+      return new Decoder(engine, config, batch, params, decoding, await engine.compile(decoding.program), plans, tensors);
+    } catch (error) {
+      engine.free(tensors);
+      throw error;
+    }
   }
 
-  /** Positions decoded since the start or the last {@linkcode reset}. */
+  /** The next position: those before it are in the caches. */
   get position(): number {
     return this.#position;
   }
@@ -116,79 +120,192 @@ export class Decoder {
     return { kept, dense: caches.length * this.batch * this.config.n_ctx * width * 4 };
   }
 
-  /** Begins anew; what the caches hold is not read again. */
-  reset(): void {
+  /**
+   * Begins anew; what the caches held is not read again. A long prompt is put into them here, of a short one the next runs do it.
+   *
+   * @param given [positions · batch], the sequences' tokens of each position in turn: not to be chosen
+   * @param choice how later tokens are chosen
+   * @param beginning makes another draw of the same seed
+   * @throws {ConfigError} where the choice is out of range
+   * @throws {ShapeError} where there are more positions than the model has, or a token is outside the vocabulary
+   */
+  async begin(given: ArrayLike<number>, choice: Choice = {}, beginning = 0): Promise<void> {
+    const { engine, config, batch, decoding: { state } } = this, { temperature, topK, topP, seed } = checkChoice(choice);
+    const count = given.length / batch, tape = new Uint32Array(config.n_ctx * batch);
+    if (!Number.isInteger(count) || count > config.n_ctx) {
+      throw new ShapeError(
+        `Cannot sample: got ${given.length} tokens for ${batch} sequences of at most ${config.n_ctx}, and each has as many as the others`,
+      );
+    }
+    checkTokens(given, config.vocab_size);
+    tape.set(given);
+    this.#beginnings++;
     this.#position = 0;
+    engine.write(state.tape, tape);
+    engine.write(state.given, Uint32Array.of(count));
+    engine.write(state.choice, Float32Array.of(temperature, topK, topP));
+    engine.write(state.seeds, Uint32Array.of(seed, beginning));
+    if (count >= PREFILL_FROM) await this.#fill(tape, count);
+    engine.write(state.position, Uint32Array.of(this.#position));
+  }
+
+  /** Puts the keys and values of the first `count` positions into the caches. */
+  async #fill(tape: Uint32Array, count: number): Promise<void> {
+    const { batch, config, engine, plans } = this, n = Math.min(config.n_ctx, Math.max(64, 2 ** Math.ceil(Math.log2(count))));
+    let alike = true;
+    for (let at = 0; at < count * batch && alike; at++) alike = tape[at] === tape[at - at % batch];
+    const sequences = alike ? 1 : batch, { made, executable } = await this.#prefillOf(n, sequences);
+    const tokens = Uint32Array.from({ length: sequences * n }, (_, row) => {
+      const b = Math.floor(row / n), i = row % n;
+      return i === 0 ? config.vocab_size : i < count ? tape[(i - 1) * batch + b] : 0;
+    });
+    engine.write(made.tokens, tokens);
+    new Map(plans.map((plan, layer) => [made.rows[layer], plan])).forEach((plan, rows) => engine.write(rows, plan.held(count)));
+    await executable.run();
+    this.#position = count;
+  }
+
+  /** The program for prompts of up to n positions; the last one is kept. */
+  async #prefillOf(n: number, sequences: number) {
+    if (this.#prefill?.n === n && this.#prefill.sequences === sequences) return this.#prefill;
+    this.#dropPrefill();
+    const { engine, params, plans, decoding } = this, made = prefillProgram(params, sequences, n, plans, decoding.caches);
+    const tensors = [made.tokens, ...new Set(made.rows), ...made.constants.keys()];
+    engine.allocate(tensors);
+    try {
+      for (const [t, data] of made.constants) engine.write(t, data);
+      return this.#prefill = { n, sequences, made, tensors, executable: await engine.compile(made.program) };
+    } catch (error) {
+      engine.free(tensors);
+      throw error;
+    }
+  }
+
+  #dropPrefill(): void {
+    if (!this.#prefill) return;
+    this.#prefill.executable.dispose();
+    this.engine.free(this.#prefill.tensors);
+    this.#prefill = undefined;
   }
 
   /**
-   * Advances one position.
+   * Decodes the next positions and chooses their tokens where they are not given. On WebGPU it does not wait.
    *
-   * @param tokens the token before this position of each sequence; the start token, vocab_size, at position 0
    * @throws {ShapeError} past n_ctx positions
    */
-  async advance(tokens: ArrayLike<number>): Promise<void> {
-    const i = this.#position, { engine, config, decoding } = this;
-    if (i >= config.n_ctx) {
-      throw new ShapeError(`Cannot decode position ${i}: the model has ${config.n_ctx}; reset and start from a later part`);
-    }
-    engine.write(decoding.tokens, Uint32Array.from(tokens));
-    positionRows(config, i).forEach((row, table) => engine.write(decoding.position[table], Uint32Array.of(row)));
-    this.plans.forEach((plan, at) => {
-      const { slot, index, count } = decoding.reads[at], heads = config.n_head, indices = new Uint32Array(heads * plan.slots);
-      const counts = Uint32Array.from(
-        { length: heads },
-        (_, h) => plan.reads(h, i, indices.subarray(h * plan.slots, (h + 1) * plan.slots)),
-      );
-      engine.write(slot, Uint32Array.from({ length: heads }, (_, h) => plan.slot(h, i)));
-      engine.write(index, indices);
-      engine.write(count, counts);
-    });
-    await this.executable.run();
-    this.#position++;
+  async run(positions = 1): Promise<void> {
+    const { n_ctx } = this.config, last = this.#position + positions - 1;
+    if (last >= n_ctx) throw new ShapeError(`Cannot decode position ${last}: the model has ${n_ctx}; begin anew from a later part`);
+    this.#position += positions;
+    await this.executable.run(positions);
   }
 
-  /** Logits of the position last advanced to, [batch · vocabulary]. */
+  /** Tokens of positions [from, to), [positions · batch]. */
+  read(from: number, to: number): Promise<TensorData> {
+    return this.engine.read(this.decoding.state.tape, [from, to]);
+  }
+
+  /** Logits of the position decoded last, [batch · vocabulary]. */
   logits(): Promise<TensorData> {
     return this.engine.read(this.decoding.logits);
   }
 
+  /**
+   * Decodes up to position `to` and streams the tokens from position `from` on, [batch] each. Where the engine defers its work
+   * it always has the next positions while those before are read, as many at a time as take about a twentieth of a second.
+   *
+   * @throws {ConfigError} where the decoder has begun anew in the meantime
+   */
+  async *stream(from: number, to: number): AsyncGenerator<Uint32Array> {
+    const { batch, engine: { deferred } } = this, beginning = this.#beginnings;
+    let asked = from, positions = deferred ? 4 : 1, last = performance.now();
+    const reads: { count: number; data: Promise<TensorData> }[] = [];
+    try {
+      for (let done = from; done < to;) {
+        while (asked < to && reads.length < (deferred ? 2 : 1)) {
+          if (beginning !== this.#beginnings) throw new ConfigError("Cannot go on sampling: the decoder has begun another sequence");
+          const end = Math.min(to, Math.max(asked, this.#position) + positions);
+          if (end > this.#position) await this.run(end - this.#position);
+          reads.push({ count: end - asked, data: this.read(asked, end) });
+          asked = end;
+        }
+        const { count, data } = reads[0], tokens = Uint32Array.from(await data), now = performance.now();
+        reads.shift();
+        if (deferred) positions = Math.max(1, Math.min(64, 2 * positions, Math.round(50 / (now - last) * count)));
+        last = now;
+        for (let at = 0; at < count; at++, done++) yield tokens.subarray(at * batch, (at + 1) * batch);
+      }
+    } finally {
+      // Where the consumer stopped early: nothing may fail unseen, or be under way when the decoder is freed.
+      await Promise.allSettled(reads.map(({ data }) => data));
+    }
+  }
+
   /** Frees what this made; the parameters stay. */
   dispose(): void {
+    this.#beginnings++;
+    this.#dropPrefill();
     this.executable.dispose();
     this.engine.free(this.tensors);
   }
 }
 
+function checkTokens(tokens: ArrayLike<number>, vocabulary: number): void {
+  for (let at = 0; at < tokens.length; at++) {
+    const token = tokens[at];
+    if (!Number.isInteger(token) || token < 0 || token >= vocabulary) {
+      throw new ShapeError(`Cannot sample: prompt token ${token} is outside the vocabulary of ${vocabulary}`);
+    }
+  }
+}
+
+/** A prompt, position by position: [positions · batch]. */
+function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number): number[] {
+  const each = prompt.length > 0 && typeof prompt[0] !== "number" ? prompt as readonly ArrayLike<number>[] : undefined;
+  const prompts = each ?? Array.from({ length: batch }, () => prompt as ArrayLike<number>);
+  if (prompts.length !== batch || prompts.some(({ length }) => length !== prompts[0].length)) {
+    throw new ShapeError(
+      `Cannot sample: ${batch} sequences need one prompt, or ${batch} of the same length, got ${prompts.map(({ length }) => length)}`,
+    );
+  }
+  return Array.from({ length: prompts[0].length * batch }, (_, at) => prompts[at % batch][Math.floor(at / batch)]);
+}
+
 /**
- * Streams tokens. Past the model's context it goes on from the latter half of what it has, as a new beginning.
+ * Streams tokens of all sequences of a decoder, [batch] a position. Past the model's context they go on from the latter half of
+ * what they have, as a new beginning; so does a prompt that leaves no room.
+ *
+ * @throws {ConfigError} where an option is out of range
+ * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
+ */
+export async function* samples(decoder: Decoder, options: SamplesOptions): AsyncGenerator<Uint32Array> {
+  const { length, prompt = [], ...choice } = options, { batch, config: { n_ctx, vocab_size } } = decoder;
+  if (!Number.isInteger(length) || length < 0) {
+    throw new ConfigError(`Cannot sample: length must be a whole number from 0, current value is ${length}`);
+  }
+  checkChoice(choice);
+  let tokens = interleave(prompt, batch);
+  checkTokens(tokens, vocab_size);
+  for (let left = length, beginning = 0; left > 0; beginning++) {
+    if (tokens.length >= n_ctx * batch) tokens = tokens.slice(tokens.length - Math.floor(n_ctx / 2) * batch);
+    const from = tokens.length / batch, to = Math.min(n_ctx, from + left);
+    await decoder.begin(tokens, choice, beginning);
+    for await (const drawn of decoder.stream(from, to)) {
+      tokens.push(...drawn);
+      left--;
+      yield drawn;
+    }
+  }
+}
+
+/**
+ * Streams tokens of one sequence; see {@linkcode samples}.
  *
  * @param decoder with a batch of 1
  * @throws {ConfigError} where an option is out of range
  * @throws {ShapeError} where a prompt token is outside the vocabulary
  */
 export async function* sample(decoder: Decoder, options: SampleOptions): AsyncGenerator<number> {
-  const { length, seed, ...choice } = checkOptions(options), { config } = decoder;
-  const tokens = Array.from(options.prompt ?? []), random = new Random(seed, STREAM.tokens);
-  for (const token of tokens) {
-    if (!Number.isInteger(token) || token < 0 || token >= config.vocab_size) {
-      throw new ShapeError(`Cannot sample: prompt token ${token} is outside the vocabulary of ${config.vocab_size}`);
-    }
-  }
-  decoder.reset();
-  // `from` is the place in `tokens` of the decoder's position 0.
-  let from = 0;
-  for (let written = 0; written < length; written++) {
-    if (tokens.length - from >= config.n_ctx) {
-      from = tokens.length - Math.floor(config.n_ctx / 2);
-      decoder.reset();
-    }
-    while (decoder.position <= tokens.length - from) {
-      const at = from + decoder.position - 1;
-      await decoder.advance([decoder.position === 0 ? config.vocab_size : tokens[at]]);
-    }
-    const token = chooseToken(await decoder.logits(), random.uniform(), choice);
-    tokens.push(token);
-    yield token;
-  }
+  if (decoder.batch !== 1) throw new ConfigError(`Cannot sample one sequence: the decoder makes ${decoder.batch}; use samples`);
+  for await (const [token] of samples(decoder, options)) yield token;
 }

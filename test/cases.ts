@@ -6,6 +6,7 @@
  * @module
  */
 
+import { CachePlan, EMPTY_SLOT } from "../src/cache.ts";
 import { activations, type DType, type Op, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
@@ -82,6 +83,19 @@ for (
       y: c.out("y", [rows, d]),
     });
   });
+  for (const [i, batch] of [[0, 1], [n - 1, 3]]) {
+    add(`embedding_decode position ${i} of ${n}, ${batch}×${d}, ${tables.length} tables`, (c) => {
+      c.ops.push({
+        op: "embedding_decode",
+        tape: c.u32("tape", [n, batch], () => c.below(tables[0] - 1)),
+        position: c.u32("position", [1], () => i),
+        start: tables[0] - 1,
+        rows: tables.slice(1).map((size, t) => c.u32(`rows${t}`, [n], () => c.below(size))),
+        tables: tables.map((size, t) => c.f32(`table${t}`, [size, d])),
+        y: c.out("y", [batch, d]),
+      });
+    });
+  }
   for (const accumulate of [false, true]) {
     add(`embedding_backward ${rows}×${d} into ${tables[0]}${accumulate ? ", accumulate" : ""}`, (c) => {
       const entries = tables[0], index = Array.from({ length: rows }, () => c.below(entries));
@@ -169,6 +183,27 @@ for (const [rows, inner, out] of LINEAR) {
         dw: full ? c.inOut("dw", [out, inner]) : c.out("dw", [out, inner]),
         db: full ? c.inOut("db", [out]) : undefined,
         accumulate: full,
+      });
+    });
+  }
+}
+// The norm before a product, as decoding has it: few rows and many, widths of a vector and odd ones.
+for (
+  const [rows, inner, out] of [[1, 512, 100], [1, 64, 257], [2, 200, 72], [5, 33, 130], [7, 1028, 20], [8, 64, 64], [17, 36, 257], [
+    66,
+    40,
+    48,
+  ]]
+) {
+  for (const full of [false, true]) {
+    add(`linear ${rows}×${inner}→${out}, norm${full ? ", bias, gelu, residual" : ""}`, (c) => {
+      c.ops.push({
+        op: "linear",
+        x: c.f32("x", [rows, inner], 3),
+        norm: { gain: c.f32("gain", [inner]), bias: c.f32("shift", [inner]) },
+        w: c.f32("w", [out, inner]),
+        y: c.out("y", [rows, out]),
+        ...full && { b: c.f32("b", [out]), activation: "gelu", residual: c.f32("residual", [rows, out]) },
       });
     });
   }
@@ -272,18 +307,9 @@ for (const [dq, dv] of [[4, 4], [8, 16], [16, 32], [32, 64], [64, 64], [20, 12],
   attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 70, 2, 2, dq, dv);
 }
 
-for (
-  const [batch, heads, slots, count, dq, dv] of [[1, 1, 1, 1, 4, 4], [1, 2, 40, 33, 16, 16], [3, 4, 130, 129, 8, 16], [
-    2,
-    2,
-    300,
-    300,
-    64,
-    64,
-  ]]
-) {
-  add(`attention_decode ${batch}×${heads} heads, ${count} of ${slots} slots, d ${dq}/${dv}`, (c) => {
-    const shuffled = Array.from({ length: heads }, () => Array.from({ length: slots }, (_, s) => s).sort(() => c.below(2) - 0.5));
+function decodeCase(name: string, plan: CachePlan, i: number, batch: number, dq: number, dv: number) {
+  const { heads, slots } = plan;
+  add(`attention_decode ${name}, position ${i} of ${plan.n}, ${batch}×${heads} heads, d ${dq}/${dv}`, (c) => {
     c.ops.push({
       op: "attention_decode",
       q: c.f32("q", [batch, heads * dq]),
@@ -292,11 +318,67 @@ for (
       o: c.out("o", [batch, heads * dv]),
       keys: c.inOut("keys", [batch, heads, slots, dq]),
       values: c.inOut("values", [batch, heads, slots, dv]),
-      slot: c.u32("slot", [heads], (h) => shuffled[h][0]),
-      index: c.u32("index", [heads, slots], (i) => shuffled[Math.floor(i / slots)][i % slots]),
-      count: c.u32("count", [heads], (h) => Math.max(1, count - h)),
+      position: c.u32("position", [1], () => i),
+      plan,
     });
   });
+}
+const planOf = (config: AttentionConfig, n: number, heads: number, layer = 0) =>
+  CachePlan.create(resolveSets(config, { n, layer, heads }), n);
+for (const { name, config, layer } of [...ATTENTION, { name: "caller's blocks", config: callersBlocks(101), layer: 0 }]) {
+  if (config.causal === false) continue;
+  const plan = await planOf(config, 101, 2, layer);
+  for (const i of [0, 37, 100]) decodeCase(name, plan, i, 1, 16, 16);
+}
+// Both sides of the 128 keys that a share holds, and several of them.
+const dense300 = await planOf({ pattern: "dense" }, 300, 2), wide = await planOf({ pattern: "strided", stride: 16 }, 70, 3);
+for (const i of [126, 127, 128, 255, 299]) decodeCase("dense", dense300, i, 2, 64, 64);
+for (const [dq, dv] of [[4, 4], [8, 16], [20, 12], [64, 128], [128, 128], [5, 7], [4, 7], [6, 36]]) {
+  decodeCase("strided 16 merged", wide, 69, 3, dq, dv);
+}
+const long = await planOf({ pattern: "dense" }, 17000, 1);
+decodeCase("dense", long, 16999, 1, 4, 4);
+
+for (const [sequences, batch, heads, slots, n, dq, dv] of [[1, 1, 1, 5, 3, 4, 4], [3, 3, 2, 40, 33, 16, 24], [1, 3, 4, 17, 65, 5, 7]]) {
+  add(`cache_fill ${sequences} of ${batch}×${heads} heads, ${n} to ${slots} slots, d ${dq}/${dv}`, (c) => {
+    c.ops.push({
+      op: "cache_fill",
+      k: c.f32("k", [sequences * n, heads * dq]),
+      v: c.f32("v", [sequences * n, heads * dv]),
+      keys: c.inOut("keys", [batch, heads, slots, dq]),
+      values: c.inOut("values", [batch, heads, slots, dv]),
+      rows: c.u32("rows", [heads, slots], () => c.below(5) === 0 ? EMPTY_SLOT : c.below(n)),
+      n,
+    });
+  });
+}
+
+// Positions before, at and after the first that is chosen; ties; cuts that keep one token and all of them.
+for (
+  const [batch, vocabulary, temperature, topK, topP] of [
+    [1, 1, 1, 0, 1],
+    [1, 2, 1, 0, 1],
+    [3, 256, 1, 0, 1],
+    [3, 257, 0, 0, 1],
+    [5, 256, 0.7, 40, 1],
+    [5, 256, 1.3, 0, 0.9],
+    [5, 255, 1, 100, 0.5],
+    [2, 1000, 1, 1, 1],
+    [2, 1000, 1, 0, 1e-6],
+    [2, 1000, 1e-20, 0, 1],
+    [2, 4096, 2, 5000, 0.99],
+  ]
+) {
+  for (const i of [6, 7, 11]) {
+    add(`choose ${batch}×${vocabulary} at ${i}, temperature ${temperature}, top ${topK}, ${topP}`, (c) => {
+      const logits = c.f32("logits", [batch, vocabulary], 2), values = c.inputs.get(logits)!, choice = tensor("choice", [3]);
+      for (let at = 0; at < vocabulary; at += 3) values[at] = Math.round(values[at]);
+      c.inputs.set(choice, Float32Array.of(temperature, topK, topP));
+      const tape = c.u32("tape", [12, batch], () => 7), position = c.u32("position", [1], () => i);
+      c.outputs.push(tape, position);
+      c.ops.push({ op: "choose", logits, tape, position, given: c.u32("given", [1], () => 7), choice, seeds: c.seeds() });
+    });
+  }
 }
 
 for (const [rows, vocabulary] of [[1, 2], [5, 256], [65, 257], [3, 1000]]) {

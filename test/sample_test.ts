@@ -1,22 +1,27 @@
 /**
  * Sampling: decoding one token at a time gives what the whole model gives, and keeps no more than the pattern reads again.
  *
- * Plan. Every engine and pattern: the probability that decoding gives each token of a text equals the one that scoring the
- * text in one pass gives. Cache sizes are those of the pattern. Choosing follows temperature, top-k, top-p and seed.
+ * Plan. Every engine and pattern: the logits of decoding a text position by position, and those after a prompt taken at once,
+ * equal the oracle's of one pass over the text, ‖got − want‖/‖want‖ ≤ 5e-6. Cache sizes are those of the pattern. Choosing
+ * follows temperature, top-k, top-p and seed (chi-square against the probabilities); how many positions are run at a time, and
+ * what other sequences of a batch hold, changes nothing. Streams end when their consumer stops.
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { CachePlan } from "../src/cache.ts";
-import { checkConfig, type ModelConfig } from "../src/config.ts";
+import { CachePlan, EMPTY_SLOT } from "../src/cache.ts";
+import { checkConfig, checkTrain, type ModelConfig } from "../src/config.ts";
 import { CheckpointError, ConfigError, DataError, ShapeError } from "../src/errors.ts";
-import { Scorer } from "../src/evaluate.ts";
-import { initialWeights, Parameters } from "../src/model.ts";
+import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
 import { openModel } from "../src/open.ts";
-import type { Engine } from "../src/ops.ts";
+import { type Engine, Program, size, tensor, type TensorData } from "../src/ops.ts";
+import { optimizerTensors } from "../src/optimizer.ts";
 import { attends, type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
-import { chooseToken, Decoder, sample, type SampleOptions } from "../src/sample.ts";
+import { chooseToken } from "../src/reference/choose.ts";
+import { ReferenceEngine } from "../src/reference/engine.ts";
+import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/sample.ts";
 import { ATTENTION, callersBlocks } from "./cases.ts";
+import { relativeError } from "./compare.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
 
 const N = 43;
@@ -47,11 +52,20 @@ function place(on: Engine, config: ModelConfig): Parameters {
 
 const random = new Random(11, 1), text = Uint32Array.from({ length: 2 * N }, () => random.below(29));
 
-/** −log₂ of a token's probability. */
-function bits(logits: ArrayLike<number>, token: number): number {
-  const most = Math.max(...Array.from(logits)), sum = Array.from(logits).reduce((sum, x) => sum + Math.exp(x - most), 0);
-  return (Math.log(sum) + most - logits[token]) / Math.LN2;
+/** The oracle's logits of both sequences of the text in one pass, by sequence and position. */
+async function logitsOf(config: ModelConfig): Promise<(row: number, i: number) => TensorData> {
+  const on = new ReferenceEngine(), params = place(on, { ...config, dropout: 0 }), optimizer = optimizerTensors(params.all);
+  const { program, batches, seeds, loss, logits, constants } = trainingProgram(params, optimizer, checkTrain({ batch: 2 }), true);
+  const inputs = new Map([...constants, ...batchData(batches[0], text, config.vocab_size, N)]);
+  on.allocate([...Object.values(optimizer).flat(), seeds, loss, logits!, ...inputs.keys()]);
+  for (const [t, data] of inputs) on.write(t, data);
+  await (await on.compile(program)).run();
+  const all = await on.read(logits!);
+  return (row, i) => all.slice((row * N + i) * 29, (row * N + i + 1) * 29);
 }
+
+/** Both sequences' tokens of the first `count` positions, as a tape has them. */
+const tapeOf = (count: number, rows = [0, 1]) => Array.from({ length: count * 2 }, (_, at) => text[rows[at % 2] * N + (at >> 1)]);
 
 const patterns = [...ATTENTION.filter(({ config, layer }) => config.causal !== false && layer === undefined), {
   name: "caller's blocks",
@@ -59,25 +73,35 @@ const patterns = [...ATTENTION.filter(({ config, layer }) => config.causal !== f
 }];
 for (const name of new Set(["reference", ...ENGINES])) {
   for (const { name: pattern, config: attention } of patterns) {
-    Deno.test(`sample: ${name}: ${pattern}: decoding gives what scoring gives`, async () => {
-      const on = await engine(name), config = configOf(attention), params = place(on, config);
-      const scorer = await Scorer.create(on, params, 2), want = await scorer.score(text), decoder = await Decoder.create(on, params, 2);
+    Deno.test(`sample: ${name}: ${pattern}: decoding gives what the whole model gives`, async () => {
+      const on = await engine(name), config = configOf(attention), params = place(on, config), want = await logitsOf(config);
+      const decoder = await Decoder.create(on, params, 2);
+      const check = async (i: number, rows = [0, 1]) => {
+        const got = await decoder.logits();
+        rows.forEach((row, b) => {
+          const error = relativeError(got.slice(b * 29, (b + 1) * 29), want(row, i));
+          assert(error <= 5e-6, `position ${i} of sequence ${b}: relative error ${error.toExponential(2)}`);
+        });
+      };
       // Twice, the second time over a cache that is not empty.
-      for (let round = 0; round < 2; round++) {
-        decoder.reset();
-        for (let i = 0; i < N; i++) {
-          await decoder.advance([0, N].map((row) => i === 0 ? config.vocab_size : text[row + i - 1]));
+      for (const last of [N - 1, 5]) {
+        await decoder.begin(tapeOf(31));
+        assertEquals(decoder.position, 0);
+        await decoder.begin(tapeOf(N).slice(0, 62));
+        for (let i = 0; i <= Math.min(last, 30); i++) {
+          await decoder.run();
           // Not at every position: a read waits for the device.
-          if (round === 0 && i % 7 !== 0 && i !== N - 1) continue;
-          const logits = await decoder.logits();
-          for (const row of [0, 1]) {
-            const got = bits(Array.from(logits).slice(row * 29, (row + 1) * 29), text[row * N + i]);
-            assertAlmostEquals(got, want[row * N + i], 1e-4, `position ${i} of sequence ${row}`);
-          }
-          if (round === 1 && i > 3) break;
+          if (!on.deferred || i % 7 === 0 || i === last) await check(i);
         }
       }
-      for (const made of [scorer, decoder]) made.dispose();
+      // A prompt of so many positions is taken at once, of one sequence where they are alike; then the next follow one by one.
+      for (const [count, rows] of [[32, [0, 1]], [40, [1, 1]], [N - 1, [1, 0]]] as const) {
+        await decoder.begin(tapeOf(count, [...rows]));
+        assertEquals(decoder.position, count);
+        await decoder.run();
+        await check(count, [...rows]);
+      }
+      decoder.dispose();
       on.free(params.all);
     });
   }
@@ -96,10 +120,125 @@ for (const name of new Set(["reference", ...ENGINES])) {
     assert(first.every((token) => Number.isInteger(token) && token >= 0 && token < 29));
     assertEquals(await write({ prompt, length: 100, seed: 1 }), first);
     assert(String(await write({ prompt, length: 100, seed: 2 })) !== String(first));
+    // Where the context ends and a new one begins from its latter half, other draws come.
+    assert(String(first.slice(0, 22)) !== String(first.slice(38, 60)));
     assertEquals((await write({ prompt: text, length: 3, temperature: 0 })).length, 3);
     assertEquals(await write({ length: 0 }), []);
     decoder.dispose();
     on.free(params.all);
+  });
+
+  Deno.test(`sample: ${name}: tokens do not depend on how many positions run at a time`, async () => {
+    const on = await engine(name),
+      params = place(on, configOf({ pattern: "strided", stride: 6 })),
+      decoder = await Decoder.create(on, params, 2);
+    const draw = async (runs: number[]) => {
+      await decoder.begin(tapeOf(3), { seed: 5 });
+      for (const count of runs) await decoder.run(count);
+      return Array.from(await decoder.read(3, 30));
+    };
+    const want = await draw(new Array(30).fill(1));
+    assertEquals(await draw([30]), want);
+    assertEquals(await draw([1, 13, 2, 14]), want);
+    assert(String(want.filter((_, at) => at % 2 === 0)) !== String(want.filter((_, at) => at % 2 === 1)), "sequences draw apart");
+    decoder.dispose();
+    on.free(params.all);
+  });
+
+  Deno.test(`sample: ${name}: sequences of a batch do not see each other`, async () => {
+    const on = await engine(name), params = place(on, configOf({ pattern: "fixed", stride: 8, c: 2 }));
+    const prompts = [text.subarray(0, 9), text.subarray(20, 29), text.subarray(50, 59)], decoders = new Map<number, Decoder>();
+    const write = async (prompt: SamplesOptions["prompt"], batch: number, more: Partial<SamplesOptions> = {}) => {
+      if (!decoders.has(batch)) decoders.set(batch, await Decoder.create(on, params, batch));
+      const rows = Array.from({ length: batch }, (): number[] => []);
+      for await (const tokens of samples(decoders.get(batch)!, { prompt, length: 40, seed: 3, ...more })) {
+        tokens.forEach((token, b) => rows[b].push(token));
+      }
+      return rows;
+    };
+    const all = await write(prompts, 3);
+    assertEquals((await write([prompts[0], prompts[2], prompts[1]], 3))[0], all[0]);
+    assertEquals((await write(prompts[0], 1))[0], all[0], "sequence 0 draws as a single one does");
+    const best = await write(prompts, 3, { temperature: 0 });
+    for (const [b, prompt] of prompts.entries()) assertEquals((await write(prompt, 1, { temperature: 0 }))[0], best[b]);
+    const shared = await write(prompts[0], 3);
+    assertEquals(shared[0], all[0]);
+    assert(String(shared[1]) !== String(shared[0]) && String(shared[2]) !== String(shared[1]));
+    for (const decoder of decoders.values()) decoder.dispose();
+    on.free(params.all);
+  });
+
+  Deno.test(`sample: ${name}: draws follow the probabilities, cut where asked`, async () => {
+    const on = await engine(name), random = new Random(8, 1), V = 29, n = 64, batch = 64;
+    const row = Float32Array.from({ length: V }, () => random.normal() * 1.5);
+    row[7] = row[3];
+    for (const { temperature = 1, topK = 0, topP = 1 } of [{}, { temperature: 0.6 }, { topK: 5 }, { topP: 0.6 }, { topK: 12, topP: 0.8 }]) {
+      const u32 = (name: string, ...shape: number[]) => tensor(name, shape, "u32");
+      const logits = tensor("logits", [batch, V]), tape = u32("tape", n, batch), position = u32("position", 1), given = u32("given", 1);
+      const choice = tensor("choice", [3]), seeds = u32("seeds", 2), tensors = [logits, tape, position, given, choice, seeds];
+      const program = new Program("choose");
+      program.add({ op: "choose", logits, tape, position, given, choice, seeds });
+      on.allocate(tensors);
+      const executable = await on.compile(program);
+      on.write(logits, Float32Array.from({ length: size(logits) }, (_, at) => row[at % V]));
+      on.write(choice, Float32Array.of(temperature, topK, topP));
+      on.write(seeds, Uint32Array.of(77, 0));
+      await executable.run(n);
+      const counts = new Array(V).fill(0);
+      for (const token of await on.read(tape)) counts[token]++;
+      assertEquals(Array.from(await on.read(position)), [n]);
+
+      const order = Array.from(row.keys()).sort((a, b) => row[b] - row[a] || a - b), kept = topK > 0 ? order.slice(0, topK) : order;
+      const weights = kept.map((token) => Math.exp((row[token] - row[order[0]]) / temperature)), all = weights.reduce((a, b) => a + b);
+      let reach = 0, count = 0;
+      while (count < kept.length && (count === 0 || reach < topP * all)) reach += weights[count++];
+      let chi = 0, drawn = 0;
+      for (let at = 0; at < count; at++) {
+        const want = weights[at] / reach * n * batch;
+        chi += (counts[kept[at]] - want) ** 2 / want;
+        drawn += counts[kept[at]];
+      }
+      assertEquals(drawn, n * batch, "no token outside the cuts");
+      // Chi-square has mean f and variance 2f: five deviations.
+      const f = count - 1;
+      assert(chi <= f + 5 * Math.sqrt(2 * f), `chi-square ${chi.toFixed(1)} with ${f} degrees of freedom`);
+      executable.dispose();
+      on.free(tensors);
+    }
+  });
+
+  Deno.test(`sample: ${name}: a stream ends with its consumer; another takes the decoder`, async () => {
+    const on = await engine(name), params = place(on, configOf({ pattern: "dense" })), decoder = await Decoder.create(on, params);
+    const options = { length: 40, seed: 2 }, want: number[] = [], got: number[] = [];
+    for await (const token of sample(decoder, options)) want.push(token);
+    for await (const token of sample(decoder, options)) if (got.push(token) === 3) break;
+    assertEquals(got, want.slice(0, 3));
+    const stale = sample(decoder, { length: N - 1 }), fresh = sample(decoder, options);
+    await stale.next();
+    assertEquals((await fresh.next()).value, want[0]);
+    await assertRejects(
+      async () => {
+        for await (const _ of stale);
+      },
+      ConfigError,
+      "the decoder has begun another sequence",
+    );
+    assertEquals((await fresh.next()).value, want[1]);
+    await fresh.return(undefined);
+    decoder.dispose();
+    on.free(params.all);
+  });
+
+  Deno.test(`sample: ${name}: part of a tensor`, async () => {
+    const on = await engine(name), t = tensor("t", [5, 3], "u32");
+    on.allocate([t]);
+    on.write(t, Uint32Array.from({ length: 15 }, (_, i) => i));
+    assertEquals(Array.from(await on.read(t, [1, 3])), [3, 4, 5, 6, 7, 8]);
+    assertEquals(Array.from(await on.read(t, [2, 2])), []);
+    for (const range of [[0, 6], [-1, 2], [3, 2], [0, 1.5]] as [number, number][]) {
+      await assertRejects(() => on.read(t, range), ShapeError, "its outermost dimension has 5");
+    }
+    on.free([t]);
   });
 }
 
@@ -117,10 +256,11 @@ Deno.test("sample: the cache holds what later positions read, and each in a slot
   for (const [attention, slots] of sizes) {
     const sets = resolveSets(attention, { n: 64, layer: 0, heads: 1 }), plan = await CachePlan.create(sets, 64);
     assertEquals(plan.slots, slots, JSON.stringify(attention));
-    const holder = new Int32Array(slots).fill(-1), into = new Uint32Array(slots);
+    const holder = new Uint32Array(slots).fill(EMPTY_SLOT);
     for (let i = 0; i < 64; i++) {
+      assertEquals(plan.held(i), holder);
       holder[plan.slot(0, i)] = i;
-      const read = Array.from(into.subarray(0, plan.reads(0, i, into)), (slot) => holder[slot]).sort((a, b) => a - b);
+      const read = Array.from(plan.reads(0, i), (slot) => holder[slot]).sort((a, b) => a - b);
       assertEquals(read, Array.from({ length: 64 }, (_, j) => j).filter((j) => attends(sets[0], i, j)), `${attention.pattern} at ${i}`);
     }
   }
@@ -170,9 +310,21 @@ Deno.test("sample: bad input is an error of its own", async () => {
   await fails({ length: 1, topP: 0 }, ConfigError, "topP must be in (0, 1]");
   await fails({ length: 1, seed: 2 ** 32 }, ConfigError, "seed must be");
   await fails({ length: 1, prompt: [28, 29] }, ShapeError, "prompt token 29 is outside the vocabulary of 29");
-  for (let i = 0; i < N; i++) await decoder.advance([0]);
-  await assertRejects(() => decoder.advance([0]), ShapeError, `Cannot decode position ${N}: the model has ${N}`);
+  await decoder.begin([]);
+  await decoder.run(N);
+  await assertRejects(() => decoder.run(), ShapeError, `Cannot decode position ${N}: the model has ${N}`);
+  await assertRejects(() => decoder.begin(new Array(N + 1).fill(0)), ShapeError, `got ${N + 1} tokens for 1 sequences of at most ${N}`);
+  await assertRejects(() => decoder.begin([29]), ShapeError, "prompt token 29 is outside the vocabulary");
   decoder.dispose();
+  const two = await Decoder.create(on, params, 2);
+  await assertRejects(() => sample(two, { length: 1 }).next(), ConfigError, "the decoder makes 2");
+  await assertRejects(() => samples(two, { length: 1, prompt: [[1], [1, 2]] }).next(), ShapeError, "2 of the same length, got 1,2");
+  await assertRejects(() => samples(two, { length: 1, prompt: [[1]] }).next(), ShapeError, "2 of the same length, got 1");
+  await assertRejects(() => two.begin([1, 2, 3]), ShapeError, "got 3 tokens for 2 sequences");
+  two.dispose();
+  for (const batch of [0, 1.5, 65537]) {
+    await assertRejects(() => Decoder.create(on, params, batch), ConfigError, "batch must be a whole number from 1 to 65536");
+  }
   on.free(params.all);
   const both = place(on, configOf({ pattern: "dense", causal: false }));
   await assertRejects(() => Decoder.create(on, both), ConfigError, "the attention is not causal");
@@ -189,6 +341,18 @@ Deno.test("sample: openModel by address and by contents", async () => {
       model.dispose();
       return text;
     };
+  const several = await openModel(folder, { backend: "reference" }), made: number[][] = [[], [], []];
+  for (const batch of [3, 1, 3]) {
+    made.forEach((row) => row.length = 0);
+    for await (const tokens of several.samples({ batch, prompt: [97, 98], length: 5, seed: 4 })) {
+      assertEquals(tokens.length, batch);
+      tokens.forEach((token, b) => made[b].push(token));
+    }
+  }
+  const single: number[] = [];
+  for await (const token of several.tokens({ prompt: [97, 98], length: 5, seed: 4 })) single.push(token);
+  assertEquals(made[0], single);
+  several.dispose();
   const text = await write(folder);
   assert(text.length > 0);
   // deno-lint-ignore no-control-regex

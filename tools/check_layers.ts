@@ -18,10 +18,13 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["src/errors.ts", "src/random.ts", "src/kernels.gen.ts"],
   // Sparse sets as mathematics; the WASM binary; text and bytes from strangers.
   ["src/pattern.ts", "src/kernels.ts", "src/json.ts", "src/fetch.ts"],
-  // Tiles of a set; the contract between models and engines; what a model is; files as bytes.
-  ["src/layout.ts", "src/ops.ts", "src/config.ts", "src/safetensors.ts", "src/data/"],
+  // Tiles of a set, and what decoding keeps of it.
+  ["src/layout.ts"],
+  ["src/cache.ts"],
+  // The contract between models and engines; what a model is; files as bytes.
+  ["src/ops.ts", "src/config.ts", "src/safetensors.ts", "src/data/"],
   // What a layout tells; names on disk; the three implementers of the contract, none knowing another.
-  ["src/cache.ts", "src/reach.ts", "src/checkpoint.ts", "src/reference/", "src/wasm/", "src/webgpu/"],
+  ["src/reach.ts", "src/checkpoint.ts", "src/reference/", "src/wasm/", "src/webgpu/"],
   // Pictures of what the layers below found.
   ["src/picture.ts"],
   // Forward, backward and update, written once against the contract.

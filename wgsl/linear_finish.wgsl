@@ -1,5 +1,5 @@
-// What linear, linear_input_grad and linear_weight_grad do to one element of a product, for the kernels that work element by
-// element (linear_any.wgsl, linear_rows.wgsl). The vec4 kernels have their own `finish`.
+// What linear, linear_input_grad and linear_weight_grad do to one element of a product, for the kernel that works element by
+// element (linear_any.wgsl). The vec4 kernels have their own `finish`.
 // @import storage_f32.wgsl
 // @import random.wgsl
 // @import gelu.wgsl

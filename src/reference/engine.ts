@@ -5,13 +5,15 @@
  * @module
  */
 
-import { type Engine, type Executable, lifetimes, type Op, type Program, size, type Tensor, type TensorData } from "../ops.ts";
+import { type Engine, type Executable, extent, lifetimes, type Op, type Program, size, type Tensor, type TensorData } from "../ops.ts";
 import { BackendError, ShapeError } from "../errors.ts";
 import { adam } from "./adam.ts";
 import { attention, attentionBackward, attentionDecode } from "./attention.ts";
+import { cacheFill } from "./cache_fill.ts";
+import { choose } from "./choose.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import { dropout } from "./dropout.ts";
-import { embedding, embeddingBackward } from "./embedding.ts";
+import { embedding, embeddingBackward, embeddingDecode } from "./embedding.ts";
 import { layernorm, layernormBackward } from "./layernorm.ts";
 import { linear, linearInputGrad, linearWeightGrad } from "./linear.ts";
 import { clip, squareNorm, sum } from "./norm.ts";
@@ -23,6 +25,8 @@ function execute(op: Op, values: Values): void {
   switch (op.op) {
     case "embedding":
       return embedding(op, values);
+    case "embedding_decode":
+      return embeddingDecode(op, values);
     case "embedding_backward":
       return embeddingBackward(op, values);
     case "layernorm":
@@ -43,6 +47,10 @@ function execute(op: Op, values: Values): void {
       return attentionBackward(op, values);
     case "attention_decode":
       return attentionDecode(op, values);
+    case "cache_fill":
+      return cacheFill(op, values);
+    case "choose":
+      return choose(op, values);
     case "cross_entropy":
       return crossEntropy(op, values);
     case "sum":
@@ -60,6 +68,7 @@ function execute(op: Op, values: Values): void {
 export class ReferenceEngine implements Engine {
   readonly name = "reference";
   readonly description = "reference: plain float64 loops, one thread";
+  readonly deferred = false;
   readonly #tensors = new Map<Tensor, Float64Array>();
 
   allocate(tensors: readonly Tensor[]): void {
@@ -75,9 +84,9 @@ export class ReferenceEngine implements Engine {
     this.#persistent(t).set(data);
   }
 
-  read(t: Tensor): Promise<TensorData> {
-    const values = this.#persistent(t);
-    return Promise.resolve(t.dtype === "u32" ? Uint32Array.from(values) : values.slice());
+  async read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
+    const { first, count } = extent(t, range), values = this.#persistent(t).slice(first, first + count);
+    return await Promise.resolve(t.dtype === "u32" ? Uint32Array.from(values) : values);
   }
 
   compile(program: Program): Promise<Executable> {
@@ -85,19 +94,23 @@ export class ReferenceEngine implements Engine {
     for (const t of lifetimes(program).keys()) scratchBytes += size(t) * 8;
     return Promise.resolve({
       scratchBytes,
-      run: () => {
-        const scratch = new Map<Tensor, Float64Array>();
-        const values: Values = (t) => {
-          if (!t.scratch) return this.#persistent(t);
-          let made = scratch.get(t);
-          if (!made) scratch.set(t, made = new Float64Array(size(t)).fill(NaN));
-          return made;
-        };
-        for (const op of program.ops) execute(op, values);
+      run: (times = 1) => {
+        for (let time = 0; time < times; time++) this.#run(program);
         return Promise.resolve();
       },
       dispose: () => {},
     });
+  }
+
+  #run(program: Program): void {
+    const scratch = new Map<Tensor, Float64Array>();
+    const values: Values = (t) => {
+      if (!t.scratch) return this.#persistent(t);
+      let made = scratch.get(t);
+      if (!made) scratch.set(t, made = new Float64Array(size(t)).fill(NaN));
+      return made;
+    };
+    for (const op of program.ops) execute(op, values);
   }
 
   dispose(): void {

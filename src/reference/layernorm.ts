@@ -8,8 +8,15 @@ export const EPSILON = 1e-5;
 
 /** y = (x − mean)·rstd·gain + bias */
 export function layernorm(op: LayerNorm, values: Values): void {
-  const x = values(op.x), y = values(op.y), gain = values(op.gain), bias = values(op.bias);
-  const mean = values(op.mean), rstd = values(op.rstd), [rows, d] = op.x.shape;
+  const { y, mean, rstd } = normalise(values(op.x), values(op.gain), values(op.bias));
+  values(op.y).set(y);
+  values(op.mean).set(mean);
+  values(op.rstd).set(rstd);
+}
+
+/** Rows of x, each as wide as the gain, normalised. */
+export function normalise(x: Float64Array, gain: Float64Array, bias: Float64Array) {
+  const d = gain.length, rows = x.length / d, y = new Float64Array(x.length), mean = new Float64Array(rows), rstd = new Float64Array(rows);
   for (let r = 0; r < rows; r++) {
     let total = 0, squares = 0;
     for (let c = 0; c < d; c++) total += x[r * d + c];
@@ -18,6 +25,7 @@ export function layernorm(op: LayerNorm, values: Values): void {
     rstd[r] = 1 / Math.sqrt(squares / d + EPSILON);
     for (let c = 0; c < d; c++) y[r * d + c] = (x[r * d + c] - mean[r]) * rstd[r] * gain[c] + bias[c];
   }
+  return { y, mean, rstd };
 }
 
 /** With x̂ the normalised row and g = dy∘gain: dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)). */

@@ -3,6 +3,7 @@
 import type { Linear, LinearInputGrad, LinearWeightGrad } from "../ops.ts";
 import { dropoutFactor } from "./dropout.ts";
 import type { Values } from "./engine.ts";
+import { normalise } from "./layernorm.ts";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
@@ -17,9 +18,9 @@ export function geluGrad(x: number): number {
   return s + 1.702 * x * s * (1 - s);
 }
 
-/** z = x·wᵀ + b; y = residual + dropout(f(z)) */
+/** z = g(x)·wᵀ + b; y = residual + dropout(f(z)) */
 export function linear(op: Linear, values: Values): void {
-  const x = values(op.x), w = values(op.w), y = values(op.y), b = op.b && values(op.b);
+  const x = op.norm ? normalise(values(op.x), values(op.norm.gain), values(op.norm.bias)).y : values(op.x), w = values(op.w), y = values(op.y), b = op.b && values(op.b);
   const pre = op.pre && values(op.pre), residual = op.residual && values(op.residual);
   const rows = op.x.shape[0], [out, inner] = op.w.shape;
   for (let r = 0; r < rows; r++) {

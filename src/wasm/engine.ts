@@ -9,7 +9,7 @@
 import { KernelError, ShapeError } from "../errors.ts";
 import { instantiateKernels, kernelModule, sharedKernelModule } from "../kernels.ts";
 import { buildLayout } from "../layout.ts";
-import { type Engine, type Executable, lifetimes, type Program, size, type Tensor, type TensorData } from "../ops.ts";
+import { type Engine, type Executable, extent, lifetimes, type Program, size, type Tensor, type TensorData } from "../ops.ts";
 import { type AttentionSet, setKey } from "../pattern.ts";
 import { lower, type PlacedLayout, placeLayout, TILE } from "./lower.ts";
 import { Heap } from "./memory.ts";
@@ -35,6 +35,7 @@ const SLICE = 40;
 /** Operations on the CPU through WebAssembly. A process with workers ends only after {@linkcode WasmEngine.dispose}. */
 export class WasmEngine implements Engine {
   readonly name = "wasm";
+  readonly deferred = false;
   readonly description: string;
   readonly #heap: Heap;
   readonly #threads: Threads;
@@ -98,9 +99,10 @@ export class WasmEngine implements Engine {
     this.#view(t).set(data);
   }
 
-  read(t: Tensor): Promise<TensorData> {
+  async read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
+    const { first, count } = extent(t, range);
     // slice() copies shared memory into memory of its own.
-    return Promise.resolve(this.#view(t).slice());
+    return await Promise.resolve(this.#view(t).slice(first, first + count));
   }
 
   async compile(program: Program): Promise<Executable> {
@@ -168,13 +170,15 @@ export class WasmEngine implements Engine {
     let live = true;
     return {
       scratchBytes,
-      run: async () => {
-        if (!live) throw new KernelError(`Cannot run ${program.name}: it was disposed of`);
-        if (plan.tickets === 0) return;
-        const run = this.#threads.begin(plan, this.#workspace, this.#stride);
-        while (!this.#threads.help(run, SLICE)) await new Promise((resume) => setTimeout(resume, 0));
-        if (run.failed === undefined) return;
-        throw new KernelError(`Cannot run ${program.name}: kernel ${kernels[run.failed]} (call ${run.failed}) left its memory`);
+      run: async (times = 1) => {
+        for (let time = 0; time < times; time++) {
+          if (!live) throw new KernelError(`Cannot run ${program.name}: it was disposed of`);
+          if (plan.tickets === 0) return;
+          const run = this.#threads.begin(plan, this.#workspace, this.#stride);
+          while (!this.#threads.help(run, SLICE)) await new Promise((resume) => setTimeout(resume, 0));
+          if (run.failed === undefined) continue;
+          throw new KernelError(`Cannot run ${program.name}: kernel ${kernels[run.failed]} (call ${run.failed}) left its memory`);
+        }
       },
       dispose: () => {
         this.#threads.finish();

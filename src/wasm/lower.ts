@@ -4,10 +4,12 @@
  * @module
  */
 
+import type { CachePlan } from "../cache.ts";
 import { KernelError } from "../errors.ts";
 import type { Layout } from "../layout.ts";
-import { type Attention, type AttentionBackward, type Dropout, type Op, size, type Tensor } from "../ops.ts";
+import { type Attention, type AttentionBackward, type Dropout, type Linear, type Op, size, type Tensor } from "../ops.ts";
 import { type AttentionSet, setKey } from "../pattern.ts";
+import { STREAM } from "../random.ts";
 import { type Argument, type Call, type Kernel, Region, Table } from "./plan.ts";
 
 /** Queries and keys of a tile of attention. */
@@ -43,6 +45,15 @@ export function placeLayout(layout: Layout): PlacedLayout {
       };
     }),
   };
+}
+
+const planTables = new WeakMap<CachePlan, Table>();
+
+/** A schedule's words, the same table however many layers follow it. */
+function planTable(plan: CachePlan): Table {
+  let made = planTables.get(plan);
+  if (!made) planTables.set(plan, made = new Table(plan.words));
+  return made;
 }
 
 /** What lowering needs to know besides the operation. */
@@ -81,6 +92,12 @@ export function lower(op: Op, context: LowerContext): Call[] {
         call("embedding", rows, PIECE / d, [op.indices[t], size(op.indices[t]), table, op.y, d, t > 0 ? 1 : 0])
       );
     }
+    case "embedding_decode": {
+      const [batch, d] = op.y.shape, { tape, position, y, start } = op;
+      return op.tables.map((table, t) =>
+        call("embedding_decode", batch, PIECE / d, [tape, position, t > 0 ? op.rows[t - 1] : 0, table, y, batch, d, start])
+      );
+    }
     case "embedding_backward": {
       const [rows, d] = op.dy.shape, entries = op.dTable.shape[0];
       return [call("embedding_backward", entries, PIECE / d * entries / rows, [op.dy, op.order, op.starts, op.dTable, d, +op.accumulate])];
@@ -100,13 +117,11 @@ export function lower(op: Op, context: LowerContext): Call[] {
         call("layernorm_backward_sum", Math.ceil(d / 4), PIECE / 8 / chunks, [partial, dGain, dBias, chunks, d, +op.accumulate]),
       ];
     }
-    case "linear": {
-      const tail = [op.y, op.pre, op.b, op.residual, op.activation === "gelu" ? 1 : 0, ...dropoutArgs(op.dropout)];
-      return product(context, "pack_forward", op.x, op.w, op.w.shape[1], op.w.shape[0], tail);
-    }
+    case "linear":
+      return linear(op, context);
     case "linear_input_grad": {
       const tail = [op.dx, op.pre, null, op.residual, op.pre ? 2 : 0, ...dropoutArgs(undefined)];
-      return product(context, "pack_backward", op.dy, op.w, op.w.shape[0], op.w.shape[1], tail);
+      return product(context, "pack_backward", op.dy, op.dy.shape[0], op.w, op.w.shape[0], op.w.shape[1], tail);
     }
     case "linear_weight_grad":
       return weightGrad(op, context);
@@ -119,9 +134,24 @@ export function lower(op: Op, context: LowerContext): Call[] {
     case "attention_backward":
       return attentionBackward(op, context);
     case "attention_decode": {
-      const [batch, heads, slots, dk] = op.keys.shape, dv = op.values.shape[3];
-      const args = [op.q, op.k, op.v, op.o, op.keys, op.values, op.slot, op.index, op.count, heads, slots, dk, dv];
-      return [call("attention_decode", batch * heads, PIECE / (slots * (dk + dv)), args, up(slots, 4) * BYTES)];
+      const [batch, heads, slots, dk] = op.keys.shape, dv = op.values.shape[3], { most } = op.plan;
+      const args = [op.q, op.k, op.v, op.o, op.keys, op.values, op.position, planTable(op.plan), heads, slots, dk, dv, most];
+      return [call("attention_decode", batch * heads, PIECE / (most * (dk + dv)), args, 2 * up(most, 4) * BYTES)];
+    }
+    case "cache_fill": {
+      const [batch, heads, slots] = op.keys.shape, sequences = op.k.shape[0] / op.n;
+      return ([[op.k, op.keys], [op.v, op.values]] as const).map(([x, cache]) => {
+        const width = cache.shape[3];
+        return call("cache_fill", batch * heads, PIECE / (slots * width), [x, cache, op.rows, op.n, sequences, heads, slots, width]);
+      });
+    }
+    case "choose": {
+      const [batch, vocabulary] = op.logits.shape, { logits, tape, position, given, choice, seeds } = op;
+      const args = [logits, tape, position, given, choice, seeds, batch, vocabulary, STREAM.tokens];
+      return [
+        call("choose", batch, PIECE / 8 / vocabulary, args, 2 * up(vocabulary, 4) * BYTES),
+        call("choose_advance", 1, 1, [position]),
+      ];
     }
     case "cross_entropy": {
       const [rows, vocabulary] = op.logits.shape;
@@ -168,6 +198,21 @@ function chunked(tensors: readonly Tensor[], most: number): { which: number; off
   });
 }
 
+function linear(op: Linear, context: LowerContext): Call[] {
+  const tail = [op.y, op.pre, op.b, op.residual, op.activation === "gelu" ? 1 : 0, ...dropoutArgs(op.dropout)];
+  const rows = op.x.shape[0], [out, inner] = op.w.shape, { gain, bias } = op.norm ?? {};
+  if (rows <= FEW) {
+    const args = [op.x, op.w, rows, inner, out, gain, bias, ...tail];
+    return [call("linear_few", Math.ceil(out / 8), PIECE / (rows * inner), args, (32 + (gain ? up(rows * inner, 4) : 0)) * BYTES)];
+  }
+  if (!gain) return product(context, "pack_forward", op.x, rows, op.w, inner, out, tail);
+  const x = new Region(rows * inner * BYTES), mean = new Region(rows * BYTES), rstd = new Region(rows * BYTES);
+  return [
+    call("layernorm", rows, PIECE / inner, [op.x, gain, bias, x, mean, rstd, inner]),
+    ...product(context, "pack_forward", x, rows, op.w, inner, out, tail),
+  ];
+}
+
 /**
  * y [rows, out] = x [rows, inner] · B, B being w or its transpose as `pack` says; `tail` is what the kernels do with y.
  * Blocks start large, for each reads its rows and panels once, and shrink until every thread has a few.
@@ -175,16 +220,14 @@ function chunked(tensors: readonly Tensor[], most: number): { which: number; off
 function product(
   { threads }: LowerContext,
   pack: "pack_forward" | "pack_backward",
-  x: Tensor,
+  x: Tensor | Region,
+  rows: number,
   w: Tensor,
   inner: number,
   out: number,
   tail: readonly Argument[],
 ): Call[] {
-  const rows = x.shape[0], panels = Math.ceil(out / 8);
-  if (pack === "pack_forward" && rows <= FEW) {
-    return [call("linear_few", panels, PIECE / (rows * inner), [x, w, rows, inner, out, ...tail], 32)];
-  }
+  const panels = Math.ceil(out / 8);
   let blockRows = 64, blockPanels = Math.min(panels, 32);
   const blocks = () => Math.ceil(rows / blockRows) * Math.ceil(panels / blockPanels);
   while (blocks() < 4 * threads && (blockRows > 16 || blockPanels > 4)) {

@@ -5,7 +5,7 @@
  */
 
 import { ShapeError } from "../errors.ts";
-import { type Attention, type AttentionBackward, type AttentionDecode, size, type Tensor } from "../ops.ts";
+import { type Attention, type AttentionBackward, size, type Tensor } from "../ops.ts";
 import { attentionTables, type Tables } from "./attention_tables.ts";
 import { type Plan, planInF32, storage4 } from "./plan.ts";
 import { chooseAttention, isFused } from "./tuning.ts";
@@ -154,41 +154,4 @@ async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
   unpad(plan, dq, op.dq, d);
   unpad(plan, dk, op.dk, d);
   unpad(plan, dv, op.dv, widthV);
-}
-
-// Slots a workgroup reads at least, and workgroups a head at most.
-const DECODE_SHARE = 256, DECODE_SHARES = 64;
-
-/** One position: caches written, then read by shares, then the shares joined */
-export function planAttentionDecode(plan: Plan, op: AttentionDecode): void {
-  const [batch, heads, slots, d] = op.keys.shape, dv = op.values.shape[3];
-  if (dv > WIDEST) {
-    throw new ShapeError(`Cannot plan ${op.op}: heads of v are ${dv} wide, the WebGPU engine has kernels up to ${WIDEST}; use more heads`);
-  }
-  for (const [x, cache, width] of [[op.k, op.keys, d], [op.v, op.values, dv]] as const) {
-    const count = batch * heads * width;
-    plan.dispatch({
-      kernel: "attention_decode_store",
-      values: {},
-      bindings: { x, slot: op.slot, cache },
-      params: { count, heads, slots, width },
-      grid: [Math.ceil(count / 256), 1, 1],
-    });
-  }
-  const share = Math.max(DECODE_SHARE, Math.ceil(slots / DECODE_SHARES)), shares = Math.ceil(slots / share);
-  const partials = plan.temporary("decoded shares", batch * heads * shares * (2 + dv)), count = batch * heads * dv;
-  plan.dispatch({
-    kernel: "attention_decode",
-    values: {},
-    bindings: { q: op.q, keys: op.keys, values: op.values, index: op.index, count: op.count, partials },
-    params: { heads, slots, key_width: d, value_width: dv, share, scale: 1 / Math.sqrt(d) },
-    grid: [shares, batch * heads, 1],
-  });
-  plan.dispatch({
-    kernel: "attention_decode_combine",
-    values: {},
-    bindings: { partials, o: op.o },
-    params: { count, width: dv, shares },
-    grid: [Math.ceil(count / 256), 1, 1],
-  });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Embedding, type EmbeddingBackward, size } from "../ops.ts";
+import { type Embedding, type EmbeddingBackward, type EmbeddingDecode, size } from "../ops.ts";
 import type { Plan } from "./plan.ts";
 
 /** y[r] = Σₜ tables[t][indices[t][r mod length]] */
@@ -17,6 +17,20 @@ export function planEmbedding(plan: Plan, op: Embedding): void {
       bindings: { indices: op.indices[t], table, y: op.y },
       params: { count, width, length: size(op.indices[t]) },
       grid: plan.linear(count),
+    })
+  );
+}
+
+/** y[b] = the row of the token before the position, and those of the position itself */
+export function planEmbeddingDecode(plan: Plan, op: EmbeddingDecode): void {
+  const { tape, position, start, y } = op, [batch, width] = y.shape, count = batch * width;
+  op.tables.forEach((table, t) =>
+    plan.dispatch({
+      kernel: "embedding_decode",
+      values: { TOKENS: t === 0 },
+      bindings: { tape, position, rows: t > 0 ? op.rows[t - 1] : undefined, table, y },
+      params: { count, width, batch, start },
+      grid: [Math.ceil(count / 256), 1, 1],
     })
   );
 }

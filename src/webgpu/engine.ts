@@ -6,13 +6,16 @@
  */
 
 import { BackendError, KernelError, LongstrideError, OutOfMemoryError, ShapeError } from "../errors.ts";
-import { type Engine, type Executable, lifetimes, type Op, operands, type Program, size, type Tensor, type TensorData } from "../ops.ts";
+import { type Engine, type Executable, extent, lifetimes, type Op, operands, type Program, size, type Tensor, type TensorData } from "../ops.ts";
 import { planAdam } from "./adam.ts";
-import { planAttention, planAttentionBackward, planAttentionDecode } from "./attention.ts";
+import { planAttention, planAttentionBackward } from "./attention.ts";
+import { planAttentionDecode } from "./attention_decode.ts";
+import { planCacheFill } from "./cache_fill.ts";
+import { planChoose } from "./choose.ts";
 import { planCrossEntropy } from "./cross_entropy.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { planDropout } from "./dropout.ts";
-import { planEmbedding, planEmbeddingBackward } from "./embedding.ts";
+import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./embedding.ts";
 import { fromHalves, toHalves } from "./half.ts";
 import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
@@ -67,6 +70,8 @@ async function planOp(plan: Plan, op: Op): Promise<void> {
   switch (op.op) {
     case "embedding":
       return await planInF32(plan, op, planEmbedding);
+    case "embedding_decode":
+      return planEmbeddingDecode(plan, op);
     case "embedding_backward":
       return await planInF32(plan, op, planEmbeddingBackward);
     case "layernorm":
@@ -87,6 +92,10 @@ async function planOp(plan: Plan, op: Op): Promise<void> {
       return await planAttentionBackward(plan, op);
     case "attention_decode":
       return planAttentionDecode(plan, op);
+    case "cache_fill":
+      return planCacheFill(plan, op);
+    case "choose":
+      return planChoose(plan, op);
     case "cross_entropy":
       return planCrossEntropy(plan, op);
     case "sum":
@@ -116,6 +125,7 @@ function loaded(t: Tensor, bytes: ArrayBuffer): TensorData {
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
+  readonly deferred = true;
   /** For people: the adapter, and what it computes on. */
   readonly description: string;
   /** The adapter computes on the CPU. */
@@ -254,13 +264,15 @@ export class WebGpuEngine implements Engine {
   }
 
   /**
-   * Waits for the runs so far and copies a tensor out.
+   * Waits for the runs so far and copies a tensor out, or a range of its outermost dimension.
    *
+   * @throws {ShapeError} where there is no such range
    * @throws {KernelError} naming the program, when an earlier run failed on the device
    */
-  async read(t: Tensor): Promise<TensorData> {
+  async read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
     this.#check();
-    const { buffer, offset } = this.#placed(t, "read"), bytes = storedBytes(t);
+    const { first, count } = extent(t, range), width = isPacked(t) ? 2 : 4, bytes = count * width;
+    const { buffer, offset: start } = this.#placed(t, "read"), offset = start + first * width;
     if (bytes === 0) return loaded(t, new ArrayBuffer(0));
     const [copy, verdict] = this.#scoped(`reading ${t.name}`, () => {
       const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
@@ -361,7 +373,7 @@ export class WebGpuEngine implements Engine {
       this.#check();
       return {
         scratchBytes,
-        run: () => this.#run(program.name, bound),
+        run: (times = 1) => this.#run(program.name, bound, times),
         profile: (repeats = 1) => this.#profile(program, bound, repeats),
         dispose,
       };
@@ -426,13 +438,15 @@ export class WebGpuEngine implements Engine {
     return { groups, uniforms };
   }
 
-  #encode(bound: readonly Bound[]): GPUCommandBuffer {
+  #encode(bound: readonly Bound[], times = 1): GPUCommandBuffer {
     const encoder = this.#device.createCommandEncoder(), pass = encoder.beginComputePass();
     let last: GPUComputePipeline | undefined;
-    for (const { pipeline, group, dispatch: { grid } } of bound) {
-      if (pipeline !== last) pass.setPipeline(last = pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    for (let time = 0; time < times; time++) {
+      for (const { pipeline, group, dispatch: { grid } } of bound) {
+        if (pipeline !== last) pass.setPipeline(last = pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+      }
     }
     pass.end();
     return encoder.finish();
@@ -450,12 +464,12 @@ export class WebGpuEngine implements Engine {
     }
   }
 
-  #run(name: string, bound: readonly Bound[]): Promise<void> {
+  #run(name: string, bound: readonly Bound[], times: number): Promise<void> {
     try {
       this.#check();
       this.#running = name;
       // The verdict comes when the device has looked at it; the next run or read throws it.
-      this.#scoped(`running ${name}`, () => this.#device.queue.submit([this.#encode(bound)]));
+      this.#scoped(`running ${name}`, () => this.#device.queue.submit([this.#encode(bound, times)]));
       return Promise.resolve();
     } catch (error) {
       return Promise.reject(error);

@@ -5,19 +5,47 @@
  */
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../ops.ts";
+import { planLayerNorm } from "./layernorm.ts";
 import { dropoutParams, isPacked, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
 import { chooseLinear, linearProblem } from "./tuning.ts";
 
-/** Rows up to which a product is bound by reading w: decoding. */
+// Workgroups wanted: a large GPU runs about this many at a time.
+const FILL = 256;
+
+// Rows up to which a product is bound by reading w: decoding.
 const FEW_ROWS = 8;
 
 /** Both widths are multiples of four, as the tiled kernels want. */
 const isWide = (w: Tensor) => w.shape.every((width) => width % 4 === 0);
 
-/** y = residual + dropout(f(x·wᵀ + b)) */
+/** y = residual + dropout(f(g(x)·wᵀ + b)) */
 export async function planLinear(plan: Plan, op: Linear): Promise<void> {
-  if (isWide(op.w) && op.x.shape[0] > FEW_ROWS) planTiledLinear(plan, op);
+  const rows = op.x.shape[0];
+  if (rows <= FEW_ROWS && op.w.shape[1] % 4 === 0 && !op.pre && !op.dropout) await planInF32(plan, op, planFewLinear);
+  else if (op.norm) await planInF32(plan, op, planNormedLinear);
+  else if (isWide(op.w) && rows > FEW_ROWS) planTiledLinear(plan, op);
   else await planInF32(plan, op, planAnyLinear);
+}
+
+function planFewLinear(plan: Plan, op: Linear): void {
+  const { x, w, b: bias, norm, residual, y } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
+  // As many lanes a column as give every core something to do.
+  const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= FILL || lanes * 2 > k4) ?? 256;
+  plan.dispatch({
+    kernel: "linear_few",
+    values: { ROWS, LANES, NORM: !!norm, BIAS: !!bias, GELU: op.activation === "gelu", RESIDUAL: !!residual },
+    bindings: { x, gain: norm?.gain, shift: norm?.bias, w, bias, residual, y },
+    params: { k4, n },
+    grid: [Math.ceil(n * LANES / 256), 1, 1],
+  });
+}
+
+/** For more rows the norm is made first. */
+async function planNormedLinear(plan: Plan, { norm, ...op }: Linear): Promise<void> {
+  const [rows] = op.x.shape, x = plan.temporary(`${op.x.name} normalised`, ...op.x.shape);
+  const mean = plan.temporary("mean", rows), rstd = plan.temporary("rstd", rows);
+  planLayerNorm(plan, { op: "layernorm", x: op.x, ...norm!, y: x, mean, rstd });
+  await planLinear(plan, { ...op, x });
 }
 
 function linearParts(op: Linear) {
@@ -47,10 +75,8 @@ function planTiledLinear(plan: Plan, op: Linear): void {
 function planAnyLinear(plan: Plan, op: Linear): void {
   const { rows, out, inner, values, bindings, dropout } = linearParts(op), { x, w } = op;
   const params = { m: rows, k: inner, n: out, am: inner, ak: 1, bk: 1, bn: inner, ...dropout };
-  const shared = { values, params }, more = { ...bindings, bias: op.b, z_out: op.pre };
-  if (rows <= FEW_ROWS && inner % 4 === 0) {
-    plan.dispatch({ ...shared, kernel: "linear_rows", bindings: { ...more, x, w }, grid: [Math.ceil(out / 8), rows, 1] });
-  } else plan.dispatch({ ...shared, kernel: "linear_any", bindings: { ...more, a: x, b: w }, grid: anyGrid(rows, out) });
+  const own = { ...bindings, bias: op.b, z_out: op.pre, a: x, b: w };
+  plan.dispatch({ kernel: "linear_any", values, bindings: own, params, grid: anyGrid(rows, out) });
 }
 
 const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];
@@ -112,8 +138,8 @@ function planBiasGrad(plan: Plan, op: LinearWeightGrad): void {
   planReduce(plan, { partials, count: strips, stride: out, offset: 0, y: op.db, elements: out, accumulate: op.accumulate });
 }
 
-// Fewest rows a split is worth, how far its partials may go in memory, and workgroups wanted.
-const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20, FILL = 256;
+// Fewest rows a split is worth, and how far its partials may go in memory.
+const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20;
 
 function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const [rows, out] = op.dy.shape, inner = op.x.shape[1], bytes = out * inner * 4;

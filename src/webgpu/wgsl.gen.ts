@@ -1221,31 +1221,62 @@ fn main(
   }
 }
 `,
-  "attention_decode": `// One query against a share of the listed slots: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl.
-// 128 slots at a time: an invocation scores one slot, then owns columns of the output.
+  "attention_decode": `// One query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl.
+// 128 keys at a time: an invocation scores one key, then sums a column of values over some of them. The first share also puts the
+// position's own key and value into the caches; nobody reads them from there in this dispatch.
+// @import storage_f32x4.wgsl
 
 struct Params {
   heads: u32,
   slots: u32,
-  key_width: u32, // of a head
+  key_width: u32, // of a head, in Values
   value_width: u32,
-  share: u32, // slots a workgroup
+  share: u32, // keys a workgroup
   scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> q: array<f32>; // [batch, heads, key_width]
-@group(0) @binding(1) var<storage, read> keys: array<f32>; // [batch, heads, slots, key_width]
-@group(0) @binding(2) var<storage, read> values: array<f32>; // [batch, heads, slots, value_width]
-@group(0) @binding(3) var<storage, read> index: array<u32>; // [heads, slots]
-@group(0) @binding(4) var<storage, read> count: array<u32>; // [heads]
-@group(0) @binding(5) var<storage, read_write> partials: array<f32>; // [batch, heads, shares, 2 + value_width]
-@group(0) @binding(6) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> q: array<Value>; // [batch, heads, key_width]
+@group(0) @binding(1) var<storage, read> k: array<Value>; // as q
+@group(0) @binding(2) var<storage, read> v: array<Value>; // [batch, heads, value_width]
+@group(0) @binding(3) var<storage, read_write> keys: array<Value>; // [batch, heads, slots, key_width]
+@group(0) @binding(4) var<storage, read_write> values: array<Value>; // [batch, heads, slots, value_width]
+@group(0) @binding(5) var<storage, read> position: array<u32>; // [1]
+@group(0) @binding(6) var<storage, read> plan: array<u32>; // CachePlan.words, src/cache.ts
+@group(0) @binding(7) var<storage, read_write> partials: array<Value>; // [batch, heads, shares, 2 + value_width]
+@group(0) @binding(8) var<uniform> params: Params;
 
 const THREADS: u32 = 128u;
 
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> slots: array<u32, THREADS>;
 var<workgroup> tree: array<f32, THREADS>;
+var<workgroup> sums: array<Value, THREADS>;
+var<workgroup> listed: u32;
+
+// Keys that position i reads.
+fn count_keys(head_at: u32, i: u32) -> u32 {
+  var count = 0u;
+  for (var part = 0u; part < plan[head_at]; part++) {
+    let at = head_at + 2u + 3u * part;
+    count += plan[plan[at + 1u] + i] - plan[plan[at] + i];
+  }
+  return count;
+}
+
+// Slot of the key numbered \`at\` among those.
+fn slot_of(head_at: u32, i: u32, number: u32) -> u32 {
+  var left = number;
+  for (var part = 0u; part < plan[head_at]; part++) {
+    let at = head_at + 2u + 3u * part;
+    let lo = plan[plan[at] + i];
+    let count = plan[plan[at + 1u] + i] - lo;
+    if (left < count) {
+      return plan[plan[at + 2u] + lo + left];
+    }
+    left -= count;
+  }
+  return 0u;
+}
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -1254,26 +1285,50 @@ fn main(
   @builtin(local_invocation_index) t: u32,
 ) {
   let line = group.y; // batch · heads
-  let head = line % params.heads;
-  let first = group.x * params.share;
-  // Uniform for the workgroup, which barriers need to know.
-  let listed = workgroup_count(head, t);
-  let end = min(first + params.share, listed);
-  var high = -1e29;
-  var total = 0.0;
-  var sum = 0.0;
-  for (var base = first; base < end; base += THREADS) {
-    let at = base + t;
-    let slot = index[head * params.slots + min(at, params.slots - 1u)];
-    var score = -1e30;
-    if (at < end) {
-      score = 0.0;
-      for (var c = 0u; c < params.key_width; c++) {
-        score = fma(q[line * params.key_width + c], keys[(line * params.slots + slot) * params.key_width + c], score);
-      }
-      score *= params.scale;
+  let i = position[0];
+  let head_at = plan[line % params.heads];
+  let here = plan[plan[head_at + 1u] + i];
+  let key_at = line * params.key_width;
+  let value_at = line * params.value_width;
+  let cached = line * params.slots;
+  if (group.x == 0u) {
+    for (var c = t; c < params.key_width; c += THREADS) {
+      keys[(cached + here) * params.key_width + c] = k[key_at + c];
     }
-    slots[t] = slot;
+    if (t < params.value_width) {
+      values[(cached + here) * params.value_width + t] = v[value_at + t];
+    }
+  }
+  if (t == 0u) {
+    listed = count_keys(head_at, i);
+  }
+  // Uniform for the workgroup, which barriers need to know.
+  let first = group.x * params.share;
+  let end = min(first + params.share, workgroupUniformLoad(&listed));
+  let lanes = THREADS / params.value_width; // that sum one column
+  let lane = t / params.value_width;
+  let column = t % params.value_width;
+  var high = -1e29;
+  var total_weight = 0.0;
+  var sum = Value();
+  for (var base = first; base < end; base += THREADS) {
+    var score = -1e30;
+    if (base + t < end) {
+      let slot = slot_of(head_at, i, base + t);
+      let start = (cached + slot) * params.key_width;
+      var products = Value();
+      if (slot == here) {
+        for (var c = 0u; c < params.key_width; c++) {
+          products = fma(q[key_at + c], k[key_at + c], products);
+        }
+      } else {
+        for (var c = 0u; c < params.key_width; c++) {
+          products = fma(q[key_at + c], keys[start + c], products);
+        }
+      }
+      score = total(products) * params.scale;
+      slots[t] = slot;
+    }
     tree[t] = score;
     workgroupBarrier();
     for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
@@ -1296,50 +1351,52 @@ fn main(
     }
     let shrink = exp(high - next);
     high = next;
-    total = total * shrink + tree[0];
-    if (t < params.value_width) {
-      sum *= shrink;
-      let here = min(THREADS, end - base);
-      for (var e = 0u; e < here; e++) {
-        sum = fma(scores[e], values[(line * params.slots + slots[e]) * params.value_width + t], sum);
+    total_weight = total_weight * shrink + tree[0];
+    sum *= shrink;
+    if (lane < lanes) {
+      let some = min(THREADS, end - base);
+      for (var e = lane; e < some; e += lanes) {
+        let slot = slots[e];
+        if (slot == here) {
+          sum += scores[e] * v[value_at + column];
+        } else {
+          sum += scores[e] * values[(cached + slot) * params.value_width + column];
+        }
       }
     }
     workgroupBarrier();
   }
+  sums[t] = sum;
+  workgroupBarrier();
   let at = (line * groups.x + group.x) * (2u + params.value_width);
   if (t == 0u) {
-    partials[at] = high;
-    partials[at + 1u] = total;
+    partials[at] = Value(high);
+    partials[at + 1u] = Value(total_weight);
   }
   if (t < params.value_width) {
+    for (var other = 1u; other < lanes; other++) {
+      sum += sums[other * params.value_width + t];
+    }
     partials[at + 2u + t] = sum;
   }
 }
-
-var<workgroup> listed_count: u32;
-
-fn workgroup_count(head: u32, t: u32) -> u32 {
-  if (t == 0u) {
-    listed_count = min(count[head], params.slots);
-  }
-  return workgroupUniformLoad(&listed_count);
-}
 `,
   "attention_decode_combine": `// o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl.
+// @import storage_f32x4.wgsl
 
 struct Params {
   count: u32, // batch · heads · width
-  width: u32, // of a head
+  width: u32, // of a head, in Values
   shares: u32,
 }
 
-@group(0) @binding(0) var<storage, read> partials: array<f32>; // [batch, heads, shares, 2 + width]
-@group(0) @binding(1) var<storage, read_write> o: array<f32>; // [batch, heads, width]
+@group(0) @binding(0) var<storage, read> partials: array<Value>; // [batch, heads, shares, 2 + width]
+@group(0) @binding(1) var<storage, read_write> o: array<Value>; // [batch, heads, width]
 @group(0) @binding(2) var<uniform> params: Params;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 256u + t;
+  let i = group.x * 64u + t;
   if (i >= params.count) {
     return;
   }
@@ -1348,40 +1405,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let column = 2u + i % params.width;
   var high = -1e29;
   for (var s = 0u; s < params.shares; s++) {
-    high = max(high, partials[start + s * stride]);
+    high = max(high, element(partials[start + s * stride], 0u));
   }
-  var total = 0.0;
-  var sum = 0.0;
+  var weights = 0.0;
+  var sum = Value();
   for (var s = 0u; s < params.shares; s++) {
-    let weight = exp(partials[start + s * stride] - high);
-    total = fma(weight, partials[start + s * stride + 1u], total);
-    sum = fma(weight, partials[start + s * stride + column], sum);
+    let weight = exp(element(partials[start + s * stride], 0u) - high);
+    weights = fma(weight, element(partials[start + s * stride + 1u], 0u), weights);
+    sum += weight * partials[start + s * stride + column];
   }
-  o[i] = sum / total;
-}
-`,
-  "attention_decode_store": `// Puts one position's keys, or values, into their slots of the cache.
-
-struct Params {
-  count: u32, // batch · heads · width
-  heads: u32,
-  slots: u32,
-  width: u32, // of a head
-}
-
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [batch, heads, width]
-@group(0) @binding(1) var<storage, read> slot: array<u32>; // [heads]
-@group(0) @binding(2) var<storage, read_write> cache: array<f32>; // [batch, heads, slots, width]
-@group(0) @binding(3) var<uniform> params: Params;
-
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 256u + t;
-  if (i >= params.count) {
-    return;
-  }
-  let line = i / params.width;
-  cache[(line * params.slots + slot[line % params.heads]) * params.width + i % params.width] = x[i];
+  o[i] = sum / weights;
 }
 `,
   "attention_forward": `// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one stage of a set, queries own, keys stream.
@@ -1710,6 +1743,198 @@ fn main(
   }
 }
 `,
+  "cache_fill": `// Slot s of head h gets the key, or value, of position rows[h, s] of its sequence, if that is below n.
+
+struct Params {
+  count: u32, // batch · heads · slots · width
+  lines: u32, // heads · slots
+  heads: u32,
+  slots: u32,
+  width: u32, // of a head
+  n: u32,
+  sequences: u32, // in x
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [sequences, n, heads, width]
+@group(0) @binding(1) var<storage, read> rows: array<u32>; // [heads, slots]
+@group(0) @binding(2) var<storage, read_write> cache: array<f32>; // [batch, heads, slots, width]
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 256u + t;
+  if (i >= params.count) {
+    return;
+  }
+  let line = i / params.width % params.lines;
+  let sequence = i / params.width / params.lines % params.sequences;
+  let row = rows[line];
+  if (row < params.n) {
+    cache[i] = x[((sequence * params.n + row) * params.heads + line / params.slots) * params.width + i % params.width];
+  }
+}
+`,
+  "choose": `// The token of a position: src/reference/choose.ts without the sorting. A workgroup takes a sequence. For each token it finds how
+// many go before it (larger logit, then lower number) and what they weigh together; that decides the cuts of topK and topP,
+// and the draw takes the token in whose interval [before, before + weight) it falls.
+// @import random.wgsl
+// @import exp.wgsl
+
+struct Params {
+  batch: u32,
+  vocabulary: u32,
+  fours: u32, // vocabulary / 4, rounded up
+  stream: u32,
+}
+
+@group(0) @binding(0) var<storage, read> logits: array<f32>; // [batch, vocabulary]
+@group(0) @binding(1) var<storage, read_write> tape: array<u32>; // [n, batch]
+@group(0) @binding(2) var<storage, read> position: array<u32>; // [1]
+@group(0) @binding(3) var<storage, read> given: array<u32>; // [1]
+@group(0) @binding(4) var<storage, read> choice: array<f32>; // [3]
+@group(0) @binding(5) var<storage, read> seeds: array<u32>; // [2]
+@group(0) @binding(6) var<storage, read_write> tokens: array<vec4f>; // [batch, fours · 4]: logit, weight, weight before, 1 where kept
+@group(0) @binding(7) var<uniform> params: Params;
+
+const THREADS: u32 = 256u;
+
+var<workgroup> numbers: array<f32, THREADS>;
+var<workgroup> names: array<u32, THREADS>;
+
+// The pair whose number is largest, of equal ones that with the lowest name; known to every invocation.
+fn largest(t: u32, number: f32, name: u32) -> vec2f {
+  numbers[t] = number;
+  names[t] = name;
+  workgroupBarrier();
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+    if (t < half) {
+      let other = numbers[t + half];
+      if (other > numbers[t] || (other == numbers[t] && names[t + half] < names[t])) {
+        numbers[t] = other;
+        names[t] = names[t + half];
+      }
+    }
+    workgroupBarrier();
+  }
+  let found = vec2f(numbers[0], f32(names[0]));
+  workgroupBarrier();
+  return found;
+}
+
+fn sum(t: u32, number: f32) -> f32 {
+  numbers[t] = number;
+  workgroupBarrier();
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+    if (t < half) {
+      numbers[t] += numbers[t + half];
+    }
+    workgroupBarrier();
+  }
+  let found = numbers[0];
+  workgroupBarrier();
+  return found;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+  let i = position[0];
+  let all_tokens = params.fours * 4u;
+  let base = group.x * all_tokens;
+  let temperature = choice[0];
+  var top_number = -3e38;
+  var top_name = 0u;
+  for (var token = t; token < params.vocabulary; token += THREADS) {
+    let logit = logits[group.x * params.vocabulary + token];
+    if (logit > top_number) {
+      top_number = logit;
+      top_name = token;
+    }
+  }
+  let best = largest(t, top_number, top_name);
+  for (var token = t; token < all_tokens; token += THREADS) {
+    var logit = -3e38;
+    var weight = 0.0;
+    if (token < params.vocabulary) {
+      logit = logits[group.x * params.vocabulary + token];
+      // Temperature 0 divides by 0: what comes out is not used.
+      weight = exp_precise(max(-100.0, (logit - best.x) / max(temperature, 1e-30)));
+    }
+    tokens[base + token] = vec4f(logit, weight, 0.0, 0.0);
+  }
+  storageBarrier();
+
+  let most = select(u32(choice[1]), params.vocabulary, choice[1] == 0.0);
+  var own_weight = 0.0;
+  for (var token = t; token < params.vocabulary; token += THREADS) {
+    let own = tokens[base + token].x;
+    var rank = 0u;
+    var before = 0.0;
+    for (var four = 0u; four < params.fours; four++) {
+      // @unroll
+      for (var j = 0u; j < 4u; j++) {
+        let other = tokens[base + four * 4u + j];
+        if (other.x > own || (other.x == own && four * 4u + j < token)) {
+          rank++;
+          before += other.y;
+        }
+      }
+    }
+    let kept = rank < most;
+    if (kept) {
+      own_weight += tokens[base + token].y;
+    }
+    // Others read x and y of this token meanwhile: z and w are its own.
+    tokens[base + token].z = before;
+    tokens[base + token].w = select(0.0, 1.0 + f32(min(rank, 1u)), kept);
+  }
+  let limit = choice[2] * sum(t, own_weight);
+  // What the kept tokens weigh is what the last of them and those before it do.
+  var end = 0.0;
+  for (var token = t; token < params.vocabulary; token += THREADS) {
+    let own = tokens[base + token];
+    if (own.w == 1.0 || (own.w == 2.0 && own.z < limit)) {
+      end = max(end, own.z + own.y);
+    }
+  }
+  let reach = largest(t, end, 0u).x;
+  let drawn = threefry(vec2u(seeds[0], params.stream + group.x), vec2u(i, seeds[1])).x;
+  let target_weight = f32(drawn >> 8u) / 16777216.0 * reach;
+  // Of the tokens that end beyond it the one that begins first.
+  var earliest = -3e38;
+  var chosen = u32(best.y);
+  for (var token = t; token < params.vocabulary; token += THREADS) {
+    let own = tokens[base + token];
+    let last = own.z + own.y;
+    let kept = own.w == 1.0 || (own.w == 2.0 && own.z < limit);
+    if (kept && (last > target_weight || last >= reach) && -own.z > earliest) {
+      earliest = -own.z;
+      chosen = token;
+    }
+  }
+  let found = u32(largest(t, earliest, chosen).y);
+  if (t == 0u && i >= given[0]) {
+    tape[i * params.batch + group.x] = select(found, u32(best.y), temperature == 0.0);
+  }
+}
+`,
+  "choose_advance": `// position += 1, once every sequence has chosen.
+
+struct Params {
+  by: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> position: array<u32>; // [1]
+@group(0) @binding(1) var<uniform> params: Params;
+
+@compute @workgroup_size(1)
+fn main() {
+  position[0] += params.by;
+}
+`,
   "clip": `// factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where squareNorm is not finite; skipped
 // counts the last. S is the loss scale: halved after a step that is not finite, doubled after 1,000 clean ones (spec §3).
 // Compilers may assume that there is no NaN, so the test looks at the exponent bits.
@@ -1961,6 +2186,43 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       total += table[at];
     }
     table[at] = total;
+  }
+}
+`,
+  "embedding_decode": `// y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table a dispatch.
+
+struct Params {
+  count: u32, // batch · width
+  width: u32,
+  batch: u32,
+  start: u32,
+}
+
+@group(0) @binding(0) var<storage, read> tape: array<u32>; // [n, batch]
+@group(0) @binding(1) var<storage, read> position: array<u32>; // [1]
+@group(0) @binding(2) var<storage, read> rows: array<u32>; // [n]
+@group(0) @binding(3) var<storage, read> table: array<f32>; // [size, width]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>; // [batch, width]
+@group(0) @binding(5) var<uniform> params: Params;
+
+override TOKENS: bool = false;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+  let at = group.x * 256u + t;
+  if (at >= params.count) {
+    return;
+  }
+  let i = position[0];
+  let column = at % params.width;
+  if (TOKENS) {
+    var token = params.start;
+    if (i > 0u) {
+      token = tape[(i - 1u) * params.batch + at / params.width];
+    }
+    y[at] = table[token * params.width + column];
+  } else {
+    y[at] += table[rows[i] * params.width + column];
   }
 }
 `,
@@ -2347,8 +2609,129 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   }
 }
 `,
-  "linear_finish": `// What linear, linear_input_grad and linear_weight_grad do to one element of a product, for the kernels that work element by
-// element (linear_any.wgsl, linear_rows.wgsl). The vec4 kernels have their own \`finish\`.
+  "linear_few": `// y = residual + f(g(x)·wᵀ + b) for the few rows of decoding, where reading w is what takes time: LANES invocations share the
+// products of one row of w with every row of x, so w is read once, in full cache lines. in is a multiple of 4.
+// g is layer norm where NORM is set: every workgroup finds the few means by itself, which costs less than another dispatch.
+// @import gelu.wgsl
+
+struct Params {
+  k4: u32, // in / 4
+  n: u32, // out
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>; // [ROWS, k4]
+@group(0) @binding(1) var<storage, read> gain: array<vec4f>; // [k4]
+@group(0) @binding(2) var<storage, read> shift: array<vec4f>; // [k4]
+@group(0) @binding(3) var<storage, read> w: array<vec4f>; // [n, k4]
+@group(0) @binding(4) var<storage, read> bias: array<f32>; // [n]
+@group(0) @binding(5) var<storage, read> residual: array<f32>; // [ROWS, n]
+@group(0) @binding(6) var<storage, read_write> y: array<f32>; // [ROWS, n]
+@group(0) @binding(7) var<uniform> params: Params;
+
+override NORM: bool = false;
+override BIAS: bool = false;
+override GELU: bool = false;
+override RESIDUAL: bool = false;
+
+const ROWS: u32 = 1u;
+const LANES: u32 = 32u;
+const THREADS: u32 = 256u;
+
+var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
+
+// Sums over groups of \`lanes\` neighbours, left with the first of each group.
+fn sum_parts(t: u32, lanes: u32) {
+  workgroupBarrier();
+  for (var half = lanes / 2u; half > 0u; half >>= 1u) {
+    if ((t & (lanes - 1u)) < half) {
+      // @unroll
+      for (var r = 0u; r < ROWS; r++) {
+        parts[r][t] += parts[r][t + half];
+      }
+    }
+    workgroupBarrier();
+  }
+}
+
+fn sum4(v: vec4f) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+  let lane = t & (LANES - 1u);
+  let column = group.x * (THREADS / LANES) + t / LANES;
+  var mean: array<f32, ROWS>;
+  var rstd: array<f32, ROWS>;
+  if (NORM) {
+    let width = f32(params.k4 * 4u);
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      var sum = vec4f();
+      for (var c = t; c < params.k4; c += THREADS) {
+        sum += x[r * params.k4 + c];
+      }
+      parts[r][t] = sum4(sum);
+    }
+    sum_parts(t, THREADS);
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      mean[r] = parts[r][0] / width;
+    }
+    workgroupBarrier();
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      var squares = vec4f();
+      for (var c = t; c < params.k4; c += THREADS) {
+        let centred = x[r * params.k4 + c] - mean[r];
+        squares = fma(centred, centred, squares);
+      }
+      parts[r][t] = sum4(squares);
+    }
+    sum_parts(t, THREADS);
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      rstd[r] = 1.0 / sqrt(parts[r][0] / width + 1e-5);
+    }
+    workgroupBarrier();
+  }
+  var sums: array<vec4f, ROWS>;
+  if (column < params.n) {
+    for (var c = lane; c < params.k4; c += LANES) {
+      let weights = w[column * params.k4 + c];
+      // @unroll
+      for (var r = 0u; r < ROWS; r++) {
+        var value = x[r * params.k4 + c];
+        if (NORM) {
+          value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
+        }
+        sums[r] = fma(value, weights, sums[r]);
+      }
+    }
+  }
+  // @unroll
+  for (var r = 0u; r < ROWS; r++) {
+    parts[r][t] = sum4(sums[r]);
+  }
+  sum_parts(t, LANES);
+  if (lane < ROWS && column < params.n) {
+    let at = lane * params.n + column;
+    var z = parts[lane][t - lane];
+    if (BIAS) {
+      z += bias[column];
+    }
+    if (GELU) {
+      z = gelu(z);
+    }
+    if (RESIDUAL) {
+      z += residual[at];
+    }
+    y[at] = z;
+  }
+}
+`,
+  "linear_finish": `// What linear, linear_input_grad and linear_weight_grad do to one element of a product, for the kernel that works element by
+// element (linear_any.wgsl). The vec4 kernels have their own \`finish\`.
 // @import storage_f32.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
@@ -2534,33 +2917,6 @@ fn finish(at: u32, product: vec4f) {
     z += load(residual[at]);
   }
   dx[at] = store(z);
-}
-`,
-  "linear_rows": `// y = residual + dropout(f(x·wᵀ + b)) for few rows (decoding): 32 lanes share the dot product of one row of x with one
-// row of w, so w is read once a row of x, in full cache lines. in is a multiple of 4.
-// @import row_reduce.wgsl
-// @import linear_finish.wgsl
-
-@group(0) @binding(7) var<storage, read> x: array<vec4f>; // [m, k / 4]
-@group(0) @binding(8) var<storage, read> w: array<vec4f>; // [n, k / 4]
-
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let lane = t & (LANES - 1u);
-  let line = (t / LANES) & (ROWS - 1u);
-  let column = group.x * ROWS + line;
-  let row = group.y;
-  let k4 = params.k / 4u;
-  var part = vec4f();
-  if (column < params.n) {
-    for (var k = lane; k < k4; k += LANES) {
-      part = fma(x[row * k4 + k], w[column * k4 + k], part);
-    }
-  }
-  let sum = row_sum((part.x + part.y) + (part.z + part.w), line, lane);
-  if (lane == 0u && column < params.n) {
-    finish(row, column, sum);
-  }
 }
 `,
   "linear_weight_grad": `// dw (+)= dyᵀ·x: the summed index is the row, and rows are many while dw is small, so the rows are also split over

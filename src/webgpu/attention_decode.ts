@@ -1,0 +1,52 @@
+/**
+ * Dispatches of attention while decoding.
+ *
+ * @module
+ */
+
+import type { CachePlan } from "../cache.ts";
+import { ShapeError } from "../errors.ts";
+import type { AttentionDecode, Tensor } from "../ops.ts";
+import type { Plan } from "./plan.ts";
+
+// As wgsl/attention_decode.wgsl is written: keys at a time, and the widest value.
+const THREADS = 128;
+
+// Shares a head at most: joining them is a loop.
+const MOST_SHARES = 128;
+
+const placed = new WeakMap<Plan, Map<CachePlan, Tensor>>();
+
+/** The schedule's words on the device, once however many layers follow it. */
+function wordsOf(plan: Plan, schedule: CachePlan): Tensor {
+  const made = placed.get(plan) ?? new Map<CachePlan, Tensor>(), words = made.get(schedule) ?? plan.constant("cache plan", schedule.words);
+  placed.set(plan, made.set(schedule, words));
+  return words;
+}
+
+/** Caches written and read by shares, then the shares joined */
+export function planAttentionDecode(plan: Plan, op: AttentionDecode): void {
+  const { q, k, v, o, keys, values, position, plan: schedule } = op, [batch, heads, slots, d] = keys.shape, dv = values.shape[3];
+  const wide = d % 4 === 0 && dv % 4 === 0 ? 4 : 1, width = dv / wide, STORAGE = wide === 4 ? "f32x4" : "f32";
+  if (width > THREADS) {
+    throw new ShapeError(
+      `Cannot plan ${op.op}: heads of v are ${dv} wide, the WebGPU engine has kernels up to ${THREADS * wide}; use more heads`,
+    );
+  }
+  const share = THREADS * Math.ceil(schedule.most / THREADS / MOST_SHARES), shares = Math.ceil(schedule.most / share);
+  const partials = plan.temporary("decoded shares", batch * heads * shares * (2 + width) * wide), count = batch * heads * width;
+  plan.dispatch({
+    kernel: "attention_decode",
+    values: { STORAGE },
+    bindings: { q, k, v, keys, values, position, plan: wordsOf(plan, schedule), partials },
+    params: { heads, slots, key_width: d / wide, value_width: width, share, scale: 1 / Math.sqrt(d) },
+    grid: [shares, batch * heads, 1],
+  });
+  plan.dispatch({
+    kernel: "attention_decode_combine",
+    values: { STORAGE },
+    bindings: { partials, o },
+    params: { count, width, shares },
+    grid: [Math.ceil(count / 64), 1, 1],
+  });
+}
