@@ -102,7 +102,7 @@ export interface PeerTiming {
  *
  * @throws {Error} where it ends without a result, with what it printed
  */
-export async function peer(script: string, args: readonly string[]): Promise<PeerTiming | undefined> {
+export async function peer<Result = PeerTiming>(script: string, args: readonly string[]): Promise<Result | undefined> {
   const folder = flag("peers");
   if (!folder) return undefined;
   const command = new Deno.Command(Deno.execPath(), { args: ["run", "-A", `bench/${script}`, ...args], cwd: folder, stderr: "piped" });

@@ -158,9 +158,10 @@ class Emitter {
 
   get positionOrder(): PositionOrder {
     if (this.#positionOrder) return this.#positionOrder;
-    const sizes = positionSizes(this.config), sorted = this.#positionData(this.n).map((index, table) =>
-      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), sizes[table])
-    );
+    const sizes = positionSizes(this.config),
+      sorted = this.#positionData(this.n).map((index, table) =>
+        sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), sizes[table])
+      );
     return this.#positionOrder = {
       order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
       starts: sorted.map(({ starts }, table) => this.#constant(`position_starts.${table}`, starts)),

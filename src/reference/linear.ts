@@ -20,7 +20,10 @@ export function geluGrad(x: number): number {
 
 /** z = g(x)·wᵀ + b; y = residual + dropout(f(z)) */
 export function linear(op: Linear, values: Values): void {
-  const x = op.norm ? normalise(values(op.x), values(op.norm.gain), values(op.norm.bias)).y : values(op.x), w = values(op.w), y = values(op.y), b = op.b && values(op.b);
+  const x = op.norm ? normalise(values(op.x), values(op.norm.gain), values(op.norm.bias)).y : values(op.x),
+    w = values(op.w),
+    y = values(op.y),
+    b = op.b && values(op.b);
   const pre = op.pre && values(op.pre), residual = op.residual && values(op.residual);
   const rows = op.x.shape[0], [out, inner] = op.w.shape;
   for (let r = 0; r < rows; r++) {

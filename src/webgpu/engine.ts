@@ -6,7 +6,18 @@
  */
 
 import { BackendError, KernelError, LongstrideError, OutOfMemoryError, ShapeError } from "../errors.ts";
-import { type Engine, type Executable, extent, lifetimes, type Op, operands, type Program, size, type Tensor, type TensorData } from "../ops.ts";
+import {
+  type Engine,
+  type Executable,
+  extent,
+  lifetimes,
+  type Op,
+  operands,
+  type Program,
+  size,
+  type Tensor,
+  type TensorData,
+} from "../ops.ts";
 import { planAdam } from "./adam.ts";
 import { planAttention, planAttentionBackward } from "./attention.ts";
 import { planAttentionDecode } from "./attention_decode.ts";

@@ -5,8 +5,8 @@
  */
 
 import type { LayerNorm, LayerNormBackward } from "../ops.ts";
-import { planReduce, stripsOf } from "./linear.ts";
 import { type Plan, storageOf, valueWidth } from "./plan.ts";
+import { planReduce, stripsOf } from "./reduce.ts";
 
 /** y, mean, rstd */
 export function planLayerNorm(plan: Plan, op: LayerNorm): void {

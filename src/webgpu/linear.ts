@@ -7,6 +7,7 @@
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../ops.ts";
 import { planLayerNorm } from "./layernorm.ts";
 import { dropoutParams, isPacked, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
+import { planReduce, stripsOf } from "./reduce.ts";
 import { chooseLinear, linearProblem } from "./tuning.ts";
 
 // Workgroups wanted: a large GPU runs about this many at a time.
@@ -160,32 +161,4 @@ function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   if (!partials) return;
   const elements = out * inner;
   planReduce(plan, { partials, count: splits, stride: elements, offset: 0, y: op.dw, elements, accumulate: op.accumulate });
-}
-
-/** Strips of rows for a sum over rows: enough of them to fill a GPU, each long enough to be worth a partial. */
-export function stripsOf(rows: number): { strips: number; strip: number } {
-  const strip = Math.max(32, Math.ceil(rows / 256));
-  return { strips: Math.ceil(rows / strip), strip };
-}
-
-/** y[i] (+)= Σ partials[s·stride + offset + i] */
-export function planReduce(
-  plan: Plan,
-  { partials, count, stride, offset, y, elements, accumulate }: {
-    partials: Tensor;
-    count: number;
-    stride: number;
-    offset: number;
-    y: Tensor;
-    elements: number;
-    accumulate: boolean;
-  },
-): void {
-  plan.dispatch({
-    kernel: "reduce_partials",
-    values: { ACCUMULATE: accumulate },
-    bindings: { partials, y },
-    params: { count: elements, partials: count, stride, offset },
-    grid: plan.linear(elements),
-  });
 }

@@ -1,0 +1,173 @@
+/**
+ * Tokens a second.
+ *
+ * On the WASM engine: a model of 3.5 M parameters (4 layers, d 256, 4 heads, dense, context 1,024) after a prompt of 512 tokens,
+ * beside the same model in onnxruntime-web's WASM where --peers names a folder that has it. Rounds of both alternate.
+ *
+ *     deno run -A bench/decode.ts [--json] [--tokens 64] [--peers DIR]
+ *
+ * On a GPU: the enwik8 preset (30 layers, d 512, 8 heads, fixed, context 12,288) after 1,000 and after 12,000 tokens: tokens a
+ * second as streamed, GPU time of a token by operation, and the later token's cost over the earlier's. --quick takes 2 layers
+ * of a short context, for software GPUs.
+ *
+ *     deno run -A bench/decode.ts --gpu [--json] [--quick] [--batch 1]
+ *
+ * @module
+ */
+
+import { CachePlan } from "../src/cache.ts";
+import { checkConfig, type ModelConfig, preset, setsOf } from "../src/config.ts";
+import { decodingProgram, Parameters } from "../src/model.ts";
+import { type Engine, size } from "../src/ops.ts";
+import { setKey } from "../src/pattern.ts";
+import { Random } from "../src/random.ts";
+import { Decoder } from "../src/sample.ts";
+import { WasmEngine } from "../src/wasm/engine.ts";
+import { WebGpuEngine } from "../src/webgpu/engine.ts";
+import { flag, normals, peer, report, type Row } from "./lib.ts";
+
+/** Parameters on an engine: small normals, of which a pool is enough. */
+function place(engine: Engine, config: ModelConfig): Parameters {
+  const params = new Parameters(config), pool = normals(1 << 20, 1);
+  engine.allocate(params.all);
+  for (const t of params.all) {
+    const scale = t.shape.length === 1 ? 0.1 : 1 / Math.sqrt(t.shape[1]);
+    engine.write(t, Float32Array.from({ length: size(t) }, (_, i) => pool[i & 0xfffff] * scale + (t.name.endsWith("norm.weight") ? 1 : 0)));
+  }
+  return params;
+}
+
+const draw = new Random(5, 0);
+const prompt = (count: number, vocabulary: number) => Uint32Array.from({ length: count }, () => draw.below(vocabulary));
+
+/** Tokens a second of all sequences, as a stream gives them, and what the prompt took. */
+async function streamed(decoder: Decoder, given: Uint32Array, tokens: number): Promise<{ rate: number; prefill: number }> {
+  const from = given.length / decoder.batch, begun = performance.now();
+  await decoder.begin(given, { temperature: 1, seed: 1 });
+  const stream = decoder.stream(from, from + tokens);
+  await stream.next();
+  const first = performance.now();
+  for await (const _ of stream);
+  return { rate: (tokens - 1) * decoder.batch / (performance.now() - first) * 1000, prefill: first - begun };
+}
+
+const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
+
+async function onCpu(): Promise<void> {
+  const tokens = Number(flag("tokens") ?? 64),
+    config = checkConfig({
+      model_type: "sparse_transformer",
+      n_ctx: 1024,
+      n_layer: 4,
+      n_head: 4,
+      d_model: 256,
+      d_ff: 1024,
+      d_qk: 256,
+      vocab_size: 256,
+      dropout: 0,
+      attention: { pattern: "dense" },
+      position: { kind: "attention", stride: 32 },
+    });
+  const rows: Row[] = [], given = prompt(512, 256);
+  for (const threads of [1, undefined]) {
+    const engine = await WasmEngine.create({ threads }), params = place(engine, config);
+    const together = await Decoder.create(engine, params), single = await Decoder.create(engine, params, 1, Infinity);
+    await streamed(together, given, tokens);
+    const ours: number[] = [], theirs: number[] = [], prefill: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      for (let again = 0; again < 3; again++) {
+        const { rate, prefill: took } = await streamed(together, given, tokens);
+        ours.push(rate);
+        prefill.push(took);
+      }
+      const args = ["--device=wasm", "--prompt=512", `--gen=${tokens}`, `--threads=${threads ?? 0}`];
+      const ort = await peer<{ tokPerSec: number }>("ort_decode.mjs", args);
+      if (ort) theirs.push(ort.tokPerSec);
+    }
+    const stepped = (await streamed(single, given, tokens)).prefill, rate = median(ours);
+    rows.push({
+      "engine": engine.description,
+      "tokens/s": rate,
+      "prompt of 512, ms": median(prefill),
+      "one by one, ms": stepped,
+      ...theirs.length ? { "onnxruntime-web, tokens/s": median(theirs), "times faster": rate / median(theirs) } : {},
+    });
+    for (const decoder of [together, single]) decoder.dispose();
+    engine.dispose();
+  }
+  report("decoding, 3.5 M parameters, 512 tokens of prompt", rows);
+}
+
+async function onGpu(): Promise<void> {
+  const quick = Deno.args.includes("--quick"), batch = Number(flag("batch") ?? 1), { model } = preset("enwik8");
+  const config = checkConfig(quick ? { ...model, n_layer: 2, n_ctx: 1024 } : model), rows: Row[] = [], ops: Row[] = [];
+  const engine = await WebGpuEngine.create({ allowSoftware: quick }), params = place(engine, config);
+  const places = quick ? [100, 900] : [1000, 12000], costs: number[] = [];
+
+  // The program by itself for GPU times: what the caches hold does not change them.
+  const made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
+  for (let layer = 0; layer < config.n_layer; layer++) {
+    const sets = setsOf(config, layer), key = sets.map(setKey).join();
+    if (!made.has(key)) made.set(key, await CachePlan.create(sets, config.n_ctx));
+    plans.push(made.get(key)!);
+  }
+  const { program, state, logits, caches, constants } = decodingProgram(params, batch, plans);
+  const tensors = [...Object.values(state), logits, ...caches.flatMap(Object.values), ...constants.keys()];
+  engine.allocate(tensors);
+  for (const [t, data] of constants) engine.write(t, data);
+  engine.write(state.choice, Float32Array.of(1, 0, 1));
+  const executable = await engine.compile(program, { profile: true });
+  for (const at of places) {
+    const totals: number[] = [], byOp = new Map<string, number[]>();
+    for (let run = 0; run < (quick ? 3 : 12); run++) {
+      engine.write(state.position, Uint32Array.of(at));
+      const profile = await executable.profile(), sums = new Map<string, number>();
+      for (const { kernel, ms } of profile) sums.set(kernel, (sums.get(kernel) ?? 0) + ms);
+      totals.push(profile.reduce((sum, { ms }) => sum + ms, 0));
+      for (const [op, ms] of sums) byOp.set(op, [...byOp.get(op) ?? [], ms]);
+      if (run === 0) ops.push({ kernel: `dispatches at ${at}`, ms: profile.length });
+    }
+    ops.push({ kernel: `all at ${at}, each alone`, ms: median(totals) });
+    for (const [kernel, ms] of byOp) ops.push({ kernel: `  ${kernel}`, ms: median(ms) });
+  }
+  executable.dispose();
+  engine.free(tensors);
+
+  const decoder = await Decoder.create(engine, params, batch), tokens = quick ? 24 : 256;
+  for (const at of places) {
+    const given = prompt(at * batch, config.vocab_size), rates: number[] = [], prefills: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      const { rate, prefill } = await streamed(decoder, given, tokens);
+      rates.push(rate);
+      prefills.push(prefill);
+    }
+    // The first round compiles.
+    const rate = median(rates.slice(1));
+    costs.push(batch / rate);
+    // Without reading in between: what a token takes when nothing but the engine is waited for.
+    await decoder.begin(given, { seed: 1 });
+    await decoder.run(1);
+    await decoder.read(at, at + 1);
+    const begun = performance.now();
+    for (let done = 1; done < tokens; done += 64) await decoder.run(Math.min(64, tokens - done));
+    const encoded = performance.now() - begun;
+    await decoder.read(at, at + tokens);
+    rows.push({
+      "position": at,
+      "tokens/s": rate,
+      "ms a token": 1000 * batch / rate,
+      "encoding, ms a token": encoded / (tokens - 1),
+      "unread, ms a token": (performance.now() - begun) / (tokens - 1),
+      "prompt, ms": median(prefills.slice(1)),
+      "over the first": costs.at(-1)! / costs[0],
+    });
+  }
+  console.log(engine.description);
+  report(`decoding, ${quick ? "2 layers of " : ""}enwik8, batch ${batch}`, rows);
+  report("GPU time of a token", ops);
+  decoder.dispose();
+  engine.dispose();
+}
+
+if (Deno.args.includes("--gpu")) await onGpu();
+else await onCpu();

@@ -1,0 +1,36 @@
+/**
+ * Sums over rows: by strips of rows first, then over the strips.
+ *
+ * @module
+ */
+
+import type { Tensor } from "../ops.ts";
+import type { Plan } from "./plan.ts";
+
+/** Strips of rows for a sum over rows: enough of them to fill a GPU, each long enough to be worth a partial. */
+export function stripsOf(rows: number): { strips: number; strip: number } {
+  const strip = Math.max(32, Math.ceil(rows / 256));
+  return { strips: Math.ceil(rows / strip), strip };
+}
+
+/** y[i] (+)= Σ partials[s·stride + offset + i] */
+export function planReduce(
+  plan: Plan,
+  { partials, count, stride, offset, y, elements, accumulate }: {
+    partials: Tensor;
+    count: number;
+    stride: number;
+    offset: number;
+    y: Tensor;
+    elements: number;
+    accumulate: boolean;
+  },
+): void {
+  plan.dispatch({
+    kernel: "reduce_partials",
+    values: { ACCUMULATE: accumulate },
+    bindings: { partials, y },
+    params: { count: elements, partials: count, stride, offset },
+    grid: plan.linear(elements),
+  });
+}
