@@ -50,6 +50,7 @@ export {
   resolveSets,
   setKey,
 } from "./src/pattern.ts";
+export { CachePlan } from "./src/cache.ts";
 export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/layout.ts";
 export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/reach.ts";
 export {

@@ -18,6 +18,7 @@ export const sample: Command = {
   flags: [
     { name: "prompt", value: "TEXT", about: "text to go on from (default: none)" },
     { name: "length", value: "N", kind: "whole", low: 0, about: "bytes to write (default: 500)" },
+    { name: "batch", value: "N", kind: "whole", low: 1, high: 65536, about: "texts to write at once, each of that length (default: 1)" },
     {
       name: "temperature",
       value: "T",
@@ -36,9 +37,13 @@ export const sample: Command = {
     },
     { name: "seed", value: "N", kind: "whole", low: 0, high: 2 ** 32 - 1, about: "same seed, same text on one engine (default: 0)" },
     ...ENGINE_FLAGS,
-    { name: "json", about: "one JSON object a byte on stdout: its value, and the text that it completes" },
+    { name: "json", about: "one JSON object a byte on stdout: its value, and the text that it completes; with --batch which text" },
   ],
-  examples: ["sample runs/my-run", `sample runs/my-run --prompt "The climate is " --length 1000 --temperature 0.7 --seed 4`],
+  examples: [
+    "sample runs/my-run",
+    "sample runs/my-run --batch 8 --length 200",
+    `sample runs/my-run --prompt "The climate is " --length 1000 --temperature 0.7 --seed 4`,
+  ],
   async run(args) {
     const [path] = args.operands, json = args.on("json") ?? false, notes = new Screen(Deno.stderr);
     const model = await openModel(loadModel(path), {
@@ -53,10 +58,19 @@ export const sample: Command = {
           `keys and values kept: ${bytes(kept)}, ${percent(kept / dense)} of the ${bytes(dense)} of all ${whole(config.n_ctx)} positions`,
         ),
       );
-      if (!json && prompt) write(Deno.stdout, notes.bold(visible(prompt)));
-      const stream = new TextStream(), begun = performance.now();
-      let count = 0, open = !json;
-      const tokens = model.tokens({
+      const batch = args.number("batch") ?? 1, streams = Array.from({ length: batch }, () => new TextStream());
+      // One text is shown as it comes, several one after another at the end.
+      const texts = streams.map(() => ""), live = batch === 1 && !json, begun = performance.now();
+      const put = (which: number, text: string, token?: number) => {
+        if (json) {
+          if (token !== undefined || text) write(Deno.stdout, JSON.stringify({ ...batch > 1 && { sample: which }, token, text }) + "\n");
+        } else if (live) write(Deno.stdout, text);
+        else texts[which] += text;
+      };
+      if (live && prompt) write(Deno.stdout, notes.bold(visible(prompt)));
+      let count = 0, open = live;
+      const samples = model.samples({
+        batch,
         prompt: encodeText(prompt),
         length: args.number("length") ?? 500,
         temperature: args.number("temperature") ?? 0.9,
@@ -65,18 +79,22 @@ export const sample: Command = {
         seed: args.number("seed"),
       });
       try {
-        for await (const token of tokens) {
-          const text = stream.push(Uint8Array.of(token));
-          write(Deno.stdout, json ? JSON.stringify({ token, text }) + "\n" : text);
-          count++;
-          if (count % 64 === 0) await new Promise((resume) => setTimeout(resume, 0));
+        for await (const tokens of samples) {
+          tokens.forEach((token, which) => put(which, streams[which].push(Uint8Array.of(token)), token));
+          count += batch;
+          if (count % (64 * batch) === 0) await new Promise((resume) => setTimeout(resume, 0));
         }
-        const rest = stream.end();
-        if (rest) write(Deno.stdout, json ? JSON.stringify({ text: rest }) + "\n" : rest);
+        streams.forEach((stream, which) => put(which, stream.end()));
         if (open) write(Deno.stdout, "\n");
         open = false;
       } finally {
         if (open && Deno.stdout.isTerminal()) write(Deno.stdout, "\n");
+      }
+      if (!live && !json) {
+        texts.forEach((text, which) => {
+          notes.print(notes.faint(`text ${which + 1} of ${batch}`));
+          write(Deno.stdout, notes.bold(visible(prompt)) + text + "\n");
+        });
       }
       const seconds = (performance.now() - begun) / 1000;
       notes.print(notes.faint(`${whole(count)} bytes in ${seconds.toFixed(1)} s: ${whole(count / seconds)} a second`));

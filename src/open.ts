@@ -107,7 +107,7 @@ export class OpenedModel {
     if (this.#batch?.batch !== batch) {
       this.#batch?.dispose();
       this.#batch = undefined;
-      this.#batch = await Decoder.create(this.engine, this.#params, batch);
+      this.#batch = await Decoder.create(this.engine, this.params, batch);
     }
     yield* samples(this.#batch, options);
   }

@@ -290,6 +290,20 @@ Deno.test("cli: sample streams text; the same seed gives the same", async () => 
   assertEquals((await write("--temperature", "0")).out, (await write("--top-k", "1", "--seed", "9")).out);
 });
 
+Deno.test("cli: sample writes several texts at once, the first as a single one", async () => {
+  const write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", "--length", "40", "--prompt", "It was", ...more);
+  const one = await write(), three = await write("--batch", "3"), json = await write("--batch", "3", "--json");
+  assertEquals(three.code, 0);
+  assert(three.out.startsWith(one.out), "each sequence has its own draws, the first those of a single one");
+  const texts = ["", "", ""];
+  for (const { sample, text } of json.events) texts[sample as number] += text;
+  assertEquals(texts.map((text) => `It was${text}\n`).join(""), three.out);
+  assertEquals(new Set(texts).size, 3);
+  for (const which of [1, 2, 3]) assertMatch(three.err, new RegExp(`text ${which} of 3`));
+  assertMatch(three.err, /120 bytes in /);
+  failed(await write("--batch", "0"), 2, "it must be a whole number from 1 to 65536");
+});
+
 Deno.test("cli: sample into a pipe that closes ends quietly", async () => {
   const { code, stdout, stderr } = await new Deno.Command("bash", {
     args: [

@@ -21,7 +21,7 @@ import { chooseToken } from "../src/reference/choose.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/sample.ts";
 import { ATTENTION, callersBlocks } from "./cases.ts";
-import { relativeError } from "./compare.ts";
+import { relativeError } from "../src/verify.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
 
 const N = 43;

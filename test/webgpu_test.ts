@@ -359,6 +359,22 @@ Deno.test("f16 takes two bytes an element, rounds to nearest even, and comes bac
   engine.dispose();
 });
 
+Deno.test("choosing among more tokens than the kernel compares is an error that says how many", async () => {
+  const engine = await WebGpuEngine.create(software),
+    program = new Program("choose"),
+    u32 = (...shape: number[]) => tensor("t", shape, "u32");
+  const logits = tensor("logits", [1, 4097]), tape = u32(4, 1), position = u32(1), given = u32(1), choice = tensor("choice", [3]);
+  const seeds = u32(2);
+  program.add({ op: "choose", logits, tape, position, given, choice, seeds });
+  engine.allocate([logits, tape, position, given, choice, seeds]);
+  await assertRejects(
+    () => engine.compile(program),
+    ShapeError,
+    "the vocabulary has 4097 tokens, the WebGPU engine has a kernel up to 4096",
+  );
+  engine.dispose();
+});
+
 Deno.test("tensors read and written by one dispatch may share a page", async () => {
   const engine = await WebGpuEngine.create(software), x = tensor("x", [5]), y = tensor("y", [1]), program = new Program("sum in a page");
   program.add({ op: "sum", x, y, scale: 2, accumulate: true });
