@@ -270,15 +270,11 @@ function readBytes(path: string): Uint8Array<ArrayBuffer> {
 const readText = (path: string) => new TextDecoder().decode(readBytes(path));
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
-/**
- * Reads the model of a run folder, or of any folder with the same two files.
- *
- * @throws {CheckpointError} where a file is missing, damaged, or lacks tensors (which ones)
- * @throws {ConfigError} where config.json is wrong
- */
-export function loadModel(path: string): Model {
-  const config = join(path, "config.json"), weights = join(path, "model.safetensors");
-  return readModel(readText(config), readBytes(weights), { config, weights });
+/** The two files of a model, read once. */
+function readFiles(path: string): { model: Model; config: string; weights: Uint8Array<ArrayBuffer> } {
+  const names = { config: join(path, "config.json"), weights: join(path, "model.safetensors") };
+  const config = readText(names.config), weights = readBytes(names.weights);
+  return { model: readModel(config, weights, names), config, weights };
 }
 
 /** A model, and the run that it was saved with. */
@@ -310,7 +306,8 @@ function stateOf(path: string, digest: string): { found?: { folder: string; stat
  * @throws {ConfigError} where config.json is wrong
  */
 export function loadTrained(path: string): Trained {
-  return { model: loadModel(path), state: stateOf(path, sha256(readBytes(join(path, "model.safetensors")))).found?.state };
+  const { model, weights } = readFiles(path);
+  return { model, state: stateOf(path, sha256(weights)).found?.state };
 }
 
 /**
@@ -320,8 +317,7 @@ export function loadTrained(path: string): Trained {
  * @throws {ConfigError} where config.json is wrong
  */
 export function loadRun(path: string): Checkpoint {
-  const names = { config: join(path, "config.json"), weights: join(path, "model.safetensors") };
-  const text = readText(names.config), weights = readBytes(names.weights), model = readModel(text, weights, names);
+  const { model, config, weights } = readFiles(path);
   const { found, seen } = stateOf(path, sha256(weights));
   if (!found) {
     throw new CheckpointError(
@@ -332,12 +328,14 @@ export function loadRun(path: string): Checkpoint {
     );
   }
   const { folder, state, files } = found, optimizer = join(folder, "optimizer.safetensors");
-  const moments = readBytes(optimizer), now = { config: sha256(utf8(text)), optimizer: sha256(moments) };
+  const moments = readBytes(optimizer), now = { config: sha256(utf8(config)), optimizer: sha256(moments) };
   if (now.optimizer !== files.optimizer) {
     throw new CheckpointError(`Cannot resume from ${path}: ${optimizer} was changed or damaged since it was saved; restore it from a copy`);
   }
   if (now.config !== files.config) {
-    throw new CheckpointError(`Cannot resume from ${path}: ${names.config} was changed since it was saved; restore it, or begin a new run`);
+    throw new CheckpointError(
+      `Cannot resume from ${path}: ${join(path, "config.json")} was changed since it was saved; restore it, or begin a new run`,
+    );
   }
   return { ...model, ...readMoments(model.config, moments, optimizer), ...state };
 }

@@ -18,12 +18,14 @@ import {
   type Parameters,
   type Progress,
   sample,
+  samples,
   SILENCE,
   SOUND_RATE,
   TextStream,
   visible,
 } from "../mod.ts";
 import { writeAtomic } from "./files.ts";
+import { program } from "./program.ts";
 import type { Report } from "./report.ts";
 import { duration } from "./terminal.ts";
 
@@ -41,6 +43,35 @@ export function imagesFile(rows: readonly Uint8Array[], shape: ImageShape, colum
 export async function soundFile(rows: readonly Uint8Array[], rate: number): Promise<Uint8Array> {
   const silence = Array.from({ length: Math.round(rate * PAUSE) }, () => SILENCE);
   return await encodeWav(Uint8Array.from(rows.flatMap((row, at) => at === 0 ? [...row] : [...silence, ...row])), rate);
+}
+
+/**
+ * Sequences made side by side, each after its prompt.
+ *
+ * @param stream the tokens of each position that is not of a prompt
+ * @param prompts one a sequence, all of the same length
+ * @param told after each position, how many there are; false ends it all
+ * @returns [sequences] of `length` tokens, prompts included; undefined where `told` said no
+ */
+export async function rowsOf(
+  stream: AsyncIterable<Uint32Array>,
+  prompts: readonly Uint8Array[],
+  length: number,
+  told: (positions: number) => boolean,
+): Promise<Uint8Array[] | undefined> {
+  const rows = prompts.map((prompt) => {
+    const row = new Uint8Array(length);
+    row.set(prompt);
+    return row;
+  });
+  let at = prompts[0].length;
+  for await (const tokens of stream) {
+    tokens.forEach((token, which) => rows[which][at] = token);
+    if (!told(++at)) return undefined;
+    // Lets signals through.
+    if (at % 64 === 0) await new Promise((resume) => setTimeout(resume, 0));
+  }
+  return rows;
 }
 
 /** What a run shows of its model while it learns and at its end. */
@@ -76,14 +107,17 @@ export class Samples {
     if (kind === "image") {
       if (shape![2] !== 1 && shape![2] !== 3) return;
       const halves = [0, 1].map((n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)));
-      const made = await this.#rows(progress, [new Uint8Array(), new Uint8Array(), ...halves], unit);
-      if (made.length === 0) return;
+      const none = await this.#rows(progress, halves.map(() => new Uint8Array()), unit),
+        half = none && await this.#rows(progress, halves, unit);
+      if (!none) return;
+      const made = [...none, ...half ?? []];
       writeAtomic(file, imagesFile(made, shape!, 2));
       this.report.event("sample", { ...given, images: made.length });
       this.report.say(`${file}: ${made.length > 2 ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
     } else {
-      const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), made = await this.#rows(progress, [new Uint8Array(), begun], n_ctx);
-      if (made.length === 0) return;
+      const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), none = await this.#rows(progress, [new Uint8Array()], n_ctx);
+      if (!none) return;
+      const made = [...none, ...await this.#rows(progress, [begun], n_ctx) ?? []];
       writeAtomic(file, await soundFile(made, rate));
       this.report.event("sample", { ...given, sounds: made.length, seconds: n_ctx / rate });
       this.report.say(
@@ -94,24 +128,18 @@ export class Samples {
     }
   }
 
-  /** Of each prompt the prompt and what follows, `length` tokens together; those that time allows. */
-  async #rows(progress: Progress, prompts: readonly Uint8Array[], length: number): Promise<Uint8Array[]> {
-    const decoder = await this.#decode(progress.params), begun = performance.now(), made: Uint8Array[] = [];
-    if (!decoder) return [];
-    for (const [at, prompt] of prompts.entries()) {
-      const row = new Uint8Array(length);
-      row.set(prompt);
-      let written = prompt.length;
-      for await (const token of sample(decoder, { prompt, length: length - prompt.length, seed: progress.step + at })) {
-        row[written++] = token;
-        if (performance.now() - begun > PATIENCE * 1000) {
-          this.report.say(`Sampling takes longer than ${PATIENCE} s here: ${made.length} of ${prompts.length} samples were made.\n`);
-          return made;
-        }
-      }
-      made.push(row);
-    }
-    return made;
+  /** What the model makes of prompts of one length, `length` tokens together; undefined where it cannot, or not in time. */
+  async #rows({ params, step }: Progress, prompts: readonly Uint8Array[], length: number): Promise<Uint8Array[] | undefined> {
+    const decoder = await this.#decode(params, prompts.length), end = performance.now() + PATIENCE * 1000;
+    if (!decoder) return undefined;
+    const rows = await rowsOf(
+      samples(decoder, { prompt: prompts, length: length - prompts[0].length, seed: step }),
+      prompts,
+      length,
+      () => performance.now() < end,
+    );
+    if (!rows) this.report.say(`Samples would take longer than ${PATIENCE} s here and were left out; ${program()} sample makes them.\n`);
+    return rows;
   }
 
   async #texts({ params, step }: Progress, prompts: readonly string[], length: number): Promise<void> {
@@ -133,10 +161,11 @@ export class Samples {
   }
 
   /** None where the model cannot write. */
-  async #decode(params: Parameters): Promise<Decoder | undefined> {
+  async #decode(params: Parameters, batch = 1): Promise<Decoder | undefined> {
     if (this.#impossible || params.config.vocab_size > 256) return undefined;
     try {
-      return this.#decoder ??= await Decoder.create(this.engine, params);
+      if (this.#decoder?.batch !== batch) this.dispose();
+      return this.#decoder ??= await Decoder.create(this.engine, params, batch);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       this.#impossible = true;
@@ -145,6 +174,7 @@ export class Samples {
 
   dispose(): void {
     this.#decoder?.dispose();
+    this.#decoder = undefined;
   }
 }
 

@@ -102,6 +102,15 @@ Deno.test("PNG: a folder, a zip and a tar.gz give the same rows; another size sa
   await assertRejects(() => load("0.png", pngs[0]), DataError, "it has 1 image, it must have at least 2");
 });
 
+Deno.test("nothing held out: all in one part, however short", async () => {
+  const one = await load("a.bin", noise(48), { shape: [4, 4, 3], heldOut: 0 });
+  assertEquals([one.train.length, one.heldOut.length, one.about], [48, 0, "raw rows, 4 × 4 × 3; nothing held out"]);
+  const text = await load("a.txt", utf8("a"), { heldOut: 0, nCtx: 9 });
+  assertEquals([text.train, text.heldOut.length], [utf8("a"), 0]);
+  const sound = await load("a.ulaw", noise(5), { heldOut: 0 });
+  assertEquals([sound.kind, sound.train.length, sound.about], ["audio", 5, "µ-law codes; nothing held out"]);
+});
+
 Deno.test("raw rows: whole ones of the shape given", async () => {
   const rows = noise(10 * 12), { kind, unit, train, heldOut } = await load("rows.bin", rows, { shape: [2, 2, 3], heldOut: 3 });
   assertEquals({ kind, unit }, { kind: "image", unit: 12 });
@@ -117,7 +126,7 @@ Deno.test("raw rows: whole ones of the shape given", async () => {
   for (const shape of [[0, 1, 1], [1, 1], [1.5, 1, 1], [1, 1, 1e9]]) {
     await assertRejects(() => load("r", rows, { shape: shape as unknown as [number, number, number] }), ConfigError, "the shape must be");
   }
-  for (const heldOut of [0, 10, 1.5]) {
+  for (const heldOut of [-1, 10, 1.5]) {
     await assertRejects(() => load("r", rows, { shape: [2, 2, 3], heldOut }), ConfigError, "from 1 to 9 images");
   }
 });

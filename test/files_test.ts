@@ -7,7 +7,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { gzipSync, zipSync } from "fflate";
 import { dataFor, identityOf, readDataset } from "../cli/data.ts";
 import { evaluate } from "../cli/evaluate.ts";
-import { gzipBits, loadModel, loadRun, openRunFolder, saveRun, writeAtomic } from "../cli/files.ts";
+import { gzipBits, loadRun, loadTrained, openRunFolder, saveRun, writeAtomic } from "../cli/files.ts";
 import { parse } from "../cli/flags.ts";
 import type { RunState } from "../src/checkpoint.ts";
 import type { DatasetOptions } from "../src/data/dataset.ts";
@@ -110,7 +110,7 @@ Deno.test("files: a run is read back as saved, from a folder that other programs
     assertEquals(names(path), [".lock", "config.json", "model.safetensors", "state-3"]);
     assertEquals(names(`${path}/state-3`), ["optimizer.safetensors", "run.json"]);
     assertEquals(loadRun(path), checkpointAt(3));
-    assertEquals(loadModel(path), { config: MODEL, weights: checkpointAt(3).weights as Map<string, Float32Array> });
+    assertEquals(loadTrained(path).model, { config: MODEL, weights: checkpointAt(3).weights as Map<string, Float32Array> });
     const folder = openRunFolder(path, true);
     saveRun(folder, { ...checkpointAt(3), engine: "wasm" });
     assertEquals(loadRun(path).engine, "wasm", "a step may be saved again");
@@ -119,7 +119,7 @@ Deno.test("files: a run is read back as saved, from a folder that other programs
     assertEquals(names(path), [".lock", "config.json", "model.safetensors", "state-4"]);
     // The model alone is enough to sample.
     Deno.removeSync(`${path}/state-4`, { recursive: true });
-    assertEquals(loadModel(path).weights.size, 22);
+    assertEquals(loadTrained(path).model.weights.size, 22);
     assertThrows(() => loadRun(path), CheckpointError, "found no state-*/run.json");
   }));
 
@@ -139,7 +139,7 @@ Deno.test("files: files of two saves or damaged ones are not taken for one run",
     const a = (name: string) => `${path}/a/${name}`, before = Deno.readFileSync(a("model.safetensors"));
     Deno.copyFileSync(`${path}/b/model.safetensors`, a("model.safetensors"));
     assertThrows(() => loadRun(`${path}/a`), CheckpointError, "is not the one that was saved with its run state (found state of step 5)");
-    assertEquals(loadModel(`${path}/a`).weights.get("norm.bias")![0], 6);
+    assertEquals(loadTrained(`${path}/a`).model.weights.get("norm.bias")![0], 6);
     Deno.writeFileSync(a("model.safetensors"), before);
     assertEquals(loadRun(`${path}/a`).step, 5);
 
@@ -155,15 +155,15 @@ Deno.test("files: files of two saves or damaged ones are not taken for one run",
     Deno.writeTextFileSync(a("config.json"), config.replace('"dropout": 0', '"dropout": 0.5'));
     assertThrows(() => loadRun(`${path}/a`), CheckpointError, "config.json was changed since it was saved");
     Deno.writeTextFileSync(a("config.json"), config.replace('"n_ctx": 64', '"n_ctx": 640'));
-    assertThrows(() => loadModel(`${path}/a`), CheckpointError, "use the config.json they were saved with");
+    assertThrows(() => loadTrained(`${path}/a`).model, CheckpointError, "use the config.json they were saved with");
     Deno.writeTextFileSync(a("config.json"), "{}");
-    assertThrows(() => loadModel(`${path}/a`), ConfigError, `Cannot read ${a("config.json")}`);
+    assertThrows(() => loadTrained(`${path}/a`).model, ConfigError, `Cannot read ${a("config.json")}`);
     Deno.writeTextFileSync(a("config.json"), config);
     Deno.truncateSync(a("model.safetensors"), 1000);
-    assertThrows(() => loadModel(`${path}/a`), CheckpointError, "cut short");
+    assertThrows(() => loadTrained(`${path}/a`).model, CheckpointError, "cut short");
     Deno.removeSync(a("model.safetensors"));
-    assertThrows(() => loadModel(`${path}/a`), CheckpointError, "there is no such file");
-    assertThrows(() => loadModel(`${path}/none`), CheckpointError, "there is no such file");
+    assertThrows(() => loadTrained(`${path}/a`).model, CheckpointError, "there is no such file");
+    assertThrows(() => loadTrained(`${path}/none`).model, CheckpointError, "there is no such file");
   }));
 
 Deno.test("files: a run folder is taken once, for what was asked", () =>
@@ -300,7 +300,7 @@ Deno.test("files: 60 processes killed while saving leave a run that loads and is
       assert(promised > kept, `kill ${kill}: nothing was saved, told ${JSON.stringify(told)}`);
       // A save whose line did not reach this process any more may be there too.
       assert(step >= promised && step <= promised + 1, `kill ${kill}: told ${promised}, found ${step}`);
-      assertEquals(loadModel(path).weights.get("out.weight")![0], step);
+      assertEquals(loadTrained(path).model.weights.get("out.weight")![0], step);
       if (leftovers(path).length > 0 || names(path).filter((name) => name.startsWith("state-")).length > 1) interrupted++;
       kept = step;
     }

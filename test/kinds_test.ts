@@ -235,6 +235,79 @@ Deno.test("kinds: maps of layers and heads, over text and over an image", async 
   assert(files(at("words/maps")).has("layer-0-head-0.png"));
 });
 
+Deno.test("kinds: sample draws a sheet of images, completes them, and the same seed gives the same", async () => {
+  const run3 = at("image-wasm"), sheet = (...more: string[]) => run("sample", run3, "--batch", "6", "--json", ...wasm, ...more);
+  const one = await sheet("--out", at("sheet.png"), "--seed", "5"), again = await sheet("--out", at("again.png"), "--seed", "5");
+  assertEquals([one.code, again.code], [0, 0]);
+  const [facts] = one.events;
+  assertEquals([facts.kind, facts.file, facts.samples, facts.tokens, facts.prefix], ["image", at("sheet.png"), 6, 6 * 48, 0]);
+  assertEquals(Deno.readFileSync(at("sheet.png")), Deno.readFileSync(at("again.png")));
+  // Three columns, two rows.
+  const { width, height } = decodePng(Deno.readFileSync(at("sheet.png")), "sheet");
+  assertEquals([width, height], [3 * 100 + 4, 2 * 100 + 4]);
+  // Of a file, each sample completes an image of its own; of what was held out, likewise.
+  for (const from of [["--prefix", at("tiny.bin"), "--prefix-tokens", "36"], ["--prefix-tokens", "36"]]) {
+    const { code, err } = await sheet("--out", at("half.png"), ...from);
+    assertEquals([code, err.includes("Cannot")], [0, false], err);
+    const { rgb } = decodePng(Deno.readFileSync(at("half.png")), "half"), first = from.length === 4 ? 0 : 32;
+    for (const which of [0, 4]) {
+      const tokens = images.subarray((first + which) * 48, (first + which + 1) * 48),
+        left = 4 + (which % 3) * 100,
+        top = 4 + Math.floor(which / 3) * 100;
+      for (const row of [0, 2]) {
+        const at = ((top + row * 24 + 12) * width + left + 12) * 3;
+        assertEquals([...rgb.subarray(at, at + 3)], [...tokens.subarray(row * 12, row * 12 + 3)], `image ${which}, row ${row}`);
+      }
+    }
+  }
+  const people = await run("sample", run3, ...wasm);
+  assertEquals([people.code, people.out], [0, `${join(run3, "sample.png")}: 4 images\n`]);
+  assertMatch(people.err, /192 tokens in /);
+  // One image alone is enough to complete.
+  Deno.writeFileSync(at("one.png"), encodePng({ width: 4, height: 4, rgb: image(3) }));
+  assertEquals((await run("sample", run3, "--prefix", at("one.png"), "--batch", "1", "--out", at("one-done.png"), ...wasm)).code, 0);
+});
+
+Deno.test("kinds: sample goes on with a sound, longer than its context, and with text of a file", async () => {
+  const sound = await run(
+    "sample",
+    at("judged"),
+    "--prefix",
+    at("sine.wav"),
+    "--prefix-tokens",
+    "50",
+    "--length",
+    "200",
+    "--out",
+    at("more.wav"),
+    ...wasm,
+  );
+  assertEquals([sound.code, sound.out], [0, `${at("more.wav")}: 0.02 s of sound\n`]);
+  const { codes } = await decodeWav(Deno.readFileSync(at("more.wav")), "more.wav"),
+    { codes: all } = await decodeWav(Deno.readFileSync(at("sine.wav")), "sine.wav");
+  assertEquals([codes.length, codes.subarray(0, 50)], [250, all.subarray(0, 50)]);
+  const text = await run(
+    "sample",
+    at("words"),
+    "--prefix",
+    at("text.txt"),
+    "--prefix-tokens",
+    "11",
+    "--length",
+    "9",
+    "--batch",
+    "2",
+    "--out",
+    at("out.txt"),
+    ...wasm,
+  );
+  assertEquals([text.code, text.out], [0, ""]);
+  const written = Deno.readFileSync(at("out.txt")), begins = new TextEncoder().encode("It was the ");
+  assertEquals([written.length, written.subarray(0, 11), written.subarray(20, 22)], [42, begins, Uint8Array.of(10, 10)]);
+  const live = await run("sample", at("words"), "--prefix-tokens", "5", "--length", "3", ...wasm);
+  assertEquals(live.code, 0);
+});
+
 Deno.test("kinds: bad input is one message", async () => {
   Deno.writeFileSync(at("cut.bin"), images.subarray(0, 100));
   Deno.writeFileSync(at("odd.png"), encodePng({ width: 5, height: 4, rgb: new Uint8Array(60) }));
@@ -266,6 +339,21 @@ Deno.test("kinds: bad input is one message", async () => {
     [["maps", at("judged"), "--at", "4"], 1, "--at must be from 0 to 3, current value is 4"],
     [["maps", at("judged"), "--out", at("sine.wav"), ...wasm], 1, "Cannot write into"],
   ];
+  const images1 = ["sample", at("image-wasm"), ...wasm];
+  cases.push(
+    [[...images1, "--length", "9"], 1, "Cannot make 9 tokens of an image: it has 48 more"],
+    [[...images1, "--prompt", "a cat"], 2, "the model makes no text; --prefix FILE"],
+    [[...images1, "--prefix-tokens", "48"], 1, "must leave room in a context of 48", "at most 47 tokens, current value is 48"],
+    [[...images1, "--prefix", at("odd.png")], 1, "its size at byte 16 is 5 × 4", "resize it first"],
+    [[...images1, "--prefix", at("cut.bin")], 1, "cut short"],
+    [[...images1, "--prefix", at("nowhere.png")], 1, "there is no such file"],
+    [[...images1, "--shape", "4x6x2"], 1, "Cannot draw images: their shape must be"],
+    [[...images1, "--out", at("sine.wav/x.png")], 1, "Cannot write"],
+    [["sample", at("judged"), "--prefix", at("short.wav"), "--prefix-tokens", "151", ...wasm], 1, "Cannot sample"],
+    [["sample", at("words"), "--prompt", "x".repeat(96), ...wasm], 1, "the prompt must leave room in a context of 96"],
+    [["sample", at("words"), "--prompt", "x", "--prefix-tokens", "2"], 2, "Cannot use --prompt with --prefix"],
+    [["sample", at("alone"), "--prefix-tokens", "2", ...wasm], 1, "give --data FILE"],
+  );
   for (let from = 0; from < cases.length; from += 6) {
     await Promise.all(cases.slice(from, from + 6).map(async ([args, code, ...includes]) => failed(await run(...args), code, ...includes)));
   }

@@ -44,7 +44,7 @@ export interface DatasetOptions {
   readonly codes?: "mulaw" | "g711";
   /** Samples a second of sound; default 12,000. */
   readonly rate?: number;
-  /** How much to hold out: images, or tokens of anything else. */
+  /** How much to hold out: images, or tokens of anything else; 0 leaves all in one part, however short. */
   readonly heldOut?: number;
   /** Positions of a context: both parts must hold one. A function is asked once kind and shape are known. */
   readonly nCtx?: number | ((kind: DataKind, shape?: ImageShape) => number);
@@ -305,9 +305,7 @@ export async function loadDataset(
   if (images) return splitImages({ ...base, what, shape: samples.shape! }, samples, options);
   const { heldOut } = options;
   if (sound.length > 0) {
-    const codes = join(sound),
-      rate = options.rate ?? SOUND_RATE,
-      parts = splitHeldOut(codes, contextOf(options, "audio") ?? 1, title, heldOut);
+    const codes = join(sound), rate = options.rate ?? SOUND_RATE, parts = splitStream(codes, "audio", title, options);
     return { ...base, kind: "audio", about: `${what}; ${held(parts.heldOut.length, "sample")}`, ...parts, unit: 1, rate };
   }
   const bytes = streams.length === 1 ? streams[0].bytes : join(streams.map(({ bytes }) => bytes));
@@ -316,11 +314,17 @@ export async function loadDataset(
     const [train, valid, test] = [[0, 90e6], [90e6, 95e6], [95e6, 100e6]].map(([from, to]) => bytes.subarray(from, to));
     return { ...made, about: "enwik8, 90 / 5 / 5 million bytes", train, heldOut: valid, test };
   }
-  const parts = splitHeldOut(bytes, contextOf(options, kind) ?? 1, title, heldOut);
+  const parts = splitStream(bytes, kind, title, options);
   return { ...made, about: `${kind}; ${held(parts.heldOut.length, "byte")}`, ...parts };
 }
 
-const held = (count: number, what: string) => `the last ${count === 1 ? what : `${count.toLocaleString("en")} ${what}s`} held out`;
+const held = (count: number, what: string) =>
+  count === 0 ? "nothing held out" : `the last ${count === 1 ? what : `${count.toLocaleString("en")} ${what}s`} held out`;
+
+function splitStream(bytes: Uint8Array, kind: DataKind, name: string, options: DatasetOptions) {
+  if (options.heldOut === 0) return { train: bytes, heldOut: bytes.subarray(bytes.length) };
+  return splitHeldOut(bytes, contextOf(options, kind) ?? 1, name, options.heldOut);
+}
 
 function contextOf({ nCtx }: DatasetOptions, kind: DataKind, shape?: ImageShape): number | undefined {
   return typeof nCtx === "function" ? nCtx(kind, shape) : nCtx;
@@ -346,8 +350,10 @@ function splitImages(
   const { heldOut } = options, nCtx = contextOf(options, "image", shape);
   // Test images alone are images like any other.
   const rows = join(images.length > 0 ? images : testImages), count = rows.length / unit;
-  if (count < 2) throw new DataError(`Cannot train on ${name}: it has ${count} image, it must have at least 2: one is held out`);
-  if (heldOut !== undefined && !(Number.isInteger(heldOut) && heldOut >= 1 && heldOut < count)) {
+  if (count < 2 && heldOut !== 0) {
+    throw new DataError(`Cannot train on ${name}: it has ${count} image, it must have at least 2: one is held out`);
+  }
+  if (heldOut !== undefined && heldOut !== 0 && !(Number.isInteger(heldOut) && heldOut >= 1 && heldOut < count)) {
     throw new ConfigError(`Cannot hold out part of ${name}: the part must be from 1 to ${count - 1} images, current value is ${heldOut}`);
   }
   const from = (count - (heldOut ?? heldOutImages(count))) * unit;
