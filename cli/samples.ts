@@ -31,6 +31,8 @@ import { duration } from "./terminal.ts";
 
 /** Seconds after which images and sounds under way are given up: a model of the paper's sizes takes minutes each on a CPU. */
 const PATIENCE = 120;
+/** Images made of nothing, and as many completed. */
+const IMAGES = 4;
 /** Silence between sounds, in seconds. */
 const PAUSE = 0.25;
 
@@ -106,14 +108,17 @@ export class Samples {
     const file = join(this.path, this.file), given = { kind, step: progress.step, file };
     if (kind === "image") {
       if (shape![2] !== 1 && shape![2] !== 3) return;
-      const halves = [0, 1].map((n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)));
+      const halves = Array.from(
+        { length: IMAGES },
+        (_, n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)),
+      );
       const none = await this.#rows(progress, halves.map(() => new Uint8Array()), unit),
         half = none && await this.#rows(progress, halves, unit);
       if (!none) return;
       const made = [...none, ...half ?? []];
-      writeAtomic(file, imagesFile(made, shape!, 2));
+      writeAtomic(file, imagesFile(made, shape!, IMAGES));
       this.report.event("sample", { ...given, images: made.length });
-      this.report.say(`${file}: ${made.length > 2 ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
+      this.report.say(`${file}: ${half ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
     } else {
       const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), none = await this.#rows(progress, [new Uint8Array()], n_ctx);
       if (!none) return;

@@ -66,12 +66,12 @@ for (const backend of ["wasm", "reference"]) {
     const first = events.find(({ event, heldOut }) => event === "progress" && heldOut !== undefined)!;
     assert(Number(first.heldOut) > 3 && Number(end.heldOut) < 0.5, `held-out bits/byte fall from ${first.heldOut} to ${end.heldOut}`);
     assert(Number(end.heldOut) < Number(end.order0) / 4);
-    assertEquals([sample.kind, sample.images, sample.file], ["image", 4, at(`${out}/samples.png`)]);
+    assertEquals([sample.kind, sample.images, sample.file], ["image", 8, at(`${out}/samples.png`)]);
     const made = files(at(out));
     assert(made.has("samples.png") && made.has("loss.svg") && !made.has("samples.txt"));
-    // Two columns and two rows of 4 × 4, each pixel 24 × 24, 4 between.
+    // Four columns and two rows of 4 × 4, each pixel 24 × 24, 4 between.
     const { width, height, rgb } = decodePng(Deno.readFileSync(at(`${out}/samples.png`)), "samples.png");
-    assertEquals([width, height], [2 * 100 + 4, 2 * 100 + 4]);
+    assertEquals([width, height], [4 * 100 + 4, 2 * 100 + 4]);
     // Completed from a held-out upper half: that is as it was.
     const held = images.subarray(32 * 48, 33 * 48),
       pixel = (x: number, y: number) => [...rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)];
