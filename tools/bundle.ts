@@ -1,0 +1,121 @@
+/**
+ * Makes `dist/`: the library as one ES module with everything inlined, and around it a package for npm.
+ *
+ *     deno task bundle [FOLDER]
+ *
+ * |                        |                                                                                     |
+ * | ---------------------- | ----------------------------------------------------------------------------------- |
+ * | `longstride.js`        | all of `mod.ts`; source map beside it, types in `types/`                            |
+ * | `longstride.worker.js` | what the CPU engine's threads run, for pages: a policy may forbid anything but files |
+ * | `longstride.wasm`      | the kernels that `longstride.js` carries inside, for runtimes that compile no bytes |
+ * | `longstride-sample.js` | the page element; it imports `longstride.js`                                        |
+ *
+ * @module
+ */
+
+const ROOT = new URL("../", import.meta.url);
+
+/** What is bundled into which file. All but the library itself import the library's file. */
+const ENTRIES: Readonly<Record<string, string>> = {
+  "longstride.js": "mod.ts",
+  "longstride-sample.js": "web/longstride_sample.ts",
+};
+
+async function deno(...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "null", stderr: "piped" }).output();
+  if (!success) throw new Error(`deno ${args.join(" ")} failed: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Says of a source map's sources which package or file of this project they are, instead of where they lay when it was made. */
+function portable(source: string): string {
+  const [, npm] = /\/npm\/[^/]+\/(.+)$/.exec(source) ?? /\/node_modules\/(?!\.deno)(.+)$/.exec(source) ?? [];
+  return npm ? `npm:${npm}` : source.replace(/^.*?((?:src|web|asm)\/.*|[^/]+)$/, "longstride:$1");
+}
+
+async function bundleEntry(name: string, entry: string, out: URL): Promise<void> {
+  const file = new URL(name, out), external = entry === "mod.ts" ? [] : ["--external", "../mod.ts"];
+  const flags = ["--quiet", "--platform", "browser", "--minify", "--sourcemap", "linked", ...external];
+  await deno("bundle", ...flags, "--output", file.pathname, entry);
+  let text = await Deno.readTextFile(file);
+  if (external.length) text = text.replaceAll(`"../mod.ts"`, `"./longstride.js"`);
+  await Deno.writeTextFile(file, text);
+  const at = new URL(`${name}.map`, out), map: { sources: string[] } = JSON.parse(await Deno.readTextFile(at));
+  map.sources = map.sources.map(portable);
+  await Deno.writeTextFile(at, JSON.stringify(map));
+}
+
+/** Declarations of mod.ts and all that they name, below `types/`. */
+async function declarations(out: URL): Promise<void> {
+  const scratch = new URL("types.scratch/", out);
+  await deno("transpile", "--quiet", "--declaration", "--outdir", scratch.pathname, "mod.ts");
+  const left = [new URL("mod.d.ts", scratch)], seen = new Set<string>();
+  for (let url; (url = left.pop());) {
+    if (seen.has(url.href)) continue;
+    seen.add(url.href);
+    const to = new URL(`types/${url.href.slice(scratch.href.length)}`, out), from = url;
+    const text = (await Deno.readTextFile(url)).replace(/(from |import\()"(\.[^"]*)\.ts"/g, (_, word: string, path: string) => {
+      left.push(new URL(`${path}.d.ts`, from));
+      return `${word}"${path}.js"`;
+    });
+    await Deno.mkdir(new URL(".", to), { recursive: true });
+    await Deno.writeTextFile(to, text);
+  }
+  await Deno.remove(scratch, { recursive: true });
+  await Deno.writeTextFile(new URL("longstride.d.ts", out), `export * from "./types/mod.js";\n`);
+}
+
+/** The package's description for npm: name, version and licence are deno.json's. */
+async function manifest(): Promise<string> {
+  const { name, version, license } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  return JSON.stringify(
+    {
+      name,
+      version,
+      description: "Sparse Transformers trained and sampled anywhere: WebGPU and WebAssembly, in browsers, Deno, Node, Bun and at the edge",
+      license,
+      type: "module",
+      engines: { node: ">=20" },
+      exports: {
+        ".": { types: "./types/mod.d.ts", default: "./longstride.js" },
+        "./longstride.wasm": "./longstride.wasm",
+        "./sample": "./longstride-sample.js",
+        "./package.json": "./package.json",
+      },
+      types: "./types/mod.d.ts",
+      sideEffects: ["./longstride-sample.js"],
+    },
+    undefined,
+    2,
+  ) + "\n";
+}
+
+/** Writes the bundle and its package to a folder, a file URL that ends in "/", which is emptied first. */
+export async function bundle(out: URL): Promise<void> {
+  await Deno.remove(out, { recursive: true }).catch(() => {});
+  await Deno.mkdir(out, { recursive: true });
+  await Promise.all([
+    ...Object.entries(ENTRIES).map(([name, entry]) => bundleEntry(name, entry, out)),
+    declarations(out),
+    Deno.copyFile(new URL("asm/kernels.wasm", ROOT), new URL("longstride.wasm", out)),
+    Deno.copyFile(new URL("LICENSE", ROOT), new URL("LICENSE", out)),
+    Deno.copyFile(new URL("README.md", ROOT), new URL("README.md", out)),
+    manifest().then((text) => Deno.writeTextFile(new URL("package.json", out), text)),
+  ]);
+}
+
+/** Bytes after gzip, as a web server sends them. */
+export async function compressed(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+  return (await new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"))).arrayBuffer()).byteLength;
+}
+
+if (import.meta.main) {
+  const out = Deno.args[0] ? new URL(`file://${Deno.args[0].replace(/\/*$/, "/")}`) : new URL("dist/", ROOT);
+  await bundle(out);
+  for await (const { name } of Deno.readDir(out)) {
+    if (!/\.(js|wasm)$/.test(name)) continue;
+    const bytes = await Deno.readFile(new URL(name, out));
+    console.log(
+      `${name.padEnd(22)} ${(bytes.length / 1000).toFixed(1).padStart(7)} KB, ${(await compressed(bytes) / 1000).toFixed(1)} KB by gzip`,
+    );
+  }
+}
