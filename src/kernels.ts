@@ -4,6 +4,7 @@
  * @module
  */
 
+import { unzlibSync } from "npm:fflate@0.8.3";
 import { KERNELS } from "./kernels.gen.ts";
 
 /** Exports of `asm/`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
@@ -21,7 +22,7 @@ export function useKernels(module: WebAssembly.Module): void {
 
 /** The bytes of `kernels.wasm` as shipped. */
 export function kernelBytes(): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(KERNELS), (c) => c.charCodeAt(0));
+  return unzlibSync(Uint8Array.from(atob(KERNELS), (c) => c.charCodeAt(0))) as Uint8Array<ArrayBuffer>;
 }
 
 /** The compiled module over unshared memory, compiled once. */

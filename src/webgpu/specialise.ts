@@ -60,7 +60,7 @@ export function specialise(kernel: string, values: Values): string {
     throw new KernelError(`Cannot specialise kernel ${kernelKey(kernel, values)}: ${what}`);
   };
   const { STORAGE: storage, ...rest } = values;
-  let text = kernelSource(kernel, storage as Storage | undefined).replace(/\/\/(?! @unroll$).*$/gm, "");
+  let text = kernelSource(kernel, storage as Storage | undefined);
 
   const left = new Set(Object.keys(rest)), constants = new Map<string, number>();
   text = text.replace(/^(?:override|const) (\w+)(: ?\w+)? = ([^;]+);/gm, (_, name: string, type: string | undefined, initial: string) => {
