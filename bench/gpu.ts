@@ -17,7 +17,7 @@ import { buildLayout } from "../src/layout.ts";
 import { checkTrain, preset } from "../src/config.ts";
 import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
 import { tune, type TuneWork } from "../src/webgpu/tune.ts";
-import type { Choice } from "../src/webgpu/tuning.ts";
+import { type Choice, formatTuning, parseTuning, TUNING_VERSION } from "../src/webgpu/tuning.ts";
 import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
 import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
 import { Random } from "../src/random.ts";
@@ -25,7 +25,7 @@ import { WebGpuEngine } from "../src/webgpu/engine.ts";
 
 const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds"], boolean: ["quick", "sweep"] });
 const only = new Set((flags.only ?? "matmul,attention,step").split(","));
-const tuning = flags.tuning ? JSON.parse(await Deno.readTextFile(flags.tuning)) : undefined;
+const tuning = flags.tuning ? parseTuning(await Deno.readTextFile(flags.tuning), flags.tuning) : undefined;
 const engine = await WebGpuEngine.create({ allowSoftware: flags.quick, tuning });
 const rows: Record<string, unknown>[] = [];
 console.log(engine.description);
@@ -246,56 +246,59 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   return timed.ms;
 }
 
+const attentionWork = (attention: AttentionConfig, n: number, heads: number, d: number, dtype: DType = "f32"): TuneWork => ({
+  sets: resolveSets(attention, { n, layer: 0, heads }),
+  n,
+  d,
+  dtype,
+});
+
 /** Works of the table, in the order in which they are swept: those that decide most first. */
-const SWEPT: readonly (readonly [string, TuneWork])[] = [
-  ["matmul", { rows: 4096, in: 4096, out: 4096 }],
-  ["dense", { attention: { pattern: "dense" }, n: 12288, heads: 8, d: 64 }],
-  ["strided", { attention: { pattern: "strided", stride: 128 }, n: 12288, heads: 8, d: 64 }],
-  ["fixed", { attention: { pattern: "fixed", stride: 128, c: 32 }, n: 12288, heads: 8, d: 64 }],
-  ["ff", { rows: 12288, in: 512, out: 2048 }],
-  ["proj", { rows: 12288, in: 512, out: 512 }],
-  ["matmul16", { rows: 4096, in: 4096, out: 4096, dtype: "f16" }],
-  ["long", { attention: { pattern: "strided", stride: 256 }, n: 65536, heads: 8, d: 64 }],
-  ["strided16", { attention: { pattern: "strided", stride: 128 }, n: 12288, heads: 8, d: 64, dtype: "f16" }],
-  ["fixed16", { attention: { pattern: "fixed", stride: 128, c: 32 }, n: 12288, heads: 8, d: 64, dtype: "f16" }],
+const SWEPT: readonly (readonly [string, () => TuneWork])[] = [
+  ["matmul", () => ({ rows: 4096, in: 4096, out: 4096 })],
+  ["dense", () => attentionWork({ pattern: "dense" }, 12288, 8, 64)],
+  ["strided", () => attentionWork({ pattern: "strided", stride: 128 }, 12288, 8, 64)],
+  ["fixed", () => attentionWork({ pattern: "fixed", stride: 128, c: 32 }, 12288, 8, 64)],
+  ["ff", () => ({ rows: 12288, in: 512, out: 2048 })],
+  ["proj", () => ({ rows: 12288, in: 512, out: 512 })],
+  ["matmul16", () => ({ rows: 4096, in: 4096, out: 4096, dtype: "f16" })],
+  ["long", () => attentionWork({ pattern: "strided", stride: 256 }, 65536, 8, 64)],
+  ["strided16", () => attentionWork({ pattern: "strided", stride: 128 }, 12288, 8, 64, "f16")],
+  ["fixed16", () => attentionWork({ pattern: "fixed", stride: 128, c: 32 }, 12288, 8, 64, "f16")],
 ];
 
 /** What shows on any device that the sweep works. */
 const SWEPT_QUICKLY: typeof SWEPT = [
-  ["matmul", { rows: 130, in: 64, out: 68 }],
-  ["strided", { attention: { pattern: "strided", stride: 16 }, n: 160, heads: 1, d: 16 }],
+  ["matmul", () => ({ rows: 130, in: 64, out: 68 })],
+  ["strided", () => attentionWork({ pattern: "strided", stride: 16 }, 160, 1, 16)],
 ];
 
 const describe = (variant: Readonly<Record<string, number>>) => Object.entries(variant).map(([name, value]) => `${name}${value}`).join(" ");
 
-/** Measures every variant; the choices are what `--tuning` takes. */
+/** Measures every variant of the works of the table; the choices are what `--tuning` takes. */
 async function sweep() {
   const wanted = flags.only ? new Set(flags.only.split(",")) : undefined, began = performance.now(), seconds = Number(flags.seconds ?? 170);
   const choices: Choice[] = [];
   for (const [name, work] of flags.quick ? SWEPT_QUICKLY : SWEPT) {
     const left = seconds - (performance.now() - began) / 1e3;
     if ((wanted && !wanted.has(name)) || left <= 0) continue;
-    let line = "", variant = "";
-    const flush = () => line && console.log(line);
-    const found = await tune(engine, [work], {
+    const found = await tune(engine, [work()], {
       seconds: left,
-      report(measured) {
-        rows.push({ ...measured });
-        if ("failure" in measured) return console.log(`${name}: ${measured.failure}`);
-        const { kernel, ms, difference, compile } = measured, now = describe(measured.variant);
-        if (now !== variant) {
-          flush();
-          line = `${name.padEnd(9)} ${now.padEnd(48)}`;
-          variant = now;
-        }
-        line += ` ${kernel.replace(/^attention_(backward_)?|^linear_/, "")} ${ms.toFixed(3)}`;
-        if (!line.includes("made in")) line += ` (made in ${compile.toFixed(0)}, off ${difference.toExponential(0)})`;
+      report(trial) {
+        rows.push({ ...trial });
+        const { variant, measured, compile, failures } = trial,
+          short = (kernel: string) => kernel.replace(/^attention_(backward_)?|^linear_/, "");
+        const times = measured.map(({ kernel, ms }) => `${short(kernel)} ${ms.toFixed(3)}`).join(" ");
+        const off = Math.max(0, ...measured.map(({ difference }) => difference)).toExponential(0);
+        console.log(
+          `${name.padEnd(9)} ${(variant ? describe(variant) : "by rule").padEnd(64)} ${times} (made in ${compile.toFixed(0)}, off ${off})`,
+        );
+        for (const failure of failures) console.log(`${name}: ${failure}`);
       },
     });
-    flush();
     for (const { kernel, variant, ms } of found.choices) console.log(`BEST ${name} ${kernel} ${ms.toFixed(3)}: ${describe(variant)}`);
     choices.push(...found.choices);
-    if (flags.json) await Deno.writeTextFile(flags.json, JSON.stringify({ version: 1, device: engine.description, choices, rows }));
+    if (flags.json) await Deno.writeTextFile(flags.json, formatTuning({ version: TUNING_VERSION, device: engine.description, choices }));
   }
   console.log(`swept in ${((performance.now() - began) / 1e3).toFixed(0)} s`);
 }

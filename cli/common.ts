@@ -21,6 +21,7 @@ import {
 } from "../mod.ts";
 import type { Args, Flag } from "./flags.ts";
 import { whole } from "./terminal.ts";
+import { TUNING_FLAGS, TuningChoice } from "./tuning.ts";
 
 /** Which engine. */
 export const ENGINE_FLAGS: readonly Flag[] = [
@@ -31,11 +32,17 @@ export const ENGINE_FLAGS: readonly Flag[] = [
     about: `${BACKENDS.join(", ")}; auto, the default, takes WebGPU where there is a hardware adapter, else WASM`,
   },
   { name: "threads", value: "N", kind: "whole", low: 1, high: 256, about: "threads of the WASM engine (default: all cores)" },
+  ...TUNING_FLAGS,
 ];
 
 /** Picks the engine that the flags ask for. */
-export function engineOf(args: Args): Promise<Picked> {
-  return pickBackend(args.text("backend") as BackendName | undefined, { threads: args.number("threads") });
+export async function engineOf(args: Args): Promise<Picked> {
+  const tuning = new TuningChoice(args), threads = args.number("threads");
+  const { engine, why } = await pickBackend(args.text("backend") as BackendName | undefined, {
+    threads,
+    tuning: (device) => tuning.find(device),
+  });
+  return { engine, why: tuning.said ? `${why}; ${tuning.said}` : why };
 }
 
 /** What the attention is. */

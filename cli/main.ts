@@ -17,9 +17,10 @@ import { program } from "./program.ts";
 import { sample } from "./sample.ts";
 import { columns, Screen, write } from "./terminal.ts";
 import { train } from "./train.ts";
+import { tune } from "./tune.ts";
 import { verify } from "./verify.ts";
 
-const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, data];
+const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data];
 
 function overview(): string {
   return [

@@ -6,6 +6,7 @@
 
 import { BackendError, ConfigError, excerpt } from "./errors.ts";
 import type { Engine } from "./ops.ts";
+import type { WebGpuEngine, WebGpuOptions } from "./webgpu/engine.ts";
 
 /** What a user may ask for. */
 export type BackendName = "auto" | "webgpu" | "wasm" | "reference";
@@ -14,11 +15,21 @@ export type BackendName = "auto" | "webgpu" | "wasm" | "reference";
 export const BACKENDS: readonly BackendName[] = ["auto", "webgpu", "wasm", "reference"];
 
 /** An engine, and why it was picked. */
-export interface Picked {
+export interface Picked<E extends Engine = Engine> {
   /** The engine; dispose of it when done. */
-  readonly engine: Engine;
+  readonly engine: E;
   /** For people: one sentence. */
   readonly why: string;
+}
+
+/** What an engine is made with. */
+export interface PickOptions {
+  /** Threads of the WASM engine; default all. */
+  readonly threads?: number;
+  /** A ready device for the WebGPU engine; it is never destroyed. */
+  readonly device?: GPUDevice;
+  /** What `tune` measured on the WebGPU device, or what to ask for it by its description. */
+  readonly tuning?: WebGpuOptions["tuning"];
 }
 
 /**
@@ -26,11 +37,19 @@ export interface Picked {
  * than WASM (two-core llvmpipe trains at a small part of its rate).
  *
  * @param name which
- * @param options threads for WASM; a ready device for WebGPU
- * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}
+ * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}, or the tuning was measured on another device
  * @throws {BackendError} where WebGPU was asked for and is not there
  */
-export async function pickBackend(name: BackendName = "auto", options: { threads?: number; device?: GPUDevice } = {}): Promise<Picked> {
+export async function pickBackend(name: "webgpu", options?: PickOptions): Promise<Picked<WebGpuEngine>>;
+/**
+ * Makes any of the engines.
+ *
+ * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}, or the tuning was measured on another device
+ * @throws {BackendError} where WebGPU was asked for and is not there
+ */
+export async function pickBackend(name?: BackendName, options?: PickOptions): Promise<Picked>;
+export async function pickBackend(name: BackendName = "auto", options: PickOptions = {}): Promise<Picked> {
+  const { device, tuning } = options;
   switch (name) {
     case "reference": {
       const { ReferenceEngine } = await import("./reference/engine.ts");
@@ -40,12 +59,12 @@ export async function pickBackend(name: BackendName = "auto", options: { threads
       return { engine: await wasm(options.threads), why: "WASM was asked for" };
     case "webgpu": {
       const { WebGpuEngine } = await import("./webgpu/engine.ts");
-      return { engine: await WebGpuEngine.create({ device: options.device, allowSoftware: true }), why: "WebGPU was asked for" };
+      return { engine: await WebGpuEngine.create({ device, tuning, allowSoftware: true }), why: "WebGPU was asked for" };
     }
     case "auto": {
       const { WebGpuEngine } = await import("./webgpu/engine.ts");
       try {
-        return { engine: await WebGpuEngine.create({ device: options.device }), why: "WebGPU has a hardware adapter" };
+        return { engine: await WebGpuEngine.create({ device, tuning }), why: "WebGPU has a hardware adapter" };
       } catch (error) {
         if (!(error instanceof BackendError)) throw error;
         return { engine: await wasm(options.threads), why: `no hardware WebGPU: ${error.message}` };

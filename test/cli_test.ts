@@ -57,7 +57,7 @@ const tiny = (out: string, ...more: string[]) => [
 Deno.test("cli: help of the program and of each command", async () => {
   const all = await run("--help");
   assertEquals(all.code, 0);
-  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "data"]) {
+  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "tune", "data"]) {
     assertMatch(all.out, new RegExp(`^  ${name} `, "m"));
     const { code, out } = await run(name, "--help");
     assertEquals(code, 0);
@@ -72,7 +72,7 @@ Deno.test("cli: help of the program and of each command", async () => {
 
 Deno.test("cli: what cannot be understood is a usage error that names the nearest", async () => {
   const cases: [string[], string][] = [
-    [["trian"], `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, data; did you mean train?`],
+    [["trian"], `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data; did you mean train?`],
     [["train", "--step", "3"], `Cannot use "--step": train has no such flag; did you mean --steps?`],
     [["train", "-x"], "flags have two dashes"],
     [["train", "--steps", "many"], `Cannot use --steps "many": it must be a whole number from 1`],

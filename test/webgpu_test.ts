@@ -9,16 +9,18 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { BackendError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
+import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
+import { preset } from "../src/config.ts";
+import { resolveSets } from "../src/pattern.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
 import { planSlots } from "../src/webgpu/memory.ts";
 import { Pipelines } from "../src/webgpu/pipelines.ts";
 import { ALIGNMENT, type TilePreference } from "../src/webgpu/plan.ts";
 import { kernelKey, kernelSource, specialise } from "../src/webgpu/specialise.ts";
-import { tune } from "../src/webgpu/tune.ts";
-import { attentionFits, linearFits, type Tuning } from "../src/webgpu/tuning.ts";
+import { nameOfWork, tune } from "../src/webgpu/tune.ts";
+import { attentionFits, formatTuning, linearFits, mergeTunings, parseTuning, type Tuning, TUNING_VERSION } from "../src/webgpu/tuning.ts";
 import {
   ATTENTION_DEFAULTS,
   ATTENTION_KERNELS,
@@ -28,6 +30,7 @@ import {
   LINEAR_KERNELS,
   linearBytes,
 } from "../src/webgpu/variants.ts";
+import { trainingWorks } from "../src/works.ts";
 import { WGSL } from "../src/webgpu/wgsl.gen.ts";
 import { generateWgsl } from "../tools/gen_wgsl.ts";
 import { type Case, CASES } from "./cases.ts";
@@ -210,16 +213,26 @@ Deno.test("tune: measures, keeps what agrees, and what it answers is used", asyn
     await assertRejects(() => tune(engine, []), BackendError, "timestamp-query");
     return engine.dispose();
   }
-  const variants = { attention: ATTENTION_DEFAULTS.slice(3), linear: LINEAR_DEFAULTS.slice(2) }, seen: string[] = [];
+  const variants = {
+    attention: ATTENTION_DEFAULTS.slice(3).map((one) => ({ ...one })),
+    linear: LINEAR_DEFAULTS.slice(2).map((one) => ({ ...one })),
+  };
+  const seen: string[] = [];
+  const { description } = engine;
+  let trials = 0;
   const tuning = await tune(engine, [
-    { attention: { pattern: "strided", stride: 16 }, n: 70, heads: 2, d: 8 },
+    { sets: resolveSets({ pattern: "strided", stride: 16 }, { n: 70, layer: 0, heads: 2 }), n: 70, d: 8 },
     { rows: 65, in: 64, out: 68, dtype: "f16" },
   ], {
     variants,
-    report: (measured) => {
-      if ("failure" in measured) throw new Error(measured.failure);
-      assert(measured.difference < 5e-3);
-      seen.push(measured.kernel);
+    report: (trial) => {
+      assertEquals(trial.failures, []);
+      assertEquals(trial.at, ++trials);
+      assertEquals(trial.of, 5);
+      for (const { kernel, difference } of trial.measured) {
+        assert(difference < 5e-3);
+        seen.push(kernel);
+      }
     },
   });
   assertEquals(new Set(seen), new Set([...ATTENTION_KERNELS, ...LINEAR_KERNELS]));
@@ -232,7 +245,7 @@ Deno.test("tune: measures, keeps what agrees, and what it answers is used", asyn
   const kind = "strided 64/64 f32", sizes = [70, 16], huge = { ...ATTENTION_DEFAULTS[0], TY: 64, OWN_A: 1 };
   const given: Tuning = {
     version: 1,
-    device: "a test",
+    device: description,
     choices: [
       { kernel: "attention_backward_dkv", kind, sizes, variant: { ...ATTENTION_DEFAULTS[3] }, ms: 1 },
       { kernel: "attention_forward", kind, sizes, variant: { ...huge }, ms: 1 },
@@ -243,6 +256,82 @@ Deno.test("tune: measures, keeps what agrees, and what it answers is used", asyn
   const want = await outputs(oracle, c), got = await outputs(tuned, c);
   c.outputs.forEach((t, i) => assert(relativeError(got[i], want[i]) <= 5e-6, t.name));
   tuned.dispose();
+  await assertRejects(
+    () => WebGpuEngine.create({ ...software, tuning: { ...given, device: "another" } }),
+    ConfigError,
+    'it was measured on "another"',
+  );
+});
+
+Deno.test("tuning files: what was written is read, and anything else is refused", () => {
+  const choice = { kernel: "linear", kind: "f32", sizes: [64, 64, 64], variant: { ...LINEAR_DEFAULTS[0] }, ms: 0.25 };
+  const tuning: Tuning = {
+    version: TUNING_VERSION,
+    device: 'WebGPU on "a" GPU',
+    choices: [choice, {
+      kernel: "attention_forward",
+      kind: "dense 16/16 f16",
+      sizes: [100, 1],
+      variant: { ...ATTENTION_DEFAULTS[4] },
+      ms: 1,
+    }],
+  };
+  const text = formatTuning(tuning);
+  assertEquals(parseTuning(text, "t.json"), tuning);
+  assertEquals(parseTuning(formatTuning({ ...tuning, choices: [] }), "t.json").choices, []);
+  const refused = (from: string | RegExp, to: string, message: string) => {
+    assert(text.replace(from, "") !== text, `${from}`);
+    assertStringIncludes(assertThrows(() => parseTuning(text.replace(from, to), "t.json"), ConfigError).message, message);
+  };
+  refused(text, "", "Cannot use the tuning t.json: it is not valid JSON");
+  refused(text, "null", "version must be 1, found nothing");
+  refused('"version": 1', '"version": 2', 'version must be 1, found "2"; tune again');
+  refused('"version": 1', '"version": 1, "x": 1', 'it has an unknown field "x"');
+  refused('"version": 1', '"version": 1, "version": 1', 'names "version" twice');
+  refused(/"choices".*\}\s*\]/s, '"choices": {}', "choices must be a list");
+  refused('"kernel":"linear"', '"kernel":"adam"', "tune again");
+  refused('"TM":8', '"TM":800', "tune again");
+  refused('"TM":8', '"TN":8', "twice");
+  refused('"TM":8,', "", "choices[0].variant is none that this version has for linear");
+  refused('"sizes":[64,64,64]', '"sizes":[64,0,64]', "choices[0].sizes");
+  refused('"ms":0.25', '"ms":-1', "choices[0].ms");
+  refused('"ms":0.25', '"ms":"x"', "choices[0].ms");
+});
+
+Deno.test("tuning again takes the place of what was measured before, and leaves the rest", () => {
+  const make = (kernel: string, n: number, ms: number) => ({
+    kernel,
+    kind: "dense 16/16 f32",
+    sizes: [n, 1],
+    variant: { ...ATTENTION_DEFAULTS[4] },
+    ms,
+  });
+  const tuning = (...choices: Tuning["choices"]): Tuning => ({ version: TUNING_VERSION, device: "a", choices });
+  const before = tuning(
+    make("attention_backward_dk", 100, 1),
+    make("attention_backward_dkv", 100, 1),
+    make("attention_backward_dkv", 200, 1),
+  );
+  const later = tuning(make("attention_backward_dk", 100, 2));
+  assertEquals(mergeTunings(before, later).choices, [before.choices[2], later.choices[0]]);
+  assertEquals(mergeTunings(undefined, later), later);
+});
+
+Deno.test("works of a model: each kind of attention and size of product once, as its program has them", () => {
+  const model = {
+    ...preset("text").model,
+    n_layer: 4,
+    n_ctx: 128,
+    attention: { pattern: "strided", stride: 8, integration: "interleaved" } as const,
+  };
+  assertEquals(trainingWorks(model, { batch: 2, precision: "f16" }).map(nameOfWork), [
+    "linear 256×128→128 f16",
+    "window 8, n 128 ×2, 4 heads of 32 f16",
+    "linear 256×128→512 f16",
+    "linear 256×512→128 f16",
+    "column 8, n 128 ×2, 4 heads of 32 f16",
+    "linear 256×128→256 f16",
+  ]);
 });
 
 Deno.test("default limits are those every browser gives", async () => {

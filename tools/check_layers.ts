@@ -31,7 +31,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["src/optimizer.ts"],
   ["src/model.ts"],
   // Loops over data.
-  ["src/evaluate.ts", "src/maps.ts", "src/sample.ts", "src/memory.ts", "src/verify.ts"],
+  ["src/evaluate.ts", "src/maps.ts", "src/sample.ts", "src/memory.ts", "src/verify.ts", "src/works.ts"],
   ["src/train.ts"],
   // The one place that picks an engine, and the short way in.
   ["src/backend.ts"],

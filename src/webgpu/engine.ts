@@ -5,7 +5,7 @@
  * @module
  */
 
-import { BackendError, KernelError, LongstrideError, OutOfMemoryError, ShapeError } from "../errors.ts";
+import { BackendError, ConfigError, excerpt, KernelError, LongstrideError, OutOfMemoryError, ShapeError } from "../errors.ts";
 import {
   type Engine,
   type Executable,
@@ -43,8 +43,8 @@ export type { DeviceOptions, TilePreference, Tuning };
 export interface WebGpuOptions extends DeviceOptions {
   /** Which tile variants to prefer; `auto` (the default) goes by the size of each problem. */
   tiles?: TilePreference;
-  /** What `tune` measured on this device; variants that do not fit it are passed over. */
-  tuning?: Tuning;
+  /** What `tune` measured on this device, or what to ask for it by the engine's description. */
+  tuning?: Tuning | ((device: string) => Tuning | undefined);
 }
 
 /** GPU time of one dispatch. */
@@ -160,9 +160,9 @@ export class WebGpuEngine implements Engine {
     this.#device = device;
     this.#owned = owned;
     this.#tiles = tiles ?? "auto";
-    this.#tuning = tuning;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
+    this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
     this.#pages = new Pages(device);
     this.#pipelines = new Pipelines(device);
     this.#absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
@@ -180,9 +180,15 @@ export class WebGpuEngine implements Engine {
    * Makes an engine.
    *
    * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device
+   * @throws {ConfigError} where the tuning was measured on another device
    */
   static async create(options: WebGpuOptions = {}): Promise<WebGpuEngine> {
-    return new WebGpuEngine(await acquireDevice(options), options);
+    const engine = new WebGpuEngine(await acquireDevice(options), options), { description } = engine, measured = engine.#tuning?.device;
+    if (measured === undefined || measured === description) return engine;
+    engine.dispose();
+    throw new ConfigError(
+      `Cannot use that tuning: it was measured on ${excerpt(measured)}, this device is ${excerpt(description)}; tune on this device`,
+    );
   }
 
   /** Limits of the device. */

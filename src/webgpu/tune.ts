@@ -5,11 +5,20 @@
  */
 
 import { BackendError, LongstrideError } from "../errors.ts";
-import { type Attention, type AttentionBackward, type DType, type Op, Program, size, type Tensor, tensor } from "../ops.ts";
-import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern.ts";
+import { type Attention, type AttentionBackward, type DType, type Linear, type Op, Program, size, type Tensor, tensor } from "../ops.ts";
+import type { AttentionSet } from "../pattern.ts";
 import { Random } from "../random.ts";
 import type { DispatchTime, WebGpuEngine } from "./engine.ts";
-import { attentionFits, attentionProblem, type Choice, linearFits, linearProblem, type Problem, type Tuning } from "./tuning.ts";
+import {
+  attentionFits,
+  attentionProblem,
+  type Choice,
+  linearFits,
+  linearProblem,
+  type Problem,
+  type Tuning,
+  TUNING_VERSION,
+} from "./tuning.ts";
 import {
   ATTENTION_KERNELS,
   ATTENTION_VARIANTS,
@@ -23,12 +32,10 @@ import {
 
 /** Attention to tune for: all kernels of the forward and backward pass. */
 export interface AttentionWork {
-  /** Its pattern, as layer 0 has it. */
-  readonly attention: AttentionConfig;
+  /** One set a head. */
+  readonly sets: readonly AttentionSet[];
   /** Positions. */
   readonly n: number;
-  /** Heads. */
-  readonly heads: number;
   /** Width of a head of q and k. */
   readonly d: number;
   /** Width of a head of v; as d where absent. */
@@ -54,24 +61,38 @@ export interface LinearWork {
 /** Work to tune for. */
 export type TuneWork = AttentionWork | LinearWork;
 
-/** One variant measured. */
+/** One kernel measured with a variant. */
 export interface Measured extends Choice {
-  /** For people. */
-  readonly work: string;
   /** Relative difference from what the default variant computed. */
   readonly difference: number;
-  /** Milliseconds that making its pipelines took, all kernels of one pass together. */
+}
+
+/** What came of trying one variant, or the rule by which variants are chosen without tuning, on one work. */
+export interface Trial {
+  /** For people. */
+  readonly work: string;
+  /** Number of this trial from 1, and of all. */
+  readonly at: number;
+  /** Of how many. */
+  readonly of: number;
+  /** The variant; absent where the engine chose by its rule. */
+  readonly variant?: Choice["variant"];
+  /** What was measured, kernel by kernel; none where the variant did not run. */
+  readonly measured: readonly Measured[];
+  /** Milliseconds that making its pipelines took, all kernels together. */
   readonly compile: number;
+  /** Why some of it did not run. */
+  readonly failures: readonly string[];
 }
 
 /** How to tune. */
 export interface TuneOptions {
-  /** Called for each variant measured, and with a failure where one does not run. */
-  readonly report?: (measured: Measured | { readonly work: string; readonly failure: string }) => void;
+  /** Called after each variant. */
+  readonly report?: (trial: Trial) => void;
   /** Stop measuring after so many seconds; what was found by then is the answer. */
   readonly seconds?: number;
   /** Variants to try instead of all. */
-  readonly variants?: { readonly attention?: readonly AttentionVariant[]; readonly linear?: readonly LinearVariant[] };
+  readonly variants?: { readonly attention?: readonly Choice["variant"][]; readonly linear?: readonly Choice["variant"][] };
 }
 
 // GPU milliseconds that the repetitions of one measurement should take together, and how many there are.
@@ -80,14 +101,40 @@ const BUDGET = 120, LEAST = 3, MOST = 20;
 // Results may differ by the order of sums.
 const DIFFERENCE = { f32: 2e-5, f16: 5e-3, u32: 0 };
 
-const isAttention = (work: TuneWork): work is AttentionWork => "attention" in work;
+const isAttention = (work: TuneWork): work is AttentionWork => "sets" in work;
 
-function nameOf(work: TuneWork): string {
+/** A set in a few words, as `fixed 128/32`. */
+function nameOfSet(set: AttentionSet): string {
+  const { kind } = set;
+  const width = "from" in set ? `${set.l}/${set.to - set.from}` : "l" in set ? set.l : "block" in set ? set.block : "";
+  return `${kind}${width === "" ? "" : ` ${width}`}${set.causal ? "" : " bidirectional"}`;
+}
+
+/** A work in a few words. */
+export function nameOfWork(work: TuneWork): string {
   const dtype = work.dtype ?? "f32";
   if (!isAttention(work)) return `linear ${work.rows}×${work.in}→${work.out} ${dtype}`;
-  const { pattern, stride, c } = work.attention;
-  return `${pattern}${stride ? ` ${stride}` : ""}${c ? `/${c}` : ""} n ${work.n} ${work.heads}×${work.d} ${dtype}`;
+  const { sets, n, batch = 1, d, dv = d } = work, kinds = [...new Set(sets.map(nameOfSet))].join(" + ");
+  return `${kinds}, n ${n}${batch > 1 ? ` ×${batch}` : ""}, ${sets.length} heads of ${d}${dv === d ? "" : `/${dv}`} ${dtype}`;
 }
+
+/** What a program asks of the kernels that have variants: each kind and size of attention and of matrix product once. */
+export function worksOf(program: Program): TuneWork[] {
+  const works = new Map<string, TuneWork>(), packed = (t: Tensor) => t.dtype === "f16";
+  for (const op of program.ops) {
+    if (op.op === "attention") {
+      const { sets, n, batch, q, v } = op, heads = sets.length, { kind, sizes } = attentionProblem(op);
+      works.set(`${kind} ${sizes}`, { sets, n, batch, d: q.shape[1] / heads, dv: v.shape[1] / heads, dtype: q.dtype });
+    } else if (op.op === "linear" && isTiled(op)) {
+      const [rows, inner] = op.x.shape, [out] = op.w.shape, { kind, sizes } = linearProblem(rows, inner, out, packed(op.x));
+      works.set(`linear ${kind} ${sizes}`, { rows, in: inner, out, dtype: op.x.dtype });
+    }
+  }
+  return [...works.values()];
+}
+
+/** Only widths that are multiples of four go through the kernels that have variants. */
+const isTiled = ({ w }: Linear) => w.shape.every((width) => width % 4 === 0);
 
 interface Prepared {
   readonly ops: readonly Op[];
@@ -97,8 +144,7 @@ interface Prepared {
 }
 
 function prepareAttention(work: AttentionWork): Prepared & { forward: Attention; backward: AttentionBackward } {
-  const { n, heads, d, dv = d, batch = 1, dtype = "f32" } = work;
-  const sets: AttentionSet[] = resolveSets(work.attention, { n, layer: 0, heads });
+  const { sets, n, d, dv = d, batch = 1, dtype = "f32" } = work, heads = sets.length;
   const make = (name: string, width: number) => tensor(name, [batch * n, heads * width], dtype);
   const q = make("q", d), k = make("k", d), v = make("v", dv), o = make("o", dv), dO = make("dO", dv);
   const dq = make("dq", d), dk = make("dk", d), dvOut = make("dv", dv);
@@ -148,7 +194,7 @@ class Bench {
   #want: ArrayLike<number>[] | undefined;
 
   constructor(readonly engine: WebGpuEngine, readonly work: TuneWork, readonly prepared: Prepared, ops: readonly Op[]) {
-    this.program = new Program(nameOf(work));
+    this.program = new Program(nameOfWork(work));
     for (const op of ops) this.program.add(op);
   }
 
@@ -175,7 +221,7 @@ class Bench {
 
   /** Times with these choices, and the distance from the first outputs this was called with. */
   async measure(choices: readonly Choice[]): Promise<{ times: DispatchTime[]; difference: number; compile: number }> {
-    const tuning: Tuning = { version: 1, device: this.engine.description, choices }, began = performance.now();
+    const tuning: Tuning = { version: TUNING_VERSION, device: this.engine.description, choices }, began = performance.now();
     const executable = await this.engine.compile(this.program, { profile: true, tuning }), compile = performance.now() - began;
     try {
       // What one variant does not write must not be what another has left.
@@ -192,74 +238,91 @@ class Bench {
   }
 }
 
+/** Kernels of a work that a variant fits, in passes: those of one pass are measured together. */
+function passesOf(engine: WebGpuEngine, work: TuneWork, variant: Choice["variant"]): string[][] {
+  if (!isAttention(work)) {
+    return [LINEAR_KERNELS.filter((kernel) => linearFits(engine.limits, kernel, variant as unknown as LinearVariant))];
+  }
+  const { d, dv = d } = work;
+  const fitting = ATTENTION_KERNELS.filter((kernel) =>
+    attentionFits(engine.limits, kernel, variant as unknown as AttentionVariant, Math.ceil(d / 4), Math.ceil(dv / 4))
+  );
+  // One kernel for dk and dv stands in for the two.
+  const fused = (kernel: AttentionKernel) => kernel === "attention_backward_dkv";
+  return [fitting.filter((kernel) => !fused(kernel)), fitting.filter(fused)];
+}
+
+/** What tuning calls the problem of each kernel of a work. */
+function problemsOf(work: TuneWork, prepared: Prepared): (kernel: string) => Problem {
+  if (isAttention(work)) {
+    const problem = attentionProblem(prepared.ops[0] as Attention);
+    return () => problem;
+  }
+  const { rows, in: inner, out } = work, packed = work.dtype === "f16";
+  const problems: Record<LinearKernel, Problem> = {
+    linear: linearProblem(rows, inner, out, packed),
+    linear_input_grad: linearProblem(rows, out, inner, packed),
+    linear_weight_grad: linearProblem(out, rows, inner, packed),
+  };
+  return (kernel) => problems[kernel as LinearKernel];
+}
+
 /**
  * Measures the variants of every kernel that some work uses, and answers with the best of each.
  *
  * A variant that does not compile, does not fit or computes something else is passed over and reported.
  *
- * @throws {BackendError} where the device has no timestamps
+ * @throws {BackendError} where the device has no timestamps, or is lost
  */
 export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], options: TuneOptions = {}): Promise<Tuning> {
   if (!engine.timestamps) throw new BackendError("Cannot tune: the device has no timestamp-query");
-  const { report = () => {}, seconds = Infinity, variants } = options, end = performance.now() + seconds * 1e3;
-  const choices: Choice[] = [];
+  const { report = () => {}, seconds = Infinity } = options, end = performance.now() + seconds * 1e3;
+  const copies = (variants: readonly object[]) => variants.map((variant) => ({ ...variant } as Choice["variant"]));
+  const { attention = copies(ATTENTION_VARIANTS), linear = copies(LINEAR_VARIANTS) } = options.variants ?? {};
+  const variantsOf = (work: TuneWork) => isAttention(work) ? attention : linear;
+  // The engine's own choice is a trial too.
+  const of = works.reduce((sum, work) => sum + 1 + variantsOf(work).length, 0), choices: Choice[] = [];
+  let at = 0;
   for (const work of works) {
-    const best = new Map<string, Measured>(), name = nameOf(work), dtype = work.dtype ?? "f32";
-    const consider = (measured: Measured) => {
-      report(measured);
-      const before = best.get(measured.kernel);
-      if (measured.difference <= DIFFERENCE[dtype] && (!before || measured.ms < before.ms)) best.set(measured.kernel, measured);
-    };
-    const attempt = async (run: () => Promise<void>) => {
-      if (performance.now() > end) return;
-      try {
-        await run();
-      } catch (error) {
-        if (!(error instanceof LongstrideError) || error instanceof BackendError) throw error;
-        report({ work: name, failure: error.message.slice(0, 300) });
+    const best = new Map<string, Measured>(),
+      dtype = work.dtype ?? "f32",
+      prepared = isAttention(work) ? prepareAttention(work) : prepareLinear(work);
+    const problemOf = problemsOf(work, prepared), bench = new Bench(engine, work, prepared, prepared.ops);
+    bench.allocate();
+    try {
+      for (const variant of [undefined, ...variantsOf(work)]) {
+        at++;
+        if (performance.now() > end) continue;
+        const measured: Measured[] = [], failures: string[] = [];
+        let compiled = 0;
+        const kernels = isAttention(work) ? ATTENTION_KERNELS : LINEAR_KERNELS;
+        for (const pass of variant ? passesOf(engine, work, variant) : [[...kernels]]) {
+          if (pass.length === 0) continue;
+          try {
+            const given = variant ? pass.map((kernel): Choice => ({ kernel, variant, ms: 0, ...problemOf(kernel) })) : [];
+            const { times, difference, compile } = await bench.measure(given);
+            compiled += compile;
+            for (const kernel of pass) {
+              const ms = sumOf(times, kernel);
+              if (ms > 0) measured.push({ kernel, variant: variant ?? {}, ms, ...problemOf(kernel), difference });
+            }
+          } catch (error) {
+            if (!(error instanceof LongstrideError) || error instanceof BackendError) throw error;
+            failures.push(error.message.slice(0, 300));
+          }
+        }
+        for (const one of variant ? measured : []) {
+          const before = best.get(one.kernel);
+          if (one.difference <= DIFFERENCE[dtype] && (!before || one.ms < before.ms)) best.set(one.kernel, one);
+        }
+        report({ work: nameOfWork(work), at, of, variant, measured, compile: compiled, failures });
       }
-    };
-    /** Tries one variant in every kernel of `kernels`, whose times come out apart. */
-    const tryVariant = async (bench: Bench, problems: ReadonlyMap<string, Problem>, variant: Choice["variant"]) => {
-      const given = [...problems].map(([kernel, problem]): Choice => ({ kernel, variant, ms: 0, ...problem }));
-      const { times, difference, compile } = await bench.measure(given);
-      for (const choice of given) consider({ ...choice, work: name, ms: sumOf(times, choice.kernel), difference, compile });
-    };
-    if (isAttention(work)) {
-      const prepared = prepareAttention(work), problem = attentionProblem(prepared.forward), { d, dv = d } = work;
-      const bench = new Bench(engine, work, prepared, prepared.ops);
-      bench.allocate();
-      await bench.measure([]);
-      for (const variant of variants?.attention ?? ATTENTION_VARIANTS) {
-        const fitting = ATTENTION_KERNELS.filter((kernel) =>
-          attentionFits(engine.limits, kernel, variant, Math.ceil(d / 4), Math.ceil(dv / 4))
-        );
-        const problems = (kernels: AttentionKernel[]) => new Map(kernels.map((kernel) => [kernel, problem]));
-        const apart = fitting.filter((kernel) => kernel !== "attention_backward_dkv"), values = { ...variant };
-        if (apart.length) await attempt(() => tryVariant(bench, problems(apart), values));
-        if (fitting.length > apart.length) await attempt(() => tryVariant(bench, problems(["attention_backward_dkv"]), values));
-      }
-      bench.free();
-      const ms = (kernel: AttentionKernel) => best.get(kernel)?.ms ?? Infinity;
-      if (ms("attention_backward_dkv") >= ms("attention_backward_dk") + ms("attention_backward_dv")) best.delete("attention_backward_dkv");
-    } else {
-      const prepared = prepareLinear(work), { rows, in: inner, out } = work, packed = dtype === "f16";
-      const bench = new Bench(engine, work, prepared, prepared.ops);
-      bench.allocate();
-      await bench.measure([]);
-      for (const variant of variants?.linear ?? LINEAR_VARIANTS) {
-        const problems: Record<LinearKernel, Problem> = {
-          linear: linearProblem(rows, inner, out, packed),
-          linear_input_grad: linearProblem(rows, out, inner, packed),
-          linear_weight_grad: linearProblem(out, rows, inner, packed),
-        };
-        const fitting = LINEAR_KERNELS.filter((kernel) => linearFits(engine.limits, kernel, variant));
-        const map = new Map(fitting.map((kernel) => [kernel, problems[kernel]]));
-        if (fitting.length) await attempt(() => tryVariant(bench, map, { ...variant }));
-      }
+    } finally {
       bench.free();
     }
+    const ms = (kernel: AttentionKernel) => best.get(kernel)?.ms ?? Infinity;
+    if (ms("attention_backward_dkv") >= ms("attention_backward_dk") + ms("attention_backward_dv")) best.delete("attention_backward_dkv");
     for (const { kernel, kind, sizes, variant, ms } of best.values()) choices.push({ kernel, kind, sizes, variant, ms });
   }
-  return { version: 1, device: engine.description, choices };
+  return { version: TUNING_VERSION, device: engine.description, choices };
 }

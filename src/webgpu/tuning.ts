@@ -5,16 +5,21 @@
  * @module
  */
 
-import { KernelError } from "../errors.ts";
+import { ConfigError, excerpt, KernelError } from "../errors.ts";
+import { parseJson, shown } from "../json.ts";
 import type { Attention, AttentionBackward } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
 import { isPacked, type Plan } from "./plan.ts";
 import {
   ATTENTION_DEFAULTS,
+  ATTENTION_KERNELS,
+  ATTENTION_VARIANTS,
   attentionBytes,
   type AttentionKernel,
   type AttentionVariant,
   LINEAR_DEFAULTS,
+  LINEAR_KERNELS,
+  LINEAR_VARIANTS,
   linearBytes,
   type LinearKernel,
   type LinearVariant,
@@ -38,14 +43,100 @@ export interface Choice extends Problem {
   readonly ms: number;
 }
 
+/** Changes when variants or kinds of problems change their meaning: what was measured before is then measured again. */
+export const TUNING_VERSION = 1;
+
 /** What was measured on one device, as JSON. */
 export interface Tuning {
-  /** Changes when variants change their meaning. */
-  readonly version: 1;
+  /** {@linkcode TUNING_VERSION} of who measured. */
+  readonly version: number;
   /** The engine's description of the device. */
   readonly device: string;
   /** The best of each kernel and problem. `attention_backward_dkv` is here only where it was faster than dk and dv apart. */
   readonly choices: readonly Choice[];
+}
+
+/** A tuning as a file: one choice a line. */
+export function formatTuning({ version, device, choices }: Tuning): string {
+  const lines = choices.map((choice) => "    " + JSON.stringify(choice)).join(",\n");
+  return `{\n  "version": ${version},\n  "device": ${JSON.stringify(device)},\n  "choices": [${lines && `\n${lines}\n  `}]\n}\n`;
+}
+
+/** Canonical text of a variant's constants. */
+const constants = (variant: Readonly<Record<string, number>>) => JSON.stringify(Object.entries(variant).sort(([a], [b]) => a < b ? -1 : 1));
+
+/** By kernel, the variants that this version has. */
+const KNOWN: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  ...ATTENTION_KERNELS.map((kernel) => [kernel, [...ATTENTION_VARIANTS, ...ATTENTION_DEFAULTS]] as const),
+  ...LINEAR_KERNELS.map((kernel) => [kernel, [...LINEAR_VARIANTS, ...LINEAR_DEFAULTS]] as const),
+].map(([kernel, variants]) => [kernel, new Set(variants.map((variant) => constants({ ...variant })))]));
+
+/** Choices that a file may hold; one preset makes about 60. */
+const MOST_CHOICES = 10_000;
+
+/**
+ * Reads a tuning file.
+ *
+ * @param name of the file, for messages
+ * @throws {ConfigError} where it is not one, is of another version, or names a kernel or variant that this version has not
+ */
+export function parseTuning(text: string, name: string): Tuning {
+  const fail = (what: string): never => {
+    throw new ConfigError(`Cannot use the tuning ${name}: ${what}`);
+  };
+  const fields = (value: unknown, where: string, names: readonly string[]): Record<string, unknown> => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      return fail(`${where} must be an object, found ${shown(value)}`);
+    }
+    for (const key of Object.keys(value)) if (!names.includes(key)) fail(`${where} has an unknown field ${excerpt(key)}`);
+    for (const key of names) if (!Object.hasOwn(value, key)) fail(`${where} lacks ${key}`);
+    return value as Record<string, unknown>;
+  };
+  const string = (value: unknown, where: string): string =>
+    typeof value === "string" && value.length <= 500
+      ? value
+      : fail(`${where} must be a string of at most 500 characters, found ${shown(value)}`);
+  let json: unknown;
+  try {
+    json = parseJson(text);
+  } catch (error) {
+    fail((error as SyntaxError).message);
+  }
+  const version = (json as { version?: unknown } | null)?.version;
+  if (version !== TUNING_VERSION) fail(`version must be ${TUNING_VERSION}, found ${shown(version)}; tune again`);
+  const { device, choices } = fields(json, "it", ["version", "device", "choices"]);
+  if (!Array.isArray(choices) || choices.length > MOST_CHOICES) {
+    return fail(`choices must be a list of at most ${MOST_CHOICES}, found ${Array.isArray(choices) ? choices.length : shown(choices)}`);
+  }
+  const checked = choices.map((value: unknown, at: number): Choice => {
+    const where = `choices[${at}]`,
+      { kernel, kind, sizes, variant, ms } = fields(value, where, ["kernel", "kind", "sizes", "variant", "ms"]);
+    const variants = KNOWN.get(string(kernel, `${where}.kernel`));
+    if (!variants) return fail(`${where} is of a kernel ${shown(kernel)} that has no variants; tune again`);
+    if (!Array.isArray(sizes) || sizes.length === 0 || sizes.length > 8 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0)) {
+      fail(`${where}.sizes must be a list of whole numbers from 1, found ${shown(sizes)}`);
+    }
+    if (typeof ms !== "number" || !(ms >= 0)) fail(`${where}.ms must be a number from 0, found ${shown(ms)}`);
+    const given = fields(variant, `${where}.variant`, Object.keys(variant ?? {}));
+    if (!variants.has(constants(given as Record<string, number>))) {
+      fail(`${where}.variant is none that this version has for ${kernel}, found ${shown(variant)}; tune again`);
+    }
+    return { kernel, kind: string(kind, `${where}.kind`), sizes, variant: given, ms } as Choice;
+  });
+  return { version: TUNING_VERSION, device: string(device, "device"), choices: checked };
+}
+
+/**
+ * A tuning with what was measured later in the place of what it knew before. Of one device, whose description is the later one's.
+ */
+export function mergeTunings(before: Tuning | undefined, later: Tuning): Tuning {
+  const key = ({ kernel, kind, sizes }: Choice) => JSON.stringify([kernel, kind, sizes]),
+    problem = ({ kind, sizes }: Choice) => `${kind} ${sizes}`;
+  const again = new Set(later.choices.map(key));
+  // Whether dk and dv are made by one kernel is part of what was measured: an older answer to it goes with the rest.
+  const measured = new Set(later.choices.filter(({ kernel }) => kernel === "attention_backward_dk").map(problem));
+  const stale = (choice: Choice) => again.has(key(choice)) || (choice.kernel === "attention_backward_dkv" && measured.has(problem(choice)));
+  return { ...later, choices: [...before?.choices.filter((choice) => !stale(choice)) ?? [], ...later.choices] };
 }
 
 const kindOfSet = (set: AttentionSet) => set.kind;
@@ -65,8 +156,12 @@ export function linearProblem(rows: number, inner: number, columns: number, pack
   return { kind: packed ? "f16" : "f32", sizes: [rows, inner, columns] };
 }
 
+// A problem whose sizes differ by more than 8 times, all factors together, is another problem: a tile that is right for 512
+// positions is wrong for 12,288.
+const FARTHEST = Math.log(8) + 1e-9;
+
 function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem): Choice | undefined {
-  let best: Choice | undefined, least = Infinity;
+  let best: Choice | undefined, least = FARTHEST;
   for (const choice of tuning?.choices ?? []) {
     if (choice.kernel !== kernel || choice.kind !== kind) continue;
     const distance = choice.sizes.reduce((sum, size, at) => sum + Math.abs(Math.log(size / sizes[at])), 0);

@@ -1,0 +1,27 @@
+/**
+ * What there is to tune for a model.
+ *
+ * @module
+ */
+
+import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
+import { Parameters, trainingProgram } from "./model.ts";
+import { optimizerTensors } from "./optimizer.ts";
+import { type TuneWork, worksOf } from "./webgpu/tune.ts";
+
+/**
+ * The attention of each distinct kind and the matrix products of a training step, as `tune` takes them.
+ *
+ * @throws {ConfigError} where a field is out of range
+ *
+ * @example
+ * ```ts
+ * import { preset, trainingWorks } from "../mod.ts";
+ * const { model, train } = preset("text");
+ * console.log(trainingWorks(model, train).length > 3);
+ * ```
+ */
+export function trainingWorks(config: ModelConfig, train: Partial<TrainConfig>): TuneWork[] {
+  const params = new Parameters(checkConfig(config));
+  return worksOf(trainingProgram(params, optimizerTensors(params.all), checkTrain(train)).program);
+}

@@ -1,0 +1,91 @@
+/**
+ * `tune` and what other commands make of it, in processes of their own.
+ *
+ * Plan. A few seconds of measuring on whatever adapter there is; the file it keeps is for this device and is used, and said to
+ * be used; another device's, another version's and a damaged one are refused where they were asked for, and ignored with a
+ * sentence where they were only found.
+ */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
+import { parseTuning, TUNING_VERSION } from "../mod.ts";
+import { command, failed, type Ran, ran } from "./commands.ts";
+
+const folder = Deno.makeTempDirSync({ prefix: "longstride-tune-" }), at = (name: string) => join(folder, name);
+const env = { XDG_CACHE_HOME: at("cache") };
+
+async function run(...args: string[]): Promise<Ran> {
+  const { code, stdout, stderr } = await command(args, env).output();
+  return ran(code, stdout, stderr);
+}
+
+Deno.writeTextFileSync(
+  at("config.json"),
+  JSON.stringify({
+    model_type: "sparse_transformer",
+    n_ctx: 32,
+    n_layer: 1,
+    n_head: 2,
+    d_model: 16,
+    d_ff: 32,
+    d_qk: 16,
+    vocab_size: 256,
+    dropout: 0,
+    attention: { pattern: "strided", stride: 8 },
+    position: { kind: "attention", stride: 8 },
+  }),
+);
+Deno.writeTextFileSync(at("text.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
+const model = at("run");
+const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "webgpu", "--limit", "64", ...more);
+
+Deno.test("tune: measures, keeps, and evaluate uses what it kept", async () => {
+  const { code, out, err } = await run("tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "2");
+  assertEquals(code, 0, err);
+  assertStringIncludes(out, "linear 32×16→16 f32");
+  assertStringIncludes(out, "by rule");
+  assert(/\(2\/\d+, \d+:\d\d left\)/.test(out), out);
+  const [{ name }] = [...Deno.readDirSync(at("cache/longstride"))], path = join(at("cache/longstride"), name);
+  assertStringIncludes(out, `Kept in ${path}`);
+  const tuning = parseTuning(Deno.readTextFileSync(path), name);
+  assert(tuning.choices.length >= 3 && tuning.choices.every(({ kernel }) => kernel.startsWith("linear")), out);
+
+  const trained = await run(
+    ...["train", "--config", at("config.json"), "--data", at("text.txt"), "--backend", "wasm", "--threads", "1", "--steps", "1"],
+    ...["--out", model],
+  );
+  assertEquals(trained.code, 0, trained.err);
+  const used = await evaluate();
+  assertEquals(used.code, 0, used.err);
+  assertStringIncludes(used.out, `kernels as tuned in ${path}`);
+  const ruled = await evaluate("--no-tuning");
+  assertStringIncludes(ruled.out, "kernels chosen by rule");
+  failed(await evaluate("--no-tuning", "--tuning", path), 1, "leave one of them out");
+  // Found, of another version: ignored, and said so.
+  Deno.writeTextFileSync(path, JSON.stringify({ ...tuning, version: TUNING_VERSION + 1 }));
+  const ignored = await evaluate();
+  assertEquals(ignored.code, 0, ignored.err);
+  assertStringIncludes(ignored.out, `kernels chosen by rule. Cannot use the tuning ${path}: version must be ${TUNING_VERSION}`);
+
+  // Asked for: refused.
+  failed(await evaluate("--tuning", path), 1, "version must be");
+  failed(await evaluate("--tuning", at("none.json")), 1, "there is no such file");
+  const other = at("other.json");
+  Deno.writeTextFileSync(other, JSON.stringify({ ...tuning, device: "WebGPU on another" }));
+  failed(await evaluate("--tuning", other), 1, 'it was measured on "WebGPU on another"', "tune on this device");
+  failed(await run("tune", "--config", at("config.json"), "--out", other, "--seconds", "0"), 1, "Cannot add to", "WebGPU on another");
+});
+
+Deno.test("tune: into a file, as JSON, added to what is there", async () => {
+  const out = at("new/tuning.json"),
+    args = ["tune", "--config", at("config.json"), "--precision", "f16", "--seconds", "4", "--out", out, "--json"];
+  const { code, events, err } = await run(...args);
+  assertEquals(code, 0, err);
+  assertEquals(events.map(({ event }) => event).filter((event) => event !== "trial"), ["start", "end"]);
+  assert(events.some(({ event, variant }) => event === "trial" && variant === undefined));
+  const first = parseTuning(Deno.readTextFileSync(out), out);
+  assert(first.choices.length > 0);
+  await run(...args.slice(0, -1), "--seconds", "0");
+  assertEquals(parseTuning(Deno.readTextFileSync(out), out), first, "what was not measured again stays");
+  failed(await run("tune", "--preset", "text", "--config", at("config.json")), 1, "leave one of them out");
+});
