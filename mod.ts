@@ -71,27 +71,7 @@ export {
 export type * from "./src/ops.ts";
 export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/backend.ts";
 export type { DeviceOptions, DispatchTime, TilePreference, WebGpuEngine, WebGpuExecutable, WebGpuOptions } from "./src/webgpu/engine.ts";
-export {
-  type Choice as TunedChoice,
-  formatTuning,
-  mergeTunings,
-  parseTuning,
-  type Problem,
-  type Tuning,
-  TUNING_VERSION,
-} from "./src/webgpu/tuning.ts";
-export {
-  type AttentionWork,
-  type LinearWork,
-  type Measured as MeasuredKernel,
-  nameOfWork,
-  type Trial,
-  tune,
-  type TuneOptions,
-  type TuneWork,
-  worksOf,
-} from "./src/webgpu/tune.ts";
-export { trainingWorks } from "./src/works.ts";
+export type { Choice as TunedChoice, Problem, Tuning } from "./src/webgpu/tuning.ts";
 export { Parameters } from "./src/model.ts";
 export { type Measured, type Progress, type Snapshot, train, Trainer, type TrainOptions } from "./src/train.ts";
 export { type MemoryPlan, memoryPlan } from "./src/memory.ts";

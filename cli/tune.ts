@@ -4,23 +4,18 @@
  * @module
  */
 
+import { BackendError, type BackendName, ConfigError, pickBackend, preset, PRESETS } from "../mod.ts";
 import {
-  BackendError,
-  type BackendName,
-  ConfigError,
   formatTuning,
   mergeTunings,
   nameOfWork,
   parseTuning,
-  pickBackend,
-  preset,
-  PRESETS,
   trainingWorks,
   type Trial,
   tune as measure,
   type TuneWork,
   type Tuning,
-} from "../mod.ts";
+} from "../tune.ts";
 import { readConfig } from "./common.ts";
 import type { Command } from "./flags.ts";
 import { program, quote } from "./program.ts";

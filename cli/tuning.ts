@@ -6,7 +6,8 @@
 
 import { createHash } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
-import { ConfigError, LongstrideError, parseTuning, type Tuning } from "../mod.ts";
+import { ConfigError, LongstrideError } from "../mod.ts";
+import { parseTuning, type Tuning } from "../tune.ts";
 import { writeAtomic } from "./files.ts";
 import type { Args, Flag } from "./flags.ts";
 

@@ -16,7 +16,8 @@ import { type TuneWork, worksOf } from "./webgpu/tune.ts";
  *
  * @example
  * ```ts
- * import { preset, trainingWorks } from "../mod.ts";
+ * import { preset } from "../mod.ts";
+ * import { trainingWorks } from "../tune.ts";
  * const { model, train } = preset("text");
  * console.log(trainingWorks(model, train).length > 3);
  * ```

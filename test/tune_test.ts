@@ -8,7 +8,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { parseTuning, TUNING_VERSION } from "../mod.ts";
+import { parseTuning, TUNING_VERSION } from "../tune.ts";
 import { command, failed, type Ran, ran } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-tune-" }), at = (name: string) => join(folder, name);
@@ -40,7 +40,7 @@ const model = at("run");
 const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "webgpu", "--limit", "64", ...more);
 
 Deno.test("tune: measures, keeps, and evaluate uses what it kept", async () => {
-  const { code, out, err } = await run("tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "2");
+  const { code, out, err } = await run("tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "5");
   assertEquals(code, 0, err);
   assertStringIncludes(out, "linear 32×16→16 f32");
   assertStringIncludes(out, "by rule");

@@ -2,8 +2,8 @@
  * Checks who imports whom, over `deno info --json`:
  *
  * - a file imports only from lower layers of {@linkcode LAYERS}, or from its own folder below src/;
- * - the command line, the page elements and the examples see the library through `mod.ts` alone;
- * - nothing reachable from `mod.ts` or `cli/` has a bare specifier (a remote import ignores this project's import map),
+ * - the command line, the page elements and the examples see the library through `mod.ts` and `tune.ts` alone;
+ * - nothing reachable from those or `cli/` has a bare specifier (a remote import ignores this project's import map),
  *   and its `npm:` specifiers name the exact version that deno.json lists; `node:` is for `cli/` alone;
  * - nothing in src/ names `Deno` or `process`: browsers and edge runtimes run it.
  *
@@ -36,8 +36,8 @@ export const LAYERS: readonly (readonly string[])[] = [
   // The one place that picks an engine, and the short way in.
   ["src/backend.ts"],
   ["src/open.ts"],
-  ["mod.ts"],
-  // Programs: these see mod.ts alone.
+  ["mod.ts", "tune.ts"],
+  // Programs: these see those alone.
   ["cli/", "web/"],
   // Whatever they need; nobody imports them.
   ["bench/", "test/", "tools/"],
@@ -96,7 +96,7 @@ export async function checkLayers(root: URL): Promise<string[]> {
   const found = new Set<string>(), seen = new Map<string, Dependency[]>();
   const versions = new Set(Object.values(JSON.parse(await Deno.readTextFile(new URL("deno.json", root))).imports ?? {}) as string[]);
   const local = (specifier: string) => specifier.startsWith(root.href) ? specifier.slice(root.href.length) : undefined;
-  const files = ["mod.ts"];
+  const files = ["mod.ts", "tune.ts"];
   for (const path of ["src/", "cli/", "web/"]) for await (const file of sources(root, path)) files.push(file);
   for (const file of files) {
     if (seen.has(file)) continue;
@@ -132,8 +132,8 @@ export async function checkLayers(root: URL): Promise<string[]> {
         continue;
       }
       const to = place(target), same = folder(path) === folder(target) && folder(path) !== "src/";
-      if (from > LIBRARY && !same && target !== "mod.ts" && path !== target) {
-        found.add(`${path} imports ${target}: ${folder(path)} sees the library through mod.ts alone`);
+      if (from > LIBRARY && !same && place(target) !== LIBRARY && path !== target) {
+        found.add(`${path} imports ${target}: ${folder(path)} sees the library through mod.ts and tune.ts alone`);
       } else if (!same && to >= from) {
         found.add(`${path} imports ${target}: that is not in a lower layer`);
       }

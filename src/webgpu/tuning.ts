@@ -66,10 +66,14 @@ export function formatTuning({ version, device, choices }: Tuning): string {
 const constants = (variant: Readonly<Record<string, number>>) => JSON.stringify(Object.entries(variant).sort(([a], [b]) => a < b ? -1 : 1));
 
 /** By kernel, the variants that this version has. */
-const KNOWN: ReadonlyMap<string, ReadonlySet<string>> = new Map([
-  ...ATTENTION_KERNELS.map((kernel) => [kernel, [...ATTENTION_VARIANTS, ...ATTENTION_DEFAULTS]] as const),
-  ...LINEAR_KERNELS.map((kernel) => [kernel, [...LINEAR_VARIANTS, ...LINEAR_DEFAULTS]] as const),
-].map(([kernel, variants]) => [kernel, new Set(variants.map((variant) => constants({ ...variant })))]));
+function knownVariants(): ReadonlyMap<string, ReadonlySet<string>> {
+  const of = (kernels: readonly string[], ...variants: object[]) =>
+    kernels.map((kernel) => [kernel, new Set(variants.map((variant) => constants({ ...variant })))] as const);
+  return new Map([
+    ...of(ATTENTION_KERNELS, ...ATTENTION_VARIANTS, ...ATTENTION_DEFAULTS),
+    ...of(LINEAR_KERNELS, ...LINEAR_VARIANTS, ...LINEAR_DEFAULTS),
+  ]);
+}
 
 /** Choices that a file may hold; one preset makes about 60. */
 const MOST_CHOICES = 10_000;
@@ -108,10 +112,11 @@ export function parseTuning(text: string, name: string): Tuning {
   if (!Array.isArray(choices) || choices.length > MOST_CHOICES) {
     return fail(`choices must be a list of at most ${MOST_CHOICES}, found ${Array.isArray(choices) ? choices.length : shown(choices)}`);
   }
+  const known = knownVariants();
   const checked = choices.map((value: unknown, at: number): Choice => {
     const where = `choices[${at}]`,
       { kernel, kind, sizes, variant, ms } = fields(value, where, ["kernel", "kind", "sizes", "variant", "ms"]);
-    const variants = KNOWN.get(string(kernel, `${where}.kernel`));
+    const variants = known.get(string(kernel, `${where}.kernel`));
     if (!variants) return fail(`${where} is of a kernel ${shown(kernel)} that has no variants; tune again`);
     if (!Array.isArray(sizes) || sizes.length === 0 || sizes.length > 8 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0)) {
       fail(`${where}.sizes must be a list of whole numbers from 1, found ${shown(sizes)}`);
