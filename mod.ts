@@ -72,6 +72,7 @@ export type * from "./src/ops.ts";
 export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/backend.ts";
 export type { DeviceOptions, DispatchTime, TilePreference, WebGpuEngine, WebGpuExecutable, WebGpuOptions } from "./src/webgpu/engine.ts";
 export type { Choice as TunedChoice, Problem, Tuning } from "./src/webgpu/tuning.ts";
+export { useKernels } from "./src/kernels.ts";
 export { Parameters } from "./src/model.ts";
 export { type Measured, type Progress, type Snapshot, train, Trainer, type TrainOptions } from "./src/train.ts";
 export { type MemoryPlan, memoryPlan } from "./src/memory.ts";

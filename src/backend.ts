@@ -24,9 +24,11 @@ export interface Picked<E extends Engine = Engine> {
 
 /** What an engine is made with. */
 export interface PickOptions {
-  /** Threads of the WASM engine; default all. */
+  /** Threads of the WASM engine; default all cores, where the platform shares memory between workers. */
   readonly threads?: number;
-  /** A ready device for the WebGPU engine; it is never destroyed. */
+  /** Address of the file that they run, of the page's own origin; default `longstride.worker.js` beside the bundle. */
+  readonly worker?: string | URL;
+  /** A ready device for the WebGPU engine, which `auto` then picks. It stays the caller's and is never destroyed here. */
   readonly device?: GPUDevice;
   /** What `tune` measured on the WebGPU device, or what to ask for it by its description. */
   readonly tuning?: WebGpuOptions["tuning"];
@@ -38,14 +40,14 @@ export interface PickOptions {
  *
  * @param name which
  * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}, or the tuning was measured on another device
- * @throws {BackendError} where WebGPU was asked for and is not there
+ * @throws {BackendError} where WebGPU was asked for and is not there, or the device given cannot be used
  */
 export async function pickBackend(name: "webgpu", options?: PickOptions): Promise<Picked<WebGpuEngine>>;
 /**
  * Makes any of the engines.
  *
  * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}, or the tuning was measured on another device
- * @throws {BackendError} where WebGPU was asked for and is not there
+ * @throws {BackendError} where WebGPU was asked for and is not there, or the device given cannot be used
  */
 export async function pickBackend(name?: BackendName, options?: PickOptions): Promise<Picked>;
 export async function pickBackend(name: BackendName = "auto", options: PickOptions = {}): Promise<Picked> {
@@ -56,7 +58,7 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
       return { engine: new ReferenceEngine(), why: "the reference engine was asked for: exact and slow" };
     }
     case "wasm":
-      return { engine: await wasm(options.threads), why: "WASM was asked for" };
+      return { engine: await wasm(options), why: "WASM was asked for" };
     case "webgpu": {
       const { WebGpuEngine } = await import("./webgpu/engine.ts");
       return { engine: await WebGpuEngine.create({ device, tuning, allowSoftware: true }), why: "WebGPU was asked for" };
@@ -66,8 +68,8 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
       try {
         return { engine: await WebGpuEngine.create({ device, tuning }), why: "WebGPU has a hardware adapter" };
       } catch (error) {
-        if (!(error instanceof BackendError)) throw error;
-        return { engine: await wasm(options.threads), why: `no hardware WebGPU: ${error.message}` };
+        if (!(error instanceof BackendError) || device) throw error;
+        return { engine: await wasm(options), why: `no hardware WebGPU: ${error.message}` };
       }
     }
     default:
@@ -75,7 +77,7 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
   }
 }
 
-async function wasm(threads?: number): Promise<Engine> {
+async function wasm({ threads, worker }: PickOptions): Promise<Engine> {
   const { WasmEngine } = await import("./wasm/engine.ts");
-  return await WasmEngine.create({ threads });
+  return await WasmEngine.create({ threads, worker });
 }

@@ -10,14 +10,26 @@ import { KERNELS } from "./kernels.gen.ts";
 /** Exports of `asm/`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
 export type KernelExports = { readonly [name: string]: (...args: number[]) => number };
 
-let ready: Promise<WebAssembly.Module> | undefined;
+let given: WebAssembly.Module | undefined;
+let compiled: Promise<WebAssembly.Module> | undefined;
 
 /**
- * Uses an already compiled `kernels.wasm`, for runtimes that forbid compiling bytes (workerd:
- * `import wasm from "longstride/asm/kernels.wasm"`). Call it before anything else.
+ * Uses an already compiled module instead of compiling the bytes that this library carries, for runtimes that forbid it. In workerd:
+ *
+ *     import wasm from "@longstride/longstride/longstride.wasm";
+ *     useKernels(wasm);
+ *
+ * The CPU engine then runs on one thread. Call it before anything else; without a module it takes that back.
+ *
+ * @param module of `longstride.wasm` (`asm/kernels.wasm`), of this library's own version
  */
-export function useKernels(module: WebAssembly.Module): void {
-  ready = Promise.resolve(module);
+export function useKernels(module?: WebAssembly.Module): void {
+  given = module;
+}
+
+/** Whether a module was given. */
+export function readyKernels(): boolean {
+  return given !== undefined;
 }
 
 /** The bytes of `kernels.wasm` as shipped. */
@@ -26,8 +38,8 @@ export function kernelBytes(): Uint8Array<ArrayBuffer> {
 }
 
 /** The compiled module over unshared memory, compiled once. */
-export function kernelModule(): Promise<WebAssembly.Module> {
-  return ready ??= WebAssembly.compile(kernelBytes());
+export async function kernelModule(): Promise<WebAssembly.Module> {
+  return given ?? await (compiled ??= WebAssembly.compile(kernelBytes()));
 }
 
 /**

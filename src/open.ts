@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type BackendName, pickBackend } from "./backend.ts";
+import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
 import { type Model, readModel } from "./checkpoint.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { encodeText, TextStream } from "./data/text.ts";
@@ -15,13 +15,9 @@ import type { Engine } from "./ops.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
 
 /** Choices of {@linkcode openModel}. */
-export interface OpenOptions {
+export interface OpenOptions extends PickOptions {
   /** Which engine; default `auto`. */
   readonly backend?: BackendName;
-  /** Threads of the WASM engine; default all. */
-  readonly threads?: number;
-  /** A ready device for the WebGPU engine; it is never destroyed. */
-  readonly device?: GPUDevice;
 }
 
 /** {@linkcode SampleOptions} with a prompt of text. */

@@ -1,7 +1,7 @@
 /**
  * The library in a real browser: Debian's headless Chromium, WebGPU on SwiftShader.
  *
- * Plan. `deno bundle` makes what a page loads; a server on loopback gives it out under several policies. In the page both
+ * Plan. `deno task bundle` makes what a page loads; a server on loopback gives it out under several policies. In the page both
  * engines train and sample (test/runtimes/smoke.ts) and must find what Deno finds; the element loads a model folder by
  * fetch and its text must appear.
  *
@@ -10,10 +10,11 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type Browser, chromium, type Page } from "playwright-core";
+import * as longstride from "../mod.ts";
 import { formatConfig, type Model, modelChunks, pickBackend } from "../mod.ts";
-import { bundle } from "./runtimes/bundle.ts";
+import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
 import { contentType, serveFile } from "./runtimes/serve.ts";
-import { CONFIG, type golden, type Report, sampled, smoke, trained } from "./runtimes/smoke.ts";
+import { CONFIG, type golden, type Library, type Report, sampled, smoke, trained } from "./runtimes/smoke.ts";
 
 const PATH = Deno.env.get("LONGSTRIDE_BROWSER") ?? "/usr/bin/chromium";
 const none = PATH === "none";
@@ -36,10 +37,14 @@ const STRICT = { "content-security-policy": "script-src 'self' 'wasm-unsafe-eval
 const POLICIES: Readonly<Record<string, Record<string, string>>> = { plain: {}, isolated: ISOLATED, strict: { ...ISOLATED, ...STRICT } };
 
 const SMOKE = `<!doctype html><title>smoke</title><script type="module" src="entry.js"></script>`;
-const ELEMENT = `<!doctype html><title>sample</title><script type="module" src="longstride_sample.js"></script>
+const ELEMENT = `<!doctype html><title>sample</title><script type="module" src="longstride-sample.js"></script>
 <longstride-sample src="model/" prompt="a sparse" length="60" temperature="0.5" seed="3" backend="wasm"></longstride-sample>`;
 /** Sets the smoke test out for `page.evaluate`. */
-const ENTRY = `import * as smoke from "./smoke.js"; globalThis.smoke = smoke;`;
+const ENTRY = `import * as longstride from "./longstride.js"; import * as all from "./smoke.js";
+globalThis.smoke = Object.fromEntries(Object.entries(all).map(([name, f]) => [name, (...args) => f(longstride, ...args)]));`;
+
+/** Files of the bundle that pages load. */
+const SERVED = ["longstride.js", "longstride.worker.js", "longstride-sample.js"];
 
 /** What the browser tests share: made by the first of them, ended by the last. */
 interface Scene {
@@ -55,14 +60,14 @@ async function open(): Promise<Scene> {
       `Cannot run the browser tests: there is no ${PATH}; install Debian's chromium, or set LONGSTRIDE_BROWSER to a Chromium's path or to none`,
     );
   }
-  const { engine } = await pickBackend("wasm"), { weights } = await trained(engine, 400);
+  const { engine } = await pickBackend("wasm"), { weights } = await trained(longstride, engine, 400), built = await dist();
   engine.dispose();
   const files = new Map<string, BodyInit>([
     ["smoke.html", SMOKE],
     ["element.html", ELEMENT],
     ["entry.js", ENTRY],
-    ["smoke.js", await bundle("test/runtimes/smoke.ts")],
-    ["longstride_sample.js", await bundle("web/longstride_sample.ts")],
+    ["smoke.js", await bundled("test/runtimes/smoke.ts")],
+    ...await Promise.all(SERVED.map(async (name) => [name, await Deno.readTextFile(new URL(name, built))] as const)),
     ["model/config.json", formatConfig(CONFIG)],
     ["model/model.safetensors", await new Blob([...modelChunks({ config: CONFIG, weights })] as Uint8Array<ArrayBuffer>[]).arrayBuffer()],
   ]);
@@ -90,6 +95,8 @@ const scene = () => opened ??= open();
 async function onPage<T>(path: string, use: (page: Page) => Promise<T>): Promise<T> {
   const { browser, base } = await scene(), page = await browser.newPage(), errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
+  // A policy's violations, in the page and in its workers.
+  page.on("console", (message) => message.text().includes("Content Security Policy") && errors.push(message.text()));
   try {
     await page.goto(`${base}/${path}`);
     const result = await use(page);
@@ -108,8 +115,9 @@ async function inPage<A extends unknown[], R>(page: Page, name: string, ...args:
     [name, args] as const,
   );
 }
-const smokeOn = (page: Page, ...args: Parameters<typeof smoke>) => inPage<typeof args, Report>(page, "smoke", ...args);
-const goldenOn = (page: Page, ...args: Parameters<typeof golden>) =>
+type Rest<F> = F extends (library: Library, ...args: infer A) => unknown ? A : never;
+const smokeOn = (page: Page, ...args: Rest<typeof smoke>) => inPage<typeof args, Report>(page, "smoke", ...args);
+const goldenOn = (page: Page, ...args: Rest<typeof golden>) =>
   inPage<typeof args, Awaited<ReturnType<typeof golden>>>(page, "golden", ...args);
 
 function assertSame(got: Report, want: Report, tolerance: number): void {
@@ -121,7 +129,7 @@ function assertSame(got: Report, want: Report, tolerance: number): void {
 
 let wanted: Promise<Report> | undefined;
 /** The smoke test's numbers on the CPU engine in Deno. */
-const want = () => wanted ??= smoke("wasm");
+const want = () => wanted ??= smoke(longstride, "wasm");
 
 test("WASM on one thread finds Deno's numbers", async () => {
   const got = await onPage("plain/smoke.html", (page) => smokeOn(page, "wasm"));
@@ -155,21 +163,21 @@ test("WASM on all cores where the page is isolated", async () => {
   assertEquals(got.losses, (await want()).losses);
 });
 
-test("WASM falls back to one thread under a strict policy", async () => {
-  const got = await onPage("strict/smoke.html", (page) => smokeOn(page, "wasm"));
-  assertMatch(got.engine, /1 thread/);
+test("WASM on all cores under a strict policy", async () => {
+  const cores = navigator.hardwareConcurrency, got = await onPage("strict/smoke.html", (page) => smokeOn(page, "wasm"));
+  if (cores > 1) assertMatch(got.engine, new RegExp(`${cores} threads$`));
   assertEquals(got.losses, (await want()).losses);
 });
 
 test("WebGPU finds the CPU's numbers", async () => {
   const got = await onPage("plain/smoke.html", (page) => smokeOn(page, "webgpu", 3));
   assertMatch(got.engine, /WebGPU/);
-  assertSame(got, await smoke("wasm", 3), 1e-4);
+  assertSame(got, await smoke(longstride, "wasm", 3), 1e-4);
 });
 
 test("the element's text appears", async () => {
   const { weights } = await scene();
-  const text = await sampled(weights, { backend: "wasm" }, { prompt: "a sparse", length: 60, temperature: 0.5, seed: 3 });
+  const text = await sampled(longstride, weights, { prompt: "a sparse", length: 60, temperature: 0.5, seed: 3 }, "wasm");
   await onPage("strict/element.html", async (page) => {
     const before = await page.screenshot();
     await page.getByRole("button", { name: "Write" }).click();
@@ -193,4 +201,5 @@ test("the element says what is wrong", async () => {
 
 test("browser ends", async () => {
   await (await opened)?.close();
+  await removeDist();
 });

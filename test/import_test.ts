@@ -4,6 +4,7 @@
  */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import * as longstride from "../mod.ts";
 import { type Report, smoke } from "./runtimes/smoke.ts";
 import { serveFile } from "./runtimes/serve.ts";
 
@@ -66,13 +67,14 @@ Deno.test("import by URL: the README's lines train and sample", async () => {
 Deno.test("import by URL: the WASM engine finds the numbers it finds here", async () => {
   const { stdout, stderr, code } = await elsewhere(
     (base) => ({
-      "example.ts": `import { smoke } from "${base}/test/runtimes/smoke.ts"; console.log(JSON.stringify(await smoke("wasm")));`,
+      "example.ts": `import * as longstride from "${base}/mod.ts"; import { smoke } from "${base}/test/runtimes/smoke.ts";
+console.log(JSON.stringify(await smoke(longstride, "wasm")));`,
     }),
     (host) => ["run", `--allow-import=${host}`, "example.ts"],
   );
   assertEquals(code, 0, stderr);
   const got: Report = JSON.parse(stdout);
-  assertEquals(got, await smoke("wasm"));
+  assertEquals(got, await smoke(longstride, "wasm"));
 });
 
 Deno.test("import by URL: type checking and the command line", async () => {

@@ -10,7 +10,7 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
-import { kernelModule } from "../src/kernels.ts";
+import { kernelModule, useKernels } from "../src/kernels.ts";
 import { type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
 import type { AttentionSet } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
@@ -182,9 +182,14 @@ Deno.test("wasm: what is not allocated is named", async () => {
 });
 
 Deno.test("wasm: a ready module runs on one thread and says so", async () => {
-  const engine = await WasmEngine.create({ module: await kernelModule(), threads: 4 });
-  assertStringIncludes(engine.description, "1 thread of 4: a ready module runs on one");
-  engine.dispose();
+  useKernels(await kernelModule());
+  try {
+    const engine = await WasmEngine.create({ threads: 4 });
+    assertStringIncludes(engine.description, "1 thread of 4: a ready module runs on one");
+    engine.dispose();
+  } finally {
+    useKernels();
+  }
 });
 
 Deno.test("wasm: without shared memory, or where workers may not start, one thread does it all and says so", async () => {
@@ -202,7 +207,7 @@ Deno.test("wasm: without shared memory, or where workers may not start, one thre
     scope.SharedArrayBuffer = SharedArrayBuffer;
     scope.Worker = refused;
     const alone = await WasmEngine.create({ threads: 3 });
-    assertStringIncludes(alone.description, "1 thread of 3: workers could not start");
+    assertStringIncludes(alone.description, "1 thread of 3: workers could not start: refused by the page's policy");
     const y = tensor("y", [1]), x = tensor("x", [3]), program = new Program("sum");
     program.add({ op: "sum", x, y, scale: 1, accumulate: false });
     alone.allocate([x, y]);
@@ -215,22 +220,53 @@ Deno.test("wasm: without shared memory, or where workers may not start, one thre
   }
 });
 
-Deno.test("wasm: a process ends by itself after dispose, without permissions", async () => {
-  const source = `
-    import { WasmEngine } from ${JSON.stringify(new URL("../src/wasm/engine.ts", import.meta.url).href)};
-    const engine = await WasmEngine.create({ threads: 3 });
-    console.log(engine.description);
-    engine.dispose();
-  `;
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", `data:application/typescript,${encodeURIComponent(source)}`],
-    stdout: "piped",
-    stderr: "piped",
-    signal: AbortSignal.timeout(60_000),
+for (const [name, end] of [["after dispose", "engine.dispose();"], ["after a while without dispose", ""]]) {
+  Deno.test(`wasm: a process ends by itself ${name}, without permissions`, async () => {
+    const source = `
+      import { WasmEngine } from ${JSON.stringify(new URL("../src/wasm/engine.ts", import.meta.url).href)};
+      const engine = await WasmEngine.create({ threads: 3 });
+      console.log(engine.description);
+      ${end}
+    `;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", `data:application/typescript,${encodeURIComponent(source)}`],
+      stdout: "piped",
+      stderr: "piped",
+      signal: AbortSignal.timeout(60_000),
+    });
+    const { success, stdout, stderr } = await child.output(), text = new TextDecoder();
+    assert(success, text.decode(stderr));
+    assertEquals(text.decode(stdout), "WASM SIMD, 3 threads\n");
   });
-  const { success, stdout, stderr } = await child.output(), text = new TextDecoder();
-  assert(success, text.decode(stderr));
-  assertStringIncludes(text.decode(stdout), "3 threads");
+}
+
+Deno.test("wasm: workers that left come back with the next run, and change no result", async () => {
+  const scope = globalThis as Record<string, unknown>, { Worker } = globalThis;
+  let started = 0;
+  scope.Worker = class extends Worker {
+    constructor(...args: ConstructorParameters<typeof Worker>) {
+      super(...args);
+      started++;
+    }
+  };
+  try {
+    const engine = await WasmEngine.create({ threads: 3 }), { program, x, w, y } = long(20), found: Float32Array[] = [];
+    engine.allocate([x, w, y]);
+    const draw = new Random(1, 0);
+    for (const t of [x, w]) engine.write(t, Float32Array.from({ length: 512 * 512 }, () => draw.normal()));
+    const executable = await engine.compile(program), counts: number[] = [];
+    for (const pause of [0, 2500]) {
+      await new Promise((resume) => setTimeout(resume, pause));
+      await executable.run();
+      counts.push(started);
+      found.push(await engine.read(y) as Float32Array);
+    }
+    assertEquals(counts[1], counts[0] + 2);
+    assertEquals(found[1], found[0]);
+    engine.dispose();
+  } finally {
+    scope.Worker = Worker;
+  }
 });
 
 /** x·wᵀ of 512 × 512, over and over: a run of some 100 ms, in which every product is the same. */

@@ -9,6 +9,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { pickBackend } from "../src/backend.ts";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { preset } from "../src/config.ts";
@@ -103,6 +104,13 @@ Deno.test("planning: tensors that live at the same time never share a slot", () 
   const alone = [...lives.keys()].reduce((sum, t) => sum + size(t) * 4, 0);
   assert(bytes.reduce((a, b) => a + b) < alone / 2, "sharing saves less than half");
 });
+
+const NAMES = [
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
 
 /** A device beside the engines' own, for what they do not show. */
 async function bareDevice(): Promise<GPUDevice> {
@@ -362,6 +370,27 @@ Deno.test("a caller's device is used and left alive", async () => {
   device.createBuffer({ size: 16, usage: 0x80 }).destroy();
   assertEquals(await device.popErrorScope(), null);
   device.destroy();
+});
+
+Deno.test("a caller's device that is lost, or below what kernels need, is refused with what to do", async () => {
+  const device = await bareDevice();
+  // No runtime here makes a device below WebGPU's own defaults: this one is a real one that says so.
+  const limits = { ...Object.fromEntries(NAMES.map((name) => [name, device.limits[name]])), maxComputeInvocationsPerWorkgroup: 128 };
+  const low = new Proxy(device, {
+    get: (target, name) => name === "limits" ? limits : name === "lost" ? target.lost : target[name as keyof GPUDevice],
+  });
+  for (const backend of ["webgpu", "auto"] as const) {
+    const error = await assertRejects(
+      () => pickBackend(backend, { device: low }),
+      BackendError,
+      "maxComputeInvocationsPerWorkgroup is 128",
+    );
+    assertStringIncludes(error.message, "must be at least 256; request it with these as requiredLimits");
+    assert(!/maxStorageBuffers/.test(error.message), error.message);
+  }
+  device.destroy();
+  await device.lost;
+  await assertRejects(() => pickBackend("auto", { device }), BackendError, "it is lost, destroyed");
 });
 
 Deno.test("a tensor larger than a binding is refused by name, and nothing is allocated", async () => {

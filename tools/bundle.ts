@@ -18,7 +18,14 @@ const ROOT = new URL("../", import.meta.url);
 /** What is bundled into which file. All but the library itself import the library's file. */
 const ENTRIES: Readonly<Record<string, string>> = {
   "longstride.js": "mod.ts",
+  "longstride.worker.js": "src/wasm/worker.ts",
   "longstride-sample.js": "web/longstride_sample.ts",
+};
+
+/** What modules call each other's files, and what those become. */
+const RENAMED: Readonly<Record<string, string>> = {
+  "../mod.ts": "./longstride.js",
+  "./worker.ts": "./longstride.worker.js",
 };
 
 async function deno(...args: string[]): Promise<void> {
@@ -37,7 +44,9 @@ async function bundleEntry(name: string, entry: string, out: URL): Promise<void>
   const flags = ["--quiet", "--platform", "browser", "--minify", "--sourcemap", "linked", ...external];
   await deno("bundle", ...flags, "--output", file.pathname, entry);
   let text = await Deno.readTextFile(file);
-  if (external.length) text = text.replaceAll(`"../mod.ts"`, `"./longstride.js"`);
+  for (const [from, to] of Object.entries(RENAMED)) text = text.replaceAll(`"${from}"`, `"${to}"`);
+  const [left] = /"[^"\n]*\.ts"/.exec(text) ?? [];
+  if (left) throw new Error(`${name} names the file ${left}: say in RENAMED what it becomes`);
   await Deno.writeTextFile(file, text);
   const at = new URL(`${name}.map`, out), map: { sources: string[] } = JSON.parse(await Deno.readTextFile(at));
   map.sources = map.sources.map(portable);
@@ -78,6 +87,7 @@ async function manifest(): Promise<string> {
       exports: {
         ".": { types: "./types/mod.d.ts", default: "./longstride.js" },
         "./longstride.wasm": "./longstride.wasm",
+        "./longstride.worker.js": "./longstride.worker.js",
         "./sample": "./longstride-sample.js",
         "./package.json": "./package.json",
       },

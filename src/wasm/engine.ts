@@ -7,7 +7,7 @@
  */
 
 import { KernelError, ShapeError } from "../errors.ts";
-import { instantiateKernels, kernelModule, sharedKernelModule } from "../kernels.ts";
+import { instantiateKernels, kernelModule, readyKernels, sharedKernelModule } from "../kernels.ts";
 import { buildLayout } from "../layout.ts";
 import { type Engine, type Executable, extent, lifetimes, type Program, size, type Tensor, type TensorData } from "../ops.ts";
 import { type AttentionSet, setKey } from "../pattern.ts";
@@ -23,8 +23,11 @@ type Shares = Map<Table, { address: number; users: number }>;
 export interface WasmOptions {
   /** Threads in all; default: one a core where the platform shares memory between workers. */
   threads?: number;
-  /** An already compiled `kernels.wasm`, for runtimes that forbid compiling bytes. It runs on one thread. */
-  module?: WebAssembly.Module;
+  /**
+   * Address of the file that threads run, of the page's own origin. By default `longstride.worker.js` beside the bundle. Matters in
+   * pages, where shared memory is available (cross-origin isolation).
+   */
+  worker?: string | URL;
 }
 
 let plans = 0;
@@ -32,7 +35,10 @@ let plans = 0;
 /** Milliseconds of a run after which signals, timers and a page's events get their turn; workers go on meanwhile. */
 const SLICE = 40;
 
-/** Operations on the CPU through WebAssembly. A process with workers ends only after {@linkcode WasmEngine.dispose}. */
+/**
+ * Operations on the CPU through WebAssembly. Workers leave where no run comes for two seconds, and come back with the next, so that
+ * an engine that nobody disposed of keeps no process alive.
+ */
 export class WasmEngine implements Engine {
   readonly name = "wasm";
   readonly deferred = false;
@@ -58,7 +64,7 @@ export class WasmEngine implements Engine {
    */
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
     const wanted = Math.max(1, Math.floor(options.threads ?? globalThis.navigator?.hardwareConcurrency ?? 1));
-    const missing = options.module
+    const missing = readyKernels()
       ? "a ready module runs on one"
       : typeof SharedArrayBuffer === "undefined"
       ? "shared memory is not available (a page needs cross-origin isolation)"
@@ -66,9 +72,9 @@ export class WasmEngine implements Engine {
       ? "workers are not available"
       : undefined;
     const count = missing ? 1 : wanted, heap = new Heap(count > 1);
-    const module = options.module ?? await (count > 1 ? sharedKernelModule() : kernelModule());
-    const threads = await Threads.start(count, module, heap.memory, await instantiateKernels(heap.memory, module));
-    const why = wanted === 1 || threads.count === wanted ? "" : ` of ${wanted}: ${missing ?? "workers could not start"}`;
+    const module = await (count > 1 ? sharedKernelModule() : kernelModule());
+    const threads = await Threads.start(count, module, heap.memory, await instantiateKernels(heap.memory, module), options.worker);
+    const why = wanted === 1 || threads.count === wanted ? "" : ` of ${wanted}: ${missing ?? `workers could not start: ${threads.why}`}`;
     return new WasmEngine(heap, threads, why);
   }
 

@@ -6,137 +6,9 @@
  * @module
  */
 
-import { KERNELS } from "./plan.ts";
 import type { KernelExports } from "../kernels.ts";
-
-/** Words of the control block. Tickets count on through all runs, modulo 2³². */
-const CONTROL = {
-  /** Next ticket to take. */
-  cursor: 0,
-  /** The one after the last of this run. */
-  end: 1,
-  /** Tickets done, all in all. */
-  done: 2,
-  /** First ticket of this run. */
-  base: 3,
-  /** The plan: which, its address, its f64 words. */
-  id: 4,
-  plan: 5,
-  words: 6,
-  /** Where the threads' workspaces start, and how far apart they are. */
-  workspace: 7,
-  stride: 8,
-  /** 1 + index of the first call that trapped. */
-  failed: 9,
-  /** Workers end. */
-  stop: 10,
-} as const;
-
-/** Everything a thread needs to start. */
-interface Setup {
-  readonly memory: WebAssembly.Memory;
-  readonly control: Int32Array;
-  readonly at: typeof CONTROL;
-  readonly names: readonly string[];
-  /** Number of the thread, from 0. */
-  readonly index: number;
-  /** Whether the thread may block: a page's main thread may not. */
-  readonly canWait: boolean;
-}
-
-type Exports = { readonly [name: string]: (...args: number[]) => unknown };
-
-/**
- * Makes the loop that every thread runs: `work()` helps with the current run until no ticket is left, or until a time
- * (of performance.now()) has come, and answers whether none is left. It is sent to workers as text, so it names nothing
- * outside itself.
- *
- * A plan in memory is f64 words: for each call kernel, units, grain, count of arguments, arguments.
- */
-function makeThread(setup: Setup, exports: Exports): { work(until: number): boolean } {
-  const { memory, control, at, names, index, canWait } = setup;
-  type Step = { kernel: (...args: number[]) => unknown; units: number; grain: number; args: number[]; first: number };
-  const plans = new Map<number, Step[]>();
-  let base = 0, steps: Step[] = [], step = 0;
-
-  function parse(): Step[] {
-    const id = Atomics.load(control, at.id), known = plans.get(id);
-    if (known) return known;
-    const plan = Atomics.load(control, at.plan) >>> 0, count = Atomics.load(control, at.words);
-    let buffer = memory.buffer;
-    // Another thread may have grown the memory: this one sees it at its next interrupt.
-    while (buffer.byteLength < plan + count * 8) buffer = memory.buffer;
-    const words = new Float64Array(buffer, plan, count), made: Step[] = [];
-    let ticket = 0;
-    for (let i = 0; i < count;) {
-      const units = words[i + 1], grain = words[i + 2], after = i + 4 + words[i + 3];
-      made.push({ kernel: exports[names[words[i]]], units, grain, args: Array.from(words.subarray(i + 4, after)), first: ticket });
-      ticket += Math.ceil(units / grain);
-      i = after;
-    }
-    if (plans.size >= 64) plans.clear();
-    plans.set(id, made);
-    return made;
-  }
-
-  function work(until: number): boolean {
-    for (;;) {
-      const ticket = Atomics.load(control, at.cursor);
-      if (((Atomics.load(control, at.end) - ticket) | 0) <= 0) return true;
-      if (Atomics.compareExchange(control, at.cursor, ticket, (ticket + 1) | 0) !== ticket) continue;
-      const runBase = Atomics.load(control, at.base), local = (ticket - runBase) | 0;
-      if (runBase !== base || steps.length === 0) {
-        base = runBase;
-        steps = parse();
-        step = 0;
-        exports.setWorkspace((Atomics.load(control, at.workspace) >>> 0) + index * Atomics.load(control, at.stride));
-      }
-      while (step + 1 < steps.length && steps[step + 1].first <= local) step++;
-      const { kernel, units, grain, args, first } = steps[step];
-      for (let spins = 0;; spins++) {
-        const done = Atomics.load(control, at.done);
-        if (((done - base - first) | 0) >= 0) break;
-        // Nobody notifies: the wait is a nap of 50 µs, for machines with fewer free cores than threads.
-        if (spins > 4000 && canWait) Atomics.wait(control, at.done, done, 0.05);
-      }
-      const begin = (local - first) * grain;
-      try {
-        kernel(begin, Math.min(units, begin + grain), ...args);
-      } catch {
-        Atomics.compareExchange(control, at.failed, 0, step + 1);
-      }
-      Atomics.add(control, at.done, 1);
-      if (until < Infinity && performance.now() > until) return false;
-    }
-  }
-  return { work };
-}
-
-/** What a worker runs. It is sent as text too. */
-function workerMain(make: typeof makeThread): void {
-  const scope = globalThis as unknown as {
-    onmessage: (event: MessageEvent<{ module: WebAssembly.Module; setup: Setup }>) => void;
-    postMessage(message: string): void;
-    close(): void;
-  };
-  scope.onmessage = async ({ data: { module, setup } }) => {
-    const { memory, control, at } = setup;
-    const abort = () => {
-      throw new Error("kernels.wasm stopped");
-    };
-    const instance = await WebAssembly.instantiate(module, { env: { memory, abort } });
-    const thread = make(setup, instance.exports as unknown as Exports);
-    scope.postMessage("ready");
-    while (Atomics.load(control, at.stop) === 0) {
-      const seen = Atomics.load(control, at.end);
-      thread.work(Infinity);
-      // Runs often follow each other closely: waking from a wait costs 50 µs, looking this often about 200 µs.
-      for (let spins = 0; spins < 20000 && Atomics.load(control, at.end) === seen; spins++);
-      Atomics.wait(control, at.end, seen);
-    }
-    scope.close();
-  };
-}
+import { KERNELS } from "./plan.ts";
+import { CONTROL, makeThread, type Setup, type Start, workerMain } from "./thread.ts";
 
 /** A plan in memory: a number that no other plan has, its address and f64 words, and its tickets. */
 export interface PlacedPlan {
@@ -157,26 +29,34 @@ export interface Run {
 /** The calling thread and the workers that help it. */
 export class Threads {
   readonly #control: Int32Array;
-  readonly #workers: readonly Worker[];
+  /** By number of the thread, 1 and up; none where it could not start. */
+  readonly #workers: Map<number, Worker>;
   readonly #main: { work(until: number): boolean };
+  readonly #start: (index: number) => Worker;
   #current: Run | undefined;
   readonly #canWait: boolean;
 
+  /** Threads in all. */
+  readonly count: number;
   /** Highest number of a thread + 1: a worker that could not start leaves a gap. */
   readonly slots: number;
+  /** Why there are fewer than were asked for, if so. */
+  readonly why: string | undefined;
 
   private constructor(
-    control: Int32Array,
-    workers: readonly Worker[],
-    main: { work(until: number): boolean },
+    made: { control: Int32Array; workers: Map<number, Worker>; main: { work(until: number): boolean }; start: (index: number) => Worker },
     slots: number,
     canWait: boolean,
+    why: string | undefined,
   ) {
+    this.count = 1 + made.workers.size;
     this.slots = slots;
+    this.why = why;
     this.#canWait = canWait;
-    this.#control = control;
-    this.#workers = workers;
-    this.#main = main;
+    this.#control = made.control;
+    this.#workers = made.workers;
+    this.#main = made.main;
+    this.#start = made.start;
   }
 
   /**
@@ -184,20 +64,35 @@ export class Threads {
    *
    * @param count threads in all; more than one needs shared memory
    * @param module the kernels, compiled for that memory
+   * @param from address of the workers' file
    */
-  static async start(count: number, module: WebAssembly.Module, memory: WebAssembly.Memory, exports: KernelExports): Promise<Threads> {
-    const words = Object.keys(CONTROL).length;
+  static async start(
+    count: number,
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    exports: KernelExports,
+    from?: string | URL,
+  ): Promise<Threads> {
+    const words = CONTROL.present + count;
     const control = count > 1 ? new Int32Array(new SharedArrayBuffer(words * 4)) : new Int32Array(words);
     const setup = (index: number, canWait: boolean): Setup => ({ memory, control, at: CONTROL, names: KERNELS, index, canWait });
-    const starting = Array.from({ length: count - 1 }, (_, i) => startWorker({ module, setup: setup(i + 1, true) }));
-    const workers = (await Promise.all(starting)).filter((worker) => worker !== undefined);
+    const start = (index: number) => {
+      const worker = openWorker(from);
+      Atomics.store(control, CONTROL.present + index, 1);
+      worker.postMessage({ module, setup: setup(index, true), patience: PATIENCE } satisfies Start);
+      return worker;
+    };
+    const workers = new Map<number, Worker>();
+    let why: string | undefined;
+    await Promise.all(Array.from({ length: count - 1 }, async (_, i) => {
+      try {
+        workers.set(i + 1, await ready(() => start(i + 1)));
+      } catch (error) {
+        why = (error as Error).message;
+      }
+    }));
     const canWait = count > 1 && canBlock();
-    return new Threads(control, workers, makeThread(setup(0, canWait), exports), count, canWait);
-  }
-
-  /** Threads in all. */
-  get count(): number {
-    return 1 + this.#workers.length;
+    return new Threads({ control, workers, main: makeThread(setup(0, canWait), exports), start }, count, canWait, why);
   }
 
   /**
@@ -216,8 +111,24 @@ export class Threads {
     Atomics.store(control, CONTROL.stride, stride);
     Atomics.store(control, CONTROL.failed, 0);
     Atomics.store(control, CONTROL.end, end);
-    if (this.#workers.length > 0) Atomics.notify(control, CONTROL.end);
+    this.#wake();
     return this.#current = { end, failed: undefined };
+  }
+
+  /** Rouses the workers; those that left are replaced, and join when they are there. */
+  #wake(): void {
+    if (this.#workers.size > 0) Atomics.notify(this.#control, CONTROL.end);
+    for (const index of this.#workers.keys()) {
+      if (Atomics.load(this.#control, CONTROL.present + index) === 1) continue;
+      try {
+        const worker = this.#start(index);
+        worker.onerror = (event) => event.preventDefault();
+        this.#workers.set(index, worker);
+      } catch {
+        // It started before; the others do its work.
+        this.#workers.delete(index);
+      }
+    }
   }
 
   /** Helps with a run for about so long. Answers whether it has ended. */
@@ -250,8 +161,9 @@ export class Threads {
     // A changed end wakes those that are about to wait; the cursor goes first, so that there is no ticket.
     Atomics.add(control, CONTROL.cursor, 1);
     Atomics.add(control, CONTROL.end, 1);
-    if (this.#workers.length > 0) Atomics.notify(control, CONTROL.end);
-    for (const worker of this.#workers) worker.terminate();
+    Atomics.notify(control, CONTROL.end);
+    for (const worker of this.#workers.values()) worker.terminate();
+    this.#workers.clear();
   }
 }
 
@@ -268,31 +180,47 @@ function canBlock(): boolean {
 /** How long a worker may take to start. It is 50 ms where nothing hinders it. */
 const START_LIMIT = 10_000;
 
-/** A worker that has instantiated the kernels, or undefined where the platform (a page's policy) does not let it. */
-function startWorker(message: { module: WebAssembly.Module; setup: Setup }): Promise<Worker | undefined> {
-  // Text in a blob: the same from a file, over http and in a bundle, and it needs no permission in Deno. A data: URL would
-  // have another origin in browsers, to which memory cannot be shared.
-  const source = `(${workerMain})(${makeThread})`, url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  return new Promise<Worker | undefined>((resolve) => {
+/** Milliseconds without a run after which workers leave. Starting them again takes about 50. */
+const PATIENCE = 2000;
+
+/**
+ * Where a page's or a file's address is known, workers come from a file of their own, beside this one unless another is
+ * named: a strict policy allows nothing else. Elsewhere (Deno, Bun: no policy, but maybe no permission to read) they come
+ * from the same text in their address.
+ */
+function openWorker(from?: string | URL): Worker {
+  if (from !== undefined) return new Worker(from, { type: "module" });
+  const { protocol = "file:" } = (globalThis as { location?: Location }).location ?? {};
+  if (protocol === "file:") {
+    return new Worker(`data:text/javascript,${encodeURIComponent(`(${workerMain})(${makeThread})`)}`, { type: "module" });
+  }
+  // Bundlers look for exactly this expression.
+  return new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+}
+
+/** Waits until a worker has instantiated the kernels; rejects where the platform, such as a page's policy, does not let it. */
+function ready(start: () => Worker): Promise<Worker> {
+  return new Promise((resolve, reject) => {
     let worker: Worker | undefined;
-    const fail = (event?: Event) => {
-      event?.preventDefault();
+    const fail = (why: string) => {
+      clearTimeout(timer);
       worker?.terminate();
-      resolve(undefined);
+      reject(new Error(why));
     };
-    const timer = setTimeout(fail, START_LIMIT);
+    const timer = setTimeout(() => fail(`no answer in ${START_LIMIT / 1000} s`), START_LIMIT);
     try {
-      worker = new Worker(url, { type: "module" });
-      worker.onerror = fail;
-      worker.onmessageerror = fail;
+      worker = start();
+      worker.onerror = (event) => {
+        event.preventDefault();
+        fail(event.message || "the file did not load");
+      };
+      worker.onmessageerror = () => fail("memory could not be shared with it");
       worker.onmessage = () => {
         clearTimeout(timer);
-        resolve(worker);
+        resolve(worker!);
       };
-      worker.postMessage(message);
-    } catch {
-      clearTimeout(timer);
-      fail();
+    } catch (error) {
+      fail((error as Error).message);
     }
-  }).finally(() => URL.revokeObjectURL(url));
+  });
 }

@@ -37,6 +37,14 @@ const WANTED = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
+/** What every kernel has a variant for: the limits of any WebGPU device, save those asked for with lower ones ("compatibility"). */
+const NEEDED = {
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+} as const;
+
 // wgpu reports more for buffers than it can make; 4 GB was measured to work.
 const LARGEST_BUFFER = 4_000_000_000;
 
@@ -47,14 +55,27 @@ function describe(info: GPUAdapterInfo | undefined): { name: string; software: b
   return { name, software: fallback || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(`${name} ${architecture ?? ""}`) };
 }
 
+/** Refuses a device that is lost or on which some kernel would not compile. */
+async function checkGiven(device: GPUDevice, name: string): Promise<void> {
+  const lost = await Promise.race([device.lost, Promise.resolve(undefined)]);
+  if (lost) throw new BackendError(`Cannot use the device given (${name}): it is lost, ${lost.reason}: ${lost.message}; give a live one`);
+  const short = Object.entries(NEEDED).filter(([limit, need]) => !(device.limits[limit as keyof typeof NEEDED] >= need));
+  if (short.length) {
+    const found = short.map(([limit, need]) => `${limit} is ${device.limits[limit as keyof typeof NEEDED]} and must be at least ${need}`);
+    throw new BackendError(`Cannot use the device given (${name}): its ${found.join(", its ")}; request it with these as requiredLimits`);
+  }
+}
+
 /**
  * Takes the caller's device, or requests one.
  *
- * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device
+ * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device; and where
+ * the caller's device is lost, or its limits are below what the kernels need
  */
 export async function acquireDevice(options: DeviceOptions): Promise<Acquired> {
   if (options.device) {
     const info = (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo, { name, software } = describe(info);
+    await checkGiven(options.device, name);
     return { device: options.device, owned: false, isSoftware: software, adapterName: name };
   }
   const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;

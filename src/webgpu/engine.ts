@@ -153,7 +153,8 @@ export class WebGpuEngine implements Engine {
   #running = "no program yet";
   readonly #onError = (event: Event) => {
     const { message } = (event as GPUUncapturedErrorEvent).error;
-    this.#fail(new KernelError(`WebGPU failed, last run was ${this.#running}: ${message}`));
+    const whose = this.#owned ? "" : " (or other work on the caller's device)";
+    this.#fail(new KernelError(`WebGPU failed, last run was ${this.#running}${whose}: ${message}`));
   };
 
   private constructor({ device, owned, isSoftware, adapterName }: Acquired, { tiles, tuning }: WebGpuOptions) {
@@ -179,7 +180,8 @@ export class WebGpuEngine implements Engine {
   /**
    * Makes an engine.
    *
-   * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device
+   * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device; and where
+   * the caller's device is lost, or its limits are below what the kernels need
    * @throws {ConfigError} where the tuning was measured on another device
    */
   static async create(options: WebGpuOptions = {}): Promise<WebGpuEngine> {

@@ -1,25 +1,14 @@
 /**
- * What every runtime must do: train a small model a few steps and sample from it. The same file runs in Deno, in Node,
- * in a browser's page; on one engine all of them must give the same numbers.
+ * What every runtime must do: train a small model a few steps and sample from it. The same file runs in Deno, in Node, in Bun, in
+ * workerd, in a browser's page, on whatever build of the library it is given; on one engine all of them must give the same numbers.
  *
  * @module
  */
 
-import {
-  type BackendName,
-  checkConfig,
-  checkTrain,
-  encodeText,
-  type Engine,
-  goldenCases,
-  type Model,
-  type ModelConfig,
-  openModel,
-  type OpenOptions,
-  pickBackend,
-  type TextOptions,
-  train,
-} from "../../mod.ts";
+import type { BackendName, Engine, Model, ModelConfig, PickOptions, TextOptions } from "../../mod.ts";
+
+/** The library: `mod.ts`, or the bundle. */
+export type Library = typeof import("../../mod.ts");
 
 /** What a run found. */
 export interface Report {
@@ -32,7 +21,7 @@ export interface Report {
 }
 
 /** The model: fixed attention with heads of their own sub-blocks, so that both parts of a set and dropout take part. */
-export const CONFIG: ModelConfig = checkConfig({
+export const CONFIG: ModelConfig = {
   model_type: "sparse_transformer",
   n_ctx: 64,
   n_layer: 2,
@@ -44,10 +33,14 @@ export const CONFIG: ModelConfig = checkConfig({
   dropout: 0.1,
   attention: { pattern: "fixed", stride: 16, c: 4, integration: "merged" },
   position: { kind: "attention", stride: 16 },
-});
+};
 
 /** Trains on a repeated sentence. */
-export async function trained(engine: Engine, steps: number): Promise<{ losses: number[]; weights: Model["weights"] }> {
+export async function trained(
+  { checkTrain, encodeText, train }: Library,
+  engine: Engine,
+  steps: number,
+): Promise<{ losses: number[]; weights: Model["weights"] }> {
   const data = encodeText("a sparse transformer attends to few. ".repeat(40)), losses: number[] = [];
   const constants = checkTrain({ steps, batch: 2, lr: 0.01, warmup: 2, seed: 1 });
   for await (const report of train({ engine, config: CONFIG, train: constants, data, reportSeconds: 0 })) {
@@ -58,16 +51,23 @@ export async function trained(engine: Engine, steps: number): Promise<{ losses: 
 }
 
 /** Trains a few steps, then samples 24 bytes. */
-export async function smoke(backend: BackendName, steps = 12): Promise<Report> {
-  const { engine } = await pickBackend(backend), { description } = engine;
-  const { losses, weights } = await trained(engine, steps);
+export async function smoke(library: Library, backend: BackendName, steps = 12, options: PickOptions = {}): Promise<Report> {
+  const { engine } = await library.pickBackend(backend, options), { description } = engine;
+  const { losses, weights } = await trained(library, engine, steps);
   engine.dispose();
-  return { engine: description, losses, text: await sampled(weights, { backend }, { prompt: "a sp", length: 24, seed: 3 }) };
+  const text = await sampled(library, weights, { prompt: "a sp", length: 24, seed: 3 }, backend, options);
+  return { engine: description, losses, text };
 }
 
 /** The text that these weights write. */
-export async function sampled(weights: Model["weights"], open: OpenOptions, options: TextOptions): Promise<string> {
-  const model = await openModel({ config: CONFIG, weights }, open);
+export async function sampled(
+  { openModel }: Library,
+  weights: Model["weights"],
+  options: TextOptions,
+  backend: BackendName,
+  engine: PickOptions = {},
+): Promise<string> {
+  const model = await openModel({ config: CONFIG, weights }, { backend, ...engine });
   let text = "";
   for await (const piece of model.text(options)) text += piece;
   model.dispose();
@@ -75,7 +75,12 @@ export async function sampled(weights: Model["weights"], open: OpenOptions, opti
 }
 
 /** Runs golden cases whose names begin with `prefix`; answers how many numbers were held, and those that failed. */
-export async function golden(backend: BackendName, base: string, prefix: string): Promise<{ held: number; failed: string[] }> {
+export async function golden(
+  { goldenCases, pickBackend }: Library,
+  backend: BackendName,
+  base: string,
+  prefix: string,
+): Promise<{ held: number; failed: string[] }> {
   const { engine } = await pickBackend(backend), failed: string[] = [];
   let held = 0;
   for await (const { name, run } of goldenCases(new URL(base))) {
