@@ -1,0 +1,176 @@
+/**
+ * The bundle in other runtimes, unchanged: Node, Bun, Deno and workerd train and sample (test/runtimes/smoke.ts) and find what Deno
+ * finds from the sources; the examples stream a model's text over HTTP, the same in all of them. The browser is browser_test.ts's.
+ */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import * as longstride from "../mod.ts";
+import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
+import { executable } from "./runtimes/npm.ts";
+import { type Report, smoke } from "./runtimes/smoke.ts";
+
+const ROOT = new URL("../", import.meta.url), MODEL = new URL("golden/model-text-fixed-merged/", import.meta.url);
+
+/** A folder as an installed copy would lie: the bundle in `dist/`, the examples beside it, a model where workerd.capnp looks for it. */
+async function folder(): Promise<string> {
+  const at = await Deno.makeTempDir();
+  const copy = async (from: URL, to: string) => {
+    await Deno.mkdir(`${at}/${to}`, { recursive: true });
+    for await (const { name, isFile } of Deno.readDir(from)) if (isFile) await Deno.copyFile(new URL(name, from), `${at}/${to}/${name}`);
+  };
+  await copy(await dist(), "dist");
+  await copy(new URL("examples/", ROOT), "examples");
+  await copy(MODEL, "examples/model");
+  await Deno.writeTextFile(`${at}/package.json`, `{ "type": "module" }`);
+  await Deno.writeTextFile(`${at}/smoke.js`, await bundled("test/runtimes/smoke.ts"));
+  await Deno.writeTextFile(
+    `${at}/main.js`,
+    `import * as longstride from "./dist/longstride.js"; import { smoke } from "./smoke.js";
+console.log(JSON.stringify(await smoke(longstride, "wasm")));`,
+  );
+  return at;
+}
+
+let made: Promise<string> | undefined;
+const scene = () => made ??= folder();
+
+let wanted: Promise<Report> | undefined;
+const want = () => wanted ??= smoke(longstride, "wasm");
+
+async function assertWanted(report: string, engine: RegExp): Promise<void> {
+  const got: Report = JSON.parse(report), { losses, text } = await want();
+  assertEquals({ losses: got.losses, text: got.text }, { losses, text });
+  assertMatch(got.engine, engine);
+}
+
+async function output(path: string, ...args: string[]): Promise<string> {
+  const command = new Deno.Command(path, {
+    args,
+    cwd: await scene(),
+    stdout: "piped",
+    stderr: "piped",
+    signal: AbortSignal.timeout(60_000),
+  });
+  const { stdout, stderr, success } = await command.output();
+  assertEquals([success, new TextDecoder().decode(stderr)], [true, ""]);
+  return new TextDecoder().decode(stdout);
+}
+
+/** As many threads as cores: in words. */
+const all = new RegExp(`^WASM SIMD, ${navigator.hardwareConcurrency} threads?$`);
+
+Deno.test("node: the bundle trains and samples with Deno's numbers", async () => {
+  await assertWanted(await output("node", "main.js"), /^WASM SIMD, 1 thread/);
+});
+
+Deno.test("bun: the bundle trains and samples with Deno's numbers", async () => {
+  await assertWanted(await output(await executable("bun"), "main.js"), all);
+});
+
+Deno.test("deno: the bundle trains and samples with the sources' numbers, without permissions", async () => {
+  await assertWanted(await output(Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-config", "main.js"), all);
+});
+
+/** Runs a server until `use` is done with its address, which `pattern` finds in what it prints. */
+async function served<T>(path: string, args: string[], env: Record<string, string>, pattern: RegExp, use: (base: string) => Promise<T>) {
+  const options = { args, cwd: `${await scene()}/examples`, env: { ...env, NO_COLOR: "1" } };
+  const child = new Deno.Command(path, { ...options, stdin: "null", stdout: "piped", stderr: "piped" }).spawn();
+  let printed = "", found: (port: string) => void;
+  const port = new Promise<string>((resolve, reject) => {
+    found = resolve;
+    child.status.then(({ code }) => reject(new Error(`${path} ended with ${code}: ${printed}`)));
+  });
+  const listening = [child.stdout, child.stderr].map(async (stream) => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      printed += text;
+      const [, number] = pattern.exec(printed) ?? [];
+      if (number) found(number);
+    }
+  });
+  try {
+    return await use(`http://127.0.0.1:${await port}`);
+  } finally {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended, and said why.
+    }
+    await child.status;
+    await Promise.all(listening);
+  }
+}
+
+Deno.test("workerd: the bundle trains and samples with Deno's numbers, its kernels a module", async () => {
+  const at = await scene();
+  await Deno.writeTextFile(
+    `${at}/examples/smoke_worker.js`,
+    `import * as longstride from "longstride.js"; import kernels from "longstride.wasm"; import { smoke } from "smoke.js";
+export default { async fetch() { longstride.useKernels(kernels); return Response.json(await smoke(longstride, "wasm")); } };`,
+  );
+  const example = await Deno.readTextFile(`${at}/examples/workerd.capnp`);
+  const config = example.replace(/^ {4}\(name = "workerd\.js".*$/m, `    (name = "main.js", esModule = embed "smoke_worker.js"),`)
+    .replace(/^ {4}\(name = "text_server\.js".*$/m, `    (name = "smoke.js", esModule = embed "../smoke.js"),`);
+  await Deno.writeTextFile(`${at}/examples/smoke.capnp`, config);
+  await served(await executable("workerd"), workerd("smoke.capnp"), {}, WORKERD, async (base) => {
+    await assertWanted(await (await fetch(base)).text(), /^WASM SIMD, 1 thread/);
+  });
+});
+
+const workerd = (config: string) => ["serve", config, "--control-fd=1", "--socket-addr=http=127.0.0.1:0"];
+const WORKERD = /"socket":"http","port":(\d+)/;
+
+const QUERY = "/?prompt=The%20&length=60&temperature=0.8&seed=1";
+
+/** What an example's server must do. */
+async function exampleHolds(base: string): Promise<void> {
+  const model = await longstride.openModel(MODEL, { backend: "wasm", threads: 1 });
+  let want = "";
+  for await (const piece of model.text({ prompt: "The ", length: 60, temperature: 0.8, seed: 1 })) want += piece;
+  model.dispose();
+
+  const response = await fetch(base + QUERY), pieces: string[] = [];
+  assertEquals([response.status, response.headers.get("content-type")], [200, "text/plain; charset=utf-8"]);
+  for await (const piece of response.body!.pipeThrough(new TextDecoderStream())) pieces.push(piece);
+  assertEquals(pieces.join(""), want);
+  assert(pieces.length > 1, "the text came in one piece, not as it was written");
+
+  const wrong = await fetch(`${base}/?temperature=-1`);
+  assertEquals(wrong.status, 400);
+  assertStringIncludes(await wrong.text(), "temperature");
+
+  // A client that goes away ends its text, so that the next one is served.
+  const gone = new AbortController(), long = await fetch(`${base}/?length=4000`, { signal: gone.signal });
+  await long.body!.getReader().read();
+  gone.abort();
+  let status = 503;
+  for (let tries = 0; tries < 100 && status === 503; tries++) {
+    await new Promise((resume) => setTimeout(resume, 50));
+    const next = await fetch(base + QUERY);
+    status = next.status;
+    const text = await next.text();
+    if (status === 200) assertEquals(text, want);
+  }
+  assertEquals(status, 200);
+}
+
+Deno.test("example: workerd streams text", async () => {
+  await served(await executable("workerd"), workerd("workerd.capnp"), {}, WORKERD, exampleHolds);
+});
+
+Deno.test("example: Node streams text", async () => {
+  await served("node", ["node.js"], { MODEL: "model", PORT: "0" }, /http:\/\/127\.0\.0\.1:(\d+)\//, exampleHolds);
+});
+
+Deno.test("example: Bun streams text", async () => {
+  await served(await executable("bun"), ["serve.js"], { MODEL: "model", PORT: "0" }, /http:\/\/[^:]+:(\d+)/, exampleHolds);
+});
+
+Deno.test("example: Deno streams text", async () => {
+  const args = ["serve", "-A", "--no-config", "--host", "127.0.0.1", "--port", "0", "serve.js"];
+  await served(Deno.execPath(), args, { MODEL: "model" }, /http:\/\/127\.0\.0\.1:(\d+)\//, exampleHolds);
+});
+
+Deno.test("runtimes: what was made is removed", async () => {
+  await Deno.remove(await scene(), { recursive: true });
+  await removeDist();
+});
