@@ -8,7 +8,7 @@
  * `LONGSTRIDE_BROWSER` is the browser's path, by default `chromium`; `none` leaves these tests out and says so.
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type Browser, chromium, type Page } from "playwright-core";
 import * as longstride from "../mod.ts";
 import { formatConfig, type Model, modelChunks, pickBackend } from "../mod.ts";
@@ -34,7 +34,12 @@ const FLAGS = [
 /** Under these, pages get shared memory, and so threads. */
 const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
 const STRICT = { "content-security-policy": "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'" };
-const POLICIES: Readonly<Record<string, Record<string, string>>> = { plain: {}, isolated: ISOLATED, strict: { ...ISOLATED, ...STRICT } };
+const POLICIES: Readonly<Record<string, Record<string, string>>> = {
+  plain: {},
+  isolated: ISOLATED,
+  policy: STRICT,
+  strict: { ...ISOLATED, ...STRICT },
+};
 
 const SMOKE = `<!doctype html><title>smoke</title><script type="module" src="entry.js"></script>`;
 const ELEMENT = `<!doctype html><title>sample</title><script type="module" src="longstride-sample.js"></script>
@@ -169,9 +174,30 @@ test("WASM on all cores under a strict policy", async () => {
   assertEquals(got.losses, (await want()).losses);
 });
 
-test("WebGPU finds the CPU's numbers", async () => {
-  const got = await onPage("plain/smoke.html", (page) => smokeOn(page, "webgpu", 3));
+test("a strict policy without isolation: one thread, which says why", async () => {
+  const got = await onPage("policy/smoke.html", (page) => smokeOn(page, "wasm", 12, { threads: 2 }));
+  assertMatch(got.engine, /1 thread of 2: shared memory is not available/);
+  assertEquals(got.losses, (await want()).losses);
+});
+
+test("what breaks a policy would be seen", async () => {
+  const blob = () => {
+    const worker = new Worker(URL.createObjectURL(new Blob(["postMessage(1)"])));
+    return new Promise((resolve) => worker.onmessage = worker.onerror = resolve).then(() => {});
+  };
+  await assertRejects(() => onPage("policy/smoke.html", (page) => page.evaluate(blob)), Error, "Content Security Policy");
+});
+
+test("without the workers' file WASM runs on one thread and says so", async () => {
+  const got = await onPage("strict/smoke.html", (page) => smokeOn(page, "wasm", 12, { threads: 2, worker: "nowhere.js" }));
+  assertMatch(got.engine, /1 thread of 2: workers could not start: their file did not load/);
+  assertEquals(got.losses, (await want()).losses);
+});
+
+test("WebGPU finds the CPU's numbers on a device of the page, and leaves it alive", async () => {
+  const got = await onPage("plain/smoke.html", (page) => inPage<[number], Report & { isAlive: boolean }>(page, "smokeOnDevice", 3));
   assertMatch(got.engine, /WebGPU/);
+  assert(got.isAlive);
   assertSame(got, await smoke(longstride, "wasm", 3), 1e-4);
 });
 

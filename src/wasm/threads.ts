@@ -212,7 +212,7 @@ function ready(start: () => Worker): Promise<Worker> {
       worker = start();
       worker.onerror = (event) => {
         event.preventDefault();
-        fail(event.message || "the file did not load");
+        fail(event.message || "their file did not load (longstride.worker.js beside the bundle, or what the option `worker` names)");
       };
       worker.onmessageerror = () => fail("memory could not be shared with it");
       worker.onmessage = () => {

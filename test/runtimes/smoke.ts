@@ -59,6 +59,20 @@ export async function smoke(library: Library, backend: BackendName, steps = 12, 
   return { engine: description, losses, text };
 }
 
+/** The same on a device of the caller's own; tells as well whether the device is there to use afterwards. */
+export async function smokeOnDevice(library: Library, steps: number): Promise<Report & { readonly isAlive: boolean }> {
+  const device = await (await navigator.gpu.requestAdapter())!.requestDevice();
+  let isAlive = true;
+  device.lost.then(() => isAlive = false);
+  const report = await smoke(library, "auto", steps, { device });
+  const buffer = device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  device.queue.writeBuffer(buffer, 0, Uint32Array.of(1, 2, 3, 4));
+  await buffer.mapAsync(GPUMapMode.READ);
+  isAlive &&= new Uint32Array(buffer.getMappedRange())[3] === 4;
+  device.destroy();
+  return { ...report, isAlive };
+}
+
 /** The text that these weights write. */
 export async function sampled(
   { openModel }: Library,
