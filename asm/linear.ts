@@ -3,7 +3,7 @@
 
 import { loadPart, storePart } from "./memory";
 import { normalise } from "./layernorm";
-import { dot4, gate, splat } from "./math";
+import { dot, dotPair, gate, splat } from "./math";
 import { packColumns, packFour, packRows, tile4x8, turn } from "./matmul";
 import { beginDropout, drop8 } from "./random";
 import { workspace } from "./workspace";
@@ -131,7 +131,7 @@ export function linear(
 }
 
 // The same for a few rows, as when decoding: w [out, inner] is read once, as it lies, and x is normalised first where there is
-// a gain. A unit is 8 columns of y. Workspace, in floats: 32, and with a gain rows · inner rounded up to 4.
+// a gain. A unit is 8 columns of y. Workspace, in floats: 64, and with a gain rows · inner rounded up to 4.
 export function linear_few(
   begin: u32, end: u32, x: usize, w: usize, rows: u32, inner: u32, out: u32, gain: usize, shift: usize,
   toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
@@ -140,18 +140,20 @@ export function linear_few(
   const stride = (inner as usize) << 2, tile = workspace();
   if (gain) {
     // Once a piece of units: cheaper than a call of its own, for which all threads would have to wait.
-    for (let row: u32 = 0; row < rows; row++) normalise(x + (row as usize) * stride, gain, shift, tile + 128 + (row as usize) * stride, inner);
-    x = tile + 128;
+    const normed = tile + 256;
+    for (let row: u32 = 0; row < rows; row++) normalise(x + (row as usize) * stride, gain, shift, normed + (row as usize) * stride, inner);
+    x = normed;
   }
   for (let unit = begin; unit < end; unit++) {
-    const column = unit << 3;
-    for (let row: u32 = 0; row < rows; row++) {
-      for (let c: u32 = 0; c < 8 && column + c < out; c += 4) {
-        const have = out - column - c, w0 = w + ((column + c) as usize) * stride;
-        const w1 = have > 1 ? w0 + stride : w0, w2 = have > 2 ? w1 + stride : w1, w3 = have > 3 ? w2 + stride : w2;
-        v128.store(tile + ((c as usize) << 2), dot4(x + (row as usize) * stride, w0, w1, w2, w3, inner));
+    const column = unit << 3, have = min(8, out - column), from = w + (column as usize) * stride;
+    for (let row: u32 = 0; row < rows; row += 2) {
+      const a = x + (row as usize) * stride, pair = row + 1 < rows;
+      for (let c: u32 = 0; c < have; c++) {
+        const to = tile + ((c as usize) << 2), line = from + (c as usize) * stride;
+        if (pair) dotPair(a, stride, line, inner, to);
+        else store<f32>(to, dot(a, line, inner));
       }
-      finish(tile, row, 1, column);
+      finish(tile, row, pair ? 2 : 1, column);
     }
   }
 }

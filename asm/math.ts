@@ -116,29 +116,59 @@ export function maxLanes(x: v128): f32 {
   return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
 }
 
-// Dot products of one row of x with four of w.
+// Dot product, four sums in turn so that additions overlap. `w` is read from its start to its end, so that row after row
+// the weights of a model are one stream: from memory 25 GB/s, where four rows at once give 11; from a shared
+// cache 42 and 37 (rows of 256).
 // @ts-ignore: decorator
 @inline
-export function dot4(x: usize, w0: usize, w1: usize, w2: usize, w3: usize, inner: u32): v128 {
+export function dot(x: usize, w: usize, inner: u32): f32 {
   let s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0);
-  let i: u32 = 0;
-  for (; i + 4 <= inner; i += 4) {
-    const at = (i as usize) << 2, a = v128.load(x + at);
-    s0 = f32x4.add(s0, f32x4.mul(a, v128.load(w0 + at)));
-    s1 = f32x4.add(s1, f32x4.mul(a, v128.load(w1 + at)));
-    s2 = f32x4.add(s2, f32x4.mul(a, v128.load(w2 + at)));
-    s3 = f32x4.add(s3, f32x4.mul(a, v128.load(w3 + at)));
+  const end = x + ((inner as usize) << 2), turns = x + (((inner & ~15) as usize) << 2);
+  for (; x < turns; x += 64) {
+    s0 = f32x4.add(s0, f32x4.mul(v128.load(x), v128.load(w)));
+    s1 = f32x4.add(s1, f32x4.mul(v128.load(x, 16), v128.load(w, 16)));
+    s2 = f32x4.add(s2, f32x4.mul(v128.load(x, 32), v128.load(w, 32)));
+    s3 = f32x4.add(s3, f32x4.mul(v128.load(x, 48), v128.load(w, 48)));
+    w += 64;
   }
-  const left = inner - i;
-  if (left) {
-    const at = (i as usize) << 2, a = loadPart(x + at, left);
-    s0 = f32x4.add(s0, f32x4.mul(a, loadPart(w0 + at, left)));
-    s1 = f32x4.add(s1, f32x4.mul(a, loadPart(w1 + at, left)));
-    s2 = f32x4.add(s2, f32x4.mul(a, loadPart(w2 + at, left)));
-    s3 = f32x4.add(s3, f32x4.mul(a, loadPart(w3 + at, left)));
+  for (; x < end; x += 16) {
+    const left = ((end - x) >> 2) as u32;
+    s0 = f32x4.add(s0, f32x4.mul(loadPart(x, left), loadPart(w, left)));
+    w += 16;
   }
-  const t0 = v128.shuffle<i32>(s0, s1, 0, 4, 1, 5), t1 = v128.shuffle<i32>(s0, s1, 2, 6, 3, 7);
-  const t2 = v128.shuffle<i32>(s2, s3, 0, 4, 1, 5), t3 = v128.shuffle<i32>(s2, s3, 2, 6, 3, 7);
-  const a = f32x4.add(t0, t1), b = f32x4.add(t2, t3);
-  return f32x4.add(v128.shuffle<i64>(a, b, 0, 2), v128.shuffle<i64>(a, b, 1, 3));
+  return sumLanes(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
+}
+
+// The same of two rows of x, `stride` bytes apart, with one of w: to `to` and 32 bytes behind it.
+// @ts-ignore: decorator
+@inline
+export function dotPair(x: usize, stride: usize, w: usize, inner: u32, to: usize): void {
+  let s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0), t0 = splat(0), t1 = splat(0), t2 = splat(0), t3 = splat(0);
+  const end = x + ((inner as usize) << 2), turns = x + (((inner & ~15) as usize) << 2);
+  let y = x + stride;
+  for (; x < turns; x += 64) {
+    let v = v128.load(w);
+    s0 = f32x4.add(s0, f32x4.mul(v128.load(x), v));
+    t0 = f32x4.add(t0, f32x4.mul(v128.load(y), v));
+    v = v128.load(w, 16);
+    s1 = f32x4.add(s1, f32x4.mul(v128.load(x, 16), v));
+    t1 = f32x4.add(t1, f32x4.mul(v128.load(y, 16), v));
+    v = v128.load(w, 32);
+    s2 = f32x4.add(s2, f32x4.mul(v128.load(x, 32), v));
+    t2 = f32x4.add(t2, f32x4.mul(v128.load(y, 32), v));
+    v = v128.load(w, 48);
+    s3 = f32x4.add(s3, f32x4.mul(v128.load(x, 48), v));
+    t3 = f32x4.add(t3, f32x4.mul(v128.load(y, 48), v));
+    y += 64;
+    w += 64;
+  }
+  for (; x < end; x += 16) {
+    const left = ((end - x) >> 2) as u32, v = loadPart(w, left);
+    s0 = f32x4.add(s0, f32x4.mul(loadPart(x, left), v));
+    t0 = f32x4.add(t0, f32x4.mul(loadPart(y, left), v));
+    y += 16;
+    w += 16;
+  }
+  store<f32>(to, sumLanes(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3))));
+  store<f32>(to, sumLanes(f32x4.add(f32x4.add(t0, t1), f32x4.add(t2, t3))), 32);
 }

@@ -203,7 +203,8 @@ function linear(op: Linear, context: LowerContext): Call[] {
   const rows = op.x.shape[0], [out, inner] = op.w.shape, { gain, bias } = op.norm ?? {};
   if (rows <= FEW) {
     const args = [op.x, op.w, rows, inner, out, gain, bias, ...tail];
-    return [call("linear_few", Math.ceil(out / 8), PIECE / (rows * inner), args, (32 + (gain ? up(rows * inner, 4) : 0)) * BYTES)];
+    const units = Math.ceil(out / 8), grain = Math.min(PIECE / (rows * inner), Math.ceil(units / context.threads));
+    return [call("linear_few", units, grain, args, (64 + (gain ? up(rows * inner, 4) : 0)) * BYTES)];
   }
   if (!gain) return product(context, "pack_forward", op.x, rows, op.w, inner, out, tail);
   const x = new Region(rows * inner * BYTES), mean = new Region(rows * BYTES), rstd = new Region(rows * BYTES);
