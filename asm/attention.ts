@@ -1,8 +1,8 @@
 // Sparse attention over tiles of queries × tiles of keys (see src/layout.ts), with online softmax in base 2.
 //
-// A call is one part of one set, for the heads that share the set. Rows are gathered into the workspace in the part's
-// order, so that every inner product runs over contiguous panels (matmul.ts), and are worked on four at a time: a group
-// of four rows visits only the columns that one of them attends to, rounded to panels of 8.
+// A call is one part of one set, for the heads that share the set. Rows are packed into the workspace in the part's order,
+// straight from where they lie, so that every inner product runs over contiguous panels (matmul.ts), and are worked on four at
+// a time: a group of four rows visits only the columns that one of them attends to, rounded to panels of 8.
 
 import { getF32, getU32, loadPart, setF32, storePart } from "./memory";
 import { exp2, log, maxLanes, splat, sumLanes } from "./math";
@@ -70,54 +70,66 @@ function statAt(map: usize, b: u32, head: u32, u: u32): u32 {
   return (b * heads + head) * n + rowOf(map, u);
 }
 
-// Rows u0 … u0 + count − 1 of a head times `scale`, to rows of up8(d) numbers with 0 after the d-th; `padded` rows in all, the
-// further ones 0.
-function gather(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, padded: u32, d: u32, scale: f32, to: usize): void {
-  const wide = up8(d), factor = splat(scale);
-  for (let i: u32 = 0; i < count; i++) {
-    const from = headAt(m, map, b, head, u0 + i, d);
-    let c: u32 = 0;
-    for (; c + 4 <= d; c += 4) v128.store(to + ((c as usize) << 2), f32x4.mul(v128.load(from + ((c as usize) << 2)), factor));
-    for (; c < wide; c += 4) {
-      v128.store(to + ((c as usize) << 2), f32x4.mul(loadPart(from + ((c as usize) << 2), d > c ? d - c : 0), factor));
-    }
-    to += (wide as usize) << 2;
-  }
-  memory.fill(to, 0, ((padded - count) * wide as usize) << 2);
-}
-
-// Gathered rows [0, count), count a multiple of 8, as panels of Mᵀ: panel[row / 8][wide][8].
-function panelsOfRows(rows: usize, wide: u32, count: u32, panels: usize): void {
-  const stride = (wide as usize) << 2;
-  for (let i: u32 = 0; i < count; i += 8) {
-    turn(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, wide, panels, 32);
-    rows += 4 * stride;
-    turn(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, wide, panels + 16, 32);
-    rows += 4 * stride;
-    panels += 8 * stride;
-  }
-}
-
-// Gathered rows [0, count) as panels of M, `tall` rows each: panel[column / 8][tall][8].
-function panelsOfColumns(rows: usize, wide: u32, count: u32, tall: u32, panels: usize): void {
-  for (let i: u32 = 0; i < count; i++) {
-    for (let c: u32 = 0, at = panels; c < wide; c += 8) {
-      v128.store(at, v128.load(rows));
-      v128.store(at, v128.load(rows, 16), 16);
-      rows += 32;
-      at += (tall as usize) << 5;
-    }
-    panels += 32;
-  }
-}
-
-// Gathered rows [0, count), count a multiple of 4, as fours: four[row / 4][wide][4].
-function foursOfRows(rows: usize, wide: u32, count: u32, fours: usize): void {
-  const stride = (wide as usize) << 2;
+// Rows u0 … u0 + count − 1 of a head as fours: four[row / 4][up8(d)][4]. Rows from `count` to the next multiple of 4 are 0, as
+// are columns from d on.
+function foursOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
   for (let i: u32 = 0; i < count; i += 4) {
-    turn(rows, rows + stride, rows + 2 * stride, rows + 3 * stride, wide, fours, 16);
-    rows += 4 * stride;
-    fours += 4 * stride;
+    turnRows(m, map, b, head, u0 + i, count - i, d, to, 16);
+    to += (d as usize) << 4;
+    to = clear(to, ((up8(d) - d) as usize) << 4);
+  }
+}
+
+// The same rows as panels of Mᵀ: panel[row / 8][up8(d)][8]. Rows from `count` to the next multiple of 8 are 0.
+function panelsOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
+  for (let i: u32 = 0; i < count; i += 8) {
+    turnRows(m, map, b, head, u0 + i, count - i, d, to, 32);
+    turnRows(m, map, b, head, u0 + i + 4, count - min(count, i + 4), d, to + 16, 32);
+    to += (d as usize) << 5;
+    to = clear(to, ((up8(d) - d) as usize) << 5);
+  }
+}
+
+// The same rows as panels of M, `tall` rows each: panel[column / 8][tall][8]. Rows from `count` to the next multiple of 8 are 0.
+function panelsOfColumns(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, tall: u32, to: usize): void {
+  const stride = (tall as usize) << 5;
+  for (let i: u32 = 0, last = up8(count); i < last; i++) {
+    const from = i < count ? headAt(m, map, b, head, u0 + i, d) : zeros;
+    for (let c: u32 = 0, at = to; c < d; c += 8) {
+      const part = from + ((c as usize) << 2), left = d - c;
+      v128.store(at, loadPart(part, left));
+      v128.store(at, loadPart(part + 16, left > 4 ? left - 4 : 0), 16);
+      at += stride;
+    }
+    to += 32;
+  }
+}
+
+// A row of zeros, as long as a head's.
+let zeros: usize = 0;
+
+// d columns of four rows from u on as rows of four numbers, `stride` bytes apart; only the first `have` rows exist.
+// @ts-ignore: decorator
+@inline
+function turnRows(m: usize, map: usize, b: u32, head: u32, u: u32, have: u32, d: u32, to: usize, stride: usize): void {
+  const r0 = have > 0 ? headAt(m, map, b, head, u, d) : zeros, r1 = have > 1 ? headAt(m, map, b, head, u + 1, d) : zeros;
+  const r2 = have > 2 ? headAt(m, map, b, head, u + 2, d) : zeros, r3 = have > 3 ? headAt(m, map, b, head, u + 3, d) : zeros;
+  turn(r0, r1, r2, r3, d, to, stride);
+}
+
+// Zeros from `at` on; returns where they end.
+// @ts-ignore: decorator
+@inline
+function clear(at: usize, bytes: usize): usize {
+  if (bytes) memory.fill(at, 0, bytes);
+  return at + bytes;
+}
+
+// Rows u0 … u0 + count − 1 of a head, one after another, up8(d) numbers each.
+function copyRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    memory.copy(to, headAt(m, map, b, head, u0 + i, d), (d as usize) << 2);
+    to = clear(to + ((d as usize) << 2), ((up8(d) - d) as usize) << 2);
   }
 }
 
@@ -149,6 +161,15 @@ function take(floats: u32): usize {
   const at = top;
   top += (floats as usize) << 2;
   return at;
+}
+
+// Begins the workspace of a call with the row of zeros.
+// @ts-ignore: decorator
+@inline
+function takeZeros(): void {
+  top = workspace();
+  zeros = take(max(up8(dk), up8(dv)));
+  memory.fill(zeros, 0, top - zeros);
 }
 
 // Where `value` stands in the interval of `count` places from `start` on.
@@ -193,19 +214,37 @@ function groupInterval(bounds: usize): u32 {
   return high == 0 ? 0 : (low & ~7) << 16 | up8(high);
 }
 
-// Writes −∞ into row[from … low) and row[high … to): the columns outside [low, high).
+// Writes −∞ into row[from … low) and row[high … to): the columns outside [low, high). From and to are multiples of 4, and whole
+// vectors are written, because a vector that is read soon after a part of it was written waits for the cache.
 // @ts-ignore: decorator
 @inline
 function maskRow(row: usize, from: u32, low: u32, high: u32, to: u32): void {
-  for (let c = from; c < low; c++) setF32(row, c, -Infinity);
-  for (let c = high; c < to; c++) setF32(row, c, -Infinity);
+  for (let c = from; c < low; c += 4) maskFour(row, c, low, high);
+  for (let c = high & ~3; c < to; c += 4) maskFour(row, c, low, high);
+}
+
+// @ts-ignore: decorator
+@inline
+function maskFour(row: usize, c: u32, low: u32, high: u32): void {
+  const at = row + ((c as usize) << 2), column = i32x4.add(i32x4.splat(c), i32x4(0, 1, 2, 3));
+  const inside = v128.and(i32x4.ge_s(column, i32x4.splat(low)), i32x4.lt_s(column, i32x4.splat(high)));
+  v128.store(at, v128.bitselect(v128.load(at), splat(-Infinity), inside));
+}
+
+// 2^(product · scale − shift) of four columns.
+// @ts-ignore: decorator
+@inline
+function weight(product: usize, scale: v128, shift: v128): v128 {
+  return exp2(f32x4.sub(f32x4.mul(v128.load(product), scale), shift));
 }
 
 /**
- * Four rows of scores in columns [from, to) to a four of probabilities, updating each row's maximum, sum and output.
- * `stride` is the bytes between rows of scores.
+ * Four rows of products in columns [from, to) to a four of probabilities, updating each row's maximum, sum and output. `scale`
+ * makes scores of products, `stride` is the bytes between rows of them.
  */
-function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: usize, stats: usize, output: usize, wide: u32, four: usize): void {
+function softmaxGroup(
+  scores: usize, stride: usize, from: u32, to: u32, scale: f32, bounds: usize, stats: usize, output: usize, wide: u32, four: usize,
+): void {
   // A row without columns here is shifted by ∞: all its probabilities are 0.
   let shift0: f32 = Infinity, shift1: f32 = Infinity, shift2: f32 = Infinity, shift3: f32 = Infinity;
   for (let r: u32 = 0; r < 4; r++) {
@@ -217,7 +256,7 @@ function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: 
     for (let at = row + ((from as usize) << 2); at < end; at += 32) {
       largest = f32x4.pmax(largest, f32x4.pmax(v128.load(at, 16), v128.load(at)));
     }
-    const before = load<f32>(stat), now = max(before, maxLanes(largest));
+    const before = load<f32>(stat), now = max(before, maxLanes(largest) * scale);
     if (before < now) {
       const fade = exp2(splat(before - now)), place = output + ((r * wide as usize) << 2);
       for (let at = place, last = place + ((wide as usize) << 2); at < last; at += 16) v128.store(at, f32x4.mul(v128.load(at), fade));
@@ -229,12 +268,12 @@ function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: 
     else if (r == 2) shift2 = now;
     else shift3 = now;
   }
-  const s0 = splat(shift0), s1 = splat(shift1), s2 = splat(shift2), s3 = splat(shift3);
+  const factor = splat(scale), s0 = splat(shift0), s1 = splat(shift1), s2 = splat(shift2), s3 = splat(shift3);
   let sum0 = splat(0), sum1 = splat(0), sum2 = splat(0), sum3 = splat(0);
   four += (from as usize) << 4;
   for (let at = scores + ((from as usize) << 2), end = scores + ((to as usize) << 2); at < end; at += 16) {
-    const p0 = exp2(f32x4.sub(v128.load(at), s0)), p1 = exp2(f32x4.sub(v128.load(at + stride), s1));
-    const p2 = exp2(f32x4.sub(v128.load(at + 2 * stride), s2)), p3 = exp2(f32x4.sub(v128.load(at + 3 * stride), s3));
+    const p0 = weight(at, factor, s0), p1 = weight(at + stride, factor, s1);
+    const p2 = weight(at + 2 * stride, factor, s2), p3 = weight(at + 3 * stride, factor, s3);
     sum0 = f32x4.add(sum0, p0);
     sum1 = f32x4.add(sum1, p1);
     sum2 = f32x4.add(sum2, p2);
@@ -251,8 +290,8 @@ function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: 
 /**
  * o and lse of the queries of a part. A unit is (query tile, sequence, head), later tiles first: where causal they have more
  * keys, and the last units to start should be the short ones.
- * Workspace, in floats: max(tileQ, tileK)·max(up8(dk), up8(dv)) + (tileQ + tileK)·(up8(dk) + up8(dv)) + 8 tileK + 3 tileQ;
- * tiles are multiples of 8.
+ * Workspace, in floats: max(up8(dk), up8(dv)) + (tileQ + tileK)·(up8(dk) + up8(dv)) + 8 tileK + 3 tileQ; tiles are multiples
+ * of 8.
  */
 export function attention(
   begin: u32, end: u32, q: usize, k: usize, v: usize, o: usize, lse: usize, batch: u32, aN: u32, aHeads: u32, aDk: u32, aDv: u32,
@@ -263,8 +302,8 @@ export function attention(
     aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
   );
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
-  top = workspace();
-  const gathered = take(max(tileQ, tileK) * max(wideK, wideV)), queries = take(tileQ * wideK), output = take(tileQ * wideV);
+  takeZeros();
+  const queries = take(tileQ * wideK), output = take(tileQ * wideV);
   const keyPanels = take(tileK * wideK), valuePanels = take(tileK * wideV), scores = take(4 * tileK), four = take(4 * tileK);
   const stats = take(2 * tileQ), bounds = take(tileQ), stride = (tileK as usize) << 2;
   const scale = (LOG2E / sqrt(dk as f64)) as f32;
@@ -273,10 +312,9 @@ export function attention(
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    gather(q, queryRows, b, head, u0, rows, padded, dk, scale, gathered);
-    foursOfRows(gathered, wideK, padded, queries);
-    if (first) memory.fill(output, 0, (padded * wideV as usize) << 2);
-    else gather(o, queryRows, b, head, u0, rows, padded, dv, 1, output);
+    foursOfRows(q, queryRows, b, head, u0, rows, dk, queries);
+    memory.fill(output, 0, (padded * wideV as usize) << 2);
+    if (!first) copyRows(o, queryRows, b, head, u0, rows, dv, output);
     for (let i: u32 = 0; i < padded; i++) {
       const before: f32 = first || i >= rows ? -Infinity : getF32(lse, statAt(queryRows, b, head, u0 + i));
       setF32(stats, i * 2, ((before as f64) * LOG2E) as f32);
@@ -285,17 +323,15 @@ export function attention(
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
       const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
-      const from = (all >> 16) & ~7, have = (all & 0xffff) - from, last = from + up8(have);
-      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, gathered);
-      panelsOfRows(gathered, wideK, last - from, keyPanels + (from * wideK as usize << 2));
-      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, gathered);
-      panelsOfColumns(gathered, wideV, last - from, tileK, valuePanels + ((from as usize) << 5));
+      const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
+      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(v, keyRows, b, head, k0 + from, have, dv, tileK, valuePanels + ((from as usize) << 5));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff, target = output + ((i * wideV as usize) << 2);
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
-        softmaxGroup(scores, stride, low, high, bound, stats + ((i as usize) << 3), target, wideV, four);
+        softmaxGroup(scores, stride, low, high, scale, bound, stats + ((i as usize) << 3), target, wideV, four);
         accumulate(four, low, high, valuePanels, tileK, wideV, target);
       }
     }
@@ -333,28 +369,31 @@ export function attention_delta(begin: u32, end: u32, o: usize, dO: usize, delta
   }
 }
 
-// p (slope − delta) of one row's four columns, p = 2^(score − lse).
+// p (slope − delta) of one row's four columns, p = 2^(product · scale − lse).
 // @ts-ignore: decorator
 @inline
-function slope4(score: usize, slope: usize, shift: v128, level: v128): v128 {
-  return f32x4.mul(exp2(f32x4.sub(v128.load(score), shift)), f32x4.sub(v128.load(slope), level));
+function slope4(product: usize, slope: usize, scale: v128, shift: v128, level: v128): v128 {
+  return f32x4.mul(weight(product, scale, shift), f32x4.sub(v128.load(slope), level));
 }
 
-// Four rows of scores and of dO·v in columns [from, to) to a four of gradients of the scores; stats are lse (base 2) and delta.
-function slopesGroup(scores: usize, slopes: usize, stride: usize, from: u32, to: u32, bounds: usize, stats: usize, four: usize): void {
+// Four rows of products and of dO·v in columns [from, to) to a four of gradients of the scores; stats are lse (base 2) and delta.
+function slopesGroup(
+  scores: usize, slopes: usize, stride: usize, from: u32, to: u32, scale: f32, bounds: usize, stats: usize, four: usize,
+): void {
   for (let r: u32 = 0; r < 4; r++) {
     const low = load<u16>(bounds + (r << 2)) as u32, high = load<u16>(bounds + (r << 2), 2) as u32;
     maskRow(scores + (r as usize) * stride, from, min(low, to), max(high, from), to);
   }
-  const shift0 = v128.load32_splat(stats), shift1 = v128.load32_splat(stats, 8), shift2 = v128.load32_splat(stats, 16);
+  const factor = splat(scale), shift0 = v128.load32_splat(stats), shift1 = v128.load32_splat(stats, 8), shift2 = v128.load32_splat(stats, 16);
   const shift3 = v128.load32_splat(stats, 24), level0 = v128.load32_splat(stats, 4), level1 = v128.load32_splat(stats, 12);
   const level2 = v128.load32_splat(stats, 20), level3 = v128.load32_splat(stats, 28);
   four += (from as usize) << 4;
   for (let c = from; c < to; c += 4) {
     const s = scores + ((c as usize) << 2), t = slopes + ((c as usize) << 2);
     transpose4(
-      slope4(s, t, shift0, level0), slope4(s + stride, t + stride, shift1, level1),
-      slope4(s + 2 * stride, t + 2 * stride, shift2, level2), slope4(s + 3 * stride, t + 3 * stride, shift3, level3), four, 16,
+      slope4(s, t, factor, shift0, level0), slope4(s + stride, t + stride, factor, shift1, level1),
+      slope4(s + 2 * stride, t + 2 * stride, factor, shift2, level2),
+      slope4(s + 3 * stride, t + 3 * stride, factor, shift3, level3), four, 16,
     );
     four += 64;
   }
@@ -362,8 +401,7 @@ function slopesGroup(scores: usize, slopes: usize, stride: usize, from: u32, to:
 
 /**
  * dq of the queries of a part: dq = scale · Σ p (dO·v − delta) k, p = 2^(score − lse). Units as for {@link attention}.
- * Workspace, in floats: max(tileQ, tileK)·max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·up8(dk) + (tileQ + tileK)·up8(dv) + 12 tileK
- * + 3 tileQ.
+ * Workspace, in floats: max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·up8(dk) + (tileQ + tileK)·up8(dv) + 12 tileK + 3 tileQ.
  */
 export function attention_backward_queries(
   begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dq: usize, batch: u32, aN: u32, aHeads: u32,
@@ -374,8 +412,8 @@ export function attention_backward_queries(
     aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
   );
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
-  top = workspace();
-  const gathered = take(max(tileQ, tileK) * max(wideK, wideV)), queries = take(tileQ * wideK), output = take(tileQ * wideK);
+  takeZeros();
+  const queries = take(tileQ * wideK), output = take(tileQ * wideK);
   const gradients = take(tileQ * wideV), keyPanels = take(tileK * wideK), keyColumns = take(tileK * wideK);
   const valuePanels = take(tileK * wideV), scores = take(4 * tileK), slopes = take(4 * tileK), four = take(4 * tileK);
   const stats = take(2 * tileQ), bounds = take(tileQ);
@@ -385,10 +423,8 @@ export function attention_backward_queries(
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    gather(q, queryRows, b, head, u0, rows, padded, dk, (scale * LOG2E) as f32, gathered);
-    foursOfRows(gathered, wideK, padded, queries);
-    gather(dO, queryRows, b, head, u0, rows, padded, dv, 1, gathered);
-    foursOfRows(gathered, wideV, padded, gradients);
+    foursOfRows(q, queryRows, b, head, u0, rows, dk, queries);
+    foursOfRows(dO, queryRows, b, head, u0, rows, dv, gradients);
     memory.fill(output, 0, (padded * wideK as usize) << 2);
     for (let i: u32 = 0; i < padded; i++) {
       const at = i < rows ? statAt(queryRows, b, head, u0 + i) : 0;
@@ -398,19 +434,17 @@ export function attention_backward_queries(
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
       const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
-      const from = (all >> 16) & ~7, have = (all & 0xffff) - from, last = from + up8(have);
-      gather(k, keyRows, b, head, k0 + from, have, last - from, dk, 1, gathered);
-      panelsOfRows(gathered, wideK, last - from, keyPanels + (from * wideK as usize << 2));
-      panelsOfColumns(gathered, wideK, last - from, tileK, keyColumns + ((from as usize) << 5));
-      gather(v, keyRows, b, head, k0 + from, have, last - from, dv, 1, gathered);
-      panelsOfRows(gathered, wideV, last - from, valuePanels + (from * wideV as usize << 2));
+      const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
+      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(k, keyRows, b, head, k0 + from, have, dk, tileK, keyColumns + ((from as usize) << 5));
+      panelsOfRows(v, keyRows, b, head, k0 + from, have, dv, valuePanels + ((from * wideV as usize) << 2));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff;
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
         products(gradients + ((i * wideV as usize) << 2), wideV, valuePanels, low >> 3, high >> 3, slopes, stride);
-        slopesGroup(scores, slopes, stride, low, high, bound, stats + ((i as usize) << 3), four);
+        slopesGroup(scores, slopes, stride, low, high, (scale * LOG2E) as f32, bound, stats + ((i as usize) << 3), four);
         accumulate(four, low, high, keyColumns, tileK, wideK, output + ((i * wideK as usize) << 2));
       }
     }
@@ -443,7 +477,7 @@ function within(p: v128, from: v128, to: v128, key: u32): v128 {
 /**
  * dk and dv of the keys of a part, by tiles of keys over tiles of queries: dv = Σ p dO, dk = Σ p (dO·v − delta) q · scale.
  * `starts` and `list` are those of the transpose. A unit is (key tile, sequence, head), earlier tiles first.
- * Workspace, in floats: max(tileQ, tileK)·max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·(up8(dk) + up8(dv)) + 18 tileQ.
+ * Workspace, in floats: max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·(up8(dk) + up8(dv)) + 18 tileQ.
  */
 export function attention_backward_keys(
   begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dK: usize, dV: usize, batch: u32, aN: u32,
@@ -454,32 +488,28 @@ export function attention_backward_keys(
     aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
   );
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads;
-  top = workspace();
-  const gathered = take(max(tileQ, tileK) * max(wideK, wideV)), keyFours = take(tileK * wideK), keySums = take(tileK * wideK);
+  takeZeros();
+  const keyFours = take(tileK * wideK), keySums = take(tileK * wideK);
   const valueFours = take(tileK * wideV), valueSums = take(tileK * wideV), queryPanels = take(tileQ * wideK);
   const queryColumns = take(tileQ * wideK), gradientPanels = take(tileQ * wideV), gradientColumns = take(tileQ * wideV);
   const scores = take(4 * tileQ), slopes = take(4 * tileQ), four = take(4 * tileQ), slopeFour = take(4 * tileQ);
   const shifts = take(tileQ), levels = take(tileQ), stride = (tileQ as usize) << 2;
-  const scale = 1 / sqrt(dk as f64);
+  const scale = 1 / sqrt(dk as f64), factor = splat((scale * LOG2E) as f32);
   for (let unit = begin; unit < end; unit++) {
     const tile = unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
     const k0 = tile * tileK, rows = min(tileK, keys - k0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    gather(k, keyRows, b, head, k0, rows, padded, dk, 1, gathered);
-    foursOfRows(gathered, wideK, padded, keyFours);
-    gather(v, keyRows, b, head, k0, rows, padded, dv, 1, gathered);
-    foursOfRows(gathered, wideV, padded, valueFours);
+    foursOfRows(k, keyRows, b, head, k0, rows, dk, keyFours);
+    foursOfRows(v, keyRows, b, head, k0, rows, dv, valueFours);
     memory.fill(keySums, 0, (padded * wideK as usize) << 2);
     memory.fill(valueSums, 0, (padded * wideV as usize) << 2);
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), masked = (entry & 1) != 0, u0 = (entry >> 1) * tileQ, count = min(tileQ, n - u0), last = up8(count);
-      gather(q, queryRows, b, head, u0, count, last, dk, (scale * LOG2E) as f32, gathered);
-      panelsOfRows(gathered, wideK, last, queryPanels);
-      panelsOfColumns(gathered, wideK, last, tileQ, queryColumns);
-      gather(dO, queryRows, b, head, u0, count, last, dv, 1, gathered);
-      panelsOfRows(gathered, wideV, last, gradientPanels);
-      panelsOfColumns(gathered, wideV, last, tileQ, gradientColumns);
+      panelsOfRows(q, queryRows, b, head, u0, count, dk, queryPanels);
+      panelsOfColumns(q, queryRows, b, head, u0, count, dk, tileQ, queryColumns);
+      panelsOfRows(dO, queryRows, b, head, u0, count, dv, gradientPanels);
+      panelsOfColumns(dO, queryRows, b, head, u0, count, dv, tileQ, gradientColumns);
       for (let i: u32 = 0; i < last; i++) {
         const at = i < count ? statAt(queryRows, b, head, u0 + i) : 0;
         // Queries that do not exist get probability 0.
@@ -495,8 +525,8 @@ export function attention_backward_keys(
         for (let c = low; c < high; c += 4) {
           const s = scores + ((c as usize) << 2), t = slopes + ((c as usize) << 2);
           const shift = v128.load(shifts + ((c as usize) << 2)), level = v128.load(levels + ((c as usize) << 2));
-          let p0 = exp2(f32x4.sub(v128.load(s), shift)), p1 = exp2(f32x4.sub(v128.load(s + stride), shift));
-          let p2 = exp2(f32x4.sub(v128.load(s + 2 * stride), shift)), p3 = exp2(f32x4.sub(v128.load(s + 3 * stride), shift));
+          let p0 = weight(s, factor, shift), p1 = weight(s + stride, factor, shift);
+          let p2 = weight(s + 2 * stride, factor, shift), p3 = weight(s + 3 * stride, factor, shift);
           if (masked) {
             // Past the last query the bounds are whatever follows them, but there p is 0 already.
             const from = v128.load(lo + (((u0 + c) as usize) << 2)), to = v128.load(hi + (((u0 + c) as usize) << 2));
@@ -518,8 +548,7 @@ export function attention_backward_keys(
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
-      // Queries were gathered times scale · log₂ e.
-      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, head, k0 + i, dk), dk, LN2 as f32, !first);
+      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, head, k0 + i, dk), dk, scale as f32, !first);
       scatter(valueSums + ((i * wideV as usize) << 2), headAt(dV, keyRows, b, head, k0 + i, dv), dv, 1, !first);
     }
   }

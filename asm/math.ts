@@ -99,8 +99,17 @@ export function log(x: f64): f64 {
   }
   // ln m = 2·artanh(s); |s| < 0.172, so the first term left out is below 1e-17.
   const s = (m - 1) / (m + 1), t = s * s;
-  let sum: f64 = 0;
-  for (let odd: f64 = 21; odd >= 1; odd -= 2) sum = sum * t + 1 / odd;
+  let sum: f64 = 1.0 / 21.0;
+  sum = sum * t + 1.0 / 19.0;
+  sum = sum * t + 1.0 / 17.0;
+  sum = sum * t + 1.0 / 15.0;
+  sum = sum * t + 1.0 / 13.0;
+  sum = sum * t + 1.0 / 11.0;
+  sum = sum * t + 1.0 / 9.0;
+  sum = sum * t + 1.0 / 7.0;
+  sum = sum * t + 1.0 / 5.0;
+  sum = sum * t + 1.0 / 3.0;
+  sum = sum * t + 1.0;
   return (exponent as f64) * 0.6931471805599453 + 2 * s * sum;
 }
 

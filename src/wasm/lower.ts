@@ -275,8 +275,7 @@ const headSizes = (op: Attention | AttentionBackward) => {
 
 function attention(op: Attention, context: LowerContext): Call[] {
   const { n, batch } = op, { heads, dk, dv, wideK, wideV } = headSizes(op), { q, k } = TILE;
-  const gathered = Math.max(q, k) * Math.max(wideK, wideV);
-  const workspace = (gathered + (q + k) * (wideK + wideV) + 8 * k + 3 * q) * BYTES;
+  const workspace = (Math.max(wideK, wideV) + (q + k) * (wideK + wideV) + 8 * k + 3 * q) * BYTES;
   return groups(op, context).flatMap(({ layout, heads: list, count }) =>
     layout.parts.map((part, p) =>
       call("attention", Math.ceil(n / q) * batch * count, 1, [
@@ -289,9 +288,9 @@ function attention(op: Attention, context: LowerContext): Call[] {
 
 function attentionBackward(op: AttentionBackward, context: LowerContext): Call[] {
   const { n, batch } = op, { heads, dk, dv, wideK, wideV } = headSizes(op), { q, k } = TILE;
-  const gathered = Math.max(q, k) * Math.max(wideK, wideV);
-  const forQueries = (gathered + (q + k) * (2 * wideK + wideV) + 12 * k + 3 * q) * BYTES;
-  const forKeys = (gathered + 2 * (q + k) * (wideK + wideV) + 18 * q) * BYTES;
+  const zeros = Math.max(wideK, wideV);
+  const forQueries = (zeros + (q + k) * (2 * wideK + wideV) + 12 * k + 3 * q) * BYTES;
+  const forKeys = (zeros + 2 * (q + k) * (wideK + wideV) + 18 * q) * BYTES;
   const calls = [call("attention_delta", batch * n, PIECE / (heads * dv), [op.o, op.dO, op.delta, n, heads, dv])];
   for (const { layout, heads: list, count } of groups(op, context)) {
     if (layout.parts[0].keys !== n) throw new KernelError("Cannot lower attention_backward: the first part of a set must hold every key");
