@@ -70,35 +70,37 @@ function statAt(map: usize, b: u32, head: u32, u: u32): u32 {
   return (b * heads + head) * n + rowOf(map, u);
 }
 
-// Rows u0 … u0 + count − 1 of a head as fours: four[row / 4][up8(d)][4]. Rows from `count` to the next multiple of 4 are 0, as
-// are columns from d on.
-function foursOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
+// Rows u0 … u0 + count − 1 of a head, times `scale`, as fours: four[row / 4][up8(d)][4]. Rows from `count` to the next multiple
+// of 4 are 0, as are columns from d on.
+function foursOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
   for (let i: u32 = 0; i < count; i += 4) {
-    turnRows(m, map, b, head, u0 + i, count - i, d, to, 16);
+    turnRows(m, map, b, head, u0 + i, count - i, d, scale, to, 16);
     to += (d as usize) << 4;
     to = clear(to, ((up8(d) - d) as usize) << 4);
   }
 }
 
 // The same rows as panels of Mᵀ: panel[row / 8][up8(d)][8]. Rows from `count` to the next multiple of 8 are 0.
-function panelsOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
+function panelsOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
   for (let i: u32 = 0; i < count; i += 8) {
-    turnRows(m, map, b, head, u0 + i, count - i, d, to, 32);
-    turnRows(m, map, b, head, u0 + i + 4, count - min(count, i + 4), d, to + 16, 32);
+    turnRows(m, map, b, head, u0 + i, count - i, d, scale, to, 32);
+    turnRows(m, map, b, head, u0 + i + 4, count - min(count, i + 4), d, scale, to + 16, 32);
     to += (d as usize) << 5;
     to = clear(to, ((up8(d) - d) as usize) << 5);
   }
 }
 
 // The same rows as panels of M, `tall` rows each: panel[column / 8][tall][8]. Rows from `count` to the next multiple of 8 are 0.
-function panelsOfColumns(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, tall: u32, to: usize): void {
-  const stride = (tall as usize) << 5;
+function panelsOfColumns(
+  m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, tall: u32, to: usize,
+): void {
+  const stride = (tall as usize) << 5, by = splat(scale);
   for (let i: u32 = 0, last = up8(count); i < last; i++) {
     const from = i < count ? headAt(m, map, b, head, u0 + i, d) : zeros;
     for (let c: u32 = 0, at = to; c < d; c += 8) {
       const part = from + ((c as usize) << 2), left = d - c;
-      v128.store(at, loadPart(part, left));
-      v128.store(at, loadPart(part + 16, left > 4 ? left - 4 : 0), 16);
+      v128.store(at, f32x4.mul(loadPart(part, left), by));
+      v128.store(at, f32x4.mul(loadPart(part + 16, left > 4 ? left - 4 : 0), by), 16);
       at += stride;
     }
     to += 32;
@@ -108,13 +110,13 @@ function panelsOfColumns(m: usize, map: usize, b: u32, head: u32, u0: u32, count
 // A row of zeros, as long as a head's.
 let zeros: usize = 0;
 
-// d columns of four rows from u on as rows of four numbers, `stride` bytes apart; only the first `have` rows exist.
+// d columns of four rows from u on, times `scale`, as rows of four numbers, `stride` bytes apart; only the first `have` rows exist.
 // @ts-ignore: decorator
 @inline
-function turnRows(m: usize, map: usize, b: u32, head: u32, u: u32, have: u32, d: u32, to: usize, stride: usize): void {
+function turnRows(m: usize, map: usize, b: u32, head: u32, u: u32, have: u32, d: u32, scale: f32, to: usize, stride: usize): void {
   const r0 = have > 0 ? headAt(m, map, b, head, u, d) : zeros, r1 = have > 1 ? headAt(m, map, b, head, u + 1, d) : zeros;
   const r2 = have > 2 ? headAt(m, map, b, head, u + 2, d) : zeros, r3 = have > 3 ? headAt(m, map, b, head, u + 3, d) : zeros;
-  turn(r0, r1, r2, r3, d, to, stride);
+  turn(r0, r1, r2, r3, d, to, stride, scale);
 }
 
 // Zeros from `at` on; returns where they end.
@@ -231,20 +233,11 @@ function maskFour(row: usize, c: u32, low: u32, high: u32): void {
   v128.store(at, v128.bitselect(v128.load(at), splat(-Infinity), inside));
 }
 
-// 2^(product · scale − shift) of four columns.
-// @ts-ignore: decorator
-@inline
-function weight(product: usize, scale: v128, shift: v128): v128 {
-  return exp2(f32x4.sub(f32x4.mul(v128.load(product), scale), shift));
-}
-
 /**
- * Four rows of products in columns [from, to) to a four of probabilities, updating each row's maximum, sum and output. `scale`
- * makes scores of products, `stride` is the bytes between rows of them.
+ * Four rows of scores in columns [from, to) to a four of probabilities, updating each row's maximum, sum and output.
+ * `stride` is the bytes between rows of scores.
  */
-function softmaxGroup(
-  scores: usize, stride: usize, from: u32, to: u32, scale: f32, bounds: usize, stats: usize, output: usize, wide: u32, four: usize,
-): void {
+function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: usize, stats: usize, output: usize, wide: u32, four: usize): void {
   // A row without columns here is shifted by ∞: all its probabilities are 0.
   let shift0: f32 = Infinity, shift1: f32 = Infinity, shift2: f32 = Infinity, shift3: f32 = Infinity;
   for (let r: u32 = 0; r < 4; r++) {
@@ -256,7 +249,7 @@ function softmaxGroup(
     for (let at = row + ((from as usize) << 2); at < end; at += 32) {
       largest = f32x4.pmax(largest, f32x4.pmax(v128.load(at, 16), v128.load(at)));
     }
-    const before = load<f32>(stat), now = max(before, maxLanes(largest) * scale);
+    const before = load<f32>(stat), now = max(before, maxLanes(largest));
     if (before < now) {
       const fade = exp2(splat(before - now)), place = output + ((r * wide as usize) << 2);
       for (let at = place, last = place + ((wide as usize) << 2); at < last; at += 16) v128.store(at, f32x4.mul(v128.load(at), fade));
@@ -268,12 +261,12 @@ function softmaxGroup(
     else if (r == 2) shift2 = now;
     else shift3 = now;
   }
-  const factor = splat(scale), s0 = splat(shift0), s1 = splat(shift1), s2 = splat(shift2), s3 = splat(shift3);
+  const s0 = splat(shift0), s1 = splat(shift1), s2 = splat(shift2), s3 = splat(shift3);
   let sum0 = splat(0), sum1 = splat(0), sum2 = splat(0), sum3 = splat(0);
   four += (from as usize) << 4;
   for (let at = scores + ((from as usize) << 2), end = scores + ((to as usize) << 2); at < end; at += 16) {
-    const p0 = weight(at, factor, s0), p1 = weight(at + stride, factor, s1);
-    const p2 = weight(at + 2 * stride, factor, s2), p3 = weight(at + 3 * stride, factor, s3);
+    const p0 = exp2(f32x4.sub(v128.load(at), s0)), p1 = exp2(f32x4.sub(v128.load(at + stride), s1));
+    const p2 = exp2(f32x4.sub(v128.load(at + 2 * stride), s2)), p3 = exp2(f32x4.sub(v128.load(at + 3 * stride), s3));
     sum0 = f32x4.add(sum0, p0);
     sum1 = f32x4.add(sum1, p1);
     sum2 = f32x4.add(sum2, p2);
@@ -312,7 +305,7 @@ export function attention(
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(q, queryRows, b, head, u0, rows, dk, queries);
+    foursOfRows(q, queryRows, b, head, u0, rows, dk, scale, queries);
     memory.fill(output, 0, (padded * wideV as usize) << 2);
     if (!first) copyRows(o, queryRows, b, head, u0, rows, dv, output);
     for (let i: u32 = 0; i < padded; i++) {
@@ -324,14 +317,14 @@ export function attention(
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
       const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
-      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, keyPanels + ((from * wideK as usize) << 2));
-      panelsOfColumns(v, keyRows, b, head, k0 + from, have, dv, tileK, valuePanels + ((from as usize) << 5));
+      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(v, keyRows, b, head, k0 + from, have, dv, 1, tileK, valuePanels + ((from as usize) << 5));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff, target = output + ((i * wideV as usize) << 2);
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
-        softmaxGroup(scores, stride, low, high, scale, bound, stats + ((i as usize) << 3), target, wideV, four);
+        softmaxGroup(scores, stride, low, high, bound, stats + ((i as usize) << 3), target, wideV, four);
         accumulate(four, low, high, valuePanels, tileK, wideV, target);
       }
     }
@@ -369,31 +362,28 @@ export function attention_delta(begin: u32, end: u32, o: usize, dO: usize, delta
   }
 }
 
-// p (slope − delta) of one row's four columns, p = 2^(product · scale − lse).
+// p (slope − delta) of one row's four columns, p = 2^(score − lse).
 // @ts-ignore: decorator
 @inline
-function slope4(product: usize, slope: usize, scale: v128, shift: v128, level: v128): v128 {
-  return f32x4.mul(weight(product, scale, shift), f32x4.sub(v128.load(slope), level));
+function slope4(score: usize, slope: usize, shift: v128, level: v128): v128 {
+  return f32x4.mul(exp2(f32x4.sub(v128.load(score), shift)), f32x4.sub(v128.load(slope), level));
 }
 
-// Four rows of products and of dO·v in columns [from, to) to a four of gradients of the scores; stats are lse (base 2) and delta.
-function slopesGroup(
-  scores: usize, slopes: usize, stride: usize, from: u32, to: u32, scale: f32, bounds: usize, stats: usize, four: usize,
-): void {
+// Four rows of scores and of dO·v in columns [from, to) to a four of gradients of the scores; stats are lse (base 2) and delta.
+function slopesGroup(scores: usize, slopes: usize, stride: usize, from: u32, to: u32, bounds: usize, stats: usize, four: usize): void {
   for (let r: u32 = 0; r < 4; r++) {
     const low = load<u16>(bounds + (r << 2)) as u32, high = load<u16>(bounds + (r << 2), 2) as u32;
     maskRow(scores + (r as usize) * stride, from, min(low, to), max(high, from), to);
   }
-  const factor = splat(scale), shift0 = v128.load32_splat(stats), shift1 = v128.load32_splat(stats, 8), shift2 = v128.load32_splat(stats, 16);
+  const shift0 = v128.load32_splat(stats), shift1 = v128.load32_splat(stats, 8), shift2 = v128.load32_splat(stats, 16);
   const shift3 = v128.load32_splat(stats, 24), level0 = v128.load32_splat(stats, 4), level1 = v128.load32_splat(stats, 12);
   const level2 = v128.load32_splat(stats, 20), level3 = v128.load32_splat(stats, 28);
   four += (from as usize) << 4;
   for (let c = from; c < to; c += 4) {
     const s = scores + ((c as usize) << 2), t = slopes + ((c as usize) << 2);
     transpose4(
-      slope4(s, t, factor, shift0, level0), slope4(s + stride, t + stride, factor, shift1, level1),
-      slope4(s + 2 * stride, t + 2 * stride, factor, shift2, level2),
-      slope4(s + 3 * stride, t + 3 * stride, factor, shift3, level3), four, 16,
+      slope4(s, t, shift0, level0), slope4(s + stride, t + stride, shift1, level1),
+      slope4(s + 2 * stride, t + 2 * stride, shift2, level2), slope4(s + 3 * stride, t + 3 * stride, shift3, level3), four, 16,
     );
     four += 64;
   }
@@ -423,8 +413,8 @@ export function attention_backward_queries(
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(q, queryRows, b, head, u0, rows, dk, queries);
-    foursOfRows(dO, queryRows, b, head, u0, rows, dv, gradients);
+    foursOfRows(q, queryRows, b, head, u0, rows, dk, (scale * LOG2E) as f32, queries);
+    foursOfRows(dO, queryRows, b, head, u0, rows, dv, 1, gradients);
     memory.fill(output, 0, (padded * wideK as usize) << 2);
     for (let i: u32 = 0; i < padded; i++) {
       const at = i < rows ? statAt(queryRows, b, head, u0 + i) : 0;
@@ -435,16 +425,16 @@ export function attention_backward_queries(
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
       const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
-      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, keyPanels + ((from * wideK as usize) << 2));
-      panelsOfColumns(k, keyRows, b, head, k0 + from, have, dk, tileK, keyColumns + ((from as usize) << 5));
-      panelsOfRows(v, keyRows, b, head, k0 + from, have, dv, valuePanels + ((from * wideV as usize) << 2));
+      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(k, keyRows, b, head, k0 + from, have, dk, 1, tileK, keyColumns + ((from as usize) << 5));
+      panelsOfRows(v, keyRows, b, head, k0 + from, have, dv, 1, valuePanels + ((from * wideV as usize) << 2));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff;
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
         products(gradients + ((i * wideV as usize) << 2), wideV, valuePanels, low >> 3, high >> 3, slopes, stride);
-        slopesGroup(scores, slopes, stride, low, high, (scale * LOG2E) as f32, bound, stats + ((i as usize) << 3), four);
+        slopesGroup(scores, slopes, stride, low, high, bound, stats + ((i as usize) << 3), four);
         accumulate(four, low, high, keyColumns, tileK, wideK, output + ((i * wideK as usize) << 2));
       }
     }
@@ -494,22 +484,22 @@ export function attention_backward_keys(
   const queryColumns = take(tileQ * wideK), gradientPanels = take(tileQ * wideV), gradientColumns = take(tileQ * wideV);
   const scores = take(4 * tileQ), slopes = take(4 * tileQ), four = take(4 * tileQ), slopeFour = take(4 * tileQ);
   const shifts = take(tileQ), levels = take(tileQ), stride = (tileQ as usize) << 2;
-  const scale = 1 / sqrt(dk as f64), factor = splat((scale * LOG2E) as f32);
+  const scale = ((1 / sqrt(dk as f64)) * LOG2E) as f32;
   for (let unit = begin; unit < end; unit++) {
     const tile = unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
     const k0 = tile * tileK, rows = min(tileK, keys - k0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(k, keyRows, b, head, k0, rows, dk, keyFours);
-    foursOfRows(v, keyRows, b, head, k0, rows, dv, valueFours);
+    foursOfRows(k, keyRows, b, head, k0, rows, dk, 1, keyFours);
+    foursOfRows(v, keyRows, b, head, k0, rows, dv, 1, valueFours);
     memory.fill(keySums, 0, (padded * wideK as usize) << 2);
     memory.fill(valueSums, 0, (padded * wideV as usize) << 2);
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), masked = (entry & 1) != 0, u0 = (entry >> 1) * tileQ, count = min(tileQ, n - u0), last = up8(count);
-      panelsOfRows(q, queryRows, b, head, u0, count, dk, queryPanels);
-      panelsOfColumns(q, queryRows, b, head, u0, count, dk, tileQ, queryColumns);
-      panelsOfRows(dO, queryRows, b, head, u0, count, dv, gradientPanels);
-      panelsOfColumns(dO, queryRows, b, head, u0, count, dv, tileQ, gradientColumns);
+      panelsOfRows(q, queryRows, b, head, u0, count, dk, scale, queryPanels);
+      panelsOfColumns(q, queryRows, b, head, u0, count, dk, scale, tileQ, queryColumns);
+      panelsOfRows(dO, queryRows, b, head, u0, count, dv, 1, gradientPanels);
+      panelsOfColumns(dO, queryRows, b, head, u0, count, dv, 1, tileQ, gradientColumns);
       for (let i: u32 = 0; i < last; i++) {
         const at = i < count ? statAt(queryRows, b, head, u0 + i) : 0;
         // Queries that do not exist get probability 0.
@@ -525,8 +515,8 @@ export function attention_backward_keys(
         for (let c = low; c < high; c += 4) {
           const s = scores + ((c as usize) << 2), t = slopes + ((c as usize) << 2);
           const shift = v128.load(shifts + ((c as usize) << 2)), level = v128.load(levels + ((c as usize) << 2));
-          let p0 = weight(s, factor, shift), p1 = weight(s + stride, factor, shift);
-          let p2 = weight(s + 2 * stride, factor, shift), p3 = weight(s + 3 * stride, factor, shift);
+          let p0 = exp2(f32x4.sub(v128.load(s), shift)), p1 = exp2(f32x4.sub(v128.load(s + stride), shift));
+          let p2 = exp2(f32x4.sub(v128.load(s + 2 * stride), shift)), p3 = exp2(f32x4.sub(v128.load(s + 3 * stride), shift));
           if (masked) {
             // Past the last query the bounds are whatever follows them, but there p is 0 already.
             const from = v128.load(lo + (((u0 + c) as usize) << 2)), to = v128.load(hi + (((u0 + c) as usize) << 2));
@@ -548,7 +538,8 @@ export function attention_backward_keys(
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
-      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, head, k0 + i, dk), dk, scale as f32, !first);
+      // Queries were packed times scale · log₂ e.
+      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, head, k0 + i, dk), dk, LN2 as f32, !first);
       scatter(valueSums + ((i * wideV as usize) << 2), headAt(dV, keyRows, b, head, k0 + i, dv), dv, 1, !first);
     }
   }

@@ -113,7 +113,7 @@ export function linear(
         // Rows past the last repeat it; their products are not taken.
         const have = lastRow - row, a = x + (row as usize) * stride + ((k as usize) << 2);
         const a1 = a + (have > 1 ? stride : 0), a2 = have > 2 ? a1 + stride : a1, a3 = have > 3 ? a2 + stride : a2;
-        turn(a, a1, a2, a3, depth, four, 16);
+        turn(a, a1, a2, a3, depth, four, 16, 1);
         four += fourBytes;
       }
       for (let panel = firstPanel; panel < lastPanel; panel++) {

@@ -65,12 +65,15 @@ export function transpose4(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, st
   v128.store(to + 3 * stride, v128.shuffle<i64>(t1, t3, 1, 3));
 }
 
-// The first `count` columns of four rows as `count` rows of four numbers, `stride` bytes apart: with 16 a four, with 32 half
-// a panel.
-export function turn(r0: usize, r1: usize, r2: usize, r3: usize, count: u32, to: usize, stride: usize): void {
+// The first `count` columns of four rows, times `scale`, as `count` rows of four numbers, `stride` bytes apart: with 16 a four,
+// with 32 half a panel.
+export function turn(r0: usize, r1: usize, r2: usize, r3: usize, count: u32, to: usize, stride: usize, scale: f32): void {
+  const by = splat(scale);
   let left = count;
   for (; left >= 4; left -= 4) {
-    transpose4(v128.load(r0), v128.load(r1), v128.load(r2), v128.load(r3), to, stride);
+    transpose4(
+      f32x4.mul(v128.load(r0), by), f32x4.mul(v128.load(r1), by), f32x4.mul(v128.load(r2), by), f32x4.mul(v128.load(r3), by), to, stride,
+    );
     r0 += 16;
     r1 += 16;
     r2 += 16;
@@ -81,7 +84,7 @@ export function turn(r0: usize, r1: usize, r2: usize, r3: usize, count: u32, to:
     let x = f32x4.splat(load<f32>(r0));
     x = f32x4.replace_lane(x, 1, load<f32>(r1));
     x = f32x4.replace_lane(x, 2, load<f32>(r2));
-    v128.store(to, f32x4.replace_lane(x, 3, load<f32>(r3)));
+    v128.store(to, f32x4.mul(f32x4.replace_lane(x, 3, load<f32>(r3)), by));
     r0 += 4;
     r1 += 4;
     r2 += 4;
@@ -97,8 +100,8 @@ export function turn(r0: usize, r1: usize, r2: usize, r3: usize, count: u32, to:
 export function packRows(m: usize, stride: usize, row: u32, rows: u32, k: u32, to: usize): void {
   const r = m + (row as usize) * stride, have = rows - row;
   if (have >= 8) {
-    turn(r, r + stride, r + 2 * stride, r + 3 * stride, k, to, 32);
-    turn(r + 4 * stride, r + 5 * stride, r + 6 * stride, r + 7 * stride, k, to + 16, 32);
+    turn(r, r + stride, r + 2 * stride, r + 3 * stride, k, to, 32, 1);
+    turn(r + 4 * stride, r + 5 * stride, r + 6 * stride, r + 7 * stride, k, to + 16, 32, 1);
     return;
   }
   memory.fill(to, 0, (k as usize) << 5);
