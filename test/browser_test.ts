@@ -195,7 +195,7 @@ test("without the workers' file WASM runs on one thread and says so", async () =
 });
 
 test("WebGPU finds the CPU's numbers on a device of the page, and leaves it alive", async () => {
-  const got = await onPage("plain/smoke.html", (page) => inPage<[number], Report & { isAlive: boolean }>(page, "smokeOnDevice", 3));
+  const got = await onPage("strict/smoke.html", (page) => inPage<[number], Report & { isAlive: boolean }>(page, "smokeOnDevice", 3));
   assertMatch(got.engine, /WebGPU/);
   assert(got.isAlive);
   assertSame(got, await smoke(longstride, "wasm", 3), 1e-4);
