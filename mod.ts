@@ -35,6 +35,7 @@ export {
   type PositionConfig,
   type Preset,
   preset,
+  presetFor,
   PRESETS,
   TRAIN_DEFAULTS,
   type TrainConfig,

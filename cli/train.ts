@@ -24,8 +24,8 @@ import {
   lossCurveSvg,
   memoryPlan,
   type ModelConfig,
-  type Preset,
   preset,
+  presetFor,
   PRESETS,
   type Progress,
   train as trainModel,
@@ -114,26 +114,14 @@ function changedModel(args: Args, base: ModelConfig): ModelConfig {
   return checkConfig(made);
 }
 
-/** The small preset of each kind of data. */
-const PRESET_OF: Readonly<Record<DataKind, string>> = { text: "text", bytes: "text", image: "image", audio: "sound" };
-
 /** What a token is called. */
 const UNITS: Readonly<Record<DataKind, string>> = { text: "bytes", bytes: "bytes", image: "bytes of pixels", audio: "samples" };
 
-/** The preset that suits some data; for images of another size than its own, made for theirs. */
-function presetFor(kind: DataKind, shape?: ImageShape): Preset {
-  const chosen = preset(PRESET_OF[kind]), { model } = chosen;
-  if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return chosen;
-  const [height, width, channels] = shape, stride = width * channels;
-  // Strides over rows of pixels follow the width.
-  const attention = [model.attention].flat().map((layer) => layer.pattern === "strided" ? { ...layer, stride } : layer);
-  return { ...chosen, model: { ...model, n_ctx: height * stride, attention, position: { kind: "data", shape: [...shape] } } };
-}
-
 /** @param data what the run is for, where the preset follows from it */
 function planNew(args: Args, data?: { kind: DataKind; shape?: ImageShape }): Plan {
-  const file = args.text("config"), name = args.text("preset") ?? (file ? undefined : PRESET_OF[data?.kind ?? "text"]);
-  const chosen = args.text("preset") ? preset(args.text("preset")!) : file ? undefined : presetFor(data?.kind ?? "text", data?.shape);
+  const file = args.text("config"), suits = presetFor(data?.kind ?? "text", data?.shape);
+  const name = args.text("preset") ?? (file ? undefined : suits.name);
+  const chosen = args.text("preset") ? preset(args.text("preset")!) : file ? undefined : suits.preset;
   const config = changedModel(args, file ? readConfig(file) : chosen!.model);
   const base = changedConstants(args, chosen?.train ?? {}), steps = base.steps ?? TRAIN_DEFAULTS.steps;
   // A warm-up made for a longer run would never end in a shorter one.

@@ -7,6 +7,7 @@
 import { checkConfig, checkTrain, type ModelConfig, positionSizes, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
 import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
+import { toHalves } from "./half.ts";
 import { parseJson, shown } from "./json.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
 
@@ -75,9 +76,15 @@ function listed(what: string, items: string[]): string[] {
 }
 
 /** Numbers by parameter name for each prefix: what `file` must hold, no tensor more and none less. */
-function take(config: ModelConfig, bytes: Uint8Array<ArrayBuffer>, name: string, prefixes: readonly string[]): Map<string, Float32Array>[] {
+function take(
+  config: ModelConfig,
+  bytes: Uint8Array<ArrayBuffer>,
+  name: string,
+  prefixes: readonly string[],
+  dtypes: readonly SavedTensor["dtype"][],
+): Map<string, Float32Array>[] {
   const { tensors } = parseSafetensors(bytes, name), shapes = parameterShapes(config), missing: string[] = [], misshaped: string[] = [];
-  const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtype === "F32" && String(shape) === String(want);
+  const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtypes.includes(dtype) && String(shape) === String(want);
   let positions = false;
   const taken = prefixes.map((prefix) => {
     const values = new Map<string, Float32Array>();
@@ -85,7 +92,7 @@ function take(config: ModelConfig, bytes: Uint8Array<ArrayBuffer>, name: string,
       const key = prefix + parameter, tensor = tensors.get(key);
       if (!tensor) missing.push(key);
       else if (!fits(tensor, want)) {
-        misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of F32 [${want.join(", ")}]`);
+        misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of ${dtypes[0]} [${want.join(", ")}]`);
         positions ||= parameter.startsWith("embed.position.") && tensor.shape[0] !== want[0];
       } else values.set(parameter, f32(tensor));
       tensors.delete(key);
@@ -116,7 +123,7 @@ export interface Model {
 }
 
 /**
- * Reads a model from the contents of its two files.
+ * Reads a model from the contents of its two files; weights may be saved as F16.
  *
  * @param names of the files, for messages
  * @throws {ConfigError} where the configuration is wrong
@@ -129,7 +136,7 @@ export function readModel(
   names: { readonly config: string; readonly weights: string } = { config: "config.json", weights: "model.safetensors" },
 ): Model {
   const checked = parseConfig(config, names.config);
-  return { config: checked, weights: take(checked, weights, names.weights, [""])[0] };
+  return { config: checked, weights: take(checked, weights, names.weights, [""], ["F32", "F16"])[0] };
 }
 
 /**
@@ -142,7 +149,7 @@ export function readMoments(
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
 ): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
-  const [m, v] = take(config, bytes, name, ["m.", "v."]);
+  const [m, v] = take(config, bytes, name, ["m.", "v."], ["F32"]);
   return { m, v };
 }
 
@@ -162,14 +169,18 @@ function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, F
 /**
  * `model.safetensors` in pieces.
  *
+ * @param dtype `F16` halves the file, for a model that is finished: training goes on from F32 alone
  * @throws {CheckpointError} where a parameter is missing
  * @throws {ShapeError} where one has another length than its shape
  */
 export function modelChunks(
   { config, weights }: { config: ModelConfig; weights: ReadonlyMap<string, Float32Array> },
+  dtype: "F32" | "F16" = "F32",
 ): Iterable<Uint8Array> {
   // "pt" is what other programs look for to take the tensors as PyTorch's.
-  return safetensorsChunks(give(config, { "": weights }), { format: "pt" });
+  const tensors = give(config, { "": weights });
+  if (dtype === "F16") { for (const [name, { shape, data }] of tensors) tensors.set(name, { shape, data: toHalves(data) }); }
+  return safetensorsChunks(tensors, { format: "pt" });
 }
 
 /**

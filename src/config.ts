@@ -385,3 +385,24 @@ export function preset(name: string): Preset {
   }
   return structuredClone(PRESETS[name]);
 }
+
+/** The small preset of each kind of data. */
+const PRESET_OF = { text: "text", bytes: "text", image: "image", audio: "sound" } as const;
+
+/**
+ * The small preset that suits some data; for images of another size than its own, made for theirs.
+ *
+ * @param kind what tokens stand for
+ * @param shape height, width and channels of images
+ */
+export function presetFor(kind: keyof typeof PRESET_OF, shape?: readonly [number, number, number]): { name: string; preset: Preset } {
+  const name = PRESET_OF[kind], chosen = preset(name), { model } = chosen;
+  if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
+  const [height, width, channels] = shape, stride = width * channels;
+  // Strides over rows of pixels follow the width.
+  const attention = [model.attention].flat().map((layer) => layer.pattern === "strided" ? { ...layer, stride } : layer);
+  return {
+    name,
+    preset: { ...chosen, model: { ...model, n_ctx: height * stride, attention, position: { kind: "data", shape: [...shape] } } },
+  };
+}

@@ -12,12 +12,22 @@ import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
 import { fetchBytes } from "./fetch.ts";
 import { Parameters } from "./model.ts";
 import type { Engine } from "./ops.ts";
+import { safetensorsLength } from "./safetensors.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
 
 /** Choices of {@linkcode openModel}. */
 export interface OpenOptions extends PickOptions {
   /** Which engine; default `auto`. */
   readonly backend?: BackendName;
+  /** Gives up fetching; the promise is rejected with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * Called as `model.safetensors` arrives, from the network or a cache: bytes received, and the file's true length by its own header,
+   * undefined for as long as that has not come.
+   */
+  readonly onProgress?: (loaded: number, total: number | undefined) => void;
+  /** What fetched files must hash to, as HTML's `integrity`: `sha256-…`, `sha384-…` or `sha512-…` in base64. */
+  readonly integrity?: { readonly [file in "config.json" | "model.safetensors"]?: string };
 }
 
 /** {@linkcode SampleOptions} with a prompt of text. */
@@ -139,7 +149,7 @@ export class OpenedModel {
  * Opens a model for sampling.
  *
  * @param source address of a folder with `config.json` and `model.safetensors`, or their contents
- * @throws {DataError} where a file cannot be fetched
+ * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
  * @throws {CheckpointError} where the weights are damaged or not those of the configuration
  * @throws {ConfigError} where the configuration is wrong, or the model is not causal
  * @throws {BackendError} where the engine asked for is not there
@@ -153,10 +163,13 @@ export class OpenedModel {
  * ```
  */
 export async function openModel(source: string | URL | Model, options: OpenOptions = {}): Promise<OpenedModel> {
-  return await OpenedModel.create(typeof source === "string" || source instanceof URL ? await fetchModel(source) : source, options);
+  return await OpenedModel.create(
+    typeof source === "string" || source instanceof URL ? await fetchModel(source, options) : source,
+    options,
+  );
 }
 
-async function fetchModel(source: string | URL): Promise<Model> {
+async function fetchModel(source: string | URL, { signal, onProgress, integrity }: OpenOptions): Promise<Model> {
   let folder: URL;
   try {
     folder = new URL(source, globalThis.location?.href);
@@ -165,6 +178,9 @@ async function fetchModel(source: string | URL): Promise<Model> {
   }
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
   const names = { config: new URL("config.json", folder), weights: new URL("model.safetensors", folder) };
-  const [config, weights] = await Promise.all([fetchBytes(names.config), fetchBytes(names.weights)]);
+  const [config, weights] = await Promise.all([
+    fetchBytes(names.config, { signal, integrity: integrity?.["config.json"] }),
+    fetchBytes(names.weights, { signal, onProgress, lengthOf: safetensorsLength, integrity: integrity?.["model.safetensors"] }),
+  ]);
   return readModel(new TextDecoder().decode(config), weights, { config: names.config.href, weights: names.weights.href });
 }

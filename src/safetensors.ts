@@ -6,6 +6,7 @@
  */
 
 import { CheckpointError, excerpt, ShapeError } from "./errors.ts";
+import { fromHalves } from "./half.ts";
 import { parseJson, shown } from "./json.ts";
 
 /** Element types of the format that are accepted: those of whole bytes. */
@@ -145,6 +146,28 @@ export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): S
   return { tensors, metadata };
 }
 
+/**
+ * How long a file is, by its own header: 8 bytes, the header, and data up to the last offset.
+ *
+ * @param head the file's first bytes
+ * @returns undefined where they end before the header does, or the header cannot be read
+ */
+export function safetensorsLength(head: Uint8Array<ArrayBuffer>): number | undefined {
+  if (head.length < 8) return undefined;
+  const length = new DataView(head.buffer, head.byteOffset).getBigUint64(0, true);
+  if (length > BigInt(head.length - 8)) return undefined;
+  const start = 8 + Number(length);
+  try {
+    const entries = Object.values(parseJson(new TextDecoder().decode(head.subarray(8, start))) as Record<string, unknown>);
+    const ends = entries.map((entry) => (entry as { data_offsets?: number[] } | null)?.data_offsets?.[1]).filter(Number.isSafeInteger);
+    return start + (ends as number[]).reduce((a, b) => Math.max(a, b), 0);
+  } catch (error) {
+    // What is wrong with it parseSafetensors will say, once all of it is there.
+    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
 function wholes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((x) => Number.isSafeInteger(x) && x >= 0);
 }
@@ -161,11 +184,12 @@ function elements<T>(tensor: SavedTensor, dtype: SavedType, array: Class<T>): T 
 }
 
 /**
- * The elements of an F32 tensor, without a copy where the file's alignment allows.
+ * The elements of an F32 tensor, without a copy where the file's alignment allows, or those of an F16 tensor as f32.
  *
  * @throws {CheckpointError} where it has another dtype
  */
 export function f32(tensor: SavedTensor): Float32Array<ArrayBuffer> {
+  if (tensor.dtype === "F16") return fromHalves(elements(tensor, "F16", Uint16Array<ArrayBuffer>));
   return elements(tensor, "F32", Float32Array<ArrayBuffer>);
 }
 
@@ -191,13 +215,14 @@ export function u8(tensor: SavedTensor): Uint8Array<ArrayBuffer> {
 export interface TensorToSave {
   /** Sizes, outermost first. */
   readonly shape: readonly number[];
-  /** Elements, row-major. */
-  readonly data: Float64Array | Float32Array | Uint32Array | Uint8Array;
+  /** Elements, row-major; a Uint16Array holds the bits of f16 numbers. */
+  readonly data: Float64Array | Float32Array | Uint32Array | Uint16Array | Uint8Array;
 }
 
 function typeOf(data: TensorToSave["data"]): SavedType {
   if (data instanceof Float64Array) return "F64";
   if (data instanceof Float32Array) return "F32";
+  if (data instanceof Uint16Array) return "F16";
   return data instanceof Uint32Array ? "U32" : "U8";
 }
 

@@ -3,7 +3,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { fromHalves, toHalves } from "../src/webgpu/half.ts";
+import { fromHalves, toHalves } from "../src/half.ts";
 import { Random } from "../src/random.ts";
 
 Deno.test("half: every f16 comes back, the runtime agrees on its value", () => {

@@ -41,7 +41,7 @@ function portable(source: string): string {
   return npm ? `npm:${npm}` : source.replace(/^.*?((?:src|web|asm)\/.*|[^/]+)$/, "longstride:$1");
 }
 
-async function bundleEntry(name: string, entry: string, out: URL): Promise<void> {
+export async function bundleEntry(name: string, entry: string, out: URL): Promise<void> {
   const file = new URL(name, out), external = entry === "mod.ts" ? [] : ["--external", "../mod.ts"];
   const flags = ["--quiet", "--platform", "browser", "--minify", "--sourcemap", "linked", ...external];
   await deno("bundle", ...flags, "--output", file.pathname, entry);

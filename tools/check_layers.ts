@@ -15,7 +15,7 @@
 /** Lowest first. A name that ends in "/" is a folder, whose files may also import each other. */
 export const LAYERS: readonly (readonly string[])[] = [
   // Imported by anyone.
-  ["src/errors.ts", "src/random.ts", "src/kernels.gen.ts"],
+  ["src/errors.ts", "src/random.ts", "src/half.ts", "src/kernels.gen.ts"],
   // Sparse sets as mathematics; the WASM binary; text and bytes from strangers.
   ["src/pattern.ts", "src/kernels.ts", "src/json.ts", "src/fetch.ts"],
   // Tiles of a set, and what decoding keeps of it.

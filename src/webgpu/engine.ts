@@ -27,7 +27,7 @@ import { planCrossEntropy } from "./cross_entropy.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { planDropout } from "./dropout.ts";
 import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./embedding.ts";
-import { fromHalves, toHalves } from "./half.ts";
+import { fromHalves, toHalves } from "../half.ts";
 import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
 import { checkTensor, Pages, planSlots, storageBuffer } from "./memory.ts";

@@ -1,0 +1,64 @@
+/**
+ * A conformance case on an engine against the float64 oracle. Names no runtime: the same file runs in Deno and in a page.
+ *
+ * A case goes through `allocate`, `write`, `compile`, `run` twice (a recorded program must replay), `read`; outputs are poisoned
+ * with NaN first. Pass: ‖got − want‖/‖want‖ ≤ 5e-6, or 2e-3 where activations are stored in f16; integers equal.
+ *
+ * @module
+ */
+
+import { type BackendName, pickBackend } from "../../src/backend.ts";
+import { type Engine, Program, type TensorData } from "../../src/ops.ts";
+import { ReferenceEngine } from "../../src/reference/engine.ts";
+import { relativeError } from "../../src/verify.ts";
+import { type Case, CASES, halved } from "../cases.ts";
+
+const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };
+
+/** Every case, and those with activations in f16. */
+export const ALL: readonly Case[] = [...CASES, ...CASES.flatMap((c) => halved(c) ?? [])];
+
+async function outputs(on: Engine, c: Case, times: number): Promise<TensorData[]> {
+  const tensors = [...c.inputs.keys()], program = new Program(c.name);
+  for (const op of c.ops) program.add(op);
+  on.allocate(tensors);
+  const executable = await on.compile(program);
+  for (let time = 0; time < times; time++) {
+    for (const [t, data] of c.inputs) on.write(t, data);
+    await executable.run();
+  }
+  const results = [];
+  for (const t of c.outputs) results.push(await on.read(t));
+  executable.dispose();
+  on.free(tensors);
+  return results;
+}
+
+const oracle = new Map<Case, Promise<TensorData[]>>();
+const expected = (c: Case) => {
+  let made = oracle.get(c);
+  if (!made) oracle.set(c, made = outputs(new ReferenceEngine(), c, 1));
+  return made;
+};
+
+/** What of a case is not as the oracle has it; empty where it passes. */
+export async function deviations(on: Engine, c: Case): Promise<string[]> {
+  const want = await expected(c), got = await outputs(on, c, 2), half = c.outputs.some((t) => t.dtype === "f16");
+  return c.outputs.flatMap((t, i) => {
+    const error = relativeError(got[i], want[i]), limit = TOLERANCE[half && t.dtype === "f32" ? "f16" : t.dtype];
+    return error <= limit ? [] : [`${t.name}: relative error ${error.toExponential(2)}, at most ${limit}`];
+  });
+}
+
+/** Runs every case whose name fits; answers how many there were and what deviated. */
+export async function conformance(backend: BackendName, fits: string): Promise<{ cases: number; failed: string[] }> {
+  const { engine } = await pickBackend(backend), failed: string[] = [];
+  let cases = 0;
+  for (const c of ALL) {
+    if (!new RegExp(fits).test(c.name)) continue;
+    cases++;
+    for (const deviation of await deviations(engine, c)) failed.push(`${c.name}, ${deviation}`);
+  }
+  engine.dispose();
+  return { cases, failed };
+}

@@ -1,0 +1,28 @@
+/**
+ * Makes a model folder for pages of a run: `config.json` and the weights in f16, half as large and of no use to resume from.
+ *
+ *     deno run -A tools/ship_model.ts RUN FOLDER
+ *
+ * Prints the files' integrity for `<longstride-sample integrity="…">`.
+ *
+ * @module
+ */
+
+import { modelChunks, readModel } from "../mod.ts";
+
+const [run, folder] = Deno.args;
+if (!run || !folder) {
+  console.error("usage: deno run -A tools/ship_model.ts RUN FOLDER");
+  Deno.exit(2);
+}
+const config = await Deno.readTextFile(`${run}/config.json`), weights = await Deno.readFile(`${run}/model.safetensors`);
+const chunks = [...modelChunks(readModel(config, weights), "F16")] as Uint8Array<ArrayBuffer>[];
+const files = {
+  "config.json": new TextEncoder().encode(config),
+  "model.safetensors": new Uint8Array(await new Blob(chunks).arrayBuffer()),
+};
+await Deno.mkdir(folder, { recursive: true });
+for (const [name, bytes] of Object.entries(files)) {
+  await Deno.writeFile(`${folder}/${name}`, bytes);
+  console.log(`${name}:sha256-${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toBase64()}`);
+}

@@ -1,0 +1,89 @@
+/**
+ * Serves the pages of `web/`, or writes them to a folder that any web server can give out.
+ *
+ *     deno task web [--port 8000] [--host 127.0.0.1] [--out FOLDER]
+ *
+ * @module
+ */
+
+import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
+import { bundleEntry } from "./bundle.ts";
+
+const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
+
+/** Scripts of the site, and what each is made of. */
+const SCRIPTS: Readonly<Record<string, string>> = {
+  "longstride.js": "mod.ts",
+  "longstride.worker.js": "src/wasm/worker.ts",
+  "longstride-sample.js": "web/longstride_sample.ts",
+  "sample_page.js": "web/sample_page.ts",
+  "train_page.js": "web/train_page.ts",
+};
+
+const TYPES: Readonly<Record<string, string>> = {
+  html: "text/html; charset=utf-8",
+  css: "text/css; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  json: "application/json",
+  map: "application/json",
+  md: "text/markdown; charset=utf-8",
+};
+
+/**
+ * What the pages are served with: a policy under which nothing but the site's own files runs, and isolation from other origins,
+ * which is what gives a page shared memory, and so threads.
+ */
+export const HEADERS: Readonly<Record<string, string>> = {
+  "content-security-policy": "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
+async function* filesBelow(folder: URL): AsyncGenerator<URL> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) yield* filesBelow(new URL(`${name}/`, folder));
+    else if (!name.endsWith(".ts") && name !== "browser.json") yield new URL(name, folder);
+  }
+}
+
+/** Writes the site to a folder, a file URL that ends in "/". */
+export async function buildSite(out: URL): Promise<void> {
+  await Deno.mkdir(out, { recursive: true });
+  for await (const file of filesBelow(WEB)) {
+    const to = new URL(file.href.slice(WEB.href.length), out);
+    await Deno.mkdir(new URL(".", to), { recursive: true });
+    await Deno.copyFile(file, to);
+  }
+  await Promise.all(Object.entries(SCRIPTS).map(([name, entry]) => bundleEntry(name, entry, out)));
+}
+
+/** Answers with a file of the site; a browser that has it already is told so. */
+export async function serveSite(folder: URL, request: Request): Promise<Response> {
+  const path = decodeURIComponent(new URL(request.url).pathname).replace(/\/$/, "/index.html").slice(1), file = new URL(path, folder);
+  const bytes = file.href.startsWith(folder.href) ? await Deno.readFile(file).catch(() => undefined) : undefined;
+  if (!bytes) return new Response("There is no such file here\n", { status: 404, headers: HEADERS });
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), tag = `"${digest.subarray(0, 12).toHex()}"`;
+  const headers = {
+    ...HEADERS,
+    "content-type": TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream",
+    etag: tag,
+    "cache-control": "no-cache",
+  };
+  return request.headers.get("if-none-match") === tag ? new Response(null, { status: 304, headers }) : new Response(bytes, { headers });
+}
+
+if (import.meta.main) {
+  const { port, host, out } = parseArgs(Deno.args, { string: ["port", "host", "out"], default: { port: "8000", host: "127.0.0.1" } });
+  const folder = out ? new URL(`${out.replace(/\/*$/, "")}/`, `file://${Deno.cwd()}/`) : new URL(`file://${await Deno.makeTempDir()}/`);
+  await buildSite(folder);
+  if (out) console.log(`The site is in ${out}; serve it with these headers:\n${JSON.stringify(HEADERS, null, 2)}`);
+  else {
+    const server = Deno.serve(
+      { port: Number(port), hostname: host, onListen: ({ hostname, port }) => console.log(`http://${hostname}:${port}/`) },
+      (request) => serveSite(folder, request),
+    );
+    Deno.addSignalListener("SIGINT", () => server.shutdown());
+    await server.finished;
+    await Deno.remove(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * The page's side of a model that works in a worker: the page stays responsive whatever the model costs.
+ *
+ * @module
+ */
+
+import {
+  BackendError,
+  type BackendName,
+  CheckpointError,
+  ConfigError,
+  DataError,
+  KernelError,
+  LongstrideError,
+  type OpenOptions,
+  OutOfMemoryError,
+  type SampleOptions,
+  ShapeError,
+} from "../mod.ts";
+import { type Answer, type ModelInfo, type Question, WORKER_NAME } from "./model_worker.ts";
+
+/** Choices of {@linkcode RemoteModel.open}. */
+export interface RemoteOptions {
+  /** Which engine; default `auto`: WebGPU where there is a GPU for it, WASM otherwise. */
+  readonly backend?: BackendName;
+  /** What the model's files must hash to; see `OpenOptions`. */
+  readonly integrity?: OpenOptions["integrity"];
+  /** Gives up opening, download and all; the promise is rejected with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Called as the weights arrive, from the network or a cache: bytes so far, and the true total once the file's header is there. */
+  readonly onProgress?: (loaded: number, total: number | undefined) => void;
+  /** Called where the GPU's device is lost, before the weights are loaded again. */
+  readonly onLost?: (message: string) => void;
+  /** Called when the model is open, and again when it has been loaded again after a loss, perhaps on another engine. */
+  readonly onOpen?: (info: ModelInfo) => void;
+  /** Address of this script for the worker, of the page's own origin; default: where this script came from. */
+  readonly worker?: string | URL;
+}
+
+const ERRORS: Readonly<Record<string, new (message: string) => LongstrideError>> = {
+  BackendError,
+  CheckpointError,
+  ConfigError,
+  DataError,
+  KernelError,
+  OutOfMemoryError,
+  ShapeError,
+};
+
+/** An error as it was before it went through a message. */
+const errorOf = ({ name, message }: { name: string; message: string }) => new (ERRORS[name] ?? LongstrideError)(message);
+
+/** Tokens that came together. */
+export interface Piece {
+  /** The tokens. */
+  readonly tokens: Uint32Array;
+  /** Tokens a second since the first of the sample, by the worker's clock; 0 with the first. */
+  readonly rate: number;
+}
+
+/** A sample under way. */
+interface Sampling {
+  readonly id: number;
+  readonly pieces: Piece[];
+  ended: boolean;
+  error?: unknown;
+  wake(): void;
+}
+
+/** A model in a worker of its own. One sample at a time. Dispose of it when done: that ends the worker. */
+export class RemoteModel {
+  readonly #worker: Worker;
+  readonly #options: RemoteOptions;
+  #info: ModelInfo | undefined;
+  #sampling: Sampling | undefined;
+  #samples = 0;
+  #opened: { resolve(): void; reject(reason: unknown): void } | undefined;
+  #failure: unknown;
+
+  private constructor(worker: Worker, options: RemoteOptions) {
+    this.#worker = worker;
+    this.#options = options;
+    worker.onmessage = ({ data }: MessageEvent<Answer>) => this.#take(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#end(new BackendError(`The model's worker failed: ${event.message || "its script could not be loaded"}`));
+    };
+  }
+
+  /**
+   * Opens a model folder (`config.json`, `model.safetensors`) in a new worker.
+   *
+   * @param source address of the folder, relative to the page
+   * @throws {BackendError} where there can be no worker, or not the engine asked for
+   * @throws {ConfigError} {@linkcode DataError} {@linkcode CheckpointError} as `openModel`
+   */
+  static async open(source: string | URL, options: RemoteOptions = {}): Promise<RemoteModel> {
+    const { backend, integrity, signal } = options, url = new URL(options.worker ?? import.meta.url, document.baseURI);
+    signal?.throwIfAborted();
+    let worker: Worker;
+    try {
+      worker = new Worker(url, { type: "module", name: WORKER_NAME });
+    } catch (cause) {
+      throw new BackendError(
+        `Cannot start a worker from ${url}: ${
+          (cause as Error).message
+        }; it must be of the page's own origin, put a copy of the script there`,
+        { cause },
+      );
+    }
+    const model = new RemoteModel(worker, options), abort = () => model.#end(signal!.reason);
+    signal?.addEventListener("abort", abort);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        model.#opened = { resolve, reject };
+        model.#ask({ ask: "open", source: new URL(source, document.baseURI).href, backend, integrity });
+      });
+      return model;
+    } catch (error) {
+      model.dispose();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** What it is and where it runs. */
+  get info(): ModelInfo {
+    return this.#info!;
+  }
+
+  /**
+   * Streams tokens, as many at a time as have come. Leaving the loop ends the sample.
+   *
+   * @throws {ConfigError} {@linkcode ShapeError} where an option is out of range
+   * @throws {BackendError} where the device was lost more often than reloading helps, or the model was disposed of
+   */
+  async *tokens(options: SampleOptions): AsyncGenerator<Piece> {
+    if (this.#failure) throw this.#failure;
+    if (this.#sampling) throw new ConfigError("Cannot sample: the model's last sample has not ended; leave its loop first");
+    const id = ++this.#samples;
+    let woken: () => void = () => {};
+    const sampling: Sampling = this.#sampling = { id, pieces: [], ended: false, wake: () => woken() };
+    this.#ask({ ask: "sample", id, options: { ...options, prompt: Uint32Array.from(options.prompt ?? []) } });
+    try {
+      while (true) {
+        while (sampling.pieces.length > 0) yield sampling.pieces.shift()!;
+        if (sampling.error) throw sampling.error;
+        if (sampling.ended) return;
+        await new Promise<void>((resolve) => woken = resolve);
+      }
+    } finally {
+      this.stop();
+      this.#sampling = undefined;
+    }
+  }
+
+  /** Ends the sample under way, if any: its loop ends at once, the worker within a frame. */
+  stop(): void {
+    if (!this.#sampling || this.#sampling.ended) return;
+    this.#ask({ ask: "stop", id: this.#sampling.id });
+    this.#sampling.ended = true;
+    this.#sampling.wake();
+  }
+
+  /**
+   * Ends the worker, and with it everything the model has.
+   *
+   * @param reason what a sample under way is rejected with
+   */
+  dispose(reason: unknown = new BackendError("Cannot go on: the model was disposed of")): void {
+    this.#end(reason);
+  }
+
+  #ask(question: Question): void {
+    this.#worker.postMessage(question);
+  }
+
+  #take(answer: Answer): void {
+    const sampling = this.#sampling;
+    switch (answer.is) {
+      case "progress":
+        return this.#options.onProgress?.(answer.loaded, answer.total);
+      case "open":
+        this.#info = answer.info;
+        this.#options.onOpen?.(answer.info);
+        return this.#opened?.resolve();
+      case "lost":
+        return this.#options.onLost?.(answer.message);
+      case "error":
+        if (answer.id === undefined) return this.#end(errorOf(answer));
+    }
+    // What a sample that was left still sends is nobody's.
+    if (!sampling || answer.id !== sampling.id) return;
+    if (answer.is === "tokens") sampling.pieces.push({ tokens: answer.tokens, rate: answer.rate });
+    else sampling.ended = true;
+    if (answer.is === "error") sampling.error = errorOf(answer);
+    sampling.wake();
+  }
+
+  #end(reason: unknown): void {
+    if (this.#failure) return;
+    this.#failure = reason;
+    this.#worker.terminate();
+    this.#opened?.reject(reason);
+    if (!this.#sampling) return;
+    Object.assign(this.#sampling, { ended: true, error: reason });
+    this.#sampling.wake();
+  }
+}
