@@ -387,7 +387,12 @@ export function preset(name: string): Preset {
 }
 
 /** The small preset of each kind of data. */
-const PRESET_OF = { text: "text", bytes: "text", image: "image", audio: "sound" } as const;
+const PRESET_OF: Readonly<Record<"text" | "bytes" | "image" | "audio", string>> = {
+  text: "text",
+  bytes: "text",
+  image: "image",
+  audio: "sound",
+};
 
 /**
  * The small preset that suits some data; for images of another size than its own, made for theirs.
@@ -395,7 +400,10 @@ const PRESET_OF = { text: "text", bytes: "text", image: "image", audio: "sound" 
  * @param kind what tokens stand for
  * @param shape height, width and channels of images
  */
-export function presetFor(kind: keyof typeof PRESET_OF, shape?: readonly [number, number, number]): { name: string; preset: Preset } {
+export function presetFor(
+  kind: "text" | "bytes" | "image" | "audio",
+  shape?: readonly [number, number, number],
+): { name: string; preset: Preset } {
   const name = PRESET_OF[kind], chosen = preset(name), { model } = chosen;
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
   const [height, width, channels] = shape, stride = width * channels;

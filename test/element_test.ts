@@ -11,22 +11,13 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Buffer } from "node:buffer";
 import type { Browser, Page } from "playwright-core";
 import * as longstride from "../mod.ts";
-import {
-  encodePng,
-  encodeText,
-  formatConfig,
-  modelChunks,
-  type ModelConfig,
-  openModel,
-  Parameters,
-  pickBackend,
-  Trainer,
-  unzip,
-} from "../mod.ts";
+import { encodePng, encodeText, formatConfig, modelChunks, type ModelConfig, pickBackend, Trainer, unzip, zipEntries } from "../mod.ts";
 import { buildSite, HEADERS, serveSite } from "../tools/web.ts";
-import type { LongstrideSample, Sampled } from "../web/longstride_sample.ts";
+import type { LongstrideSample } from "../web/longstride_sample.ts";
+import { run } from "./commands.ts";
 import { browserTest, launch } from "./runtimes/chromium.ts";
 import { CONFIG, sampled, trained } from "./runtimes/smoke.ts";
 
@@ -68,6 +59,8 @@ function pasted(): string {
 interface Scene {
   readonly browser: Browser;
   readonly base: string;
+  /** Where the site's files are. */
+  readonly folder: URL;
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly model: Bytes;
   close(): Promise<void>;
@@ -135,6 +128,7 @@ async function open(): Promise<Scene> {
   return {
     browser,
     base: `http://127.0.0.1:${server.addr.port}`,
+    folder,
     weights,
     model,
     close: async () => {
@@ -147,6 +141,8 @@ async function open(): Promise<Scene> {
 
 let opened: Promise<Scene> | undefined;
 const scene = () => opened ??= open();
+
+let pictures = 0;
 
 /** Opens a page; it fails where the page threw anything that nobody caught, or the policy was broken. */
 async function onPage<T>(path: string, use: (page: Page) => Promise<T>): Promise<T> {
@@ -161,7 +157,7 @@ async function onPage<T>(path: string, use: (page: Page) => Promise<T>): Promise
     });
     const folder = Deno.env.get("LONGSTRIDE_SCREENSHOTS");
     if (folder && !page.isClosed()) {
-      await page.screenshot({ path: `${folder}/${path.replace(".html", "") || "index"}.png`, fullPage: true });
+      await page.screenshot({ path: `${folder}/${++pictures}-${path.replace(".html", "")}.png`, fullPage: true });
     }
     assertEquals(errors, []);
     return result;
@@ -635,8 +631,108 @@ test("README's lines, pasted", async () => {
 });
 
 test("another runtime may import the element's file", async () => {
-  const { base } = await scene(), module = await import(`${base}/longstride-sample.js`);
+  const module = await import(`${(await scene()).folder}longstride-sample.js`);
   assertEquals(typeof module.RemoteModel.open, "function");
+});
+
+test("the page that samples: text, image and sound from the models shipped with it", async () => {
+  await onPage("index.html", async (page) => {
+    for (
+      const [label, make, ready, tokens] of [
+        ["Text", "Write", "Text ready", "500"],
+        ["Images", "Paint", "Image ready", "3,072"],
+        ["Sound", "Compose", "Sound ready", "24,000"],
+      ]
+    ) {
+      await page.getByLabel(label, { exact: true }).check();
+      await page.getByLabel("Engine").selectOption("wasm");
+      // Painted and composed by a model of another form: its own words show what it is, once it is there.
+      await page.getByRole("button", { name: /Write|Paint|Compose/ }).click();
+      await page.getByText(`${ready}: ${tokens} tokens`).waitFor({ timeout: 60_000 });
+      await page.getByRole("button", { name: make }).waitFor();
+      const folder = Deno.env.get("LONGSTRIDE_SCREENSHOTS");
+      if (folder) await page.screenshot({ path: `${folder}/page-${make.toLowerCase()}.png`, fullPage: true });
+    }
+    // The upper half of a picture that somebody gives stays as it is.
+    await page.getByLabel("Images").check();
+    const rgb = Uint8Array.from({ length: 64 * 64 * 3 }, (_, at) => at % 3 === 0 ? 200 : 40);
+    await page.getByLabel("Complete a picture").setInputFiles({
+      name: "red.png",
+      mimeType: "image/png",
+      buffer: Buffer.from(encodePng({ width: 64, height: 64, rgb })),
+    });
+    await page.waitForFunction(() => document.querySelector<LongstrideSample>("longstride-sample")!.promptTokens?.length === 1536);
+    await page.getByRole("button", { name: /Write|Paint|Compose/ }).click();
+    await page.getByText("Image ready: 1,536 tokens").waitFor({ timeout: 30_000 });
+    const [r, g, b] = await onElement(
+      page,
+      (element) => [...element.shadowRoot!.querySelector("canvas")!.getContext("2d")!.getImageData(9, 9, 1, 1).data],
+    );
+    assertEquals([r, g, b], [200, 40, 40]);
+  });
+});
+
+test("the page that trains, whose checkpoint the command line goes on from", async () => {
+  const folder = await Deno.makeTempDir(), text = "to be or not to be, that is the question. ".repeat(200);
+  try {
+    await Deno.writeTextFile(`${folder}/hamlet.txt`, text);
+    const zip = await onPage("train.html", async (page) => {
+      // Dropped, as a person does it.
+      const dropped = await page.evaluateHandle((text) => {
+        const data = new DataTransfer();
+        data.items.add(new File([text], "hamlet.txt", { type: "text/plain" }));
+        return data;
+      }, text);
+      await page.locator("#drop").dispatchEvent("drop", { dataTransfer: dropped });
+      await page.getByText("hamlet.txt, 8,400 bytes").waitFor();
+      await page.getByLabel("Steps").fill("30");
+      await page.getByLabel("Engine").selectOption("wasm");
+      await page.getByRole("button", { name: "Train", exact: true }).click();
+      await page.getByRole("img", { name: "Loss by step" }).locator("svg").waitFor({ timeout: 30_000 });
+      await page.getByRole("img", { name: "Attention pattern" }).locator("svg").waitFor();
+      await page.getByText("Training is done").waitFor({ timeout: 60_000 });
+      assertMatch(
+        await page.locator("#numbers").innerText(),
+        /^step 30 of 30, loss \d\.\d{3} bits\/byte, held out \d\.\d{3}, [\d,]+ tokens\/s$/,
+      );
+      await page.locator("#samples pre").waitFor({ timeout: 20_000 });
+      const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save checkpoint" }).click()]);
+      assertEquals(download.suggestedFilename(), "longstride-run.zip");
+      await page.getByText("deno task train --resume longstride-run --data hamlet.txt").waitFor();
+      return await Deno.readFile(await download.path());
+    });
+    for (const entry of zipEntries(zip, "longstride-run.zip")) {
+      const { name } = entry, bytes = unzip(entry, "longstride-run.zip");
+      await Deno.mkdir(`${folder}/${name.slice(0, name.lastIndexOf("/"))}`, { recursive: true });
+      await Deno.writeFile(`${folder}/${name}`, bytes);
+    }
+    const resumed = await run(
+      "train",
+      "--resume",
+      `${folder}/longstride-run`,
+      "--data",
+      `${folder}/hamlet.txt`,
+      "--steps",
+      "33",
+      "--backend",
+      "wasm",
+      "--json",
+    );
+    assertEquals([resumed.code, resumed.err], [0, ""]);
+    assertEquals(resumed.events.filter(({ event }) => event === "start").map(({ step }) => step), [30]);
+    assertEquals(resumed.events.at(-1)!.step, 33);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+test("a file that cannot be trained on is refused in words", async () => {
+  await onPage("train.html", async (page) => {
+    await page.getByLabel("Drop a file here").setInputFiles({ name: "tune.mp3", mimeType: "audio/mpeg", buffer: Buffer.from("ID3tune") });
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    await page.getByRole("alert").getByText("convert it first: ffmpeg -i in.mp3 out.wav").waitFor({ timeout: 20_000 });
+    await page.getByRole("button", { name: "Train", exact: true }).waitFor();
+  });
 });
 
 test("element ends", async () => {

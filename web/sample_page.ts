@@ -11,13 +11,17 @@ const about = document.querySelector<HTMLElement>("#about")!;
 
 /** What each model was trained on (its folder says with which command), and what suits it. */
 const MODELS: Readonly<
-  Record<string, { readonly about: string; readonly temperature: number; readonly length: number; readonly kind?: "audio" }>
+  Record<
+    string,
+    { readonly about: string; readonly temperature: number; readonly length: number; readonly kind: "text" | "image" | "audio" }
+  >
 > = {
-  text: { about: "Learnt The World Factbook: facts about countries, a line each.", temperature: 0.7, length: 500 },
+  text: { about: "Learnt The World Factbook: facts about countries, a line each.", temperature: 0.7, length: 500, kind: "text" },
   image: {
     about: "Learnt 3,000 crops of photographs, 32 by 32 pixels; it paints row by row, red, green and blue in turn.",
     temperature: 0.9,
     length: 3072,
+    kind: "image",
   },
   sound: {
     about: "Learnt eight minutes of piano at 12 kHz, a third of a second of context.",

@@ -82,6 +82,7 @@ function main(): void {
         return;
       }
       case "error":
+        status.textContent = "";
         error.textContent = answer.message;
         error.hidden = false;
         return rest();
