@@ -10,8 +10,9 @@ import { Random } from "../src/random.ts";
 
 /** Standard normals from a seed. */
 export function normals(count: number, seed: number): Float32Array {
-  const random = new Random(seed, 0);
-  return Float32Array.from({ length: count }, () => random.normal());
+  const values = new Float32Array(count);
+  new Random(seed, 0).normals(values, 1);
+  return values;
 }
 
 /** One measured function, in milliseconds. */
@@ -27,17 +28,24 @@ export interface Timing {
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
 
 /** Times runs that together last about `budget` ms, at least `least` of them, after one to warm up. */
-export async function time(run: () => unknown, { budget = 1500, least = 5 } = {}): Promise<Timing> {
-  await run();
-  const wall: number[] = [], cpu: number[] = [], start = performance.now();
-  while (wall.length < least || performance.now() - start < budget) {
-    const used = cpuUsage(), at = performance.now();
-    await run();
-    wall.push(performance.now() - at);
-    const { user, system } = cpuUsage(used);
-    cpu.push((user + system) / 1000);
+export async function time(run: () => unknown, options: { budget?: number; least?: number } = {}): Promise<Timing> {
+  return (await timeInTurn([run], options))[0];
+}
+
+/** The same of several functions, in turn, so that what else the machine does hinders all alike; `budget` is that of each. */
+export async function timeInTurn(runs: readonly (() => unknown)[], { budget = 1500, least = 5 } = {}): Promise<Timing[]> {
+  for (const run of runs) await run();
+  const samples = runs.map(() => ({ wall: [] as number[], cpu: [] as number[] })), start = performance.now();
+  while (samples[0].wall.length < least || performance.now() - start < budget * runs.length) {
+    for (const [i, run] of runs.entries()) {
+      const used = cpuUsage(), at = performance.now();
+      await run();
+      samples[i].wall.push(performance.now() - at);
+      const { user, system } = cpuUsage(used);
+      samples[i].cpu.push((user + system) / 1000);
+    }
   }
-  return { wall: median(wall), cpu: median(cpu), best: Math.min(...cpu) };
+  return samples.map(({ wall, cpu }) => ({ wall: median(wall), cpu: median(cpu), best: Math.min(...cpu) }));
 }
 
 /** Operations on an engine with their tensors allocated: seeded normals in those of f32, or the numbers given. */

@@ -1,5 +1,6 @@
 /**
- * A training step (2 layers, d 128, 2 heads, feed-forward 512, vocabulary 256, Adam) on the WASM engine.
+ * A training step (2 layers, d 128, 2 heads, feed-forward 512, vocabulary 256, Adam) on the WASM engine, with dense and with
+ * fixed attention in turn, so that other work on the machine hinders both alike.
  *
  *     deno run -A bench/train_step.ts [--json] [--peers DIR]
  *
@@ -12,9 +13,10 @@ import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
 import type { AttentionConfig } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
 import { WasmEngine } from "../src/wasm/engine.ts";
-import { peer, report, type Row, time, type Timing } from "./lib.ts";
+import { peer, report, type Row, timeInTurn } from "./lib.ts";
 
-async function step(engine: WasmEngine, n: number, attention: AttentionConfig): Promise<Timing> {
+/** A step ready to run again and again. */
+async function prepareStep(engine: WasmEngine, n: number, attention: AttentionConfig): Promise<() => Promise<void>> {
   const config = checkConfig({
     model_type: "sparse_transformer",
     n_ctx: n,
@@ -40,30 +42,30 @@ async function step(engine: WasmEngine, n: number, attention: AttentionConfig): 
   for (const p of params.all) engine.write(p, weights.get(p.name)!);
   const executable = await engine.compile(program);
   let t = 0;
-  const timing = await time(async () => {
+  return async () => {
     engine.write(optimizer.hyper, hyperparameters(train, t++));
     await executable.run();
-  });
-  executable.dispose();
-  engine.free(tensors);
-  return timing;
+  };
 }
 
 const rows: Row[] = [], one = await WasmEngine.create({ threads: 1 }), all = await WasmEngine.create();
 for (const n of [256, 1024]) {
-  const dense: AttentionConfig = { pattern: "dense" }, fixed: AttentionConfig = { pattern: "fixed", stride: 32, c: 8 };
+  const patterns: AttentionConfig[] = [{ pattern: "dense" }, { pattern: "fixed", stride: 32, c: 8 }];
   const jax = await peer("jax_train.mjs", ["--device=wasm", `--T=${n}`]);
-  for (const [name, attention] of Object.entries({ dense, fixed })) {
-    const single = await step(one, n, attention), several = await step(all, n, attention);
+  const single = await timeInTurn(await Promise.all(patterns.map((attention) => prepareStep(one, n, attention))));
+  const several = await timeInTurn(await Promise.all(patterns.map((attention) => prepareStep(all, n, attention))));
+  patterns.forEach(({ pattern }, i) =>
     rows.push({
       "T": `${n}`,
-      "attention": name,
-      "CPU ms, 1 thread": single.cpu,
-      "best": single.best,
-      [`wall ms, ${all.description.match(/\d+ threads?/)![0]}`]: several.wall,
-      ...jax ? { "jax-js, CPU ms": jax.cpuMs, "times faster": jax.cpuMs / single.cpu } : {},
-    });
-  }
+      "attention": pattern,
+      "CPU ms, 1 thread": single[i].cpu,
+      "best": single[i].best,
+      "best ÷ dense": single[i].best / single[0].best,
+      [`wall ms, ${all.description.match(/\d+ threads?/)![0]}`]: several[i].wall,
+      "÷ dense": several[i].wall / several[0].wall,
+      ...jax ? { "jax-js, CPU ms": jax.cpuMs, "times faster": jax.cpuMs / single[i].cpu } : {},
+    })
+  );
 }
 one.dispose();
 all.dispose();

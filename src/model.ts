@@ -63,7 +63,7 @@ export function initialWeights(config: ModelConfig, seed: number): Map<string, F
     const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
     if (shape.length === 1) return [name, name.endsWith("norm.weight") ? values.fill(1) : values];
     const draw = new Random(seed, STREAM.weights, at), scale = deviation(name, shape);
-    if (scale > 0) { for (let i = 0; i < values.length; i++) values[i] = draw.normal() * scale; }
+    if (scale > 0) draw.normals(values, scale);
     return [name, values];
   }));
 }
