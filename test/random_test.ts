@@ -22,6 +22,23 @@ Deno.test("random: normals have mean 0 and variance 1, uniforms fill [0, 1)", ()
   assert(counts.every((c) => Math.abs(c - 1000) < 150), counts.join());
 });
 
+Deno.test("random: normals in bulk are those one by one, wherever they begin and end", () => {
+  for (const words of [0, 1, 2]) {
+    for (const before of [0, 1, 2]) {
+      for (const count of [0, 1, 2, 7, 64]) {
+        const one = new Random(7, 3, 5), bulk = new Random(7, 3, 5), values = new Float32Array(count);
+        for (const random of [one, bulk]) {
+          for (let i = 0; i < words; i++) random.u32();
+          for (let i = 0; i < before; i++) random.normal();
+        }
+        bulk.normals(values, 0.37);
+        assertEquals(values, Float32Array.from({ length: count }, () => one.normal() * 0.37), `${words}, ${before}, ${count}`);
+        assertEquals([bulk.normal(), bulk.u32()], [one.normal(), one.u32()], `after ${words}, ${before}, ${count}`);
+      }
+    }
+  }
+});
+
 Deno.test("random: dropout drops its share, differs by seed, site and step", () => {
   const mask = (seed: number, site: number, step: number) =>
     Array.from({ length: 4000 }, (_, i) => dropoutKeeps(seed, site, step, i, 0.25));

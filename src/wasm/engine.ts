@@ -159,8 +159,8 @@ export class WasmEngine implements Engine {
       claims.forEach(({ of }, i) => places.set(of, base + arena.offsets[i]));
       for (const table of tables) places.set(table, this.#share(table, address));
       this.#reserve(Math.max(64, ...flat.map((call) => call.workspace)));
-      const words = flat.flatMap(({ kernel, units, grain, args }) => {
-        return [KERNELS.indexOf(kernel), units, grain, args.length, ...args.map(address)];
+      const words = flat.flatMap(({ kernel, units, grain, joined, args }) => {
+        return [KERNELS.indexOf(kernel), units, grain, joined ? 1 : 0, args.length, ...args.map(address)];
       });
       const tickets = flat.reduce((sum, { units, grain }) => sum + Math.ceil(units / grain), 0);
       const plan = { id: ++plans, address: take(words.length * 8, `the plan of ${program.name}`), words: words.length, tickets };

@@ -268,6 +268,22 @@ function groups(op: Attention | AttentionBackward, context: LowerContext): { lay
   }));
 }
 
+/**
+ * The calls of each part, one part of every group after the other: a part goes on from what the part before it left, while
+ * heads, and the gradients of queries and of keys, have nothing to do with each other and begin together.
+ */
+function byPart(
+  op: Attention | AttentionBackward,
+  context: LowerContext,
+  calls: (part: PlacedLayout["parts"][number], p: number, heads: Table, count: number) => Call[],
+): Call[] {
+  const all = groups(op, context), most = Math.max(...all.map(({ layout }) => layout.parts.length));
+  return Array.from({ length: most }, (_, p) =>
+    all.filter(({ layout }) => p < layout.parts.length)
+      .flatMap(({ layout, heads, count }) => calls(layout.parts[p], p, heads, count))
+      .map((call, i) => ({ ...call, joined: i > 0 }))).flat();
+}
+
 const headSizes = (op: Attention | AttentionBackward) => {
   const heads = op.sets.length, dk = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
   return { heads, dk, dv, wideK: up(dk, 8), wideV: up(dv, 8) };
@@ -276,14 +292,12 @@ const headSizes = (op: Attention | AttentionBackward) => {
 function attention(op: Attention, context: LowerContext): Call[] {
   const { n, batch } = op, { heads, dk, dv, wideK, wideV } = headSizes(op), { q, k } = TILE;
   const workspace = (Math.max(wideK, wideV) + (q + k) * (wideK + wideV) + 8 * k + 3 * q) * BYTES;
-  return groups(op, context).flatMap(({ layout, heads: list, count }) =>
-    layout.parts.map((part, p) =>
-      call("attention", Math.ceil(n / q) * batch * count, 1, [
-        ...[op.q, op.k, op.v, op.o, op.lse, batch, n, heads, dk, dv, q, k],
-        ...[part.queryRows, part.keyRows, part.keys, part.lo, part.hi, ...part.forward, list, count, p === 0 ? 1 : 0],
-      ], workspace)
-    )
-  );
+  return byPart(op, context, (part, p, list, count) => [
+    call("attention", Math.ceil(n / q) * batch * count, 1, [
+      ...[op.q, op.k, op.v, op.o, op.lse, batch, n, heads, dk, dv, q, k],
+      ...[part.queryRows, part.keyRows, part.keys, part.lo, part.hi, ...part.forward, list, count, p === 0 ? 1 : 0],
+    ], workspace),
+  ]);
 }
 
 function attentionBackward(op: AttentionBackward, context: LowerContext): Call[] {
@@ -291,23 +305,22 @@ function attentionBackward(op: AttentionBackward, context: LowerContext): Call[]
   const zeros = Math.max(wideK, wideV);
   const forQueries = (zeros + (q + k) * (2 * wideK + wideV) + 12 * k + 3 * q) * BYTES;
   const forKeys = (zeros + 2 * (q + k) * (wideK + wideV) + 18 * q) * BYTES;
-  const calls = [call("attention_delta", batch * n, PIECE / (heads * dv), [op.o, op.dO, op.delta, n, heads, dv])];
-  for (const { layout, heads: list, count } of groups(op, context)) {
-    if (layout.parts[0].keys !== n) throw new KernelError("Cannot lower attention_backward: the first part of a set must hold every key");
-    layout.parts.forEach((part, p) => {
-      const head = [op.q, op.k, op.v, op.dO, op.lse, op.delta], shape = [batch, n, heads, dk, dv, q, k];
-      const rows = [part.queryRows, part.keyRows, part.keys, part.lo, part.hi], tail = [list, count, p === 0 ? 1 : 0];
-      calls.push(
-        call("attention_backward_queries", Math.ceil(n / q) * batch * count, 1, [
-          ...[...head, op.dq],
-          ...[...shape, ...rows, ...part.forward, ...tail],
-        ], forQueries),
-        call("attention_backward_keys", Math.ceil(part.keys / k) * batch * count, 1, [
-          ...[...head, op.dk, op.dv],
-          ...[...shape, ...rows, ...part.backward, ...tail],
-        ], forKeys),
-      );
-    });
-  }
-  return calls;
+  const calls = byPart(op, context, (part, p, list, count) => {
+    if (p === 0 && part.keys !== n) {
+      throw new KernelError("Cannot lower attention_backward: the first part of a set must hold every key");
+    }
+    const head = [op.q, op.k, op.v, op.dO, op.lse, op.delta], shape = [batch, n, heads, dk, dv, q, k];
+    const rows = [part.queryRows, part.keyRows, part.keys, part.lo, part.hi], tail = [list, count, p === 0 ? 1 : 0];
+    return [
+      call("attention_backward_queries", Math.ceil(n / q) * batch * count, 1, [
+        ...[...head, op.dq],
+        ...[...shape, ...rows, ...part.forward, ...tail],
+      ], forQueries),
+      call("attention_backward_keys", Math.ceil(part.keys / k) * batch * count, 1, [
+        ...[...head, op.dk, op.dv],
+        ...[...shape, ...rows, ...part.backward, ...tail],
+      ], forKeys),
+    ];
+  });
+  return [call("attention_delta", batch * n, PIECE / (heads * dv), [op.o, op.dO, op.delta, n, heads, dv]), ...calls];
 }

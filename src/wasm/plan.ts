@@ -71,6 +71,8 @@ export interface Call {
   readonly args: readonly Argument[];
   /** Bytes of workspace a thread needs. */
   readonly workspace: number;
+  /** Begins with the call before it, of the same operation, instead of after it: neither reads or writes what the other writes. */
+  readonly joined?: boolean;
 }
 
 /** Something that needs `bytes` from operation `first` to operation `last`. */

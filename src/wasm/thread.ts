@@ -58,11 +58,12 @@ export type Exports = { readonly [name: string]: (...args: number[]) => unknown 
  * Makes the loop that every thread runs: `work()` helps with the current run until no ticket is left, or until a time
  * (of performance.now()) has come, and answers whether none is left.
  *
- * A plan in memory is f64 words: for each call kernel, units, grain, count of arguments, arguments.
+ * A plan in memory is f64 words: for each call kernel, units, grain, whether it begins with the call before it,
+ * count of arguments, arguments.
  */
 export function makeThread(setup: Setup, exports: Exports): { work(until: number): boolean } {
   const { memory, control, at, names, index, canWait } = setup;
-  type Step = { kernel: (...args: number[]) => unknown; units: number; grain: number; args: number[]; first: number };
+  type Step = { kernel: (...args: number[]) => unknown; units: number; grain: number; args: number[]; first: number; after: number };
   const plans = new Map<number, Step[]>();
   let base = 0, steps: Step[] = [], step = 0;
 
@@ -76,10 +77,12 @@ export function makeThread(setup: Setup, exports: Exports): { work(until: number
     const words = new Float64Array(buffer, plan, count), made: Step[] = [];
     let ticket = 0;
     for (let i = 0; i < count;) {
-      const units = words[i + 1], grain = words[i + 2], after = i + 4 + words[i + 3];
-      made.push({ kernel: exports[names[words[i]]], units, grain, args: Array.from(words.subarray(i + 4, after)), first: ticket });
+      const units = words[i + 1], grain = words[i + 2], next = i + 5 + words[i + 4], args = Array.from(words.subarray(i + 5, next));
+      // Tickets that must be done before: none of the calls that began together has, so their number tells which.
+      const after = words[i + 3] ? made[made.length - 1].after : ticket;
+      made.push({ kernel: exports[names[words[i]]], units, grain, args, first: ticket, after });
       ticket += Math.ceil(units / grain);
-      i = after;
+      i = next;
     }
     if (plans.size >= 64) plans.clear();
     plans.set(id, made);
@@ -99,10 +102,10 @@ export function makeThread(setup: Setup, exports: Exports): { work(until: number
         exports.setWorkspace((Atomics.load(control, at.workspace) >>> 0) + index * Atomics.load(control, at.stride));
       }
       while (step + 1 < steps.length && steps[step + 1].first <= local) step++;
-      const { kernel, units, grain, args, first } = steps[step];
+      const { kernel, units, grain, args, first, after } = steps[step];
       for (let spins = 0;; spins++) {
         const done = Atomics.load(control, at.done);
-        if (((done - base - first) | 0) >= 0) break;
+        if (((done - base - after) | 0) >= 0) break;
         // Nobody notifies: the wait is a nap of 50 µs, for machines with fewer free cores than threads.
         if (spins > 4000 && canWait) Atomics.wait(control, at.done, done, 0.05);
       }
