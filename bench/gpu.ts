@@ -22,6 +22,7 @@ import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/
 import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
 import { Random } from "../src/random.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
+import { settledProfile } from "../src/webgpu/settle.ts";
 
 const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds"], boolean: ["quick", "sweep"] });
 const only = new Set((flags.only ?? "matmul,attention,step").split(","));
@@ -49,10 +50,9 @@ interface Timed {
 }
 
 /** Runs a program repeatedly for about `budget` ms of GPU time. The sum of each dispatch's median. */
-async function time(program: Program, budget = 600): Promise<Timed> {
+async function time(program: Program, budget = 300): Promise<Timed> {
   const executable = await engine.compile(program, { profile: true });
-  const total = (await executable.profile()).reduce((sum, { ms }) => sum + ms, 0);
-  const profile = await executable.profile(Math.max(3, Math.min(30, Math.ceil(budget / total)))), byOp = new Map<string, number>();
+  const profile = await settledProfile(executable, budget), byOp = new Map<string, number>();
   for (const { op, ms } of profile) byOp.set(op, (byOp.get(op) ?? 0) + ms);
   executable.dispose();
   return { ms: profile.reduce((sum, { ms }) => sum + ms, 0), byOp };
@@ -227,7 +227,7 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   const weights = initialWeights(config, 1);
   for (const p of params.all) engine.write(p, weights.get(p.name)!);
   engine.write(o.hyper, hyperparameters(train, 0));
-  const timed = await time(t.program, 1500);
+  const timed = await time(t.program, 600);
   const plain = await engine.compile(t.program), began = performance.now();
   await plain.run();
   const encoded = performance.now() - began;

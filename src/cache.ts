@@ -51,6 +51,7 @@ export class CachePlan {
     this.#setOf = setOf;
     this.slots = Math.max(...sets.map(({ slots }) => slots));
     this.most = Math.max(...sets.map(({ most }) => most));
+    this.parts = Math.max(...sets.map(({ parts }) => parts.length));
   }
 
   /** Slots that every head gets: the most that any needs at once. */
@@ -58,6 +59,9 @@ export class CachePlan {
 
   /** Most keys that a head reads at a position. */
   readonly most: number;
+
+  /** Most parts that a set has. */
+  readonly parts: number;
 
   /** Heads. */
   get heads(): number {

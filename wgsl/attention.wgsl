@@ -47,6 +47,11 @@ const OV: u32 = (V4 + TX - 1u) / TX;
 const DLOADS: u32 = BN * HD * 8u / THREADS;
 const VLOADS: u32 = BN * HV * 8u / THREADS;
 const GROUPS: u32 = max(TX, TY);
+// The scores take the place of a streamed operand: TM·W rows of each ty where TN·HD (or HV) rows of each tx were. Where TY is larger,
+// the rows of one tx lie in SPLIT of the groups, so that neither leaves room unused (48 and not 80 KiB at 8 × 16, 4 × 8).
+const SPLIT: u32 = max(TY / TX, 1u);
+const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
+const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
 
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;

@@ -8,7 +8,7 @@
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
 @group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
 
-const OROWS: u32 = max(TN * HV, TM * W);
+const OROWS: u32 = max(SV, TM * W);
 
 var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>; // dO, then ds
@@ -101,7 +101,8 @@ fn main(
         let r = (t + e * THREADS) / (HV * 8u);
         let c = (t + e * THREADS) % (HV * 8u);
         let g = (r / TN) & (TX - 1u);
-        os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
+        let place = (r & (TN - 1u)) * HV + c / 8u;
+        os[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = po[e];
       }
       workgroupBarrier();
       // Asked for before the products, so that they are there after them.
@@ -170,7 +171,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = os[tx][j * HV + h][e];
+              b[j] = os[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {

@@ -8,7 +8,7 @@
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
 @group(0) @binding(7) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
 
-const VROWS: u32 = max(TN * HV, TM * W);
+const VROWS: u32 = max(SV, TM * W);
 
 var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>; // values, then ds
@@ -104,7 +104,8 @@ fn main(
         let r = (t + e * THREADS) / (HV * 8u);
         let c = (t + e * THREADS) % (HV * 8u);
         let g = (r / TN) & (TX - 1u);
-        vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
+        let place = (r & (TN - 1u)) * HV + c / 8u;
+        vs[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = pv[e];
       }
       workgroupBarrier();
 
@@ -170,7 +171,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = vs[tx][j * HV + h][e];
+              b[j] = vs[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {

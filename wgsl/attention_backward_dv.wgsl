@@ -7,7 +7,7 @@
 @group(0) @binding(5) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
 @group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [batch, slots, BM, V4]
 
-const QROWS: u32 = max(TN * HD, TM * W);
+const QROWS: u32 = max(SD, TM * W);
 
 var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>; // queries, then p
 var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
@@ -80,7 +80,8 @@ fn main(
         let r = (t + e * THREADS) / (HD * 8u);
         let c = (t + e * THREADS) % (HD * 8u);
         let g = (r / TN) & (TX - 1u);
-        qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
+        let place = (r & (TN - 1u)) * HD + c / 8u;
+        qs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pq[e];
       }
       // @unroll
       for (var e = 0u; e < VLOADS; e++) {
@@ -109,7 +110,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = qs[tx][j * HD + h][e];
+              b[j] = qs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {

@@ -1,59 +1,51 @@
 // One query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl.
 // 128 keys at a time: an invocation scores one key, then sums a column of values over some of them. The first share also puts the
 // position's own key and value into the caches; nobody reads them from there in this dispatch.
+//
+// A token waits for this kernel's latency, layer after layer, not for its arithmetic. So loads of a key and of values are
+// unrolled, to be under way together; what the schedule says of the parts is fetched by as many invocations; and a maximum
+// over 128 takes two steps of 8 and 16 instead of seven barriers.
 // @import storage_f32x4.wgsl
 
 struct Params {
   heads: u32,
   slots: u32,
-  key_width: u32, // of a head, in Values
-  value_width: u32,
-  share: u32, // keys a workgroup
+  blocks: u32, // of 128 keys a workgroup
   scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> q: array<Value>; // [batch, heads, key_width]
+@group(0) @binding(0) var<storage, read> q: array<Value>; // [batch, heads, D]
 @group(0) @binding(1) var<storage, read> k: array<Value>; // as q
-@group(0) @binding(2) var<storage, read> v: array<Value>; // [batch, heads, value_width]
-@group(0) @binding(3) var<storage, read_write> keys: array<Value>; // [batch, heads, slots, key_width]
-@group(0) @binding(4) var<storage, read_write> values: array<Value>; // [batch, heads, slots, value_width]
+@group(0) @binding(2) var<storage, read> v: array<Value>; // [batch, heads, V]
+@group(0) @binding(3) var<storage, read_write> keys: array<Value>; // [batch, heads, slots, D]
+@group(0) @binding(4) var<storage, read_write> values: array<Value>; // [batch, heads, slots, V]
 @group(0) @binding(5) var<storage, read> position: array<u32>; // [1]
 @group(0) @binding(6) var<storage, read> plan: array<u32>; // CachePlan.words, src/cache.ts
-@group(0) @binding(7) var<storage, read_write> partials: array<Value>; // [batch, heads, shares, 2 + value_width]
+@group(0) @binding(7) var<storage, read_write> partials: array<Value>; // [batch, heads, shares, 2 + V]
 @group(0) @binding(8) var<uniform> params: Params;
 
+const D: u32 = 16u; // Values of a head of q and k
+const V: u32 = 16u; // Values of a head of v
+const PARTS: u32 = 2u; // most parts of a set
 const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V; // that sum one column
+const EACH: u32 = (THREADS + LANES - 1u) / LANES; // values a lane sums
+// Loads in one turn of a loop: as many as divide it, up to 16.
+const TURN: u32 = 16u;
+const VALUE_TURN: u32 = 16u;
+const SIXTEEN: u32 = 16u;
 
+struct Part {
+  count: u32, // keys that the position reads
+  first: u32, // where `plan` has the slot of the first
+}
+
+var<workgroup> parts: array<Part, PARTS>;
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> slots: array<u32, THREADS>;
-var<workgroup> tree: array<f32, THREADS>;
+var<workgroup> tops: array<f32, SIXTEEN>;
+var<workgroup> weights: array<f32, THREADS>;
 var<workgroup> sums: array<Value, THREADS>;
-var<workgroup> listed: u32;
-
-// Keys that position i reads.
-fn count_keys(head_at: u32, i: u32) -> u32 {
-  var count = 0u;
-  for (var part = 0u; part < plan[head_at]; part++) {
-    let at = head_at + 2u + 3u * part;
-    count += plan[plan[at + 1u] + i] - plan[plan[at] + i];
-  }
-  return count;
-}
-
-// Slot of the key numbered `at` among those.
-fn slot_of(head_at: u32, i: u32, number: u32) -> u32 {
-  var left = number;
-  for (var part = 0u; part < plan[head_at]; part++) {
-    let at = head_at + 2u + 3u * part;
-    let lo = plan[plan[at] + i];
-    let count = plan[plan[at + 1u] + i] - lo;
-    if (left < count) {
-      return plan[plan[at + 2u] + lo + left];
-    }
-    left -= count;
-  }
-  return 0u;
-}
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -65,94 +57,119 @@ fn main(
   let i = position[0];
   let head_at = plan[line % params.heads];
   let here = plan[plan[head_at + 1u] + i];
-  let key_at = line * params.key_width;
-  let value_at = line * params.value_width;
+  let key_at = line * D;
+  let value_at = line * V;
   let cached = line * params.slots;
   if (group.x == 0u) {
-    for (var c = t; c < params.key_width; c += THREADS) {
-      keys[(cached + here) * params.key_width + c] = k[key_at + c];
+    for (var c = t; c < D; c += THREADS) {
+      keys[(cached + here) * D + c] = k[key_at + c];
     }
-    if (t < params.value_width) {
-      values[(cached + here) * params.value_width + t] = v[value_at + t];
+    if (t < V) {
+      values[(cached + here) * V + t] = v[value_at + t];
     }
   }
-  if (t == 0u) {
-    listed = count_keys(head_at, i);
+  for (var part = t; part < PARTS; part += THREADS) {
+    if (part < plan[head_at]) {
+      let at = head_at + 2u + 3u * part;
+      let lo = plan[plan[at] + i];
+      parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
+    } else {
+      parts[part] = Part(0u, 0u);
+    }
   }
-  // Uniform for the workgroup, which barriers need to know.
-  let first = group.x * params.share;
-  let end = min(first + params.share, workgroupUniformLoad(&listed));
-  let lanes = THREADS / params.value_width; // that sum one column
-  let lane = t / params.value_width;
-  let column = t % params.value_width;
+  workgroupBarrier();
+  let lane = t / V;
+  let column = t % V;
   var high = -1e29;
-  var total_weight = 0.0;
+  var weight = 0.0;
   var sum = Value();
-  for (var base = first; base < end; base += THREADS) {
-    var score = -1e30;
-    if (base + t < end) {
-      let slot = slot_of(head_at, i, base + t);
-      let start = (cached + slot) * params.key_width;
-      var products = Value();
-      if (slot == here) {
-        for (var c = 0u; c < params.key_width; c++) {
-          products = fma(q[key_at + c], k[key_at + c], products);
-        }
-      } else {
-        for (var c = 0u; c < params.key_width; c++) {
-          products = fma(q[key_at + c], keys[start + c], products);
-        }
+  for (var block = 0u; block < params.blocks; block++) {
+    // The slot of this invocation's key; past the last key, the position's own, with a weight of 0.
+    var left = (group.x * params.blocks + block) * THREADS + t;
+    var slot_at = 0u;
+    var found = false;
+    for (var part = 0u; part < PARTS; part++) {
+      let some = parts[part];
+      if (!found && left < some.count) {
+        slot_at = some.first + left;
+        found = true;
       }
-      score = total(products) * params.scale;
-      slots[t] = slot;
+      left -= select(some.count, 0u, found);
     }
-    tree[t] = score;
+    let slot = select(here, plan[slot_at], found);
+    let start = (cached + slot) * D;
+    var products = Value();
+    for (var c0 = 0u; c0 < D; c0 += TURN) {
+      // @unroll
+      for (var c1 = 0u; c1 < TURN; c1++) {
+        // The position's own key is not in the cache for sure yet.
+        products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
+      }
+    }
+    let score = select(-1e30, total(products) * params.scale, found);
+    scores[t] = score;
+    slots[t] = slot;
     workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-      if (t < half) {
-        tree[t] = max(tree[t], tree[t + half]);
+    if (t < SIXTEEN) {
+      var top = scores[t];
+      // @unroll
+      for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+        top = max(top, scores[t + SIXTEEN * e]);
       }
-      workgroupBarrier();
+      tops[t] = top;
     }
-    let next = max(high, tree[0]);
+    workgroupBarrier();
+    var next = high;
+    // @unroll
+    for (var e = 0u; e < SIXTEEN; e++) {
+      next = max(next, tops[e]);
+    }
     let p = exp(score - next);
-    scores[t] = p;
-    workgroupBarrier();
-    tree[t] = p;
-    workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-      if (t < half) {
-        tree[t] += tree[t + half];
-      }
-      workgroupBarrier();
-    }
     let shrink = exp(high - next);
     high = next;
-    total_weight = total_weight * shrink + tree[0];
+    weight = fma(weight, shrink, p);
+    scores[t] = p;
+    workgroupBarrier();
     sum *= shrink;
-    if (lane < lanes) {
-      let some = min(THREADS, end - base);
-      for (var e = lane; e < some; e += lanes) {
-        let slot = slots[e];
-        if (slot == here) {
-          sum += scores[e] * v[value_at + column];
-        } else {
-          sum += scores[e] * values[(cached + slot) * params.value_width + column];
+    if (lane < LANES) {
+      for (var e0 = 0u; e0 < EACH; e0 += VALUE_TURN) {
+        // @unroll
+        for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
+          let e = (e0 + e1) * LANES + lane;
+          if (e < THREADS) {
+            let at = slots[e];
+            sum = fma(Value(scores[e]), select(values[(cached + at) * V + column], v[value_at + column], at == here), sum);
+          }
         }
       }
     }
     workgroupBarrier();
   }
   sums[t] = sum;
+  weights[t] = weight;
   workgroupBarrier();
-  let at = (line * groups.x + group.x) * (2u + params.value_width);
-  if (t == 0u) {
-    partials[at] = Value(high);
-    partials[at + 1u] = Value(total_weight);
+  if (t < SIXTEEN) {
+    var some = 0.0;
+    // @unroll
+    for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+      some += weights[t + SIXTEEN * e];
+    }
+    tops[t] = some;
   }
-  if (t < params.value_width) {
-    for (var other = 1u; other < lanes; other++) {
-      sum += sums[other * params.value_width + t];
+  workgroupBarrier();
+  let at = (line * groups.x + group.x) * (2u + V);
+  if (t == 0u) {
+    var all = 0.0;
+    // @unroll
+    for (var e = 0u; e < SIXTEEN; e++) {
+      all += tops[e];
+    }
+    partials[at] = Value(high);
+    partials[at + 1u] = Value(all);
+  }
+  if (t < V) {
+    for (var other = 1u; other < LANES; other++) {
+      sum += sums[other * V + t];
     }
     partials[at + 2u + t] = sum;
   }

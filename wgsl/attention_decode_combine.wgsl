@@ -1,35 +1,81 @@
-// o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl.
+// o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup a head. The maximum is found
+// over all shares at once and a column is summed by LANES invocations, since one that walks 25 shares waits 25 times.
 // @import storage_f32x4.wgsl
 
 struct Params {
-  count: u32, // batch · heads · width
-  width: u32, // of a head, in Values
-  shares: u32,
+  lines: u32, // batch · heads
 }
 
-@group(0) @binding(0) var<storage, read> partials: array<Value>; // [batch, heads, shares, 2 + width]
-@group(0) @binding(1) var<storage, read_write> o: array<Value>; // [batch, heads, width]
+@group(0) @binding(0) var<storage, read> partials: array<Value>; // [batch, heads, SHARES, 2 + V]
+@group(0) @binding(1) var<storage, read_write> o: array<Value>; // [batch, heads, V]
 @group(0) @binding(2) var<uniform> params: Params;
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 64u + t;
-  if (i >= params.count) {
+const V: u32 = 16u; // Values of a head
+const SHARES: u32 = 25u; // at most THREADS
+const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V;
+const EACH: u32 = (SHARES + LANES - 1u) / LANES;
+const SIXTEEN: u32 = 16u;
+const STRIDE: u32 = 2u + V;
+
+var<workgroup> tops: array<f32, THREADS>; // mₛ
+var<workgroup> sixteen: array<f32, SIXTEEN>;
+var<workgroup> totals: array<f32, THREADS>;
+var<workgroup> sums: array<Value, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let line = group.y * groups.x + group.x;
+  if (line >= params.lines) {
     return;
   }
-  let stride = 2u + params.width;
-  let start = i / params.width * params.shares * stride;
-  let column = 2u + i % params.width;
+  let start = line * SHARES * STRIDE;
+  let lane = t / V;
+  let column = t % V;
+  var top = -1e29;
+  if (t < SHARES) {
+    top = element(partials[start + t * STRIDE], 0u);
+  }
+  tops[t] = top;
+  workgroupBarrier();
+  if (t < SIXTEEN) {
+    // @unroll
+    for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+      top = max(top, tops[t + SIXTEEN * e]);
+    }
+    sixteen[t] = top;
+  }
+  workgroupBarrier();
   var high = -1e29;
-  for (var s = 0u; s < params.shares; s++) {
-    high = max(high, element(partials[start + s * stride], 0u));
+  // @unroll
+  for (var e = 0u; e < SIXTEEN; e++) {
+    high = max(high, sixteen[e]);
   }
-  var weights = 0.0;
   var sum = Value();
-  for (var s = 0u; s < params.shares; s++) {
-    let weight = exp(element(partials[start + s * stride], 0u) - high);
-    weights = fma(weight, element(partials[start + s * stride + 1u], 0u), weights);
-    sum += weight * partials[start + s * stride + column];
+  var weights = 0.0;
+  if (lane < LANES) {
+    // @unroll
+    for (var e = 0u; e < EACH; e++) {
+      let s = e * LANES + lane;
+      if (s < SHARES) {
+        let weight = exp(tops[s] - high);
+        weights = fma(weight, element(partials[start + s * STRIDE + 1u], 0u), weights);
+        sum = fma(Value(weight), partials[start + s * STRIDE + 2u + column], sum);
+      }
+    }
   }
-  o[i] = sum / weights;
+  sums[t] = sum;
+  totals[t] = weights;
+  workgroupBarrier();
+  if (t < V) {
+    for (var other = 1u; other < LANES; other++) {
+      sum += sums[other * V + t];
+      weights += totals[other * V + t];
+    }
+    o[line * V + t] = sum / weights;
+  }
 }

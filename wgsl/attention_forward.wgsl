@@ -8,7 +8,7 @@
 @group(0) @binding(5) var<storage, read_write> o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
 
-const XROWS: u32 = max(TN * HD, TM * W);
+const XROWS: u32 = max(SD, TM * W);
 
 var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>; // keys, then probabilities
 var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
@@ -96,7 +96,8 @@ fn main(
         let r = (t + e * THREADS) / (HD * 8u);
         let c = (t + e * THREADS) % (HD * 8u);
         let g = (r / TN) & (TX - 1u);
-        xs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
+        let place = (r & (TN - 1u)) * HD + c / 8u;
+        xs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pk[e];
       }
       // @unroll
       for (var e = 0u; e < VLOADS; e++) {
@@ -119,7 +120,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = xs[tx][j * HD + h][e];
+              b[j] = xs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {

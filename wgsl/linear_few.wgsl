@@ -24,22 +24,37 @@ override RESIDUAL: bool = false;
 
 const ROWS: u32 = 1u;
 const LANES: u32 = 32u;
+const TURN: u32 = 4u; // vec4 of w in one turn: k4 is a multiple of LANES · TURN where it is not 1
 const THREADS: u32 = 256u;
+const SIXTEEN: u32 = 16u;
 
 var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
+var<workgroup> sixteen: array<array<f32, SIXTEEN>, ROWS>;
 
-// Sums over groups of `lanes` neighbours, left with the first of each group.
-fn sum_parts(t: u32, lanes: u32) {
+// Sums over all invocations, in two steps of 16, where halving would take eight barriers; then `total_of` knows each row's.
+fn sum_all(t: u32) {
   workgroupBarrier();
-  for (var half = lanes / 2u; half > 0u; half >>= 1u) {
-    if ((t & (lanes - 1u)) < half) {
+  if (t < SIXTEEN) {
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      var some = 0.0;
       // @unroll
-      for (var r = 0u; r < ROWS; r++) {
-        parts[r][t] += parts[r][t + half];
+      for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+        some += parts[r][t + SIXTEEN * e];
       }
+      sixteen[r][t] = some;
     }
-    workgroupBarrier();
   }
+  workgroupBarrier();
+}
+
+fn total_of(r: u32) -> f32 {
+  var sum = 0.0;
+  // @unroll
+  for (var e = 0u; e < SIXTEEN; e++) {
+    sum += sixteen[r][e];
+  }
+  return sum;
 }
 
 fn sum4(v: vec4f) -> f32 {
@@ -62,12 +77,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
       parts[r][t] = sum4(sum);
     }
-    sum_parts(t, THREADS);
+    sum_all(t);
     // @unroll
     for (var r = 0u; r < ROWS; r++) {
-      mean[r] = parts[r][0] / width;
+      mean[r] = total_of(r) / width;
     }
-    workgroupBarrier();
     // @unroll
     for (var r = 0u; r < ROWS; r++) {
       var squares = vec4f();
@@ -77,24 +91,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
       parts[r][t] = sum4(squares);
     }
-    sum_parts(t, THREADS);
+    sum_all(t);
     // @unroll
     for (var r = 0u; r < ROWS; r++) {
-      rstd[r] = 1.0 / sqrt(parts[r][0] / width + 1e-5);
+      rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
     }
-    workgroupBarrier();
   }
   var sums: array<vec4f, ROWS>;
   if (column < params.n) {
-    for (var c = lane; c < params.k4; c += LANES) {
-      let weights = w[column * params.k4 + c];
+    for (var c0 = lane; c0 < params.k4; c0 += LANES * TURN) {
+      var weights: array<vec4f, TURN>;
       // @unroll
-      for (var r = 0u; r < ROWS; r++) {
-        var value = x[r * params.k4 + c];
-        if (NORM) {
-          value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
+      for (var turn = 0u; turn < TURN; turn++) {
+        weights[turn] = w[column * params.k4 + c0 + turn * LANES];
+      }
+      // @unroll
+      for (var turn = 0u; turn < TURN; turn++) {
+        // @unroll
+        for (var r = 0u; r < ROWS; r++) {
+          let c = c0 + turn * LANES;
+          var value = x[r * params.k4 + c];
+          if (NORM) {
+            value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
+          }
+          sums[r] = fma(value, weights[turn], sums[r]);
         }
-        sums[r] = fma(value, weights, sums[r]);
       }
     }
   }
@@ -102,10 +123,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   for (var r = 0u; r < ROWS; r++) {
     parts[r][t] = sum4(sums[r]);
   }
-  sum_parts(t, LANES);
+  workgroupBarrier();
   if (lane < ROWS && column < params.n) {
+    // The lanes' sums one after another: independent loads, where halving would take a barrier a step.
+    var z = 0.0;
+    for (var e = 0u; e < LANES; e += 16u) {
+      // @unroll
+      for (var some = 0u; some < 16u; some++) {
+        z += parts[lane][t - lane + e + some];
+      }
+    }
     let at = lane * params.n + column;
-    var z = parts[lane][t - lane];
     if (BIAS) {
       z += bias[column];
     }

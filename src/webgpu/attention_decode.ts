@@ -9,10 +9,9 @@ import { ShapeError } from "../errors.ts";
 import type { AttentionDecode, Tensor } from "../ops.ts";
 import type { Plan } from "./plan.ts";
 
-// As wgsl/attention_decode.wgsl is written: keys at a time, and the widest value.
+// As wgsl/attention_decode.wgsl and its combine are written: keys at a time, the widest value, and the most shares.
 const THREADS = 128;
 
-// Shares a head at most: joining them is a loop.
 const MOST_SHARES = 128;
 
 const placed = new WeakMap<Plan, Map<CachePlan, Tensor>>();
@@ -33,20 +32,23 @@ export function planAttentionDecode(plan: Plan, op: AttentionDecode): void {
       `Cannot plan ${op.op}: heads of v are ${dv} wide, the WebGPU engine has kernels up to ${THREADS * wide}; use more heads`,
     );
   }
-  const share = THREADS * Math.ceil(schedule.most / THREADS / MOST_SHARES), shares = Math.ceil(schedule.most / share);
-  const partials = plan.temporary("decoded shares", batch * heads * shares * (2 + width) * wide), count = batch * heads * width;
+  const blocks = Math.ceil(schedule.most / THREADS / MOST_SHARES), shares = Math.ceil(schedule.most / THREADS / blocks), D = d / wide;
+  const partials = plan.temporary("decoded shares", batch * heads * shares * (2 + width) * wide), lanes = Math.floor(THREADS / width);
   plan.dispatch({
     kernel: "attention_decode",
-    values: { STORAGE },
+    values: { STORAGE, D, V: width, PARTS: schedule.parts, TURN: turnOf(D), VALUE_TURN: turnOf(Math.ceil(THREADS / lanes)) },
     bindings: { q, k, v, keys, values, position, plan: wordsOf(plan, schedule), partials },
-    params: { heads, slots, key_width: d / wide, value_width: width, share, scale: 1 / Math.sqrt(d) },
+    params: { heads, slots, blocks, scale: 1 / Math.sqrt(d) },
     grid: [shares, batch * heads, 1],
   });
   plan.dispatch({
     kernel: "attention_decode_combine",
-    values: { STORAGE },
+    values: { STORAGE, V: width, SHARES: shares },
     bindings: { partials, o },
-    params: { count, width, shares },
-    grid: [Math.ceil(count / 64), 1, 1],
+    params: { lines: batch * heads },
+    grid: plan.linear(batch * heads, 1),
   });
 }
+
+/** Loads under way together: the most, up to 16, of which there is a whole number of turns. */
+const turnOf = (loads: number) => [16, 8, 4, 2].find((turn) => loads % turn === 0) ?? 1;

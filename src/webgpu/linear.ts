@@ -32,9 +32,10 @@ function planFewLinear(plan: Plan, op: Linear): void {
   const { x, w, b: bias, norm, residual, y } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
   // As many lanes a column as give every core something to do.
   const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= FILL || lanes * 2 > k4) ?? 256;
+  const TURN = [8, 4, 2].find((turn) => k4 % (LANES * turn) === 0) ?? 1;
   plan.dispatch({
     kernel: "linear_few",
-    values: { ROWS, LANES, NORM: !!norm, BIAS: !!bias, GELU: op.activation === "gelu", RESIDUAL: !!residual },
+    values: { ROWS, LANES, TURN, NORM: !!norm, BIAS: !!bias, GELU: op.activation === "gelu", RESIDUAL: !!residual },
     bindings: { x, gain: norm?.gain, shift: norm?.bias, w, bias, residual, y },
     params: { k4, n },
     grid: [Math.ceil(n * LANES / 256), 1, 1],

@@ -8,6 +8,7 @@ import { BackendError, LongstrideError } from "../errors.ts";
 import { type Attention, type AttentionBackward, type DType, type Linear, type Op, Program, size, type Tensor, tensor } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
 import { Random } from "../random.ts";
+import { settledProfile } from "./settle.ts";
 import type { DispatchTime, WebGpuEngine } from "./engine.ts";
 import {
   attentionFits,
@@ -96,7 +97,7 @@ export interface TuneOptions {
 }
 
 // GPU milliseconds that the repetitions of one measurement should take together, and how many there are.
-const BUDGET = 120, LEAST = 3, MOST = 20;
+const BUDGET = 60, LEAST = 3, MOST = 20;
 
 // Results may differ by the order of sums.
 const DIFFERENCE = { f32: 2e-5, f16: 5e-3, u32: 0 };
@@ -226,8 +227,7 @@ class Bench {
     try {
       // What one variant does not write must not be what another has left.
       for (const t of this.prepared.outputs) this.engine.write(t, new Float32Array(size(t)));
-      const total = (await executable.profile()).reduce((sum, { ms }) => sum + ms, 0);
-      const repeats = Math.max(LEAST, Math.min(MOST, Math.ceil(BUDGET / total))), times = await executable.profile(repeats);
+      const times = await settledProfile(executable, BUDGET, LEAST, MOST);
       const got: ArrayLike<number>[] = [];
       for (const t of this.prepared.outputs) got.push(await this.engine.read(t));
       const want = this.#want ??= got;

@@ -65,25 +65,26 @@ const own = { OWN_A: 1, SPARE: 1 }, both = { OWN_A: 1, OWN_B: 1, SPARE: 1 };
 
 /** Every variant that tuning tries, for every kernel and width that it fits. */
 export const ATTENTION_VARIANTS: readonly AttentionVariant[] = [
-  attention(8, 16, 8, 4, { LANES: 0 }),
-  attention(8, 16, 8, 4),
-  attention(8, 16, 8, 4, { SPARE: 1 }),
   attention(8, 8, 8, 4, { SPARE: 1 }),
-  attention(8, 8, 8, 4, own),
-  attention(8, 8, 8, 4, both),
-  attention(8, 8, 8, 4, { ...own, LANES: 0 }),
-  attention(8, 8, 8, 4, { ...own, TURN: 1 }),
-  attention(8, 8, 8, 4, { ...own, TURN: 4 }),
-  attention(8, 8, 8, 8, { SPARE: 1 }),
-  attention(8, 8, 8, 8, { OWN_A: 1 }),
-  attention(8, 16, 4, 8, own),
-  attention(8, 16, 4, 4, own),
-  attention(8, 8, 4, 8, { SPARE: 1 }),
-  attention(8, 8, 4, 8, both),
-  attention(8, 4, 8, 4, { SPARE: 1 }),
-  attention(8, 4, 8, 4, own),
-  attention(8, 4, 8, 4, both),
-  attention(8, 8, 4, 4, both),
+  attention(8, 16, 4, 8, { SPARE: 1 }),
+  attention(8, 16, 4, 8, { SPARE: 1, TURN: 1 }),
+  attention(8, 16, 4, 8, { SPARE: 1, TURN: 1, LANES: 0 }),
+  attention(8, 16, 4, 8, { SPARE: 1, TURN: 1, OWN_A: 1 }),
+  attention(8, 16, 4, 8, { SPARE: 1, TURN: 1, OWN_A: 1, OWN_B: 1 }),
+  attention(8, 8, 4, 8, { SPARE: 1, TURN: 1 }),
+  attention(8, 32, 4, 8, { SPARE: 1, TURN: 1 }),
+  attention(8, 8, 8, 8, { SPARE: 1, TURN: 1 }),
+  attention(8, 16, 8, 8, { SPARE: 1, TURN: 1 }),
+  attention(8, 16, 8, 4, { SPARE: 1 }),
+  attention(8, 16, 8, 4, { SPARE: 1, TURN: 1 }),
+  attention(8, 8, 8, 4, { SPARE: 1, TURN: 1 }),
+  attention(8, 8, 8, 4, { SPARE: 1, TURN: 1, OWN_A: 1 }),
+  attention(8, 8, 8, 4, { SPARE: 1, TURN: 1, OWN_A: 1, OWN_B: 1 }),
+  attention(8, 16, 4, 4, { SPARE: 1, TURN: 1 }),
+  attention(8, 16, 4, 4, { SPARE: 1, OWN_A: 1, TURN: 1 }),
+  attention(8, 32, 4, 4, { SPARE: 1, TURN: 1 }),
+  attention(8, 8, 4, 4, { SPARE: 1, TURN: 1 }),
+  attention(8, 8, 4, 4, { SPARE: 1, TURN: 1, OWN_A: 1, OWN_B: 1 }),
 ];
 
 /**
@@ -101,14 +102,17 @@ export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
 
 /** Workgroup memory of a kernel in bytes: as the arrays in its file are declared. */
 export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, d4: number, v4: number): number {
-  const { TX, TY, TM, TN, OWN_A, OWN_B, SPARE } = tile, groups = Math.max(TX, TY), eights = (width: number) => Math.ceil(width / 8);
+  const { TX, TY, TM, TN, OWN_A, OWN_B, SPARE } = tile,
+    groups = Math.max(TX, TY),
+    split = Math.max(1, Math.floor(TY / TX)),
+    eights = (width: number) => Math.ceil(width / 8);
   const d = TN * eights(d4), v = TN * eights(v4), p = TM * TN / 4;
   const owned = (flag: number, width: number) => flag ? TY * TM * eights(width) : 0;
   const lines = {
-    attention_forward: () => groups * Math.max(d, p) + TX * v + owned(OWN_A, d4) + (SPARE ? TY * TM / 4 * TX : 0) / 8,
-    attention_backward_dq: () => TX * d + groups * Math.max(v, p) + owned(OWN_A, d4) + owned(OWN_B, v4),
-    attention_backward_dk: () => TX * d + groups * Math.max(v, p) + owned(OWN_A, d4) + owned(OWN_B, v4),
-    attention_backward_dv: () => groups * Math.max(d, p) + TX * v + owned(OWN_A, d4),
+    attention_forward: () => groups * Math.max(Math.ceil(d / split), p) + TX * v + owned(OWN_A, d4) + (SPARE ? TY * TM / 4 * TX : 0) / 8,
+    attention_backward_dq: () => TX * d + groups * Math.max(Math.ceil(v / split), p) + owned(OWN_A, d4) + owned(OWN_B, v4),
+    attention_backward_dk: () => TX * d + groups * Math.max(Math.ceil(v / split), p) + owned(OWN_A, d4) + owned(OWN_B, v4),
+    attention_backward_dv: () => groups * Math.max(Math.ceil(d / split), p) + TX * v + owned(OWN_A, d4),
     attention_backward_dkv: () => TX * d + TX * v + TY * p + owned(OWN_A, d4) + owned(OWN_B, v4),
   };
   return 128 * lines[kernel]();

@@ -81,6 +81,9 @@ const OV: u32 = (V4 + TX - 1u) / TX;
 const DLOADS: u32 = BN * HD * 8u / THREADS;
 const VLOADS: u32 = BN * HV * 8u / THREADS;
 const GROUPS: u32 = max(TX, TY);
+const SPLIT: u32 = max(TY / TX, 1u);
+const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
+const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
 const MASKED: f32 = -1e30;
@@ -160,7 +163,7 @@ fn main(
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>;
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(7) var<storage, read_write> dk: array<Stored>;
-const OROWS: u32 = max(TN * HV, TM * W);
+const OROWS: u32 = max(SV, TM * W);
 var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>;
 var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
@@ -251,7 +254,8 @@ fn main(
         let r = (t + e * THREADS) / (HV * 8u);
         let c = (t + e * THREADS) % (HV * 8u);
         let g = (r / TN) & (TX - 1u);
-        os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
+        let place = (r & (TN - 1u)) * HV + c / 8u;
+        os[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = po[e];
       }
       workgroupBarrier();
       var stat: array<vec2f, TN>;
@@ -318,7 +322,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = os[tx][j * HV + h][e];
+              b[j] = os[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {
@@ -719,7 +723,7 @@ fn main(
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>;
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(7) var<storage, read_write> dq: array<Stored>;
-const VROWS: u32 = max(TN * HV, TM * W);
+const VROWS: u32 = max(SV, TM * W);
 var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>;
 var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
@@ -813,7 +817,8 @@ fn main(
         let r = (t + e * THREADS) / (HV * 8u);
         let c = (t + e * THREADS) % (HV * 8u);
         let g = (r / TN) & (TX - 1u);
-        vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
+        let place = (r & (TN - 1u)) * HV + c / 8u;
+        vs[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = pv[e];
       }
       workgroupBarrier();
       var s: array<array<f32, TN>, TM>;
@@ -878,7 +883,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = vs[tx][j * HV + h][e];
+              b[j] = vs[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {
@@ -968,7 +973,7 @@ fn main(
 @group(0) @binding(4) var<storage, read> d_o: array<Stored>;
 @group(0) @binding(5) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(6) var<storage, read_write> dv: array<Stored>;
-const QROWS: u32 = max(TN * HD, TM * W);
+const QROWS: u32 = max(SD, TM * W);
 var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>;
 var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
 var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
@@ -1039,7 +1044,8 @@ fn main(
         let r = (t + e * THREADS) / (HD * 8u);
         let c = (t + e * THREADS) % (HD * 8u);
         let g = (r / TN) & (TX - 1u);
-        qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
+        let place = (r & (TN - 1u)) * HD + c / 8u;
+        qs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pq[e];
       }
       // @unroll
       for (var e = 0u; e < VLOADS; e++) {
@@ -1066,7 +1072,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = qs[tx][j * HD + h][e];
+              b[j] = qs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {
@@ -1164,9 +1170,7 @@ fn main(
 struct Params {
   heads: u32,
   slots: u32,
-  key_width: u32,
-  value_width: u32,
-  share: u32,
+  blocks: u32,
   scale: f32,
 }
 @group(0) @binding(0) var<storage, read> q: array<Value>;
@@ -1178,33 +1182,25 @@ struct Params {
 @group(0) @binding(6) var<storage, read> plan: array<u32>;
 @group(0) @binding(7) var<storage, read_write> partials: array<Value>;
 @group(0) @binding(8) var<uniform> params: Params;
+const D: u32 = 16u;
+const V: u32 = 16u;
+const PARTS: u32 = 2u;
 const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V;
+const EACH: u32 = (THREADS + LANES - 1u) / LANES;
+const TURN: u32 = 16u;
+const VALUE_TURN: u32 = 16u;
+const SIXTEEN: u32 = 16u;
+struct Part {
+  count: u32,
+  first: u32,
+}
+var<workgroup> parts: array<Part, PARTS>;
 var<workgroup> scores: array<f32, THREADS>;
 var<workgroup> slots: array<u32, THREADS>;
-var<workgroup> tree: array<f32, THREADS>;
+var<workgroup> tops: array<f32, SIXTEEN>;
+var<workgroup> weights: array<f32, THREADS>;
 var<workgroup> sums: array<Value, THREADS>;
-var<workgroup> listed: u32;
-fn count_keys(head_at: u32, i: u32) -> u32 {
-  var count = 0u;
-  for (var part = 0u; part < plan[head_at]; part++) {
-    let at = head_at + 2u + 3u * part;
-    count += plan[plan[at + 1u] + i] - plan[plan[at] + i];
-  }
-  return count;
-}
-fn slot_of(head_at: u32, i: u32, number: u32) -> u32 {
-  var left = number;
-  for (var part = 0u; part < plan[head_at]; part++) {
-    let at = head_at + 2u + 3u * part;
-    let lo = plan[plan[at] + i];
-    let count = plan[plan[at + 1u] + i] - lo;
-    if (left < count) {
-      return plan[plan[at + 2u] + lo + left];
-    }
-    left -= count;
-  }
-  return 0u;
-}
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -1215,93 +1211,117 @@ fn main(
   let i = position[0];
   let head_at = plan[line % params.heads];
   let here = plan[plan[head_at + 1u] + i];
-  let key_at = line * params.key_width;
-  let value_at = line * params.value_width;
+  let key_at = line * D;
+  let value_at = line * V;
   let cached = line * params.slots;
   if (group.x == 0u) {
-    for (var c = t; c < params.key_width; c += THREADS) {
-      keys[(cached + here) * params.key_width + c] = k[key_at + c];
+    for (var c = t; c < D; c += THREADS) {
+      keys[(cached + here) * D + c] = k[key_at + c];
     }
-    if (t < params.value_width) {
-      values[(cached + here) * params.value_width + t] = v[value_at + t];
+    if (t < V) {
+      values[(cached + here) * V + t] = v[value_at + t];
     }
   }
-  if (t == 0u) {
-    listed = count_keys(head_at, i);
+  for (var part = t; part < PARTS; part += THREADS) {
+    if (part < plan[head_at]) {
+      let at = head_at + 2u + 3u * part;
+      let lo = plan[plan[at] + i];
+      parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
+    } else {
+      parts[part] = Part(0u, 0u);
+    }
   }
-  let first = group.x * params.share;
-  let end = min(first + params.share, workgroupUniformLoad(&listed));
-  let lanes = THREADS / params.value_width;
-  let lane = t / params.value_width;
-  let column = t % params.value_width;
+  workgroupBarrier();
+  let lane = t / V;
+  let column = t % V;
   var high = -1e29;
-  var total_weight = 0.0;
+  var weight = 0.0;
   var sum = Value();
-  for (var base = first; base < end; base += THREADS) {
-    var score = -1e30;
-    if (base + t < end) {
-      let slot = slot_of(head_at, i, base + t);
-      let start = (cached + slot) * params.key_width;
-      var products = Value();
-      if (slot == here) {
-        for (var c = 0u; c < params.key_width; c++) {
-          products = fma(q[key_at + c], k[key_at + c], products);
-        }
-      } else {
-        for (var c = 0u; c < params.key_width; c++) {
-          products = fma(q[key_at + c], keys[start + c], products);
-        }
+  for (var block = 0u; block < params.blocks; block++) {
+    var left = (group.x * params.blocks + block) * THREADS + t;
+    var slot_at = 0u;
+    var found = false;
+    for (var part = 0u; part < PARTS; part++) {
+      let some = parts[part];
+      if (!found && left < some.count) {
+        slot_at = some.first + left;
+        found = true;
       }
-      score = total(products) * params.scale;
-      slots[t] = slot;
+      left -= select(some.count, 0u, found);
     }
-    tree[t] = score;
+    let slot = select(here, plan[slot_at], found);
+    let start = (cached + slot) * D;
+    var products = Value();
+    for (var c0 = 0u; c0 < D; c0 += TURN) {
+      // @unroll
+      for (var c1 = 0u; c1 < TURN; c1++) {
+        products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
+      }
+    }
+    let score = select(-1e30, total(products) * params.scale, found);
+    scores[t] = score;
+    slots[t] = slot;
     workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-      if (t < half) {
-        tree[t] = max(tree[t], tree[t + half]);
+    if (t < SIXTEEN) {
+      var top = scores[t];
+      // @unroll
+      for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+        top = max(top, scores[t + SIXTEEN * e]);
       }
-      workgroupBarrier();
+      tops[t] = top;
     }
-    let next = max(high, tree[0]);
+    workgroupBarrier();
+    var next = high;
+    // @unroll
+    for (var e = 0u; e < SIXTEEN; e++) {
+      next = max(next, tops[e]);
+    }
     let p = exp(score - next);
-    scores[t] = p;
-    workgroupBarrier();
-    tree[t] = p;
-    workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-      if (t < half) {
-        tree[t] += tree[t + half];
-      }
-      workgroupBarrier();
-    }
     let shrink = exp(high - next);
     high = next;
-    total_weight = total_weight * shrink + tree[0];
+    weight = fma(weight, shrink, p);
+    scores[t] = p;
+    workgroupBarrier();
     sum *= shrink;
-    if (lane < lanes) {
-      let some = min(THREADS, end - base);
-      for (var e = lane; e < some; e += lanes) {
-        let slot = slots[e];
-        if (slot == here) {
-          sum += scores[e] * v[value_at + column];
-        } else {
-          sum += scores[e] * values[(cached + slot) * params.value_width + column];
+    if (lane < LANES) {
+      for (var e0 = 0u; e0 < EACH; e0 += VALUE_TURN) {
+        // @unroll
+        for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
+          let e = (e0 + e1) * LANES + lane;
+          if (e < THREADS) {
+            let at = slots[e];
+            sum = fma(Value(scores[e]), select(values[(cached + at) * V + column], v[value_at + column], at == here), sum);
+          }
         }
       }
     }
     workgroupBarrier();
   }
   sums[t] = sum;
+  weights[t] = weight;
   workgroupBarrier();
-  let at = (line * groups.x + group.x) * (2u + params.value_width);
-  if (t == 0u) {
-    partials[at] = Value(high);
-    partials[at + 1u] = Value(total_weight);
+  if (t < SIXTEEN) {
+    var some = 0.0;
+    // @unroll
+    for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+      some += weights[t + SIXTEEN * e];
+    }
+    tops[t] = some;
   }
-  if (t < params.value_width) {
-    for (var other = 1u; other < lanes; other++) {
-      sum += sums[other * params.value_width + t];
+  workgroupBarrier();
+  let at = (line * groups.x + group.x) * (2u + V);
+  if (t == 0u) {
+    var all = 0.0;
+    // @unroll
+    for (var e = 0u; e < SIXTEEN; e++) {
+      all += tops[e];
+    }
+    partials[at] = Value(high);
+    partials[at + 1u] = Value(all);
+  }
+  if (t < V) {
+    for (var other = 1u; other < LANES; other++) {
+      sum += sums[other * V + t];
     }
     partials[at + 2u + t] = sum;
   }
@@ -1309,34 +1329,77 @@ fn main(
 `,
   "attention_decode_combine": `// @import storage_f32x4.wgsl
 struct Params {
-  count: u32,
-  width: u32,
-  shares: u32,
+  lines: u32,
 }
 @group(0) @binding(0) var<storage, read> partials: array<Value>;
 @group(0) @binding(1) var<storage, read_write> o: array<Value>;
 @group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = group.x * 64u + t;
-  if (i >= params.count) {
+const V: u32 = 16u;
+const SHARES: u32 = 25u;
+const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V;
+const EACH: u32 = (SHARES + LANES - 1u) / LANES;
+const SIXTEEN: u32 = 16u;
+const STRIDE: u32 = 2u + V;
+var<workgroup> tops: array<f32, THREADS>;
+var<workgroup> sixteen: array<f32, SIXTEEN>;
+var<workgroup> totals: array<f32, THREADS>;
+var<workgroup> sums: array<Value, THREADS>;
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let line = group.y * groups.x + group.x;
+  if (line >= params.lines) {
     return;
   }
-  let stride = 2u + params.width;
-  let start = i / params.width * params.shares * stride;
-  let column = 2u + i % params.width;
+  let start = line * SHARES * STRIDE;
+  let lane = t / V;
+  let column = t % V;
+  var top = -1e29;
+  if (t < SHARES) {
+    top = element(partials[start + t * STRIDE], 0u);
+  }
+  tops[t] = top;
+  workgroupBarrier();
+  if (t < SIXTEEN) {
+    // @unroll
+    for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+      top = max(top, tops[t + SIXTEEN * e]);
+    }
+    sixteen[t] = top;
+  }
+  workgroupBarrier();
   var high = -1e29;
-  for (var s = 0u; s < params.shares; s++) {
-    high = max(high, element(partials[start + s * stride], 0u));
+  // @unroll
+  for (var e = 0u; e < SIXTEEN; e++) {
+    high = max(high, sixteen[e]);
   }
-  var weights = 0.0;
   var sum = Value();
-  for (var s = 0u; s < params.shares; s++) {
-    let weight = exp(element(partials[start + s * stride], 0u) - high);
-    weights = fma(weight, element(partials[start + s * stride + 1u], 0u), weights);
-    sum += weight * partials[start + s * stride + column];
+  var weights = 0.0;
+  if (lane < LANES) {
+    // @unroll
+    for (var e = 0u; e < EACH; e++) {
+      let s = e * LANES + lane;
+      if (s < SHARES) {
+        let weight = exp(tops[s] - high);
+        weights = fma(weight, element(partials[start + s * STRIDE + 1u], 0u), weights);
+        sum = fma(Value(weight), partials[start + s * STRIDE + 2u + column], sum);
+      }
+    }
   }
-  o[i] = sum / weights;
+  sums[t] = sum;
+  totals[t] = weights;
+  workgroupBarrier();
+  if (t < V) {
+    for (var other = 1u; other < LANES; other++) {
+      sum += sums[other * V + t];
+      weights += totals[other * V + t];
+    }
+    o[line * V + t] = sum / weights;
+  }
 }
 `,
   "attention_forward": `// @import attention.wgsl
@@ -1345,7 +1408,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
 @group(0) @binding(4) var<storage, read> v: array<Stored>;
 @group(0) @binding(5) var<storage, read_write> o: array<Stored>;
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>;
-const XROWS: u32 = max(TN * HD, TM * W);
+const XROWS: u32 = max(SD, TM * W);
 var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>;
 var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
 var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
@@ -1430,7 +1493,8 @@ fn main(
         let r = (t + e * THREADS) / (HD * 8u);
         let c = (t + e * THREADS) % (HD * 8u);
         let g = (r / TN) & (TX - 1u);
-        xs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
+        let place = (r & (TN - 1u)) * HD + c / 8u;
+        xs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pk[e];
       }
       // @unroll
       for (var e = 0u; e < VLOADS; e++) {
@@ -1452,7 +1516,7 @@ fn main(
             var b: array<vec4f, TN>;
             // @unroll
             for (var j = 0u; j < TN; j++) {
-              b[j] = xs[tx][j * HD + h][e];
+              b[j] = xs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
             }
             // @unroll
             for (var i = 0u; i < TM; i++) {
@@ -2419,19 +2483,33 @@ override GELU: bool = false;
 override RESIDUAL: bool = false;
 const ROWS: u32 = 1u;
 const LANES: u32 = 32u;
+const TURN: u32 = 4u;
 const THREADS: u32 = 256u;
+const SIXTEEN: u32 = 16u;
 var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
-fn sum_parts(t: u32, lanes: u32) {
+var<workgroup> sixteen: array<array<f32, SIXTEEN>, ROWS>;
+fn sum_all(t: u32) {
   workgroupBarrier();
-  for (var half = lanes / 2u; half > 0u; half >>= 1u) {
-    if ((t & (lanes - 1u)) < half) {
+  if (t < SIXTEEN) {
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      var some = 0.0;
       // @unroll
-      for (var r = 0u; r < ROWS; r++) {
-        parts[r][t] += parts[r][t + half];
+      for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+        some += parts[r][t + SIXTEEN * e];
       }
+      sixteen[r][t] = some;
     }
-    workgroupBarrier();
   }
+  workgroupBarrier();
+}
+fn total_of(r: u32) -> f32 {
+  var sum = 0.0;
+  // @unroll
+  for (var e = 0u; e < SIXTEEN; e++) {
+    sum += sixteen[r][e];
+  }
+  return sum;
 }
 fn sum4(v: vec4f) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
@@ -2452,12 +2530,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
       parts[r][t] = sum4(sum);
     }
-    sum_parts(t, THREADS);
+    sum_all(t);
     // @unroll
     for (var r = 0u; r < ROWS; r++) {
-      mean[r] = parts[r][0] / width;
+      mean[r] = total_of(r) / width;
     }
-    workgroupBarrier();
     // @unroll
     for (var r = 0u; r < ROWS; r++) {
       var squares = vec4f();
@@ -2467,24 +2544,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
       parts[r][t] = sum4(squares);
     }
-    sum_parts(t, THREADS);
+    sum_all(t);
     // @unroll
     for (var r = 0u; r < ROWS; r++) {
-      rstd[r] = 1.0 / sqrt(parts[r][0] / width + 1e-5);
+      rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
     }
-    workgroupBarrier();
   }
   var sums: array<vec4f, ROWS>;
   if (column < params.n) {
-    for (var c = lane; c < params.k4; c += LANES) {
-      let weights = w[column * params.k4 + c];
+    for (var c0 = lane; c0 < params.k4; c0 += LANES * TURN) {
+      var weights: array<vec4f, TURN>;
       // @unroll
-      for (var r = 0u; r < ROWS; r++) {
-        var value = x[r * params.k4 + c];
-        if (NORM) {
-          value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
+      for (var turn = 0u; turn < TURN; turn++) {
+        weights[turn] = w[column * params.k4 + c0 + turn * LANES];
+      }
+      // @unroll
+      for (var turn = 0u; turn < TURN; turn++) {
+        // @unroll
+        for (var r = 0u; r < ROWS; r++) {
+          let c = c0 + turn * LANES;
+          var value = x[r * params.k4 + c];
+          if (NORM) {
+            value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
+          }
+          sums[r] = fma(value, weights[turn], sums[r]);
         }
-        sums[r] = fma(value, weights, sums[r]);
       }
     }
   }
@@ -2492,10 +2576,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   for (var r = 0u; r < ROWS; r++) {
     parts[r][t] = sum4(sums[r]);
   }
-  sum_parts(t, LANES);
+  workgroupBarrier();
   if (lane < ROWS && column < params.n) {
+    var z = 0.0;
+    for (var e = 0u; e < LANES; e += 16u) {
+      // @unroll
+      for (var some = 0u; some < 16u; some++) {
+        z += parts[lane][t - lane + e + some];
+      }
+    }
     let at = lane * params.n + column;
-    var z = parts[lane][t - lane];
     if (BIAS) {
       z += bias[column];
     }
