@@ -178,6 +178,9 @@ function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Prob
 // Workgroups below which a smaller tile is taken, so that a large GPU has something to do.
 const FILL = 256;
 
+// Keys or queries at a time for sets without long rows.
+const NARROW = 32;
+
 /** Whether a device has room for an attention variant. */
 export function attentionFits(
   limits: GPUSupportedLimits,
@@ -209,17 +212,24 @@ export function chooseAttention(plan: Plan, kernel: AttentionKernel, op: Attenti
   }
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return fitting[fitting.length - 1];
-  // Eight rows of a head wider than 64 do not fit into registers beside their scores, and narrow bands waste tall tiles.
-  const isLong = op.sets.some(({ kind }) => kind === "dense" || kind === "fixed" || kind === "summary");
-  const rows = Math.max(d4, v4) > 16 ? 4 : 8, band = isLong ? 128 : 64, lines = heads * op.batch;
-  const usable = fitting.filter((tile) => tile.TM <= rows && tile.TY * tile.TM <= band && tile.TX === 8);
+  // Narrow bands waste what tall and wide tiles have outside of them; dk and dv together gain more than that from 64 × 64.
+  const isLong = op.sets.some(({ kind }) => kind === "dense" || kind === "fixed" || kind === "summary"), lines = heads * op.batch;
+  const streamed = isLong || kernel === "attention_backward_dkv" ? Infinity : NARROW;
+  const usable = fitting.filter(({ TX, TN }) => TX === 8 && TX * TN <= streamed);
   return usable.find((tile) => Math.ceil(op.n / (tile.TY * tile.TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
 }
 
-/** Whether dk and dv are made by one kernel: where that was measured to be faster. */
+/**
+ * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device
+ * has room for 64 rows and 64 columns at a time.
+ */
 export function isFused(plan: Plan, op: AttentionBackward): boolean {
-  const { tiles, tuning } = plan.context;
-  return tiles === "auto" && tuned(tuning, "attention_backward_dkv", attentionProblem(op)) !== undefined;
+  const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), heads = op.sets.length;
+  if (tiles === "smallest") return false;
+  if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
+  if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem)) return false;
+  const [d4, v4] = [op.q, op.v].map((t) => Math.ceil(t.shape[1] / heads / 4));
+  return attentionFits(limits, "attention_backward_dkv", ATTENTION_DEFAULTS[1], d4, v4);
 }
 
 /** Whether a device has room for a variant of the matrix products. */
