@@ -699,6 +699,18 @@ test("the page that trains, whose checkpoint the command line goes on from", asy
       const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save checkpoint" }).click()]);
       assertEquals(download.suggestedFilename(), "longstride-run.zip");
       await page.getByText("deno task train --resume longstride-run --data hamlet.txt").waitFor();
+      // Another run, saved while it goes on and where it is stopped.
+      await page.getByLabel("Steps").fill("5000");
+      await page.getByRole("button", { name: "Train", exact: true }).click();
+      await page.getByText(/^step \d+ of 5000/).waitFor();
+      const save = page.getByRole("button", { name: "Save checkpoint" });
+      await Promise.all([page.waitForEvent("download"), save.click()]);
+      await page.getByRole("button", { name: "Stop" }).click();
+      await page.getByText("Training has stopped").waitFor();
+      const [stopped] = await Promise.all([page.waitForEvent("download"), save.click()]),
+        [, at] = /^step (\d+)/.exec(await page.locator("#numbers").innerText())!;
+      const names = zipEntries(await Deno.readFile(await stopped.path()), "longstride-run.zip").map(({ name }) => name);
+      assert(names.includes(`longstride-run/state-${at}/run.json`), `${names}, stopped after step ${at}`);
       return await Deno.readFile(await download.path());
     });
     for (const entry of zipEntries(zip, "longstride-run.zip")) {

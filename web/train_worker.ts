@@ -124,7 +124,7 @@ export function serveTraining(scope: {
   postMessage(answer: Answer): void;
 }): void {
   const stopper = new AbortController();
-  let wanted = false, last: Checkpoint | undefined;
+  let wanted = false, final: Checkpoint | undefined;
   const say = (answer: Answer) => scope.postMessage(answer);
 
   async function save(checkpoint: Checkpoint): Promise<void> {
@@ -193,9 +193,10 @@ export function serveTraining(scope: {
           ...progress.last ? [] : [`${Math.ceil(secondsLeft)} s left`],
         ].join(", ");
         const curve = lossCurveSvg(file.name, history, steps, marks);
-        if (progress.last || wanted) last = await checkpointOf(progress);
+        const checkpoint = progress.last || wanted ? await checkpointOf(progress) : undefined;
+        if (progress.last) final = checkpoint;
         say({ is: "report", step, steps, numbers, last: progress.last, curve });
-        if (wanted) await save(last!);
+        if (wanted) await save(checkpoint!);
         if (progress.last ? step === steps : performance.now() - told > SAMPLE_SECONDS * 1000) {
           say({ is: "sample", made: await sample(engine, progress.params, { kind, shape, rate, step }) });
           told = performance.now();
@@ -228,8 +229,8 @@ export function serveTraining(scope: {
     if (data.ask === "stop") return stopper.abort();
     if (data.ask === "save") {
       // Between reports there is nothing whole to save; after the last one there is.
-      if (last && stopper.signal.aborted || last?.step === last?.train.steps) return void save(last!);
-      wanted = true;
+      if (final) void save(final);
+      else wanted = true;
       return;
     }
     run(data).catch((error) => say({ is: "error", message: error instanceof Error ? error.message : String(error) }));
