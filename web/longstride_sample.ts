@@ -2,7 +2,7 @@
  * `<longstride-sample src="model/">`: an element that loads a model folder (`config.json`, `model.safetensors`) and makes text,
  * images or sound with it. The model works in a worker; the page stays responsive.
  *
- *     deno bundle --platform browser --minify -o longstride-sample.js web/longstride_sample.ts
+ *     deno task bundle      # dist/longstride-sample.js, and dist/longstride.js that it imports
  *
  * ```html
  * <script type="module" src="longstride-sample.js"></script>
