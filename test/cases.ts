@@ -68,12 +68,18 @@ export class Case {
   }
 }
 
+// What is marked "large" has a tensor of more than 128 KiB, which the engine webgpu-split does not bind whole.
 const cases: Case[] = [];
 const add = (name: string, build: (c: Case) => void) => cases.push(new Case(name, build));
 
 // Embedding: one table and three, indices repeated by batch.
 for (
-  const [rows, n, d, tables] of [[1, 1, 4, [3]], [37, 37, 20, [257]], [96, 48, 16, [257, 4, 4, 3]], [130, 65, 132, [257, 9, 8]]] as const
+  const [rows, n, d, tables] of [[1, 1, 4, [3]], [37, 37, 20, [257]], [96, 48, 16, [257, 4, 4, 3]], [130, 65, 132, [257, 9, 8]], [
+    390,
+    65,
+    132,
+    [257, 9, 8],
+  ]] as const // the last: large
 ) {
   add(`embedding ${rows}×${d}, ${tables.length} tables`, (c) => {
     c.ops.push({
@@ -143,11 +149,24 @@ for (const [rows, d] of [[1, 4], [3, 7], [65, 64], [130, 129], [257, 260]]) {
   }
 }
 
-const LINEAR = [[1, 1, 1], [1, 64, 64], [2, 200, 72], [5, 3, 130], [63, 17, 33], [64, 64, 64], [65, 129, 66], [130, 256, 100], [
-  257,
-  36,
-  257,
-]];
+const LINEAR = [
+  [1, 1, 1],
+  [1, 64, 64],
+  [2, 200, 72],
+  [5, 3, 130],
+  [63, 17, 33],
+  [64, 64, 64],
+  [65, 129, 66],
+  [130, 256, 100],
+  [
+    257,
+    36,
+    257,
+  ],
+  [200, 200, 180],
+  [130, 257, 131],
+  [330, 100, 36],
+]; // the last three: large, the first two in their weights too
 for (const [rows, inner, out] of LINEAR) {
   const shape = `${rows}×${inner}→${out}`;
   for (const full of [false, true]) {
@@ -214,7 +233,7 @@ add("linear 66×40→48, bias", (c) => {
 add("linear 66×40→48, gelu of large numbers", (c) => {
   c.ops.push({ op: "linear", x: c.f32("x", [66, 40], 9), w: c.f32("w", [48, 40], 9), y: c.out("y", [66, 48]), activation: "gelu" });
 });
-for (const [rows, d, p] of [[1, 1, 0.5], [33, 21, 0.1], [64, 64, 0.4]]) {
+for (const [rows, d, p] of [[1, 1, 0.5], [33, 21, 0.1], [64, 64, 0.4], [600, 60, 0.3]]) {
   add(`dropout ${rows}×${d}, p ${p}`, (c) => {
     c.ops.push({ op: "dropout", x: c.f32("x", [rows, d]), y: c.out("y", [rows, d]), dropout: { p, site: 5, micro: 0, seeds: c.seeds() } });
   });
@@ -306,6 +325,10 @@ for (const n of [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]) {
 for (const [dq, dv] of [[4, 4], [8, 16], [16, 32], [32, 64], [64, 64], [20, 12], [64, 128], [128, 128], [5, 7]]) {
   attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 70, 2, 2, dq, dv);
 }
+// Large: several groups of heads, the last of fewer; several sequences; heads of odd widths, whose f16 goes through f32.
+attentionCase("fixed 20/6 merged", { pattern: "fixed", stride: 20, c: 6 }, 0, 200, 7, 1, 32, 32);
+attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 200, 8, 2, 20, 12);
+attentionCase("strided 16 multihead", { pattern: "strided", stride: 16, integration: "multihead" }, 0, 200, 24, 1, 5, 7);
 
 function decodeCase(name: string, plan: CachePlan, i: number, batch: number, dq: number, dv: number) {
   const { heads, slots } = plan;
@@ -381,7 +404,7 @@ for (
   }
 }
 
-for (const [rows, vocabulary] of [[1, 2], [5, 256], [65, 257], [3, 1000]]) {
+for (const [rows, vocabulary] of [[1, 2], [5, 256], [65, 257], [3, 1000], [300, 256], [300, 257]]) {
   for (const grad of [false, true]) {
     add(`cross_entropy ${rows}×${vocabulary}${grad ? ", gradient" : ""}`, (c) => {
       c.ops.push({
@@ -419,7 +442,7 @@ for (
 }
 for (const factor of [1, 0.3, 0]) {
   add(`adam, factor ${factor}`, (c) => {
-    const shapes = [[33, 20], [7], [130], [64, 64]];
+    const shapes = [[33, 20], [7], [130], [64, 64], [130, 260]];
     const factors = tensor("factor", [1]), hyper = tensor("hyper", [3]);
     c.inputs.set(factors, Float32Array.of(factor));
     c.inputs.set(hyper, Float32Array.of(0.01, 1 / (1 - 0.9 ** 3), 1 / (1 - 0.999 ** 3)));

@@ -9,16 +9,20 @@ import type { Engine } from "../src/ops.ts";
 
 const reference = async () => new (await import("../src/reference/engine.ts")).ReferenceEngine();
 const wasm = async (threads?: number) => await (await import("../src/wasm/engine.ts")).WasmEngine.create({ threads });
-const webgpu = async (limits: "default" | "adapter") =>
-  await (await import("../src/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, limits });
+const webgpu = async (limits: "default" | "adapter", bindingBytes?: number) =>
+  await (await import("../src/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, limits, bindingBytes });
 
-/** Engines by the name tests print. `webgpu-default` is a device with no more than a browser's default limits. */
+/**
+ * Engines by the name tests print. `webgpu-default` is a device with no more than a browser's default limits, `webgpu-split` one
+ * that binds no more than 128 KiB at once: many cases are beyond it.
+ */
 export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
   "reference": reference,
   "wasm": () => wasm(),
   "wasm-1-thread": () => wasm(1),
   "webgpu": () => webgpu("adapter"),
   "webgpu-default": () => webgpu("default"),
+  "webgpu-split": () => webgpu("default", 128 * 1024),
 };
 
 /** Names of the engines to test besides the oracle. */

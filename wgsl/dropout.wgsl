@@ -7,6 +7,7 @@ struct Params {
   micro: u32,
   threshold: u32,
   keep: f32,
+  first: u32, // element of the whole that x begins with
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>; // [count]
@@ -24,7 +25,7 @@ fn main(
   if (i >= params.count) {
     return;
   }
-  let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, i, params.threshold);
+  let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, params.first + i, params.threshold);
   y[i] = select(0.0, x[i] * params.keep, keeps.x);
   if (i + 1u < params.count) {
     y[i + 1u] = select(0.0, x[i + 1u] * params.keep, keeps.y);

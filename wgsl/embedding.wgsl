@@ -4,6 +4,9 @@ struct Params {
   count: u32, // rows · width
   width: u32,
   length: u32, // of indices
+  first: u32, // row that y begins with, and the table
+  table_first: u32,
+  table_rows: u32, // other rows of the table add nothing
 }
 
 @group(0) @binding(0) var<storage, read> indices: array<u32>; // [length]
@@ -24,7 +27,8 @@ fn main(
     return;
   }
   let row = i / params.width;
-  var value = table[indices[row % params.length] * params.width + i - row * params.width];
+  let entry = indices[(params.first + row) % params.length] - params.table_first;
+  var value = select(0.0, table[entry * params.width + i - row * params.width], entry < params.table_rows);
   if (ACCUMULATE) {
     value += y[i];
   }

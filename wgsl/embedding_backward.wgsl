@@ -4,6 +4,8 @@
 struct Params {
   size: u32,
   width: u32,
+  first: u32, // row that dy begins with
+  rows: u32, // of dy; others are added by another dispatch
 }
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>; // [rows, width]
@@ -21,12 +23,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let lane = t & 31u;
   let line = (t >> 5u) & 7u;
   let column = group.x * 32u + lane;
-  let row = group.y;
-  let end = starts[row + 1u];
+  let entry = group.y;
+  let end = starts[entry + 1u];
   var sum = 0.0;
   if (column < params.width) {
-    for (var e = starts[row] + line; e < end; e += 8u) {
-      sum += dy[order[e] * params.width + column];
+    for (var e = starts[entry] + line; e < end; e += 8u) {
+      let row = order[e] - params.first;
+      sum += select(0.0, dy[row * params.width + column], row < params.rows);
     }
   }
   sums[line][lane] = sum;
@@ -36,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var i = 0u; i < 8u; i++) {
       total += sums[i & 7u][lane];
     }
-    let at = row * params.width + column;
+    let at = entry * params.width + column;
     if (ACCUMULATE) {
       total += table[at];
     }

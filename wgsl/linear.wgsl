@@ -15,6 +15,8 @@ struct Params {
   micro: u32,
   threshold: u32,
   keep: f32,
+  first: u32, // number of y's first element, where y is part of a whole
+  whole: u32, // columns of the whole
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, in / 4]
@@ -134,7 +136,7 @@ fn finish(row: u32, column: u32, product: vec4f) {
     z = gelu(z);
   }
   if (DROPOUT) {
-    z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, at * 4u, params.threshold, params.keep);
+    z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
   }
   if (RESIDUAL) {
     z += load(residual[at]);

@@ -16,6 +16,8 @@ struct Params {
   micro: u32,
   threshold: u32,
   keep: f32,
+  first: u32, // number of y's first element, where y is part of a whole
+  whole: u32, // columns of the whole
 }
 
 @group(0) @binding(0) var<storage, read> bias: array<f32>; // [n]
@@ -50,7 +52,7 @@ fn finish(row: u32, column: u32, product: f32) {
     z *= gelu_gradient(z_in[at]);
   }
   if (DROPOUT) {
-    z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, at, params.threshold, params.keep);
+    z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column, params.threshold, params.keep);
   }
   if (RESIDUAL) {
     z += residual[at];

@@ -21,7 +21,10 @@ function decayBits(op: Adam, run: Run): Uint32Array {
 }
 
 /** Adam with decoupled decay over runs of neighbouring tensors */
-export function planAdam(plan: Plan, op: Adam): void {
+export function planAdam(plan: Plan, whole: Adam): void {
+  const flat = (list: readonly Tensor[]) => plan.context.bands.flat(list);
+  const decay = whole.params.flatMap((t, at) => flat([t]).map(() => whole.decay[at]));
+  const op: Adam = { ...whole, params: flat(whole.params), grads: flat(whole.grads), m: flat(whole.m), v: flat(whole.v), decay };
   for (const run of contiguousRuns(plan, [op.params, op.grads, op.m, op.v])) {
     const bind = (list: readonly Tensor[]) => ({ tensor: list[run.first], bytes: run.bytes }), count4 = run.bytes / 16;
     plan.dispatch({

@@ -9,16 +9,20 @@ import type { Plan } from "./plan.ts";
 
 /** y[r] = Σₜ tables[t][indices[t][r mod length]] */
 export function planEmbedding(plan: Plan, op: Embedding): void {
-  const [rows, width] = op.y.shape, count = rows * width;
-  op.tables.forEach((table, t) =>
-    plan.dispatch({
-      kernel: "embedding",
-      values: { ACCUMULATE: t > 0 },
-      bindings: { indices: op.indices[t], table, y: op.y },
-      params: { count, width, length: size(op.indices[t]) },
-      grid: plan.linear(count),
-    })
-  );
+  for (const { tensor: y, first } of plan.blocks(op.y)) {
+    const [rows, width] = y.shape, count = rows * width;
+    op.tables.forEach((whole, t) => {
+      for (const { tensor: table, first: tableFirst, rows: tableRows } of plan.blocks(whole)) {
+        plan.dispatch({
+          kernel: "embedding",
+          values: { ACCUMULATE: t > 0 || tableFirst > 0 },
+          bindings: { indices: op.indices[t], table, y },
+          params: { count, width, length: size(op.indices[t]), first, table_first: tableFirst, table_rows: tableRows },
+          grid: plan.linear(count),
+        });
+      }
+    });
+  }
 }
 
 /** y[b] = the row of the token before the position, and those of the position itself */
@@ -37,12 +41,17 @@ export function planEmbeddingDecode(plan: Plan, op: EmbeddingDecode): void {
 
 /** dTable[i] (+)= Σ dy[r] over the rows that read i */
 export function planEmbeddingBackward(plan: Plan, op: EmbeddingBackward): void {
-  const [rows, width] = op.dTable.shape;
-  plan.dispatch({
-    kernel: "embedding_backward",
-    values: { ACCUMULATE: op.accumulate },
-    bindings: { dy: op.dy, order: op.order, starts: op.starts, table: op.dTable },
-    params: { size: rows, width },
-    grid: [Math.ceil(width / 32), rows, 1],
-  });
+  for (const { tensor: table, first: tableFirst, rows: entries } of plan.blocks(op.dTable)) {
+    const starts = plan.rows(op.starts, tableFirst, entries + 1);
+    for (const { tensor: dy, first, rows } of plan.blocks(op.dy)) {
+      const [, width] = op.dTable.shape;
+      plan.dispatch({
+        kernel: "embedding_backward",
+        values: { ACCUMULATE: op.accumulate || first > 0 },
+        bindings: { dy, order: op.order, starts, table },
+        params: { size: entries, width, first, rows },
+        grid: [Math.ceil(width / 32), entries, 1],
+      });
+    }
+  }
 }

@@ -20,6 +20,7 @@ import {
 } from "../ops.ts";
 import { planAdam } from "./adam.ts";
 import { planAttention, planAttentionBackward } from "./attention.ts";
+import { Bands, bindable, rowsOf, tooLarge } from "./bands.ts";
 import { planAttentionDecode } from "./attention_decode.ts";
 import { planCacheFill } from "./cache_fill.ts";
 import { planChoose } from "./choose.ts";
@@ -30,11 +31,24 @@ import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./emb
 import { fromHalves, toHalves } from "../half.ts";
 import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
-import { checkTensor, Pages, planSlots, storageBuffer } from "./memory.ts";
+import { Pages, planSlots, storageBuffer } from "./memory.ts";
 import { planClip, planSquareNorm, planSum } from "./norm.ts";
 import { type Pipeline, Pipelines, storageBindings } from "./pipelines.ts";
-import { ALIGNMENT, type Dispatch, isPacked, type Operand, Plan, planInF32, roundUp, storedBytes, type TilePreference } from "./plan.ts";
+import {
+  ALIGNMENT,
+  type Dispatch,
+  isPacked,
+  type Limits,
+  type Operand,
+  Plan,
+  planInF32,
+  roundUp,
+  storedBytes,
+  type TilePreference,
+  timeOf,
+} from "./plan.ts";
 import { kernelSource } from "./specialise.ts";
+import { planInPieces } from "./split.ts";
 import type { Tuning } from "./tuning.ts";
 
 export type { DeviceOptions, TilePreference, Tuning };
@@ -45,6 +59,8 @@ export interface WebGpuOptions extends DeviceOptions {
   tiles?: TilePreference;
   /** What `tune` measured on this device, or what to ask for it by the engine's description. */
   tuning?: Tuning | ((device: string) => Tuning | undefined);
+  /** Bind no more bytes at once than so many, where the device would bind more: tensors beyond are split. For tests. */
+  bindingBytes?: number;
 }
 
 /** GPU time of one dispatch. */
@@ -145,6 +161,8 @@ export class WebGpuEngine implements Engine {
   readonly #owned: boolean;
   readonly #tiles: TilePreference;
   readonly #tuning: Tuning | undefined;
+  readonly #limits: Limits;
+  readonly #bands: Bands;
   readonly #pages: Pages;
   readonly #pipelines: Pipelines;
   /** Bound where a kernel declares an operand that its variant never touches: one range to read, others to write. */
@@ -157,14 +175,23 @@ export class WebGpuEngine implements Engine {
     this.#fail(new KernelError(`WebGPU failed, last run was ${this.#running}${whose}: ${message}`));
   };
 
-  private constructor({ device, owned, isSoftware, adapterName }: Acquired, { tiles, tuning }: WebGpuOptions) {
+  private constructor({ device, owned, isSoftware, adapterName }: Acquired, { tiles, tuning, bindingBytes = Infinity }: WebGpuOptions) {
     this.#device = device;
     this.#owned = owned;
     this.#tiles = tiles ?? "auto";
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
-    this.#pages = new Pages(device);
+    const { limits } = device;
+    this.#limits = {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: Math.min(limits.maxStorageBufferBindingSize, bindingBytes),
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    };
+    this.#bands = new Bands(this.#limits);
+    this.#pages = new Pages(device, this.#bands);
     this.#pipelines = new Pipelines(device);
     this.#absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
     device.addEventListener("uncapturederror", this.#onError);
@@ -249,7 +276,7 @@ export class WebGpuEngine implements Engine {
    * Makes persistent tensors, zeroed. Memory that the device refuses shows at the next compile, run or read, since
    * WebGPU answers later.
    *
-   * @throws {OutOfMemoryError} where a tensor is larger than the device can bind, naming it
+   * @throws {OutOfMemoryError} where not even 64 rows of a tensor fit one binding of the device, naming it
    */
   allocate(tensors: readonly Tensor[]): void {
     const bytes = tensors.reduce((sum, t) => sum + storedBytes(t), 0);
@@ -259,6 +286,12 @@ export class WebGpuEngine implements Engine {
   /** Frees persistent tensors. */
   free(tensors: readonly Tensor[]): void {
     this.#pages.free(tensors);
+  }
+
+  /** A tensor's places in order, with the elements that each holds: of all bands, or the one. */
+  #segments(t: Tensor, what: string): { buffer: GPUBuffer; offset: number; first: number; count: number }[] {
+    const { width } = rowsOf(t), blocks = this.#bands.of(t) ?? [{ tensor: t, first: 0, rows: rowsOf(t).rows }];
+    return blocks.map(({ tensor, first, rows }) => ({ ...this.#placed(tensor, what), first: first * width, count: rows * width }));
   }
 
   #placed(t: Tensor, what: string): { buffer: GPUBuffer; offset: number } {
@@ -273,13 +306,15 @@ export class WebGpuEngine implements Engine {
    * @throws {ShapeError} where the length differs from the tensor's size, or the tensor has no place
    */
   write(t: Tensor, data: TensorData): void {
-    const { buffer, offset } = this.#placed(t, "write");
+    const segments = this.#segments(t, "write");
     // Also what a detached array looks like: writeBuffer would end the process.
     if (data.length !== size(t)) {
       throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
     }
-    if (data.length === 0) return;
-    this.#device.queue.writeBuffer(buffer, offset, stored(t, data) as Float32Array<ArrayBuffer>);
+    for (const { buffer, offset, first, count } of segments) {
+      const some = segments.length > 1 ? data.subarray(first, first + count) : data;
+      if (count > 0) this.#device.queue.writeBuffer(buffer, offset, stored(t, some) as Float32Array<ArrayBuffer>);
+    }
   }
 
   /**
@@ -290,27 +325,42 @@ export class WebGpuEngine implements Engine {
    */
   async read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
     this.#check();
-    const { first, count } = extent(t, range), width = isPacked(t) ? 2 : 4, bytes = count * width;
-    const { buffer, offset: start } = this.#placed(t, "read"), offset = start + first * width;
-    if (bytes === 0) return loaded(t, new ArrayBuffer(0));
-    const [copy, verdict] = this.#scoped(`reading ${t.name}`, () => {
-      const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+    const { first, count } = extent(t, range), width = isPacked(t) ? 2 : 4;
+    const wanted = this.#segments(t, "read").flatMap((segment) => {
+      const from = Math.max(first, segment.first), to = Math.min(first + count, segment.first + segment.count);
+      if (from >= to) return [];
+      return [{
+        buffer: segment.buffer,
+        offset: segment.offset + (from - segment.first) * width,
+        bytes: (to - from) * width,
+        at: (from - first) * width,
+      }];
+    });
+    if (wanted.length === 0) return loaded(t, new ArrayBuffer(0));
+    const [copies, verdict] = this.#scoped(`reading ${t.name}`, () => {
       const encoder = this.#device.createCommandEncoder();
-      encoder.copyBufferToBuffer(buffer, offset, copy, 0, bytes);
+      const copies = wanted.map(({ buffer, offset, bytes }) => {
+        const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+        encoder.copyBufferToBuffer(buffer, offset, copy, 0, bytes);
+        return copy;
+      });
       this.#device.queue.submit([encoder.finish()]);
-      return copy;
+      return copies;
     });
     try {
-      await copy.mapAsync(1);
+      await Promise.all(copies.map((copy) => copy.mapAsync(1)));
       await verdict;
       this.#check();
-      return loaded(t, copy.getMappedRange().slice(0));
+      if (copies.length === 1) return loaded(t, copies[0].getMappedRange().slice(0));
+      const all = new Uint8Array(count * width);
+      copies.forEach((copy, i) => all.set(new Uint8Array(copy.getMappedRange()), wanted[i].at));
+      return loaded(t, all.buffer);
     } catch (cause) {
       await verdict;
       this.#check();
       throw new KernelError(`Cannot read ${t.name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
     } finally {
-      copy.destroy();
+      for (const copy of copies) copy.destroy();
     }
   }
 
@@ -326,22 +376,20 @@ export class WebGpuEngine implements Engine {
   async compile(program: Program, options: { profile?: boolean; tuning?: Tuning } = {}): Promise<WebGpuExecutable> {
     this.#check();
     if (options.profile) this.#needTimestamps(program.name);
-    const device = this.#device, lives = new Map<Tensor, readonly [number, number]>(lifetimes(program));
+    const device = this.#device, limits = this.#limits, bands = this.#bands, lives = new Map<Tensor, readonly [number, number]>();
+    const live = (t: Tensor, time: readonly [number, number]) => bands.flat([t]).forEach((one) => lives.set(one, time));
+    for (const [t, [first, last]] of lifetimes(program)) live(t, timeOf(first, last));
     for (const op of program.ops) {
       const { reads, writes } = operands(op);
-      for (const t of [...reads, ...writes]) {
-        if (t.scratch) checkTensor(t, device.limits);
-        else this.#placed(t, `compile ${program.name}: ${op.op} uses`);
-      }
+      for (const t of [...reads, ...writes]) if (!t.scratch) this.#segments(t, `compile ${program.name}: ${op.op} uses`);
     }
     const tuning = options.tuning ?? this.#tuning;
-    const plan = new Plan({ limits: device.limits, tiles: this.#tiles, tuning, place: (t) => this.#pages.place(t) });
+    const plan = new Plan({ limits, bands, tiles: this.#tiles, tuning, place: (t) => this.#pages.place(t) });
     for (const [at, op] of program.ops.entries()) {
-      plan.op = at;
-      await planOp(plan, op);
+      plan.begin(at);
+      await planInPieces(plan, op, planOp);
     }
-    for (const [t, at] of plan.temporaries) lives.set(t, [at, at]);
-    for (const t of [...plan.temporaries.keys(), ...plan.constants.keys()]) checkTensor(t, device.limits);
+    for (const [t, time] of plan.temporaries) live(t, time);
 
     const { slots, bytes } = planSlots(lives), scratchBytes = bytes.reduce((sum, count) => sum + count, 0);
     const pending: Promise<void>[] = [], buffers: GPUBuffer[] = [];
@@ -373,13 +421,18 @@ export class WebGpuEngine implements Engine {
       await Promise.all(pending);
       this.#check();
 
-      const bindingOf = (operand: Operand): GPUBufferBinding => {
-        const { tensor: t, bytes } = "tensor" in operand ? operand : { tensor: operand, bytes: storedBytes(operand) };
+      const bindingOf = (operand: Operand, kernel: string): GPUBufferBinding => {
+        const { tensor: bound, bytes } = "tensor" in operand ? operand : { tensor: operand, bytes: storedBytes(operand) };
+        const { of: t, at } = plan.views.get(bound) ?? { of: bound, at: 0 };
+        if (bytes > bindable(limits)) {
+          throw tooLarge(`bind kernel ${kernel}`, t, bytes, limits, "use fewer sequences at once, a shorter context or a smaller model");
+        }
         const constant = constants.get(t);
-        if (constant) return { buffer: constant, offset: 0, size: bytes };
+        if (constant) return { buffer: constant, offset: at, size: bytes };
         const slot = slots.get(t);
-        if (slot !== undefined) return { buffer: scratch[slot], offset: 0, size: bytes };
-        return { ...this.#placed(t, "bind"), size: bytes };
+        if (slot !== undefined) return { buffer: scratch[slot], offset: at, size: bytes };
+        const { buffer, offset } = this.#placed(t, "bind");
+        return { buffer, offset: offset + at, size: bytes };
       };
       const ready = await Promise.all(plan.dispatches.map((dispatch) => this.#pipelineFor(dispatch, bindingOf)));
       const { groups, uniforms } = make(`compiling ${program.name}, bindings`, () => this.#bind(program.name, plan.dispatches, ready));
@@ -404,12 +457,12 @@ export class WebGpuEngine implements Engine {
   }
 
   /** The pipeline of a dispatch and its buffers, absent operands filled in. */
-  async #pipelineFor(dispatch: Dispatch, bindingOf: (operand: Operand) => GPUBufferBinding) {
+  async #pipelineFor(dispatch: Dispatch, bindingOf: (operand: Operand, kernel: string) => GPUBufferBinding) {
     const declared = storageBindings(kernelSource(dispatch.kernel));
     let absent = 0;
     const entries = declared.map(({ name, writes }): { name: string; writes: boolean; resource: GPUBufferBinding } => {
       const operand = dispatch.bindings[name];
-      if (operand) return { name, writes, resource: bindingOf(operand) };
+      if (operand) return { name, writes, resource: bindingOf(operand, dispatch.kernel) };
       if (!writes) return { name, writes, resource: { buffer: this.#absent.read, offset: 0, size: ALIGNMENT } };
       return { name, writes, resource: { buffer: this.#absent.write, offset: ALIGNMENT * absent++, size: ALIGNMENT } };
     });

@@ -5,6 +5,7 @@
  */
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../ops.ts";
+import { bindable } from "./bands.ts";
 import { planLayerNorm } from "./layernorm.ts";
 import { dropoutParams, isPacked, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
@@ -59,7 +60,14 @@ function linearParts(op: Linear) {
     RESIDUAL: !!op.residual,
   };
   const bindings = { residual: op.residual, seeds: op.dropout?.seeds, y: op.y };
-  return { rows: op.x.shape[0], out: op.w.shape[0], inner: op.w.shape[1], values, bindings, dropout: dropoutParams(op.dropout) };
+  return {
+    rows: op.x.shape[0],
+    out: op.w.shape[0],
+    inner: op.w.shape[1],
+    values,
+    bindings,
+    dropout: dropoutParams(op.dropout, op.w.shape[0]),
+  };
 }
 
 function planTiledLinear(plan: Plan, op: Linear): void {
@@ -103,7 +111,7 @@ function planAnyInputGrad(plan: Plan, op: LinearInputGrad): void {
     kernel: "linear_any",
     values: { GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
     bindings: { a: op.dy, b: op.w, z_in: op.pre, residual: op.residual, y: op.dx },
-    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(undefined) },
+    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(undefined, inner) },
     grid: anyGrid(rows, inner),
   });
 }
@@ -121,7 +129,7 @@ function planAnyWeightGrad(plan: Plan, op: LinearWeightGrad): void {
     kernel: "linear_any",
     values: { ACCUMULATE: op.accumulate },
     bindings: { a: op.dy, b: op.x, y: op.dw },
-    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(undefined) },
+    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(undefined, inner) },
     grid: anyGrid(out, inner),
   });
 }
@@ -145,7 +153,10 @@ const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20;
 
 function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const [rows, out] = op.dy.shape, inner = op.x.shape[1], bytes = out * inner * 4;
-  const most = Math.max(1, Math.min(Math.floor(rows / SPLIT_ROWS), Math.floor(SPLIT_BYTES / bytes)));
+  const most = Math.max(
+    1,
+    Math.min(Math.floor(rows / SPLIT_ROWS), Math.floor(Math.min(SPLIT_BYTES, bindable(plan.context.limits)) / bytes)),
+  );
   const variant = chooseLinear(plan, "linear_weight_grad", linearProblem(out, rows, inner, isPacked(op.dy)), out, inner, most);
   const [x, y] = [Math.ceil(inner / (variant.TX * variant.TN)), Math.ceil(out / (variant.TY * variant.TM))];
   // Under the smallest-tile preference every split that rows allow is made, so that tests see partials.

@@ -4,25 +4,13 @@
  * @module
  */
 
-import { OutOfMemoryError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../ops.ts";
+import type { Bands } from "./bands.ts";
 import { paddedBytes, type Place, storedBytes } from "./plan.ts";
-
-const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 // STORAGE | COPY_SRC | COPY_DST, as numbers: GPUBufferUsage is a global that a worker-less runtime may lack.
 const USAGE = 0x80 | 0x4 | 0x8;
-
-/** Throws where a tensor cannot be bound whole. */
-export function checkTensor(t: Tensor, limits: GPUSupportedLimits): void {
-  const bytes = storedBytes(t), most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  if (bytes > most) {
-    throw new OutOfMemoryError(
-      `Cannot place ${t.name} [${t.shape.join(", ")}]: it has ${mebibytes(bytes)}, the device binds at most ${mebibytes(most)} at once; ` +
-        `use a smaller batch or a shorter context`,
-    );
-  }
-}
 
 /** Makes a storage buffer; what goes wrong is caught by the error scopes around it. */
 export function storageBuffer(device: GPUDevice, label: string, bytes: number): GPUBuffer {
@@ -38,7 +26,7 @@ interface Page {
 export class Pages {
   readonly #places = new Map<Tensor, Place & { page: Page }>();
 
-  constructor(readonly device: GPUDevice) {}
+  constructor(readonly device: GPUDevice, readonly bands: Bands) {}
 
   /** Bytes in all pages. */
   bytes = 0;
@@ -48,11 +36,10 @@ export class Pages {
     return this.#places.get(t);
   }
 
-  /** Lays tensors out one after the other, in as many pages as the largest buffer makes necessary. */
-  allocate(tensors: readonly Tensor[]): void {
-    const { limits } = this.device;
+  /** Lays tensors, or their bands, out one after the other, in as many pages as the largest buffer makes necessary. */
+  allocate(given: readonly Tensor[]): void {
+    const { limits } = this.device, tensors = this.bands.flat(given);
     for (const t of tensors) {
-      checkTensor(t, limits);
       if (this.#places.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
       if (t.scratch) throw new ShapeError(`Cannot allocate ${t.name}: it is a scratch tensor of a program, which compile places`);
     }
@@ -75,7 +62,7 @@ export class Pages {
 
   /** Forgets tensors; a page goes with its last. */
   free(tensors: readonly Tensor[]): void {
-    for (const t of tensors) {
+    for (const t of this.bands.flat(tensors)) {
       const place = this.#places.get(t);
       if (!place) continue;
       this.#places.delete(t);

@@ -37,19 +37,25 @@ function planStage(plan: Plan, { x, count, y, at = 0, scale = 1, square = false,
 
 /** y[0] (+)= scale · Σ x */
 export function planSum(plan: Plan, op: Sum): void {
-  const count = size(op.x), groups = groupsFor(count), last = { y: op.y, scale: op.scale, accumulate: op.accumulate };
-  if (groups === 1) return planStage(plan, { x: op.x, count, ...last }, 1);
-  const partials = plan.temporary("partial sums", groups);
-  planStage(plan, { x: op.x, count, y: partials }, groups);
-  planStage(plan, { x: partials, count: groups, ...last }, 1);
+  for (const { tensor: x, first } of plan.blocks(op.x)) {
+    const count = size(x), groups = groupsFor(count), last = { y: op.y, scale: op.scale, accumulate: op.accumulate || first > 0 };
+    if (groups === 1) {
+      planStage(plan, { x, count, ...last }, 1);
+      continue;
+    }
+    const partials = plan.temporary("partial sums", groups);
+    planStage(plan, { x, count, y: partials }, groups);
+    planStage(plan, { x: partials, count: groups, ...last }, 1);
+  }
 }
 
 /** y[0] = Σ over all tensors of x² */
 export function planSquareNorm(plan: Plan, op: SquareNorm): void {
+  const xs = plan.context.bands.flat(op.xs);
   // The padding between the tensors of a page is zero and nothing writes it, so runs are summed across it.
-  const runs = contiguousRuns(plan, [op.xs]).map((run) => {
-    const alone = run.count === 1, count = alone ? size(op.xs[run.first]) : run.bytes / 4;
-    return { x: alone ? op.xs[run.first] : { tensor: op.xs[run.first], bytes: run.bytes }, count, groups: groupsFor(count) };
+  const runs = contiguousRuns(plan, [xs]).map((run) => {
+    const alone = run.count === 1, count = alone ? size(xs[run.first]) : run.bytes / 4;
+    return { x: alone ? xs[run.first] : { tensor: xs[run.first], bytes: run.bytes }, count, groups: groupsFor(count) };
   });
   const total = runs.reduce((sum, run) => sum + run.groups, 0), partials = plan.temporary("partial sums of squares", Math.max(1, total));
   let at = 0;

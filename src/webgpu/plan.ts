@@ -6,8 +6,19 @@
 
 import { KernelError } from "../errors.ts";
 import { activations, type Dropout, type Op, operands, size, type Tensor } from "../ops.ts";
+import { type Band, bandRows, type Bands, bindable, rowsOf, rowsTensor } from "./bands.ts";
 import type { Storage, Values } from "./specialise.ts";
 import type { Tuning } from "./tuning.ts";
+
+/** The limits of a device that planning looks at. */
+export type Limits = Pick<
+  GPUSupportedLimits,
+  | "maxBufferSize"
+  | "maxStorageBufferBindingSize"
+  | "maxComputeWorkgroupStorageSize"
+  | "maxComputeInvocationsPerWorkgroup"
+  | "maxComputeWorkgroupsPerDimension"
+>;
 
 /** Storage offsets are multiples of 256 bytes, so that is what every tensor is padded to in a page. */
 export const ALIGNMENT = 256;
@@ -66,7 +77,9 @@ export interface Place {
 
 /** What planning needs to know about the device. */
 export interface PlanContext {
-  readonly limits: GPUSupportedLimits;
+  readonly limits: Limits;
+  /** Tensors that no binding holds whole. */
+  readonly bands: Bands;
   readonly tiles: TilePreference;
   /** What was measured on this device. */
   readonly tuning?: Tuning;
@@ -74,19 +87,44 @@ export interface PlanContext {
   place(t: Tensor): Place | undefined;
 }
 
+// An operation's time is from its number to a little less than the next, so that what two operations use lies apart.
+const LAST = 0.999;
+
+/** The time of operations from one number to another. */
+export const timeOf = (first: number, last: number): readonly [number, number] => [first, last + LAST];
+
 /** A plan in the making: each operation's planner appends to it. */
 export class Plan {
   /** Dispatches in order, each with the number of its operation. */
   readonly dispatches: (Dispatch & { op: number })[] = [];
-  /** Scratch tensors of the planners' own, with the operation that uses them. */
-  readonly temporaries = new Map<Tensor, number>();
+  /** Scratch tensors of the planners' own, with the time they are used in: an operation's is from its number to less than the next. */
+  readonly temporaries = new Map<Tensor, readonly [number, number]>();
+  /** Tensors that are part of others, with the bytes before them there. */
+  readonly views = new Map<Tensor, { readonly of: Tensor; readonly at: number }>();
   /** Tensors whose content is known when planning. */
   readonly constants = new Map<Tensor, Uint32Array>();
-  /** The operation being planned. */
-  op = 0;
+  #op = 0;
+  #time: readonly [number, number] = [0, LAST];
   readonly #made = new Map<string, Promise<unknown>>();
 
   constructor(readonly context: PlanContext) {}
+
+  /** Begins with an operation. */
+  begin(op: number): void {
+    this.#op = op;
+    this.#time = [op, op + LAST];
+  }
+
+  /** Plans one of `of` pieces of the operation. Scratch tensors that it makes are its own, so pieces share memory. */
+  async step(at: number, of: number, make: () => Promise<void>): Promise<void> {
+    const before = this.#time, [first, last] = before, each = (last - first) / of;
+    this.#time = [first + at * each, first + (at + LAST) * each];
+    try {
+      await make();
+    } finally {
+      this.#time = before;
+    }
+  }
 
   /** Appends a dispatch. */
   dispatch(dispatch: Dispatch): void {
@@ -99,14 +137,48 @@ export class Plan {
           `use a shorter context or a smaller batch`,
       );
     }
-    if (dispatch.grid.every((count) => count > 0)) this.dispatches.push({ ...dispatch, op: this.op });
+    if (dispatch.grid.every((count) => count > 0)) this.dispatches.push({ ...dispatch, op: this.#op });
   }
 
   /** A scratch tensor of this operation alone. */
   temporary(name: string, ...shape: readonly number[]): Tensor {
-    const t: Tensor = { name, shape, dtype: "f32", scratch: true };
-    this.temporaries.set(t, this.op);
+    return this.temporaryOf({ name, shape, dtype: "f32", scratch: true });
+  }
+
+  /** The same for a scratch tensor of any kind. */
+  temporaryOf(t: Tensor): Tensor {
+    this.temporaries.set(t, this.#time);
     return t;
+  }
+
+  /** Some bytes of a tensor, as a tensor. */
+  view(of: Tensor, at: number, t: Tensor): Tensor {
+    this.views.set(t, { of, at });
+    return t;
+  }
+
+  /** What bindings hold of a tensor: its bands, or all of it. */
+  blocks(t: Tensor): readonly Band[] {
+    return this.context.bands.of(t) ?? [{ tensor: t, first: 0, rows: rowsOf(t).rows }];
+  }
+
+  /** Rows of tensors that have as many, cut so that each piece lies in one band of each, in f32 too. */
+  pieces(tensors: readonly Tensor[]): { first: number; rows: number }[] {
+    if (tensors.length === 0) return [];
+    const { limits } = this.context, { rows } = rowsOf(tensors[0]);
+    const large = tensors.filter((t) => size(t) * 4 > bindable(limits));
+    const most = Math.min(rows, ...large.map((t) => bandRows(t, rowsOf(t).width * 4, limits)));
+    return Array.from({ length: Math.ceil(rows / most) }, (_, at) => ({ first: at * most, rows: Math.min(most, rows - at * most) }));
+  }
+
+  /** Some rows of a tensor: those of a piece. */
+  rows(t: Tensor, first: number, rows: number): Tensor {
+    const within = this.blocks(t).find((band) => band.first <= first && first + rows <= band.first + band.rows);
+    if (!within) throw new KernelError(`Cannot plan ${t.name}: rows ${first} to ${first + rows} lie in several of its bands`);
+    if (within.first === first && within.rows === rows) return within.tensor;
+    const at = (first - within.first) * rowsOf(t).width * (isPacked(t) ? 2 : 4);
+    if (at % ALIGNMENT !== 0) throw new KernelError(`Cannot plan ${t.name}: row ${first} lies where no binding may begin`);
+    return this.view(within.tensor, at, rowsTensor(t, first, rows));
   }
 
   /** A tensor that holds `data`. */
@@ -131,11 +203,19 @@ export class Plan {
   }
 }
 
-/** Uniforms of a dropout. */
-export function dropoutParams(dropout: Dropout | undefined): Record<string, number> {
-  if (!dropout) return { site: 0, micro: 0, threshold: 0, keep: 1 };
-  const { p, site, micro } = dropout;
-  return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p) };
+/** A dropout over some rows and columns of a whole. */
+export interface PartialDropout extends Dropout {
+  /** Number, in the whole, of the first element; 0 where absent. */
+  readonly first?: number;
+  /** Columns of the whole, where they are not all. */
+  readonly width?: number;
+}
+
+/** Uniforms of a dropout over rows of so many columns. */
+export function dropoutParams(dropout: PartialDropout | undefined, columns: number): Record<string, number> {
+  if (!dropout) return { site: 0, micro: 0, threshold: 0, keep: 1, first: 0, whole: columns };
+  const { p, site, micro, first = 0, width = columns } = dropout;
+  return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p), first, whole: width };
 }
 
 /** Plans an operation with `next` on f32 copies of its packed tensors: for what has no kernel in f16. */
@@ -144,9 +224,11 @@ export async function planInF32<O extends Op>(plan: Plan, op: O, next: (plan: Pl
   if (held.size === 0) return await next(plan, op);
   const copies = new Map([...held].map((t) => [t, plan.temporary(`${t.name} in f32`, ...t.shape)]));
   const { reads, writes } = operands(op);
-  const convert = (kernel: string, x: Tensor, y: Tensor) => {
-    const count4 = size(x) / 4;
-    plan.dispatch({ kernel, values: {}, bindings: { x, y }, params: { count4 }, grid: plan.linear(count4) });
+  const convert = (kernel: string, from: Tensor, to: Tensor) => {
+    for (const { first, rows } of plan.pieces([from, to])) {
+      const x = plan.rows(from, first, rows), y = plan.rows(to, first, rows), count4 = size(x) / 4;
+      plan.dispatch({ kernel, values: {}, bindings: { x, y }, params: { count4 }, grid: plan.linear(count4) });
+    }
   };
   for (const t of new Set(reads)) if (held.has(t)) convert("unpack_f16", t, copies.get(t)!);
   const fields = Object.entries(op).map(([name, value]) => [name, copies.get(value as Tensor) ?? value]);

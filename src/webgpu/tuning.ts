@@ -9,7 +9,7 @@ import { ConfigError, excerpt, KernelError } from "../errors.ts";
 import { parseJson, shown } from "../json.ts";
 import type { Attention, AttentionBackward } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
-import { isPacked, type Plan } from "./plan.ts";
+import { isPacked, type Limits, type Plan } from "./plan.ts";
 import {
   ATTENTION_DEFAULTS,
   ATTENTION_KERNELS,
@@ -183,7 +183,7 @@ const NARROW = 32;
 
 /** Whether a device has room for an attention variant. */
 export function attentionFits(
-  limits: GPUSupportedLimits,
+  limits: Limits,
   kernel: AttentionKernel,
   variant: AttentionVariant,
   d4: number,
@@ -233,7 +233,7 @@ export function isFused(plan: Plan, op: AttentionBackward): boolean {
 }
 
 /** Whether a device has room for a variant of the matrix products. */
-export function linearFits(limits: GPUSupportedLimits, kernel: LinearKernel, variant: LinearVariant): boolean {
+export function linearFits(limits: Limits, kernel: LinearKernel, variant: LinearVariant): boolean {
   return linearBytes(kernel, variant) <= limits.maxComputeWorkgroupStorageSize &&
     variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
 }

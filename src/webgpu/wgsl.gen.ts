@@ -1947,6 +1947,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   }
 }
 `,
+  "copy_block": `struct Params {
+  count: u32,
+  width: u32,
+  x_first: u32,
+  x_stride: u32,
+  y_first: u32,
+  y_stride: u32,
+}
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(0) @binding(2) var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 256u + t;
+  if (i >= params.count) {
+    return;
+  }
+  let row = i / params.width;
+  let column = i % params.width;
+  y[params.y_first + row * params.y_stride + column] = x[params.x_first + row * params.x_stride + column];
+}
+`,
   "cross_entropy": `// @import storage_f32.wgsl
 // @import row_reduce.wgsl
 // @import exp.wgsl
@@ -2010,6 +2036,7 @@ struct Params {
   micro: u32,
   threshold: u32,
   keep: f32,
+  first: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> seeds: array<u32>;
@@ -2025,7 +2052,7 @@ fn main(
   if (i >= params.count) {
     return;
   }
-  let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, i, params.threshold);
+  let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, params.first + i, params.threshold);
   y[i] = select(0.0, x[i] * params.keep, keeps.x);
   if (i + 1u < params.count) {
     y[i + 1u] = select(0.0, x[i + 1u] * params.keep, keeps.y);
@@ -2036,6 +2063,9 @@ fn main(
   count: u32,
   width: u32,
   length: u32,
+  first: u32,
+  table_first: u32,
+  table_rows: u32,
 }
 @group(0) @binding(0) var<storage, read> indices: array<u32>;
 @group(0) @binding(1) var<storage, read> table: array<f32>;
@@ -2053,7 +2083,8 @@ fn main(
     return;
   }
   let row = i / params.width;
-  var value = table[indices[row % params.length] * params.width + i - row * params.width];
+  let entry = indices[(params.first + row) % params.length] - params.table_first;
+  var value = select(0.0, table[entry * params.width + i - row * params.width], entry < params.table_rows);
   if (ACCUMULATE) {
     value += y[i];
   }
@@ -2063,6 +2094,8 @@ fn main(
   "embedding_backward": `struct Params {
   size: u32,
   width: u32,
+  first: u32,
+  rows: u32,
 }
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
@@ -2076,12 +2109,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let lane = t & 31u;
   let line = (t >> 5u) & 7u;
   let column = group.x * 32u + lane;
-  let row = group.y;
-  let end = starts[row + 1u];
+  let entry = group.y;
+  let end = starts[entry + 1u];
   var sum = 0.0;
   if (column < params.width) {
-    for (var e = starts[row] + line; e < end; e += 8u) {
-      sum += dy[order[e] * params.width + column];
+    for (var e = starts[entry] + line; e < end; e += 8u) {
+      let row = order[e] - params.first;
+      sum += select(0.0, dy[row * params.width + column], row < params.rows);
     }
   }
   sums[line][lane] = sum;
@@ -2091,7 +2125,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     for (var i = 0u; i < 8u; i++) {
       total += sums[i & 7u][lane];
     }
-    let at = row * params.width + column;
+    let at = entry * params.width + column;
     if (ACCUMULATE) {
       total += table[at];
     }
@@ -2318,6 +2352,8 @@ struct Params {
   micro: u32,
   threshold: u32,
   keep: f32,
+  first: u32,
+  whole: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;
@@ -2428,7 +2464,7 @@ fn finish(row: u32, column: u32, product: vec4f) {
     z = gelu(z);
   }
   if (DROPOUT) {
-    z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, at * 4u, params.threshold, params.keep);
+    z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
   }
   if (RESIDUAL) {
     z += load(residual[at]);
@@ -2614,6 +2650,8 @@ struct Params {
   micro: u32,
   threshold: u32,
   keep: f32,
+  first: u32,
+  whole: u32,
 }
 @group(0) @binding(0) var<storage, read> bias: array<f32>;
 @group(0) @binding(1) var<storage, read> residual: array<f32>;
@@ -2645,7 +2683,7 @@ fn finish(row: u32, column: u32, product: f32) {
     z *= gelu_gradient(z_in[at]);
   }
   if (DROPOUT) {
-    z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, at, params.threshold, params.keep);
+    z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column, params.threshold, params.keep);
   }
   if (RESIDUAL) {
     z += residual[at];

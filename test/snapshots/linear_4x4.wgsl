@@ -89,6 +89,8 @@ struct Params {
   micro: u32,
   threshold: u32,
   keep: f32,
+  first: u32,
+  whole: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;
@@ -327,7 +329,7 @@ fn finish(row: u32, column: u32, product: vec4f) {
     z = gelu(z);
   }
   if (DROPOUT) {
-    z *= dropout_factor4(seeds[0u], params.site, seeds[1u] + params.micro, at * 4u, params.threshold, params.keep);
+    z *= dropout_factor4(seeds[0u], params.site, seeds[1u] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
   }
   if (RESIDUAL) {
     z += load(residual[at]);
