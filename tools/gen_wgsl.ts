@@ -8,9 +8,9 @@
 
 const MODULE = "src/webgpu/wgsl.gen.ts";
 
-/** A kernel without the comments that only people read, which are a quarter of what a page would load. */
+/** A kernel without the comments and the indentation that only people read, a quarter of what a page would load. */
 function bare(text: string): string {
-  return text.replace(/[ \t]*\/\/(?! @(import|unroll)\b).*$/gm, "").replace(/\n{2,}/g, "\n").trim() + "\n";
+  return text.replace(/[ \t]*\/\/(?! @(import|unroll)\b).*$/gm, "").replace(/\n\s+/g, "\n").trim() + "\n";
 }
 
 /** The files that generation writes, by path from the project's root. */
