@@ -71,7 +71,7 @@ export {
 } from "./src/picture.ts";
 export type * from "./src/ops.ts";
 export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/backend.ts";
-export type { DeviceOptions, DispatchTime, TilePreference, WebGpuEngine, WebGpuExecutable, WebGpuOptions } from "./src/webgpu/engine.ts";
+export type { DeviceOptions, TilePreference, WebGpuEngine, WebGpuOptions } from "./src/webgpu/engine.ts";
 export type { Choice as TunedChoice, Problem, Tuning } from "./src/webgpu/tuning.ts";
 export { useKernels } from "./src/kernels.ts";
 export { Parameters } from "./src/model.ts";

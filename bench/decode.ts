@@ -23,6 +23,7 @@ import { setKey } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
 import { Decoder } from "../src/sample.ts";
 import { WasmEngine } from "../src/wasm/engine.ts";
+import { profile } from "../src/webgpu/profile.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
 import { flag, normals, peer, report, type Row } from "./lib.ts";
 
@@ -116,16 +117,16 @@ async function onGpu(): Promise<void> {
   engine.allocate(tensors);
   for (const [t, data] of constants) engine.write(t, data);
   engine.write(state.choice, Float32Array.of(1, 0, 1));
-  const executable = await engine.compile(program, { profile: true });
+  const executable = await engine.compile(program);
   for (const at of places) {
     const totals: number[] = [], byOp = new Map<string, number[]>();
     for (let run = 0; run < (quick ? 3 : 12); run++) {
       engine.write(state.position, Uint32Array.of(at));
-      const profile = await executable.profile(), sums = new Map<string, number>();
-      for (const { kernel, ms } of profile) sums.set(kernel, (sums.get(kernel) ?? 0) + ms);
-      totals.push(profile.reduce((sum, { ms }) => sum + ms, 0));
+      const times = await profile(executable), sums = new Map<string, number>();
+      for (const { kernel, ms } of times) sums.set(kernel, (sums.get(kernel) ?? 0) + ms);
+      totals.push(times.reduce((sum, { ms }) => sum + ms, 0));
       for (const [op, ms] of sums) byOp.set(op, [...byOp.get(op) ?? [], ms]);
-      if (run === 0) ops.push({ kernel: `dispatches at ${at}`, ms: profile.length });
+      if (run === 0) ops.push({ kernel: `dispatches at ${at}`, ms: times.length });
     }
     ops.push({ kernel: `all at ${at}, each alone`, ms: median(totals) });
     for (const [kernel, ms] of byOp) ops.push({ kernel: `  ${kernel}`, ms: median(ms) });

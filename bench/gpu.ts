@@ -51,7 +51,7 @@ interface Timed {
 
 /** Runs a program repeatedly for about `budget` ms of GPU time. The sum of each dispatch's median. */
 async function time(program: Program, budget = 300): Promise<Timed> {
-  const executable = await engine.compile(program, { profile: true });
+  const executable = await engine.compile(program);
   const profile = await settledProfile(executable, budget), byOp = new Map<string, number>();
   for (const { op, ms } of profile) byOp.set(op, (byOp.get(op) ?? 0) + ms);
   executable.dispose();

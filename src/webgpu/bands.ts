@@ -40,11 +40,7 @@ const mebibytes = (bytes: number) => bytes < 2 ** 20 ? `${(bytes / 1024).toFixed
 export function bandRows(t: Tensor, rowBytes: number, limits: Limits): number {
   const most = Math.floor(bindable(limits) / (64 * rowBytes));
   if (most < 1) {
-    throw new OutOfMemoryError(
-      `Cannot place ${t.name} [${t.shape.join(", ")}]: 64 of its rows have ${mebibytes(64 * rowBytes)}, the device binds at most ${
-        mebibytes(bindable(limits))
-      } at once; use narrower layers`,
-    );
+    throw tooLarge("place a tensor", { ...t, name: `64 rows of ${t.name}` }, 64 * rowBytes, limits, "use narrower layers");
   }
   return 64 * 2 ** Math.floor(Math.log2(most));
 }
@@ -85,13 +81,13 @@ export class Bands {
     const { rows, width } = rowsOf(t), most = bandRows(t, width * (isPacked(t) ? 2 : 4), this.limits);
     return Array.from({ length: Math.ceil(rows / most) }, (_, band) => {
       const first = band * most, count = Math.min(most, rows - first);
-      return { first, rows: count, tensor: rowsTensor(t, first, count) };
+      return { first, rows: count, tensor: rowsTensor(t, count) };
     });
   }
 }
 
-/** A tensor of some rows of another. */
-export function rowsTensor(t: Tensor, first: number, rows: number): Tensor {
+/** A tensor of so many rows of another, under its name. */
+export function rowsTensor(t: Tensor, rows: number): Tensor {
   const shape = t.shape.length > 1 ? [rows, t.shape[t.shape.length - 1]] : [rows];
-  return { ...t, name: `${t.name}, rows ${first} to ${first + rows}`, shape };
+  return { ...t, shape };
 }

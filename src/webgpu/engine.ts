@@ -63,35 +63,24 @@ export interface WebGpuOptions extends DeviceOptions {
   bindingBytes?: number;
 }
 
-/** GPU time of one dispatch. */
-export interface DispatchTime {
-  /** Number of the operation in the program. */
-  readonly at: number;
-  /** Which operation that is. */
-  readonly op: Op["op"];
-  /** Kernel file. */
-  readonly kernel: string;
-  /** Milliseconds on the GPU. */
-  readonly ms: number;
-}
-
-/** A program ready to run on WebGPU. */
-export interface WebGpuExecutable extends Executable {
-  /**
-   * Runs the list with timestamps around each dispatch; times are medians over the repetitions, which go to the device at once, so
-   * that its clock rises.
-   *
-   * @param repeats how often, default once
-   * @throws {BackendError} where the device has no timestamps
-   */
-  profile(repeats?: number): Promise<DispatchTime[]>;
-}
-
-interface Bound {
+/** A dispatch ready to be encoded. */
+export interface Bound {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   readonly dispatch: Dispatch & { op: number };
 }
+
+/** What the runs of a program encode. */
+export interface Recording {
+  readonly device: GPUDevice;
+  readonly program: Program;
+  readonly bound: readonly Bound[];
+  /** Throws what has failed on the device since. */
+  readonly check: () => void;
+}
+
+/** By executable: `profile` measures them. Its code is not here, since pages do not need it. */
+export const recordings: WeakMap<Executable, Recording> = new WeakMap();
 
 async function planOp(plan: Plan, op: Op): Promise<void> {
   switch (op.op) {
@@ -225,7 +214,7 @@ export class WebGpuEngine implements Engine {
     return this.#device.limits;
   }
 
-  /** Whether {@linkcode WebGpuExecutable.profile} can measure. */
+  /** Whether times can be measured on the GPU. */
   get timestamps(): boolean {
     return this.#device.features.has("timestamp-query");
   }
@@ -367,15 +356,13 @@ export class WebGpuEngine implements Engine {
   /**
    * Plans and prepares a program.
    *
-   * @param options `profile` refuses at once a device that could not measure it; `tuning` stands in for the engine's
-   * @throws {BackendError} where a profile is wanted and the device has no timestamps
+   * @param options `tuning` stands in for the engine's
    * @throws {KernelError} where a kernel does not compile, naming it and the line
    * @throws {OutOfMemoryError} where scratch tensors do not fit
    * @throws {ShapeError} where a tensor of the program is not allocated
    */
-  async compile(program: Program, options: { profile?: boolean; tuning?: Tuning } = {}): Promise<WebGpuExecutable> {
+  async compile(program: Program, options: { tuning?: Tuning } = {}): Promise<Executable> {
     this.#check();
-    if (options.profile) this.#needTimestamps(program.name);
     const device = this.#device, limits = this.#limits, bands = this.#bands, lives = new Map<Tensor, readonly [number, number]>();
     const live = (t: Tensor, time: readonly [number, number]) => bands.flat([t]).forEach((one) => lives.set(one, time));
     for (const [t, [first, last]] of lifetimes(program)) live(t, timeOf(first, last));
@@ -443,12 +430,9 @@ export class WebGpuEngine implements Engine {
       await Promise.all(pending);
       if (this.#failure instanceof KernelError) await this.#blame(program.name, bound);
       this.#check();
-      return {
-        scratchBytes,
-        run: (times = 1) => this.#run(program.name, bound, times),
-        profile: (repeats = 1) => this.#profile(program, bound, repeats),
-        dispose,
-      };
+      const executable: Executable = { scratchBytes, run: (times = 1) => this.#run(program.name, bound, times), dispose };
+      recordings.set(executable, { device, program, bound, check: () => this.#check() });
+      return executable;
     } catch (error) {
       await Promise.all(pending);
       dispose();
@@ -546,48 +530,6 @@ export class WebGpuEngine implements Engine {
     } catch (error) {
       return Promise.reject(error);
     }
-  }
-
-  #needTimestamps(name: string): void {
-    if (!this.timestamps) throw new BackendError(`Cannot profile ${name}: the device has no timestamp-query`);
-  }
-
-  async #profile(program: Program, once: readonly Bound[], repeats: number): Promise<DispatchTime[]> {
-    this.#check();
-    const device = this.#device, times: number[] = [];
-    const bound = Array.from({ length: repeats }, () => once).flat();
-    this.#needTimestamps(program.name);
-    const MOST = 1024; // two timestamps each, and a query set holds 4,096
-    for (let first = 0; first < bound.length; first += MOST) {
-      const some = bound.slice(first, first + MOST), count = some.length * 2, bytes = count * 8;
-      const queries = device.createQuerySet({ type: "timestamp", count });
-      const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
-      const copy = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 });
-      const encoder = device.createCommandEncoder();
-      some.forEach(({ pipeline, group, dispatch: { grid } }, i) => {
-        const pass = encoder.beginComputePass({
-          timestampWrites: { querySet: queries, beginningOfPassWriteIndex: i * 2, endOfPassWriteIndex: i * 2 + 1 },
-        });
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
-        pass.end();
-      });
-      encoder.resolveQuerySet(queries, 0, count, resolved, 0);
-      encoder.copyBufferToBuffer(resolved, 0, copy, 0, bytes);
-      device.queue.submit([encoder.finish()]);
-      await copy.mapAsync(1);
-      const stamps = new BigUint64Array(copy.getMappedRange().slice(0));
-      some.forEach((_, i) => times.push(Number(stamps[i * 2 + 1] - stamps[i * 2]) / 1e6));
-      queries.destroy();
-      resolved.destroy();
-      copy.destroy();
-    }
-    this.#check();
-    return once.map(({ dispatch }, at) => {
-      const all = Array.from({ length: repeats }, (_, turn) => times[turn * once.length + at]).sort((a, b) => a - b);
-      return { at: dispatch.op, op: program.ops[dispatch.op].op, kernel: dispatch.kernel, ms: all[repeats >> 1] };
-    });
   }
 
   /** Frees everything; a device that was made here is destroyed, a caller's own is left. */

@@ -174,11 +174,10 @@ export class Plan {
   /** Some rows of a tensor: those of a piece. */
   rows(t: Tensor, first: number, rows: number): Tensor {
     const within = this.blocks(t).find((band) => band.first <= first && first + rows <= band.first + band.rows);
-    if (!within) throw new KernelError(`Cannot plan ${t.name}: rows ${first} to ${first + rows} lie in several of its bands`);
+    const at = within ? (first - within.first) * rowsOf(t).width * (isPacked(t) ? 2 : 4) : NaN;
+    if (!within || at % ALIGNMENT !== 0) throw new KernelError(`Cannot bind rows ${first} to ${first + rows} of ${t.name}`);
     if (within.first === first && within.rows === rows) return within.tensor;
-    const at = (first - within.first) * rowsOf(t).width * (isPacked(t) ? 2 : 4);
-    if (at % ALIGNMENT !== 0) throw new KernelError(`Cannot plan ${t.name}: row ${first} lies where no binding may begin`);
-    return this.view(within.tensor, at, rowsTensor(t, first, rows));
+    return this.view(within.tensor, at, rowsTensor(t, rows));
   }
 
   /** A tensor that holds `data`. */

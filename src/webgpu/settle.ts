@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { DispatchTime, WebGpuExecutable } from "./engine.ts";
+import type { Executable } from "../ops.ts";
+import { type DispatchTime, profile } from "./profile.ts";
 
 // GPU milliseconds of work in front of a measurement, how close two measurements in a row must be, and how many are tried.
 const WARM = 150, CLOSE = 0.97, TRIES = 6;
@@ -21,11 +22,11 @@ const sum = (times: readonly DispatchTime[]) => times.reduce((total, { ms }) => 
  * @param most most repetitions
  * @throws {BackendError} where the device has no timestamps
  */
-export async function settledProfile(executable: WebGpuExecutable, budget: number, least = 3, most = 30): Promise<DispatchTime[]> {
-  let best = await executable.profile(), expected = sum(best);
+export async function settledProfile(executable: Executable, budget: number, least = 3, most = 30): Promise<DispatchTime[]> {
+  let best = await profile(executable), expected = sum(best);
   for (let tries = 0; tries < TRIES; tries++) {
     await executable.run(Math.ceil(WARM / expected));
-    const times = await executable.profile(Math.max(least, Math.min(most, Math.ceil(budget / expected)))), found = sum(times);
+    const times = await profile(executable, Math.max(least, Math.min(most, Math.ceil(budget / expected)))), found = sum(times);
     // The first expectation is one run after an idle time: nothing to compare with.
     const settled = tries > 0 && found > CLOSE * expected;
     if (found < expected || tries === 0) best = times;

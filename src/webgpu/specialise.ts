@@ -31,7 +31,8 @@ export function kernelKey(kernel: string, values: Values): string {
 
 /**
  * A kernel's file with its `// @import` lines replaced by the files they name, each once. Files it imports may name
- * another storage than its own, so that they stand alone; all get the kernel's, or the one asked for.
+ * another storage than its own, so that they stand alone; all get the kernel's, or the one asked for. Bindings are numbered in
+ * the order in which they stand.
  */
 export function kernelSource(kernel: string, storage = /@import storage_(\w+)\.wgsl/.exec(WGSL[kernel] ?? "")?.[1]): string {
   const seen = new Set<string>();
@@ -45,7 +46,8 @@ export function kernelSource(kernel: string, storage = /@import storage_(\w+)\.w
       (_, other: string) => gather(other.startsWith("storage_") && storage ? `storage_${storage}` : other),
     );
   };
-  return gather(kernel);
+  let binding = 0;
+  return gather(kernel).replace(/^var<(?=storage|uniform)/gm, (start) => `@group(0) @binding(${binding++}) ${start}`);
 }
 
 /**

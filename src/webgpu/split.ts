@@ -9,7 +9,16 @@
  * @module
  */
 
-import type { Attention, AttentionBackward, Linear, LinearInputGrad, LinearWeightGrad, Op, Tensor } from "../ops.ts";
+import {
+  type Attention,
+  type AttentionBackward,
+  type Linear,
+  type LinearInputGrad,
+  type LinearWeightGrad,
+  type Op,
+  operands,
+  type Tensor,
+} from "../ops.ts";
 import { bindable, rowsOf, tooLarge } from "./bands.ts";
 import { isPacked, type PartialDropout, type Plan, planInF32 } from "./plan.ts";
 
@@ -61,14 +70,12 @@ async function planWhole(plan: Plan, op: Op, next: Next): Promise<void> {
 const kept = (t: Tensor) => isPacked(t) ? "f16" : "f32";
 
 /** Columns of a matrix, alone. */
-const columns = (plan: Plan, t: Tensor, first: number, width: number): Tensor => {
-  const name = `${t.name}, columns ${first} to ${first + width}`, shape = [rowsOf(t).rows, width];
-  return plan.temporaryOf({ name, shape, dtype: kept(t), scratch: true });
-};
+const columns = (plan: Plan, t: Tensor, width: number): Tensor =>
+  plan.temporaryOf({ name: t.name, shape: [rowsOf(t).rows, width], dtype: kept(t), scratch: true });
 
 /** Columns of a matrix, alone and copied there. */
 function taken(plan: Plan, t: Tensor, first: number, width: number): Tensor {
-  return moveBlock(plan, t, { rows: rowsOf(t).rows, first: 0, column: first, width }, columns(plan, t, first, width), "in");
+  return moveBlock(plan, t, { rows: rowsOf(t).rows, first: 0, column: first, width }, columns(plan, t, width), "in");
 }
 
 function put(plan: Plan, alone: Tensor, t: Tensor, first: number, width: number): void {
@@ -80,7 +87,7 @@ async function splitLinear(plan: Plan, op: Linear, next: Next): Promise<void> {
   if (blocks.length < 2) return await next(plan, op);
   for (const [at, { tensor: w, first, rows: width }] of blocks.entries()) {
     await plan.step(at, blocks.length, async () => {
-      const y = columns(plan, op.y, first, width), pre = op.pre && columns(plan, op.pre, first, width);
+      const y = columns(plan, op.y, width), pre = op.pre && columns(plan, op.pre, width);
       const dropout: PartialDropout | undefined = op.dropout &&
         { ...op.dropout, first: ((op.dropout as PartialDropout).first ?? 0) + first, width: whole };
       const residual = op.residual && taken(plan, op.residual, first, width);
@@ -96,7 +103,7 @@ async function splitInputGrad(plan: Plan, op: LinearInputGrad, next: Next): Prom
   if (blocks.length < 2) return await next(plan, op);
   // The sum goes on in f32 from one group to the next.
   if (isPacked(op.dx)) return await planInF32(plan, op, (plan, op) => splitInputGrad(plan, op, next));
-  const sums = [0, 1].map((side) => plan.temporaryOf({ ...op.dx, name: `partial ${op.dx.name} ${side}`, scratch: true }));
+  const sums = [0, 1].map(() => plan.temporaryOf({ ...op.dx, scratch: true }));
   for (const [at, { tensor: w, first, rows: width }] of blocks.entries()) {
     await plan.step(at, blocks.length, async () => {
       const residual = at === 0 ? op.residual : sums[(at - 1) % 2], dx = at === blocks.length - 1 ? op.dx : sums[at % 2];
@@ -126,56 +133,39 @@ async function splitAttention(plan: Plan, op: Attention | AttentionBackward, nex
   if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
   const group = Math.floor(most / bytes);
   if (group < 1) {
-    throw tooLarge(
-      `plan ${op.op}`,
-      { ...op.k, name: `${op.k.name} of one head`, shape: [n, width] },
-      bytes,
-      plan.context.limits,
-      "use a shorter context or narrower heads",
-    );
+    const head = { ...op.k, name: `${op.k.name} of one head`, shape: [n, width] };
+    throw tooLarge(`plan ${op.op}`, head, bytes, plan.context.limits, "use a shorter context or narrower heads");
   }
-  const places = new Map<string, Tensor>(), starts: [number, number][] = [];
+  // Matrices by the width of their heads; lse and delta have a row a head.
+  const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 0, delta: 0 };
+  const { reads, writes } = operands(op), fields = op as unknown as Record<string, Tensor>;
+  const tensors = Object.keys(widths).filter((name) => fields[name]).map((name) => [name, fields[name], widths[name]] as const);
+  const places = new Map<Tensor, Tensor>(), starts: [number, number][] = [];
   for (let b = 0; b < batch; b++) for (let first = 0; first < heads; first += group) starts.push([b, first]);
   for (const [at, [b, first]] of starts.entries()) {
     const count = Math.min(group, heads - first);
     /** Where a matrix' columns, or a row of numbers a head, lie while their group is worked on. */
     const place = (t: Tensor, rows: number, width: number): Tensor => {
-      const shape = [rows, width], key = `${t.name} ${t.dtype}`, made = places.get(key);
+      const shape = [rows, width], made = places.get(t);
       if (made) return plan.view(made, 0, { ...made, shape });
-      const placed = plan.temporaryOf({ name: `${t.name} of some heads`, shape, dtype: kept(t), scratch: true });
-      places.set(key, placed);
+      const placed = plan.temporaryOf({ name: t.name, shape, dtype: kept(t), scratch: true });
+      places.set(t, placed);
       return placed;
     };
-    const matrix = (t: Tensor, width: number, move: "in" | "out"): Tensor => {
-      const held = place(t, n, count * width);
-      const from = { rows: n, first: b * n, column: first * width, width: count * width };
-      return moveBlock(plan, t, from, held, move);
+    const made: Record<string, unknown> = { ...op, sets: sets.slice(first, first + count), batch: 1 };
+    for (const [name, t, width] of tensors) made[name] = width ? place(t, n, count * width) : place(t, count, n);
+    const move = (way: "in" | "out", which: readonly Tensor[]) => {
+      for (const [name, t, width] of tensors) {
+        if (!which.includes(t)) continue;
+        const block = width
+          ? { rows: n, first: b * n, column: first * width, width: count * width }
+          : { rows: count, first: b * heads + first, column: 0, width: n };
+        moveBlock(plan, t, block, made[name] as Tensor, way);
+      }
     };
-    const numbers = (t: Tensor, move: "in" | "out"): Tensor =>
-      moveBlock(plan, t, { rows: count, first: b * heads + first, column: 0, width: n }, place(t, count, n), move);
-    const inputs = { q: matrix(op.q, d, "in"), k: matrix(op.k, d, "in"), v: matrix(op.v, dv, "in") };
-    const shared = { ...inputs, sets: sets.slice(first, first + count), batch: 1, n };
-    if (op.op === "attention") {
-      const part: Attention = { op: op.op, ...shared, o: place(op.o, n, count * dv), lse: place(op.lse, count, n) };
-      await plan.step(at, starts.length, () => next(plan, part));
-      matrix(op.o, dv, "out");
-      numbers(op.lse, "out");
-    } else {
-      const part: AttentionBackward = {
-        op: op.op,
-        ...shared,
-        o: matrix(op.o, dv, "in"),
-        dO: matrix(op.dO, dv, "in"),
-        lse: numbers(op.lse, "in"),
-        delta: place(op.delta, count, n),
-        dq: place(op.dq, n, count * d),
-        dk: place(op.dk, n, count * d),
-        dv: place(op.dv, n, count * dv),
-      };
-      await plan.step(at, starts.length, () => next(plan, part));
-      for (const [t, width] of [[op.dq, d], [op.dk, d], [op.dv, dv]] as const) matrix(t, width, "out");
-      numbers(op.delta, "out");
-    }
+    move("in", reads);
+    await plan.step(at, starts.length, () => next(plan, made as unknown as Op));
+    move("out", writes);
   }
 }
 

@@ -9,7 +9,8 @@ import { type Attention, type AttentionBackward, type DType, type Linear, type O
 import type { AttentionSet } from "../pattern.ts";
 import { Random } from "../random.ts";
 import { settledProfile } from "./settle.ts";
-import type { DispatchTime, WebGpuEngine } from "./engine.ts";
+import type { WebGpuEngine } from "./engine.ts";
+import type { DispatchTime } from "./profile.ts";
 import {
   attentionFits,
   attentionProblem,
@@ -223,7 +224,7 @@ class Bench {
   /** Times with these choices, and the distance from the first outputs this was called with. */
   async measure(choices: readonly Choice[]): Promise<{ times: DispatchTime[]; difference: number; compile: number }> {
     const tuning: Tuning = { version: TUNING_VERSION, device: this.engine.description, choices }, began = performance.now();
-    const executable = await this.engine.compile(this.program, { profile: true, tuning }), compile = performance.now() - began;
+    const executable = await this.engine.compile(this.program, { tuning }), compile = performance.now() - began;
     try {
       // What one variant does not write must not be what another has left.
       for (const t of this.prepared.outputs) this.engine.write(t, new Float32Array(size(t)));

@@ -80,7 +80,7 @@ export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
  * Every variant that tuning tries, for every kernel and width that it fits. What an H200 never chose is not here: 8 × 8 invocations
  * of 8 × 4 scores and more run at half the speed, for a lack of warps in flight.
  */
-export const ATTENTION_VARIANTS: readonly AttentionVariant[] = [
+export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (() => [
   ...ATTENTION_DEFAULTS.slice(0, 4),
   attention(8, 32, 4, 8, { TURN: 1 }),
   attention(8, 32, 4, 4, { SPARE: 1 }),
@@ -93,7 +93,7 @@ export const ATTENTION_VARIANTS: readonly AttentionVariant[] = [
   attention(8, 8, 8, 4, { SPARE: 1 }),
   attention(8, 8, 4, 4, { SPARE: 1 }),
   attention(4, 32, 4, 4, { SPARE: 1 }),
-];
+])();
 
 /** Workgroup memory of a kernel in bytes: as the arrays in its file are declared. */
 export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, d4: number, v4: number): number {
@@ -125,7 +125,7 @@ export const LINEAR_DEFAULTS: readonly LinearVariant[] = [
 ];
 
 /** Every variant of the matrix products that tuning tries. */
-export const LINEAR_VARIANTS: readonly LinearVariant[] = [
+export const LINEAR_VARIANTS: readonly LinearVariant[] = /* @__PURE__ */ (() => [
   ...LINEAR_DEFAULTS,
   linear(8, 16, 4, 8, 4, 0),
   linear(16, 8, 4, 8),
@@ -135,7 +135,7 @@ export const LINEAR_VARIANTS: readonly LinearVariant[] = [
   linear(8, 16, 8, 8),
   linear(8, 8, 8, 8),
   linear(8, 8, 4, 8),
-];
+])();
 
 /** Workgroup memory of a matrix product in bytes: as the arrays in its file are declared. */
 export function linearBytes(kernel: LinearKernel, { TX, TY, TM, TN, BK4 }: LinearVariant): number {

@@ -3,6 +3,623 @@
 
 /** The text of each file of wgsl/, comments left out, by its name without the ending. */
 export const WGSL: Readonly<Record<string, string>> = {
+  "choose_advance": `struct Params {
+by: u32,
+}
+var<storage, read_write> position: array<u32>;
+var<uniform> params: Params;
+@compute @workgroup_size(1)
+fn main() {
+position[0] += params.by;
+}
+`,
+  "gelu": `// @import exp.wgsl
+fn sigmoid(z: Value) -> Value {
+return 1.0 / (1.0 + exp_precise(min(-1.702 * z, Value(80.0))));
+}
+fn gelu(z: Value) -> Value {
+return z * sigmoid(z);
+}
+fn gelu_gradient(z: Value) -> Value {
+let s = sigmoid(z);
+return fma(1.702 * z * s, 1.0 - s, s);
+}
+`,
+  "exp": `// @import storage_f32.wgsl
+const LOG2E_HIGH: f32 = 1.44269502;
+const LOG2E_LOW: f32 = 1.92596299e-8;
+fn exp_precise(x: Value) -> Value {
+let t = x * LOG2E_HIGH;
+let rest = fma(x, Value(LOG2E_LOW), fma(x, Value(LOG2E_HIGH), -t));
+return exp2(t) * fma(rest, Value(0.69314718), Value(1.0));
+}
+`,
+  "lanes": `const LANES: u32 = 1u;
+fn lane_x(t: u32) -> u32 {
+if (LANES == 0u) {
+return t & (TX - 1u);
+} else {
+return ((t >> 1u) & (min(TX, 8u) - 1u)) | (((t >> 5u) & (max(TX / 8u, 1u) - 1u)) * 8u);
+}
+}
+fn lane_y(t: u32) -> u32 {
+if (LANES == 0u) {
+return (t / TX) & (TY - 1u);
+} else {
+let pair = min(2u * TX, 16u);
+return ((t & 1u) | (((t / pair) & 1u) * 2u) | ((t / max(4u * TX, 2u * pair)) * 4u)) & (TY - 1u);
+}
+}
+`,
+  "unpack_f16": `// @import storage_f16x4.wgsl
+struct Params {
+count4: u32,
+}
+var<storage, read> x: array<Stored>;
+var<storage, read_write> y: array<vec4f>;
+var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i < params.count4) {
+y[i] = load(x[i]);
+}
+}
+`,
+  "pack_f16": `// @import storage_f16x4.wgsl
+struct Params {
+count4: u32,
+}
+var<storage, read> x: array<vec4f>;
+var<storage, read_write> y: array<Stored>;
+var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i < params.count4) {
+y[i] = store(x[i]);
+}
+}
+`,
+  "storage_f32": `alias Stored = f32;
+alias Value = f32;
+const WIDE: u32 = 1u;
+fn load(s: Stored) -> Value {
+return s;
+}
+fn store(v: Value) -> Stored {
+return v;
+}
+fn total(v: Value) -> f32 {
+return v;
+}
+fn highest(v: Value) -> f32 {
+return v;
+}
+fn element(v: Value, at: u32) -> f32 {
+return v;
+}
+fn one_hot(first: u32, column: u32) -> Value {
+return select(0.0, 1.0, first == column);
+}
+const PIECES: u32 = 4u;
+fn piece(v: vec4f, part: u32) -> Stored {
+return v[part & 3u];
+}
+`,
+  "pad_heads": `struct Params {
+count: u32,
+source: u32,
+width: u32,
+}
+var<storage, read> x: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i >= params.count) {
+return;
+}
+let head = i / params.width;
+let column = i % params.width;
+y[i] = select(0.0, x[head * params.source + column], column < params.source);
+}
+`,
+  "storage_f32x4": `alias Stored = vec4f;
+alias Value = vec4f;
+const WIDE: u32 = 4u;
+fn load(s: Stored) -> Value {
+return s;
+}
+fn store(v: Value) -> Stored {
+return v;
+}
+fn total(v: Value) -> f32 {
+return (v.x + v.y) + (v.z + v.w);
+}
+fn highest(v: Value) -> f32 {
+return max(max(v.x, v.y), max(v.z, v.w));
+}
+fn element(v: Value, at: u32) -> f32 {
+return v[at & 3u];
+}
+fn one_hot(first: u32, column: u32) -> Value {
+return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
+}
+const PIECES: u32 = 1u;
+fn piece(v: vec4f, part: u32) -> Stored {
+return v;
+}
+`,
+  "copy_block": `struct Params {
+count: u32,
+width: u32,
+x_first: u32,
+x_stride: u32,
+y_first: u32,
+y_stride: u32,
+}
+var<storage, read> x: array<u32>;
+var<storage, read_write> y: array<u32>;
+var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i >= params.count) {
+return;
+}
+let row = i / params.width;
+let column = i % params.width;
+y[params.y_first + row * params.y_stride + column] = x[params.x_first + row * params.x_stride + column];
+}
+`,
+  "reduce_partials": `struct Params {
+count: u32,
+partials: u32,
+stride: u32,
+offset: u32,
+}
+var<storage, read> partials: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+override ACCUMULATE: bool = false;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i >= params.count) {
+return;
+}
+var sum = 0.0;
+for (var s = 0u; s < params.partials; s++) {
+sum += partials[s * params.stride + params.offset + i];
+}
+if (ACCUMULATE) {
+sum += y[i];
+}
+y[i] = sum;
+}
+`,
+  "storage_f16x4": `alias Stored = vec2u;
+alias Value = vec4f;
+const WIDE: u32 = 4u;
+fn load(s: Stored) -> Value {
+return vec4f(unpack2x16float(s.x), unpack2x16float(s.y));
+}
+fn store(v: Value) -> Stored {
+return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+}
+fn total(v: Value) -> f32 {
+return (v.x + v.y) + (v.z + v.w);
+}
+fn highest(v: Value) -> f32 {
+return max(max(v.x, v.y), max(v.z, v.w));
+}
+fn element(v: Value, at: u32) -> f32 {
+return v[at & 3u];
+}
+fn one_hot(first: u32, column: u32) -> Value {
+return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
+}
+const PIECES: u32 = 2u;
+fn piece(v: vec4f, part: u32) -> Stored {
+return bitcast<vec2u>(select(v.xy, v.zw, part == 1u));
+}
+`,
+  "dropout": `// @import random.wgsl
+struct Params {
+count: u32,
+site: u32,
+micro: u32,
+threshold: u32,
+keep: f32,
+first: u32,
+}
+var<storage, read> x: array<f32>;
+var<storage, read> seeds: array<u32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = ((group.y * groups.x + group.x) * 256u + t) * 2u;
+if (i >= params.count) {
+return;
+}
+let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, params.first + i, params.threshold);
+y[i] = select(0.0, x[i] * params.keep, keeps.x);
+if (i + 1u < params.count) {
+y[i + 1u] = select(0.0, x[i + 1u] * params.keep, keeps.y);
+}
+}
+`,
+  "cache_fill": `struct Params {
+count: u32,
+lines: u32,
+heads: u32,
+slots: u32,
+width: u32,
+n: u32,
+sequences: u32,
+}
+var<storage, read> x: array<f32>;
+var<storage, read> rows: array<u32>;
+var<storage, read_write> cache: array<f32>;
+var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i >= params.count) {
+return;
+}
+let line = i / params.width % params.lines;
+let sequence = i / params.width / params.lines % params.sequences;
+let row = rows[line];
+if (row < params.n) {
+cache[i] = x[((sequence * params.n + row) * params.heads + line / params.slots) * params.width + i % params.width];
+}
+}
+`,
+  "embedding_decode": `struct Params {
+count: u32,
+width: u32,
+batch: u32,
+start: u32,
+}
+var<storage, read> tape: array<u32>;
+var<storage, read> position: array<u32>;
+var<storage, read> rows: array<u32>;
+var<storage, read> table: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+override TOKENS: bool = false;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let at = group.x * 256u + t;
+if (at >= params.count) {
+return;
+}
+let i = position[0];
+let column = at % params.width;
+if (TOKENS) {
+var token = params.start;
+if (i > 0u) {
+token = tape[(i - 1u) * params.batch + at / params.width];
+}
+y[at] = table[token * params.width + column];
+} else {
+y[at] += table[rows[i] * params.width + column];
+}
+}
+`,
+  "row_reduce": `const LANES: u32 = 32u;
+const ROWS: u32 = 8u;
+var<workgroup> row_values: array<array<f32, LANES>, ROWS>;
+fn row_sum(value: f32, row: u32, lane: u32) -> f32 {
+row_values[row][lane] = value;
+workgroupBarrier();
+for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+if (lane < half) {
+row_values[row][lane] += row_values[row][lane + half];
+}
+workgroupBarrier();
+}
+let total = row_values[row][0];
+workgroupBarrier();
+return total;
+}
+fn row_max(value: f32, row: u32, lane: u32) -> f32 {
+row_values[row][lane] = value;
+workgroupBarrier();
+for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+if (lane < half) {
+row_values[row][lane] = max(row_values[row][lane], row_values[row][lane + half]);
+}
+workgroupBarrier();
+}
+let total = row_values[row][0];
+workgroupBarrier();
+return total;
+}
+`,
+  "embedding": `struct Params {
+count: u32,
+width: u32,
+length: u32,
+first: u32,
+table_first: u32,
+table_rows: u32,
+}
+var<storage, read> indices: array<u32>;
+var<storage, read> table: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+override ACCUMULATE: bool = false;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i >= params.count) {
+return;
+}
+let row = i / params.width;
+let entry = indices[(params.first + row) % params.length] - params.table_first;
+var value = select(0.0, table[entry * params.width + i - row * params.width], entry < params.table_rows);
+if (ACCUMULATE) {
+value += y[i];
+}
+y[i] = value;
+}
+`,
+  "column_sums": `// @import storage_f32.wgsl
+struct Params {
+rows: u32,
+width: u32,
+strip: u32,
+}
+var<storage, read> x: array<Stored>;
+var<storage, read_write> partials: array<Value>;
+var<uniform> params: Params;
+var<workgroup> sums: array<array<Value, 32>, 8>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let lane = t & 31u;
+let line = (t >> 5u) & 7u;
+let column = group.x * 32u + lane;
+let end = min((group.y + 1u) * params.strip, params.rows);
+var sum = Value();
+if (column < params.width) {
+for (var r = group.y * params.strip + line; r < end; r += 8u) {
+sum += load(x[r * params.width + column]);
+}
+}
+sums[line][lane] = sum;
+workgroupBarrier();
+if (line == 0u && column < params.width) {
+var all = Value();
+for (var i = 0u; i < 8u; i++) {
+all += sums[i & 7u][lane];
+}
+partials[group.y * params.width + column] = all;
+}
+}
+`,
+  "linear_any": `// @import linear_finish.wgsl
+var<storage, read> a: array<f32>;
+var<storage, read> b: array<f32>;
+const T: u32 = 16u;
+var<workgroup> as_: array<array<f32, T>, T>;
+var<workgroup> bs: array<array<f32, T>, T>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let tx = t & (T - 1u);
+let ty = (t / T) & (T - 1u);
+let row = group.y * T + ty;
+let column = group.x * T + tx;
+var sum = 0.0;
+for (var k0 = 0u; k0 < params.k; k0 += T) {
+as_[ty][tx] = select(0.0, a[row * params.am + (k0 + tx) * params.ak], row < params.m && k0 + tx < params.k);
+bs[ty][tx] = select(0.0, b[(k0 + ty) * params.bk + column * params.bn], k0 + ty < params.k && column < params.n);
+workgroupBarrier();
+// @unroll
+for (var k = 0u; k < T; k++) {
+sum = fma(as_[ty][k], bs[k][tx], sum);
+}
+workgroupBarrier();
+}
+if (row < params.m && column < params.n) {
+finish(row, column, sum);
+}
+}
+`,
+  "clip": `struct Params {
+max_norm: f32,
+}
+var<storage, read> square_norm: array<f32>;
+var<storage, read_write> factor: array<f32>;
+var<storage, read_write> skipped: array<u32>;
+var<storage, read_write> loss_scale: array<f32>;
+var<uniform> params: Params;
+override LOSS_SCALE: bool = false;
+const CLEAN_STEPS: f32 = 1000.0;
+@compute @workgroup_size(1)
+fn main() {
+var scale = 1.0;
+if (LOSS_SCALE) {
+scale = loss_scale[0];
+}
+let square = square_norm[0];
+if ((bitcast<u32>(square) & 0x7f800000u) == 0x7f800000u) {
+factor[0] = 0.0;
+skipped[0] += 1u;
+skipped[1] += 1u;
+if (LOSS_SCALE) {
+loss_scale[0] = scale * 0.5;
+loss_scale[1] = 0.0;
+}
+return;
+}
+skipped[1] = 0u;
+factor[0] = select(1.0, min(1.0, params.max_norm / (sqrt(square) / scale + 1e-6)), params.max_norm > 0.0) / scale;
+if (LOSS_SCALE) {
+let clean = loss_scale[1] + 1.0;
+loss_scale[0] = select(scale, scale * 2.0, clean >= CLEAN_STEPS);
+loss_scale[1] = select(clean, 0.0, clean >= CLEAN_STEPS);
+}
+}
+`,
+  "attention_backward_delta": `// @import storage_f32x4.wgsl
+struct Params {
+count: u32,
+n: u32,
+heads: u32,
+width4: u32,
+}
+var<storage, read> o: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> lse: array<f32>;
+var<storage, read_write> delta: array<f32>;
+var<storage, read_write> stats: array<vec2f>;
+var<uniform> params: Params;
+const LOG2E: f32 = 1.4426950408889634;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let i = (group.y * groups.x + group.x) * 256u + t;
+if (i >= params.count) {
+return;
+}
+var sum = vec4f();
+for (var c = 0u; c < params.width4; c++) {
+sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
+}
+let row = i / params.heads;
+let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
+delta[at] = total(sum);
+stats[at] = vec2f(lse[at] * LOG2E, total(sum));
+}
+`,
+  "sum": `struct Params {
+count: u32,
+share: u32,
+at: u32,
+scale: f32,
+}
+var<storage, read> x: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+override SQUARE: bool = false;
+override ACCUMULATE: bool = false;
+var<workgroup> sums: array<f32, 256>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let end = min((group.x + 1u) * params.share, params.count);
+var sum = vec4f();
+for (var i = group.x * params.share + t; i < end; i += 1024u) {
+let v = vec4f(
+x[i],
+select(0.0, x[i + 256u], i + 256u < end),
+select(0.0, x[i + 512u], i + 512u < end),
+select(0.0, x[i + 768u], i + 768u < end),
+);
+if (SQUARE) {
+sum = fma(v, v, sum);
+} else {
+sum += v;
+}
+}
+sums[t] = (sum.x + sum.y) + (sum.z + sum.w);
+workgroupBarrier();
+for (var half = 128u; half > 0u; half >>= 1u) {
+if (t < half) {
+sums[t] += sums[t + half];
+}
+workgroupBarrier();
+}
+if (t == 0u) {
+var total = sums[0] * params.scale;
+if (ACCUMULATE) {
+total += y[params.at + group.x];
+}
+y[params.at + group.x] = total;
+}
+}
+`,
+  "embedding_backward": `struct Params {
+size: u32,
+width: u32,
+first: u32,
+rows: u32,
+}
+var<storage, read> dy: array<f32>;
+var<storage, read> order: array<u32>;
+var<storage, read> starts: array<u32>;
+var<storage, read_write> table: array<f32>;
+var<uniform> params: Params;
+override ACCUMULATE: bool = false;
+var<workgroup> sums: array<array<f32, 32>, 8>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let lane = t & 31u;
+let line = (t >> 5u) & 7u;
+let column = group.x * 32u + lane;
+let entry = group.y;
+let end = starts[entry + 1u];
+var sum = 0.0;
+if (column < params.width) {
+for (var e = starts[entry] + line; e < end; e += 8u) {
+let row = order[e] - params.first;
+sum += select(0.0, dy[row * params.width + column], row < params.rows);
+}
+}
+sums[line][lane] = sum;
+workgroupBarrier();
+if (line == 0u && column < params.width) {
+var total = 0.0;
+for (var i = 0u; i < 8u; i++) {
+total += sums[i & 7u][lane];
+}
+let at = entry * params.width + column;
+if (ACCUMULATE) {
+total += table[at];
+}
+table[at] = total;
+}
+}
+`,
   "adam": `struct Params {
 count4: u32,
 beta1: f32,
@@ -12,14 +629,14 @@ rest2: f32,
 eps: f32,
 decay: f32,
 }
-@group(0) @binding(0) var<storage, read_write> p: array<vec4f>;
-@group(0) @binding(1) var<storage, read> g: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> m: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read> factor: array<f32>;
-@group(0) @binding(5) var<storage, read> hyper: array<f32>;
-@group(0) @binding(6) var<storage, read> decays: array<u32>;
-@group(0) @binding(7) var<uniform> params: Params;
+var<storage, read_write> p: array<vec4f>;
+var<storage, read> g: array<vec4f>;
+var<storage, read_write> m: array<vec4f>;
+var<storage, read_write> v: array<vec4f>;
+var<storage, read> factor: array<f32>;
+var<storage, read> hyper: array<f32>;
+var<storage, read> decays: array<u32>;
+var<uniform> params: Params;
 @compute @workgroup_size(256)
 fn main(
 @builtin(workgroup_id) group: vec3u,
@@ -42,6 +659,414 @@ let decay = select(0.0, params.decay, decays_here);
 p[i] -= hyper[0] * (first * hyper[1] / (sqrt(second * hyper[2]) + params.eps) + decay * p[i]);
 }
 `,
+  "linear_finish": `// @import storage_f32.wgsl
+// @import random.wgsl
+// @import gelu.wgsl
+struct Params {
+m: u32,
+k: u32,
+n: u32,
+am: u32,
+ak: u32,
+bk: u32,
+bn: u32,
+site: u32,
+micro: u32,
+threshold: u32,
+keep: f32,
+first: u32,
+whole: u32,
+}
+var<storage, read> bias: array<f32>;
+var<storage, read> residual: array<f32>;
+var<storage, read> z_in: array<f32>;
+var<storage, read> seeds: array<u32>;
+var<storage, read_write> y: array<f32>;
+var<storage, read_write> z_out: array<f32>;
+var<uniform> params: Params;
+override BIAS: bool = false;
+override PRE: bool = false;
+override GELU: bool = false;
+override GELU_GRADIENT: bool = false;
+override DROPOUT: bool = false;
+override RESIDUAL: bool = false;
+override ACCUMULATE: bool = false;
+fn finish(row: u32, column: u32, product: f32) {
+let at = row * params.n + column;
+var z = product;
+if (BIAS) {
+z += bias[column];
+}
+if (PRE) {
+z_out[at] = z;
+}
+if (GELU) {
+z = gelu(z);
+}
+if (GELU_GRADIENT) {
+z *= gelu_gradient(z_in[at]);
+}
+if (DROPOUT) {
+z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column, params.threshold, params.keep);
+}
+if (RESIDUAL) {
+z += residual[at];
+}
+if (ACCUMULATE) {
+z += y[at];
+}
+y[at] = z;
+}
+`,
+  "attention_join": `// @import storage_f32x4.wgsl
+struct Params {
+n: u32,
+heads: u32,
+items: u32,
+items_at: u32,
+later: u32,
+slots: u32,
+width4: u32,
+tile: u32,
+}
+var<storage, read> blocks: array<u32>;
+var<storage, read> partials: array<vec4f>;
+var<storage, read_write> y: array<Stored>;
+var<uniform> params: Params;
+const IN_ORDER: u32 = 0xffffffffu;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
+}
+let at = params.items_at + index * 6u;
+let head = blocks[at];
+let first = blocks[at + 1u] * params.tile;
+let begin = group.z * params.slots + blocks[at + 2u];
+let end = group.z * params.slots + blocks[at + 3u];
+let rows_at = blocks[at + 4u];
+let rows = min(params.tile, blocks[at + 5u] - first);
+for (var e = t; e < rows * params.width4; e += 256u) {
+let u = first + e / params.width4;
+var row = u;
+if (rows_at != IN_ORDER) {
+row = blocks[rows_at + u];
+}
+let to = ((group.z * params.n + row) * params.heads + head) * params.width4 + e % params.width4;
+var sum = vec4f();
+if (params.later != 0u) {
+sum = load(y[to]);
+}
+for (var slot = begin; slot < end; slot++) {
+sum += partials[slot * params.tile * params.width4 + e];
+}
+y[to] = store(sum);
+}
+}
+`,
+  "layernorm_backward_columns": `// @import storage_f32.wgsl
+struct Params {
+rows: u32,
+width: u32,
+strip: u32,
+}
+var<storage, read> x: array<Stored>;
+var<storage, read> mean: array<f32>;
+var<storage, read> rstd: array<f32>;
+var<storage, read> dy: array<Stored>;
+var<storage, read_write> partials: array<Value>;
+var<uniform> params: Params;
+var<workgroup> products: array<array<Value, 32>, 8>;
+var<workgroup> sums: array<array<Value, 32>, 8>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let lane = t & 31u;
+let line = (t >> 5u) & 7u;
+let column = group.x * 32u + lane;
+let end = min((group.y + 1u) * params.strip, params.rows);
+var product = Value();
+var sum = Value();
+if (column < params.width) {
+for (var r = group.y * params.strip + line; r < end; r += 8u) {
+let d = load(dy[r * params.width + column]);
+product = fma(d, (load(x[r * params.width + column]) - mean[r]) * rstd[r], product);
+sum += d;
+}
+}
+products[line][lane] = product;
+sums[line][lane] = sum;
+workgroupBarrier();
+if (line == 0u && column < params.width) {
+var all_products = Value();
+var all = Value();
+for (var i = 0u; i < 8u; i++) {
+all_products += products[i & 7u][lane];
+all += sums[i & 7u][lane];
+}
+let at = group.y * 2u * params.width + column;
+partials[at] = all_products;
+partials[at + params.width] = all;
+}
+}
+`,
+  "layernorm": `// @import storage_f32.wgsl
+// @import row_reduce.wgsl
+struct Params {
+rows: u32,
+width: u32,
+}
+var<storage, read> x: array<Stored>;
+var<storage, read> gain: array<Value>;
+var<storage, read> bias: array<Value>;
+var<storage, read_write> y: array<Stored>;
+var<storage, read_write> mean: array<f32>;
+var<storage, read_write> rstd: array<f32>;
+var<uniform> params: Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let lane = t & (LANES - 1u);
+let line = (t / LANES) & (ROWS - 1u);
+let row = (group.y * groups.x + group.x) * ROWS + line;
+let inside = row < params.rows;
+let width = select(0u, params.width, inside);
+let at = row * params.width;
+var sum = Value();
+for (var c = lane; c < width; c += LANES) {
+sum += load(x[at + c]);
+}
+let m = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
+var squares = Value();
+for (var c = lane; c < width; c += LANES) {
+let centred = load(x[at + c]) - m;
+squares = fma(centred, centred, squares);
+}
+let r = 1.0 / sqrt(row_sum(total(squares), line, lane) / f32(params.width * WIDE) + 1e-5);
+for (var c = lane; c < width; c += LANES) {
+y[at + c] = store(fma((load(x[at + c]) - m) * r, gain[c], bias[c]));
+}
+if (lane == 0u && inside) {
+mean[row] = m;
+rstd[row] = r;
+}
+}
+`,
+  "layernorm_backward": `// @import storage_f32.wgsl
+// @import row_reduce.wgsl
+struct Params {
+rows: u32,
+width: u32,
+}
+var<storage, read> x: array<Stored>;
+var<storage, read> gain: array<Value>;
+var<storage, read> mean: array<f32>;
+var<storage, read> rstd: array<f32>;
+var<storage, read> dy: array<Stored>;
+var<storage, read> residual: array<Stored>;
+var<storage, read_write> dx: array<Stored>;
+var<uniform> params: Params;
+override RESIDUAL: bool = false;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let lane = t & (LANES - 1u);
+let line = (t / LANES) & (ROWS - 1u);
+let row = (group.y * groups.x + group.x) * ROWS + line;
+let inside = row < params.rows;
+let width = select(0u, params.width, inside);
+let at = row * params.width;
+let m = mean[min(row, params.rows - 1u)];
+let r = rstd[min(row, params.rows - 1u)];
+var sum = Value();
+var product = Value();
+for (var c = lane; c < width; c += LANES) {
+let g = load(dy[at + c]) * gain[c];
+sum += g;
+product = fma(g, (load(x[at + c]) - m) * r, product);
+}
+let mean_g = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
+let mean_gx = row_sum(total(product), line, lane) / f32(params.width * WIDE);
+for (var c = lane; c < width; c += LANES) {
+var d = r * (load(dy[at + c]) * gain[c] - mean_g - (load(x[at + c]) - m) * r * mean_gx);
+if (RESIDUAL) {
+d += load(residual[at + c]);
+}
+dx[at + c] = store(d);
+}
+}
+`,
+  "random": `fn threefry_round(x: vec2u, r: u32) -> vec2u {
+let sum = x.x + x.y;
+return vec2u(sum, ((x.y << r) | (x.y >> (32u - r))) ^ sum);
+}
+fn threefry_rounds(x: vec2u, r: vec4u) -> vec2u {
+return threefry_round(threefry_round(threefry_round(threefry_round(x, r.x), r.y), r.z), r.w);
+}
+fn threefry(key: vec2u, counter: vec2u) -> vec2u {
+let third = key.x ^ key.y ^ 0x1bd11bdau;
+let even = vec4u(13u, 15u, 26u, 6u);
+let odd = vec4u(17u, 29u, 16u, 24u);
+var x = threefry_rounds(counter + key, even) + vec2u(key.y, third + 1u);
+x = threefry_rounds(x, odd) + vec2u(third, key.x + 2u);
+x = threefry_rounds(x, even) + vec2u(key.x, key.y + 3u);
+x = threefry_rounds(x, odd) + vec2u(key.y, third + 4u);
+return threefry_rounds(x, even) + vec2u(third, key.x + 5u);
+}
+fn dropout_keeps2(seed: u32, site: u32, step: u32, index: u32, threshold: u32) -> vec2<bool> {
+return (threefry(vec2u(seed, site), vec2u(index >> 1u, step)) >> vec2u(8u)) >= vec2u(threshold);
+}
+fn dropout_factor(seed: u32, site: u32, step: u32, index: u32, threshold: u32, keep: f32) -> f32 {
+let pair = dropout_keeps2(seed, site, step, index & 0xfffffffeu, threshold);
+return select(0.0, keep, select(pair.x, pair.y, (index & 1u) == 1u));
+}
+fn dropout_factor4(seed: u32, site: u32, step: u32, index: u32, threshold: u32, keep: f32) -> vec4f {
+let low = dropout_keeps2(seed, site, step, index, threshold);
+let high = dropout_keeps2(seed, site, step, index + 2u, threshold);
+return select(vec4f(), vec4f(keep), vec4<bool>(low, high));
+}
+`,
+  "cross_entropy": `// @import storage_f32.wgsl
+// @import row_reduce.wgsl
+// @import exp.wgsl
+struct Params {
+rows: u32,
+width: u32,
+scale: f32,
+}
+var<storage, read> logits: array<Stored>;
+var<storage, read> targets: array<u32>;
+var<storage, read_write> losses: array<f32>;
+var<storage, read_write> gradient: array<Stored>;
+var<storage, read> loss_scale: array<f32>;
+var<uniform> params: Params;
+override GRADIENT: bool = false;
+override LOSS_SCALE: bool = false;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let lane = t & (LANES - 1u);
+let line = (t / LANES) & (ROWS - 1u);
+let row = (group.y * groups.x + group.x) * ROWS + line;
+let inside = row < params.rows;
+let width = select(0u, params.width, inside);
+let at = row * params.width;
+var high = -3.4e38;
+for (var c = lane; c < width; c += LANES) {
+high = max(high, highest(load(logits[at + c])));
+}
+high = row_max(high, line, lane);
+var sum = Value();
+for (var c = lane; c < width; c += LANES) {
+sum += exp_precise(load(logits[at + c]) - high);
+}
+let all = row_sum(total(sum), line, lane);
+if (!inside) {
+return;
+}
+let target_column = targets[row];
+if (lane == 0u) {
+losses[row] = log(all) + high - element(load(logits[at + target_column / WIDE]), target_column % WIDE);
+}
+if (GRADIENT) {
+var scale = params.scale;
+if (LOSS_SCALE) {
+scale *= loss_scale[0];
+}
+for (var c = lane; c < width; c += LANES) {
+gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_hot(c * WIDE, target_column)) * scale);
+}
+}
+}
+`,
+  "attention_decode_combine": `// @import storage_f32x4.wgsl
+struct Params {
+lines: u32,
+}
+var<storage, read> partials: array<Value>;
+var<storage, read_write> o: array<Value>;
+var<uniform> params: Params;
+const V: u32 = 16u;
+const SHARES: u32 = 25u;
+const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V;
+const EACH: u32 = (SHARES + LANES - 1u) / LANES;
+const SIXTEEN: u32 = 16u;
+const STRIDE: u32 = 2u + V;
+var<workgroup> tops: array<f32, THREADS>;
+var<workgroup> sixteen: array<f32, SIXTEEN>;
+var<workgroup> totals: array<f32, THREADS>;
+var<workgroup> sums: array<Value, THREADS>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let line = group.y * groups.x + group.x;
+if (line >= params.lines) {
+return;
+}
+let start = line * SHARES * STRIDE;
+let lane = t / V;
+let column = t % V;
+var top = -1e29;
+if (t < SHARES) {
+top = element(partials[start + t * STRIDE], 0u);
+}
+tops[t] = top;
+workgroupBarrier();
+if (t < SIXTEEN) {
+// @unroll
+for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+top = max(top, tops[t + SIXTEEN * e]);
+}
+sixteen[t] = top;
+}
+workgroupBarrier();
+var high = -1e29;
+// @unroll
+for (var e = 0u; e < SIXTEEN; e++) {
+high = max(high, sixteen[e]);
+}
+var sum = Value();
+var weights = 0.0;
+if (lane < LANES) {
+// @unroll
+for (var e = 0u; e < EACH; e++) {
+let s = e * LANES + lane;
+if (s < SHARES) {
+let weight = exp(tops[s] - high);
+weights = fma(weight, element(partials[start + s * STRIDE + 1u], 0u), weights);
+sum = fma(Value(weight), partials[start + s * STRIDE + 2u + column], sum);
+}
+}
+}
+sums[t] = sum;
+totals[t] = weights;
+workgroupBarrier();
+if (t < V) {
+for (var other = 1u; other < LANES; other++) {
+sum += sums[other * V + t];
+weights += totals[other * V + t];
+}
+o[line * V + t] = sum / weights;
+}
+}
+`,
   "attention": `// @import storage_f32x4.wgsl
 // @import lanes.wgsl
 struct Params {
@@ -54,8 +1079,8 @@ split: u32,
 slots: u32,
 scale: f32,
 }
-@group(0) @binding(0) var<storage, read> blocks: array<u32>;
-@group(0) @binding(1) var<uniform> params: Params;
+var<storage, read> blocks: array<u32>;
+var<uniform> params: Params;
 const TX: u32 = 8u;
 const TY: u32 = 8u;
 const TM: u32 = 8u;
@@ -122,47 +1147,1240 @@ return place;
 return blocks[rows_at + place];
 }
 `,
-  "attention_backward_delta": `// @import storage_f32x4.wgsl
+  "linear_weight_grad": `// @import storage_f32x4.wgsl
+// @import lanes.wgsl
 struct Params {
-count: u32,
-n: u32,
-heads: u32,
-width4: u32,
+rows: u32,
+split: u32,
+out4: u32,
+in4: u32,
 }
-@group(0) @binding(0) var<storage, read> o: array<Stored>;
-@group(0) @binding(1) var<storage, read> d_o: array<Stored>;
-@group(0) @binding(2) var<storage, read> lse: array<f32>;
-@group(0) @binding(3) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> stats: array<vec2f>;
-@group(0) @binding(5) var<uniform> params: Params;
-const LOG2E: f32 = 1.4426950408889634;
+var<storage, read> dy: array<Stored>;
+var<storage, read> x: array<Stored>;
+var<storage, read_write> dw: array<vec4f>;
+var<uniform> params: Params;
+override ACCUMULATE: bool = false;
+const TX: u32 = 16u;
+const TY: u32 = 16u;
+const TM: u32 = 8u;
+const TN: u32 = 8u;
+const BK4: u32 = 4u;
+const BK: u32 = 4u * BK4;
+const G: u32 = TM / 4u;
+const H: u32 = TN / 4u;
+const BM4: u32 = TY * G;
+const BN4: u32 = TX * H;
+const THREADS: u32 = TX * TY;
+const DLOADS: u32 = BM4 * BK / THREADS;
+const XLOADS: u32 = BN4 * BK / THREADS;
+var<workgroup> ds: array<array<array<vec4f, TY>, G>, BK>;
+var<workgroup> xs: array<array<array<vec4f, TX>, H>, BK>;
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let tx = lane_x(t);
+let ty = lane_y(t);
+let m0 = group.y * BM4;
+let n0 = group.x * BN4;
+let first = group.z * params.split;
+let end = min(first + params.split, params.rows);
+let dcolumn = t & (BM4 - 1u);
+let xcolumn = t & (BN4 - 1u);
+let dfrom = min(m0 + dcolumn, params.out4 - 1u);
+let xfrom = min(n0 + xcolumn, params.in4 - 1u);
+var acc: array<array<vec4f, H>, TM>;
+var pd: array<vec4f, DLOADS>;
+var px: array<vec4f, XLOADS>;
+let steps = (end - first + BK - 1u) / BK;
+for (var step = 0u; step <= steps; step++) {
+if (step > 0u) {
+// @unroll
+for (var q = 0u; q < DLOADS; q++) {
+ds[(t / BM4 + q * (THREADS / BM4)) & (BK - 1u)][dcolumn / TY][dcolumn & (TY - 1u)] = pd[q];
+}
+// @unroll
+for (var q = 0u; q < XLOADS; q++) {
+xs[(t / BN4 + q * (THREADS / BN4)) & (BK - 1u)][xcolumn / TX][xcolumn & (TX - 1u)] = px[q];
+}
+}
+workgroupBarrier();
+if (step < steps) {
+// @unroll
+for (var q = 0u; q < DLOADS; q++) {
+let r = first + step * BK + t / BM4 + q * (THREADS / BM4);
+pd[q] = select(vec4f(), load(dy[r * params.out4 + dfrom]), r < end);
+}
+// @unroll
+for (var q = 0u; q < XLOADS; q++) {
+let r = first + step * BK + t / BN4 + q * (THREADS / BN4);
+px[q] = select(vec4f(), load(x[r * params.in4 + xfrom]), r < end);
+}
+}
+if (step > 0u) {
+// @unroll
+for (var k = 0u; k < BK; k++) {
+var a: array<vec4f, G>;
+// @unroll
+for (var g = 0u; g < G; g++) {
+a[g] = ds[k][g][ty];
+}
+// @unroll
+for (var h = 0u; h < H; h++) {
+let c = xs[k][h][tx];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+acc[i][h] = fma(vec4f(a[i / 4u][i % 4u]), c, acc[i][h]);
+}
+}
+}
+}
+workgroupBarrier();
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row4 = m0 + (i / 4u) * TY + ty;
+// @unroll
+for (var h = 0u; h < H; h++) {
+let column = n0 + h * TX + tx;
+if (row4 < params.out4 && column < params.in4) {
+let at = (group.z * params.out4 * 4u + row4 * 4u + i % 4u) * params.in4 + column;
+if (ACCUMULATE) {
+dw[at] += acc[i][h];
+} else {
+dw[at] = acc[i][h];
+}
+}
+}
+}
+}
+`,
+  "linear_input_grad": `// @import storage_f32x4.wgsl
+// @import lanes.wgsl
+// @import gelu.wgsl
+struct Params {
+rows: u32,
+inner4: u32,
+out4: u32,
+}
+var<storage, read> dy: array<Stored>;
+var<storage, read> w: array<vec4f>;
+var<storage, read> pre: array<Stored>;
+var<storage, read> residual: array<Stored>;
+var<storage, read_write> dx: array<Stored>;
+var<uniform> params: Params;
+override GELU: bool = false;
+override RESIDUAL: bool = false;
+const TX: u32 = 16u;
+const TY: u32 = 16u;
+const TM: u32 = 8u;
+const TN: u32 = 8u;
+const BK4: u32 = 4u;
+const H: u32 = TN / 4u;
+const BM: u32 = TY * TM;
+const BN4: u32 = TX * H;
+const THREADS: u32 = TX * TY;
+const DLOADS: u32 = BM * BK4 / THREADS;
+const WLOADS: u32 = BN4 * BK4 * 4u / THREADS;
+var<workgroup> ds: array<array<vec4f, TM * BK4 + 1u>, TY>;
+var<workgroup> ws: array<array<array<array<vec4f, TX>, H>, 4>, BK4>;
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let tx = lane_x(t);
+let ty = lane_y(t);
+let m0 = group.y * BM;
+let n0 = group.x * BN4;
+let k4 = t & (BK4 - 1u);
+let line = t / BK4;
+let column = t & (BN4 - 1u);
+let wcolumn = min(n0 + column, params.out4 - 1u);
+var acc: array<array<vec4f, H>, TM>;
+var pd: array<vec4f, DLOADS>;
+var pw: array<vec4f, WLOADS>;
+let steps = (params.inner4 + BK4 - 1u) / BK4;
+for (var step = 0u; step <= steps; step++) {
+if (step > 0u) {
+// @unroll
+for (var q = 0u; q < DLOADS; q++) {
+let r = line + q * (THREADS / BK4);
+ds[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = pd[q];
+}
+// @unroll
+for (var q = 0u; q < WLOADS; q++) {
+let k = t / BN4 + q * (THREADS / BN4);
+ws[(k / 4u) & (BK4 - 1u)][k & 3u][column / TX][column & (TX - 1u)] = pw[q];
+}
+}
+workgroupBarrier();
+if (step < steps) {
+let depth = step * BK4 + k4;
+// @unroll
+for (var q = 0u; q < DLOADS; q++) {
+let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
+pd[q] = select(vec4f(), load(dy[r * params.inner4 + depth]), depth < params.inner4);
+}
+// @unroll
+for (var q = 0u; q < WLOADS; q++) {
+let k = step * BK4 * 4u + t / BN4 + q * (THREADS / BN4);
+pw[q] = select(vec4f(), w[k * params.out4 + wcolumn], k < params.inner4 * 4u);
+}
+}
+if (step > 0u) {
+// @unroll
+for (var k = 0u; k < BK4; k++) {
+var a: array<vec4f, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+a[i] = ds[ty][i * BK4 + k];
+}
+// @unroll
+for (var lane = 0u; lane < 4u; lane++) {
+// @unroll
+for (var h = 0u; h < H; h++) {
+let c = ws[k][lane][h][tx];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+acc[i][h] = fma(vec4f(a[i][lane]), c, acc[i][h]);
+}
+}
+}
+}
+}
+workgroupBarrier();
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row = m0 + ty * TM + i;
+// @unroll
+for (var h = 0u; h < H; h++) {
+let c = n0 + h * TX + tx;
+if (row < params.rows && c < params.out4) {
+finish(row * params.out4 + c, acc[i][h]);
+}
+}
+}
+}
+fn finish(at: u32, product: vec4f) {
+var z = product;
+if (GELU) {
+z *= gelu_gradient(load(pre[at]));
+}
+if (RESIDUAL) {
+z += load(residual[at]);
+}
+dx[at] = store(z);
+}
+`,
+  "linear_few": `// @import gelu.wgsl
+struct Params {
+k4: u32,
+n: u32,
+}
+var<storage, read> x: array<vec4f>;
+var<storage, read> gain: array<vec4f>;
+var<storage, read> shift: array<vec4f>;
+var<storage, read> w: array<vec4f>;
+var<storage, read> bias: array<f32>;
+var<storage, read> residual: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+override NORM: bool = false;
+override BIAS: bool = false;
+override GELU: bool = false;
+override RESIDUAL: bool = false;
+const ROWS: u32 = 1u;
+const LANES: u32 = 32u;
+const TURN: u32 = 4u;
+const THREADS: u32 = 256u;
+const SIXTEEN: u32 = 16u;
+var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
+var<workgroup> sixteen: array<array<f32, SIXTEEN>, ROWS>;
+fn sum_all(t: u32) {
+workgroupBarrier();
+if (t < SIXTEEN) {
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+var some = 0.0;
+// @unroll
+for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+some += parts[r][t + SIXTEEN * e];
+}
+sixteen[r][t] = some;
+}
+}
+workgroupBarrier();
+}
+fn total_of(r: u32) -> f32 {
+var sum = 0.0;
+// @unroll
+for (var e = 0u; e < SIXTEEN; e++) {
+sum += sixteen[r][e];
+}
+return sum;
+}
+fn sum4(v: vec4f) -> f32 {
+return (v.x + v.y) + (v.z + v.w);
+}
 @compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let lane = t & (LANES - 1u);
+let column = group.x * (THREADS / LANES) + t / LANES;
+var mean: array<f32, ROWS>;
+var rstd: array<f32, ROWS>;
+if (NORM) {
+let width = f32(params.k4 * 4u);
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+var sum = vec4f();
+for (var c = t; c < params.k4; c += THREADS) {
+sum += x[r * params.k4 + c];
+}
+parts[r][t] = sum4(sum);
+}
+sum_all(t);
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+mean[r] = total_of(r) / width;
+}
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+var squares = vec4f();
+for (var c = t; c < params.k4; c += THREADS) {
+let centred = x[r * params.k4 + c] - mean[r];
+squares = fma(centred, centred, squares);
+}
+parts[r][t] = sum4(squares);
+}
+sum_all(t);
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
+}
+}
+var sums: array<vec4f, ROWS>;
+if (column < params.n) {
+for (var c0 = lane; c0 < params.k4; c0 += LANES * TURN) {
+var weights: array<vec4f, TURN>;
+// @unroll
+for (var turn = 0u; turn < TURN; turn++) {
+weights[turn] = w[column * params.k4 + c0 + turn * LANES];
+}
+// @unroll
+for (var turn = 0u; turn < TURN; turn++) {
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+let c = c0 + turn * LANES;
+var value = x[r * params.k4 + c];
+if (NORM) {
+value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
+}
+sums[r] = fma(value, weights[turn], sums[r]);
+}
+}
+}
+}
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+parts[r][t] = sum4(sums[r]);
+}
+workgroupBarrier();
+if (lane < ROWS && column < params.n) {
+var z = 0.0;
+for (var e = 0u; e < LANES; e += 16u) {
+// @unroll
+for (var some = 0u; some < 16u; some++) {
+z += parts[lane][t - lane + e + some];
+}
+}
+let at = lane * params.n + column;
+if (BIAS) {
+z += bias[column];
+}
+if (GELU) {
+z = gelu(z);
+}
+if (RESIDUAL) {
+z += residual[at];
+}
+y[at] = z;
+}
+}
+`,
+  "linear": `// @import storage_f32x4.wgsl
+// @import lanes.wgsl
+// @import random.wgsl
+// @import gelu.wgsl
+struct Params {
+rows: u32,
+inner4: u32,
+out4: u32,
+site: u32,
+micro: u32,
+threshold: u32,
+keep: f32,
+first: u32,
+whole: u32,
+}
+var<storage, read> x: array<Stored>;
+var<storage, read> w: array<vec4f>;
+var<storage, read> b: array<vec4f>;
+var<storage, read> residual: array<Stored>;
+var<storage, read> seeds: array<u32>;
+var<storage, read_write> y: array<Stored>;
+var<storage, read_write> pre: array<Stored>;
+var<uniform> params: Params;
+override BIAS: bool = false;
+override PRE: bool = false;
+override GELU: bool = false;
+override DROPOUT: bool = false;
+override RESIDUAL: bool = false;
+const TX: u32 = 16u;
+const TY: u32 = 16u;
+const TM: u32 = 8u;
+const TN: u32 = 8u;
+const BK4: u32 = 4u;
+const BM: u32 = TY * TM;
+const BN: u32 = TX * TN;
+const THREADS: u32 = TX * TY;
+const XLOADS: u32 = BM * BK4 / THREADS;
+const WLOADS: u32 = BN * BK4 / THREADS;
+var<workgroup> xs: array<array<vec4f, TM * BK4 + 1u>, TY>;
+var<workgroup> ws: array<array<vec4f, TN * BK4 + 1u>, TX>;
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let tx = lane_x(t);
+let ty = lane_y(t);
+let m0 = group.y * BM;
+let n0 = group.x * BN;
+let k4 = t & (BK4 - 1u);
+let line = t / BK4;
+var acc: array<array<f32, TN>, TM>;
+var px: array<vec4f, XLOADS>;
+var pw: array<vec4f, WLOADS>;
+let steps = (params.inner4 + BK4 - 1u) / BK4;
+for (var step = 0u; step <= steps; step++) {
+if (step > 0u) {
+// @unroll
+for (var q = 0u; q < XLOADS; q++) {
+let r = line + q * (THREADS / BK4);
+xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px[q];
+}
+// @unroll
+for (var q = 0u; q < WLOADS; q++) {
+let c = line + q * (THREADS / BK4);
+ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw[q];
+}
+}
+workgroupBarrier();
+let depth = step * BK4 + k4;
+if (step < steps) {
+// @unroll
+for (var q = 0u; q < XLOADS; q++) {
+let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
+px[q] = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
+}
+// @unroll
+for (var q = 0u; q < WLOADS; q++) {
+let c = min(n0 + line + q * (THREADS / BK4), params.out4 * 4u - 1u);
+pw[q] = select(vec4f(), w[c * params.inner4 + depth], depth < params.inner4);
+}
+}
+if (step > 0u) {
+// @unroll
+for (var k = 0u; k < BK4; k++) {
+var a: array<vec4f, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+a[i] = xs[ty][i * BK4 + k];
+}
+// @unroll
+for (var j = 0u; j < TN; j++) {
+let c = ws[tx][j * BK4 + k];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+acc[i][j] = fma(a[i].w, c.w, fma(a[i].z, c.z, fma(a[i].y, c.y, fma(a[i].x, c.x, acc[i][j]))));
+}
+}
+}
+}
+workgroupBarrier();
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row = m0 + ty * TM + i;
+// @unroll
+for (var h = 0u; h < TN / 4u; h++) {
+let column = n0 / 4u + h * TX + tx;
+if (row < params.rows && column < params.out4) {
+finish(row, column, vec4f(acc[i][h * 4u], acc[i][h * 4u + 1u], acc[i][h * 4u + 2u], acc[i][h * 4u + 3u]));
+}
+}
+}
+}
+fn finish(row: u32, column: u32, product: vec4f) {
+let at = row * params.out4 + column;
+var z = product;
+if (BIAS) {
+z += b[column];
+}
+if (PRE) {
+pre[at] = store(z);
+}
+if (GELU) {
+z = gelu(z);
+}
+if (DROPOUT) {
+z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
+}
+if (RESIDUAL) {
+z += load(residual[at]);
+}
+y[at] = store(z);
+}
+`,
+  "choose": `// @import random.wgsl
+// @import exp.wgsl
+struct Params {
+batch: u32,
+vocabulary: u32,
+fours: u32,
+stream: u32,
+}
+var<storage, read> logits: array<f32>;
+var<storage, read_write> tape: array<u32>;
+var<storage, read> position: array<u32>;
+var<storage, read> given: array<u32>;
+var<storage, read> choice: array<f32>;
+var<storage, read> seeds: array<u32>;
+var<storage, read_write> tokens: array<vec4f>;
+var<uniform> params: Params;
+const THREADS: u32 = 256u;
+var<workgroup> numbers: array<f32, THREADS>;
+var<workgroup> names: array<u32, THREADS>;
+fn largest(t: u32, number: f32, name: u32) -> vec2f {
+numbers[t] = number;
+names[t] = name;
+workgroupBarrier();
+for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+if (t < half) {
+let other = numbers[t + half];
+if (other > numbers[t] || (other == numbers[t] && names[t + half] < names[t])) {
+numbers[t] = other;
+names[t] = names[t + half];
+}
+}
+workgroupBarrier();
+}
+let found = vec2f(numbers[0], f32(names[0]));
+workgroupBarrier();
+return found;
+}
+fn sum(t: u32, number: f32) -> f32 {
+numbers[t] = number;
+workgroupBarrier();
+for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+if (t < half) {
+numbers[t] += numbers[t + half];
+}
+workgroupBarrier();
+}
+let found = numbers[0];
+workgroupBarrier();
+return found;
+}
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let i = position[0];
+let all_tokens = params.fours * 4u;
+let base = group.x * all_tokens;
+let temperature = choice[0];
+var top_number = -3e38;
+var top_name = 0u;
+for (var token = t; token < params.vocabulary; token += THREADS) {
+let logit = logits[group.x * params.vocabulary + token];
+if (logit > top_number) {
+top_number = logit;
+top_name = token;
+}
+}
+let best = largest(t, top_number, top_name);
+for (var token = t; token < all_tokens; token += THREADS) {
+var logit = -3e38;
+var weight = 0.0;
+if (token < params.vocabulary) {
+logit = logits[group.x * params.vocabulary + token];
+weight = exp_precise(max(-100.0, (logit - best.x) / max(temperature, 1e-30)));
+}
+tokens[base + token] = vec4f(logit, weight, 0.0, 0.0);
+}
+storageBarrier();
+let most = select(u32(choice[1]), params.vocabulary, choice[1] == 0.0);
+var own_weight = 0.0;
+for (var token = t; token < params.vocabulary; token += THREADS) {
+let own = tokens[base + token].x;
+var rank = 0u;
+var before = 0.0;
+for (var four = 0u; four < params.fours; four++) {
+// @unroll
+for (var j = 0u; j < 4u; j++) {
+let other = tokens[base + four * 4u + j];
+if (other.x > own || (other.x == own && four * 4u + j < token)) {
+rank++;
+before += other.y;
+}
+}
+}
+let kept = rank < most;
+if (kept) {
+own_weight += tokens[base + token].y;
+}
+tokens[base + token].z = before;
+tokens[base + token].w = select(0.0, 1.0 + f32(min(rank, 1u)), kept);
+}
+let limit = choice[2] * sum(t, own_weight);
+var end = 0.0;
+for (var token = t; token < params.vocabulary; token += THREADS) {
+let own = tokens[base + token];
+if (own.w == 1.0 || (own.w == 2.0 && own.z < limit)) {
+end = max(end, own.z + own.y);
+}
+}
+let reach = largest(t, end, 0u).x;
+let drawn = threefry(vec2u(seeds[0], params.stream + group.x), vec2u(i, seeds[1])).x;
+let target_weight = f32(drawn >> 8u) / 16777216.0 * reach;
+var earliest = -3e38;
+var chosen = u32(best.y);
+for (var token = t; token < params.vocabulary; token += THREADS) {
+let own = tokens[base + token];
+let last = own.z + own.y;
+let kept = own.w == 1.0 || (own.w == 2.0 && own.z < limit);
+if (kept && (last > target_weight || last >= reach) && -own.z > earliest) {
+earliest = -own.z;
+chosen = token;
+}
+}
+let found = u32(largest(t, earliest, chosen).y);
+if (t == 0u && i >= given[0]) {
+tape[i * params.batch + group.x] = select(found, u32(best.y), temperature == 0.0);
+}
+}
+`,
+  "attention_decode": `// @import storage_f32x4.wgsl
+struct Params {
+heads: u32,
+slots: u32,
+blocks: u32,
+scale: f32,
+}
+var<storage, read> q: array<Value>;
+var<storage, read> k: array<Value>;
+var<storage, read> v: array<Value>;
+var<storage, read_write> keys: array<Value>;
+var<storage, read_write> values: array<Value>;
+var<storage, read> position: array<u32>;
+var<storage, read> plan: array<u32>;
+var<storage, read_write> partials: array<Value>;
+var<uniform> params: Params;
+const D: u32 = 16u;
+const V: u32 = 16u;
+const PARTS: u32 = 2u;
+const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V;
+const EACH: u32 = (THREADS + LANES - 1u) / LANES;
+const TURN: u32 = 16u;
+const VALUE_TURN: u32 = 16u;
+const SIXTEEN: u32 = 16u;
+struct Part {
+count: u32,
+first: u32,
+}
+var<workgroup> parts: array<Part, PARTS>;
+var<workgroup> scores: array<f32, THREADS>;
+var<workgroup> slots: array<u32, THREADS>;
+var<workgroup> tops: array<f32, SIXTEEN>;
+var<workgroup> weights: array<f32, THREADS>;
+var<workgroup> sums: array<Value, THREADS>;
+@compute @workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id) group: vec3u,
 @builtin(num_workgroups) groups: vec3u,
 @builtin(local_invocation_index) t: u32,
 ) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
+let line = group.y;
+let i = position[0];
+let head_at = plan[line % params.heads];
+let here = plan[plan[head_at + 1u] + i];
+let key_at = line * D;
+let value_at = line * V;
+let cached = line * params.slots;
+if (group.x == 0u) {
+for (var c = t; c < D; c += THREADS) {
+keys[(cached + here) * D + c] = k[key_at + c];
+}
+if (t < V) {
+values[(cached + here) * V + t] = v[value_at + t];
+}
+}
+for (var part = t; part < PARTS; part += THREADS) {
+if (part < plan[head_at]) {
+let at = head_at + 2u + 3u * part;
+let lo = plan[plan[at] + i];
+parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
+} else {
+parts[part] = Part(0u, 0u);
+}
+}
+workgroupBarrier();
+let lane = t / V;
+let column = t % V;
+var high = -1e29;
+var weight = 0.0;
+var sum = Value();
+for (var block = 0u; block < params.blocks; block++) {
+var left = (group.x * params.blocks + block) * THREADS + t;
+var slot_at = 0u;
+var found = false;
+for (var part = 0u; part < PARTS; part++) {
+let some = parts[part];
+if (!found && left < some.count) {
+slot_at = some.first + left;
+found = true;
+}
+left -= select(some.count, 0u, found);
+}
+let slot = select(here, plan[slot_at], found);
+let start = (cached + slot) * D;
+var products = Value();
+for (var c0 = 0u; c0 < D; c0 += TURN) {
+// @unroll
+for (var c1 = 0u; c1 < TURN; c1++) {
+products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
+}
+}
+let score = select(-1e30, total(products) * params.scale, found);
+scores[t] = score;
+slots[t] = slot;
+workgroupBarrier();
+if (t < SIXTEEN) {
+var top = scores[t];
+// @unroll
+for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+top = max(top, scores[t + SIXTEEN * e]);
+}
+tops[t] = top;
+}
+workgroupBarrier();
+var next = high;
+// @unroll
+for (var e = 0u; e < SIXTEEN; e++) {
+next = max(next, tops[e]);
+}
+let p = exp(score - next);
+let shrink = exp(high - next);
+high = next;
+weight = fma(weight, shrink, p);
+scores[t] = p;
+workgroupBarrier();
+sum *= shrink;
+if (lane < LANES) {
+for (var e0 = 0u; e0 < EACH; e0 += VALUE_TURN) {
+// @unroll
+for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
+let e = (e0 + e1) * LANES + lane;
+if (e < THREADS) {
+let at = slots[e];
+sum = fma(Value(scores[e]), select(values[(cached + at) * V + column], v[value_at + column], at == here), sum);
+}
+}
+}
+}
+workgroupBarrier();
+}
+sums[t] = sum;
+weights[t] = weight;
+workgroupBarrier();
+if (t < SIXTEEN) {
+var some = 0.0;
+// @unroll
+for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+some += weights[t + SIXTEEN * e];
+}
+tops[t] = some;
+}
+workgroupBarrier();
+let at = (line * groups.x + group.x) * (2u + V);
+if (t == 0u) {
+var all = 0.0;
+// @unroll
+for (var e = 0u; e < SIXTEEN; e++) {
+all += tops[e];
+}
+partials[at] = Value(high);
+partials[at + 1u] = Value(all);
+}
+if (t < V) {
+for (var other = 1u; other < LANES; other++) {
+sum += sums[other * V + t];
+}
+partials[at + 2u + t] = sum;
+}
+}
+`,
+  "attention_backward_dv": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dv: array<Stored>;
+const QROWS: u32 = max(SD, TM * W);
+var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>;
+var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
 return;
 }
-var sum = vec4f();
-for (var c = 0u; c < params.width4; c++) {
-sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
+let item = item_at(index);
+let head = item.head;
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let lines = (group.z * params.heads + head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+if (OWN_A == 1u) {
+for (var e = t; e < BM * HD * 8u; e += THREADS) {
+let r = e / (HD * 8u);
+let c = e % (HD * 8u);
+var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+if (D4 % 8u != 0u && c >= D4) {
+a = vec4f();
 }
-let row = i / params.heads;
-let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
-delta[at] = total(sum);
-stats[at] = vec2f(lse[at] * LOG2E, total(sum));
+let y = (r / TM) & (TY - 1u);
+ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+}
+}
+var line: array<u32, TM>;
+var acc: array<array<vec4f, OV>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
+}
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pq: array<vec4f, DLOADS>;
+var po: array<vec4f, VLOADS>;
+// @unroll
+for (var e = 0u; e < DLOADS; e++) {
+let r = (t + e * THREADS) / (HD * 8u);
+let c = (t + e * THREADS) % (HD * 8u);
+pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+if (D4 % 8u != 0u && c >= D4) {
+pq[e] = vec4f();
+}
+}
+// @unroll
+for (var e = 0u; e < VLOADS; e++) {
+let r = (t + e * THREADS) / (HV * 8u);
+let c = (t + e * THREADS) % (HV * 8u);
+po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+if (V4 % 8u != 0u && c >= V4) {
+po[e] = vec4f();
+}
+}
+workgroupBarrier();
+// @unroll
+for (var e = 0u; e < DLOADS; e++) {
+let r = (t + e * THREADS) / (HD * 8u);
+let c = (t + e * THREADS) % (HD * 8u);
+let g = (r / TN) & (TX - 1u);
+let place = (r & (TN - 1u)) * HD + c / 8u;
+qs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pq[e];
+}
+// @unroll
+for (var e = 0u; e < VLOADS; e++) {
+let r = (t + e * THREADS) / (HV * 8u);
+let c = (t + e * THREADS) % (HV * 8u);
+let g = (r / TN) & (TX - 1u);
+os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
+}
+workgroupBarrier();
+var stat: array<vec2f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+}
+var s: array<array<f32, TN>, TM>;
+for (var c0 = 0u; c0 < CD; c0 += UD) {
+// @unroll
+for (var c1 = 0u; c1 < UD; c1++) {
+let c = c0 + c1;
+let e = (c ^ tx) & 7u;
+let f = (c ^ ty) & 7u;
+// @unroll
+for (var h = 0u; h < HD; h++) {
+var b: array<vec4f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+b[j] = qs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+var a: vec4f;
+if (OWN_A == 1u) {
+a = ks[ty][i * HD + h][f];
+} else {
+a = load(k[line[i] * D4 + h * 8u + c]);
+}
+// @unroll
+for (var j = 0u; j < TN; j++) {
+s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+}
+}
+}
+}
+}
+let masked = (listed & 1u) == 1u || start + BN > run.rows;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+// @unroll
+for (var i = 0u; i < TM; i++) {
+s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
+}
+if (masked) {
+let u = start + tx * TN + j;
+let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
+let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+// @unroll
+for (var i = 0u; i < TM; i++) {
+s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+}
+}
+}
+workgroupBarrier();
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var w = 0u; w < W; w++) {
+qs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
+}
+}
+workgroupBarrier();
+for (var g = 0u; g < TX; g++) {
+let gg = g & (TX - 1u);
+let f = (g ^ ty) & 7u;
+// @unroll
+for (var w = 0u; w < W; w++) {
+var p: array<vec4f, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+p[i] = qs[ty][i * W + w][f];
+}
+// @unroll
+for (var lane = 0u; lane < 4u; lane++) {
+// @unroll
+for (var h = 0u; h < OV; h++) {
+let other = os[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+}
+}
+}
+}
+}
+}
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var h = 0u; h < OV; h++) {
+if (own + i < item.rows && h * TX + tx < V4) {
+let sum = acc[i][h];
+if (params.split != 0u) {
+let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * V4 + h * TX + tx) * PIECES;
+// @unroll
+for (var part = 0u; part < PIECES; part++) {
+dv[at + part] = piece(sum, part);
+}
+} else {
+let at = line[i] * V4 + h * TX + tx;
+if (params.later != 0u) {
+dv[at] = store(load(dv[at]) + sum);
+} else {
+dv[at] = store(sum);
+}
+}
+}
+}
+}
+}
+`,
+  "attention_backward_dq": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dq: array<Stored>;
+const VROWS: u32 = max(SV, TM * W);
+var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
+var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>;
+var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
+}
+let item = item_at(index);
+let head = item.head;
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let lines = (group.z * params.heads + head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+if (OWN_A == 1u) {
+for (var e = t; e < BM * HD * 8u; e += THREADS) {
+let r = e / (HD * 8u);
+let c = e % (HD * 8u);
+var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+if (D4 % 8u != 0u && c >= D4) {
+a = vec4f();
+}
+let y = (r / TM) & (TY - 1u);
+qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+}
+}
+if (OWN_B == 1u) {
+for (var e = t; e < BM * HV * 8u; e += THREADS) {
+let r = e / (HV * 8u);
+let c = e % (HV * 8u);
+var a = load(d_o[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
+if (V4 % 8u != 0u && c >= V4) {
+a = vec4f();
+}
+let y = (r / TM) & (TY - 1u);
+os[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
+}
+}
+var line: array<u32, TM>;
+var stat: array<vec2f, TM>;
+var acc: array<array<vec4f, OD>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row = row_of(item.rows_at, item.rows, own + i);
+line[i] = (base + row) * params.heads + head;
+stat[i] = stats[lines + row];
+}
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pk: array<vec4f, DLOADS>;
+var pv: array<vec4f, VLOADS>;
+// @unroll
+for (var e = 0u; e < DLOADS; e++) {
+let r = (t + e * THREADS) / (HD * 8u);
+let c = (t + e * THREADS) % (HD * 8u);
+pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+if (D4 % 8u != 0u && c >= D4) {
+pk[e] = vec4f();
+}
+}
+// @unroll
+for (var e = 0u; e < VLOADS; e++) {
+let r = (t + e * THREADS) / (HV * 8u);
+let c = (t + e * THREADS) % (HV * 8u);
+pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+if (V4 % 8u != 0u && c >= V4) {
+pv[e] = vec4f();
+}
+}
+workgroupBarrier();
+// @unroll
+for (var e = 0u; e < DLOADS; e++) {
+let r = (t + e * THREADS) / (HD * 8u);
+let c = (t + e * THREADS) % (HD * 8u);
+let g = (r / TN) & (TX - 1u);
+ks[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
+}
+// @unroll
+for (var e = 0u; e < VLOADS; e++) {
+let r = (t + e * THREADS) / (HV * 8u);
+let c = (t + e * THREADS) % (HV * 8u);
+let g = (r / TN) & (TX - 1u);
+let place = (r & (TN - 1u)) * HV + c / 8u;
+vs[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = pv[e];
+}
+workgroupBarrier();
+var s: array<array<f32, TN>, TM>;
+for (var c0 = 0u; c0 < CD; c0 += UD) {
+// @unroll
+for (var c1 = 0u; c1 < UD; c1++) {
+let c = c0 + c1;
+let e = (c ^ tx) & 7u;
+let f = (c ^ ty) & 7u;
+// @unroll
+for (var h = 0u; h < HD; h++) {
+var b: array<vec4f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+b[j] = ks[tx][j * HD + h][e];
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+var a: vec4f;
+if (OWN_A == 1u) {
+a = qs[ty][i * HD + h][f];
+} else {
+a = load(q[line[i] * D4 + h * 8u + c]);
+}
+// @unroll
+for (var j = 0u; j < TN; j++) {
+s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+}
+}
+}
+}
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var j = 0u; j < TN; j++) {
+s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
+}
+}
+if ((listed & 1u) == 1u || start + BN > run.rows) {
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let u = min(own + i, item.rows - 1u);
+let lo = blocks[run.lo_at + u];
+let hi = blocks[run.hi_at + u];
+// @unroll
+for (var j = 0u; j < TN; j++) {
+let key = start + tx * TN + j;
+s[i][j] = select(0.0, s[i][j], key >= lo && key < hi);
+}
+}
+}
+var ds: array<array<f32, TN>, TM>;
+for (var c0 = 0u; c0 < CV; c0 += UV) {
+// @unroll
+for (var c1 = 0u; c1 < UV; c1++) {
+let c = c0 + c1;
+let e = (c ^ tx) & 7u;
+let f = (c ^ ty) & 7u;
+// @unroll
+for (var h = 0u; h < HV; h++) {
+var b: array<vec4f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+b[j] = vs[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+var a: vec4f;
+if (OWN_B == 1u) {
+a = os[ty][i * HV + h][f];
+} else {
+a = load(d_o[line[i] * V4 + h * 8u + c]);
+}
+// @unroll
+for (var j = 0u; j < TN; j++) {
+ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
+}
+}
+}
+}
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var j = 0u; j < TN; j++) {
+ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
+}
+}
+workgroupBarrier();
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var w = 0u; w < W; w++) {
+vs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
+}
+}
+workgroupBarrier();
+for (var g = 0u; g < TX; g++) {
+let gg = g & (TX - 1u);
+let f = (g ^ ty) & 7u;
+// @unroll
+for (var w = 0u; w < W; w++) {
+var p: array<vec4f, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+p[i] = vs[ty][i * W + w][f];
+}
+// @unroll
+for (var lane = 0u; lane < 4u; lane++) {
+// @unroll
+for (var h = 0u; h < OD; h++) {
+let other = ks[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+}
+}
+}
+}
+}
+}
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var h = 0u; h < OD; h++) {
+if (own + i < item.rows && h * TX + tx < D4) {
+let sum = acc[i][h] * params.scale;
+if (params.split != 0u) {
+let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
+// @unroll
+for (var part = 0u; part < PIECES; part++) {
+dq[at + part] = piece(sum, part);
+}
+} else {
+let at = line[i] * D4 + h * TX + tx;
+if (params.later != 0u) {
+dq[at] = store(load(dq[at]) + sum);
+} else {
+dq[at] = store(sum);
+}
+}
+}
+}
+}
 }
 `,
   "attention_backward_dk": `// @import attention.wgsl
-@group(0) @binding(2) var<storage, read> q: array<Stored>;
-@group(0) @binding(3) var<storage, read> k: array<Stored>;
-@group(0) @binding(4) var<storage, read> v: array<Stored>;
-@group(0) @binding(5) var<storage, read> d_o: array<Stored>;
-@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
-@group(0) @binding(7) var<storage, read_write> dk: array<Stored>;
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dk: array<Stored>;
 const OROWS: u32 = max(SV, TM * W);
 var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>;
@@ -406,14 +2624,271 @@ dk[at] = store(sum);
 }
 }
 `,
+  "attention_forward": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read_write> o: array<Stored>;
+var<storage, read_write> lse: array<f32>;
+const XROWS: u32 = max(SD, TM * W);
+var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>;
+var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
+var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
+}
+let item = item_at(index);
+let head = item.head;
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let stats = (group.z * params.heads + head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+if (OWN_A == 1u) {
+for (var e = t; e < BM * HD * 8u; e += THREADS) {
+let r = e / (HD * 8u);
+let c = e % (HD * 8u);
+var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
+if (D4 % 8u != 0u && c >= D4) {
+a = vec4f();
+}
+let y = (r / TM) & (TY - 1u);
+qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+}
+}
+var line: array<u32, TM>;
+var m: array<f32, TM>;
+var l: array<f32, TM>;
+var acc: array<array<vec4f, OV>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row = row_of(item.rows_at, item.rows, own + i);
+line[i] = (base + row) * params.heads + head;
+m[i] = EMPTY;
+if (params.later != 0u) {
+let before = lse[stats + row];
+m[i] = select(before / params.scale, EMPTY, before < -1e28);
+l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
+// @unroll
+for (var h = 0u; h < OV; h++) {
+acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
+}
+}
+}
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pk: array<vec4f, DLOADS>;
+var pv: array<vec4f, VLOADS>;
+// @unroll
+for (var e = 0u; e < DLOADS; e++) {
+let r = (t + e * THREADS) / (HD * 8u);
+let c = (t + e * THREADS) % (HD * 8u);
+pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
+if (D4 % 8u != 0u && c >= D4) {
+pk[e] = vec4f();
+}
+}
+// @unroll
+for (var e = 0u; e < VLOADS; e++) {
+let r = (t + e * THREADS) / (HV * 8u);
+let c = (t + e * THREADS) % (HV * 8u);
+pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
+if (V4 % 8u != 0u && c >= V4) {
+pv[e] = vec4f();
+}
+}
+workgroupBarrier();
+// @unroll
+for (var e = 0u; e < DLOADS; e++) {
+let r = (t + e * THREADS) / (HD * 8u);
+let c = (t + e * THREADS) % (HD * 8u);
+let g = (r / TN) & (TX - 1u);
+let place = (r & (TN - 1u)) * HD + c / 8u;
+xs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pk[e];
+}
+// @unroll
+for (var e = 0u; e < VLOADS; e++) {
+let r = (t + e * THREADS) / (HV * 8u);
+let c = (t + e * THREADS) % (HV * 8u);
+let g = (r / TN) & (TX - 1u);
+vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
+}
+workgroupBarrier();
+var s: array<array<f32, TN>, TM>;
+for (var c0 = 0u; c0 < CD; c0 += UD) {
+// @unroll
+for (var c1 = 0u; c1 < UD; c1++) {
+let c = c0 + c1;
+let e = (c ^ tx) & 7u;
+let f = (c ^ ty) & 7u;
+// @unroll
+for (var h = 0u; h < HD; h++) {
+var b: array<vec4f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+b[j] = xs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+var a: vec4f;
+if (OWN_A == 1u) {
+a = qs[ty][i * HD + h][f];
+} else {
+a = load(q[line[i] * D4 + h * 8u + c]);
+}
+// @unroll
+for (var j = 0u; j < TN; j++) {
+s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+}
+}
+}
+}
+}
+if ((listed & 1u) == 1u || start + BN > run.rows) {
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let u = min(own + i, item.rows - 1u);
+let lo = blocks[run.lo_at + u];
+let hi = blocks[run.hi_at + u];
+// @unroll
+for (var j = 0u; j < TN; j++) {
+let key = start + tx * TN + j;
+s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
+}
+}
+}
+if (SPARE == 0u) {
+workgroupBarrier();
+}
+// @unroll
+for (var i4 = 0u; i4 < TM / 4u; i4++) {
+var high: vec4f;
+// @unroll
+for (var i = 0u; i < 4u; i++) {
+high[i] = s[i4 * 4u + i][0];
+// @unroll
+for (var j = 1u; j < TN; j++) {
+high[i] = max(high[i], s[i4 * 4u + i][j]);
+}
+}
+if (SPARE == 1u) {
+peaks[ty][i4][tx] = high;
+} else {
+xs[ty][i4][tx] = high;
+}
+}
+workgroupBarrier();
+var next: array<vec4f, TM / 4u>;
+// @unroll
+for (var i4 = 0u; i4 < TM / 4u; i4++) {
+next[i4] = vec4f(EMPTY);
+// @unroll
+for (var j = 0u; j < TX; j++) {
+if (SPARE == 1u) {
+next[i4] = max(next[i4], peaks[ty][i4][j]);
+} else {
+next[i4] = max(next[i4], xs[ty][i4][j]);
+}
+}
+}
+if (SPARE == 0u) {
+workgroupBarrier();
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let high = max(m[i], next[i / 4u][i % 4u]);
+let shift = -high * factor;
+let shrink = exp2((m[i] - high) * factor);
+m[i] = high;
+l[i] *= shrink;
+// @unroll
+for (var h = 0u; h < OV; h++) {
+acc[i][h] *= shrink;
+}
+// @unroll
+for (var j = 0u; j < TN; j++) {
+s[i][j] = exp2(fma(s[i][j], factor, shift));
+l[i] += s[i][j];
+}
+// @unroll
+for (var w = 0u; w < W; w++) {
+xs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
+}
+}
+workgroupBarrier();
+for (var g = 0u; g < TX; g++) {
+let gg = g & (TX - 1u);
+let f = (g ^ ty) & 7u;
+// @unroll
+for (var w = 0u; w < W; w++) {
+var p: array<vec4f, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+p[i] = xs[ty][i * W + w][f];
+}
+// @unroll
+for (var lane = 0u; lane < 4u; lane++) {
+// @unroll
+for (var h = 0u; h < OV; h++) {
+let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
+}
+}
+}
+}
+}
+}
+}
+workgroupBarrier();
+// @unroll
+for (var i4 = 0u; i4 < TM / 4u; i4++) {
+xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
+}
+workgroupBarrier();
+// @unroll
+for (var i = 0u; i < TM; i++) {
+var total = 0.0;
+// @unroll
+for (var j = 0u; j < TX; j++) {
+total += xs[ty][i / 4u][j][i % 4u];
+}
+if (own + i < item.rows) {
+let share = select(1.0 / total, 0.0, total == 0.0);
+// @unroll
+for (var h = 0u; h < OV; h++) {
+if (h * TX + tx < V4) {
+o[line[i] * V4 + h * TX + tx] = store(acc[i][h] * share);
+}
+}
+if (tx == 0u) {
+lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
+}
+}
+}
+}
+`,
   "attention_backward_dkv": `// @import attention.wgsl
-@group(0) @binding(2) var<storage, read> q: array<Stored>;
-@group(0) @binding(3) var<storage, read> k: array<Stored>;
-@group(0) @binding(4) var<storage, read> v: array<Stored>;
-@group(0) @binding(5) var<storage, read> d_o: array<Stored>;
-@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
-@group(0) @binding(7) var<storage, read_write> dk: array<Stored>;
-@group(0) @binding(8) var<storage, read_write> dv: array<Stored>;
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dk: array<Stored>;
+var<storage, read_write> dv: array<Stored>;
 const PROWS: u32 = TM * W;
 var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
 var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
@@ -713,2481 +3188,6 @@ dv[at] = store(sum);
 }
 }
 }
-}
-}
-`,
-  "attention_backward_dq": `// @import attention.wgsl
-@group(0) @binding(2) var<storage, read> q: array<Stored>;
-@group(0) @binding(3) var<storage, read> k: array<Stored>;
-@group(0) @binding(4) var<storage, read> v: array<Stored>;
-@group(0) @binding(5) var<storage, read> d_o: array<Stored>;
-@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
-@group(0) @binding(7) var<storage, read_write> dq: array<Stored>;
-const VROWS: u32 = max(SV, TM * W);
-var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
-var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>;
-var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-if (OWN_B == 1u) {
-for (var e = t; e < BM * HV * 8u; e += THREADS) {
-let r = e / (HV * 8u);
-let c = e % (HV * 8u);
-var a = load(d_o[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-os[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-var line: array<u32, TM>;
-var stat: array<vec2f, TM>;
-var acc: array<array<vec4f, OD>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = row_of(item.rows_at, item.rows, own + i);
-line[i] = (base + row) * params.heads + head;
-stat[i] = stats[lines + row];
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pk: array<vec4f, DLOADS>;
-var pv: array<vec4f, VLOADS>;
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pk[e] = vec4f();
-}
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-pv[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-let g = (r / TN) & (TX - 1u);
-ks[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * HV + c / 8u;
-vs[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = pv[e];
-}
-workgroupBarrier();
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
-// @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HD; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = ks[tx][j * HD + h][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_A == 1u) {
-a = qs[ty][i * HD + h][f];
-} else {
-a = load(q[line[i] * D4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
-}
-}
-if ((listed & 1u) == 1u || start + BN > run.rows) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let u = min(own + i, item.rows - 1u);
-let lo = blocks[run.lo_at + u];
-let hi = blocks[run.hi_at + u];
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let key = start + tx * TN + j;
-s[i][j] = select(0.0, s[i][j], key >= lo && key < hi);
-}
-}
-}
-var ds: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CV; c0 += UV) {
-// @unroll
-for (var c1 = 0u; c1 < UV; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HV; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = vs[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_B == 1u) {
-a = os[ty][i * HV + h][f];
-} else {
-a = load(d_o[line[i] * V4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
-}
-}
-workgroupBarrier();
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-vs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = vs[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-let other = ks[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-if (own + i < item.rows && h * TX + tx < D4) {
-let sum = acc[i][h] * params.scale;
-if (params.split != 0u) {
-let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
-// @unroll
-for (var part = 0u; part < PIECES; part++) {
-dq[at + part] = piece(sum, part);
-}
-} else {
-let at = line[i] * D4 + h * TX + tx;
-if (params.later != 0u) {
-dq[at] = store(load(dq[at]) + sum);
-} else {
-dq[at] = store(sum);
-}
-}
-}
-}
-}
-}
-`,
-  "attention_backward_dv": `// @import attention.wgsl
-@group(0) @binding(2) var<storage, read> q: array<Stored>;
-@group(0) @binding(3) var<storage, read> k: array<Stored>;
-@group(0) @binding(4) var<storage, read> d_o: array<Stored>;
-@group(0) @binding(5) var<storage, read> stats: array<vec2f>;
-@group(0) @binding(6) var<storage, read_write> dv: array<Stored>;
-const QROWS: u32 = max(SD, TM * W);
-var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>;
-var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
-var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OV>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pq: array<vec4f, DLOADS>;
-var po: array<vec4f, VLOADS>;
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pq[e] = vec4f();
-}
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-po[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * HD + c / 8u;
-qs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pq[e];
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
-}
-workgroupBarrier();
-var stat: array<vec2f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-}
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
-// @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HD; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = qs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_A == 1u) {
-a = ks[ty][i * HD + h][f];
-} else {
-a = load(k[line[i] * D4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-}
-}
-}
-}
-}
-let masked = (listed & 1u) == 1u || start + BN > run.rows;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
-}
-if (masked) {
-let u = start + tx * TN + j;
-let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
-let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
-// @unroll
-for (var i = 0u; i < TM; i++) {
-s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
-}
-}
-}
-workgroupBarrier();
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-qs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = qs[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-let other = os[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-if (own + i < item.rows && h * TX + tx < V4) {
-let sum = acc[i][h];
-if (params.split != 0u) {
-let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * V4 + h * TX + tx) * PIECES;
-// @unroll
-for (var part = 0u; part < PIECES; part++) {
-dv[at + part] = piece(sum, part);
-}
-} else {
-let at = line[i] * V4 + h * TX + tx;
-if (params.later != 0u) {
-dv[at] = store(load(dv[at]) + sum);
-} else {
-dv[at] = store(sum);
-}
-}
-}
-}
-}
-}
-`,
-  "attention_decode": `// @import storage_f32x4.wgsl
-struct Params {
-heads: u32,
-slots: u32,
-blocks: u32,
-scale: f32,
-}
-@group(0) @binding(0) var<storage, read> q: array<Value>;
-@group(0) @binding(1) var<storage, read> k: array<Value>;
-@group(0) @binding(2) var<storage, read> v: array<Value>;
-@group(0) @binding(3) var<storage, read_write> keys: array<Value>;
-@group(0) @binding(4) var<storage, read_write> values: array<Value>;
-@group(0) @binding(5) var<storage, read> position: array<u32>;
-@group(0) @binding(6) var<storage, read> plan: array<u32>;
-@group(0) @binding(7) var<storage, read_write> partials: array<Value>;
-@group(0) @binding(8) var<uniform> params: Params;
-const D: u32 = 16u;
-const V: u32 = 16u;
-const PARTS: u32 = 2u;
-const THREADS: u32 = 128u;
-const LANES: u32 = THREADS / V;
-const EACH: u32 = (THREADS + LANES - 1u) / LANES;
-const TURN: u32 = 16u;
-const VALUE_TURN: u32 = 16u;
-const SIXTEEN: u32 = 16u;
-struct Part {
-count: u32,
-first: u32,
-}
-var<workgroup> parts: array<Part, PARTS>;
-var<workgroup> scores: array<f32, THREADS>;
-var<workgroup> slots: array<u32, THREADS>;
-var<workgroup> tops: array<f32, SIXTEEN>;
-var<workgroup> weights: array<f32, THREADS>;
-var<workgroup> sums: array<Value, THREADS>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let line = group.y;
-let i = position[0];
-let head_at = plan[line % params.heads];
-let here = plan[plan[head_at + 1u] + i];
-let key_at = line * D;
-let value_at = line * V;
-let cached = line * params.slots;
-if (group.x == 0u) {
-for (var c = t; c < D; c += THREADS) {
-keys[(cached + here) * D + c] = k[key_at + c];
-}
-if (t < V) {
-values[(cached + here) * V + t] = v[value_at + t];
-}
-}
-for (var part = t; part < PARTS; part += THREADS) {
-if (part < plan[head_at]) {
-let at = head_at + 2u + 3u * part;
-let lo = plan[plan[at] + i];
-parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
-} else {
-parts[part] = Part(0u, 0u);
-}
-}
-workgroupBarrier();
-let lane = t / V;
-let column = t % V;
-var high = -1e29;
-var weight = 0.0;
-var sum = Value();
-for (var block = 0u; block < params.blocks; block++) {
-var left = (group.x * params.blocks + block) * THREADS + t;
-var slot_at = 0u;
-var found = false;
-for (var part = 0u; part < PARTS; part++) {
-let some = parts[part];
-if (!found && left < some.count) {
-slot_at = some.first + left;
-found = true;
-}
-left -= select(some.count, 0u, found);
-}
-let slot = select(here, plan[slot_at], found);
-let start = (cached + slot) * D;
-var products = Value();
-for (var c0 = 0u; c0 < D; c0 += TURN) {
-// @unroll
-for (var c1 = 0u; c1 < TURN; c1++) {
-products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
-}
-}
-let score = select(-1e30, total(products) * params.scale, found);
-scores[t] = score;
-slots[t] = slot;
-workgroupBarrier();
-if (t < SIXTEEN) {
-var top = scores[t];
-// @unroll
-for (var e = 1u; e < THREADS / SIXTEEN; e++) {
-top = max(top, scores[t + SIXTEEN * e]);
-}
-tops[t] = top;
-}
-workgroupBarrier();
-var next = high;
-// @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-next = max(next, tops[e]);
-}
-let p = exp(score - next);
-let shrink = exp(high - next);
-high = next;
-weight = fma(weight, shrink, p);
-scores[t] = p;
-workgroupBarrier();
-sum *= shrink;
-if (lane < LANES) {
-for (var e0 = 0u; e0 < EACH; e0 += VALUE_TURN) {
-// @unroll
-for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
-let e = (e0 + e1) * LANES + lane;
-if (e < THREADS) {
-let at = slots[e];
-sum = fma(Value(scores[e]), select(values[(cached + at) * V + column], v[value_at + column], at == here), sum);
-}
-}
-}
-}
-workgroupBarrier();
-}
-sums[t] = sum;
-weights[t] = weight;
-workgroupBarrier();
-if (t < SIXTEEN) {
-var some = 0.0;
-// @unroll
-for (var e = 0u; e < THREADS / SIXTEEN; e++) {
-some += weights[t + SIXTEEN * e];
-}
-tops[t] = some;
-}
-workgroupBarrier();
-let at = (line * groups.x + group.x) * (2u + V);
-if (t == 0u) {
-var all = 0.0;
-// @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-all += tops[e];
-}
-partials[at] = Value(high);
-partials[at + 1u] = Value(all);
-}
-if (t < V) {
-for (var other = 1u; other < LANES; other++) {
-sum += sums[other * V + t];
-}
-partials[at + 2u + t] = sum;
-}
-}
-`,
-  "attention_decode_combine": `// @import storage_f32x4.wgsl
-struct Params {
-lines: u32,
-}
-@group(0) @binding(0) var<storage, read> partials: array<Value>;
-@group(0) @binding(1) var<storage, read_write> o: array<Value>;
-@group(0) @binding(2) var<uniform> params: Params;
-const V: u32 = 16u;
-const SHARES: u32 = 25u;
-const THREADS: u32 = 128u;
-const LANES: u32 = THREADS / V;
-const EACH: u32 = (SHARES + LANES - 1u) / LANES;
-const SIXTEEN: u32 = 16u;
-const STRIDE: u32 = 2u + V;
-var<workgroup> tops: array<f32, THREADS>;
-var<workgroup> sixteen: array<f32, SIXTEEN>;
-var<workgroup> totals: array<f32, THREADS>;
-var<workgroup> sums: array<Value, THREADS>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let line = group.y * groups.x + group.x;
-if (line >= params.lines) {
-return;
-}
-let start = line * SHARES * STRIDE;
-let lane = t / V;
-let column = t % V;
-var top = -1e29;
-if (t < SHARES) {
-top = element(partials[start + t * STRIDE], 0u);
-}
-tops[t] = top;
-workgroupBarrier();
-if (t < SIXTEEN) {
-// @unroll
-for (var e = 1u; e < THREADS / SIXTEEN; e++) {
-top = max(top, tops[t + SIXTEEN * e]);
-}
-sixteen[t] = top;
-}
-workgroupBarrier();
-var high = -1e29;
-// @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-high = max(high, sixteen[e]);
-}
-var sum = Value();
-var weights = 0.0;
-if (lane < LANES) {
-// @unroll
-for (var e = 0u; e < EACH; e++) {
-let s = e * LANES + lane;
-if (s < SHARES) {
-let weight = exp(tops[s] - high);
-weights = fma(weight, element(partials[start + s * STRIDE + 1u], 0u), weights);
-sum = fma(Value(weight), partials[start + s * STRIDE + 2u + column], sum);
-}
-}
-}
-sums[t] = sum;
-totals[t] = weights;
-workgroupBarrier();
-if (t < V) {
-for (var other = 1u; other < LANES; other++) {
-sum += sums[other * V + t];
-weights += totals[other * V + t];
-}
-o[line * V + t] = sum / weights;
-}
-}
-`,
-  "attention_forward": `// @import attention.wgsl
-@group(0) @binding(2) var<storage, read> q: array<Stored>;
-@group(0) @binding(3) var<storage, read> k: array<Stored>;
-@group(0) @binding(4) var<storage, read> v: array<Stored>;
-@group(0) @binding(5) var<storage, read_write> o: array<Stored>;
-@group(0) @binding(6) var<storage, read_write> lse: array<f32>;
-const XROWS: u32 = max(SD, TM * W);
-var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>;
-var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
-var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let stats = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-var line: array<u32, TM>;
-var m: array<f32, TM>;
-var l: array<f32, TM>;
-var acc: array<array<vec4f, OV>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = row_of(item.rows_at, item.rows, own + i);
-line[i] = (base + row) * params.heads + head;
-m[i] = EMPTY;
-if (params.later != 0u) {
-let before = lse[stats + row];
-m[i] = select(before / params.scale, EMPTY, before < -1e28);
-l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
-// @unroll
-for (var h = 0u; h < OV; h++) {
-acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
-}
-}
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pk: array<vec4f, DLOADS>;
-var pv: array<vec4f, VLOADS>;
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pk[e] = vec4f();
-}
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-pv[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * HD + c / 8u;
-xs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pk[e];
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
-}
-workgroupBarrier();
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
-// @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HD; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = xs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_A == 1u) {
-a = qs[ty][i * HD + h][f];
-} else {
-a = load(q[line[i] * D4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-}
-}
-}
-}
-}
-if ((listed & 1u) == 1u || start + BN > run.rows) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let u = min(own + i, item.rows - 1u);
-let lo = blocks[run.lo_at + u];
-let hi = blocks[run.hi_at + u];
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let key = start + tx * TN + j;
-s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
-}
-}
-}
-if (SPARE == 0u) {
-workgroupBarrier();
-}
-// @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-var high: vec4f;
-// @unroll
-for (var i = 0u; i < 4u; i++) {
-high[i] = s[i4 * 4u + i][0];
-// @unroll
-for (var j = 1u; j < TN; j++) {
-high[i] = max(high[i], s[i4 * 4u + i][j]);
-}
-}
-if (SPARE == 1u) {
-peaks[ty][i4][tx] = high;
-} else {
-xs[ty][i4][tx] = high;
-}
-}
-workgroupBarrier();
-var next: array<vec4f, TM / 4u>;
-// @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-next[i4] = vec4f(EMPTY);
-// @unroll
-for (var j = 0u; j < TX; j++) {
-if (SPARE == 1u) {
-next[i4] = max(next[i4], peaks[ty][i4][j]);
-} else {
-next[i4] = max(next[i4], xs[ty][i4][j]);
-}
-}
-}
-if (SPARE == 0u) {
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let high = max(m[i], next[i / 4u][i % 4u]);
-let shift = -high * factor;
-let shrink = exp2((m[i] - high) * factor);
-m[i] = high;
-l[i] *= shrink;
-// @unroll
-for (var h = 0u; h < OV; h++) {
-acc[i][h] *= shrink;
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = exp2(fma(s[i][j], factor, shift));
-l[i] += s[i][j];
-}
-// @unroll
-for (var w = 0u; w < W; w++) {
-xs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = xs[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-workgroupBarrier();
-// @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
-}
-workgroupBarrier();
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var total = 0.0;
-// @unroll
-for (var j = 0u; j < TX; j++) {
-total += xs[ty][i / 4u][j][i % 4u];
-}
-if (own + i < item.rows) {
-let share = select(1.0 / total, 0.0, total == 0.0);
-// @unroll
-for (var h = 0u; h < OV; h++) {
-if (h * TX + tx < V4) {
-o[line[i] * V4 + h * TX + tx] = store(acc[i][h] * share);
-}
-}
-if (tx == 0u) {
-lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
-}
-}
-}
-}
-`,
-  "attention_join": `// @import storage_f32x4.wgsl
-struct Params {
-n: u32,
-heads: u32,
-items: u32,
-items_at: u32,
-later: u32,
-slots: u32,
-width4: u32,
-tile: u32,
-}
-@group(0) @binding(0) var<storage, read> blocks: array<u32>;
-@group(0) @binding(1) var<storage, read> partials: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
-@group(0) @binding(3) var<uniform> params: Params;
-const IN_ORDER: u32 = 0xffffffffu;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let at = params.items_at + index * 6u;
-let head = blocks[at];
-let first = blocks[at + 1u] * params.tile;
-let begin = group.z * params.slots + blocks[at + 2u];
-let end = group.z * params.slots + blocks[at + 3u];
-let rows_at = blocks[at + 4u];
-let rows = min(params.tile, blocks[at + 5u] - first);
-for (var e = t; e < rows * params.width4; e += 256u) {
-let u = first + e / params.width4;
-var row = u;
-if (rows_at != IN_ORDER) {
-row = blocks[rows_at + u];
-}
-let to = ((group.z * params.n + row) * params.heads + head) * params.width4 + e % params.width4;
-var sum = vec4f();
-if (params.later != 0u) {
-sum = load(y[to]);
-}
-for (var slot = begin; slot < end; slot++) {
-sum += partials[slot * params.tile * params.width4 + e];
-}
-y[to] = store(sum);
-}
-}
-`,
-  "cache_fill": `struct Params {
-count: u32,
-lines: u32,
-heads: u32,
-slots: u32,
-width: u32,
-n: u32,
-sequences: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> rows: array<u32>;
-@group(0) @binding(2) var<storage, read_write> cache: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-let line = i / params.width % params.lines;
-let sequence = i / params.width / params.lines % params.sequences;
-let row = rows[line];
-if (row < params.n) {
-cache[i] = x[((sequence * params.n + row) * params.heads + line / params.slots) * params.width + i % params.width];
-}
-}
-`,
-  "choose": `// @import random.wgsl
-// @import exp.wgsl
-struct Params {
-batch: u32,
-vocabulary: u32,
-fours: u32,
-stream: u32,
-}
-@group(0) @binding(0) var<storage, read> logits: array<f32>;
-@group(0) @binding(1) var<storage, read_write> tape: array<u32>;
-@group(0) @binding(2) var<storage, read> position: array<u32>;
-@group(0) @binding(3) var<storage, read> given: array<u32>;
-@group(0) @binding(4) var<storage, read> choice: array<f32>;
-@group(0) @binding(5) var<storage, read> seeds: array<u32>;
-@group(0) @binding(6) var<storage, read_write> tokens: array<vec4f>;
-@group(0) @binding(7) var<uniform> params: Params;
-const THREADS: u32 = 256u;
-var<workgroup> numbers: array<f32, THREADS>;
-var<workgroup> names: array<u32, THREADS>;
-fn largest(t: u32, number: f32, name: u32) -> vec2f {
-numbers[t] = number;
-names[t] = name;
-workgroupBarrier();
-for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-if (t < half) {
-let other = numbers[t + half];
-if (other > numbers[t] || (other == numbers[t] && names[t + half] < names[t])) {
-numbers[t] = other;
-names[t] = names[t + half];
-}
-}
-workgroupBarrier();
-}
-let found = vec2f(numbers[0], f32(names[0]));
-workgroupBarrier();
-return found;
-}
-fn sum(t: u32, number: f32) -> f32 {
-numbers[t] = number;
-workgroupBarrier();
-for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-if (t < half) {
-numbers[t] += numbers[t + half];
-}
-workgroupBarrier();
-}
-let found = numbers[0];
-workgroupBarrier();
-return found;
-}
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let i = position[0];
-let all_tokens = params.fours * 4u;
-let base = group.x * all_tokens;
-let temperature = choice[0];
-var top_number = -3e38;
-var top_name = 0u;
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let logit = logits[group.x * params.vocabulary + token];
-if (logit > top_number) {
-top_number = logit;
-top_name = token;
-}
-}
-let best = largest(t, top_number, top_name);
-for (var token = t; token < all_tokens; token += THREADS) {
-var logit = -3e38;
-var weight = 0.0;
-if (token < params.vocabulary) {
-logit = logits[group.x * params.vocabulary + token];
-weight = exp_precise(max(-100.0, (logit - best.x) / max(temperature, 1e-30)));
-}
-tokens[base + token] = vec4f(logit, weight, 0.0, 0.0);
-}
-storageBarrier();
-let most = select(u32(choice[1]), params.vocabulary, choice[1] == 0.0);
-var own_weight = 0.0;
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let own = tokens[base + token].x;
-var rank = 0u;
-var before = 0.0;
-for (var four = 0u; four < params.fours; four++) {
-// @unroll
-for (var j = 0u; j < 4u; j++) {
-let other = tokens[base + four * 4u + j];
-if (other.x > own || (other.x == own && four * 4u + j < token)) {
-rank++;
-before += other.y;
-}
-}
-}
-let kept = rank < most;
-if (kept) {
-own_weight += tokens[base + token].y;
-}
-tokens[base + token].z = before;
-tokens[base + token].w = select(0.0, 1.0 + f32(min(rank, 1u)), kept);
-}
-let limit = choice[2] * sum(t, own_weight);
-var end = 0.0;
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let own = tokens[base + token];
-if (own.w == 1.0 || (own.w == 2.0 && own.z < limit)) {
-end = max(end, own.z + own.y);
-}
-}
-let reach = largest(t, end, 0u).x;
-let drawn = threefry(vec2u(seeds[0], params.stream + group.x), vec2u(i, seeds[1])).x;
-let target_weight = f32(drawn >> 8u) / 16777216.0 * reach;
-var earliest = -3e38;
-var chosen = u32(best.y);
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let own = tokens[base + token];
-let last = own.z + own.y;
-let kept = own.w == 1.0 || (own.w == 2.0 && own.z < limit);
-if (kept && (last > target_weight || last >= reach) && -own.z > earliest) {
-earliest = -own.z;
-chosen = token;
-}
-}
-let found = u32(largest(t, earliest, chosen).y);
-if (t == 0u && i >= given[0]) {
-tape[i * params.batch + group.x] = select(found, u32(best.y), temperature == 0.0);
-}
-}
-`,
-  "choose_advance": `struct Params {
-by: u32,
-}
-@group(0) @binding(0) var<storage, read_write> position: array<u32>;
-@group(0) @binding(1) var<uniform> params: Params;
-@compute @workgroup_size(1)
-fn main() {
-position[0] += params.by;
-}
-`,
-  "clip": `struct Params {
-max_norm: f32,
-}
-@group(0) @binding(0) var<storage, read> square_norm: array<f32>;
-@group(0) @binding(1) var<storage, read_write> factor: array<f32>;
-@group(0) @binding(2) var<storage, read_write> skipped: array<u32>;
-@group(0) @binding(3) var<storage, read_write> loss_scale: array<f32>;
-@group(0) @binding(4) var<uniform> params: Params;
-override LOSS_SCALE: bool = false;
-const CLEAN_STEPS: f32 = 1000.0;
-@compute @workgroup_size(1)
-fn main() {
-var scale = 1.0;
-if (LOSS_SCALE) {
-scale = loss_scale[0];
-}
-let square = square_norm[0];
-if ((bitcast<u32>(square) & 0x7f800000u) == 0x7f800000u) {
-factor[0] = 0.0;
-skipped[0] += 1u;
-skipped[1] += 1u;
-if (LOSS_SCALE) {
-loss_scale[0] = scale * 0.5;
-loss_scale[1] = 0.0;
-}
-return;
-}
-skipped[1] = 0u;
-factor[0] = select(1.0, min(1.0, params.max_norm / (sqrt(square) / scale + 1e-6)), params.max_norm > 0.0) / scale;
-if (LOSS_SCALE) {
-let clean = loss_scale[1] + 1.0;
-loss_scale[0] = select(scale, scale * 2.0, clean >= CLEAN_STEPS);
-loss_scale[1] = select(clean, 0.0, clean >= CLEAN_STEPS);
-}
-}
-`,
-  "column_sums": `// @import storage_f32.wgsl
-struct Params {
-rows: u32,
-width: u32,
-strip: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<Stored>;
-@group(0) @binding(1) var<storage, read_write> partials: array<Value>;
-@group(0) @binding(2) var<uniform> params: Params;
-var<workgroup> sums: array<array<Value, 32>, 8>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & 31u;
-let line = (t >> 5u) & 7u;
-let column = group.x * 32u + lane;
-let end = min((group.y + 1u) * params.strip, params.rows);
-var sum = Value();
-if (column < params.width) {
-for (var r = group.y * params.strip + line; r < end; r += 8u) {
-sum += load(x[r * params.width + column]);
-}
-}
-sums[line][lane] = sum;
-workgroupBarrier();
-if (line == 0u && column < params.width) {
-var all = Value();
-for (var i = 0u; i < 8u; i++) {
-all += sums[i & 7u][lane];
-}
-partials[group.y * params.width + column] = all;
-}
-}
-`,
-  "copy_block": `struct Params {
-count: u32,
-width: u32,
-x_first: u32,
-x_stride: u32,
-y_first: u32,
-y_stride: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;
-@group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-let row = i / params.width;
-let column = i % params.width;
-y[params.y_first + row * params.y_stride + column] = x[params.x_first + row * params.x_stride + column];
-}
-`,
-  "cross_entropy": `// @import storage_f32.wgsl
-// @import row_reduce.wgsl
-// @import exp.wgsl
-struct Params {
-rows: u32,
-width: u32,
-scale: f32,
-}
-@group(0) @binding(0) var<storage, read> logits: array<Stored>;
-@group(0) @binding(1) var<storage, read> targets: array<u32>;
-@group(0) @binding(2) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(3) var<storage, read_write> gradient: array<Stored>;
-@group(0) @binding(4) var<storage, read> loss_scale: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
-override GRADIENT: bool = false;
-override LOSS_SCALE: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let lane = t & (LANES - 1u);
-let line = (t / LANES) & (ROWS - 1u);
-let row = (group.y * groups.x + group.x) * ROWS + line;
-let inside = row < params.rows;
-let width = select(0u, params.width, inside);
-let at = row * params.width;
-var high = -3.4e38;
-for (var c = lane; c < width; c += LANES) {
-high = max(high, highest(load(logits[at + c])));
-}
-high = row_max(high, line, lane);
-var sum = Value();
-for (var c = lane; c < width; c += LANES) {
-sum += exp_precise(load(logits[at + c]) - high);
-}
-let all = row_sum(total(sum), line, lane);
-if (!inside) {
-return;
-}
-let target_column = targets[row];
-if (lane == 0u) {
-losses[row] = log(all) + high - element(load(logits[at + target_column / WIDE]), target_column % WIDE);
-}
-if (GRADIENT) {
-var scale = params.scale;
-if (LOSS_SCALE) {
-scale *= loss_scale[0];
-}
-for (var c = lane; c < width; c += LANES) {
-gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_hot(c * WIDE, target_column)) * scale);
-}
-}
-}
-`,
-  "dropout": `// @import random.wgsl
-struct Params {
-count: u32,
-site: u32,
-micro: u32,
-threshold: u32,
-keep: f32,
-first: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> seeds: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = ((group.y * groups.x + group.x) * 256u + t) * 2u;
-if (i >= params.count) {
-return;
-}
-let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, params.first + i, params.threshold);
-y[i] = select(0.0, x[i] * params.keep, keeps.x);
-if (i + 1u < params.count) {
-y[i + 1u] = select(0.0, x[i + 1u] * params.keep, keeps.y);
-}
-}
-`,
-  "embedding": `struct Params {
-count: u32,
-width: u32,
-length: u32,
-first: u32,
-table_first: u32,
-table_rows: u32,
-}
-@group(0) @binding(0) var<storage, read> indices: array<u32>;
-@group(0) @binding(1) var<storage, read> table: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-let row = i / params.width;
-let entry = indices[(params.first + row) % params.length] - params.table_first;
-var value = select(0.0, table[entry * params.width + i - row * params.width], entry < params.table_rows);
-if (ACCUMULATE) {
-value += y[i];
-}
-y[i] = value;
-}
-`,
-  "embedding_backward": `struct Params {
-size: u32,
-width: u32,
-first: u32,
-rows: u32,
-}
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
-@group(0) @binding(1) var<storage, read> order: array<u32>;
-@group(0) @binding(2) var<storage, read> starts: array<u32>;
-@group(0) @binding(3) var<storage, read_write> table: array<f32>;
-@group(0) @binding(4) var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-var<workgroup> sums: array<array<f32, 32>, 8>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & 31u;
-let line = (t >> 5u) & 7u;
-let column = group.x * 32u + lane;
-let entry = group.y;
-let end = starts[entry + 1u];
-var sum = 0.0;
-if (column < params.width) {
-for (var e = starts[entry] + line; e < end; e += 8u) {
-let row = order[e] - params.first;
-sum += select(0.0, dy[row * params.width + column], row < params.rows);
-}
-}
-sums[line][lane] = sum;
-workgroupBarrier();
-if (line == 0u && column < params.width) {
-var total = 0.0;
-for (var i = 0u; i < 8u; i++) {
-total += sums[i & 7u][lane];
-}
-let at = entry * params.width + column;
-if (ACCUMULATE) {
-total += table[at];
-}
-table[at] = total;
-}
-}
-`,
-  "embedding_decode": `struct Params {
-count: u32,
-width: u32,
-batch: u32,
-start: u32,
-}
-@group(0) @binding(0) var<storage, read> tape: array<u32>;
-@group(0) @binding(1) var<storage, read> position: array<u32>;
-@group(0) @binding(2) var<storage, read> rows: array<u32>;
-@group(0) @binding(3) var<storage, read> table: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
-override TOKENS: bool = false;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let at = group.x * 256u + t;
-if (at >= params.count) {
-return;
-}
-let i = position[0];
-let column = at % params.width;
-if (TOKENS) {
-var token = params.start;
-if (i > 0u) {
-token = tape[(i - 1u) * params.batch + at / params.width];
-}
-y[at] = table[token * params.width + column];
-} else {
-y[at] += table[rows[i] * params.width + column];
-}
-}
-`,
-  "exp": `// @import storage_f32.wgsl
-const LOG2E_HIGH: f32 = 1.44269502;
-const LOG2E_LOW: f32 = 1.92596299e-8;
-fn exp_precise(x: Value) -> Value {
-let t = x * LOG2E_HIGH;
-let rest = fma(x, Value(LOG2E_LOW), fma(x, Value(LOG2E_HIGH), -t));
-return exp2(t) * fma(rest, Value(0.69314718), Value(1.0));
-}
-`,
-  "gelu": `// @import exp.wgsl
-fn sigmoid(z: Value) -> Value {
-return 1.0 / (1.0 + exp_precise(min(-1.702 * z, Value(80.0))));
-}
-fn gelu(z: Value) -> Value {
-return z * sigmoid(z);
-}
-fn gelu_gradient(z: Value) -> Value {
-let s = sigmoid(z);
-return fma(1.702 * z * s, 1.0 - s, s);
-}
-`,
-  "lanes": `const LANES: u32 = 1u;
-fn lane_x(t: u32) -> u32 {
-if (LANES == 0u) {
-return t & (TX - 1u);
-} else {
-return ((t >> 1u) & (min(TX, 8u) - 1u)) | (((t >> 5u) & (max(TX / 8u, 1u) - 1u)) * 8u);
-}
-}
-fn lane_y(t: u32) -> u32 {
-if (LANES == 0u) {
-return (t / TX) & (TY - 1u);
-} else {
-let pair = min(2u * TX, 16u);
-return ((t & 1u) | (((t / pair) & 1u) * 2u) | ((t / max(4u * TX, 2u * pair)) * 4u)) & (TY - 1u);
-}
-}
-`,
-  "layernorm": `// @import storage_f32.wgsl
-// @import row_reduce.wgsl
-struct Params {
-rows: u32,
-width: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<Stored>;
-@group(0) @binding(1) var<storage, read> gain: array<Value>;
-@group(0) @binding(2) var<storage, read> bias: array<Value>;
-@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
-@group(0) @binding(4) var<storage, read_write> mean: array<f32>;
-@group(0) @binding(5) var<storage, read_write> rstd: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let lane = t & (LANES - 1u);
-let line = (t / LANES) & (ROWS - 1u);
-let row = (group.y * groups.x + group.x) * ROWS + line;
-let inside = row < params.rows;
-let width = select(0u, params.width, inside);
-let at = row * params.width;
-var sum = Value();
-for (var c = lane; c < width; c += LANES) {
-sum += load(x[at + c]);
-}
-let m = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
-var squares = Value();
-for (var c = lane; c < width; c += LANES) {
-let centred = load(x[at + c]) - m;
-squares = fma(centred, centred, squares);
-}
-let r = 1.0 / sqrt(row_sum(total(squares), line, lane) / f32(params.width * WIDE) + 1e-5);
-for (var c = lane; c < width; c += LANES) {
-y[at + c] = store(fma((load(x[at + c]) - m) * r, gain[c], bias[c]));
-}
-if (lane == 0u && inside) {
-mean[row] = m;
-rstd[row] = r;
-}
-}
-`,
-  "layernorm_backward": `// @import storage_f32.wgsl
-// @import row_reduce.wgsl
-struct Params {
-rows: u32,
-width: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<Stored>;
-@group(0) @binding(1) var<storage, read> gain: array<Value>;
-@group(0) @binding(2) var<storage, read> mean: array<f32>;
-@group(0) @binding(3) var<storage, read> rstd: array<f32>;
-@group(0) @binding(4) var<storage, read> dy: array<Stored>;
-@group(0) @binding(5) var<storage, read> residual: array<Stored>;
-@group(0) @binding(6) var<storage, read_write> dx: array<Stored>;
-@group(0) @binding(7) var<uniform> params: Params;
-override RESIDUAL: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let lane = t & (LANES - 1u);
-let line = (t / LANES) & (ROWS - 1u);
-let row = (group.y * groups.x + group.x) * ROWS + line;
-let inside = row < params.rows;
-let width = select(0u, params.width, inside);
-let at = row * params.width;
-let m = mean[min(row, params.rows - 1u)];
-let r = rstd[min(row, params.rows - 1u)];
-var sum = Value();
-var product = Value();
-for (var c = lane; c < width; c += LANES) {
-let g = load(dy[at + c]) * gain[c];
-sum += g;
-product = fma(g, (load(x[at + c]) - m) * r, product);
-}
-let mean_g = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
-let mean_gx = row_sum(total(product), line, lane) / f32(params.width * WIDE);
-for (var c = lane; c < width; c += LANES) {
-var d = r * (load(dy[at + c]) * gain[c] - mean_g - (load(x[at + c]) - m) * r * mean_gx);
-if (RESIDUAL) {
-d += load(residual[at + c]);
-}
-dx[at + c] = store(d);
-}
-}
-`,
-  "layernorm_backward_columns": `// @import storage_f32.wgsl
-struct Params {
-rows: u32,
-width: u32,
-strip: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<Stored>;
-@group(0) @binding(1) var<storage, read> mean: array<f32>;
-@group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<Stored>;
-@group(0) @binding(4) var<storage, read_write> partials: array<Value>;
-@group(0) @binding(5) var<uniform> params: Params;
-var<workgroup> products: array<array<Value, 32>, 8>;
-var<workgroup> sums: array<array<Value, 32>, 8>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & 31u;
-let line = (t >> 5u) & 7u;
-let column = group.x * 32u + lane;
-let end = min((group.y + 1u) * params.strip, params.rows);
-var product = Value();
-var sum = Value();
-if (column < params.width) {
-for (var r = group.y * params.strip + line; r < end; r += 8u) {
-let d = load(dy[r * params.width + column]);
-product = fma(d, (load(x[r * params.width + column]) - mean[r]) * rstd[r], product);
-sum += d;
-}
-}
-products[line][lane] = product;
-sums[line][lane] = sum;
-workgroupBarrier();
-if (line == 0u && column < params.width) {
-var all_products = Value();
-var all = Value();
-for (var i = 0u; i < 8u; i++) {
-all_products += products[i & 7u][lane];
-all += sums[i & 7u][lane];
-}
-let at = group.y * 2u * params.width + column;
-partials[at] = all_products;
-partials[at + params.width] = all;
-}
-}
-`,
-  "linear": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-struct Params {
-rows: u32,
-inner4: u32,
-out4: u32,
-site: u32,
-micro: u32,
-threshold: u32,
-keep: f32,
-first: u32,
-whole: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<Stored>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> residual: array<Stored>;
-@group(0) @binding(4) var<storage, read> seeds: array<u32>;
-@group(0) @binding(5) var<storage, read_write> y: array<Stored>;
-@group(0) @binding(6) var<storage, read_write> pre: array<Stored>;
-@group(0) @binding(7) var<uniform> params: Params;
-override BIAS: bool = false;
-override PRE: bool = false;
-override GELU: bool = false;
-override DROPOUT: bool = false;
-override RESIDUAL: bool = false;
-const TX: u32 = 16u;
-const TY: u32 = 16u;
-const TM: u32 = 8u;
-const TN: u32 = 8u;
-const BK4: u32 = 4u;
-const BM: u32 = TY * TM;
-const BN: u32 = TX * TN;
-const THREADS: u32 = TX * TY;
-const XLOADS: u32 = BM * BK4 / THREADS;
-const WLOADS: u32 = BN * BK4 / THREADS;
-var<workgroup> xs: array<array<vec4f, TM * BK4 + 1u>, TY>;
-var<workgroup> ws: array<array<vec4f, TN * BK4 + 1u>, TX>;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = lane_x(t);
-let ty = lane_y(t);
-let m0 = group.y * BM;
-let n0 = group.x * BN;
-let k4 = t & (BK4 - 1u);
-let line = t / BK4;
-var acc: array<array<f32, TN>, TM>;
-var px: array<vec4f, XLOADS>;
-var pw: array<vec4f, WLOADS>;
-let steps = (params.inner4 + BK4 - 1u) / BK4;
-for (var step = 0u; step <= steps; step++) {
-if (step > 0u) {
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-let r = line + q * (THREADS / BK4);
-xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px[q];
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let c = line + q * (THREADS / BK4);
-ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw[q];
-}
-}
-workgroupBarrier();
-let depth = step * BK4 + k4;
-if (step < steps) {
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-px[q] = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let c = min(n0 + line + q * (THREADS / BK4), params.out4 * 4u - 1u);
-pw[q] = select(vec4f(), w[c * params.inner4 + depth], depth < params.inner4);
-}
-}
-if (step > 0u) {
-// @unroll
-for (var k = 0u; k < BK4; k++) {
-var a: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-a[i] = xs[ty][i * BK4 + k];
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let c = ws[tx][j * BK4 + k];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][j] = fma(a[i].w, c.w, fma(a[i].z, c.z, fma(a[i].y, c.y, fma(a[i].x, c.x, acc[i][j]))));
-}
-}
-}
-}
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = m0 + ty * TM + i;
-// @unroll
-for (var h = 0u; h < TN / 4u; h++) {
-let column = n0 / 4u + h * TX + tx;
-if (row < params.rows && column < params.out4) {
-finish(row, column, vec4f(acc[i][h * 4u], acc[i][h * 4u + 1u], acc[i][h * 4u + 2u], acc[i][h * 4u + 3u]));
-}
-}
-}
-}
-fn finish(row: u32, column: u32, product: vec4f) {
-let at = row * params.out4 + column;
-var z = product;
-if (BIAS) {
-z += b[column];
-}
-if (PRE) {
-pre[at] = store(z);
-}
-if (GELU) {
-z = gelu(z);
-}
-if (DROPOUT) {
-z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
-}
-if (RESIDUAL) {
-z += load(residual[at]);
-}
-y[at] = store(z);
-}
-`,
-  "linear_any": `// @import linear_finish.wgsl
-@group(0) @binding(7) var<storage, read> a: array<f32>;
-@group(0) @binding(8) var<storage, read> b: array<f32>;
-const T: u32 = 16u;
-var<workgroup> as_: array<array<f32, T>, T>;
-var<workgroup> bs: array<array<f32, T>, T>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = t & (T - 1u);
-let ty = (t / T) & (T - 1u);
-let row = group.y * T + ty;
-let column = group.x * T + tx;
-var sum = 0.0;
-for (var k0 = 0u; k0 < params.k; k0 += T) {
-as_[ty][tx] = select(0.0, a[row * params.am + (k0 + tx) * params.ak], row < params.m && k0 + tx < params.k);
-bs[ty][tx] = select(0.0, b[(k0 + ty) * params.bk + column * params.bn], k0 + ty < params.k && column < params.n);
-workgroupBarrier();
-// @unroll
-for (var k = 0u; k < T; k++) {
-sum = fma(as_[ty][k], bs[k][tx], sum);
-}
-workgroupBarrier();
-}
-if (row < params.m && column < params.n) {
-finish(row, column, sum);
-}
-}
-`,
-  "linear_few": `// @import gelu.wgsl
-struct Params {
-k4: u32,
-n: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> gain: array<vec4f>;
-@group(0) @binding(2) var<storage, read> shift: array<vec4f>;
-@group(0) @binding(3) var<storage, read> w: array<vec4f>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read> residual: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
-override NORM: bool = false;
-override BIAS: bool = false;
-override GELU: bool = false;
-override RESIDUAL: bool = false;
-const ROWS: u32 = 1u;
-const LANES: u32 = 32u;
-const TURN: u32 = 4u;
-const THREADS: u32 = 256u;
-const SIXTEEN: u32 = 16u;
-var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
-var<workgroup> sixteen: array<array<f32, SIXTEEN>, ROWS>;
-fn sum_all(t: u32) {
-workgroupBarrier();
-if (t < SIXTEEN) {
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var some = 0.0;
-// @unroll
-for (var e = 0u; e < THREADS / SIXTEEN; e++) {
-some += parts[r][t + SIXTEEN * e];
-}
-sixteen[r][t] = some;
-}
-}
-workgroupBarrier();
-}
-fn total_of(r: u32) -> f32 {
-var sum = 0.0;
-// @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-sum += sixteen[r][e];
-}
-return sum;
-}
-fn sum4(v: vec4f) -> f32 {
-return (v.x + v.y) + (v.z + v.w);
-}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & (LANES - 1u);
-let column = group.x * (THREADS / LANES) + t / LANES;
-var mean: array<f32, ROWS>;
-var rstd: array<f32, ROWS>;
-if (NORM) {
-let width = f32(params.k4 * 4u);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var sum = vec4f();
-for (var c = t; c < params.k4; c += THREADS) {
-sum += x[r * params.k4 + c];
-}
-parts[r][t] = sum4(sum);
-}
-sum_all(t);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-mean[r] = total_of(r) / width;
-}
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var squares = vec4f();
-for (var c = t; c < params.k4; c += THREADS) {
-let centred = x[r * params.k4 + c] - mean[r];
-squares = fma(centred, centred, squares);
-}
-parts[r][t] = sum4(squares);
-}
-sum_all(t);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
-}
-}
-var sums: array<vec4f, ROWS>;
-if (column < params.n) {
-for (var c0 = lane; c0 < params.k4; c0 += LANES * TURN) {
-var weights: array<vec4f, TURN>;
-// @unroll
-for (var turn = 0u; turn < TURN; turn++) {
-weights[turn] = w[column * params.k4 + c0 + turn * LANES];
-}
-// @unroll
-for (var turn = 0u; turn < TURN; turn++) {
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-let c = c0 + turn * LANES;
-var value = x[r * params.k4 + c];
-if (NORM) {
-value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
-}
-sums[r] = fma(value, weights[turn], sums[r]);
-}
-}
-}
-}
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-parts[r][t] = sum4(sums[r]);
-}
-workgroupBarrier();
-if (lane < ROWS && column < params.n) {
-var z = 0.0;
-for (var e = 0u; e < LANES; e += 16u) {
-// @unroll
-for (var some = 0u; some < 16u; some++) {
-z += parts[lane][t - lane + e + some];
-}
-}
-let at = lane * params.n + column;
-if (BIAS) {
-z += bias[column];
-}
-if (GELU) {
-z = gelu(z);
-}
-if (RESIDUAL) {
-z += residual[at];
-}
-y[at] = z;
-}
-}
-`,
-  "linear_finish": `// @import storage_f32.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-struct Params {
-m: u32,
-k: u32,
-n: u32,
-am: u32,
-ak: u32,
-bk: u32,
-bn: u32,
-site: u32,
-micro: u32,
-threshold: u32,
-keep: f32,
-first: u32,
-whole: u32,
-}
-@group(0) @binding(0) var<storage, read> bias: array<f32>;
-@group(0) @binding(1) var<storage, read> residual: array<f32>;
-@group(0) @binding(2) var<storage, read> z_in: array<f32>;
-@group(0) @binding(3) var<storage, read> seeds: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@group(0) @binding(5) var<storage, read_write> z_out: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
-override BIAS: bool = false;
-override PRE: bool = false;
-override GELU: bool = false;
-override GELU_GRADIENT: bool = false;
-override DROPOUT: bool = false;
-override RESIDUAL: bool = false;
-override ACCUMULATE: bool = false;
-fn finish(row: u32, column: u32, product: f32) {
-let at = row * params.n + column;
-var z = product;
-if (BIAS) {
-z += bias[column];
-}
-if (PRE) {
-z_out[at] = z;
-}
-if (GELU) {
-z = gelu(z);
-}
-if (GELU_GRADIENT) {
-z *= gelu_gradient(z_in[at]);
-}
-if (DROPOUT) {
-z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column, params.threshold, params.keep);
-}
-if (RESIDUAL) {
-z += residual[at];
-}
-if (ACCUMULATE) {
-z += y[at];
-}
-y[at] = z;
-}
-`,
-  "linear_input_grad": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-// @import gelu.wgsl
-struct Params {
-rows: u32,
-inner4: u32,
-out4: u32,
-}
-@group(0) @binding(0) var<storage, read> dy: array<Stored>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> pre: array<Stored>;
-@group(0) @binding(3) var<storage, read> residual: array<Stored>;
-@group(0) @binding(4) var<storage, read_write> dx: array<Stored>;
-@group(0) @binding(5) var<uniform> params: Params;
-override GELU: bool = false;
-override RESIDUAL: bool = false;
-const TX: u32 = 16u;
-const TY: u32 = 16u;
-const TM: u32 = 8u;
-const TN: u32 = 8u;
-const BK4: u32 = 4u;
-const H: u32 = TN / 4u;
-const BM: u32 = TY * TM;
-const BN4: u32 = TX * H;
-const THREADS: u32 = TX * TY;
-const DLOADS: u32 = BM * BK4 / THREADS;
-const WLOADS: u32 = BN4 * BK4 * 4u / THREADS;
-var<workgroup> ds: array<array<vec4f, TM * BK4 + 1u>, TY>;
-var<workgroup> ws: array<array<array<array<vec4f, TX>, H>, 4>, BK4>;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = lane_x(t);
-let ty = lane_y(t);
-let m0 = group.y * BM;
-let n0 = group.x * BN4;
-let k4 = t & (BK4 - 1u);
-let line = t / BK4;
-let column = t & (BN4 - 1u);
-let wcolumn = min(n0 + column, params.out4 - 1u);
-var acc: array<array<vec4f, H>, TM>;
-var pd: array<vec4f, DLOADS>;
-var pw: array<vec4f, WLOADS>;
-let steps = (params.inner4 + BK4 - 1u) / BK4;
-for (var step = 0u; step <= steps; step++) {
-if (step > 0u) {
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-let r = line + q * (THREADS / BK4);
-ds[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = pd[q];
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let k = t / BN4 + q * (THREADS / BN4);
-ws[(k / 4u) & (BK4 - 1u)][k & 3u][column / TX][column & (TX - 1u)] = pw[q];
-}
-}
-workgroupBarrier();
-if (step < steps) {
-let depth = step * BK4 + k4;
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-pd[q] = select(vec4f(), load(dy[r * params.inner4 + depth]), depth < params.inner4);
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let k = step * BK4 * 4u + t / BN4 + q * (THREADS / BN4);
-pw[q] = select(vec4f(), w[k * params.out4 + wcolumn], k < params.inner4 * 4u);
-}
-}
-if (step > 0u) {
-// @unroll
-for (var k = 0u; k < BK4; k++) {
-var a: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-a[i] = ds[ty][i * BK4 + k];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < H; h++) {
-let c = ws[k][lane][h][tx];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(a[i][lane]), c, acc[i][h]);
-}
-}
-}
-}
-}
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = m0 + ty * TM + i;
-// @unroll
-for (var h = 0u; h < H; h++) {
-let c = n0 + h * TX + tx;
-if (row < params.rows && c < params.out4) {
-finish(row * params.out4 + c, acc[i][h]);
-}
-}
-}
-}
-fn finish(at: u32, product: vec4f) {
-var z = product;
-if (GELU) {
-z *= gelu_gradient(load(pre[at]));
-}
-if (RESIDUAL) {
-z += load(residual[at]);
-}
-dx[at] = store(z);
-}
-`,
-  "linear_weight_grad": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-struct Params {
-rows: u32,
-split: u32,
-out4: u32,
-in4: u32,
-}
-@group(0) @binding(0) var<storage, read> dy: array<Stored>;
-@group(0) @binding(1) var<storage, read> x: array<Stored>;
-@group(0) @binding(2) var<storage, read_write> dw: array<vec4f>;
-@group(0) @binding(3) var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-const TX: u32 = 16u;
-const TY: u32 = 16u;
-const TM: u32 = 8u;
-const TN: u32 = 8u;
-const BK4: u32 = 4u;
-const BK: u32 = 4u * BK4;
-const G: u32 = TM / 4u;
-const H: u32 = TN / 4u;
-const BM4: u32 = TY * G;
-const BN4: u32 = TX * H;
-const THREADS: u32 = TX * TY;
-const DLOADS: u32 = BM4 * BK / THREADS;
-const XLOADS: u32 = BN4 * BK / THREADS;
-var<workgroup> ds: array<array<array<vec4f, TY>, G>, BK>;
-var<workgroup> xs: array<array<array<vec4f, TX>, H>, BK>;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = lane_x(t);
-let ty = lane_y(t);
-let m0 = group.y * BM4;
-let n0 = group.x * BN4;
-let first = group.z * params.split;
-let end = min(first + params.split, params.rows);
-let dcolumn = t & (BM4 - 1u);
-let xcolumn = t & (BN4 - 1u);
-let dfrom = min(m0 + dcolumn, params.out4 - 1u);
-let xfrom = min(n0 + xcolumn, params.in4 - 1u);
-var acc: array<array<vec4f, H>, TM>;
-var pd: array<vec4f, DLOADS>;
-var px: array<vec4f, XLOADS>;
-let steps = (end - first + BK - 1u) / BK;
-for (var step = 0u; step <= steps; step++) {
-if (step > 0u) {
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-ds[(t / BM4 + q * (THREADS / BM4)) & (BK - 1u)][dcolumn / TY][dcolumn & (TY - 1u)] = pd[q];
-}
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-xs[(t / BN4 + q * (THREADS / BN4)) & (BK - 1u)][xcolumn / TX][xcolumn & (TX - 1u)] = px[q];
-}
-}
-workgroupBarrier();
-if (step < steps) {
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-let r = first + step * BK + t / BM4 + q * (THREADS / BM4);
-pd[q] = select(vec4f(), load(dy[r * params.out4 + dfrom]), r < end);
-}
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-let r = first + step * BK + t / BN4 + q * (THREADS / BN4);
-px[q] = select(vec4f(), load(x[r * params.in4 + xfrom]), r < end);
-}
-}
-if (step > 0u) {
-// @unroll
-for (var k = 0u; k < BK; k++) {
-var a: array<vec4f, G>;
-// @unroll
-for (var g = 0u; g < G; g++) {
-a[g] = ds[k][g][ty];
-}
-// @unroll
-for (var h = 0u; h < H; h++) {
-let c = xs[k][h][tx];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(a[i / 4u][i % 4u]), c, acc[i][h]);
-}
-}
-}
-}
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row4 = m0 + (i / 4u) * TY + ty;
-// @unroll
-for (var h = 0u; h < H; h++) {
-let column = n0 + h * TX + tx;
-if (row4 < params.out4 && column < params.in4) {
-let at = (group.z * params.out4 * 4u + row4 * 4u + i % 4u) * params.in4 + column;
-if (ACCUMULATE) {
-dw[at] += acc[i][h];
-} else {
-dw[at] = acc[i][h];
-}
-}
-}
-}
-}
-`,
-  "pack_f16": `// @import storage_f16x4.wgsl
-struct Params {
-count4: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
-@group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i < params.count4) {
-y[i] = store(x[i]);
-}
-}
-`,
-  "pad_heads": `struct Params {
-count: u32,
-source: u32,
-width: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-let head = i / params.width;
-let column = i % params.width;
-y[i] = select(0.0, x[head * params.source + column], column < params.source);
-}
-`,
-  "random": `fn threefry_round(x: vec2u, r: u32) -> vec2u {
-let sum = x.x + x.y;
-return vec2u(sum, ((x.y << r) | (x.y >> (32u - r))) ^ sum);
-}
-fn threefry_rounds(x: vec2u, r: vec4u) -> vec2u {
-return threefry_round(threefry_round(threefry_round(threefry_round(x, r.x), r.y), r.z), r.w);
-}
-fn threefry(key: vec2u, counter: vec2u) -> vec2u {
-let third = key.x ^ key.y ^ 0x1bd11bdau;
-let even = vec4u(13u, 15u, 26u, 6u);
-let odd = vec4u(17u, 29u, 16u, 24u);
-var x = threefry_rounds(counter + key, even) + vec2u(key.y, third + 1u);
-x = threefry_rounds(x, odd) + vec2u(third, key.x + 2u);
-x = threefry_rounds(x, even) + vec2u(key.x, key.y + 3u);
-x = threefry_rounds(x, odd) + vec2u(key.y, third + 4u);
-return threefry_rounds(x, even) + vec2u(third, key.x + 5u);
-}
-fn dropout_keeps2(seed: u32, site: u32, step: u32, index: u32, threshold: u32) -> vec2<bool> {
-return (threefry(vec2u(seed, site), vec2u(index >> 1u, step)) >> vec2u(8u)) >= vec2u(threshold);
-}
-fn dropout_factor(seed: u32, site: u32, step: u32, index: u32, threshold: u32, keep: f32) -> f32 {
-let pair = dropout_keeps2(seed, site, step, index & 0xfffffffeu, threshold);
-return select(0.0, keep, select(pair.x, pair.y, (index & 1u) == 1u));
-}
-fn dropout_factor4(seed: u32, site: u32, step: u32, index: u32, threshold: u32, keep: f32) -> vec4f {
-let low = dropout_keeps2(seed, site, step, index, threshold);
-let high = dropout_keeps2(seed, site, step, index + 2u, threshold);
-return select(vec4f(), vec4f(keep), vec4<bool>(low, high));
-}
-`,
-  "reduce_partials": `struct Params {
-count: u32,
-partials: u32,
-stride: u32,
-offset: u32,
-}
-@group(0) @binding(0) var<storage, read> partials: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-var sum = 0.0;
-for (var s = 0u; s < params.partials; s++) {
-sum += partials[s * params.stride + params.offset + i];
-}
-if (ACCUMULATE) {
-sum += y[i];
-}
-y[i] = sum;
-}
-`,
-  "row_reduce": `const LANES: u32 = 32u;
-const ROWS: u32 = 8u;
-var<workgroup> row_values: array<array<f32, LANES>, ROWS>;
-fn row_sum(value: f32, row: u32, lane: u32) -> f32 {
-row_values[row][lane] = value;
-workgroupBarrier();
-for (var half = LANES / 2u; half > 0u; half >>= 1u) {
-if (lane < half) {
-row_values[row][lane] += row_values[row][lane + half];
-}
-workgroupBarrier();
-}
-let total = row_values[row][0];
-workgroupBarrier();
-return total;
-}
-fn row_max(value: f32, row: u32, lane: u32) -> f32 {
-row_values[row][lane] = value;
-workgroupBarrier();
-for (var half = LANES / 2u; half > 0u; half >>= 1u) {
-if (lane < half) {
-row_values[row][lane] = max(row_values[row][lane], row_values[row][lane + half]);
-}
-workgroupBarrier();
-}
-let total = row_values[row][0];
-workgroupBarrier();
-return total;
-}
-`,
-  "storage_f16x4": `alias Stored = vec2u;
-alias Value = vec4f;
-const WIDE: u32 = 4u;
-fn load(s: Stored) -> Value {
-return vec4f(unpack2x16float(s.x), unpack2x16float(s.y));
-}
-fn store(v: Value) -> Stored {
-return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
-}
-fn total(v: Value) -> f32 {
-return (v.x + v.y) + (v.z + v.w);
-}
-fn highest(v: Value) -> f32 {
-return max(max(v.x, v.y), max(v.z, v.w));
-}
-fn element(v: Value, at: u32) -> f32 {
-return v[at & 3u];
-}
-fn one_hot(first: u32, column: u32) -> Value {
-return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
-}
-const PIECES: u32 = 2u;
-fn piece(v: vec4f, part: u32) -> Stored {
-return bitcast<vec2u>(select(v.xy, v.zw, part == 1u));
-}
-`,
-  "storage_f32": `alias Stored = f32;
-alias Value = f32;
-const WIDE: u32 = 1u;
-fn load(s: Stored) -> Value {
-return s;
-}
-fn store(v: Value) -> Stored {
-return v;
-}
-fn total(v: Value) -> f32 {
-return v;
-}
-fn highest(v: Value) -> f32 {
-return v;
-}
-fn element(v: Value, at: u32) -> f32 {
-return v;
-}
-fn one_hot(first: u32, column: u32) -> Value {
-return select(0.0, 1.0, first == column);
-}
-const PIECES: u32 = 4u;
-fn piece(v: vec4f, part: u32) -> Stored {
-return v[part & 3u];
-}
-`,
-  "storage_f32x4": `alias Stored = vec4f;
-alias Value = vec4f;
-const WIDE: u32 = 4u;
-fn load(s: Stored) -> Value {
-return s;
-}
-fn store(v: Value) -> Stored {
-return v;
-}
-fn total(v: Value) -> f32 {
-return (v.x + v.y) + (v.z + v.w);
-}
-fn highest(v: Value) -> f32 {
-return max(max(v.x, v.y), max(v.z, v.w));
-}
-fn element(v: Value, at: u32) -> f32 {
-return v[at & 3u];
-}
-fn one_hot(first: u32, column: u32) -> Value {
-return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
-}
-const PIECES: u32 = 1u;
-fn piece(v: vec4f, part: u32) -> Stored {
-return v;
-}
-`,
-  "sum": `struct Params {
-count: u32,
-share: u32,
-at: u32,
-scale: f32,
-}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
-override SQUARE: bool = false;
-override ACCUMULATE: bool = false;
-var<workgroup> sums: array<f32, 256>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let end = min((group.x + 1u) * params.share, params.count);
-var sum = vec4f();
-for (var i = group.x * params.share + t; i < end; i += 1024u) {
-let v = vec4f(
-x[i],
-select(0.0, x[i + 256u], i + 256u < end),
-select(0.0, x[i + 512u], i + 512u < end),
-select(0.0, x[i + 768u], i + 768u < end),
-);
-if (SQUARE) {
-sum = fma(v, v, sum);
-} else {
-sum += v;
-}
-}
-sums[t] = (sum.x + sum.y) + (sum.z + sum.w);
-workgroupBarrier();
-for (var half = 128u; half > 0u; half >>= 1u) {
-if (t < half) {
-sums[t] += sums[t + half];
-}
-workgroupBarrier();
-}
-if (t == 0u) {
-var total = sums[0] * params.scale;
-if (ACCUMULATE) {
-total += y[params.at + group.x];
-}
-y[params.at + group.x] = total;
-}
-}
-`,
-  "unpack_f16": `// @import storage_f16x4.wgsl
-struct Params {
-count4: u32,
-}
-@group(0) @binding(0) var<storage, read> x: array<Stored>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i < params.count4) {
-y[i] = load(x[i]);
 }
 }
 `,
