@@ -8,7 +8,7 @@
 import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
 import { CheckpointError, DataError, DivergedError, ShapeError } from "./errors.ts";
-import { Scorer } from "./evaluate.ts";
+import { Scorer, type Tokens } from "./evaluate.ts";
 import { batchData, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
 import { type Engine, type Executable, size, type Tensor } from "./ops.ts";
 import { hyperparameters, learningRate, LOSS_SCALE, type OptimizerTensors, optimizerTensors } from "./optimizer.ts";
@@ -235,18 +235,18 @@ export interface TrainOptions {
   /** Training constants; defaults for those left out. */
   readonly train: Partial<TrainConfig>;
   /** Tokens to train on. */
-  readonly data: ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
+  readonly data: Tokens;
   /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
   readonly unit?: number;
   /** Tokens to evaluate on, not among `data`. */
-  readonly heldOut?: ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
+  readonly heldOut?: Tokens;
   /** Where to go on from. */
   readonly from?: Snapshot;
   /** Seconds between reports, default 1. */
   readonly reportSeconds?: number;
   /** Reports with a held-out loss, spread evenly over the run and at its end; default 10. */
   readonly evaluations?: number;
-  /** Held-out tokens looked at each time but the last, default 32,768. */
+  /** Held-out tokens looked at each time but the last, spread evenly over all of them; default 32,768. */
   readonly evaluationTokens?: number;
   /** Stops after the step under way. */
   readonly signal?: AbortSignal;
@@ -258,6 +258,22 @@ const PATIENCE = { f32: 10, f16: 26 };
 const READING = 64 * 2 ** 20;
 /** Steps submitted before waiting for the device: the wait costs 11 ms in Deno, so not every step. */
 const AHEAD = 8;
+
+/**
+ * Windows spread evenly over tokens: the beginning alone may be of another kind than the rest, and a curve over it then jumps where all
+ * are evaluated (by 0.4 bits/byte on a mixture of texts).
+ *
+ * @returns all tokens, or `windows` times n_ctx of them
+ */
+function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Tokens {
+  if (windows * n_ctx >= tokens.length) return tokens;
+  const chosen = new Uint32Array(windows * n_ctx), apart = (tokens.length - n_ctx) / Math.max(1, windows - 1) / unit;
+  for (let at = 0; at < windows; at++) {
+    const from = Math.floor(at * apart) * unit;
+    chosen.set(tokens.subarray(from, from + n_ctx), at * n_ctx);
+  }
+  return chosen;
+}
 
 /**
  * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
@@ -278,6 +294,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   }
   const trainer = await Trainer.create(engine, options.config, options.train, options.from);
   const scorer = heldOut && await Scorer.create(engine, trainer.params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
+  const glance = heldOut && spread(heldOut, Math.max(1, Math.floor(evaluationTokens / n_ctx)), n_ctx, options.unit);
   try {
     const { train } = trainer, { steps } = train, tokensPerStep = train.accumulate * train.batch * n_ctx;
     const every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations))), begun = performance.now(), first = trainer.done;
@@ -310,9 +327,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       // A stop between steps reports none: the loss is then that of the report before.
       if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
       const rate = (trainer.done - reportedStep) * tokensPerStep / Math.max(1e-9, (now - reported) / 1000);
-      const held = evaluates
-        ? await scorer.bits(heldOut, { limit: trainer.done >= steps ? heldOut.length : evaluationTokens, unit: options.unit })
-        : undefined;
+      const held = evaluates ? await scorer.bits(trainer.done >= steps ? heldOut : glance!, { unit: options.unit }) : undefined;
       reported = performance.now();
       reportedStep = trainer.done;
       yield {
