@@ -145,12 +145,3 @@ export {
 export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/data/waveform.ts";
 export { checkDataset, type Dataset, type DatasetOptions, histogram, loadDataset } from "./src/data/dataset.ts";
 export type { Bytes, DataFile } from "./src/data/reader.ts";
-export {
-  type GoldenCase,
-  goldenCases,
-  type GoldenIndex,
-  type GoldenModel,
-  type Verified,
-  verifyAttention,
-  verifyModel,
-} from "./src/verify.ts";

@@ -15,7 +15,7 @@ import {
   tune as measure,
   type TuneWork,
   type Tuning,
-} from "../tune.ts";
+} from "../device.ts";
 import { readConfig } from "./common.ts";
 import type { Command } from "./flags.ts";
 import { program, quote } from "./program.ts";

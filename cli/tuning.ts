@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
 import { ConfigError, LongstrideError } from "../mod.ts";
-import { parseTuning, type Tuning } from "../tune.ts";
+import { parseTuning, type Tuning } from "../device.ts";
 import { writeAtomic } from "./files.ts";
 import type { Args, Flag } from "./flags.ts";
 

@@ -5,7 +5,8 @@
  */
 
 import { basename, join } from "node:path";
-import { DataError, type GoldenCase, goldenCases, verifyAttention, verifyModel } from "../mod.ts";
+import { type GoldenCase, goldenCases, verifyAttention, verifyModel } from "../device.ts";
+import { DataError } from "../mod.ts";
 import { ENGINE_FLAGS, engineOf } from "./common.ts";
 import type { Command } from "./flags.ts";
 import { colored, Screen, write } from "./terminal.ts";

@@ -17,7 +17,7 @@ import { type TuneWork, worksOf } from "./webgpu/tune.ts";
  * @example
  * ```ts
  * import { preset } from "../mod.ts";
- * import { trainingWorks } from "../tune.ts";
+ * import { trainingWorks } from "../device.ts";
  * const { model, train } = preset("text");
  * console.log(trainingWorks(model, train).length > 3);
  * ```

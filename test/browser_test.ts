@@ -11,9 +11,9 @@ import type { Browser, Page } from "playwright-core";
 import * as longstride from "../mod.ts";
 import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
 import { browserTest, launch } from "./runtimes/chromium.ts";
-import { ALL, type conformance } from "./runtimes/conformance.ts";
+import { ALL, type conformance, type golden } from "./runtimes/conformance.ts";
 import { contentType, serveFile } from "./runtimes/serve.ts";
-import { type golden, type Library, type Report, smoke } from "./runtimes/smoke.ts";
+import { type Library, type Report, smoke } from "./runtimes/smoke.ts";
 
 const test = (name: string, fn: () => Promise<void>) => browserTest(`browser: ${name}`, fn);
 
@@ -33,7 +33,7 @@ const SMOKE = `<!doctype html><title>smoke</title><script type="module" src="ent
 /** Sets the smoke test out for `page.evaluate`. */
 const ENTRY = `import * as longstride from "./longstride.js"; import * as all from "./smoke.js"; import * as held from "./conformance.js";
 globalThis.smoke = Object.fromEntries(Object.entries(all).map(([name, f]) => [name, (...args) => f(longstride, ...args)]));
-globalThis.smoke.conformance = held.conformance;`;
+Object.assign(globalThis.smoke, held);`;
 
 /** Files of the bundle that pages load. */
 const SERVED = ["longstride.js", "longstride.worker.js"];
@@ -99,7 +99,7 @@ async function inPage<A extends unknown[], R>(page: Page, name: string, ...args:
 }
 type Rest<F> = F extends (library: Library, ...args: infer A) => unknown ? A : never;
 const smokeOn = (page: Page, ...args: Rest<typeof smoke>) => inPage<typeof args, Report>(page, "smoke", ...args);
-const goldenOn = (page: Page, ...args: Rest<typeof golden>) =>
+const goldenOn = (page: Page, ...args: Parameters<typeof golden>) =>
   inPage<typeof args, Awaited<ReturnType<typeof golden>>>(page, "golden", ...args);
 
 function assertSame(got: Report, want: Report, tolerance: number): void {

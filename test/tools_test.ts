@@ -18,7 +18,7 @@ async function planted(files: Record<string, string>): Promise<string[]> {
     const all = {
       "deno.json": `{ "imports": { "fflate": "npm:fflate@0.8.3" } }`,
       "mod.ts": `export {};`,
-      "tune.ts": `export {};`,
+      "device.ts": `export {};`,
       ...files,
     };
     for (const [path, text] of Object.entries(all)) {
@@ -53,7 +53,7 @@ const VIOLATIONS: [string, Record<string, string>, string[]][] = [
     "src/wasm/plan.ts imports src/webgpu/engine.ts: that is not in a lower layer",
   ]],
   ["a program reaching behind mod.ts", { "cli/train.ts": `import "../src/errors.ts";` }, [
-    "cli/train.ts imports src/errors.ts: cli/ sees the library through mod.ts and tune.ts alone",
+    "cli/train.ts imports src/errors.ts: cli/ sees the library through mod.ts and device.ts alone",
   ]],
   ["the library importing a program", { "src/train.ts": `import "../cli/train.ts";` }, [
     "src/train.ts imports cli/train.ts: that is not in a lower layer",

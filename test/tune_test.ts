@@ -8,7 +8,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { parseTuning, TUNING_VERSION } from "../tune.ts";
+import { parseTuning, TUNING_VERSION } from "../device.ts";
 import { command, failed, type Ran, ran } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-tune-" }), at = (name: string) => join(folder, name);

@@ -2,7 +2,7 @@
  * Checks who imports whom, over `deno info --json`:
  *
  * - a file imports only from lower layers of {@linkcode LAYERS}, or from its own folder below src/;
- * - the command line, the page elements and the examples see the library through `mod.ts` and `tune.ts` alone;
+ * - the command line, the page elements and the examples see the library through `mod.ts` and `device.ts` alone;
  * - nothing reachable from those or `cli/` has a bare specifier (a remote import ignores this project's import map),
  *   and its `npm:` specifiers name the exact version that deno.json lists; `node:` is for `cli/` alone;
  * - nothing in src/ names `Deno` or `process`: browsers and edge runtimes run it.
@@ -36,7 +36,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   // The one place that picks an engine, and the short way in.
   ["src/backend.ts"],
   ["src/open.ts"],
-  ["mod.ts", "tune.ts"],
+  ["mod.ts", "device.ts"],
   // Programs: these see those alone.
   ["cli/", "web/"],
   // Whatever they need; nobody imports them.
@@ -96,7 +96,7 @@ export async function checkLayers(root: URL): Promise<string[]> {
   const found = new Set<string>(), seen = new Map<string, Dependency[]>();
   const versions = new Set(Object.values(JSON.parse(await Deno.readTextFile(new URL("deno.json", root))).imports ?? {}) as string[]);
   const local = (specifier: string) => specifier.startsWith(root.href) ? specifier.slice(root.href.length) : undefined;
-  const files = ["mod.ts", "tune.ts"];
+  const files = ["mod.ts", "device.ts"];
   for (const path of ["src/", "cli/", "web/"]) for await (const file of sources(root, path)) files.push(file);
   for (const file of files) {
     if (seen.has(file)) continue;
@@ -133,7 +133,7 @@ export async function checkLayers(root: URL): Promise<string[]> {
       }
       const to = place(target), same = folder(path) === folder(target) && folder(path) !== "src/";
       if (from > LIBRARY && !same && place(target) !== LIBRARY && path !== target) {
-        found.add(`${path} imports ${target}: ${folder(path)} sees the library through mod.ts and tune.ts alone`);
+        found.add(`${path} imports ${target}: ${folder(path)} sees the library through mod.ts and device.ts alone`);
       } else if (!same && to >= from) {
         found.add(`${path} imports ${target}: that is not in a lower layer`);
       }

@@ -1,5 +1,5 @@
 /**
- * A conformance case on an engine against the float64 oracle. Names no runtime: the same file runs in Deno and in a page.
+ * Conformance cases on an engine against the float64 oracle, and golden numbers. Names no runtime: the same file runs in Deno and in a page.
  *
  * A case goes through `allocate`, `write`, `compile`, `run` twice (a recorded program must replay), `read`; outputs are poisoned
  * with NaN first. Pass: ‖got − want‖/‖want‖ ≤ 5e-6, or 2e-3 where activations are stored in f16; integers equal.
@@ -10,7 +10,7 @@
 import { type BackendName, pickBackend } from "../../src/backend.ts";
 import { type Engine, Program, type TensorData } from "../../src/ops.ts";
 import { ReferenceEngine } from "../../src/reference/engine.ts";
-import { relativeError } from "../../src/verify.ts";
+import { goldenCases, relativeError } from "../../src/verify.ts";
 import { type Case, CASES, halved } from "../cases.ts";
 
 const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };
@@ -61,4 +61,23 @@ export async function conformance(backend: BackendName, fits: string): Promise<{
   }
   engine.dispose();
   return { cases, failed };
+}
+
+/** Runs golden cases whose names begin with `prefix`; answers how many numbers were held, and those that failed. */
+export async function golden(
+  backend: BackendName,
+  base: string,
+  prefix: string,
+): Promise<{ held: number; failed: string[] }> {
+  const { engine } = await pickBackend(backend), failed: string[] = [];
+  let held = 0;
+  for await (const { name, run } of goldenCases(new URL(base))) {
+    if (!name.startsWith(prefix)) continue;
+    for await (const found of run(engine)) {
+      held++;
+      if (!found.pass) failed.push(`${name} ${found.name}: ${found.error} > ${found.limit}`);
+    }
+  }
+  engine.dispose();
+  return { held, failed };
 }

@@ -87,23 +87,3 @@ export async function sampled(
   model.dispose();
   return text;
 }
-
-/** Runs golden cases whose names begin with `prefix`; answers how many numbers were held, and those that failed. */
-export async function golden(
-  { goldenCases, pickBackend }: Library,
-  backend: BackendName,
-  base: string,
-  prefix: string,
-): Promise<{ held: number; failed: string[] }> {
-  const { engine } = await pickBackend(backend), failed: string[] = [];
-  let held = 0;
-  for await (const { name, run } of goldenCases(new URL(base))) {
-    if (!name.startsWith(prefix)) continue;
-    for await (const found of run(engine)) {
-      held++;
-      if (!found.pass) failed.push(`${name} ${found.name}: ${found.error} > ${found.limit}`);
-    }
-  }
-  engine.dispose();
-  return { held, failed };
-}
