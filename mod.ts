@@ -2,8 +2,8 @@
  * Longstride: Sparse Transformers (arXiv:1904.10509) trained and sampled anywhere WebGPU or WebAssembly runs.
  *
  * Sample from a trained model with {@linkcode openModel}; train with {@linkcode train}; look at a pattern with
- * {@linkcode patternMap} and {@linkcode checkReach}; find out whether this device computes rightly with
- * {@linkcode goldenCases}.
+ * {@linkcode patternMap} and {@linkcode checkReach}. Whether a device computes rightly, and which kernels are the fastest
+ * there, is asked through `device.ts`.
  *
  * @example Train a few steps, then sample
  * ```ts

@@ -270,7 +270,8 @@ export interface GoldenCase {
  *
  * @example
  * ```ts
- * import { goldenCases, pickBackend } from "../mod.ts";
+ * import { goldenCases } from "../device.ts";
+ * import { pickBackend } from "../mod.ts";
  * const { engine } = await pickBackend("reference");
  * for await (const { name, run } of goldenCases()) {
  *   if (!name.startsWith("attention-one")) continue;
