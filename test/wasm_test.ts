@@ -9,7 +9,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
+import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { kernelModule, useKernels } from "../src/kernels.ts";
 import { type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
 import type { AttentionSet } from "../src/pattern.ts";
@@ -309,3 +309,21 @@ for (const threads of [1, 2]) {
     engine.dispose();
   });
 }
+
+Deno.test("wasm: a number of threads that is none is refused before anything starts", async () => {
+  for (const threads of [0, -1, 1.5, NaN, 257, "2" as unknown as number]) {
+    const error = await assertRejects(() => WasmEngine.create({ threads }), ConfigError);
+    assertStringIncludes(error.message, `Cannot use ${threads} threads: it must be a whole number from 1 to 256`);
+  }
+});
+
+Deno.test("wasm: a run on an engine that was disposed of is an error and ends", async () => {
+  for (const threads of [1, 2]) {
+    const engine = await WasmEngine.create({ threads }), x = tensor("x", [4]), y = tensor("y", [1]), program = new Program("sum");
+    engine.allocate([x, y]);
+    program.add({ op: "sum", x, y, scale: 1, accumulate: false });
+    const executable = await engine.compile(program);
+    engine.dispose();
+    await assertRejects(async () => await executable.run(), BackendError, "the engine was disposed of");
+  }
+});

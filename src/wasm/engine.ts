@@ -6,7 +6,7 @@
  * @module
  */
 
-import { KernelError, ShapeError } from "../errors.ts";
+import { ConfigError, KernelError, ShapeError } from "../errors.ts";
 import { instantiateKernels, kernelModule, readyKernels, sharedKernelModule } from "../kernels.ts";
 import { buildLayout } from "../layout.ts";
 import { type Engine, type Executable, extent, lifetimes, type Program, size, type Tensor, type TensorData } from "../ops.ts";
@@ -60,10 +60,14 @@ export class WasmEngine implements Engine {
   /**
    * Compiles the kernels and starts the threads.
    *
+   * @throws {ConfigError} where `threads` is not a whole number from 1 to 256
    * @throws {OutOfMemoryError} where not even an empty memory can be made
    */
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
-    const wanted = Math.max(1, Math.floor(options.threads ?? globalThis.navigator?.hardwareConcurrency ?? 1));
+    const wanted = options.threads ?? Math.min(256, globalThis.navigator?.hardwareConcurrency || 1);
+    if (!(Number.isInteger(wanted) && wanted > 0 && wanted <= 256)) {
+      throw new ConfigError(`Cannot use ${wanted} threads: it must be a whole number from 1 to 256`);
+    }
     const missing = readyKernels()
       ? "a ready module runs on one"
       : typeof SharedArrayBuffer === "undefined"

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { BackendError } from "../errors.ts";
 import type { KernelExports } from "../kernels.ts";
 import { KERNELS } from "./plan.ts";
 import { CONTROL, makeThread, type Setup, type Start, workerMain } from "./thread.ts";
@@ -99,8 +100,11 @@ export class Threads {
    * Starts a plan on the workers, after the one before has ended.
    *
    * @param workspace address of the first thread's workspace, each of `stride` bytes
+   * @throws {BackendError} after {@linkcode stop}
    */
   begin(plan: PlacedPlan, workspace: number, stride: number): Run {
+    // Told to stop, no thread takes a ticket: waiting for this one would never end.
+    if (Atomics.load(this.#control, CONTROL.stop) === 1) throw new BackendError("Cannot run: the engine was disposed of; make another");
     this.finish();
     const control = this.#control, base = Atomics.load(control, CONTROL.cursor), end = (base + plan.tickets) | 0;
     Atomics.store(control, CONTROL.base, base);
