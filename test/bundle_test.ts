@@ -3,10 +3,11 @@
  * edge runtime forbids. That it runs is runtimes_test.ts's and browser_test.ts's to show.
  */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import * as longstride from "../mod.ts";
+import { ConfigError } from "../src/errors.ts";
 import { kernelBytes } from "../src/kernels.ts";
-import { compressed } from "../tools/bundle.ts";
+import { bundle, compressed } from "../tools/bundle.ts";
 import { dist, removeDist } from "./runtimes/bundle.ts";
 
 const text = async (name: string) => await Deno.readTextFile(new URL(name, await dist()));
@@ -106,6 +107,19 @@ Deno.test("bundle: its types hold for those who install it", async () => {
     );
   } finally {
     await Deno.remove(at, { recursive: true });
+  }
+});
+
+Deno.test("bundle: a folder of other files is refused and left as it was", async () => {
+  const folder = await Deno.makeTempDir(), file = new URL(`file://${folder}/mine.txt`);
+  try {
+    await Deno.writeTextFile(file, "mine");
+    await assertRejects(() => bundle(new URL(`file://${folder}/`)), ConfigError, "it holds other files, and would be emptied");
+    assertEquals(await Deno.readTextFile(file), "mine");
+    await assertRejects(() => bundle(new URL(`${file}/`)));
+    assertEquals(await Deno.readTextFile(file), "mine");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 

@@ -13,7 +13,10 @@
  * @module
  */
 
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
+import { ConfigError } from "../mod.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -41,10 +44,10 @@ function portable(source: string): string {
   return npm ? `npm:${npm}` : source.replace(/^.*?((?:src|web|asm)\/.*|[^/]+)$/, "longstride:$1");
 }
 
-export async function bundleEntry(name: string, entry: string, out: URL): Promise<void> {
+async function bundleEntry(name: string, entry: string, out: URL): Promise<void> {
   const file = new URL(name, out), external = entry === "mod.ts" ? [] : ["--external", "../mod.ts"];
   const flags = ["--quiet", "--platform", "browser", "--minify", "--sourcemap", "linked", ...external];
-  await deno("bundle", ...flags, "--output", file.pathname, entry);
+  await deno("bundle", ...flags, "--output", fileURLToPath(file), entry);
   let text = await Deno.readTextFile(file);
   for (const [from, to] of Object.entries(RENAMED)) text = text.replaceAll(`"${from}"`, `"${to}"`);
   const [left] = /"[^"\n]*\.ts"/.exec(text) ?? [];
@@ -55,10 +58,15 @@ export async function bundleEntry(name: string, entry: string, out: URL): Promis
   await Deno.writeTextFile(at, JSON.stringify(map));
 }
 
+/** Bundles one after another: the first fetches esbuild, and several at once trip over each other's copy of it. */
+export async function bundleEntries(entries: Readonly<Record<string, string>>, out: URL): Promise<void> {
+  for (const [name, entry] of Object.entries(entries)) await bundleEntry(name, entry, out);
+}
+
 /** Declarations of mod.ts and all that they name, below `types/`. */
 async function declarations(out: URL): Promise<void> {
   const scratch = new URL("types.scratch/", out);
-  await deno("transpile", "--quiet", "--declaration", "--outdir", scratch.pathname, "mod.ts");
+  await deno("transpile", "--quiet", "--declaration", "--outdir", fileURLToPath(scratch), "mod.ts");
   const left = [new URL("mod.d.ts", scratch)], seen = new Set<string>();
   for (let url; (url = left.pop());) {
     if (seen.has(url.href)) continue;
@@ -107,12 +115,21 @@ async function readme(): Promise<string> {
   return (await Deno.readTextFile(new URL("README.md", ROOT))).replaceAll(`"./mod.ts"`, JSON.stringify(name));
 }
 
-/** Writes the bundle and its package to a folder, a file URL that ends in "/", which is emptied first. */
+/**
+ * Writes the bundle and its package to a folder, a file URL that ends in "/". An earlier bundle there is removed first.
+ *
+ * @throws {ConfigError} where the folder holds anything else
+ */
 export async function bundle(out: URL): Promise<void> {
-  await Deno.remove(out, { recursive: true }).catch(() => {});
   await Deno.mkdir(out, { recursive: true });
+  const found = await Array.fromAsync(Deno.readDir(out), ({ name }) => name);
+  // The file that is there first, also in what an interrupted bundling leaves.
+  if (found.length > 0 && !found.includes("longstride.wasm")) {
+    throw new ConfigError(`Cannot bundle into ${fileURLToPath(out)}: it holds other files, and would be emptied; give another folder`);
+  }
+  await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
   await Promise.all([
-    ...Object.entries(ENTRIES).map(([name, entry]) => bundleEntry(name, entry, out)),
+    bundleEntries(ENTRIES, out),
     declarations(out),
     Deno.copyFile(new URL("asm/kernels.wasm", ROOT), new URL("longstride.wasm", out)),
     Deno.copyFile(new URL("LICENSE", ROOT), new URL("LICENSE", out)),
@@ -127,7 +144,7 @@ export function compressed(bytes: Uint8Array): number {
 }
 
 if (import.meta.main) {
-  const out = Deno.args[0] ? new URL(`file://${Deno.args[0].replace(/\/*$/, "/")}`) : new URL("dist/", ROOT);
+  const out = Deno.args[0] ? pathToFileURL(`${resolve(Deno.args[0])}/`) : new URL("dist/", ROOT);
   await bundle(out);
   for await (const { name } of Deno.readDir(out)) {
     if (!/\.(js|wasm)$/.test(name)) continue;

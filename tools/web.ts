@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
-import { bundleEntry } from "./bundle.ts";
+import { bundleEntries } from "./bundle.ts";
 
 const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
 
@@ -54,12 +54,12 @@ export async function buildSite(out: URL): Promise<void> {
     await Deno.mkdir(new URL(".", to), { recursive: true });
     await Deno.copyFile(file, to);
   }
-  await Promise.all(Object.entries(SCRIPTS).map(([name, entry]) => bundleEntry(name, entry, out)));
+  await bundleEntries(SCRIPTS, out);
 }
 
 /** Answers with a file of the site; a browser that has it already is told so. */
 export async function serveSite(folder: URL, request: Request): Promise<Response> {
-  const path = decodeURIComponent(new URL(request.url).pathname).replace(/\/$/, "/index.html").slice(1), file = new URL(path, folder);
+  const path = new URL(request.url).pathname.replace(/\/$/, "/index.html").slice(1), file = new URL(path, folder);
   const bytes = file.href.startsWith(folder.href) ? await Deno.readFile(file).catch(() => undefined) : undefined;
   if (!bytes) return new Response("There is no such file here\n", { status: 404, headers: HEADERS });
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), tag = `"${digest.subarray(0, 12).toHex()}"`;
@@ -72,18 +72,35 @@ export async function serveSite(folder: URL, request: Request): Promise<Response
   return request.headers.get("if-none-match") === tag ? new Response(null, { status: 304, headers }) : new Response(bytes, { headers });
 }
 
+function stop(message: string): never {
+  console.error(message);
+  Deno.exit(2);
+}
+
 if (import.meta.main) {
-  const { port, host, out } = parseArgs(Deno.args, { string: ["port", "host", "out"], default: { port: "8000", host: "127.0.0.1" } });
+  const { port, host, out } = parseArgs(Deno.args, {
+    string: ["port", "host", "out"],
+    default: { port: "8000", host: "127.0.0.1" },
+    unknown: (arg) => stop(`Cannot use ${arg}: the flags are --port, --host and --out`),
+  });
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) stop(`Cannot use --port ${port}: it must be a whole number from 0 to 65535`);
   const folder = out ? new URL(`${out.replace(/\/*$/, "")}/`, `file://${Deno.cwd()}/`) : new URL(`file://${await Deno.makeTempDir()}/`);
   await buildSite(folder);
   if (out) console.log(`The site is in ${out}; serve it with these headers:\n${JSON.stringify(HEADERS, null, 2)}`);
   else {
-    const server = Deno.serve(
-      { port: Number(port), hostname: host, onListen: ({ hostname, port }) => console.log(`http://${hostname}:${port}/`) },
-      (request) => serveSite(folder, request),
-    );
-    Deno.addSignalListener("SIGINT", () => server.shutdown());
-    await server.finished;
-    await Deno.remove(folder, { recursive: true });
+    try {
+      const server = Deno.serve(
+        { port: Number(port), hostname: host, onListen: ({ hostname, port }) => console.log(`http://${hostname}:${port}/`) },
+        (request) => serveSite(folder, request),
+      );
+      Deno.addSignalListener("SIGINT", () => server.shutdown());
+      await server.finished;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      console.error(`Cannot serve at ${host}:${port}: another process has that port; give another with --port, 0 for any that is free`);
+      Deno.exitCode = 1;
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   }
 }
