@@ -174,9 +174,7 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
     if (!exists(model) && resume) {
       throw new ConfigError(`Cannot resume in ${path}: it holds no model.safetensors; leave out --resume to begin a run there`);
     }
-    if (exists(model) && !resume) {
-      throw new ConfigError(`Cannot begin a run in ${path}: it holds one already; add --resume to go on with it, or give another --out`);
-    }
+    if (!resume) free(model, path);
     if (!resume && exists(config)) foreign(config, path);
     Deno.mkdirSync(path, { recursive: true });
     lock = Deno.openSync(join(path, ".lock"), { write: true, create: true });
@@ -188,8 +186,21 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
     lock.close();
     throw new ConfigError(`Cannot use ${path} as a run folder: another process is training in it; wait for it, or give another --out`);
   }
+  try {
+    // Another process may have trained there since the first look.
+    if (!resume) free(model, path);
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
   for (const { name } of Deno.readDirSync(path)) if (TEMPORARY.test(name)) removeQuietly(join(path, name));
   return { path, close: () => lock.close() };
+}
+
+/** Refuses a folder that holds a run. */
+function free(model: string, path: string): void {
+  if (!exists(model)) return;
+  throw new ConfigError(`Cannot begin a run in ${path}: it holds one already; add --resume to go on with it, or give another --out`);
 }
 
 function tryLock(file: Deno.FsFile): boolean {

@@ -147,7 +147,7 @@ export function parse(command: Command, argv: readonly string[]): Args {
   }
   const { operands } = command, found = parsed._.map(String);
   if (found.length < (operands?.least ?? 0)) {
-    throw new UsageError(`Cannot ${command.name}: it needs ${operands!.name}, see ${command.name} --help`);
+    throw new UsageError(`Cannot run ${command.name}: it needs ${operands!.name}, see ${command.name} --help`);
   }
   if (found.length > (operands?.most ?? 0)) {
     throw new UsageError(

@@ -1,5 +1,5 @@
 /**
- * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `data`.
+ * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`.
  *
  *     deno run -A cli/main.ts train
  *     deno run -A cli/main.ts --help

@@ -136,7 +136,6 @@ function planNew(args: Args, data?: { kind: DataKind; shape?: ImageShape }): Pla
 const shown = (value: unknown) => typeof value === "object" ? JSON.stringify(value) : String(value);
 
 function planResumed(args: Args, path: string): Plan {
-  if (args.text("out")) throw new UsageError("Cannot use --out with --resume: a run goes on in its own folder");
   const from = loadRun(path), { config } = from;
   const file = args.text("config"), name = args.text("preset");
   const asked = changedModel(args, file ? readConfig(file) : name ? preset(name).model : config);
@@ -319,37 +318,52 @@ export const train: Command = {
     "train --resume runs/enwik8",
   ],
   async run(args) {
-    const report = new Report(args.on("json") ?? false), resumed = args.text("resume");
-    const path = args.text("data"), implied = path !== undefined && args.given(["preset", "config"]).length === 0;
-    let plan = resumed !== undefined ? planResumed(args, resumed) : implied ? undefined : planNew(args);
-    const source = plan?.from?.data.source, from = path ?? source?.path;
-    // The preset follows from the data, and how much is held out from the preset's context.
-    const nCtx = (kind: DataKind, shape?: ImageShape) => (plan ??= planNew(args, { kind, shape })).config.n_ctx;
-    const options = { ...dataOptions(args, source), nCtx };
-    const dataset = await readDataset(from, options);
-    plan ??= planNew(args, dataset);
-    checkDataset(dataset, plan.config);
-    const identity = await identityOf(dataset, from, options);
-    if (plan.from) checkSameData(plan.from.data, identity);
-    const { engine, why } = await engineOf(args);
+    const resumed = args.text("resume");
+    if (resumed === undefined) return await begin(args);
+    if (args.text("out")) throw new UsageError("Cannot use --out with --resume: a run goes on in its own folder");
+    // Before the run is read: a process that is still training there would save later steps than those read.
+    const folder = openRunFolder(resumed, true);
     try {
-      // Taken before training, so that a folder that cannot be written is known now.
-      const folder = openRunFolder(plan.path, plan.from !== undefined);
-      const stopper = new Stopper(() => {
-        report.say("Stopping after this step; once more to quit at once without saving.");
-      });
-      try {
-        await follow(args, report, plan, { engine, why, dataset, identity, folder, stopper });
-      } finally {
-        stopper.close();
-        folder.close();
-      }
-      return stopper.came ? SIGNALS[stopper.came] : 0;
+      return await begin(args, folder);
     } finally {
-      engine.dispose();
+      folder.close();
     }
   },
 };
+
+/** @param taken the folder of the run to go on with */
+async function begin(args: Args, taken?: RunFolder): Promise<number> {
+  const report = new Report(args.on("json") ?? false),
+    path = args.text("data"),
+    implied = path !== undefined && args.given(["preset", "config"]).length === 0;
+  let plan = taken ? planResumed(args, taken.path) : implied ? undefined : planNew(args);
+  const source = plan?.from?.data.source, from = path ?? source?.path;
+  // The preset follows from the data, and how much is held out from the preset's context.
+  const nCtx = (kind: DataKind, shape?: ImageShape) => (plan ??= planNew(args, { kind, shape })).config.n_ctx;
+  const options = { ...dataOptions(args, source), nCtx };
+  const dataset = await readDataset(from, options);
+  plan ??= planNew(args, dataset);
+  checkDataset(dataset, plan.config);
+  const identity = await identityOf(dataset, from, options);
+  if (plan.from) checkSameData(plan.from.data, identity);
+  const { engine, why } = await engineOf(args);
+  try {
+    // Taken before training, so that a folder that cannot be written is known now.
+    const folder = taken ?? openRunFolder(plan.path, false);
+    const stopper = new Stopper(() => {
+      report.say("Stopping after this step; once more to quit at once without saving.");
+    });
+    try {
+      await follow(args, report, plan, { engine, why, dataset, identity, folder, stopper });
+    } finally {
+      stopper.close();
+      if (!taken) folder.close();
+    }
+    return stopper.came ? SIGNALS[stopper.came] : 0;
+  } finally {
+    engine.dispose();
+  }
+}
 
 interface Ready {
   readonly engine: Engine;

@@ -21,7 +21,7 @@ import type { Command } from "./flags.ts";
 import { program, quote } from "./program.ts";
 import { Report } from "./report.ts";
 import { duration } from "./terminal.ts";
-import { keptTuning, tuningPath, writeTuning } from "./tuning.ts";
+import { keptTuning, readTuning, tuningPath, writeTuning } from "./tuning.ts";
 
 const PRECISIONS: Readonly<Record<string, readonly ("f32" | "f16")[]>> = { f32: ["f32"], f16: ["f16"], both: ["f32", "f16"] };
 
@@ -43,14 +43,11 @@ function line(trial: Trial, seconds: number): string {
 /** Tunings that a file holds, where it is there and is of this device. */
 function before(out: string | undefined, device: string): Tuning | undefined {
   if (out === undefined) return keptTuning(device).tuning;
-  try {
-    const tuning = parseTuning(Deno.readTextFileSync(out), out);
-    if (tuning.device !== device) throw new ConfigError(`Cannot add to ${out}: it was measured on ${tuning.device}; give another --out`);
-    return tuning;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+  const text = readTuning(out), tuning = text === undefined ? undefined : parseTuning(text, out);
+  if (tuning && tuning.device !== device) {
+    throw new ConfigError(`Cannot add to ${out}: it was measured on ${tuning.device}; give another --out`);
   }
+  return tuning;
 }
 
 /** The command. */

@@ -44,7 +44,12 @@ export function tuningPath(device: string): string | undefined {
   return folder && join(folder, `tuning-${words.slice(0, 40)}-${digest}.json`);
 }
 
-function readText(path: string): string | undefined {
+/**
+ * The text of a tuning's file; undefined where there is none.
+ *
+ * @throws {ConfigError} where it cannot be read
+ */
+export function readTuning(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
@@ -58,7 +63,7 @@ export function keptTuning(device: string): { path?: string; tuning?: Tuning; ig
   const path = tuningPath(device);
   if (!path) return {};
   try {
-    const text = readText(path), tuning = text === undefined ? undefined : parseTuning(text, path);
+    const text = readTuning(path), tuning = text === undefined ? undefined : parseTuning(text, path);
     if (tuning && tuning.device !== device) throw new ConfigError(`Cannot use the tuning ${path}: it was measured on ${tuning.device}`);
     return { path, tuning };
   } catch (error) {
@@ -87,7 +92,7 @@ export class TuningChoice {
       return undefined;
     }
     if (file !== undefined) {
-      const text = readText(file);
+      const text = readTuning(file);
       if (text === undefined) {
         throw new ConfigError(`Cannot use the tuning ${file}: there is no such file; make it with tune --out ${file}`);
       }

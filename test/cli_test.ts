@@ -86,7 +86,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["train", "--backend", "gpu"], "it must be one of auto, webgpu, wasm, reference"],
     [["train", "--json=yes"], "--json is a switch and takes no value"],
     [["train", "runs/x"], `Cannot use "runs/x": train takes flags only`],
-    [["sample"], "Cannot sample: it needs RUN"],
+    [["sample"], "Cannot run sample: it needs RUN"],
     [["sample", "a", "b"], `Cannot use "b": sample takes only RUN`],
     [["sample", "a", "--top-p", "2"], "it must be a number from 0 to 1"],
     [["layout", "--preset", "enwik"], "did you mean enwik8?"],
@@ -226,7 +226,7 @@ Deno.test("cli: bad input to train is one message, exit code 1, and no run folde
     [tiny("bad", "--config", at("text.txt")), `it is not valid JSON`],
     [tiny("file/run"), "as a run folder: part of the path is a file; choose another folder"],
     [["train", "--resume", at("nowhere")], "nowhere"],
-    [["train", "--resume", at("file")], "Cannot read"],
+    [["train", "--resume", at("file")], "it holds no model.safetensors"],
   ];
   await Promise.all(cases.map(async ([args, ...includes]) => failed(await run(...args), 1, ...includes)));
   assert(!Array.from(Deno.readDirSync(folder)).some(({ name }) => name === "bad"), "a run folder was made");

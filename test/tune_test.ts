@@ -6,7 +6,7 @@
  * sentence where they were only found.
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { parseTuning, TUNING_VERSION } from "../device.ts";
 import { command, failed, type Ran, ran } from "./commands.ts";
@@ -38,6 +38,12 @@ Deno.writeTextFileSync(
 Deno.writeTextFileSync(at("text.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
 const model = at("run");
 const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "webgpu", "--limit", "64", ...more);
+
+Deno.test("tune: a file that cannot be read is one message, before anything is measured", async () => {
+  const { code, out, err } = await run("tune", "--config", at("config.json"), "--out", folder, "--seconds", "1");
+  assertEquals([code, out.includes("linear")], [1, false]);
+  assertMatch(err, /^Cannot use the tuning .*: Is a directory[^\n]*\n$/m);
+});
 
 Deno.test("tune: measures, keeps, and evaluate uses what it kept", async () => {
   const { code, out, err } = await run("tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "5");
