@@ -26,7 +26,11 @@ export function textServer(open) {
     const encoder = new TextEncoder();
     let pieces, first;
     try {
-      const model = await (opening ??= open());
+      // One that failed is tried again by the next request.
+      const model = await (opening ??= open().catch((error) => {
+        opening = undefined;
+        throw error;
+      }));
       pieces = model.text({
         prompt: query.get("prompt") ?? "",
         length,

@@ -69,7 +69,10 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
         return { engine: await WebGpuEngine.create({ device, tuning }), why: "WebGPU has a hardware adapter" };
       } catch (error) {
         if (!(error instanceof BackendError) || device) throw error;
-        return { engine: await wasm(options), why: `no hardware WebGPU: ${error.message}` };
+        return {
+          engine: await wasm(options),
+          why: `no hardware WebGPU: ${error.message.replace(/^Cannot use WebGPU: |; use [^;]*$/g, "")}`,
+        };
       }
     }
     default:
