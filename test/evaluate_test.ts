@@ -67,7 +67,8 @@ for (const name of new Set(["reference", ...ENGINES])) {
             want += await known.get(key)!;
           }
           const got = await scorer.bits(text.subarray(0, length), { minContext });
-          assertAlmostEquals(got, want / length, 2e-5, `length ${length}, context ${minContext}, batch ${batch}`);
+          // Of f32 sums in another order: the weights are large, a token takes about 100 bits, of which 2e-5 is less than two roundings.
+          assertAlmostEquals(got, want / length, 1e-6 * want / length, `length ${length}, context ${minContext}, batch ${batch}`);
           assertEquals(await scorer.bits(text, { minContext, limit: length }), got);
         }
       }
