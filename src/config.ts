@@ -229,6 +229,10 @@ function checkPosition({ position, n_ctx }: ModelConfig): void {
  */
 export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
   const train = { ...TRAIN_DEFAULTS, ...given }, fields = train as unknown as Record<string, unknown>;
+  const unknown = Object.keys(fields).find((name) => !Object.hasOwn(TRAIN_DEFAULTS, name));
+  if (unknown !== undefined) {
+    throw new ConfigError(`Cannot train: unknown field ${excerpt(unknown)}, known are ${Object.keys(TRAIN_DEFAULTS).join(", ")}`);
+  }
   whole(fields, "steps", 1);
   whole(fields, "batch", 1, 2 ** 16);
   whole(fields, "accumulate", 1, 2 ** 16);

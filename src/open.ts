@@ -58,7 +58,12 @@ export class OpenedModel {
   }
 
   /** Puts a model on an engine; see {@linkcode openModel}. */
-  static async create({ config, weights }: Model, { backend, ...options }: OpenOptions = {}): Promise<OpenedModel> {
+  static async create(model: Model, { backend, ...options }: OpenOptions = {}): Promise<OpenedModel> {
+    // Callers without types.
+    if (typeof model?.weights?.has !== "function") {
+      throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
+    }
+    const { config, weights } = model;
     const params = new Parameters(checkConfig(config));
     for (const { name } of params.all) {
       if (!weights.has(name)) throw new CheckpointError(`Cannot open the model: its weights lack ${name}`);
@@ -124,6 +129,7 @@ export class OpenedModel {
    * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
    */
   async *text({ prompt = "", ...options }: TextOptions): AsyncGenerator<string> {
+    if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
     if (this.config.vocab_size > 256) {
       throw new ConfigError(`Cannot write text: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
     }

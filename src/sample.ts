@@ -268,6 +268,9 @@ function checkTokens(tokens: ArrayLike<number>, vocabulary: number): void {
 
 /** A prompt, position by position: [positions · batch]. */
 function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number): number[] {
+  if (typeof prompt !== "object" || !("length" in prompt)) {
+    throw new ConfigError("Cannot sample: prompt must be a list of tokens; text() takes a string");
+  }
   const each = prompt.length > 0 && typeof prompt[0] !== "number" ? prompt as readonly ArrayLike<number>[] : undefined;
   const prompts = each ?? Array.from({ length: batch }, () => prompt as ArrayLike<number>);
   if (prompts.length !== batch || prompts.some(({ length }) => length !== prompts[0].length)) {

@@ -7,7 +7,7 @@
 
 import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
-import { CheckpointError, DataError, DivergedError, ShapeError } from "./errors.ts";
+import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "./errors.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
 import { batchData, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
 import { type Engine, type Executable, size, type Tensor } from "./ops.ts";
@@ -279,13 +279,18 @@ function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Token
  * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
  * on from a snapshot sees what the uninterrupted one would have seen.
  *
+ * @throws {ConfigError} where a field is out of range or unknown, or the data is no typed array
  * @throws {DataError} where the data is shorter than one context
  * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768 } = options;
-  const { n_ctx } = options.config;
+  const { n_ctx } = checkConfig(options.config);
   for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
+    // Callers without types.
+    if ((name === "training" || tokens) && typeof tokens?.subarray !== "function") {
+      throw new ConfigError(`Cannot train: the ${name} data must be a typed array of tokens; encodeText() makes one of a string`);
+    }
     if (tokens && tokens.length < n_ctx) {
       throw new DataError(
         `Cannot train: the ${name} data has ${tokens.length} tokens, one context is ${n_ctx}; give more data or a smaller n_ctx`,

@@ -10,7 +10,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { CachePlan, EMPTY_SLOT } from "../src/cache.ts";
 import { checkConfig, checkTrain, type ModelConfig } from "../src/config.ts";
-import { CheckpointError, ConfigError, DataError, ShapeError } from "../src/errors.ts";
+import { BackendError, CheckpointError, ConfigError, DataError, ShapeError } from "../src/errors.ts";
 import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
 import { openModel } from "../src/open.ts";
 import { type Engine, Program, size, tensor, type TensorData } from "../src/ops.ts";
@@ -372,3 +372,20 @@ Deno.test("sample: openModel by address and by contents", async () => {
 });
 
 Deno.test("sample: engines end", disposeEngines);
+
+Deno.test("sample: what callers without types give is refused by name", async () => {
+  const folder = new URL("golden/model-text-fixed-merged/", import.meta.url), options = { backend: "reference" } as const;
+  for (const source of [undefined, null, 7, {}, { config: {} }, { config: {}, weights: {} }]) {
+    await assertRejects(() => openModel(source as unknown as string, options), ConfigError, "give the address of its folder, or");
+  }
+  const device = { lost: new Promise(() => {}) } as unknown as GPUDevice;
+  await assertRejects(() => openModel(folder, { backend: "webgpu", device }), BackendError, "it is no GPUDevice");
+  const model = await openModel(folder, options);
+  for (const prompt of ["abc", 5, {}]) {
+    const tokens = model.tokens({ prompt: prompt as unknown as number[], length: 1 });
+    await assertRejects(() => tokens.next(), ConfigError, "prompt must be a list of tokens");
+  }
+  const text = model.text({ prompt: [1, 2] as unknown as string, length: 1 });
+  await assertRejects(() => text.next(), ConfigError, "prompt must be a string");
+  model.dispose();
+});

@@ -7,13 +7,14 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "../src/config.ts";
+import { checkConfig, checkTrain, type ModelConfig, preset, type TrainConfig } from "../src/config.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "../src/errors.ts";
 import { Scorer } from "../src/evaluate.ts";
 import { memoryPlan } from "../src/memory.ts";
 import { initialWeights, Parameters } from "../src/model.ts";
 import type { Engine } from "../src/ops.ts";
 import { Random } from "../src/random.ts";
+import { ReferenceEngine } from "../src/reference/engine.ts";
 import { type Progress, type Snapshot, train, Trainer, type TrainOptions } from "../src/train.ts";
 import { relativeError } from "../src/verify.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
@@ -199,3 +200,18 @@ Deno.test("train: recomputation and micro-batches take the memory that is planne
 });
 
 Deno.test("train: engines end", disposeEngines);
+
+Deno.test("train: what callers without types give is refused by name", async () => {
+  const engine = new ReferenceEngine(), data = new Uint8Array(4096), base = { engine, config: preset("text").model, data, train: {} };
+  const cases: [Record<string, unknown>, string][] = [
+    [{ config: undefined }, "Cannot use the configuration: it must be an object"],
+    [{ data: undefined }, "the training data must be a typed array of tokens"],
+    [{ data: "a".repeat(4096) }, "the training data must be a typed array of tokens"],
+    [{ heldOut: "a".repeat(4096) }, "the held-out data must be a typed array of tokens"],
+    [{ train: { stepz: 3 } }, 'unknown field "stepz", known are steps'],
+  ];
+  for (const [wrong, message] of cases) {
+    await assertRejects(() => train({ ...base, ...wrong } as unknown as TrainOptions).next(), ConfigError, message);
+  }
+  engine.dispose();
+});

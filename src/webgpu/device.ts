@@ -57,6 +57,7 @@ function describe(info: GPUAdapterInfo | undefined): { name: string; software: b
 
 /** Refuses a device that is lost or on which some kernel would not compile. */
 async function checkGiven(device: GPUDevice, name: string): Promise<void> {
+  if (!device.limits) throw new BackendError("Cannot use the device given: it is no GPUDevice; give what requestDevice() resolves to");
   const lost = await Promise.race([device.lost, Promise.resolve(undefined)]);
   if (lost) throw new BackendError(`Cannot use the device given (${name}): it is lost, ${lost.reason}: ${lost.message}; give a live one`);
   const short = Object.entries(NEEDED).filter(([limit, need]) => !(device.limits[limit as keyof typeof NEEDED] >= need));
