@@ -4,6 +4,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import {
   type AttentionConfig,
   type BackendName,
@@ -139,6 +140,21 @@ export function readConfig(path: string): ModelConfig {
     throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
   }
   return parseConfig(text, path);
+}
+
+/**
+ * Says now what would come out after an hour of work: whether a file that a user named can be written. Nothing that is there changes.
+ *
+ * @throws {ConfigError} where it cannot
+ */
+export function checkOut(path: string): void {
+  try {
+    const isThere = existsSync(path);
+    Deno.openSync(path, { write: true, create: !isThere }).close();
+    if (!isThere) Deno.removeSync(path);
+  } catch (error) {
+    throw new ConfigError(`Cannot write ${path}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 /**

@@ -20,7 +20,7 @@ import {
   TextStream,
   visible,
 } from "../mod.ts";
-import { ENGINE_FLAGS, writeOut } from "./common.ts";
+import { checkOut, ENGINE_FLAGS, writeOut } from "./common.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset } from "./data.ts";
 import { loadTrained } from "./files.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
@@ -138,6 +138,8 @@ export const sample: Command = {
     if (vocab_size > 256) {
       throw new ConfigError(`Cannot sample: tokens are bytes only with a vocab_size of at most 256, it is ${vocab_size}`);
     }
+    const out = args.text("out");
+    if (out !== undefined) checkOut(out);
     const given = await prompts(args, run, state, { kind, nCtx: n_ctx, batch }),
       shape = kind === "image" ? shapeOf(args, state, loaded.config) : undefined;
     const model = await openModel(loaded, {

@@ -245,6 +245,11 @@ Deno.test("kinds: sample draws a sheet of images, completes them, and the same s
   // Three columns, two rows.
   const { width, height } = decodePng(Deno.readFileSync(at("sheet.png")), "sheet");
   assertEquals([width, height], [3 * 100 + 4, 2 * 100 + 4]);
+  // Where it cannot be written, before anything is made; a file that is there already stays as it is.
+  const nowhere = await sheet("--out", at("no/such/folder/sheet.png")), before = Deno.readFileSync(at("sheet.png"));
+  assertEquals([nowhere.code, nowhere.err.includes("keys and values kept")], [1, false], nowhere.err);
+  assertEquals((await sheet("--out", at("sheet.png"), "--length", "1")).code, 1);
+  assertEquals(Deno.readFileSync(at("sheet.png")), before);
   // Of a file, each sample completes an image of its own; of what was held out, likewise.
   for (const from of [["--prefix", at("tiny.bin"), "--prefix-tokens", "36"], ["--prefix-tokens", "36"]]) {
     const { code, err } = await sheet("--out", at("half.png"), ...from);
