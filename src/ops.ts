@@ -554,6 +554,11 @@ export interface Executable {
    * @throws {KernelError} naming the kernel, when this or an earlier run failed on the device
    */
   run(times?: number): Promise<void>;
+  /**
+   * Makes ready what can be made ready of a run of so many times, while another is under way: the next run of as many begins at
+   * once. A run of another number drops it. Absent where nothing can be.
+   */
+  prepare?(times: number): void;
   /** Bytes of arena for scratch tensors, after sharing by lifetime. */
   readonly scratchBytes: number;
   /** Frees what compile made. */

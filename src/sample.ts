@@ -65,6 +65,10 @@ const prefillFrom = ({ deferred }: Engine) => deferred ? 64 : 16;
 /** Fewest positions that the program of such a prompt has. */
 const SHORTEST_PREFILL = 16;
 
+// What a stream runs at a time where the engine defers its work: first so many positions, then twice as many until they take so
+// many milliseconds, or are the most.
+const FIRST_POSITIONS = 4, STREAM_MS = 50, MOST_POSITIONS = 256;
+
 /** Decodes with parameters that are on an engine. */
 export class Decoder {
   #position = 0;
@@ -218,33 +222,37 @@ export class Decoder {
   }
 
   /**
-   * Decodes up to position `to` and streams the tokens from position `from` on, [batch] each. Where the engine defers its work
-   * it always has the next positions while those before are read, as many at a time as take about a twentieth of a second.
+   * Decodes up to position `to` and streams the tokens from position `from` on, [batch] each. Where the engine defers its work it
+   * always has the next positions while those before are read, as many at a time as take about a twentieth of a second. A read
+   * may hold this thread until all that was begun is through: so what comes next is begun after it, ready to start at once.
    *
    * @throws {ConfigError} where the decoder has begun anew in the meantime
    */
   async *stream(from: number, to: number): AsyncGenerator<Uint32Array> {
-    const { batch, engine: { deferred } } = this, beginning = this.#beginnings;
-    let asked = from, positions = deferred ? 4 : 1, last = performance.now();
-    const reads: { count: number; data: Promise<TensorData> }[] = [];
-    try {
-      for (let done = from; done < to;) {
-        while (asked < to && reads.length < (deferred ? 2 : 1)) {
-          if (beginning !== this.#beginnings) throw new ConfigError("Cannot go on sampling: the decoder has begun another sequence");
-          const end = Math.min(to, Math.max(asked, this.#position) + positions);
-          if (end > this.#position) await this.run(end - this.#position);
-          reads.push({ count: end - asked, data: this.read(asked, end) });
-          asked = end;
-        }
-        const { count, data } = reads[0], tokens = Uint32Array.from(await data), now = performance.now();
-        reads.shift();
-        if (deferred) positions = Math.max(1, Math.min(64, 2 * positions, Math.round(50 / (now - last) * count)));
-        last = now;
-        for (let at = 0; at < count; at++, done++) yield tokens.subarray(at * batch, (at + 1) * batch);
-      }
-    } finally {
-      // Where the consumer stopped early: nothing may fail unseen, or be under way when the decoder is freed.
-      await Promise.allSettled(reads.map(({ data }) => data));
+    const { batch, executable, engine: { deferred } } = this, beginning = this.#beginnings;
+    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? MOST_POSITIONS : 1, last = performance.now();
+    const after = (end: number) => Math.min(to, Math.max(end, this.#position) + positions);
+    /** Begins the positions up to `end` and makes those up to the returned one ready. */
+    const begin = async (end: number): Promise<number> => {
+      if (end > this.#position) await this.run(end - this.#position);
+      positions = Math.min(2 * positions, most);
+      const next = after(end);
+      if (deferred && next > end) executable.prepare?.(next - end);
+      return next;
+    };
+    let begun: Promise<number> | undefined;
+    for (let done = from, end = after(from); done < to;) {
+      if (beginning !== this.#beginnings) throw new ConfigError("Cannot go on sampling: the decoder has begun another sequence");
+      let next = await (begun ?? begin(end));
+      // Positions that were made ready before it was known how long they take.
+      if (next - end > 2 * most) next = end + most;
+      const reading = this.read(done, end);
+      begun = deferred && next > end ? begin(next) : undefined;
+      const [data] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
+      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - last) * (end - done))));
+      last = now;
+      for (let at = 0; done < end; at += batch, done++) yield tokens.subarray(at, at + batch);
+      end = next;
     }
   }
 

@@ -140,6 +140,16 @@ for (const name of new Set(["reference", ...ENGINES])) {
     const want = await draw(new Array(30).fill(1));
     assertEquals(await draw([30]), want);
     assertEquals(await draw([1, 13, 2, 14]), want);
+    await decoder.begin(tapeOf(3), { seed: 5 });
+    const streamed: number[] = [];
+    for await (const tokens of decoder.stream(3, 30)) streamed.push(...tokens);
+    assertEquals(streamed, want);
+    // A stream goes on where another stopped, which may have begun more than it gave.
+    await decoder.begin(tapeOf(3), { seed: 5 });
+    streamed.length = 0;
+    for await (const tokens of decoder.stream(3, 30)) if (streamed.push(...tokens) === 2 * 5) break;
+    for await (const tokens of decoder.stream(8, 30)) streamed.push(...tokens);
+    assertEquals(streamed, want);
     assert(String(want.filter((_, at) => at % 2 === 0)) !== String(want.filter((_, at) => at % 2 === 1)), "sequences draw apart");
     decoder.dispose();
     on.free(params.all);
