@@ -84,6 +84,22 @@ Deno.test("tar: files in order, folders and links left out, unread files passed 
   assertEquals(names, [...files.keys()]);
 });
 
+Deno.test("tar: a file left before its end does not keep the next one waiting, however much has come by then", async () => {
+  const tar = new Uint8Array(await packTar(["a", "b", "c"].map((name) => file(name, noise(1600)))));
+  for (let size = 300; size <= 1500; size += 100) {
+    for (let reads = 1; reads <= 4; reads++) {
+      const names: string[] = [];
+      for await (const { name, data } of tarFiles(split(tar, size), "t.tar")) {
+        names.push(name);
+        for (let i = 0; i < reads; i++) await data.next();
+        await new Promise((resume) => setTimeout(resume, 0));
+        await data.return(undefined);
+      }
+      assertEquals(names, ["a", "b", "c"], `${reads} of pieces of ${size} bytes`);
+    }
+  }
+});
+
 Deno.test("tar: reading may stop early, and then the source is let go", async () => {
   const { tar } = await archive();
   let closed = false;

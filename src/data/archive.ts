@@ -5,7 +5,7 @@
  */
 
 import { Gunzip, Inflate } from "npm:fflate@0.8.3";
-import { createTarDecoder, type ParsedTarEntry } from "npm:modern-tar@0.8.6";
+import { createTarDecoder } from "npm:modern-tar@0.8.6";
 import { DataError, excerpt } from "../errors.ts";
 import { crc32 } from "./crc32.ts";
 import { ByteReader, type Bytes, join, pieces } from "./reader.ts";
@@ -183,9 +183,10 @@ export async function* tarFiles(bytes: Bytes, name: string): AsyncGenerator<TarF
       await source.return(undefined);
     },
   }).pipeThrough(createTarDecoder({ strict: true })).getReader();
-  async function* body({ body }: ParsedTarEntry): AsyncGenerator<Uint8Array> {
+  // Never cancelled: the decoder may be in the next file by then, and would take that one for cancelled and wait for ever.
+  async function* rest(body: ReadableStreamDefaultReader<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
-      yield* pieces(body);
+      for (let { done, value } = await body.read(); !done; { done, value } = await body.read()) yield value!;
     } catch (error) {
       throw damaged(error);
     }
@@ -199,11 +200,11 @@ export async function* tarFiles(bytes: Bytes, name: string): AsyncGenerator<TarF
   };
   try {
     for (let { done, value } = await next(); !done; { done, value } = await next()) {
-      const { header } = value!, data = body(value!);
+      const { header, body } = value!, reader = body.getReader();
       inside = header.name;
-      if (header.type === "file") yield { name: header.name, data };
+      if (header.type === "file") yield { name: header.name, data: rest(reader) };
       // What was not asked for must still be passed over.
-      for await (const _ of data);
+      for await (const _ of rest(reader));
     }
   } finally {
     await entries.cancel().catch(() => {});
