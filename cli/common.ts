@@ -13,6 +13,7 @@ import {
   DataError,
   factorsOf,
   type ModelConfig,
+  type OpenOptions,
   parameterCount,
   parseConfig,
   type PatternName,
@@ -36,14 +37,21 @@ export const ENGINE_FLAGS: readonly Flag[] = [
   ...TUNING_FLAGS,
 ];
 
+/** What the flags ask of an engine. */
+export function engineOptions(args: Args): { options: OpenOptions; tuned: TuningChoice } {
+  const tuned = new TuningChoice(args), backend = args.text("backend") as BackendName | undefined;
+  return { options: { backend, threads: args.number("threads"), tuning: (device) => tuned.find(device) }, tuned };
+}
+
 /** Picks the engine that the flags ask for. */
 export async function engineOf(args: Args): Promise<Picked> {
-  const tuning = new TuningChoice(args), threads = args.number("threads");
-  const { engine, why } = await pickBackend(args.text("backend") as BackendName | undefined, {
-    threads,
-    tuning: (device) => tuning.find(device),
-  });
-  return { engine, why: tuning.said ? `${why}; ${tuning.said}` : why };
+  const { options, tuned } = engineOptions(args), picked = await pickBackend(options.backend, options);
+  try {
+    return { engine: picked.engine, why: tuned.why(picked) };
+  } catch (error) {
+    picked.engine.dispose();
+    throw error;
+  }
 }
 
 /** What the attention is. */

@@ -6,7 +6,6 @@
 
 import { join } from "node:path";
 import {
-  type BackendName,
   checkDataset,
   ConfigError,
   DATA_KINDS,
@@ -20,7 +19,7 @@ import {
   TextStream,
   visible,
 } from "../mod.ts";
-import { checkOut, ENGINE_FLAGS, writeOut } from "./common.ts";
+import { checkOut, ENGINE_FLAGS, engineOptions, writeOut } from "./common.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset } from "./data.ts";
 import { loadTrained } from "./files.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
@@ -142,13 +141,10 @@ export const sample: Command = {
     if (out !== undefined) checkOut(out);
     const given = await prompts(args, run, state, { kind, nCtx: n_ctx, batch }),
       shape = kind === "image" ? shapeOf(args, state, loaded.config) : undefined;
-    const model = await openModel(loaded, {
-      backend: args.text("backend") as BackendName | undefined,
-      threads: args.number("threads"),
-    });
+    const { options, tuned } = engineOptions(args), model = await openModel(loaded, options);
     try {
       const { kept, dense } = model.cacheBytes;
-      notes.print(notes.faint(`${model.engine.name}: ${model.engine.description} (${model.why})`));
+      notes.print(notes.faint(`${model.engine.name}: ${model.engine.description} (${tuned.why(model)})`));
       notes.print(
         notes.faint(
           `keys and values kept: ${bytes(kept)}, ${percent(kept / dense)} of the ${bytes(dense)} of all ${whole(n_ctx)} positions`,

@@ -236,10 +236,11 @@ class Stopper {
 /** The command line that goes on with a run. */
 function resumeLine(args: Args, path: string): string {
   const words = ["train", "--resume", path];
-  for (const flag of ["data", "backend", "threads"]) {
+  for (const flag of ["data", "backend", "threads", "tuning"]) {
     const value = args.text(flag);
     if (value !== undefined) words.push(`--${flag}`, String(value));
   }
+  if (args.on("no-tuning")) words.push("--no-tuning");
   return `${program()} ${words.map(quote).join(" ")}`;
 }
 

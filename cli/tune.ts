@@ -81,11 +81,16 @@ export const tune: Command = {
     try {
       const { description: device } = engine, path = out ?? tuningPath(device);
       if (!engine.timestamps) throw new BackendError(`Cannot tune: ${device} has no timestamp-query, which times are measured with`);
+      // What is kept for the device is used by every command; a file is used where it is asked for.
+      if (engine.isSoftware && out === undefined) {
+        throw new BackendError(
+          `Cannot tune: ${device} is no GPU, and what is fast on it says nothing about one; to measure it all the same, give a file with --out`,
+        );
+      }
       if (!path) throw new ConfigError("Cannot keep the tuning: the system names no folder for it; give a file with --out");
       const known = before(out, device), begun = performance.now(), seconds = () => (performance.now() - begun) / 1000;
       report.event("start", { device, works: works.map(nameOfWork), out: path });
       report.say(`${screen.faint("Engine".padEnd(8))}${device}`);
-      if (engine.isSoftware) report.say("This device computes on the CPU: what is fast on it says nothing about a GPU.");
       report.say(`${screen.faint("Model".padEnd(8))}${file ?? args.text("preset") ?? "text"}, batch ${batch}; times in milliseconds`);
       let name = "";
       const rule = new Map<string, number>();

@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
-import { ConfigError, LongstrideError } from "../mod.ts";
+import { ConfigError, LongstrideError, type Picked } from "../mod.ts";
 import { parseTuning, type Tuning } from "../device.ts";
 import { writeAtomic } from "./files.ts";
 import type { Args, Flag } from "./flags.ts";
@@ -75,9 +75,24 @@ export function keptTuning(device: string): { path?: string; tuning?: Tuning; ig
 /** Finds the tuning that the flags ask for, once the device is known, and says what came of it. */
 export class TuningChoice {
   /** For people: one sentence, empty where there is nothing to say. */
-  said = "";
+  #said = "";
 
   constructor(private readonly args: Args) {}
+
+  /**
+   * Why an engine was picked, and how its kernels were.
+   *
+   * @throws {ConfigError} where a file was asked for that the engine has no use for
+   */
+  why({ engine, why }: Picked): string {
+    const file = this.args.text("tuning");
+    if (file !== undefined && engine.name !== "webgpu") {
+      throw new ConfigError(
+        `Cannot use --tuning ${file} on ${engine.name} (${why}): only webgpu has kernels to choose from; leave it out, or give --backend webgpu`,
+      );
+    }
+    return this.#said ? `${why}; ${this.#said}` : why;
+  }
 
   /**
    * The tuning for a device.
@@ -88,7 +103,7 @@ export class TuningChoice {
     const file = this.args.text("tuning");
     if (this.args.on("no-tuning")) {
       if (file !== undefined) throw new ConfigError("Cannot use --tuning with --no-tuning: leave one of them out");
-      this.said = "kernels chosen by rule";
+      this.#said = "kernels chosen by rule";
       return undefined;
     }
     if (file !== undefined) {
@@ -96,12 +111,12 @@ export class TuningChoice {
       if (text === undefined) {
         throw new ConfigError(`Cannot use the tuning ${file}: there is no such file; make it with tune --out ${file}`);
       }
-      this.said = `kernels as tuned in ${file}`;
+      this.#said = `kernels as tuned in ${file}`;
       return parseTuning(text, file);
     }
     const { path, tuning, ignored } = keptTuning(device);
-    if (tuning) this.said = `kernels as tuned in ${path}`;
-    if (ignored) this.said = `kernels chosen by rule. ${ignored}`;
+    if (tuning) this.#said = `kernels as tuned in ${path}`;
+    if (ignored) this.#said = `kernels chosen by rule. ${ignored}`;
     return tuning;
   }
 }

@@ -7,7 +7,9 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { tuningPath } from "../cli/tuning.ts";
 import { parseTuning, TUNING_VERSION } from "../device.ts";
 import { command, failed, type Ran, ran } from "./commands.ts";
 
@@ -45,16 +47,25 @@ Deno.test("tune: a file that cannot be read is one message, before anything is m
   assertMatch(err, /^Cannot use the tuning .*: Is a directory[^\n]*\n$/m);
 });
 
-Deno.test("tune: measures, keeps, and evaluate uses what it kept", async () => {
-  const { code, out, err } = await run("tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "5");
+Deno.test("tune: measures, keeps, and evaluate and sample use what it kept", async () => {
+  const kept = at("kept.json"), args = ["tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "5"];
+  const { code, out, err } = await run(...args, "--out", kept);
   assertEquals(code, 0, err);
   assertStringIncludes(out, "linear 32×16→16 f32");
   assertStringIncludes(out, "by rule");
   assert(/\(2\/\d+, \d+:\d\d left\)/.test(out), out);
-  const [{ name }] = [...Deno.readDirSync(at("cache/longstride"))], path = join(at("cache/longstride"), name);
-  assertStringIncludes(out, `Kept in ${path}`);
-  const tuning = parseTuning(Deno.readTextFileSync(path), name);
+  assertStringIncludes(out, `Kept in ${kept}. To use it:`);
+  const tuning = parseTuning(Deno.readTextFileSync(kept), kept);
   assert(tuning.choices.length >= 3 && tuning.choices.every(({ kernel }) => kernel.startsWith("linear")), out);
+  Deno.env.set("XDG_CACHE_HOME", env.XDG_CACHE_HOME);
+  const path = tuningPath(tuning.device)!, software = tuning.device.includes("software");
+  if (software) {
+    // Measured on a CPU: nothing is kept for all commands to use, unless somebody puts it there.
+    failed(await run(...args), 1, "Cannot tune: ", "is no GPU", "--out");
+    assertEquals(existsSync(path), false);
+    Deno.mkdirSync(dirname(path), { recursive: true });
+    Deno.copyFileSync(kept, path);
+  } else assertStringIncludes((await run(...args)).out, `Kept in ${path}: commands on this device use it`);
 
   const trained = await run(
     ...["train", "--config", at("config.json"), "--data", at("text.txt"), "--backend", "wasm", "--threads", "1", "--steps", "1"],
@@ -64,6 +75,9 @@ Deno.test("tune: measures, keeps, and evaluate uses what it kept", async () => {
   const used = await evaluate();
   assertEquals(used.code, 0, used.err);
   assertStringIncludes(used.out, `kernels as tuned in ${path}`);
+  const written = await run("sample", model, "--backend", "webgpu", "--length", "2");
+  assertEquals(written.code, 0, written.err);
+  assertStringIncludes(written.err, `kernels as tuned in ${path}`);
   const ruled = await evaluate("--no-tuning");
   assertStringIncludes(ruled.out, "kernels chosen by rule");
   failed(await evaluate("--no-tuning", "--tuning", path), 1, "leave one of them out");
@@ -76,6 +90,9 @@ Deno.test("tune: measures, keeps, and evaluate uses what it kept", async () => {
   // Asked for: refused.
   failed(await evaluate("--tuning", path), 1, "version must be");
   failed(await evaluate("--tuning", at("none.json")), 1, "there is no such file");
+  for (const command of ["evaluate", "sample"]) {
+    failed(await run(command, model, "--backend", "wasm", "--tuning", kept), 1, `Cannot use --tuning ${kept} on wasm (WASM was asked for)`);
+  }
   const other = at("other.json");
   Deno.writeTextFileSync(other, JSON.stringify({ ...tuning, device: "WebGPU on another" }));
   failed(await evaluate("--tuning", other), 1, 'it was measured on "WebGPU on another"', "tune on this device");
