@@ -27,7 +27,7 @@ import {
   waveformSvg,
 } from "../mod.ts";
 import { writeOut } from "./common.ts";
-import { defaultText, FACTBOOK, gzipBits } from "./files.ts";
+import { defaultText, FACTBOOK, gzipBits, loadTrained, type Trained } from "./files.ts";
 import { type Args, type Command, type Flag, UsageError } from "./flags.ts";
 import { colored, drawImage, duration, Screen, whole, write } from "./terminal.ts";
 
@@ -110,6 +110,13 @@ export async function identityOf(dataset: Dataset, path: string | undefined, { c
   tokens.set(held, train.length);
   const source = { kind, path, shape, rate, codes, heldOut };
   return { ...await identify(name, tokens, held.length), source };
+}
+
+/** Reads the model of a folder and its run's state. One that is damaged is said and left out: training alone needs it. */
+export function readTrained(run: string): Trained {
+  const trained = loadTrained(run);
+  if (trained.damage) new Screen(Deno.stderr).print(`Going on without what the run knew of its data and steps. ${trained.damage}`);
+  return trained;
 }
 
 /** Data for a model that is trained. */

@@ -6,8 +6,8 @@
 
 import { checkDataset, ConfigError, entropy0, excerpt, Parameters, Scorer } from "../mod.ts";
 import { describeModel, ENGINE_FLAGS, engineOf } from "./common.ts";
-import { dataFor, READ_FLAGS } from "./data.ts";
-import { gzipBits, loadTrained } from "./files.ts";
+import { dataFor, READ_FLAGS, readTrained } from "./data.ts";
+import { gzipBits } from "./files.ts";
 import { type Command, UsageError } from "./flags.ts";
 import { Report } from "./report.ts";
 import { duration, percent, whole } from "./terminal.ts";
@@ -64,7 +64,7 @@ export const evaluate: Command = {
   async run(args) {
     const [run] = args.operands, report = new Report(args.on("json") ?? false), { screen } = report;
     const contexts = numbersOf("min-context", args.text("min-context") ?? "0");
-    const { model: { config, weights }, state } = loadTrained(run), { n_ctx } = config;
+    const { model: { config, weights }, state } = readTrained(run), { n_ctx } = config;
     const tooLong = contexts.find((context) => context >= n_ctx);
     if (tooLong !== undefined) {
       throw new ConfigError(`Cannot evaluate ${run}: the minimum context must be from 0 to ${n_ctx - 1}, current value is ${tooLong}`);

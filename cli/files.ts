@@ -294,31 +294,49 @@ export interface Trained {
   readonly model: Model;
   /** What the run was at, where its state is there. */
   readonly state?: RunState;
+  /** What is wrong with the state that is there: a sentence. */
+  readonly damage?: string;
 }
 
-/** The state folder that belongs to a model of that digest, and the steps of all that were found. */
-function stateOf(path: string, digest: string): { found?: { folder: string; state: RunState; files: Digests }; seen: string[] } {
+/** What state folders say. */
+interface States {
+  /** The one that belongs to the model. */
+  readonly found?: { readonly folder: string; readonly state: RunState; readonly files: Digests };
+  /** The steps of all that were read. */
+  readonly seen: readonly string[];
+  /** What is wrong with one that cannot be read, where none belongs to the model. */
+  readonly damage?: CheckpointError;
+}
+
+/** The state folder that belongs to a model of that digest. */
+function stateOf(path: string, digest: string): States {
   const seen: string[] = [];
+  let damage: CheckpointError | undefined;
   for (const name of states(path)) {
     const file = join(path, name, "run.json");
     // A process killed while saving leaves a folder without one.
     if (!exists(file)) continue;
-    const { state, files } = parseRunState(readText(file), file);
-    seen.push(`step ${state.step}`);
-    if (files.model === digest) return { found: { folder: join(path, name), state, files }, seen };
+    try {
+      const { state, files } = parseRunState(readText(file), file);
+      seen.push(`step ${state.step}`);
+      if (files.model === digest) return { found: { folder: join(path, name), state, files }, seen };
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error;
+      damage ??= error;
+    }
   }
-  return { seen };
+  return { seen, damage };
 }
 
 /**
  * Reads the model of a folder, and what the run knows that made it.
  *
- * @throws {CheckpointError} where a file is missing or damaged
+ * @throws {CheckpointError} where a file of the model is missing or damaged
  * @throws {ConfigError} where config.json is wrong
  */
 export function loadTrained(path: string): Trained {
-  const { model, weights } = readFiles(path);
-  return { model, state: stateOf(path, sha256(weights)).found?.state };
+  const { model, weights } = readFiles(path), { found, damage } = stateOf(path, sha256(weights));
+  return { model, state: found?.state, damage: damage?.message };
 }
 
 /**
@@ -329,7 +347,10 @@ export function loadTrained(path: string): Trained {
  */
 export function loadRun(path: string): Checkpoint {
   const { model, config, weights } = readFiles(path);
-  const { found, seen } = stateOf(path, sha256(weights));
+  const { found, seen, damage } = stateOf(path, sha256(weights));
+  if (damage) {
+    throw new CheckpointError(`Cannot resume from ${path}: ${damage.message}; sampling works, resuming needs the folder as it was saved`);
+  }
   if (!found) {
     throw new CheckpointError(
       `Cannot resume from ${path}: its model.safetensors is not the one that was saved with its run state (` +

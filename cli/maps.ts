@@ -19,9 +19,8 @@ import {
   tileImages,
 } from "../mod.ts";
 import { ENGINE_FLAGS, engineOf, writeOut } from "./common.ts";
-import { dataFor, READ_FLAGS } from "./data.ts";
+import { dataFor, READ_FLAGS, readTrained } from "./data.ts";
 import { numbersOf } from "./evaluate.ts";
-import { loadTrained } from "./files.ts";
 import { type Command, UsageError } from "./flags.ts";
 import { Report } from "./report.ts";
 import { whole } from "./terminal.ts";
@@ -67,7 +66,7 @@ export const maps: Command = {
   async run(args) {
     const [run] = args.operands, report = new Report(args.on("json") ?? false), out = args.text("out") ?? join(run, "maps");
     const list = (flag: string) => args.text(flag) === undefined ? undefined : numbersOf(flag, args.text(flag)!);
-    const { model: { config, weights }, state } = loadTrained(run), { n_ctx, position } = config, prompt = args.text("prompt");
+    const { model: { config, weights }, state } = readTrained(run), { n_ctx, position } = config, prompt = args.text("prompt");
     const layers = list("layers") ?? spread(config.n_layer), heads = list("heads") ?? spread(config.n_head), query = list("query");
     if (prompt !== undefined && args.given(["data", "at"]).length > 0) {
       throw new UsageError("Cannot use --prompt with --data or --at: the sequence is one");

@@ -20,8 +20,7 @@ import {
   visible,
 } from "../mod.ts";
 import { checkOut, ENGINE_FLAGS, engineOptions, writeOut } from "./common.ts";
-import { dataFor, dataOptions, READ_FLAGS, readDataset } from "./data.ts";
-import { loadTrained } from "./files.ts";
+import { dataFor, dataOptions, READ_FLAGS, readDataset, readTrained } from "./data.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
 import { imagesFile, rowsOf, soundFile } from "./samples.ts";
 import { bytes, duration, percent, Screen, whole, write } from "./terminal.ts";
@@ -132,7 +131,7 @@ export const sample: Command = {
     "sample runs/piano --prefix tune.wav --length 24000 --out more.wav",
   ],
   async run(args) {
-    const [run] = args.operands, notes = new Screen(Deno.stderr), { model: loaded, state } = loadTrained(run), kind = kindOf(args, state);
+    const [run] = args.operands, notes = new Screen(Deno.stderr), { model: loaded, state } = readTrained(run), kind = kindOf(args, state);
     const { n_ctx, vocab_size } = loaded.config, batch = args.number("batch") ?? (kind === "image" ? 4 : 1);
     if (vocab_size > 256) {
       throw new ConfigError(`Cannot sample: tokens are bytes only with a vocab_size of at most 256, it is ${vocab_size}`);

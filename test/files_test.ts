@@ -151,6 +151,19 @@ Deno.test("files: files of two saves or damaged ones are not taken for one run",
     assertThrows(() => loadRun(`${path}/a`), CheckpointError, "there is no such file");
     Deno.writeFileSync(optimizer, moments);
 
+    // Of the run's state sampling needs nothing. Another folder's is no matter, whatever it is.
+    const run = a("state-5/run.json"), state = Deno.readTextFileSync(run), without = () => loadTrained(`${path}/a`);
+    for (const text of ["", "{", state.replace('"step": 5', '"step": -5'), state.slice(0, 400)]) {
+      Deno.writeTextFileSync(run, text);
+      assertThrows(() => loadRun(`${path}/a`), CheckpointError, `Cannot resume from ${path}/a: Cannot read ${run}: `);
+      assertEquals([without().state, without().model.weights.size], [undefined, 22]);
+      assertStringIncludes(without().damage!, `Cannot read ${run}: `);
+    }
+    Deno.mkdirSync(a("state-9"));
+    Deno.renameSync(run, a("state-9/run.json"));
+    Deno.writeTextFileSync(run, state);
+    assertEquals([loadRun(`${path}/a`).step, without().state?.step, without().damage], [5, 5, undefined]);
+
     const config = Deno.readTextFileSync(a("config.json"));
     Deno.writeTextFileSync(a("config.json"), config.replace('"dropout": 0', '"dropout": 0.5'));
     assertThrows(() => loadRun(`${path}/a`), CheckpointError, "config.json was changed since it was saved");

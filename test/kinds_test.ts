@@ -192,6 +192,24 @@ Deno.test("kinds: the files of a model alone are evaluated on what is given", as
   assertEquals((await run("evaluate", at("alone"), "--data", at("sine.wav"), "--part", "train", ...wasm)).code, 0);
 });
 
+Deno.test("kinds: a damaged run state is said, and is in the way of going on alone", async () => {
+  const state = at("bare/state-2/run.json"), whole = Deno.readTextFileSync(state), said = `of its data and steps. Cannot read ${state}: `;
+  Deno.writeTextFileSync(state, whole.slice(0, 300));
+  failed(await run("evaluate", at("bare"), ...wasm), 1, said, "does not say what it was trained on; give --data FILE");
+  const commands = [["evaluate", "--data", at("sine.wav")], ["sample", "--kind", "audio", "--length", "9"], [
+    "maps",
+    "--data",
+    at("sine.wav"),
+  ]];
+  for (const [name, ...more] of commands) {
+    const { code, err } = await run(name, at("bare"), ...more, ...wasm);
+    assertEquals(code, 0, err);
+    assertStringIncludes(err, said);
+  }
+  failed(await run("train", "--resume", at("bare"), "--steps", "3", ...wasm), 1, "Cannot resume from", `Cannot read ${state}`);
+  Deno.writeTextFileSync(state, whole);
+});
+
 Deno.test("kinds: maps of layers and heads, over text and over an image", async () => {
   const drawn = await run("maps", at("image-wasm"), "--out", at("maps"), "--json", ...wasm);
   assertEquals([drawn.code, drawn.err], [0, ""]);
