@@ -8,6 +8,7 @@ import * as longstride from "../mod.ts";
 import { ConfigError } from "../src/errors.ts";
 import { kernelBytes } from "../src/kernels.ts";
 import { bundle, compressed } from "../tools/bundle.ts";
+import { failed } from "./commands.ts";
 import { dist, removeDist } from "./runtimes/bundle.ts";
 
 const text = async (name: string) => await Deno.readTextFile(new URL(name, await dist()));
@@ -116,7 +117,13 @@ Deno.test("bundle: a folder of other files is refused and left as it was", async
     await Deno.writeTextFile(file, "mine");
     await assertRejects(() => bundle(new URL(`file://${folder}/`)), ConfigError, "it holds other files, and would be emptied");
     assertEquals(await Deno.readTextFile(file), "mine");
-    await assertRejects(() => bundle(new URL(`${file}/`)));
+    await assertRejects(() => bundle(new URL(`${file}/`)), ConfigError, "Cannot write into");
+    for (const [args, said] of [[[folder], "it holds other files"], [["--out", folder], "it takes one folder or none"]] as const) {
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", new URL("../tools/bundle.ts", import.meta.url).href, ...args],
+      }).output();
+      failed({ code, err: new TextDecoder().decode(stderr), out: "", events: [] }, 1, said);
+    }
     assertEquals(await Deno.readTextFile(file), "mine");
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -16,7 +16,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { ConfigError } from "../mod.ts";
+import { ConfigError, LongstrideError } from "../mod.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -35,7 +35,31 @@ const RENAMED: Readonly<Record<string, string>> = {
 
 async function deno(...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "null", stderr: "piped" }).output();
-  if (!success) throw new Error(`deno ${args.join(" ")} failed: ${new TextDecoder().decode(stderr)}`);
+  if (!success) throw new LongstrideError(`Cannot bundle: deno ${args.join(" ")} failed: ${new TextDecoder().decode(stderr)}`);
+}
+
+/**
+ * Makes a folder, a file URL that ends in "/", where there is none.
+ *
+ * @throws {ConfigError} where it cannot be made
+ */
+export async function makeFolder(out: URL): Promise<void> {
+  try {
+    await Deno.mkdir(out, { recursive: true });
+  } catch (error) {
+    throw new ConfigError(`Cannot write into ${fileURLToPath(out)}: ${(error as Error).message}; give another folder`, { cause: error });
+  }
+}
+
+/** Runs a tool: an error of ours ends it with one message, others keep their stack. */
+export async function program(run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (!(error instanceof LongstrideError)) throw error;
+    console.error(error.message);
+    Deno.exitCode = 1;
+  }
 }
 
 /** Says of a source map's sources which package or file of this project they are, instead of where they lay when it was made. */
@@ -118,10 +142,10 @@ async function readme(): Promise<string> {
 /**
  * Writes the bundle and its package to a folder, a file URL that ends in "/". An earlier bundle there is removed first.
  *
- * @throws {ConfigError} where the folder holds anything else
+ * @throws {ConfigError} where the folder holds anything else, or cannot be made
  */
 export async function bundle(out: URL): Promise<void> {
-  await Deno.mkdir(out, { recursive: true });
+  await makeFolder(out);
   const found = await Array.fromAsync(Deno.readDir(out), ({ name }) => name);
   // The file that is there first, also in what an interrupted bundling leaves.
   if (found.length > 0 && !found.includes("longstride.wasm")) {
@@ -144,13 +168,19 @@ export function compressed(bytes: Uint8Array): number {
 }
 
 if (import.meta.main) {
-  const out = Deno.args[0] ? pathToFileURL(`${resolve(Deno.args[0])}/`) : new URL("dist/", ROOT);
-  await bundle(out);
-  for await (const { name } of Deno.readDir(out)) {
-    if (!/\.(js|wasm)$/.test(name)) continue;
-    const bytes = await Deno.readFile(new URL(name, out));
-    console.log(
-      `${name.padEnd(22)} ${(bytes.length / 1000).toFixed(1).padStart(7)} KB, ${(compressed(bytes) / 1000).toFixed(1)} KB by gzip`,
-    );
-  }
+  await program(async () => {
+    const [folder, ...more] = Deno.args;
+    if (more.length > 0 || folder?.startsWith("-")) {
+      throw new ConfigError(`Cannot bundle with ${Deno.args.join(" ")}: it takes one folder or none, deno task bundle [FOLDER]`);
+    }
+    const out = folder ? pathToFileURL(`${resolve(folder)}/`) : new URL("dist/", ROOT);
+    await bundle(out);
+    for await (const { name } of Deno.readDir(out)) {
+      if (!/\.(js|wasm)$/.test(name)) continue;
+      const bytes = await Deno.readFile(new URL(name, out));
+      console.log(
+        `${name.padEnd(22)} ${(bytes.length / 1000).toFixed(1).padStart(7)} KB, ${(compressed(bytes) / 1000).toFixed(1)} KB by gzip`,
+      );
+    }
+  });
 }

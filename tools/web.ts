@@ -6,8 +6,11 @@
  * @module
  */
 
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
-import { bundleEntries } from "./bundle.ts";
+import { ConfigError } from "../mod.ts";
+import { bundleEntries, makeFolder, program } from "./bundle.ts";
 
 const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
 
@@ -46,9 +49,13 @@ async function* filesBelow(folder: URL): AsyncGenerator<URL> {
   }
 }
 
-/** Writes the site to a folder, a file URL that ends in "/". */
+/**
+ * Writes the site to a folder, a file URL that ends in "/".
+ *
+ * @throws {ConfigError} where it cannot be made
+ */
 export async function buildSite(out: URL): Promise<void> {
-  await Deno.mkdir(out, { recursive: true });
+  await makeFolder(out);
   for await (const file of filesBelow(WEB)) {
     const to = new URL(file.href.slice(WEB.href.length), out);
     await Deno.mkdir(new URL(".", to), { recursive: true });
@@ -84,11 +91,11 @@ if (import.meta.main) {
     unknown: (arg) => stop(`Cannot use ${arg}: the flags are --port, --host and --out`),
   });
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) stop(`Cannot use --port ${port}: it must be a whole number from 0 to 65535`);
-  const folder = out ? new URL(`${out.replace(/\/*$/, "")}/`, `file://${Deno.cwd()}/`) : new URL(`file://${await Deno.makeTempDir()}/`);
-  await buildSite(folder);
-  if (out) console.log(`The site is in ${out}; serve it with these headers:\n${JSON.stringify(HEADERS, null, 2)}`);
-  else {
+  const made = out ? resolve(out) : await Deno.makeTempDir(), folder = pathToFileURL(`${made}/`);
+  await program(async () => {
     try {
+      await buildSite(folder);
+      if (out) return console.log(`The site is in ${out}; serve it with these headers:\n${JSON.stringify(HEADERS, null, 2)}`);
       const server = Deno.serve(
         { port: Number(port), hostname: host, onListen: ({ hostname, port }) => console.log(`http://${hostname}:${port}/`) },
         (request) => serveSite(folder, request),
@@ -97,10 +104,11 @@ if (import.meta.main) {
       await server.finished;
     } catch (error) {
       if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-      console.error(`Cannot serve at ${host}:${port}: another process has that port; give another with --port, 0 for any that is free`);
-      Deno.exitCode = 1;
+      throw new ConfigError(
+        `Cannot serve at ${host}:${port}: another process has that port; give another with --port, 0 for any that is free`,
+      );
     } finally {
-      await Deno.remove(folder, { recursive: true });
+      if (!out) await Deno.remove(folder, { recursive: true });
     }
-  }
+  });
 }
