@@ -4,7 +4,7 @@
  * @module
  */
 
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import {
   ConfigError,
   contactSheet,
@@ -72,21 +72,48 @@ export function dataOptions(args: Args, before?: DataSource): DatasetOptions {
   };
 }
 
+/** What is neither a file nor a folder. */
+function special({ isFifo, isSocket, isCharDevice, isBlockDevice }: Deno.FileInfo): string {
+  return isFifo ? "a pipe" : isSocket ? "a socket" : isCharDevice || isBlockDevice ? "a device" : "something else";
+}
+
+/**
+ * Files below a path, by name, folders in their place. All are found before the first is read, so that a folder nobody meant, such as
+ * `/`, is refused at once.
+ *
+ * @param above the folders that it is in, from the one given, without links
+ */
+function filesBelow(path: string, given = path, above: readonly string[] = []): string[] {
+  const fail = (what: string, cause?: unknown): never => {
+    throw new DataError(`Cannot read ${path}: ${what}`, { cause });
+  };
+  let real: string, names: string[];
+  try {
+    const found = Deno.statSync(path);
+    // A pipe that is given may be the shell's <(command).
+    if (!found.isDirectory && above.length > 0 && !found.isFile) {
+      fail(`it is ${special(found)}, neither a file nor a folder; give a folder of data alone instead of ${given}`);
+    }
+    if (!found.isDirectory) return [path];
+    real = Deno.realPathSync(path);
+    names = Array.from(Deno.readDirSync(path), ({ name }) => name).filter((name) => !name.startsWith(".")).sort();
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    const missing = above.length > 0 ? "it is a link that leads nowhere" : "there is no such file";
+    return fail(error instanceof Deno.errors.NotFound ? missing : (error as Error).message, error);
+  }
+  if (above.includes(real)) fail(`it leads back to ${real}, the folder that it is in; give a folder without it instead of ${given}`);
+  return names.flatMap((name) => filesBelow(join(path, name), given, [...above, real]));
+}
+
 /** Opens files, and those in folders by name, one after another as they are asked for. */
 export async function* openFiles(paths: readonly string[]): AsyncGenerator<DataFile> {
-  for (const path of paths) {
+  for (const path of paths.flatMap((path) => filesBelow(path))) {
     let file: Deno.FsFile;
     try {
-      if (Deno.statSync(path).isDirectory) {
-        const names = Array.from(Deno.readDirSync(path)).filter(({ name }) => !name.startsWith(".")).map(({ name }) => name);
-        yield* openFiles(names.sort().map((name) => join(path, name)));
-        continue;
-      }
       file = await Deno.open(path);
     } catch (error) {
-      if (error instanceof DataError) throw error;
-      const found = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
-      throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
+      throw new DataError(`Cannot read ${path}: ${(error as Error).message}`, { cause: error });
     }
     yield { name: path, data: file.readable };
   }
@@ -98,7 +125,7 @@ export async function* openFiles(paths: readonly string[]): AsyncGenerator<DataF
  * @throws {DataError} where it cannot be read, is damaged, or is too short
  */
 export async function readDataset(path: string | undefined, options: DatasetOptions): Promise<Dataset> {
-  if (path !== undefined) return await loadDataset(openFiles([path]), options, visible(basename(path)));
+  if (path !== undefined) return await loadDataset(openFiles([path]), options, visible(basename(resolve(path)) || path));
   const name = `The World Factbook (${FACTBOOK.replace(/[:@]/g, " ")})`;
   return await loadDataset([{ name, data: await defaultText() }], options, name);
 }

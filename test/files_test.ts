@@ -347,7 +347,18 @@ Deno.test("files: data of every kind", () =>
     Deno.writeFileSync(at("empty"), new Uint8Array(0));
     await bad("empty", "Cannot train on empty: it is empty");
     Deno.mkdirSync(at("bare"));
-    await bad("bare", "there is no file");
+    await bad("bare", "Cannot make a data set of bare: there is no file");
+    // Folders are looked through before anything is read: the first file here would be an error of its own.
+    Deno.mkdirSync(at("odd/below"), { recursive: true });
+    Deno.writeTextFileSync(at("odd/a.gz"), "no gzip");
+    Deno.symlinkSync("..", at("odd/below/up"));
+    await bad("odd", `Cannot read ${at("odd/below/up")}: it leads back to ${Deno.realPathSync(at("odd"))}, the folder that it is in`);
+    Deno.removeSync(at("odd/below/up"));
+    Deno.symlinkSync("/dev/null", at("odd/below/null"));
+    await bad("odd", `Cannot read ${at("odd/below/null")}: it is a device, neither a file nor a folder; give a folder of data alone`);
+    Deno.removeSync(at("odd/below/null"));
+    Deno.symlinkSync(at("folder"), at("odd/below/twice"));
+    await bad("odd", `Cannot read ${at("odd/a.gz")}: by its name it begins with 1f 8b`);
     Deno.writeFileSync(at("cut.gz"), gzipSync(text).subarray(0, 60));
     await bad("cut.gz", `Cannot unpack ${at("cut.gz")}: damaged between bytes 0 and 60`);
     Deno.writeFileSync(at("not.gz"), text);

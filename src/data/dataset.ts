@@ -170,12 +170,37 @@ class Samples {
   constructor(readonly options: DatasetOptions) {}
 
   #count(what: string, tokens: Uint8Array, name: string): Uint8Array {
-    this.#tokens += tokens.length;
+    this.#hold(tokens.length, name);
+    this.found.set(what, (this.found.get(what) ?? 0) + 1);
+    return tokens;
+  }
+
+  /** Bounds what is held of all files. */
+  #hold(tokens: number, name: string): void {
+    this.#tokens += tokens;
     if (this.#tokens > WHOLE_LIMIT) {
       throw new DataError(`Cannot read ${name}: with the files before it makes more than ${WHOLE_LIMIT} tokens; give fewer files`);
     }
-    this.found.set(what, (this.found.get(what) ?? 0) + 1);
-    return tokens;
+  }
+
+  /** Whether any are images. */
+  get pictured(): boolean {
+    return this.images.length > 0 || this.testImages.length > 0;
+  }
+
+  /**
+   * Checks that what was added is of one kind.
+   *
+   * @param name of the whole
+   */
+  check(name: string): void {
+    const sounding = this.sound.length > 0, mixed = this.pictured || sounding ? this.streams.find(({ archived }) => !archived) : undefined;
+    if (!mixed && !(this.pictured && sounding)) return;
+    throw new DataError(
+      `Cannot make one data set of ${name}: ${
+        mixed ? `${mixed.label} is neither PNG, CIFAR-10 nor WAV, others are` : "some files are images, some sound"
+      }; give files of one kind`,
+    );
   }
 
   #shaped(shape: ImageShape, name: string): void {
@@ -225,8 +250,9 @@ class Samples {
       const smaller = one.bytes.length > last.bytes.length ? last : one;
       this.skipped.push(smaller.label);
       if (smaller === one) return;
-      this.streams.pop();
+      this.#tokens -= this.streams.pop()!.bytes.length;
     }
+    this.#hold(one.bytes.length, one.label);
     this.streams.push(one);
   }
 }
@@ -275,11 +301,13 @@ export async function loadDataset(
     for await (const member of members(file, file.name, false)) {
       const at = samples.images.length;
       await samples.add(member);
+      // After each: a folder of everything is not read to its end first.
+      samples.check(name ?? first);
       if (CIFAR_NAME.test(member.path) && samples.images.length > at) cifar.push({ path: member.path, at });
     }
   }
   const { sound, streams, found, skipped } = samples;
-  if (first === undefined) throw new DataError("Cannot make a data set: there is no file");
+  if (first === undefined) throw new DataError(`Cannot make a data set${name === undefined ? "" : ` of ${name}`}: there is no file`);
   const title = name ?? (count > 1 ? `${first} and ${count - 1} more` : first);
   // Archives keep their files in any order; the split goes by number.
   if (cifar.length > 0 && cifar.length === samples.images.length) {
@@ -287,22 +315,10 @@ export async function loadDataset(
     const sorted = cifar.slice().sort((a, b) => number(a) - number(b)).map(({ at }) => samples.images[at]);
     samples.images.splice(0, Infinity, ...sorted);
   }
-  const images = samples.images.length > 0 || samples.testImages.length > 0;
-  if (images || sound.length > 0) {
-    const mixed = streams.find(({ archived }) => !archived);
-    if (mixed || (images && sound.length > 0)) {
-      throw new DataError(
-        `Cannot make one data set of ${title}: ${
-          mixed ? `${mixed.label} is neither PNG, CIFAR-10 nor WAV, others are` : "some files are images, some sound"
-        }; ` +
-          `give files of one kind`,
-      );
-    }
-    skipped.push(...streams.map(({ label }) => label));
-  }
+  if (samples.pictured || sound.length > 0) skipped.push(...streams.map(({ label }) => label));
   const what = [...found].map(([format, times]) => times > 1 ? `${times} files of ${format}` : format).join(", ");
   const base = { name: title, skipped };
-  if (images) return splitImages({ ...base, what, shape: samples.shape! }, samples, options);
+  if (samples.pictured) return splitImages({ ...base, what, shape: samples.shape! }, samples, options);
   const { heldOut } = options;
   if (sound.length > 0) {
     const codes = join(sound), rate = options.rate ?? SOUND_RATE, parts = splitStream(codes, "audio", title, options);
