@@ -7,7 +7,7 @@
 import { Gunzip, Inflate } from "npm:fflate@0.8.3";
 import { createTarDecoder } from "npm:modern-tar@0.8.6";
 import { DataError, excerpt } from "../errors.ts";
-import { crc32 } from "./crc32.ts";
+import { crc32, hex } from "./crc32.ts";
 import { ByteReader, type Bytes, join, pieces } from "./reader.ts";
 
 /** Most bytes that unpacking gives: enwik9, the largest text people train on, has 10⁹. */
@@ -57,8 +57,6 @@ class Output {
     return taken;
   }
 }
-
-const hex = (word: number) => word.toString(16).padStart(8, "0");
 
 /** Feeds `bytes` piece by piece; the library's errors become ours, with the offset. */
 function feed(push: (piece: Uint8Array, last: boolean) => void, bytes: Uint8Array, name: string, offset: number): void {

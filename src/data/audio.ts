@@ -179,12 +179,12 @@ function divisor(a: number, b: number): number {
 }
 
 /** Phases of a windowed sinc for a rate change by up / down: [up, taps], each phase with sum 1. */
-function lowPass(up: number, down: number): { half: number; filter: Float32Array<ArrayBuffer> } {
+function lowPass(up: number, down: number, name: string): { half: number; filter: Float32Array<ArrayBuffer> } {
   const stretch = Math.max(1, down / up), half = Math.ceil(CROSSINGS * stretch / 4) * 4, taps = half * 2;
   if (up * taps > FILTER_LIMIT) {
     throw new ConfigError(
-      `Cannot change the rate by ${up} / ${down}: its filter would have ${up * taps} numbers, at most ${FILTER_LIMIT} are allowed; ` +
-        `choose rates with a common divisor (ffmpeg -i in.wav -ar 48000 out.wav)`,
+      `Cannot read ${name}: to change its rate by ${up} / ${down} takes a filter of ${up * taps} numbers, at most ${FILTER_LIMIT} are ` +
+        `allowed; choose rates with a common divisor (ffmpeg -i in.wav -ar 48000 out.wav)`,
     );
   }
   const filter = new Float32Array(up * taps), cutoff = (1 - FALL / 2) / stretch, scale = bessel(BETA);
@@ -238,7 +238,7 @@ class Stage {
   #frames = 0;
   #made = 0;
 
-  private constructor(companding: Companding, from: number, to: number) {
+  private constructor(companding: Companding, from: number, to: number, name: string) {
     const { scratch } = companding, common = divisor(from, to);
     this.#companding = companding;
     this.#up = to / common;
@@ -246,7 +246,7 @@ class Stage {
     this.#raw = scratch.take(RAW);
     let history = 0;
     if (from !== to) {
-      const { half, filter } = lowPass(this.#up, this.#down);
+      const { half, filter } = lowPass(this.#up, this.#down, name);
       this.#half = half;
       this.#filter = scratch.take(filter.byteLength);
       scratch.f32(this.#filter, filter.length).set(filter);
@@ -259,8 +259,9 @@ class Stage {
     scratch.f32(this.#mono, this.#filled).fill(0);
   }
 
-  static async create(from: number, to: number): Promise<Stage> {
-    return new Stage(new Companding(await Scratch.create()), from, to);
+  /** @param name of the file, for messages */
+  static async create(from: number, to: number, name: string): Promise<Stage> {
+    return new Stage(new Companding(await Scratch.create()), from, to, name);
   }
 
   /** Takes whole frames. Answers codes, and the first frame that is not finite, if there is one. */
@@ -469,7 +470,7 @@ async function samples(
         `${channels} channels of ${width} bytes`,
     );
   }
-  const stage = await Stage.create(format.rate, rate), codes: Uint8Array[] = [];
+  const stage = await Stage.create(format.rate, rate, name), codes: Uint8Array[] = [];
   let count = 0;
   const keep = (made: readonly Uint8Array[]) => {
     for (const piece of made) {

@@ -20,3 +20,6 @@ export function crc32(bytes: Uint8Array, before = 0): number {
   for (let i = 0; i < bytes.length; i++) crc = TABLE[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
   return ~crc >>> 0;
 }
+
+/** A checksum for messages. */
+export const hex = (word: number): string => word.toString(16).padStart(8, "0");

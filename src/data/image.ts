@@ -7,6 +7,7 @@
 import { convertIndexedToRgb, decode, type DecodedPng, encode } from "npm:fast-png@8.0.0";
 import { Unzlib } from "npm:fflate@0.8.3";
 import { ConfigError, DataError, excerpt, ShapeError } from "../errors.ts";
+import { crc32, hex } from "./crc32.ts";
 import { join } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
 
@@ -82,13 +83,17 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
     const length = view.getUint32(at), end = at + 12 + length;
     type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (end > bytes.length) fail(`cut short, chunk ${excerpt(type)} at byte ${at} has ${length} bytes, the file ends at ${bytes.length}`);
+    const kept = ["IHDR", "PLTE", "tRNS", "IDAT", "IEND"].includes(type), found = kept ? crc32(bytes.subarray(at + 4, end - 4)) : 0;
+    if (kept && found !== view.getUint32(end - 4)) {
+      fail(`damaged, chunk ${excerpt(type)} at byte ${at} has CRC-32 ${hex(found)}, its end says ${hex(view.getUint32(end - 4))}`);
+    }
     if (at === 8 && (type !== "IHDR" || length !== 13)) {
       fail(`its first chunk must be IHDR with 13 bytes, found ${excerpt(type)} with ${length} at byte 8`);
     }
     if (type === "IHDR") {
       if (at !== 8) fail(`a second IHDR at byte ${at}`);
       [width, height] = [view.getUint32(16), view.getUint32(20)];
-      const depth = bytes[24], interlaced = bytes[28], channels = CHANNELS[bytes[25]];
+      const [depth, , compression, filter, interlaced] = bytes.subarray(24, 29), channels = CHANNELS[bytes[25]];
       colour = bytes[25];
       if (width === 0 || height === 0 || width * height > PIXEL_LIMIT) {
         fail(`its size at byte 16 is ${width} × ${height}, it must have 1 to ${PIXEL_LIMIT} pixels`);
@@ -96,8 +101,11 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
       if (want && (want[0] !== height || want[1] !== width)) {
         fail(`its size at byte 16 is ${width} × ${height}, those before have ${want[1]} × ${want[0]}; ${resizeHint(want)}`);
       }
-      if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth) || interlaced > 1) {
-        fail(`its format at byte 24 is not one of PNG: depth ${depth}, colour type ${colour}, interlacing ${interlaced}`);
+      if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth) || compression > 0 || filter > 0 || interlaced > 1) {
+        fail(
+          `its format at byte 24 is not one of PNG: depth ${depth}, colour type ${colour}, compression ${compression}, filter ${filter}, ` +
+            `interlacing ${interlaced}`,
+        );
       }
       if (interlaced && depth < 8) {
         fail(`it is interlaced with ${depth} bits a sample, which is not supported; convert it first: ffmpeg -i in.png out.png`);
@@ -116,7 +124,7 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
       first ||= at + 8;
       inflate(bytes.subarray(at + 8, at + 8 + length), false);
     }
-    if (["IHDR", "PLTE", "tRNS", "IDAT", "IEND"].includes(type)) chunks.push(bytes.subarray(at, end));
+    if (kept) chunks.push(bytes.subarray(at, end));
     at = end;
   }
   if (first === 0) fail(`it has no image data before its end at byte ${at - 12}`);
@@ -150,7 +158,7 @@ export function decodePng(bytes: Uint8Array, name: string, want?: readonly numbe
   const { width, height, colour, chunks } = pngParts(bytes, name, want);
   let png: DecodedPng, samples: Uint8Array | Uint8ClampedArray, channels: number;
   try {
-    png = decode(join(chunks), { checkCrc: true });
+    png = decode(join(chunks));
     ({ samples, channels } = eightBits(png, colour));
   } catch (error) {
     throw new DataError(`Cannot read ${name}: damaged: ${(error as Error).message}`);
