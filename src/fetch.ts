@@ -37,7 +37,9 @@ export async function fetchBytes(url: URL, options: FetchOptions = {}): Promise<
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof DataError) throw error;
-    throw new DataError(`Cannot fetch ${url}: ${(error as Error).message}`, { cause: error });
+    const { message, cause } = error as Error;
+    // Runtimes keep what really failed behind a "fetch failed".
+    throw new DataError(`Cannot fetch ${url}: ${message}${cause instanceof Error ? `: ${cause.message}` : ""}`, { cause: error });
   }
   if (digests) await checkIntegrity(url, bytes, digests);
   return bytes;

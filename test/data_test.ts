@@ -198,6 +198,8 @@ Deno.test("archive: damaged and lying zip is an error that names file and offset
   }
   bad((file) => file.setUint32(directory + 16, 0, true), "with CRC-32 00000000");
   bad((file) => file.setUint32(directory + 20, 20_000, true), "damaged between bytes");
+  const two = zipSync({ a: bytes, b: bytes }), second = new DataView(two.buffer).getUint32(two.length - 22 + 16, true) + 46 + 1;
+  bad((file) => file.setUint32(second + 42, 0, true), `"b" begins at byte 31, inside "a", which ends at`, two);
   for (let at = 100; at < directory; at += 997) bad((file) => file.setUint8(at, file.getUint8(at) ^ 0x55), "damaged");
 });
 

@@ -271,6 +271,15 @@ export function zipEntries(bytes: Uint8Array, name: string): ZipEntry[] {
     }
     entries.push({ name: entry, size, method, crc, packed: bytes.subarray(offset, offset + packedSize), offset });
   }
+  // Thousands of entries over the same bytes make a terabyte of a small file.
+  let before: ZipEntry | undefined;
+  for (const one of entries.toSorted((a, b) => a.offset - b.offset)) {
+    const to = before ? before.offset + before.packed.length : 0;
+    if (one.offset < to) {
+      fail(`damaged, ${excerpt(one.name)} begins at byte ${one.offset}, inside ${excerpt(before!.name)}, which ends at ${to}`);
+    }
+    before = one;
+  }
   return entries;
 }
 
