@@ -9,7 +9,7 @@ import { type Model, readModel } from "./checkpoint.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { encodeText, TextStream } from "./data/text.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
-import { fetchBytes } from "./fetch.ts";
+import { fetchBytes, type FetchOptions } from "./fetch.ts";
 import { Parameters } from "./model.ts";
 import type { Engine } from "./ops.ts";
 import { safetensorsLength } from "./safetensors.ts";
@@ -184,9 +184,19 @@ async function fetchModel(source: string | URL, { signal, onProgress, integrity 
   }
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
   const names = { config: new URL("config.json", folder), weights: new URL("model.safetensors", folder) };
-  const [config, weights] = await Promise.all([
-    fetchBytes(names.config, { signal, integrity: integrity?.["config.json"] }),
-    fetchBytes(names.weights, { signal, onProgress, lengthOf: safetensorsLength, integrity: integrity?.["model.safetensors"] }),
-  ]);
-  return readModel(new TextDecoder().decode(config), weights, { config: names.config.href, weights: names.weights.href });
+  // Where one fails the other is not waited for, and not fetched to its end.
+  const both = new AbortController(), stop = () => both.abort(signal!.reason);
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
+  const fetched = (name: URL, more: FetchOptions) => fetchBytes(name, { ...more, signal: both.signal });
+  try {
+    const [config, weights] = await Promise.all([
+      fetched(names.config, { integrity: integrity?.["config.json"] }),
+      fetched(names.weights, { onProgress, lengthOf: safetensorsLength, integrity: integrity?.["model.safetensors"] }),
+    ]);
+    return readModel(new TextDecoder().decode(config), weights, { config: names.config.href, weights: names.weights.href });
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    both.abort();
+  }
 }

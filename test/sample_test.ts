@@ -381,6 +381,31 @@ Deno.test("sample: openModel by address and by contents", async () => {
   model.dispose();
 });
 
+Deno.test("sample: openModel gives up fetching both files where one fails, or where it is told to", async () => {
+  let config = 404, left = Promise.withResolvers<void>(), begun = Promise.withResolvers<void>();
+  const server = Deno.serve({ port: 0, onListen: () => {} }, ({ url }) => {
+    if (url.endsWith("config.json")) return new Response("{}", { status: config });
+    // Weights that never end.
+    return new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(new Uint8Array(100)),
+        pull: () => new Promise((resume) => setTimeout(resume, 10)),
+        cancel: () => left.resolve(),
+      }),
+    );
+  });
+  const folder = `http://localhost:${server.addr.port}/model/`, onProgress = () => begun.resolve();
+  await assertRejects(() => openModel(folder, { backend: "reference", onProgress }), DataError, "config.json: the server answered 404");
+  [config, left, begun] = [200, Promise.withResolvers(), Promise.withResolvers()];
+  const stop = new AbortController(), opened = openModel(folder, { backend: "reference", onProgress, signal: stop.signal });
+  await begun.promise;
+  stop.abort(new Error("enough"));
+  await assertRejects(() => opened, Error, "enough");
+  await left.promise;
+  await assertRejects(() => openModel(folder, { signal: AbortSignal.abort(new Error("before")) }), Error, "before");
+  await server.shutdown();
+});
+
 Deno.test("sample: engines end", disposeEngines);
 
 Deno.test("sample: what callers without types give is refused by name", async () => {
