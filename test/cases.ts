@@ -227,6 +227,33 @@ for (
     });
   }
 }
+// Products of one x by weights that were allocated side by side, as q, k and v of a decoded position: some go together, some cannot.
+for (
+  const [rows, inner, outs] of [
+    [1, 64, [64, 64, 128]],
+    [1, 512, [128, 128, 300]],
+    [2, 36, [32, 96]],
+    [3, 40, [64, 128, 7]],
+    [8, 264, [
+      8,
+      64,
+      20,
+      16,
+    ]],
+    [5, 64, [24, 24, 24]],
+    [9, 64, [64, 64]],
+  ] as const
+) {
+  for (const full of [false, true]) {
+    add(`linear ${rows}×${inner}→${outs.join(", ")} side by side${full ? ", norm, bias, gelu" : ""}`, (c) => {
+      const x = c.f32("x", [rows, inner], 3), norm = { gain: c.f32("gain", [inner]), bias: c.f32("shift", [inner]) };
+      const ws = outs.map((out, i) => c.f32(`w${i}`, [out, inner])), bs = outs.map((out, i) => c.f32(`b${i}`, [out]));
+      const ys = outs.map((out, i): Tensor => ({ name: `y${i}`, shape: [rows, out], dtype: "f32", scratch: true }));
+      ws.forEach((w, i) => c.ops.push({ op: "linear", x, w, y: ys[i], ...full && { norm, b: bs[i], activation: "gelu" } }));
+      ys.forEach((y, i) => c.ops.push({ op: "linear", x: y, w: c.f32(`v${i}`, [12, outs[i]]), y: c.out(`out${i}`, [rows, 12]) }));
+    });
+  }
+}
 add("linear 66×40→48, bias", (c) => {
   c.ops.push({ op: "linear", x: c.f32("x", [66, 40]), w: c.f32("w", [48, 40]), b: c.f32("b", [48]), y: c.out("y", [66, 48]) });
 });

@@ -1,11 +1,17 @@
 // y = residual + f(g(x)·wᵀ + b) for the few rows of decoding, where reading w is what takes time: LANES invocations share the
 // products of one row of w with every row of x, so w is read once, in full cache lines. in is a multiple of 4.
 // g is layer norm where NORM is set: every workgroup finds the few means by itself, which costs less than another dispatch.
+// Up to three products of one x, whose w and b follow each other, are one: then y holds that of each in turn.
+//
+// A token waits for this kernel's latency, not for its arithmetic. So everything that depends on nothing computed here is loaded
+// first: the weights are under way while the norm is found.
 // @import gelu.wgsl
 
 struct Params {
   k4: u32, // in / 4
-  n: u32, // out
+  n: u32, // out, of all products
+  second: u32, // the columns at which the second and the third product begin, n where there is none
+  third: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>; // [ROWS, k4]
@@ -14,7 +20,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> w: array<vec4f>; // [n, k4]
 @group(0) @binding(4) var<storage, read> bias: array<f32>; // [n]
 @group(0) @binding(5) var<storage, read> residual: array<f32>; // [ROWS, n]
-@group(0) @binding(6) var<storage, read_write> y: array<f32>; // [ROWS, n]
+@group(0) @binding(6) var<storage, read_write> y: array<f32>; // [ROWS, n], by product
 @group(0) @binding(7) var<uniform> params: Params;
 
 override NORM: bool = false;
@@ -65,6 +71,34 @@ fn sum4(v: vec4f) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
   let lane = t & (LANES - 1u);
   let column = group.x * (THREADS / LANES) + t / LANES;
+  let works = column < params.n && lane < params.k4;
+  let writes = column < params.n && lane < ROWS;
+  // Where the product of this column begins among the columns of all, and how many it has.
+  let begin = select(select(0u, params.second, column >= params.second), params.third, column >= params.third);
+  let end = select(select(params.n, params.third, column < params.third), params.second, column < params.second);
+  let at = begin * ROWS + lane * (end - begin) + column - begin;
+  var added = 0.0;
+  var passed = 0.0;
+  if (writes && BIAS) {
+    added = bias[column];
+  }
+  if (writes && RESIDUAL) {
+    passed = residual[at];
+  }
+  var weights: array<vec4f, TURN>;
+  var gains: array<vec4f, TURN>;
+  var shifts: array<vec4f, TURN>;
+  if (works) {
+    // @unroll
+    for (var turn = 0u; turn < TURN; turn++) {
+      let c = lane + turn * LANES;
+      weights[turn] = w[column * params.k4 + c];
+      if (NORM) {
+        gains[turn] = gain[c];
+        shifts[turn] = shift[c];
+      }
+    }
+  }
   var mean: array<f32, ROWS>;
   var rstd: array<f32, ROWS>;
   if (NORM) {
@@ -98,23 +132,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     }
   }
   var sums: array<vec4f, ROWS>;
-  if (column < params.n) {
-    for (var c0 = lane; c0 < params.k4; c0 += LANES * TURN) {
-      var weights: array<vec4f, TURN>;
-      // @unroll
-      for (var turn = 0u; turn < TURN; turn++) {
-        weights[turn] = w[column * params.k4 + c0 + turn * LANES];
-      }
+  if (works) {
+    for (var c0 = lane; c0 < params.k4;) {
       // @unroll
       for (var turn = 0u; turn < TURN; turn++) {
         // @unroll
         for (var r = 0u; r < ROWS; r++) {
-          let c = c0 + turn * LANES;
-          var value = x[r * params.k4 + c];
+          var value = x[r * params.k4 + c0 + turn * LANES];
           if (NORM) {
-            value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
+            value = fma((value - mean[r]) * rstd[r], gains[turn], shifts[turn]);
           }
           sums[r] = fma(value, weights[turn], sums[r]);
+        }
+      }
+      c0 += LANES * TURN;
+      if (c0 < params.k4) {
+        // @unroll
+        for (var turn = 0u; turn < TURN; turn++) {
+          let c = c0 + turn * LANES;
+          weights[turn] = w[column * params.k4 + c];
+          if (NORM) {
+            gains[turn] = gain[c];
+            shifts[turn] = shift[c];
+          }
         }
       }
     }
@@ -124,25 +164,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     parts[r][t] = sum4(sums[r]);
   }
   workgroupBarrier();
-  if (lane < ROWS && column < params.n) {
-    // The lanes' sums one after another: independent loads, where halving would take a barrier a step.
-    var z = 0.0;
+  if (writes) {
+    // The lanes' sums, four at a time: independent loads, where halving would take a barrier a step.
+    var four = vec4f();
     for (var e = 0u; e < LANES; e += 16u) {
       // @unroll
-      for (var some = 0u; some < 16u; some++) {
-        z += parts[lane][t - lane + e + some];
+      for (var some = 0u; some < 4u; some++) {
+        let first = t - lane + e + some * 4u;
+        four += vec4f(parts[lane][first], parts[lane][first + 1u], parts[lane][first + 2u], parts[lane][first + 3u]);
       }
     }
-    let at = lane * params.n + column;
-    if (BIAS) {
-      z += bias[column];
-    }
+    var z = sum4(four) + added;
     if (GELU) {
       z = gelu(z);
     }
-    if (RESIDUAL) {
-      z += residual[at];
-    }
-    y[at] = z;
+    y[at] = z + passed;
   }
 }

@@ -11,6 +11,7 @@ import {
   type Executable,
   extent,
   lifetimes,
+  type Linear,
   type Op,
   operands,
   type Program,
@@ -29,6 +30,7 @@ import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { planDropout } from "./dropout.ts";
 import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./embedding.ts";
 import { fromHalves, toHalves } from "../half.ts";
+import { join, jointProducts } from "./joint.ts";
 import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
 import { Pages, planSlots, storageBuffer } from "./memory.ts";
@@ -365,18 +367,23 @@ export class WebGpuEngine implements Engine {
     this.#check();
     const device = this.#device, limits = this.#limits, bands = this.#bands, lives = new Map<Tensor, readonly [number, number]>();
     const live = (t: Tensor, time: readonly [number, number]) => bands.flat([t]).forEach((one) => lives.set(one, time));
-    for (const [t, [first, last]] of lifetimes(program)) live(t, timeOf(first, last));
+    const spans = lifetimes(program);
+    for (const [t, [first, last]] of spans) live(t, timeOf(first, last));
     for (const op of program.ops) {
       const { reads, writes } = operands(op);
       for (const t of [...reads, ...writes]) if (!t.scratch) this.#segments(t, `compile ${program.name}: ${op.op} uses`);
     }
     const tuning = options.tuning ?? this.#tuning;
     const plan = new Plan({ limits, bands, tiles: this.#tiles, tuning, place: (t) => this.#pages.place(t) });
-    for (const [at, op] of program.ops.entries()) {
+    for (let at = 0; at < program.ops.length;) {
+      const together = jointProducts(plan, program.ops, at);
       plan.begin(at);
-      await planInPieces(plan, op, planOp);
+      await planInPieces(plan, together.length > 1 ? join(plan, together as Linear[], spans) : together[0], planOp);
+      at += together.length;
     }
     for (const [t, time] of plan.temporaries) live(t, time);
+    // What is part of another needs no place of its own.
+    for (const t of plan.views.keys()) lives.delete(t);
 
     const { slots, bytes } = planSlots(lives), scratchBytes = bytes.reduce((sum, count) => sum + count, 0);
     const pending: Promise<void>[] = [], buffers: GPUBuffer[] = [];

@@ -6,6 +6,7 @@
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../ops.ts";
 import { bindable } from "./bands.ts";
+import type { JointLinear } from "./joint.ts";
 import { planLayerNorm } from "./layernorm.ts";
 import { dropoutParams, isPacked, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
@@ -20,17 +21,20 @@ const FEW_ROWS = 8;
 /** Both widths are multiples of four, as the tiled kernels want. */
 const isWide = (w: Tensor) => w.shape.every((width) => width % 4 === 0);
 
+/** Whether the kernel for the few rows of decoding makes it. */
+export const isFew = ({ x, w, pre, dropout }: Linear): boolean => x.shape[0] <= FEW_ROWS && w.shape[1] % 4 === 0 && !pre && !dropout;
+
 /** y = residual + dropout(f(g(x)·wᵀ + b)) */
 export async function planLinear(plan: Plan, op: Linear): Promise<void> {
   const rows = op.x.shape[0];
-  if (rows <= FEW_ROWS && op.w.shape[1] % 4 === 0 && !op.pre && !op.dropout) await planInF32(plan, op, planFewLinear);
+  if (isFew(op)) await planInF32(plan, op, planFewLinear);
   else if (op.norm) await planInF32(plan, op, planNormedLinear);
   else if (isWide(op.w) && rows > FEW_ROWS) planTiledLinear(plan, op);
   else await planInF32(plan, op, planAnyLinear);
 }
 
-function planFewLinear(plan: Plan, op: Linear): void {
-  const { x, w, b: bias, norm, residual, y } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
+function planFewLinear(plan: Plan, op: JointLinear): void {
+  const { x, w, b: bias, norm, residual, y, starts = [] } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
   // As many lanes a column as give every core something to do.
   const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= FILL || lanes * 2 > k4) ?? 256;
   const TURN = [8, 4, 2].find((turn) => k4 % (LANES * turn) === 0) ?? 1;
@@ -38,7 +42,7 @@ function planFewLinear(plan: Plan, op: Linear): void {
     kernel: "linear_few",
     values: { ROWS, LANES, TURN, NORM: !!norm, BIAS: !!bias, GELU: op.activation === "gelu", RESIDUAL: !!residual },
     bindings: { x, gain: norm?.gain, shift: norm?.bias, w, bias, residual, y },
-    params: { k4, n },
+    params: { k4, n, second: starts[0] ?? n, third: starts[1] ?? n },
     grid: [Math.ceil(n * LANES / 256), 1, 1],
   });
 }

@@ -1369,141 +1369,6 @@ z += load(residual[at]);
 dx[at] = store(z);
 }
 `,
-  "linear_few": `// @import gelu.wgsl
-struct Params {
-k4: u32,
-n: u32,
-}
-var<storage, read> x: array<vec4f>;
-var<storage, read> gain: array<vec4f>;
-var<storage, read> shift: array<vec4f>;
-var<storage, read> w: array<vec4f>;
-var<storage, read> bias: array<f32>;
-var<storage, read> residual: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-override NORM: bool = false;
-override BIAS: bool = false;
-override GELU: bool = false;
-override RESIDUAL: bool = false;
-const ROWS: u32 = 1u;
-const LANES: u32 = 32u;
-const TURN: u32 = 4u;
-const THREADS: u32 = 256u;
-const SIXTEEN: u32 = 16u;
-var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
-var<workgroup> sixteen: array<array<f32, SIXTEEN>, ROWS>;
-fn sum_all(t: u32) {
-workgroupBarrier();
-if (t < SIXTEEN) {
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var some = 0.0;
-// @unroll
-for (var e = 0u; e < THREADS / SIXTEEN; e++) {
-some += parts[r][t + SIXTEEN * e];
-}
-sixteen[r][t] = some;
-}
-}
-workgroupBarrier();
-}
-fn total_of(r: u32) -> f32 {
-var sum = 0.0;
-// @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-sum += sixteen[r][e];
-}
-return sum;
-}
-fn sum4(v: vec4f) -> f32 {
-return (v.x + v.y) + (v.z + v.w);
-}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & (LANES - 1u);
-let column = group.x * (THREADS / LANES) + t / LANES;
-var mean: array<f32, ROWS>;
-var rstd: array<f32, ROWS>;
-if (NORM) {
-let width = f32(params.k4 * 4u);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var sum = vec4f();
-for (var c = t; c < params.k4; c += THREADS) {
-sum += x[r * params.k4 + c];
-}
-parts[r][t] = sum4(sum);
-}
-sum_all(t);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-mean[r] = total_of(r) / width;
-}
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var squares = vec4f();
-for (var c = t; c < params.k4; c += THREADS) {
-let centred = x[r * params.k4 + c] - mean[r];
-squares = fma(centred, centred, squares);
-}
-parts[r][t] = sum4(squares);
-}
-sum_all(t);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
-}
-}
-var sums: array<vec4f, ROWS>;
-if (column < params.n) {
-for (var c0 = lane; c0 < params.k4; c0 += LANES * TURN) {
-var weights: array<vec4f, TURN>;
-// @unroll
-for (var turn = 0u; turn < TURN; turn++) {
-weights[turn] = w[column * params.k4 + c0 + turn * LANES];
-}
-// @unroll
-for (var turn = 0u; turn < TURN; turn++) {
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-let c = c0 + turn * LANES;
-var value = x[r * params.k4 + c];
-if (NORM) {
-value = fma((value - mean[r]) * rstd[r], gain[c], shift[c]);
-}
-sums[r] = fma(value, weights[turn], sums[r]);
-}
-}
-}
-}
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-parts[r][t] = sum4(sums[r]);
-}
-workgroupBarrier();
-if (lane < ROWS && column < params.n) {
-var z = 0.0;
-for (var e = 0u; e < LANES; e += 16u) {
-// @unroll
-for (var some = 0u; some < 16u; some++) {
-z += parts[lane][t - lane + e + some];
-}
-}
-let at = lane * params.n + column;
-if (BIAS) {
-z += bias[column];
-}
-if (GELU) {
-z = gelu(z);
-}
-if (RESIDUAL) {
-z += residual[at];
-}
-y[at] = z;
-}
-}
-`,
   "linear": `// @import storage_f32x4.wgsl
 // @import lanes.wgsl
 // @import random.wgsl
@@ -1760,6 +1625,171 @@ chosen = token;
 let found = u32(largest(t, earliest, chosen).y);
 if (t == 0u && i >= given[0]) {
 tape[i * params.batch + group.x] = select(found, u32(best.y), temperature == 0.0);
+}
+}
+`,
+  "linear_few": `// @import gelu.wgsl
+struct Params {
+k4: u32,
+n: u32,
+second: u32,
+third: u32,
+}
+var<storage, read> x: array<vec4f>;
+var<storage, read> gain: array<vec4f>;
+var<storage, read> shift: array<vec4f>;
+var<storage, read> w: array<vec4f>;
+var<storage, read> bias: array<f32>;
+var<storage, read> residual: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+override NORM: bool = false;
+override BIAS: bool = false;
+override GELU: bool = false;
+override RESIDUAL: bool = false;
+const ROWS: u32 = 1u;
+const LANES: u32 = 32u;
+const TURN: u32 = 4u;
+const THREADS: u32 = 256u;
+const SIXTEEN: u32 = 16u;
+var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
+var<workgroup> sixteen: array<array<f32, SIXTEEN>, ROWS>;
+fn sum_all(t: u32) {
+workgroupBarrier();
+if (t < SIXTEEN) {
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+var some = 0.0;
+// @unroll
+for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+some += parts[r][t + SIXTEEN * e];
+}
+sixteen[r][t] = some;
+}
+}
+workgroupBarrier();
+}
+fn total_of(r: u32) -> f32 {
+var sum = 0.0;
+// @unroll
+for (var e = 0u; e < SIXTEEN; e++) {
+sum += sixteen[r][e];
+}
+return sum;
+}
+fn sum4(v: vec4f) -> f32 {
+return (v.x + v.y) + (v.z + v.w);
+}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let lane = t & (LANES - 1u);
+let column = group.x * (THREADS / LANES) + t / LANES;
+let works = column < params.n && lane < params.k4;
+let writes = column < params.n && lane < ROWS;
+let begin = select(select(0u, params.second, column >= params.second), params.third, column >= params.third);
+let end = select(select(params.n, params.third, column < params.third), params.second, column < params.second);
+let at = begin * ROWS + lane * (end - begin) + column - begin;
+var added = 0.0;
+var passed = 0.0;
+if (writes && BIAS) {
+added = bias[column];
+}
+if (writes && RESIDUAL) {
+passed = residual[at];
+}
+var weights: array<vec4f, TURN>;
+var gains: array<vec4f, TURN>;
+var shifts: array<vec4f, TURN>;
+if (works) {
+// @unroll
+for (var turn = 0u; turn < TURN; turn++) {
+let c = lane + turn * LANES;
+weights[turn] = w[column * params.k4 + c];
+if (NORM) {
+gains[turn] = gain[c];
+shifts[turn] = shift[c];
+}
+}
+}
+var mean: array<f32, ROWS>;
+var rstd: array<f32, ROWS>;
+if (NORM) {
+let width = f32(params.k4 * 4u);
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+var sum = vec4f();
+for (var c = t; c < params.k4; c += THREADS) {
+sum += x[r * params.k4 + c];
+}
+parts[r][t] = sum4(sum);
+}
+sum_all(t);
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+mean[r] = total_of(r) / width;
+}
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+var squares = vec4f();
+for (var c = t; c < params.k4; c += THREADS) {
+let centred = x[r * params.k4 + c] - mean[r];
+squares = fma(centred, centred, squares);
+}
+parts[r][t] = sum4(squares);
+}
+sum_all(t);
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
+}
+}
+var sums: array<vec4f, ROWS>;
+if (works) {
+for (var c0 = lane; c0 < params.k4;) {
+// @unroll
+for (var turn = 0u; turn < TURN; turn++) {
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+var value = x[r * params.k4 + c0 + turn * LANES];
+if (NORM) {
+value = fma((value - mean[r]) * rstd[r], gains[turn], shifts[turn]);
+}
+sums[r] = fma(value, weights[turn], sums[r]);
+}
+}
+c0 += LANES * TURN;
+if (c0 < params.k4) {
+// @unroll
+for (var turn = 0u; turn < TURN; turn++) {
+let c = c0 + turn * LANES;
+weights[turn] = w[column * params.k4 + c];
+if (NORM) {
+gains[turn] = gain[c];
+shifts[turn] = shift[c];
+}
+}
+}
+}
+}
+// @unroll
+for (var r = 0u; r < ROWS; r++) {
+parts[r][t] = sum4(sums[r]);
+}
+workgroupBarrier();
+if (writes) {
+var four = vec4f();
+for (var e = 0u; e < LANES; e += 16u) {
+// @unroll
+for (var some = 0u; some < 4u; some++) {
+let first = t - lane + e + some * 4u;
+four += vec4f(parts[lane][first], parts[lane][first + 1u], parts[lane][first + 2u], parts[lane][first + 3u]);
+}
+}
+var z = sum4(four) + added;
+if (GELU) {
+z = gelu(z);
+}
+y[at] = z + passed;
 }
 }
 `,
