@@ -134,20 +134,27 @@ export function describeModel(config: ModelConfig): string {
 }
 
 /**
+ * Reads a file that a user named.
+ *
+ * @throws {DataError} where it cannot be read
+ */
+export function readIn(path: string): Uint8Array<ArrayBuffer> {
+  try {
+    return Deno.readFileSync(path);
+  } catch (error) {
+    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+    throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
+  }
+}
+
+/**
  * Reads a configuration file.
  *
  * @throws {DataError} where it cannot be read
  * @throws {ConfigError} where it is wrong
  */
 export function readConfig(path: string): ModelConfig {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(path);
-  } catch (error) {
-    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
-    throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
-  }
-  return parseConfig(text, path);
+  return parseConfig(new TextDecoder().decode(readIn(path)), path);
 }
 
 /**

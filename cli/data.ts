@@ -107,7 +107,7 @@ function filesBelow(path: string, given = path, above: readonly string[] = []): 
 }
 
 /** Opens files, and those in folders by name, one after another as they are asked for. */
-export async function* openFiles(paths: readonly string[]): AsyncGenerator<DataFile> {
+async function* openFiles(paths: readonly string[]): AsyncGenerator<DataFile> {
   for (const path of paths.flatMap((path) => filesBelow(path))) {
     let file: Deno.FsFile;
     try {

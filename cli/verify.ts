@@ -7,28 +7,19 @@
 import { basename, join } from "node:path";
 import { type GoldenCase, goldenCases, verifyAttention, verifyModel } from "../device.ts";
 import { DataError } from "../mod.ts";
-import { ENGINE_FLAGS, engineOf } from "./common.ts";
+import { ENGINE_FLAGS, engineOf, readIn } from "./common.ts";
 import type { Command } from "./flags.ts";
 import { colored, Screen, write } from "./terminal.ts";
 
-function read(path: string): Uint8Array<ArrayBuffer> {
-  try {
-    return Deno.readFileSync(path);
-  } catch (error) {
-    const found = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
-    throw new DataError(`Cannot read ${path}: ${found}`, { cause: error });
-  }
-}
-
-const attention = (path: string): GoldenCase => ({ name: basename(path), run: (engine) => verifyAttention(engine, path, read(path)) });
+const attention = (path: string): GoldenCase => ({ name: basename(path), run: (engine) => verifyAttention(engine, path, readIn(path)) });
 
 const model = (path: string): GoldenCase => ({
   name: basename(path),
   run: (engine) =>
     verifyModel(engine, path, {
-      config: new TextDecoder().decode(read(join(path, "config.json"))),
-      model: read(join(path, "model.safetensors")),
-      expected: read(join(path, "expected.safetensors")),
+      config: new TextDecoder().decode(readIn(join(path, "config.json"))),
+      model: readIn(join(path, "model.safetensors")),
+      expected: readIn(join(path, "expected.safetensors")),
     }),
 });
 

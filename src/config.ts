@@ -90,7 +90,7 @@ export const TRAIN_DEFAULTS: TrainConfig = {
 };
 
 /** The attention of layer r. */
-export function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
+function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
   return Array.isArray(config.attention) ? config.attention[layer] : config.attention;
 }
 

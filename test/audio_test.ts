@@ -15,6 +15,7 @@ import {
   SILENCE,
   type SoundEncoding,
 } from "../src/data/audio.ts";
+import { join } from "../src/data/reader.ts";
 import { envelope, waveformImage, waveformSvg } from "../src/data/waveform.ts";
 import { ConfigError, DataError, ShapeError } from "../src/errors.ts";
 import { Random } from "../src/random.ts";
@@ -97,16 +98,6 @@ function wav(
   const length = chunks.reduce((sum, { length }) => sum + length, 4);
   new DataView(head.buffer).setUint32(4, long ? 0xffffffff : length, true);
   return join([head, ...chunks]);
-}
-
-function join(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
 
 async function* split(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {

@@ -16,6 +16,7 @@ import {
   type RunState,
 } from "../src/checkpoint.ts";
 import { checkConfig, checkTrain, type ModelConfig, preset, PRESETS, TRAIN_DEFAULTS } from "../src/config.ts";
+import { join } from "../src/data/reader.ts";
 import { CheckpointError, ConfigError, ShapeError } from "../src/errors.ts";
 import { f32, parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/safetensors.ts";
 
@@ -43,16 +44,6 @@ const small: ModelConfig = {
   attention: { pattern: "fixed", stride: 6, c: 2 },
   position: { kind: "attention", stride: 6 },
 };
-
-function join(chunks: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> {
-  const parts = [...chunks], bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
 
 /** Numbers that tell parameters apart. */
 function numbers(config: ModelConfig, base: number): Map<string, Float32Array> {
@@ -108,21 +99,21 @@ Deno.test({
         assertEquals(model.weights.get(tensor.name), f32(tensor));
         tensors.set(tensor.name, { shape: tensor.shape, data: f32(tensor) });
       }
-      assert(join(safetensorsChunks(tensors)).every((byte, at) => byte === bytes[at]), `${name} is rewritten as it was`);
+      assert(join([...safetensorsChunks(tensors)]).every((byte, at) => byte === bytes[at]), `${name} is rewritten as it was`);
     }
   },
 });
 
 Deno.test("checkpoint: model and moments are read back as written", () => {
   const weights = numbers(small, 0), m = numbers(small, 1000), v = numbers(small, 2000);
-  const model = readModel(formatConfig(small), join(modelChunks({ config: small, weights })));
+  const model = readModel(formatConfig(small), join([...modelChunks({ config: small, weights })]));
   assertEquals(model, { config: small, weights });
-  assertEquals(readMoments(small, join(momentChunks({ config: small, m, v })), "o"), { m, v });
+  assertEquals(readMoments(small, join([...momentChunks({ config: small, m, v })]), "o"), { m, v });
   const lacking = new Map(m);
   lacking.delete("norm.bias");
-  assertThrows(() => join(momentChunks({ config: small, m: lacking, v })), CheckpointError, "m.norm.bias is missing");
+  assertThrows(() => join([...momentChunks({ config: small, m: lacking, v })]), CheckpointError, "m.norm.bias is missing");
   lacking.set("norm.bias", new Float32Array(7));
-  assertThrows(() => join(momentChunks({ config: small, m: lacking, v })), ShapeError, "norm.bias");
+  assertThrows(() => join([...momentChunks({ config: small, m: lacking, v })]), ShapeError, "norm.bias");
 });
 
 Deno.test("checkpoint: missing, unexpected and mis-shaped tensors are all named in one error", () => {
@@ -136,7 +127,7 @@ Deno.test("checkpoint: missing, unexpected and mis-shaped tensors are all named 
   const read = (change: (tensors: Map<string, TensorToSave>) => void, config = small) => {
     const changed = new Map(tensors);
     change(changed);
-    return assertThrows(() => readModel(formatConfig(config), join(safetensorsChunks(changed))), CheckpointError).message;
+    return assertThrows(() => readModel(formatConfig(config), join([...safetensorsChunks(changed)])), CheckpointError).message;
   };
   const message = read((t) => {
     t.delete("out.weight");
@@ -156,7 +147,7 @@ Deno.test("checkpoint: missing, unexpected and mis-shaped tensors are all named 
 });
 
 Deno.test("checkpoint: another n_ctx than the position tables have is explained", () => {
-  const bytes = join(modelChunks({ config: small, weights: numbers(small, 0) }));
+  const bytes = join([...modelChunks({ config: small, weights: numbers(small, 0) })]);
   assertThrows(
     () => readModel(formatConfig({ ...small, n_ctx: 40 }), bytes),
     CheckpointError,

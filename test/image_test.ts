@@ -4,18 +4,9 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { zlibSync } from "fflate";
 import { crc32 } from "../src/data/crc32.ts";
 import { contactSheet, decodeCifar10, decodePng, encodePng, imagesOf, isCifar10, tileImages } from "../src/data/image.ts";
+import { join } from "../src/data/reader.ts";
 import { ConfigError, DataError, ShapeError } from "../src/errors.ts";
 import { Random } from "../src/random.ts";
-
-function join(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
 
 function chunk(type: string, data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(12 + data.length), view = new DataView(bytes.buffer);

@@ -11,7 +11,7 @@ import { crc32, hex } from "./crc32.ts";
 import { ByteReader, type Bytes, join, pieces } from "./reader.ts";
 
 /** Most bytes that unpacking gives: enwik9, the largest text people train on, has 10⁹. */
-export const UNPACKED_LIMIT = 2 ** 30;
+const UNPACKED_LIMIT = 2 ** 30;
 
 /** Input is fed in pieces of this many bytes: deflate expands at most 1032 times, so a bomb is noticed within 64 MiB. */
 const PIECE = 65536;

@@ -4,7 +4,7 @@ import type { LayerNorm, LayerNormBackward } from "../ops.ts";
 import type { Values } from "./engine.ts";
 
 /** ε of spec §2, the same in every engine. */
-export const EPSILON = 1e-5;
+const EPSILON = 1e-5;
 
 /** y = (x − mean)·rstd·gain + bias */
 export function layernorm(op: LayerNorm, values: Values): void {

@@ -13,7 +13,7 @@ export function gelu(x: number): number {
 }
 
 /** f′(x) */
-export function geluGrad(x: number): number {
+function geluGrad(x: number): number {
   const s = sigmoid(1.702 * x);
   return s + 1.702 * x * s * (1 - s);
 }
