@@ -12,6 +12,7 @@ import {
   type DataKind,
   encodeText,
   type ImageShape,
+  type ModelConfig,
   type OpenedModel,
   openModel,
   type RunState,
@@ -28,11 +29,11 @@ import { bytes, duration, percent, Screen, whole, write } from "./terminal.ts";
 /** Endings of the files that samples of a kind go into. */
 const ENDINGS: Readonly<Record<DataKind, string>> = { image: ".png", audio: ".wav", text: ".txt", bytes: ".bin" };
 
-/** What the samples are: what `--kind` says, else what the model was trained on, else what the file is to be. */
-function kindOf(args: Args, state: RunState | undefined): DataKind {
-  const out = args.text("out")?.toLowerCase();
+/** What the samples are: what `--kind` says, else what the model was trained on, what the file is to be, what its positions are of. */
+function kindOf(args: Args, state: RunState | undefined, { position }: ModelConfig): DataKind {
+  const out = args.text("out")?.toLowerCase(), pictured = position.kind === "data" && position.shape.length === 3;
   return args.text("kind") as DataKind | undefined ?? state?.data.source?.kind ??
-    (Object.keys(ENDINGS) as DataKind[]).find((kind) => out?.endsWith(ENDINGS[kind])) ?? "text";
+    (Object.keys(ENDINGS) as DataKind[]).find((kind) => out?.endsWith(ENDINGS[kind])) ?? (pictured ? "image" : "text");
 }
 
 /**
@@ -131,7 +132,10 @@ export const sample: Command = {
     "sample runs/piano --prefix tune.wav --length 24000 --out more.wav",
   ],
   async run(args) {
-    const [run] = args.operands, notes = new Screen(Deno.stderr), { model: loaded, state } = readTrained(run), kind = kindOf(args, state);
+    const [run] = args.operands,
+      notes = new Screen(Deno.stderr),
+      { model: loaded, state } = readTrained(run),
+      kind = kindOf(args, state, loaded.config);
     const { n_ctx, vocab_size } = loaded.config, batch = args.number("batch") ?? (kind === "image" ? 4 : 1);
     if (vocab_size > 256) {
       throw new ConfigError(`Cannot sample: tokens are bytes only with a vocab_size of at most 256, it is ${vocab_size}`);
@@ -165,7 +169,7 @@ export const sample: Command = {
 };
 
 /** Height, width and channels of the images that the model makes. */
-function shapeOf(args: Args, state: RunState | undefined, { n_ctx, position }: OpenedModel["config"]): ImageShape {
+function shapeOf(args: Args, state: RunState | undefined, { n_ctx, position }: ModelConfig): ImageShape {
   const shape = dataOptions(args, state?.data.source).shape ?? (position.kind === "data" ? position.shape : undefined);
   if (shape?.length !== 3 || shape.reduce((a, b) => a * b) !== n_ctx || (shape[2] !== 1 && shape[2] !== 3)) {
     throw new ConfigError(
