@@ -231,6 +231,24 @@ Deno.test("a zip that lies about sizes, and archives cut off anywhere, never giv
   }
 });
 
+Deno.test("a source that fails midway is an error that names file and place; an abort stays the caller's", async () => {
+  const wav = await encodeWav(noise(999)), tar = await packTar([{ header: { name: "b", size: 999 }, body: noise(999) }]);
+  for (const [name, bytes] of [["a.wav", wav], ["a.wav.gz", gzipSync(wav)], ["a.tar", tar], ["a.tgz", gzipSync(tar)]] as const) {
+    for (const at of [40, 700]) {
+      const load = (error: Error) => {
+        const data = async function* () {
+          yield await Promise.resolve(bytes.subarray(0, at));
+          throw error;
+        };
+        return loadDataset([{ name, data: data() }]);
+      };
+      await assertRejects(() => load(new TypeError("gone")), DataError, `Cannot read ${name}: its source failed after ${at} bytes: gone`);
+      const enough = new DOMException("enough", "AbortError");
+      assertEquals(await load(enough).catch((error) => error), enough);
+    }
+  }
+});
+
 Deno.test("a model and its data: whole images, long enough, inside the vocabulary", async () => {
   const images = await load("rows", new Uint8Array(60), { shape: [2, 2, 3] }),
     text = await load("t", Uint8Array.of(1, 2, 3, 4, 5, 250, 7, 8, 9, 10));

@@ -8,7 +8,7 @@ import { Gunzip, Inflate } from "npm:fflate@0.8.3";
 import { createTarDecoder } from "npm:modern-tar@0.8.6";
 import { DataError, excerpt } from "../errors.ts";
 import { crc32, hex } from "./crc32.ts";
-import { ByteReader, type Bytes, join, pieces } from "./reader.ts";
+import { ByteReader, type Bytes, join, pieces, told } from "./reader.ts";
 
 /** Most bytes that unpacking gives: enwik9, the largest text people train on, has 10⁹. */
 const UNPACKED_LIMIT = 2 ** 30;
@@ -160,8 +160,8 @@ export interface TarFile {
 export async function* tarFiles(bytes: Bytes, name: string): AsyncGenerator<TarFile> {
   const source = pieces(bytes);
   let read = 0, inside = "";
-  const damaged = (error: unknown): Error =>
-    error instanceof DataError ? error : new DataError(
+  const damaged = (error: unknown): unknown =>
+    told(error) ? error : new DataError(
       `Cannot unpack ${name}: damaged in the ${PIECE} bytes before byte ${read}${inside && `, in or after ${excerpt(inside)}`}: ` +
         (error as Error).message,
     );

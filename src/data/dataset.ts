@@ -275,7 +275,7 @@ function heldOutImages(count: number): number {
  *
  * @param files opened one after another, so that a generator may open them as they are asked for
  * @param name of the whole, for people; otherwise the first file's
- * @throws {DataError} with file and offset, where one is damaged, cut short, of another kind or size than those before, or
+ * @throws {DataError} with file and offset, where one cannot be read, is damaged, cut short, of another kind or size than those before, or
  * of a format that is not supported; where there are no samples, or fewer than a context
  * @throws {ConfigError} where an option is out of range
  *

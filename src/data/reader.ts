@@ -20,6 +20,11 @@ export interface DataFile {
 /** Most bytes of one file that are held at once: what JavaScript's arrays can hold on any runtime is a little above. */
 export const WHOLE_LIMIT = 2 ** 31 - 1;
 
+/** Whether an error needs no words of ours: it has them, or it is an abort, the caller's own. */
+export function told(error: unknown): boolean {
+  return error instanceof DataError || (error as Error | undefined)?.name === "AbortError";
+}
+
 /** The pieces of `bytes`, in order. */
 export async function* pieces(bytes: Bytes): AsyncGenerator<Uint8Array> {
   if (bytes instanceof Uint8Array) yield bytes;
@@ -62,9 +67,20 @@ export class ByteReader {
     return this.#offset;
   }
 
+  /** What the source fails with says neither whose it is nor where. */
+  async #next(): Promise<IteratorResult<Uint8Array>> {
+    try {
+      return await this.#pieces.next();
+    } catch (error) {
+      if (told(error)) throw error;
+      const at = this.#offset + this.#ahead.length;
+      throw new DataError(`Cannot read ${this.name}: its source failed after ${at} bytes: ${(error as Error)?.message}`, { cause: error });
+    }
+  }
+
   async #more(): Promise<boolean> {
     while (!this.#ended) {
-      const { done, value } = await this.#pieces.next();
+      const { done, value } = await this.#next();
       if (done) this.#ended = true;
       else if (value.length > 0) {
         this.#ahead = this.#ahead.length === 0 ? value : join([this.#ahead, value]);
