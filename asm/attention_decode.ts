@@ -47,20 +47,19 @@ function mix(o: usize, p: usize, values: usize, slots: usize, count: u32, dv: u3
 // `plan` is CachePlan.words (src/cache.ts). Workspace, in floats: twice the most keys of a position, rounded up to 4.
 export function attention_decode(
   begin: u32, end: u32, q: usize, k: usize, v: usize, o: usize, keys: usize, values: usize, position: usize, plan: usize,
-  heads: u32, slots: u32, dk: u32, dv: u32, most: u32,
+  heads: u32, slots: u32, dk: u32, dv: u32, most: u32, parts: u32,
 ): void {
   const scale = (1.4426950408889634 / sqrt(dk as f64)) as f32, scores = workspace(), list = scores + ((((most + 3) & ~3) as usize) << 2);
   const i = getU32(position, 0), stride = (dk as usize) << 2;
   for (let unit = begin; unit < end; unit++) {
-    const set = plan + ((getU32(plan, unit % heads) as usize) << 2), parts = getU32(set, 0);
-    const here = getU32(plan, getU32(set, 1) + i) as usize;
+    const set = plan + (((unit % heads) * (1 + 3 * parts) as usize) << 2), here = getU32(plan, getU32(set, 0) + i) as usize;
     const cacheK = keys + ((unit as usize) * slots * dk << 2), cacheV = values + ((unit as usize) * slots * dv << 2);
     const query = q + ((unit as usize) * dk << 2), to = o + ((unit as usize) * dv << 2);
     memory.copy(cacheK + here * stride, k + ((unit as usize) * dk << 2), stride);
     memory.copy(cacheV + (here * dv << 2), v + ((unit as usize) * dv << 2), (dv as usize) << 2);
     let have: u32 = 0;
     for (let part: u32 = 0; part < parts; part++) {
-      const lo = getU32(plan, getU32(set, 2 + 3 * part) + i), hi = getU32(plan, getU32(set, 3 + 3 * part) + i), at = getU32(set, 4 + 3 * part);
+      const lo = getU32(plan, getU32(set, 1 + 3 * part) + i), hi = getU32(plan, getU32(set, 2 + 3 * part) + i), at = getU32(set, 3 + 3 * part);
       memory.copy(list + ((have as usize) << 2), plan + (((at + lo) as usize) << 2), ((hi - lo) as usize) << 2);
       have += hi - lo;
     }

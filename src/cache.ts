@@ -110,27 +110,25 @@ export class CachePlan {
   }
 
   /**
-   * All of it in one array, as kernels read it. Word h says where the set of head h begins; there: the number of parts, where
-   * `slot` begins, and for each part where `lo`, `hi` and `slots` begin.
+   * All of it in one array, as kernels read it. For each head a record of 1 + 3 · parts words: where its `slot` begins, and for each
+   * part where `lo`, `hi` and `slots` begin; a part that its set has not is empty.
    */
   get words(): Uint32Array {
     if (this.#words) return this.#words;
     const places = new Map<Uint32Array, number>();
-    let top = this.heads;
-    const heads = this.#sets.map(({ parts }) => {
-      const at = top;
-      top += 2 + 3 * parts.length;
-      return at;
-    });
-    const tables = this.#sets.map(({ slot, parts }) => [slot, ...parts.flatMap(({ lo, hi, slots }) => [lo, hi, slots])]);
-    for (const table of tables.flat()) {
+    let top = this.heads * (1 + 3 * this.parts);
+    for (const table of this.#sets.flatMap(({ slot, parts }) => [slot, ...parts.flatMap(({ lo, hi, slots }) => [lo, hi, slots])])) {
       if (places.has(table)) continue;
       places.set(table, top);
       top += table.length;
     }
+    const records = this.#setOf.flatMap((set) => {
+      const { slot, parts } = this.#sets[set];
+      const tables = Array.from({ length: this.parts }, (_, at) => parts[at] ?? { lo: slot, hi: slot, slots: slot });
+      return [slot, ...tables.flatMap(({ lo, hi, slots }) => [lo, hi, slots])].map((table) => places.get(table)!);
+    });
     const words = this.#words = new Uint32Array(top);
-    words.set(this.#setOf.map((set) => heads[set]));
-    this.#sets.forEach(({ parts }, set) => words.set([parts.length, ...tables[set].map((table) => places.get(table)!)], heads[set]));
+    words.set(records);
     for (const [table, at] of places) words.set(table, at);
     return words;
   }

@@ -1,10 +1,10 @@
-// One query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl.
-// 128 keys at a time: an invocation scores one key, then sums a column of values over some of them. The first share also puts the
-// position's own key and value into the caches; nobody reads them from there in this dispatch.
+// One query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl; where one
+// share holds all, the result itself. 128 keys at a time: an invocation scores one key, then sums a column of values over some of
+// them. The first share also puts the position's own key and value into the caches; nobody reads them from there in this dispatch.
 //
-// A token waits for this kernel's latency, layer after layer, not for its arithmetic. So loads of a key and of values are
-// unrolled, to be under way together; what the schedule says of the parts is fetched by as many invocations; and a maximum
-// over 128 takes two steps of 8 and 16 instead of seven barriers.
+// A token waits for this kernel's latency, layer after layer, not for its arithmetic. What counts is how many loads wait for each
+// other: a head's record and the position; its tables at the position; slots; then keys and values, which are under way together
+// before any score is known. A maximum over 128 takes two steps of 8 and 16 instead of seven barriers.
 // @import storage_f32x4.wgsl
 
 struct Params {
@@ -21,8 +21,10 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> values: array<Value>; // [batch, heads, slots, V]
 @group(0) @binding(5) var<storage, read> position: array<u32>; // [1]
 @group(0) @binding(6) var<storage, read> plan: array<u32>; // CachePlan.words, src/cache.ts
-@group(0) @binding(7) var<storage, read_write> partials: array<Value>; // [batch, heads, shares, 2 + V]
+@group(0) @binding(7) var<storage, read_write> partials: array<Value>; // [batch, heads, shares, 2 + V], or o where WHOLE: [batch, heads, V]
 @group(0) @binding(8) var<uniform> params: Params;
+
+override WHOLE: bool = false; // one share holds all keys
 
 const D: u32 = 16u; // Values of a head of q and k
 const V: u32 = 16u; // Values of a head of v
@@ -55,27 +57,15 @@ fn main(
 ) {
   let line = group.y; // batch · heads
   let i = position[0];
-  let head_at = plan[line % params.heads];
-  let here = plan[plan[head_at + 1u] + i];
+  let record = (line % params.heads) * (1u + 3u * PARTS);
+  let here = plan[plan[record] + i];
   let key_at = line * D;
   let value_at = line * V;
   let cached = line * params.slots;
-  if (group.x == 0u) {
-    for (var c = t; c < D; c += THREADS) {
-      keys[(cached + here) * D + c] = k[key_at + c];
-    }
-    if (t < V) {
-      values[(cached + here) * V + t] = v[value_at + t];
-    }
-  }
   for (var part = t; part < PARTS; part += THREADS) {
-    if (part < plan[head_at]) {
-      let at = head_at + 2u + 3u * part;
-      let lo = plan[plan[at] + i];
-      parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
-    } else {
-      parts[part] = Part(0u, 0u);
-    }
+    let at = record + 1u + 3u * part;
+    let lo = plan[plan[at] + i];
+    parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
   }
   workgroupBarrier();
   let lane = t / V;
@@ -97,18 +87,27 @@ fn main(
       left -= select(some.count, 0u, found);
     }
     let slot = select(here, plan[slot_at], found);
+    slots[t] = slot;
+    workgroupBarrier();
+    // The position's own key and value are not in the caches for sure yet.
+    var held: array<Value, VALUE_TURN>;
+    if (lane < LANES) {
+      // @unroll
+      for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
+        let at = slots[min(e1 * LANES + lane, THREADS - 1u)];
+        held[e1] = select(values[(cached + at) * V + column], v[value_at + column], at == here);
+      }
+    }
     let start = (cached + slot) * D;
     var products = Value();
     for (var c0 = 0u; c0 < D; c0 += TURN) {
       // @unroll
       for (var c1 = 0u; c1 < TURN; c1++) {
-        // The position's own key is not in the cache for sure yet.
         products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
       }
     }
     let score = select(-1e30, total(products) * params.scale, found);
     scores[t] = score;
-    slots[t] = slot;
     workgroupBarrier();
     if (t < SIXTEEN) {
       var top = scores[t];
@@ -132,13 +131,20 @@ fn main(
     workgroupBarrier();
     sum *= shrink;
     if (lane < LANES) {
-      for (var e0 = 0u; e0 < EACH; e0 += VALUE_TURN) {
+      for (var e0 = 0u; e0 < EACH;) {
         // @unroll
         for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
           let e = (e0 + e1) * LANES + lane;
           if (e < THREADS) {
-            let at = slots[e];
-            sum = fma(Value(scores[e]), select(values[(cached + at) * V + column], v[value_at + column], at == here), sum);
+            sum = fma(Value(scores[e]), held[e1], sum);
+          }
+        }
+        e0 += VALUE_TURN;
+        if (e0 < EACH) {
+          // @unroll
+          for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
+            let at = slots[min((e0 + e1) * LANES + lane, THREADS - 1u)];
+            held[e1] = select(values[(cached + at) * V + column], v[value_at + column], at == here);
           }
         }
       }
@@ -158,19 +164,32 @@ fn main(
   }
   workgroupBarrier();
   let at = (line * groups.x + group.x) * (2u + V);
-  if (t == 0u) {
+  if (t < V) {
     var all = 0.0;
     // @unroll
     for (var e = 0u; e < SIXTEEN; e++) {
       all += tops[e];
     }
-    partials[at] = Value(high);
-    partials[at + 1u] = Value(all);
-  }
-  if (t < V) {
     for (var other = 1u; other < LANES; other++) {
       sum += sums[other * V + t];
     }
-    partials[at + 2u + t] = sum;
+    if (WHOLE) {
+      partials[value_at + t] = sum / Value(all);
+    } else {
+      partials[at + 2u + t] = sum;
+      if (t == 0u) {
+        partials[at] = Value(high);
+        partials[at + 1u] = Value(all);
+      }
+    }
+  }
+  // Last, as nothing here waits for it.
+  if (group.x == 0u) {
+    for (var c = t; c < D; c += THREADS) {
+      keys[(cached + here) * D + c] = k[key_at + c];
+    }
+    if (t < V) {
+      values[(cached + here) * V + t] = v[value_at + t];
+    }
   }
 }

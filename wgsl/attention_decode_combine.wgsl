@@ -15,6 +15,7 @@ const SHARES: u32 = 25u; // at most THREADS
 const THREADS: u32 = 128u;
 const LANES: u32 = THREADS / V;
 const EACH: u32 = (SHARES + LANES - 1u) / LANES;
+const HELD: u32 = min(EACH, 16u); // of them loaded before the maximum is known
 const SIXTEEN: u32 = 16u;
 const STRIDE: u32 = 2u + V;
 
@@ -41,6 +42,16 @@ fn main(
     top = element(partials[start + t * STRIDE], 0u);
   }
   tops[t] = top;
+  var weighed: array<f32, HELD>;
+  var held: array<Value, HELD>;
+  if (lane < LANES) {
+    // @unroll
+    for (var e = 0u; e < HELD; e++) {
+      let at = start + min(e * LANES + lane, SHARES - 1u) * STRIDE;
+      weighed[e] = element(partials[at + 1u], 0u);
+      held[e] = partials[at + 2u + column];
+    }
+  }
   workgroupBarrier();
   if (t < SIXTEEN) {
     // @unroll
@@ -59,7 +70,16 @@ fn main(
   var weights = 0.0;
   if (lane < LANES) {
     // @unroll
-    for (var e = 0u; e < EACH; e++) {
+    for (var e = 0u; e < HELD; e++) {
+      let s = e * LANES + lane;
+      if (s < SHARES) {
+        let weight = exp(tops[s] - high);
+        weights = fma(weight, weighed[e], weights);
+        sum = fma(Value(weight), held[e], sum);
+      }
+    }
+    // @unroll
+    for (var e = HELD; e < EACH; e++) {
       let s = e * LANES + lane;
       if (s < SHARES) {
         let weight = exp(tops[s] - high);

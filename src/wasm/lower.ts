@@ -134,8 +134,8 @@ export function lower(op: Op, context: LowerContext): Call[] {
     case "attention_backward":
       return attentionBackward(op, context);
     case "attention_decode": {
-      const [batch, heads, slots, dk] = op.keys.shape, dv = op.values.shape[3], { most } = op.plan;
-      const args = [op.q, op.k, op.v, op.o, op.keys, op.values, op.position, planTable(op.plan), heads, slots, dk, dv, most];
+      const [batch, heads, slots, dk] = op.keys.shape, dv = op.values.shape[3], { most, parts } = op.plan;
+      const args = [op.q, op.k, op.v, op.o, op.keys, op.values, op.position, planTable(op.plan), heads, slots, dk, dv, most, parts];
       return [call("attention_decode", batch * heads, PIECE / (most * (dk + dv)), args, 2 * up(most, 4) * BYTES)];
     }
     case "cache_fill": {

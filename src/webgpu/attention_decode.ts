@@ -14,6 +14,9 @@ const THREADS = 128;
 
 const MOST_SHARES = 128;
 
+// Up to so many times those keys go through one workgroup, one after the other: another turn takes less than joining shares does.
+const WHOLE_BLOCKS = 2;
+
 const placed = new WeakMap<Plan, Map<CachePlan, Tensor>>();
 
 /** The schedule's words on the device, once however many layers follow it. */
@@ -23,7 +26,7 @@ function wordsOf(plan: Plan, schedule: CachePlan): Tensor {
   return words;
 }
 
-/** Caches written and read by shares, then the shares joined */
+/** Caches written and read by shares, then the shares joined where they are several */
 export function planAttentionDecode(plan: Plan, op: AttentionDecode): void {
   const { q, k, v, o, keys, values, position, plan: schedule } = op, [batch, heads, slots, d] = keys.shape, dv = values.shape[3];
   const wide = d % 4 === 0 && dv % 4 === 0 ? 4 : 1, width = dv / wide, STORAGE = wide === 4 ? "f32x4" : "f32";
@@ -32,15 +35,17 @@ export function planAttentionDecode(plan: Plan, op: AttentionDecode): void {
       `Cannot plan ${op.op}: heads of v are ${dv} wide, the WebGPU engine has kernels up to ${THREADS * wide}; use more heads`,
     );
   }
-  const blocks = Math.ceil(schedule.most / THREADS / MOST_SHARES), shares = Math.ceil(schedule.most / THREADS / blocks), D = d / wide;
-  const partials = plan.temporary("decoded shares", batch * heads * shares * (2 + width) * wide), lanes = Math.floor(THREADS / width);
+  const every = Math.ceil(schedule.most / THREADS), blocks = every <= WHOLE_BLOCKS ? every : Math.ceil(every / MOST_SHARES);
+  const shares = Math.ceil(every / blocks), WHOLE = shares === 1, D = d / wide, lanes = Math.floor(THREADS / width);
+  const partials = WHOLE ? o : plan.temporary("decoded shares", batch * heads * shares * (2 + width) * wide);
   plan.dispatch({
     kernel: "attention_decode",
-    values: { STORAGE, D, V: width, PARTS: schedule.parts, TURN: turnOf(D), VALUE_TURN: turnOf(Math.ceil(THREADS / lanes)) },
+    values: { STORAGE, D, V: width, PARTS: schedule.parts, TURN: turnOf(D), VALUE_TURN: turnOf(Math.ceil(THREADS / lanes)), WHOLE },
     bindings: { q, k, v, keys, values, position, plan: wordsOf(plan, schedule), partials },
     params: { heads, slots, blocks, scale: 1 / Math.sqrt(d) },
     grid: [shares, batch * heads, 1],
   });
+  if (WHOLE) return;
   plan.dispatch({
     kernel: "attention_decode_combine",
     values: { STORAGE, V: width, SHARES: shares },

@@ -37,7 +37,8 @@ function planFewLinear(plan: Plan, op: JointLinear): void {
   const { x, w, b: bias, norm, residual, y, starts = [] } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
   // As many lanes a column as give every core something to do.
   const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= FILL || lanes * 2 > k4) ?? 256;
-  const TURN = [8, 4, 2].find((turn) => k4 % (LANES * turn) === 0) ?? 1;
+  // With a norm, gain and shift are held beside the weights: registers for half as many.
+  const TURN = (norm ? [4, 2] : [8, 4, 2]).find((turn) => k4 % (LANES * turn) === 0) ?? 1;
   plan.dispatch({
     kernel: "linear_few",
     values: { ROWS, LANES, TURN, NORM: !!norm, BIAS: !!bias, GELU: op.activation === "gelu", RESIDUAL: !!residual },

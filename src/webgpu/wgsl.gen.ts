@@ -992,81 +992,6 @@ gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_h
 }
 }
 `,
-  "attention_decode_combine": `// @import storage_f32x4.wgsl
-struct Params {
-lines: u32,
-}
-var<storage, read> partials: array<Value>;
-var<storage, read_write> o: array<Value>;
-var<uniform> params: Params;
-const V: u32 = 16u;
-const SHARES: u32 = 25u;
-const THREADS: u32 = 128u;
-const LANES: u32 = THREADS / V;
-const EACH: u32 = (SHARES + LANES - 1u) / LANES;
-const SIXTEEN: u32 = 16u;
-const STRIDE: u32 = 2u + V;
-var<workgroup> tops: array<f32, THREADS>;
-var<workgroup> sixteen: array<f32, SIXTEEN>;
-var<workgroup> totals: array<f32, THREADS>;
-var<workgroup> sums: array<Value, THREADS>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let line = group.y * groups.x + group.x;
-if (line >= params.lines) {
-return;
-}
-let start = line * SHARES * STRIDE;
-let lane = t / V;
-let column = t % V;
-var top = -1e29;
-if (t < SHARES) {
-top = element(partials[start + t * STRIDE], 0u);
-}
-tops[t] = top;
-workgroupBarrier();
-if (t < SIXTEEN) {
-// @unroll
-for (var e = 1u; e < THREADS / SIXTEEN; e++) {
-top = max(top, tops[t + SIXTEEN * e]);
-}
-sixteen[t] = top;
-}
-workgroupBarrier();
-var high = -1e29;
-// @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-high = max(high, sixteen[e]);
-}
-var sum = Value();
-var weights = 0.0;
-if (lane < LANES) {
-// @unroll
-for (var e = 0u; e < EACH; e++) {
-let s = e * LANES + lane;
-if (s < SHARES) {
-let weight = exp(tops[s] - high);
-weights = fma(weight, element(partials[start + s * STRIDE + 1u], 0u), weights);
-sum = fma(Value(weight), partials[start + s * STRIDE + 2u + column], sum);
-}
-}
-}
-sums[t] = sum;
-totals[t] = weights;
-workgroupBarrier();
-if (t < V) {
-for (var other = 1u; other < LANES; other++) {
-sum += sums[other * V + t];
-weights += totals[other * V + t];
-}
-o[line * V + t] = sum / weights;
-}
-}
-`,
   "attention": `// @import storage_f32x4.wgsl
 // @import lanes.wgsl
 struct Params {
@@ -1145,6 +1070,101 @@ if (rows_at == IN_ORDER) {
 return place;
 }
 return blocks[rows_at + place];
+}
+`,
+  "attention_decode_combine": `// @import storage_f32x4.wgsl
+struct Params {
+lines: u32,
+}
+var<storage, read> partials: array<Value>;
+var<storage, read_write> o: array<Value>;
+var<uniform> params: Params;
+const V: u32 = 16u;
+const SHARES: u32 = 25u;
+const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V;
+const EACH: u32 = (SHARES + LANES - 1u) / LANES;
+const HELD: u32 = min(EACH, 16u);
+const SIXTEEN: u32 = 16u;
+const STRIDE: u32 = 2u + V;
+var<workgroup> tops: array<f32, THREADS>;
+var<workgroup> sixteen: array<f32, SIXTEEN>;
+var<workgroup> totals: array<f32, THREADS>;
+var<workgroup> sums: array<Value, THREADS>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let line = group.y * groups.x + group.x;
+if (line >= params.lines) {
+return;
+}
+let start = line * SHARES * STRIDE;
+let lane = t / V;
+let column = t % V;
+var top = -1e29;
+if (t < SHARES) {
+top = element(partials[start + t * STRIDE], 0u);
+}
+tops[t] = top;
+var weighed: array<f32, HELD>;
+var held: array<Value, HELD>;
+if (lane < LANES) {
+// @unroll
+for (var e = 0u; e < HELD; e++) {
+let at = start + min(e * LANES + lane, SHARES - 1u) * STRIDE;
+weighed[e] = element(partials[at + 1u], 0u);
+held[e] = partials[at + 2u + column];
+}
+}
+workgroupBarrier();
+if (t < SIXTEEN) {
+// @unroll
+for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+top = max(top, tops[t + SIXTEEN * e]);
+}
+sixteen[t] = top;
+}
+workgroupBarrier();
+var high = -1e29;
+// @unroll
+for (var e = 0u; e < SIXTEEN; e++) {
+high = max(high, sixteen[e]);
+}
+var sum = Value();
+var weights = 0.0;
+if (lane < LANES) {
+// @unroll
+for (var e = 0u; e < HELD; e++) {
+let s = e * LANES + lane;
+if (s < SHARES) {
+let weight = exp(tops[s] - high);
+weights = fma(weight, weighed[e], weights);
+sum = fma(Value(weight), held[e], sum);
+}
+}
+// @unroll
+for (var e = HELD; e < EACH; e++) {
+let s = e * LANES + lane;
+if (s < SHARES) {
+let weight = exp(tops[s] - high);
+weights = fma(weight, element(partials[start + s * STRIDE + 1u], 0u), weights);
+sum = fma(Value(weight), partials[start + s * STRIDE + 2u + column], sum);
+}
+}
+}
+sums[t] = sum;
+totals[t] = weights;
+workgroupBarrier();
+if (t < V) {
+for (var other = 1u; other < LANES; other++) {
+sum += sums[other * V + t];
+weights += totals[other * V + t];
+}
+o[line * V + t] = sum / weights;
+}
 }
 `,
   "linear_weight_grad": `// @import storage_f32x4.wgsl
@@ -1809,6 +1829,7 @@ var<storage, read> position: array<u32>;
 var<storage, read> plan: array<u32>;
 var<storage, read_write> partials: array<Value>;
 var<uniform> params: Params;
+override WHOLE: bool = false;
 const D: u32 = 16u;
 const V: u32 = 16u;
 const PARTS: u32 = 2u;
@@ -1836,27 +1857,15 @@ fn main(
 ) {
 let line = group.y;
 let i = position[0];
-let head_at = plan[line % params.heads];
-let here = plan[plan[head_at + 1u] + i];
+let record = (line % params.heads) * (1u + 3u * PARTS);
+let here = plan[plan[record] + i];
 let key_at = line * D;
 let value_at = line * V;
 let cached = line * params.slots;
-if (group.x == 0u) {
-for (var c = t; c < D; c += THREADS) {
-keys[(cached + here) * D + c] = k[key_at + c];
-}
-if (t < V) {
-values[(cached + here) * V + t] = v[value_at + t];
-}
-}
 for (var part = t; part < PARTS; part += THREADS) {
-if (part < plan[head_at]) {
-let at = head_at + 2u + 3u * part;
+let at = record + 1u + 3u * part;
 let lo = plan[plan[at] + i];
 parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
-} else {
-parts[part] = Part(0u, 0u);
-}
 }
 workgroupBarrier();
 let lane = t / V;
@@ -1877,6 +1886,16 @@ found = true;
 left -= select(some.count, 0u, found);
 }
 let slot = select(here, plan[slot_at], found);
+slots[t] = slot;
+workgroupBarrier();
+var held: array<Value, VALUE_TURN>;
+if (lane < LANES) {
+// @unroll
+for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
+let at = slots[min(e1 * LANES + lane, THREADS - 1u)];
+held[e1] = select(values[(cached + at) * V + column], v[value_at + column], at == here);
+}
+}
 let start = (cached + slot) * D;
 var products = Value();
 for (var c0 = 0u; c0 < D; c0 += TURN) {
@@ -1887,7 +1906,6 @@ products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 
 }
 let score = select(-1e30, total(products) * params.scale, found);
 scores[t] = score;
-slots[t] = slot;
 workgroupBarrier();
 if (t < SIXTEEN) {
 var top = scores[t];
@@ -1911,13 +1929,20 @@ scores[t] = p;
 workgroupBarrier();
 sum *= shrink;
 if (lane < LANES) {
-for (var e0 = 0u; e0 < EACH; e0 += VALUE_TURN) {
+for (var e0 = 0u; e0 < EACH;) {
 // @unroll
 for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
 let e = (e0 + e1) * LANES + lane;
 if (e < THREADS) {
-let at = slots[e];
-sum = fma(Value(scores[e]), select(values[(cached + at) * V + column], v[value_at + column], at == here), sum);
+sum = fma(Value(scores[e]), held[e1], sum);
+}
+}
+e0 += VALUE_TURN;
+if (e0 < EACH) {
+// @unroll
+for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
+let at = slots[min((e0 + e1) * LANES + lane, THREADS - 1u)];
+held[e1] = select(values[(cached + at) * V + column], v[value_at + column], at == here);
 }
 }
 }
@@ -1937,20 +1962,32 @@ tops[t] = some;
 }
 workgroupBarrier();
 let at = (line * groups.x + group.x) * (2u + V);
-if (t == 0u) {
+if (t < V) {
 var all = 0.0;
 // @unroll
 for (var e = 0u; e < SIXTEEN; e++) {
 all += tops[e];
 }
-partials[at] = Value(high);
-partials[at + 1u] = Value(all);
-}
-if (t < V) {
 for (var other = 1u; other < LANES; other++) {
 sum += sums[other * V + t];
 }
+if (WHOLE) {
+partials[value_at + t] = sum / Value(all);
+} else {
 partials[at + 2u + t] = sum;
+if (t == 0u) {
+partials[at] = Value(high);
+partials[at + 1u] = Value(all);
+}
+}
+}
+if (group.x == 0u) {
+for (var c = t; c < D; c += THREADS) {
+keys[(cached + here) * D + c] = k[key_at + c];
+}
+if (t < V) {
+values[(cached + here) * V + t] = v[value_at + t];
+}
 }
 }
 `,
