@@ -66,8 +66,8 @@ const prefillFrom = ({ deferred }: Engine) => deferred ? 64 : 16;
 const SHORTEST_PREFILL = 16;
 
 // What a stream runs at a time where the engine defers its work: first so many positions, then twice as many until they take so
-// many milliseconds, or are the most.
-const FIRST_POSITIONS = 4, STREAM_MS = 50, MOST_POSITIONS = 256;
+// many milliseconds, or are the most; no more than the unmeasured ones until it is known how long they take.
+const FIRST_POSITIONS = 4, UNMEASURED_POSITIONS = 12, STREAM_MS = 50, MOST_POSITIONS = 256;
 
 /** Decodes with parameters that are on an engine. */
 export class Decoder {
@@ -230,7 +230,7 @@ export class Decoder {
    */
   async *stream(from: number, to: number): AsyncGenerator<Uint32Array> {
     const { batch, executable, engine: { deferred } } = this, beginning = this.#beginnings;
-    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? MOST_POSITIONS : 1, last = performance.now();
+    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? UNMEASURED_POSITIONS : 1, last = performance.now();
     const after = (end: number) => Math.min(to, Math.max(end, this.#position) + positions);
     /** Begins the positions up to `end` and makes those up to the returned one ready. */
     const begin = async (end: number): Promise<number> => {
@@ -248,8 +248,10 @@ export class Decoder {
       if (next - end > 2 * most) next = end + most;
       const reading = this.read(done, end);
       begun = deferred && next > end ? begin(next) : undefined;
-      const [data] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
-      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - last) * (end - done))));
+      const [data, ready = next] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
+      // In that time the device ran these and the host made others ready: the more of them, the surer it is what one takes.
+      const count = Math.max(end - done, ready - next);
+      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - last) * count)));
       last = now;
       for (let at = 0; done < end; at += batch, done++) yield tokens.subarray(at, at + batch);
       end = next;
