@@ -39,8 +39,6 @@ export interface Evaluation {
 
 /** Scores sequences with parameters that are on an engine. */
 export class Scorer {
-  readonly #inputs: Tensor[];
-
   private constructor(
     readonly engine: Engine,
     readonly params: Parameters,
@@ -48,9 +46,8 @@ export class Scorer {
     readonly batch: number,
     private readonly scoring: ScoringProgram,
     private readonly executable: Executable,
-  ) {
-    this.#inputs = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
-  }
+    private readonly tensors: readonly Tensor[],
+  ) {}
 
   /**
    * Records the scoring program for parameters already on the engine.
@@ -58,10 +55,15 @@ export class Scorer {
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, params: Parameters, batch: number): Promise<Scorer> {
-    const scoring = scoringProgram(params, batch);
-    engine.allocate([...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()]);
-    for (const [t, data] of scoring.constants) engine.write(t, data);
-    return new Scorer(engine, params, batch, scoring, await engine.compile(scoring.program));
+    const scoring = scoringProgram(params, batch), tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
+    engine.allocate(tensors);
+    try {
+      for (const [t, data] of scoring.constants) engine.write(t, data);
+      return new Scorer(engine, params, batch, scoring, await engine.compile(scoring.program), tensors);
+    } catch (error) {
+      engine.free(tensors);
+      throw error;
+    }
   }
 
   /**
@@ -138,6 +140,6 @@ export class Scorer {
   /** Frees what this made; the parameters stay. */
   dispose(): void {
     this.executable.dispose();
-    this.engine.free(this.#inputs);
+    this.engine.free(this.tensors);
   }
 }

@@ -47,7 +47,7 @@ export class Trainer {
   readonly #optimizer: OptimizerTensors;
   readonly #step: TrainingProgram;
   readonly #executable: Executable;
-  readonly #inputs: Tensor[];
+  readonly #tensors: readonly Tensor[];
   #done: number;
   #sinceReading = 0;
 
@@ -57,13 +57,13 @@ export class Trainer {
     readonly params: Parameters,
     readonly config: ModelConfig,
     readonly train: TrainConfig,
-    made: { optimizer: OptimizerTensors; step: TrainingProgram; executable: Executable; inputs: Tensor[]; done: number },
+    made: { optimizer: OptimizerTensors; step: TrainingProgram; executable: Executable; tensors: readonly Tensor[]; done: number },
   ) {
     this.#engine = engine;
     this.#optimizer = made.optimizer;
     this.#step = made.step;
     this.#executable = made.executable;
-    this.#inputs = made.inputs;
+    this.#tensors = made.tensors;
     this.#done = made.done;
   }
 
@@ -90,8 +90,7 @@ export class Trainer {
       ...step.constants.keys(),
       ...step.batches.flatMap(Object.values),
     ];
-    for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, inputs]) engine.allocate(group as Tensor[]);
-    for (const [t, data] of step.constants) engine.write(t, data);
+    const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], values: ReadonlyMap<string, Float32Array>) =>
       tensors.forEach((t, i) => {
         const data = values.get(params.all[i].name);
@@ -102,15 +101,25 @@ export class Trainer {
         }
         engine.write(t, data);
       });
-    fill(params.all, from?.weights ?? initialWeights(config, checked.seed));
-    engine.write(lossScale, Float32Array.from(from?.lossScale ?? LOSS_SCALE));
-    if (from) {
-      fill(optimizer.m, from.m);
-      fill(optimizer.v, from.v);
-      engine.write(skipped, Uint32Array.from(from.skipped));
+    try {
+      for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, inputs] as readonly Tensor[][]) {
+        engine.allocate(group);
+        tensors.push(...group);
+      }
+      for (const [t, data] of step.constants) engine.write(t, data);
+      fill(params.all, from?.weights ?? initialWeights(config, checked.seed));
+      engine.write(lossScale, Float32Array.from(from?.lossScale ?? LOSS_SCALE));
+      if (from) {
+        fill(optimizer.m, from.m);
+        fill(optimizer.v, from.v);
+        engine.write(skipped, Uint32Array.from(from.skipped));
+      }
+      const executable = await engine.compile(step.program);
+      return new Trainer(engine, params, config, checked, { optimizer, step, executable, tensors, done: from?.step ?? 0 });
+    } catch (error) {
+      engine.free(tensors);
+      throw error;
     }
-    const executable = await engine.compile(step.program);
-    return new Trainer(engine, params, config, checked, { optimizer, step, executable, inputs, done: from?.step ?? 0 });
   }
 
   /** Updates done. */
@@ -190,9 +199,8 @@ export class Trainer {
 
   /** Frees everything on the engine. */
   dispose(): void {
-    const { grads, m, v } = this.#optimizer;
     this.#executable.dispose();
-    for (const group of [this.params.all, grads, m, v, this.#inputs]) this.#engine.free(group);
+    this.#engine.free(this.#tensors);
   }
 }
 
@@ -298,7 +306,11 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     }
   }
   const trainer = await Trainer.create(engine, options.config, options.train, options.from);
-  const scorer = heldOut && await Scorer.create(engine, trainer.params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
+  const scorer = heldOut &&
+    await Scorer.create(engine, trainer.params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx)))).catch((error) => {
+      trainer.dispose();
+      throw error;
+    });
   const glance = heldOut && spread(heldOut, Math.max(1, Math.floor(evaluationTokens / n_ctx)), n_ctx, options.unit);
   try {
     const { train } = trainer, { steps } = train, tokensPerStep = train.accumulate * train.batch * n_ctx;

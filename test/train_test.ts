@@ -8,11 +8,11 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { checkConfig, checkTrain, type ModelConfig, preset, type TrainConfig } from "../src/config.ts";
-import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "../src/errors.ts";
+import { CheckpointError, ConfigError, DataError, DivergedError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { Scorer } from "../src/evaluate.ts";
 import { memoryPlan } from "../src/memory.ts";
 import { initialWeights, Parameters } from "../src/model.ts";
-import type { Engine } from "../src/ops.ts";
+import type { Engine, Tensor } from "../src/ops.ts";
 import { Random } from "../src/random.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { type Progress, type Snapshot, train, Trainer, type TrainOptions } from "../src/train.ts";
@@ -184,6 +184,29 @@ Deno.test("train: bad input is an error of its own", async () => {
   await assertRejects(() => trainer.step([new Uint32Array(37).fill(256)]), ShapeError, "Cannot use token 256 at place 0");
   assertEquals(trainer.done, 0);
   trainer.dispose();
+});
+
+Deno.test("train: what cannot be compiled leaves nothing on the engine", async () => {
+  for (const failing of [1, 2]) {
+    const on = new ReferenceEngine(), { allocate, free, compile } = on, there = new Set<Tensor>();
+    let compiled = 0;
+    on.allocate = (tensors) => {
+      allocate.call(on, tensors);
+      for (const t of tensors) there.add(t);
+    };
+    on.free = (tensors) => {
+      free.call(on, tensors);
+      for (const t of tensors) there.delete(t);
+    };
+    on.compile = (program) => {
+      assert(there.size > 0);
+      return ++compiled === failing ? Promise.reject(new OutOfMemoryError(`no room for ${program.name}`)) : compile.call(on, program);
+    };
+    const run = train({ engine: on, config, train: constants, data: text, heldOut: text.subarray(0, 100) });
+    await assertRejects(() => run.next(), OutOfMemoryError, failing === 1 ? "no room for train" : "no room for score");
+    assertEquals(there.size, 0);
+    on.dispose();
+  }
 });
 
 Deno.test("train: recomputation and micro-batches take the memory that is planned", async () => {
