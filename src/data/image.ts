@@ -4,8 +4,8 @@
  * @module
  */
 
-import { convertIndexedToRgb, decode, type DecodedPng, encode } from "npm:fast-png@8.0.0";
-import { Unzlib } from "npm:fflate@0.8.3";
+import { convertIndexedToRgb, decode, type DecodedPng } from "npm:fast-png@8.0.0";
+import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
 import { ConfigError, DataError, excerpt, ShapeError } from "../errors.ts";
 import { crc32, hex } from "./crc32.ts";
 import { join } from "./reader.ts";
@@ -177,8 +177,18 @@ export function decodePng(bytes: Uint8Array, name: string, want?: readonly numbe
   return { width, height, rgb };
 }
 
+/** A chunk of a PNG file: length, type, data, checksum of the last two. */
+function pngChunk(type: string, data: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(12 + data.length), view = new DataView(bytes.buffer);
+  view.setUint32(0, data.length);
+  bytes.set(new TextEncoder().encode(type), 4);
+  bytes.set(data, 8);
+  view.setUint32(8 + data.length, crc32(bytes.subarray(4, 8 + data.length)));
+  return bytes;
+}
+
 /**
- * A PNG file: 8 bits a channel.
+ * A PNG file: 8 bits a channel, rows not filtered.
  *
  * @throws {ShapeError} where the image has another number of bytes than its size says
  */
@@ -186,7 +196,14 @@ export function encodePng({ width, height, rgb }: Image): Uint8Array<ArrayBuffer
   if (rgb.length !== width * height * 3 || rgb.length === 0) {
     throw new ShapeError(`Cannot write PNG: ${width} × ${height} pixels have ${width * height * 3} bytes, got ${rgb.length}`);
   }
-  return encode({ width, height, data: rgb, channels: 3 }, { zlib: { level: 6 } }) as Uint8Array<ArrayBuffer>;
+  const header = new Uint8Array(13), view = new DataView(header.buffer), wide = width * 3, lines = new Uint8Array(height * (wide + 1));
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  // Depth, and the colour type of red, green, blue.
+  header.set([8, 2], 8);
+  for (let y = 0; y < height; y++) lines.set(rgb.subarray(y * wide, (y + 1) * wide), y * (wide + 1) + 1);
+  const chunks = { IHDR: header, IDAT: zlibSync(lines, { level: 6 }), IEND: new Uint8Array() };
+  return join([Uint8Array.from(SIGNATURE), ...Object.entries(chunks).map(([type, data]) => pngChunk(type, data))]);
 }
 
 /** Puts images beside each other, `columns` a row, on white with `gap` pixels around each. */
