@@ -1,9 +1,11 @@
 /**
- * The project's own checks: the layer check passes on this tree and fails on each kind of violation.
+ * The project's own tools: the layer check passes on this tree and fails on each kind of violation; the web server gives out its
+ * site and nothing else.
  */
 
 import { assertEquals } from "@std/assert";
 import { checkLayers, runtimeNames } from "../tools/check_layers.ts";
+import { fileBelow, serveSite } from "../tools/web.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -90,4 +92,37 @@ Deno.test("layers: names of a runtime count in code, not in comments", () => {
     5,
   ]);
   assertEquals(runtimeNames("globalThis['De' + 'no'];\nconst processes = 1, inDeno = processes;"), [1]);
+});
+
+Deno.test("web: no path leads out of the site", async () => {
+  const outside = await Deno.makeTempDir(), folder = new URL(`file://${outside}/site/`);
+  try {
+    await Deno.mkdir(new URL("models/a b/", folder), { recursive: true });
+    await Deno.writeTextFile(`${outside}/secret`, "secret");
+    await Deno.writeTextFile(new URL("index.html", folder), "site");
+    await Deno.writeTextFile(new URL("models/a b/x", folder), "model");
+    const get = async (path: string) => {
+      const answer = await serveSite(folder, new Request(`http://localhost${path}`));
+      return [answer.status, await answer.text()];
+    };
+    assertEquals(await get("/"), [200, "site"]);
+    assertEquals(await get("/models/a%20b/x"), [200, "model"]);
+    for (
+      const up of [
+        "/../secret",
+        "/%2e%2e/secret",
+        "/..%2Fsecret",
+        "/models/..%2f..%2Fsecret",
+        `/file://${outside}/secret`,
+        "//secret",
+        "/%00",
+      ]
+    ) {
+      assertEquals((await get(up))[0], 404, up);
+    }
+    // As a client that does not resolve them sends them.
+    for (const up of ["../secret", "/../secret", "models/../../secret"]) assertEquals(fileBelow(folder, up), undefined, up);
+  } finally {
+    await Deno.remove(outside, { recursive: true });
+  }
 });

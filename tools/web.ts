@@ -7,7 +7,7 @@
  */
 
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { ConfigError } from "../mod.ts";
 import { bundleEntries, makeFolder, program } from "./bundle.ts";
@@ -64,10 +64,21 @@ export async function buildSite(out: URL): Promise<void> {
   await bundleEntries(SCRIPTS, out);
 }
 
+/** The file that a request's path names in a folder; undefined where it leads out of it. */
+export function fileBelow(folder: URL, path: string): string | undefined {
+  try {
+    // Refuses %2F, which URLs take for part of a name and files for a slash: "..%2F" would climb.
+    const file = fileURLToPath(new URL(path.replace(/^\/+/, ""), folder));
+    return file.startsWith(fileURLToPath(folder)) ? file : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Answers with a file of the site; a browser that has it already is told so. */
 export async function serveSite(folder: URL, request: Request): Promise<Response> {
-  const path = new URL(request.url).pathname.replace(/\/$/, "/index.html").slice(1), file = new URL(path, folder);
-  const bytes = file.href.startsWith(folder.href) ? await Deno.readFile(file).catch(() => undefined) : undefined;
+  const path = new URL(request.url).pathname.replace(/\/$/, "/index.html"), file = fileBelow(folder, path);
+  const bytes = file === undefined ? undefined : await Deno.readFile(file).catch(() => undefined);
   if (!bytes) return new Response("There is no such file here\n", { status: 404, headers: HEADERS });
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), tag = `"${digest.subarray(0, 12).toHex()}"`;
   const headers = {

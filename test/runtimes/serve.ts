@@ -4,6 +4,8 @@
  * @module
  */
 
+import { fileBelow } from "../../tools/web.ts";
+
 const TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
   js: "text/javascript",
@@ -19,11 +21,7 @@ export function contentType(name: string): string {
 
 /** The file at `path` below `root`, a file URL that ends in "/", or an answer of 404. */
 export async function serveFile(root: URL, path: string): Promise<Response> {
-  const file = new URL(path.replace(/^\/+/, ""), root);
-  if (!file.href.startsWith(root.href)) return new Response("not here", { status: 404 });
-  try {
-    return new Response(await Deno.readFile(file), { headers: { "content-type": contentType(file.pathname) } });
-  } catch {
-    return new Response("not here", { status: 404 });
-  }
+  const file = fileBelow(root, path), bytes = file === undefined ? undefined : await Deno.readFile(file).catch(() => undefined);
+  if (!bytes) return new Response("not here", { status: 404 });
+  return new Response(bytes, { headers: { "content-type": contentType(file!) } });
 }
