@@ -141,6 +141,47 @@ export function forwardTiles(n: u32, keys: u32, tileQ: u32, tileK: u32, lo: usiz
   return at;
 }
 
+/**
+ * Adds a part's pairs to a set as bits: of query i, `words` words from i · words, key j as bit j mod 32 of word j / 32, both numbered
+ * as rows. `queryRows` and `keyRows` are the part's orders, 0 where rows are in order.
+ */
+export function setBits(n: u32, queryRows: usize, keyRows: usize, lo: usize, hi: usize, words: u32, bits: usize): void {
+  for (let u: u32 = 0; u < n; u++) {
+    const at = (queryRows ? getU32(queryRows, u) : u) * words, end = getU32(hi, u);
+    for (let v = getU32(lo, u); v < end; v++) {
+      const key = keyRows ? getU32(keyRows, v) : v, word = at + (key >> 5);
+      setU32(bits, word, getU32(bits, word) | (1 << (key & 31)));
+    }
+  }
+}
+
+// `forwardTiles` of a set as bits: 2³⁰ entries would need more bits than there is memory.
+export function bitTiles(n: u32, tileQ: u32, tileK: u32, words: u32, bits: usize, starts: usize, list: usize): u32 {
+  let at: u32 = 0, tile: u32 = 0;
+  for (let row: u32 = 0; row < n; row += tileQ, tile++) {
+    setU32(starts, tile, at);
+    const rowEnd = min(n, row + tileQ);
+    for (let key: u32 = 0, k: u32 = 0; key < n; key += tileK, k++) {
+      const keyEnd = min(n, key + tileK);
+      let some = false, all = true;
+      for (let u = row; u < rowEnd && (all || !some); u++) {
+        // A word at a time.
+        for (let from = key; from < keyEnd; from = (from | 31) + 1) {
+          const end = min(keyEnd, (from | 31) + 1), mask = (<u32>0xffffffff >> (32 + from - end)) << (from & 31);
+          const set = getU32(bits, u * words + (from >> 5)) & mask;
+          if (set != 0) some = true;
+          if (set != mask) all = false;
+        }
+      }
+      if (!some) continue;
+      if (list) setU32(list, at, k << 1 | (all ? 0 : 1));
+      at++;
+    }
+  }
+  setU32(starts, tile, at);
+  return at;
+}
+
 // The transpose of tile lists, by counting: entries stay ascending because queries are walked in order.
 export function transposeTiles(queryTiles: u32, keyTiles: u32, starts: usize, list: usize, outStarts: usize, outList: usize): void {
   memory.fill(outStarts, 0, ((keyTiles + 1) as usize) << 2);

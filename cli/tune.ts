@@ -28,8 +28,12 @@ const PRECISIONS: Readonly<Record<string, readonly ("f32" | "f16")[]>> = { f32: 
 /** Without the words that all kernels of a work share. */
 const short = (kernel: string) => kernel.replace(/^attention_(backward_)?|^linear_(?=.)/, "");
 
-const describe = ({ variant }: Trial) =>
-  variant ? Object.entries(variant).filter(([, value]) => value !== 0).map(([name, value]) => `${name}${value}`).join(" ") : "by rule";
+function describe({ variant }: Trial): string {
+  if (!variant) return "by rule";
+  const { BITS, ...constants } = variant;
+  const named = Object.entries(constants).filter(([, value]) => value !== 0).map(([name, value]) => `${name}${value}`);
+  return [...named, ...BITS ? ["in order"] : []].join(" ");
+}
 
 function line(trial: Trial, seconds: number): string {
   const { measured, failures, at, of } = trial,

@@ -56,6 +56,14 @@ export interface Layout {
   readonly tiles: number;
 }
 
+/** A whole set in tiles of rows in their order: each pair a bit, n² of them, so for short sequences only. */
+export interface InOrderPart extends Omit<LayoutPart, "lo" | "hi"> {
+  /** Words of a query in `bits`: those of whole tiles of keys. */
+  readonly words: number;
+  /** Of query i, key j is bit j mod 32 of `bits[i · words + j / 32]`, [n · words]. */
+  readonly bits: Uint32Array;
+}
+
 const SIDE = { "-1": -1, "0": 0, "1": 1, "self": 2 } as const;
 
 /** Working memory of one layout: a bump allocator over the kernels' memory. Addresses stay below 2³² (4 GiB). */
@@ -102,30 +110,13 @@ class Arena {
  * @throws {OutOfMemoryError} where the lists do not fit in 4 GiB (n = 1,048,576 dense in tiles of 16, for example)
  */
 export async function buildLayout(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<Layout> {
-  const arena = new Arena(new WebAssembly.Memory({ initial: 1, maximum: 65536 }));
-  const kernels = await instantiateKernels(arena.memory);
-  const lo = arena.take(n), hi = arena.take(n), queryTiles = Math.ceil(n / tile.q);
+  const { arena, kernels, each } = await spans(set, n), queryTiles = Math.ceil(n / tile.q);
   let pairs = 0, tiles = 0;
-
-  const rowsOf = (rows: Rows): { at: number; count: number; map: Uint32Array | null } => {
-    if (rows.kind === "all") return { at: 0, count: n, map: null };
-    const at = arena.take(n);
-    const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
-    return { at, count, map: arena.copy(at, count) };
-  };
-
-  const made = parts(set, n).map((part: Part): LayoutPart => {
-    const queries = rowsOf(part.queries);
-    const keys = JSON.stringify(part.keys) === JSON.stringify(part.queries) ? queries : rowsOf(part.keys);
-    fillSpans(kernels, arena, part.span, n, lo, hi);
-    const starts = arena.take(queryTiles + 1);
-    const count = kernels.forwardTiles(n, keys.count, tile.q, tile.k, lo, hi, starts, 0) >>> 0;
-    const list = arena.take(count), keyTiles = Math.ceil(keys.count / tile.k);
-    kernels.forwardTiles(n, keys.count, tile.q, tile.k, lo, hi, starts, list);
-    const backStarts = arena.take(keyTiles + 1), backList = arena.take(count);
-    kernels.transposeTiles(queryTiles, keyTiles, starts, list, backStarts, backList);
+  const made = each(({ queries, keys, lo, hi }): LayoutPart => {
+    const forward = (starts: number, list: number) => kernels.forwardTiles(n, keys.count, tile.q, tile.k, lo, hi, starts, list);
+    const lists = tileLists(kernels, arena, queryTiles, Math.ceil(keys.count / tile.k), forward);
     pairs += kernels.countPairs(n, lo, hi);
-    tiles += count;
+    tiles += lists.forward.list.length;
     return {
       queryRows: queries.map,
       keyRows: keys.map,
@@ -133,15 +124,78 @@ export async function buildLayout(set: AttentionSet, n: number, tile: { q: numbe
       keys: keys.count,
       lo: arena.copy(lo, n),
       hi: arena.copy(hi, n),
-      forward: { starts: arena.copy(starts, queryTiles + 1), list: arena.copy(list, count) },
-      backward: { starts: arena.copy(backStarts, keyTiles + 1), list: arena.copy(backList, count) },
+      ...lists,
     };
   });
   return { n, tileQ: tile.q, tileK: tile.k, parts: made, pairs, tiles };
 }
 
+/**
+ * Builds the tile lists of a set as one part, its rows in order: dense attention with the other pairs left out.
+ *
+ * @param set the set of one head
+ * @param n positions
+ * @param tile queries and keys a tile
+ * @throws {OutOfMemoryError} where n² bits do not fit in 4 GiB
+ */
+export async function buildInOrder(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<{ parts: InOrderPart[] }> {
+  const { arena, kernels, each } = await spans(set, n), keyTiles = Math.ceil(n / tile.k);
+  const words = Math.ceil(keyTiles * tile.k / 32), bits = arena.take(n * words);
+  each(({ queries, keys, lo, hi }) => kernels.setBits(n, queries.at, keys.at, lo, hi, words, bits));
+  const forward = (starts: number, list: number) => kernels.bitTiles(n, tile.q, tile.k, words, bits, starts, list);
+  const lists = tileLists(kernels, arena, Math.ceil(n / tile.q), keyTiles, forward);
+  return { parts: [{ queryRows: null, keyRows: null, queries: n, keys: n, words, bits: arena.copy(bits, n * words), ...lists }] };
+}
+
+type Kernels = Awaited<ReturnType<typeof instantiateKernels>>;
+
+/** Rows in a part's order: address (0: in order), number, and a copy. */
+interface Ordered {
+  readonly at: number;
+  readonly count: number;
+  readonly map: Uint32Array | null;
+}
+
+/** Kernels over working memory, and a walk over the parts of a set with the interval of keys of each query. */
+async function spans(set: AttentionSet, n: number) {
+  const arena = new Arena(new WebAssembly.Memory({ initial: 1, maximum: 65536 }));
+  const kernels = await instantiateKernels(arena.memory), lo = arena.take(n), hi = arena.take(n);
+  const rowsOf = (rows: Rows): Ordered => {
+    if (rows.kind === "all") return { at: 0, count: n, map: null };
+    const at = arena.take(n);
+    const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
+    return { at, count, map: arena.copy(at, count) };
+  };
+  const each = <T>(make: (part: { queries: Ordered; keys: Ordered; lo: number; hi: number }) => T): T[] =>
+    parts(set, n).map((part: Part) => {
+      const queries = rowsOf(part.queries);
+      const keys = JSON.stringify(part.keys) === JSON.stringify(part.queries) ? queries : rowsOf(part.keys);
+      fillSpans(kernels, arena, part.span, n, lo, hi);
+      return make({ queries, keys, lo, hi });
+    });
+  return { arena, kernels, each };
+}
+
+/** Tile lists and their transpose; `forward` first counts, then fills. */
+function tileLists(
+  kernels: Kernels,
+  arena: Arena,
+  queryTiles: number,
+  keyTiles: number,
+  forward: (starts: number, list: number) => number,
+): { forward: TileList; backward: TileList } {
+  const starts = arena.take(queryTiles + 1), count = forward(starts, 0) >>> 0, list = arena.take(count);
+  forward(starts, list);
+  const backStarts = arena.take(keyTiles + 1), backList = arena.take(count);
+  kernels.transposeTiles(queryTiles, keyTiles, starts, list, backStarts, backList);
+  return {
+    forward: { starts: arena.copy(starts, queryTiles + 1), list: arena.copy(list, count) },
+    backward: { starts: arena.copy(backStarts, keyTiles + 1), list: arena.copy(backList, count) },
+  };
+}
+
 function fillSpans(
-  kernels: Awaited<ReturnType<typeof instantiateKernels>>,
+  kernels: Kernels,
   arena: Arena,
   span: Span,
   n: number,

@@ -9,8 +9,11 @@ import type { Engine } from "../src/ops.ts";
 
 const reference = async () => new (await import("../src/reference/engine.ts")).ReferenceEngine();
 const wasm = async (threads?: number) => await (await import("../src/wasm/engine.ts")).WasmEngine.create({ threads });
-const webgpu = async (limits: "default" | "adapter", bindingBytes?: number) =>
-  await (await import("../src/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, limits, bindingBytes });
+const webgpu = async (options: { limits: "default" | "adapter"; bindingBytes?: number }) =>
+  await (await import("../src/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, ...options });
+
+/** What `webgpu-split` is. */
+export const SPLIT = { limits: "default", bindingBytes: 128 * 1024 } as const;
 
 /**
  * Engines by the name tests print. `webgpu-default` is a device with no more than a browser's default limits, `webgpu-split` one
@@ -20,9 +23,9 @@ export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
   "reference": reference,
   "wasm": () => wasm(),
   "wasm-1-thread": () => wasm(1),
-  "webgpu": () => webgpu("adapter"),
-  "webgpu-default": () => webgpu("default"),
-  "webgpu-split": () => webgpu("default", 128 * 1024),
+  "webgpu": () => webgpu({ limits: "adapter" }),
+  "webgpu-default": () => webgpu({ limits: "default" }),
+  "webgpu-split": () => webgpu(SPLIT),
 };
 
 /** Names of the engines to test besides the oracle. */

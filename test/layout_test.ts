@@ -1,10 +1,10 @@
 /**
  * Layouts against the definition of each set: every pair is in exactly one part, tiles list exactly the non-empty
- * ones with the right flag, the transpose agrees, and counts are those of spec §1's table.
+ * ones with the right flag, the transpose agrees, also of the set as one with bits for pairs, and counts are those of spec §1's table.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { buildLayout } from "../src/layout.ts";
+import { buildInOrder, buildLayout } from "../src/layout.ts";
 import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern.ts";
 import { ConfigError, OutOfMemoryError } from "../src/errors.ts";
 import { ATTENTION, callersBlocks } from "./cases.ts";
@@ -56,11 +56,44 @@ async function check(set: AttentionSet, n: number, q: number, k: number) {
   assertEquals(layout.pairs, pairs);
 }
 
+/** The same as one, its rows in order, with a bit for every pair. */
+async function checkInOrder(set: AttentionSet, n: number, q: number, k: number) {
+  const [{ words, bits, forward, backward }] = (await buildInOrder(set, n, { q, k })).parts;
+  const queryTiles = Math.ceil(n / q), keyTiles = Math.ceil(n / k), want: string[] = [], listed: string[] = [], transposed: string[] = [];
+  assertEquals(bits.length, n * words);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < words * 32; j++) {
+      const has = (bits[i * words + (j >> 5)] >>> (j & 31) & 1) === 1;
+      if (has !== (j < n && attends(set, i, j))) throw new Error(`pair (${i}, ${j})`);
+    }
+  }
+  assert(words * 32 >= keyTiles * k, "a tile's keys past the end are bits too");
+  for (let a = 0; a < queryTiles; a++) {
+    for (let b = 0; b < keyTiles; b++) {
+      let inside = 0, all = 0;
+      for (let i = a * q; i < Math.min(n, (a + 1) * q); i++) {
+        for (let j = b * k; j < Math.min(n, (b + 1) * k); j++, all++) inside += attends(set, i, j) ? 1 : 0;
+      }
+      if (inside > 0) want.push(`${a}:${b * 2 + (inside < all ? 1 : 0)}`);
+    }
+    for (let e = forward.starts[a]; e < forward.starts[a + 1]; e++) listed.push(`${a}:${forward.list[e]}`);
+  }
+  for (let b = 0; b < keyTiles; b++) {
+    for (let e = backward.starts[b]; e < backward.starts[b + 1]; e++) {
+      const entry = backward.list[e];
+      transposed.push(`${entry >> 1}:${b * 2 + (entry & 1)}`);
+    }
+  }
+  assertEquals(listed, want);
+  assertEquals(transposed.sort(), want.sort());
+}
+
 for (const { name, config, layer } of [...ATTENTION, { name: "caller's blocks", config: callersBlocks(61), layer: 0 }]) {
   Deno.test(`layout: ${name}`, async () => {
     for (const n of config.pattern === "blocks" ? [61] : [1, 2, 15, 16, 17, 61]) {
       for (const set of resolveSets(config, { n, layer: layer ?? 0, heads: 2 })) {
         for (const [q, k] of [[16, 16], [8, 5]]) await check(set, n, q, k);
+        for (const [q, k] of [[16, 16], [8, 5], [5, 64]]) await checkInOrder(set, n, q, k);
       }
     }
   });

@@ -2,11 +2,11 @@
  * `tune` and what other commands make of it, in processes of their own.
  *
  * Plan. A few seconds of measuring on whatever adapter there is; the file it keeps is for this device and is used, and said to
- * be used; another device's, another version's and a damaged one are refused where they were asked for, and ignored with a
- * sentence where they were only found.
+ * be used, the order of attention with it; another device's, another version's and a damaged one are refused where they were
+ * asked for, and ignored with a sentence where they were only found.
  */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { tuningPath } from "../cli/tuning.ts";
@@ -86,6 +86,21 @@ Deno.test("tune: measures, keeps, and evaluate and sample use what it kept", asy
   const ignored = await evaluate();
   assertEquals(ignored.code, 0, ignored.err);
   assertStringIncludes(ignored.out, `kernels chosen by rule. Cannot use the tuning ${path}: version must be ${TUNING_VERSION}`);
+
+  // The crossover is part of what is kept: attention in the rows' order, and by parts, score the same.
+  const ordered = (BITS: number) => {
+    const variant = { TX: 8, TY: 8, TM: 4, TN: 4, LANES: 1, OWN_A: 0, OWN_B: 0, SPARE: 1, TURN: 2, BITS };
+    const choice = { kernel: "attention_forward", kind: "strided 8/8 f32", sizes: [32, 8], variant, ms: 1 };
+    Deno.writeTextFileSync(at("ordered.json"), JSON.stringify({ ...tuning, choices: [choice] }));
+    return evaluate("--tuning", at("ordered.json"), "--json");
+  };
+  const scores: number[] = [];
+  for (const { code, events, err } of [await ordered(0), await ordered(1)]) {
+    assertEquals(code, 0, err);
+    scores.push(events.find(({ event }) => event === "result")!.bits as number);
+  }
+  assertAlmostEquals(scores[0], scores[1], 1e-5);
+  failed(await ordered(2), 1, "variant is none that this version has for attention_forward");
 
   // Asked for: refused.
   failed(await evaluate("--tuning", path), 1, "version must be");

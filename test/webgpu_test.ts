@@ -4,31 +4,43 @@
  *
  * Plan. The specialiser: each rewriting alone, refusals, a snapshot of emitted text. Every file and every parameter
  * set that planning can choose compiles, on a device with a browser's default limits where it is meant for one.
- * Large and small tiles agree with the oracle on both sides of their boundaries. Planning never lets two living
- * tensors share a slot. What the device refuses comes out typed and named.
+ * Large and small tiles, and both orders of attention, agree with the oracle on both sides of their boundaries. Planning
+ * never lets two living tensors share a slot. What the device refuses comes out typed and named.
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { pickBackend } from "../src/backend.ts";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
-import { type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
+import { type Attention, type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { preset } from "../src/config.ts";
-import { resolveSets } from "../src/pattern.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
 import { planSlots } from "../src/webgpu/memory.ts";
 import { Pipelines } from "../src/webgpu/pipelines.ts";
-import { ALIGNMENT, type TilePreference } from "../src/webgpu/plan.ts";
+import { Bands } from "../src/webgpu/bands.ts";
+import { ALIGNMENT, Plan, type PlanContext, type TilePreference } from "../src/webgpu/plan.ts";
 import { kernelKey, kernelSource, specialise } from "../src/webgpu/specialise.ts";
 import { profile } from "../src/webgpu/profile.ts";
 import { Trainer } from "../src/train.ts";
 import { nameOfWork, tune } from "../src/webgpu/tune.ts";
-import { attentionFits, formatTuning, linearFits, mergeTunings, parseTuning, type Tuning, TUNING_VERSION } from "../src/webgpu/tuning.ts";
+import {
+  attentionFits,
+  attentionProblem,
+  chooseAttention,
+  formatTuning,
+  linearFits,
+  mergeTunings,
+  parseTuning,
+  type Tuning,
+  TUNING_VERSION,
+} from "../src/webgpu/tuning.ts";
 import {
   ATTENTION_DEFAULTS,
   ATTENTION_KERNELS,
   ATTENTION_VARIANTS,
   attentionBytes,
+  type AttentionKernel,
   LINEAR_DEFAULTS,
   LINEAR_KERNELS,
   linearBytes,
@@ -37,6 +49,8 @@ import { trainingWorks } from "../src/works.ts";
 import { WGSL } from "../src/webgpu/wgsl.gen.ts";
 import { generateWgsl } from "../tools/gen_wgsl.ts";
 import { type Case, CASES } from "./cases.ts";
+import { SPLIT } from "./engines.ts";
+import { deviations } from "./runtimes/conformance.ts";
 import { relativeError } from "../src/verify.ts";
 
 const software = { allowSoftware: true } as const;
@@ -197,13 +211,15 @@ const TILED =
   /^(linear(_input_grad|_weight_grad)? (65×129→66|130×256→100|64×64→64)|attention (dense, n 129|strided 16 merged, n 101|strided 16 merged, n 70.* d (64\/64|128\/128))|attention fixed 16\/4)/;
 
 for (
-  const [tiles, limits] of [["largest", "adapter"], ["largest", "default"], ["smallest", "default"]] as [
-    TilePreference,
-    "adapter" | "default",
-  ][]
+  const [tiles, limits, order] of [
+    ["largest", "adapter", "grouped"],
+    ["largest", "default", "in order"],
+    ["smallest", "default", "grouped"],
+    ["smallest", "default", "in order"],
+  ] as [TilePreference, "adapter" | "default", "grouped" | "in order"][]
 ) {
-  Deno.test(`${tiles} tiles, ${limits} limits, agree with the oracle`, async () => {
-    const engine = await WebGpuEngine.create({ ...software, tiles, limits }), oracle = new ReferenceEngine();
+  Deno.test(`${tiles} tiles, ${limits} limits, ${order}, agree with the oracle`, async () => {
+    const engine = await WebGpuEngine.create({ ...software, tiles, limits, inOrder: order === "in order" }), oracle = new ReferenceEngine();
     const chosen = CASES.filter((c) => TILED.test(c.name));
     assert(chosen.length >= 14, `${chosen.length} cases`);
     for (const c of chosen) {
@@ -217,6 +233,84 @@ for (
   });
 }
 
+// The suite sees each problem in the order that the rule chooses; these see every pattern, and every boundary, in both. Wider heads
+// are further pipelines, and seconds each.
+const ORDERED = /^attention .* d (4\/4|16\/16|32\/32|20\/12|5\/7)$/;
+
+for (
+  const [name, order, options] of [
+    ["webgpu", "in order", {}],
+    ["webgpu-default", "in order", { limits: "default" }],
+    ["webgpu-split", "in order", SPLIT],
+    ["webgpu-default", "grouped", { limits: "default" }],
+  ] as const
+) {
+  Deno.test(`${name}: attention ${order} agrees with the oracle`, async () => {
+    const engine = await WebGpuEngine.create({ ...software, ...options, inOrder: order === "in order" });
+    const chosen = CASES.filter((c) => ORDERED.test(c.name)), wrong: string[] = [];
+    assert(chosen.length >= 60, `${chosen.length} cases`);
+    for (const c of chosen) for (const what of await deviations(engine, c)) wrong.push(`${c.name}: ${what}`);
+    engine.dispose();
+    assertEquals(wrong, []);
+  });
+}
+
+/** An attention over two heads that share a set, by its sizes. */
+function attentionOf(config: AttentionConfig, n: number, batch = 1): Attention {
+  const make = (name: string) => tensor(name, [batch * n, 2 * 64]), sets = resolveSets(config, { n, layer: 0, heads: 2 });
+  return { op: "attention", q: make("q"), k: make("k"), v: make("v"), o: make("o"), lse: tensor("lse", [batch, 2, n]), sets, batch, n };
+}
+
+Deno.test("the order of attention: by what it costs, as measured nearby, as far as bits have room", async () => {
+  const strided = (stride: number): AttentionConfig => ({ pattern: "strided", stride });
+  const limits = {
+    maxBufferSize: 2 ** 28,
+    maxStorageBufferBindingSize: 2 ** 27,
+    maxComputeWorkgroupStorageSize: 16384,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupsPerDimension: 65535,
+  };
+  const bitsOf = async (
+    config: AttentionConfig,
+    n: number,
+    more: Partial<PlanContext> = {},
+    kernel: AttentionKernel = "attention_forward",
+  ) => {
+    const context = { limits, bands: new Bands(limits), tiles: "auto", place: () => undefined, ...more } as const;
+    return (await chooseAttention(new Plan(context), kernel, attentionOf(config, n))).BITS;
+  };
+  // Few rows: less work and one stage instead of two. Many: a multiple of the work.
+  assertEquals(await bitsOf(strided(16), 128), 1);
+  assertEquals(await bitsOf(strided(128), 512), 1);
+  assertEquals(await bitsOf(strided(16), 256), 0);
+  assertEquals(await bitsOf(strided(128), 2048), 0);
+  // What owns queries has one stage either way; what owns keys has the columns' after the segments'.
+  const fixed: AttentionConfig = { pattern: "fixed", stride: 128, c: 32 };
+  assertEquals(await bitsOf(fixed, 512), 0);
+  assertEquals(await bitsOf(fixed, 512, {}, "attention_backward_dk"), 1);
+
+  const inOrder = true;
+  assertEquals(await bitsOf(strided(16), 256, { inOrder }), 1);
+  assertEquals(await bitsOf(strided(16), 128, { inOrder: false }), 0);
+  assertEquals(await bitsOf({ pattern: "dense" }, 256, { inOrder }), 0, "it is in order anyway, and needs no bits");
+  assertEquals(await bitsOf(strided(128), 16384, { inOrder }), 0, "32 MiB of bits");
+  assertEquals(await bitsOf(strided(16), 1024, { inOrder, limits: { ...limits, maxStorageBufferBindingSize: 128 * 1024 } }), 0);
+
+  const { kind } = attentionProblem(attentionOf(strided(16), 256)), variant = { ...ATTENTION_DEFAULTS[3] };
+  const tuning = (BITS: number, n: number, l: number): Partial<PlanContext> => ({
+    tuning: {
+      version: TUNING_VERSION,
+      device: "",
+      choices: [{ kernel: "attention_forward", kind, sizes: [n, l], variant: { ...variant, BITS }, ms: 1 }],
+    },
+  });
+  assertEquals(await bitsOf(strided(16), 256, tuning(1, 256, 16)), 1);
+  assertEquals(await bitsOf(strided(16), 512, tuning(1, 256, 16)), 1);
+  assertEquals(await bitsOf(strided(16), 128, tuning(0, 128, 16)), 0);
+  assertEquals(await bitsOf(strided(16), 1024, tuning(1, 256, 16)), 0, "measured too far away for the order");
+  assertEquals(await bitsOf(strided(16), 256, { ...tuning(1, 256, 16), tiles: "smallest" }), 0);
+});
+
 Deno.test("tune: measures, keeps what agrees, and what it answers is used", async () => {
   const engine = await WebGpuEngine.create(software);
   if (!engine.timestamps) {
@@ -224,28 +318,32 @@ Deno.test("tune: measures, keeps what agrees, and what it answers is used", asyn
     return engine.dispose();
   }
   const variants = {
-    attention: ATTENTION_DEFAULTS.slice(3).map((one) => ({ ...one })),
+    attention: [...ATTENTION_DEFAULTS.slice(3), { ...ATTENTION_DEFAULTS[4], BITS: 1 }].map((one) => ({ ...one })),
     linear: LINEAR_DEFAULTS.slice(1).map((one) => ({ ...one })),
   };
-  const seen: string[] = [];
+  const seen: string[] = [], inOrder: string[] = [];
   const { description } = engine;
   let trials = 0;
   const tuning = await tune(engine, [
     { sets: resolveSets({ pattern: "strided", stride: 16 }, { n: 70, layer: 0, heads: 2 }), n: 70, d: 8 },
+    { sets: resolveSets({ pattern: "dense" }, { n: 40, layer: 0, heads: 2 }), n: 40, d: 8 },
     { rows: 65, in: 64, out: 68, dtype: "f16" },
   ], {
     variants,
     report: (trial) => {
       assertEquals(trial.failures, []);
       assertEquals(trial.at, ++trials);
-      assertEquals(trial.of, 6);
-      for (const { kernel, difference } of trial.measured) {
+      assertEquals(trial.of, 11);
+      for (const { kernel, difference, variant } of trial.measured) {
         assert(difference < 5e-3);
         seen.push(kernel);
+        if (variant.BITS) inOrder.push(trial.work);
       }
     },
   });
   assertEquals(new Set(seen), new Set([...ATTENTION_KERNELS, ...LINEAR_KERNELS]));
+  assertEquals(inOrder.length, ATTENTION_KERNELS.length);
+  assert(inOrder.every((work) => work.startsWith("strided 16")), "dense has no other order");
   for (const { kernel, variant } of tuning.choices) {
     assert([...variants.attention, ...variants.linear].some((one) => JSON.stringify(one) === JSON.stringify(variant)), kernel);
   }
@@ -254,7 +352,7 @@ Deno.test("tune: measures, keeps what agrees, and what it answers is used", asyn
   // dk and dv by one kernel, and a variant that no device has room for, which is passed over.
   const kind = "strided 64/64 f32", sizes = [70, 16], huge = { ...ATTENTION_DEFAULTS[0], TY: 64, OWN_A: 1 };
   const given: Tuning = {
-    version: 1,
+    version: TUNING_VERSION,
     device: description,
     choices: [
       { kernel: "attention_backward_dkv", kind, sizes, variant: { ...ATTENTION_DEFAULTS[3] }, ms: 1 },
@@ -280,9 +378,9 @@ Deno.test("tuning files: what was written is read, and anything else is refused"
     device: 'WebGPU on "a" GPU',
     choices: [choice, {
       kernel: "attention_forward",
-      kind: "dense 16/16 f16",
-      sizes: [100, 1],
-      variant: { ...ATTENTION_DEFAULTS[4] },
+      kind: "strided 16/16 f16",
+      sizes: [100, 8],
+      variant: { ...ATTENTION_VARIANTS[1], BITS: 1 },
       ms: 1,
     }],
   };
@@ -294,13 +392,14 @@ Deno.test("tuning files: what was written is read, and anything else is refused"
     assertStringIncludes(assertThrows(() => parseTuning(text.replace(from, to), "t.json"), ConfigError).message, message);
   };
   refused(text, "", "Cannot use the tuning t.json: it is not valid JSON");
-  refused(text, "null", "version must be 1, found nothing");
-  refused('"version": 1', '"version": 2', 'version must be 1, found "2"; tune again');
-  refused('"version": 1', '"version": 1, "x": 1', 'it has an unknown field "x"');
-  refused('"version": 1', '"version": 1, "version": 1', 'names "version" twice');
+  refused(text, "null", "version must be 2, found nothing");
+  refused('"version": 2', '"version": 1', 'version must be 2, found "1"; tune again');
+  refused('"version": 2', '"version": 2, "x": 1', 'it has an unknown field "x"');
+  refused('"version": 2', '"version": 2, "version": 2', 'names "version" twice');
   refused(/"choices".*\}\s*\]/s, '"choices": {}', "choices must be a list");
   refused('"kernel":"linear"', '"kernel":"adam"', "tune again");
   refused('"TM":4', '"TM":800', "tune again");
+  refused('"BITS":1', '"BITS":2', "choices[1].variant is none that this version has for attention_forward");
   refused('"TM":4', '"TN":8', "twice");
   refused('"TM":4,', "", "choices[0].variant is none that this version has for linear");
   refused('"sizes":[64,64,64]', '"sizes":[64,0,64]', "choices[0].sizes");

@@ -30,6 +30,7 @@ const OWN_A: u32 = 0u; // 1: the rows owned (of the first operand, of the second
 const OWN_B: u32 = 0u;
 const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers a tile
 const TURN: u32 = 2u; // vec4 of a group of eight in one turn of the loop over them: naga counts every turn
+const BITS: u32 = 0u; // 1: a set is one part, its rows in order, and each pair a bit
 const D4: u32 = 16u; // vec4 of a head of q and k
 const V4: u32 = 16u; // vec4 of a head of v and o
 const BM: u32 = TY * TM;
@@ -79,8 +80,8 @@ struct Run {
   end: u32,
   rows_at: u32, // rows of the other side, in the part's order
   rows: u32,
-  lo_at: u32, // keys of each query, whichever side it is on
-  hi_at: u32,
+  lo_at: u32, // first key of each query, whichever side it is on; where BITS, a row of bits for each query
+  hi_at: u32, // the key after its last; where BITS, words of a row
 }
 
 const RUN: u32 = 6u; // words of a run
@@ -101,4 +102,27 @@ fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
     return place;
   }
   return blocks[rows_at + place];
+}
+
+// What tells whether query u has the keys from the one given to the end of its word of 32: their bits, or an interval. A query past
+// the end has none.
+fn keys_of(run: Run, queries: u32, u: u32, key: u32) -> vec2u {
+  let place = min(u, queries - 1u);
+  var keys: vec2u;
+  if (BITS == 1u) {
+    keys.x = blocks[run.lo_at + place * run.hi_at + key / 32u];
+  } else {
+    keys = vec2u(blocks[run.lo_at + place], blocks[run.hi_at + place]);
+  }
+  return select(vec2u(), keys, u < queries);
+}
+
+fn has_key(keys: vec2u, key: u32) -> bool {
+  var has: bool;
+  if (BITS == 1u) {
+    has = ((keys.x >> (key & 31u)) & 1u) == 1u;
+  } else {
+    has = key >= keys.x && key < keys.y;
+  }
+  return has;
 }

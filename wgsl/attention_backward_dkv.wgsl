@@ -153,12 +153,10 @@ fn main(
           s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
         }
         if (masked) {
-          let u = start + tx * TN + j;
-          let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
-          let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+          let keys = keys_of(run, run.rows, start + tx * TN + j, own);
           // @unroll
           for (var i = 0u; i < TM; i++) {
-            s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+            s[i][j] = select(0.0, s[i][j], has_key(keys, own + i));
           }
         }
       }

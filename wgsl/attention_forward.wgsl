@@ -141,13 +141,11 @@ fn main(
       if ((listed & 1u) == 1u || start + BN > run.rows) {
         // @unroll
         for (var i = 0u; i < TM; i++) {
-          let u = min(own + i, item.rows - 1u);
-          let lo = blocks[run.lo_at + u];
-          let hi = blocks[run.hi_at + u];
+          let keys = keys_of(run, item.rows, own + i, start + tx * TN);
           // @unroll
           for (var j = 0u; j < TN; j++) {
             let key = start + tx * TN + j;
-            s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
+            s[i][j] = select(MASKED, s[i][j], has_key(keys, key));
           }
         }
       }

@@ -8,7 +8,7 @@ import { ShapeError } from "../errors.ts";
 import { type Attention, type AttentionBackward, size, type Tensor } from "../ops.ts";
 import { attentionTables, type Tables } from "./attention_tables.ts";
 import { type Plan, planInF32, storage4 } from "./plan.ts";
-import { chooseAttention, isFused } from "./tuning.ts";
+import { chooseAttention, isFused, ownerOf } from "./tuning.ts";
 import type { AttentionKernel } from "./variants.ts";
 
 const WIDEST = 128;
@@ -75,12 +75,13 @@ async function planKernel(
   outputs: Readonly<Record<string, number>>,
 ): Promise<void> {
   const { n, batch, sets } = op, { heads, d4, v4, scale } = geometry(op), storage = storage4(op.q);
-  const variant = chooseAttention(plan, kernel, op), { TX, TY, TM, TN } = variant, owned = TY * TM;
+  const variant = await chooseAttention(plan, kernel, op), { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
   const { blocks, stages }: Tables = await attentionTables(plan, sets, n, {
-    owner: kernel === "attention_forward" || kernel === "attention_backward_dq" ? "query" : "key",
+    owner: ownerOf(kernel),
     owned,
     streamed: TX * TN,
     share: kernel === "attention_forward" ? () => 0 : shareOf(plan, op, owned, Math.max(d4, v4)),
+    bits: BITS === 1,
   });
   const values = { ...variant, STORAGE: storage, D4: d4, V4: v4 };
   stages.forEach(({ params, later, join }) => {

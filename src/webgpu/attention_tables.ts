@@ -9,10 +9,10 @@
  */
 
 import { ShapeError } from "../errors.ts";
-import { buildLayout, type LayoutPart } from "../layout.ts";
+import { buildInOrder, buildLayout, type InOrderPart, type LayoutPart } from "../layout.ts";
 import { type Tensor } from "../ops.ts";
 import { type AttentionSet, setKey } from "../pattern.ts";
-import type { Plan } from "./plan.ts";
+import type { Limits, Plan } from "./plan.ts";
 
 /** No table of rows: they are in order. */
 const IN_ORDER = 0xffffffff;
@@ -40,15 +40,17 @@ export interface TableOptions {
   readonly streamed: number;
   /** Most tiles an item should have, given those of all; 0 where lists are not cut. */
   readonly share: (tiles: number) => number;
+  /** Whether sets are one part in the rows' order, with bits for pairs, instead of parts with intervals. */
+  readonly bits: boolean;
 }
 
 const sameRows = (a: Uint32Array | null, b: Uint32Array | null) =>
   a === b || (a !== null && b !== null && a.length === b.length && a.every((row, at) => row === b[at]));
 
 /** The parts of a set by the order of the rows owned; the first of these orders has every row. */
-function stagesOf(parts: readonly LayoutPart[], owner: "query" | "key"): LayoutPart[][] {
-  const rows = (part: LayoutPart) => owner === "query" ? part.queryRows : part.keyRows;
-  const orders: LayoutPart[][] = [];
+function stagesOf<P extends LayoutPart | InOrderPart>(parts: readonly P[], owner: "query" | "key"): P[][] {
+  const rows = (part: P) => owner === "query" ? part.queryRows : part.keyRows;
+  const orders: P[][] = [];
   for (const part of parts) {
     if (part.keys === 0) continue;
     const known = orders.find(([first]) => sameRows(rows(first), rows(part)));
@@ -118,8 +120,16 @@ function pieces({ lists, length }: Owned, share: number): Owned["lists"][] {
 
 const ITEM = 7, JOIN = 6;
 
-async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
-  const { owner, owned, streamed, share } = options, words = new Words(), tile = { q: owned, k: streamed };
+const longestOf = (stage: readonly Owned[]) => stage.reduce((most, { length }) => Math.max(most, length), 0);
+
+/** The tiles of each stage with their lists, which go to `words`. */
+async function stagesWith(
+  words: Words,
+  sets: readonly AttentionSet[],
+  n: number,
+  { owner, owned, streamed, bits }: Omit<TableOptions, "share">,
+): Promise<Owned[][]> {
+  const tile = owner === "query" ? { q: owned, k: streamed } : { q: streamed, k: owned };
   const groups = new Map<string, { set: AttentionSet; heads: number[] }>();
   sets.forEach((set, head) => {
     const key = setKey(set), group = groups.get(key);
@@ -128,19 +138,20 @@ async function build(plan: Plan, sets: readonly AttentionSet[], n: number, optio
   });
   const stages: Owned[][] = [];
   for (const { set, heads } of groups.values()) {
-    const layout = await buildLayout(set, n, owner === "query" ? tile : { q: streamed, k: owned });
+    const layout = await (bits ? buildInOrder : buildLayout)(set, n, tile);
     const rows = new Map<Uint32Array, number>();
     const rowsAt = (map: Uint32Array | null) => {
       if (!map) return IN_ORDER;
       if (!rows.has(map)) rows.set(map, words.put(map));
       return rows.get(map)!;
     };
-    stagesOf(layout.parts, owner).forEach((parts, stage) => {
+    stagesOf<LayoutPart | InOrderPart>(layout.parts, owner).forEach((parts, stage) => {
       const [own, count] = owner === "query" ? [parts[0].queryRows, parts[0].queries] : [parts[0].keyRows, parts[0].keys];
       const placed = parts.map((part) => {
         const { starts, list } = owner === "query" ? part.forward : part.backward, at = words.put(list);
         const [other, others] = owner === "query" ? [part.keyRows, part.keys] : [part.queryRows, part.queries];
-        return { starts, at, shared: [rowsAt(other), others, words.put(part.lo), words.put(part.hi)] };
+        const pairs = "bits" in part ? [words.put(part.bits), part.words] : [words.put(part.lo), words.put(part.hi)];
+        return { starts, at, shared: [rowsAt(other), others, ...pairs] };
       });
       const at = rowsAt(own);
       for (let tile = 0; tile < Math.ceil(count / owned); tile++) {
@@ -153,12 +164,17 @@ async function build(plan: Plan, sets: readonly AttentionSet[], n: number, optio
       }
     });
   }
-  const made = stages.map((all, stage) => placeStage(words, all, stage > 0, share));
+  return stages;
+}
+
+async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
+  const words = new Words(), stages = await stagesWith(words, sets, n, options);
+  const made = stages.map((all, stage) => placeStage(words, all, stage > 0, options.share));
   return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made };
 }
 
 function placeStage(words: Words, all: Owned[], later: boolean, share: TableOptions["share"]): Stage {
-  const longest = all.reduce((most, { length }) => Math.max(most, length), 0);
+  const longest = longestOf(all);
   const most = share(all.reduce((sum, { length }) => sum + length, 0)), isCut = most > 0 && longest > 1.5 * most;
   // Longest first, so that what is left at the end is short; equal ones by tile, since the heads of a row are neighbours in memory.
   const items: { owned: Owned; lists: Owned["lists"]; length: number; slot: number }[] = [], joins: number[] = [];
@@ -185,10 +201,50 @@ function placeStage(words: Words, all: Owned[], later: boolean, share: TableOpti
   return { params, later, join: isCut ? { items: joins.length / JOIN, items_at: words.put(Uint32Array.from(joins)) } : undefined };
 }
 
+// Bits of all sets of an operation, 16 MiB: no crossover lies where they are more.
+const MOST_BITS = 2 ** 27;
+
+/** Whether sets can also go in the rows' order: some does not anyway, and the device has room for bits beside tile lists. */
+export function mayGoInOrder(limits: Limits, sets: readonly AttentionSet[], n: number): boolean {
+  return sets.length * n * n <= Math.min(MOST_BITS, limits.maxStorageBufferBindingSize * 4) &&
+    sets.some(({ kind }) => !/dense|window|segment/.test(kind));
+}
+
+// What an item costs beside its tiles, what a stage adds to its longest list, both in tiles, and items at once on a large GPU
+// (docs/decisions.md, "The crossover").
+const ITEM_COST = 1, STAGE_COST = 2, PLACES = 256;
+
+/** What sets cost in one of the orders, in tiles: all of it one after another, and its time on a large GPU. */
+export async function orderCost(
+  sets: readonly AttentionSet[],
+  n: number,
+  batch: number,
+  options: Omit<TableOptions, "share">,
+): Promise<readonly [work: number, time: number]> {
+  let all = 0, time = 0;
+  for (const stage of await stagesWith(new Words(), sets, n, options)) {
+    const work = batch * stage.reduce((sum, { length }) => sum + length + ITEM_COST, 0);
+    all += work;
+    time += Math.max(longestOf(stage) + STAGE_COST, work / PLACES);
+  }
+  return [all, time];
+}
+
+/** Whether sets are less work in the rows' order and take less time there. */
+export async function isCheaperInOrder(
+  sets: readonly AttentionSet[],
+  n: number,
+  batch: number,
+  options: Omit<TableOptions, "share" | "bits">,
+): Promise<boolean> {
+  const cost = (bits: boolean) => orderCost(sets, n, batch, { ...options, bits }), grouped = await cost(false);
+  return (await cost(true)).every((each, at) => each < grouped[at]);
+}
+
 /** The tables of a layer, made once a plan. */
 export function attentionTables(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
-  const { owner, owned, streamed, share } = options;
+  const { owner, owned, streamed, share, bits } = options;
   // What `share` answers tells any two rules in use apart.
-  const key = JSON.stringify([sets.map(setKey), n, owner, owned, streamed, share(1), share(1 << 20)]);
+  const key = JSON.stringify([sets.map(setKey), n, owner, owned, streamed, share(1), share(1 << 20), bits]);
   return plan.once(key, () => build(plan, sets, n, options));
 }

@@ -59,6 +59,11 @@ export type { DeviceOptions, TilePreference, Tuning };
 export interface WebGpuOptions extends DeviceOptions {
   /** Which tile variants to prefer; `auto` (the default) goes by the size of each problem. */
   tiles?: TilePreference;
+  /**
+   * Whether attention goes through sets in the rows' order (as far as there is room for their pairs as bits) or, false, by their parts;
+   * the cheaper where absent. For tests and measurements.
+   */
+  inOrder?: boolean;
   /** What `tune` measured on this device, or what to ask for it by the engine's description. */
   tuning?: Tuning | ((device: string) => Tuning | undefined);
   /** Bind no more bytes at once than so many, where the device would bind more: tensors beyond are split. For tests. */
@@ -151,6 +156,7 @@ export class WebGpuEngine implements Engine {
   readonly #device: GPUDevice;
   readonly #owned: boolean;
   readonly #tiles: TilePreference;
+  readonly #inOrder: boolean | undefined;
   readonly #tuning: Tuning | undefined;
   readonly #limits: Limits;
   readonly #bands: Bands;
@@ -166,10 +172,14 @@ export class WebGpuEngine implements Engine {
     this.#fail(new KernelError(`WebGPU failed, last run was ${this.#running}${whose}: ${message}`));
   };
 
-  private constructor({ device, owned, isSoftware, adapterName }: Acquired, { tiles, tuning, bindingBytes = Infinity }: WebGpuOptions) {
+  private constructor(
+    { device, owned, isSoftware, adapterName }: Acquired,
+    { tiles, inOrder, tuning, bindingBytes = Infinity }: WebGpuOptions,
+  ) {
     this.#device = device;
     this.#owned = owned;
     this.#tiles = tiles ?? "auto";
+    this.#inOrder = inOrder;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
@@ -374,7 +384,7 @@ export class WebGpuEngine implements Engine {
       for (const t of [...reads, ...writes]) if (!t.scratch) this.#segments(t, `compile ${program.name}: ${op.op} uses`);
     }
     const tuning = options.tuning ?? this.#tuning;
-    const plan = new Plan({ limits, bands, tiles: this.#tiles, tuning, place: (t) => this.#pages.place(t) });
+    const plan = new Plan({ limits, bands, tiles: this.#tiles, inOrder: this.#inOrder, tuning, place: (t) => this.#pages.place(t) });
     for (let at = 0; at < program.ops.length;) {
       const together = jointProducts(plan, program.ops, at);
       plan.begin(at);

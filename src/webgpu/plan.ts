@@ -81,6 +81,8 @@ export interface PlanContext {
   /** Tensors that no binding holds whole. */
   readonly bands: Bands;
   readonly tiles: TilePreference;
+  /** Whether attention goes through sets in the rows' order, where there is room for it, or by their parts; the cheaper where absent. */
+  readonly inOrder?: boolean;
   /** What was measured on this device. */
   readonly tuning?: Tuning;
   /** Place of a persistent tensor; undefined for a scratch tensor. */

@@ -8,6 +8,7 @@ import { BackendError, LongstrideError } from "../errors.ts";
 import { type Attention, type AttentionBackward, type DType, type Linear, type Op, Program, size, type Tensor, tensor } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
 import { Random } from "../random.ts";
+import { mayGoInOrder, orderCost } from "./attention_tables.ts";
 import { settledProfile } from "./settle.ts";
 import type { WebGpuEngine } from "./engine.ts";
 import type { DispatchTime } from "./profile.ts";
@@ -239,6 +240,16 @@ class Bench {
   }
 }
 
+/** Work in the rows' order, in that by parts, up to which it is tried. */
+const WORTH = 4;
+
+/** Whether to try a work in the rows' order. */
+async function isOrderOpen(engine: WebGpuEngine, work: TuneWork): Promise<boolean> {
+  if (!isAttention(work) || !mayGoInOrder(engine.limits, work.sets, work.n)) return false;
+  const tiles = async (bits: boolean) => (await orderCost(work.sets, work.n, 1, { owner: "query", owned: 64, streamed: 64, bits }))[0];
+  return await tiles(true) <= WORTH * await tiles(false);
+}
+
 /** Kernels of a work that a variant fits, in passes: those of one pass are measured together. */
 function passesOf(engine: WebGpuEngine, work: TuneWork, variant: Choice["variant"]): string[][] {
   if (!isAttention(work)) {
@@ -280,9 +291,13 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
   const { report = () => {}, seconds = Infinity } = options, end = performance.now() + seconds * 1e3;
   const copies = (variants: readonly object[]) => variants.map((variant) => ({ ...variant } as Choice["variant"]));
   const { attention = copies(ATTENTION_VARIANTS), linear = copies(LINEAR_VARIANTS) } = options.variants ?? {};
-  const variantsOf = (work: TuneWork) => isAttention(work) ? attention : linear;
+  const tried = new Map<TuneWork, Choice["variant"][]>();
+  for (const work of works) {
+    const open = await isOrderOpen(engine, work);
+    tried.set(work, (isAttention(work) ? attention : linear).filter(({ BITS }) => open || !BITS));
+  }
   // The engine's own choice is a trial too.
-  const of = works.reduce((sum, work) => sum + 1 + variantsOf(work).length, 0), choices: Choice[] = [];
+  const of = works.reduce((sum, work) => sum + 1 + tried.get(work)!.length, 0), choices: Choice[] = [];
   let at = 0;
   for (const work of works) {
     const best = new Map<string, Measured>(),
@@ -291,7 +306,7 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
     const problemOf = problemsOf(work, prepared), bench = new Bench(engine, work, prepared, prepared.ops);
     bench.allocate();
     try {
-      for (const variant of [undefined, ...variantsOf(work)]) {
+      for (const variant of [undefined, ...tried.get(work)!]) {
         at++;
         if (performance.now() > end) continue;
         const measured: Measured[] = [], failures: string[] = [];

@@ -9,6 +9,7 @@ import { ConfigError, excerpt, KernelError } from "../errors.ts";
 import { parseJson, shown } from "../json.ts";
 import type { Attention, AttentionBackward } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
+import { isCheaperInOrder, mayGoInOrder } from "./attention_tables.ts";
 import { isPacked, type Limits, type Plan } from "./plan.ts";
 import {
   ATTENTION_DEFAULTS,
@@ -44,7 +45,7 @@ export interface Choice extends Problem {
 }
 
 /** Changes when variants or kinds of problems change their meaning: what was measured before is then measured again. */
-export const TUNING_VERSION = 1;
+export const TUNING_VERSION = 2;
 
 /** What was measured on one device, as JSON. */
 export interface Tuning {
@@ -165,8 +166,11 @@ export function linearProblem(rows: number, inner: number, columns: number, pack
 // positions is wrong for 12,288.
 const FARTHEST = Math.log(8) + 1e-9;
 
-function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem): Choice | undefined {
-  let best: Choice | undefined, least = FARTHEST;
+// In which order attention is cheaper turns with a factor of less than 2 in n.
+const NEAR = Math.log(2) + 1e-9;
+
+function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem, least = FARTHEST): Choice | undefined {
+  let best: Choice | undefined;
   for (const choice of tuning?.choices ?? []) {
     if (choice.kernel !== kernel || choice.kind !== kind) continue;
     const distance = choice.sizes.reduce((sum, size, at) => sum + Math.abs(Math.log(size / sizes[at])), 0);
@@ -193,12 +197,28 @@ export function attentionFits(
     variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
 }
 
+/** Which side of the pairs an attention kernel owns. */
+export const ownerOf = (kernel: AttentionKernel): "query" | "key" =>
+  kernel === "attention_forward" || kernel === "attention_backward_dq" ? "query" : "key";
+
 /**
- * The variant of an attention kernel.
+ * The variant of an attention kernel. Where nothing near was measured it goes through its sets in the rows' order if that is less
+ * work in all and takes less time on a large GPU.
  *
  * @throws {KernelError} where no variant fits the device
  */
-export function chooseAttention(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): AttentionVariant {
+export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
+  const { limits, tiles, tuning, inOrder } = plan.context, { sets, n, batch } = op, tile = chooseTile(plan, kernel, op);
+  let bits = mayGoInOrder(limits, sets, n) && inOrder;
+  if (bits === undefined) {
+    if (tiles === "auto" && tuned(tuning, kernel, attentionProblem(op), NEAR)) return tile;
+    const options = { owner: ownerOf(kernel), owned: tile.TY * tile.TM, streamed: tile.TX * tile.TN };
+    bits = await plan.once(JSON.stringify([sets, n, batch, options]), () => isCheaperInOrder(sets, n, batch, options));
+  }
+  return { ...tile, BITS: Number(bits) };
+}
+
+function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): AttentionVariant {
   const { limits, tiles, tuning } = plan.context, heads = op.sets.length;
   const d4 = Math.ceil(op.q.shape[1] / heads / 4), v4 = Math.ceil(op.v.shape[1] / heads / 4);
   const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;

@@ -18,6 +18,7 @@ export interface AttentionVariant {
   readonly OWN_B: number;
   readonly SPARE: number;
   readonly TURN: number;
+  readonly BITS: number;
 }
 
 /** The tiled attention kernels. */
@@ -58,6 +59,7 @@ const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial
   OWN_B: 0,
   SPARE: 0,
   TURN: 2,
+  BITS: 0,
   ...more,
 });
 
@@ -77,23 +79,24 @@ export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
 ];
 
 /**
- * Every variant that tuning tries, for every kernel and width that it fits. What an H200 never chose is not here: 8 × 8 invocations
+ * Every variant that tuning tries, for every kernel and width that it fits, in both orders: by a set's parts, and with BITS. What an H200 never chose is not here: 8 × 8 invocations
  * of 8 × 4 scores and more run at half the speed, for a lack of warps in flight.
  */
-export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (() => [
-  ...ATTENTION_DEFAULTS.slice(0, 4),
-  attention(8, 32, 4, 8, { TURN: 1 }),
-  attention(8, 32, 4, 4, { SPARE: 1 }),
-  attention(8, 16, 4, 8),
-  attention(8, 16, 4, 8, { SPARE: 1, LANES: 0 }),
-  attention(8, 16, 4, 8, { OWN_A: 1, TURN: 1 }),
-  attention(8, 16, 8, 4, { SPARE: 1 }),
-  attention(8, 16, 4, 4, { SPARE: 1, TURN: 1 }),
-  attention(8, 16, 4, 4, { SPARE: 1, LANES: 0 }),
-  attention(8, 8, 8, 4, { SPARE: 1 }),
-  attention(8, 8, 4, 4, { SPARE: 1 }),
-  attention(4, 32, 4, 4, { SPARE: 1 }),
-])();
+export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (() =>
+  [
+    ...ATTENTION_DEFAULTS.slice(0, 4),
+    attention(8, 32, 4, 8, { TURN: 1 }),
+    attention(8, 32, 4, 4, { SPARE: 1 }),
+    attention(8, 16, 4, 8),
+    attention(8, 16, 4, 8, { SPARE: 1, LANES: 0 }),
+    attention(8, 16, 4, 8, { OWN_A: 1, TURN: 1 }),
+    attention(8, 16, 8, 4, { SPARE: 1 }),
+    attention(8, 16, 4, 4, { SPARE: 1, TURN: 1 }),
+    attention(8, 16, 4, 4, { SPARE: 1, LANES: 0 }),
+    attention(8, 8, 8, 4, { SPARE: 1 }),
+    attention(8, 8, 4, 4, { SPARE: 1 }),
+    attention(4, 32, 4, 4, { SPARE: 1 }),
+  ].flatMap((variant) => [variant, { ...variant, BITS: 1 }]))();
 
 /** Workgroup memory of a kernel in bytes: as the arrays in its file are declared. */
 export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, d4: number, v4: number): number {

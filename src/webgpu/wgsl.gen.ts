@@ -992,86 +992,6 @@ gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_h
 }
 }
 `,
-  "attention": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-struct Params {
-n: u32,
-heads: u32,
-items: u32,
-items_at: u32,
-later: u32,
-split: u32,
-slots: u32,
-scale: f32,
-}
-var<storage, read> blocks: array<u32>;
-var<uniform> params: Params;
-const TX: u32 = 8u;
-const TY: u32 = 8u;
-const TM: u32 = 8u;
-const TN: u32 = 4u;
-const OWN_A: u32 = 0u;
-const OWN_B: u32 = 0u;
-const SPARE: u32 = 0u;
-const TURN: u32 = 2u;
-const D4: u32 = 16u;
-const V4: u32 = 16u;
-const BM: u32 = TY * TM;
-const BN: u32 = TX * TN;
-const THREADS: u32 = TX * TY;
-const W: u32 = TN / 4u;
-const HD: u32 = (D4 + 7u) / 8u;
-const HV: u32 = (V4 + 7u) / 8u;
-const CD: u32 = min(D4, 8u);
-const CV: u32 = min(V4, 8u);
-const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
-const UV: u32 = 1u + (TURN - 1u) * (1u - min(CV % TURN, 1u));
-const OD: u32 = (D4 + TX - 1u) / TX;
-const OV: u32 = (V4 + TX - 1u) / TX;
-const DLOADS: u32 = BN * HD * 8u / THREADS;
-const VLOADS: u32 = BN * HV * 8u / THREADS;
-const GROUPS: u32 = max(TX, TY);
-const SPLIT: u32 = max(TY / TX, 1u);
-const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
-const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
-const LOG2E: f32 = 1.4426950408889634;
-const LN2: f32 = 0.6931471805599453;
-const MASKED: f32 = -1e30;
-const EMPTY: f32 = -1e29;
-const IN_ORDER: u32 = 0xffffffffu;
-struct Item {
-head: u32,
-tile: u32,
-runs: u32,
-runs_end: u32,
-rows_at: u32,
-rows: u32,
-slot: u32,
-}
-struct Run {
-first: u32,
-end: u32,
-rows_at: u32,
-rows: u32,
-lo_at: u32,
-hi_at: u32,
-}
-const RUN: u32 = 6u;
-fn item_at(index: u32) -> Item {
-let at = params.items_at + index * 7u;
-return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
-}
-fn run_at(at: u32) -> Run {
-return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
-}
-fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
-let place = min(u, rows - 1u);
-if (rows_at == IN_ORDER) {
-return place;
-}
-return blocks[rows_at + place];
-}
-`,
   "attention_decode_combine": `// @import storage_f32x4.wgsl
 struct Params {
 lines: u32,
@@ -1165,6 +1085,106 @@ weights += totals[other * V + t];
 }
 o[line * V + t] = sum / weights;
 }
+}
+`,
+  "attention": `// @import storage_f32x4.wgsl
+// @import lanes.wgsl
+struct Params {
+n: u32,
+heads: u32,
+items: u32,
+items_at: u32,
+later: u32,
+split: u32,
+slots: u32,
+scale: f32,
+}
+var<storage, read> blocks: array<u32>;
+var<uniform> params: Params;
+const TX: u32 = 8u;
+const TY: u32 = 8u;
+const TM: u32 = 8u;
+const TN: u32 = 4u;
+const OWN_A: u32 = 0u;
+const OWN_B: u32 = 0u;
+const SPARE: u32 = 0u;
+const TURN: u32 = 2u;
+const BITS: u32 = 0u;
+const D4: u32 = 16u;
+const V4: u32 = 16u;
+const BM: u32 = TY * TM;
+const BN: u32 = TX * TN;
+const THREADS: u32 = TX * TY;
+const W: u32 = TN / 4u;
+const HD: u32 = (D4 + 7u) / 8u;
+const HV: u32 = (V4 + 7u) / 8u;
+const CD: u32 = min(D4, 8u);
+const CV: u32 = min(V4, 8u);
+const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
+const UV: u32 = 1u + (TURN - 1u) * (1u - min(CV % TURN, 1u));
+const OD: u32 = (D4 + TX - 1u) / TX;
+const OV: u32 = (V4 + TX - 1u) / TX;
+const DLOADS: u32 = BN * HD * 8u / THREADS;
+const VLOADS: u32 = BN * HV * 8u / THREADS;
+const GROUPS: u32 = max(TX, TY);
+const SPLIT: u32 = max(TY / TX, 1u);
+const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
+const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
+const LOG2E: f32 = 1.4426950408889634;
+const LN2: f32 = 0.6931471805599453;
+const MASKED: f32 = -1e30;
+const EMPTY: f32 = -1e29;
+const IN_ORDER: u32 = 0xffffffffu;
+struct Item {
+head: u32,
+tile: u32,
+runs: u32,
+runs_end: u32,
+rows_at: u32,
+rows: u32,
+slot: u32,
+}
+struct Run {
+first: u32,
+end: u32,
+rows_at: u32,
+rows: u32,
+lo_at: u32,
+hi_at: u32,
+}
+const RUN: u32 = 6u;
+fn item_at(index: u32) -> Item {
+let at = params.items_at + index * 7u;
+return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
+}
+fn run_at(at: u32) -> Run {
+return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
+}
+fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
+let place = min(u, rows - 1u);
+if (rows_at == IN_ORDER) {
+return place;
+}
+return blocks[rows_at + place];
+}
+fn keys_of(run: Run, queries: u32, u: u32, key: u32) -> vec2u {
+let place = min(u, queries - 1u);
+var keys: vec2u;
+if (BITS == 1u) {
+keys.x = blocks[run.lo_at + place * run.hi_at + key / 32u];
+} else {
+keys = vec2u(blocks[run.lo_at + place], blocks[run.hi_at + place]);
+}
+return select(vec2u(), keys, u < queries);
+}
+fn has_key(keys: vec2u, key: u32) -> bool {
+var has: bool;
+if (BITS == 1u) {
+has = ((keys.x >> (key & 31u)) & 1u) == 1u;
+} else {
+has = key >= keys.x && key < keys.y;
+}
+return has;
 }
 `,
   "linear_weight_grad": `// @import storage_f32x4.wgsl
@@ -2122,12 +2142,10 @@ for (var i = 0u; i < TM; i++) {
 s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
 }
 if (masked) {
-let u = start + tx * TN + j;
-let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
-let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+let keys = keys_of(run, run.rows, start + tx * TN + j, own);
 // @unroll
 for (var i = 0u; i < TM; i++) {
-s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+s[i][j] = select(0.0, s[i][j], has_key(keys, own + i));
 }
 }
 }
@@ -2335,13 +2353,11 @@ s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
 if ((listed & 1u) == 1u || start + BN > run.rows) {
 // @unroll
 for (var i = 0u; i < TM; i++) {
-let u = min(own + i, item.rows - 1u);
-let lo = blocks[run.lo_at + u];
-let hi = blocks[run.hi_at + u];
+let keys = keys_of(run, item.rows, own + i, start + tx * TN);
 // @unroll
 for (var j = 0u; j < TN; j++) {
 let key = start + tx * TN + j;
-s[i][j] = select(0.0, s[i][j], key >= lo && key < hi);
+s[i][j] = select(0.0, s[i][j], has_key(keys, key));
 }
 }
 }
@@ -2586,12 +2602,10 @@ for (var i = 0u; i < TM; i++) {
 s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
 }
 if (masked) {
-let u = start + tx * TN + j;
-let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
-let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+let keys = keys_of(run, run.rows, start + tx * TN + j, own);
 // @unroll
 for (var i = 0u; i < TM; i++) {
-s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+s[i][j] = select(0.0, s[i][j], has_key(keys, own + i));
 }
 }
 }
@@ -2826,13 +2840,11 @@ s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[
 if ((listed & 1u) == 1u || start + BN > run.rows) {
 // @unroll
 for (var i = 0u; i < TM; i++) {
-let u = min(own + i, item.rows - 1u);
-let lo = blocks[run.lo_at + u];
-let hi = blocks[run.hi_at + u];
+let keys = keys_of(run, item.rows, own + i, start + tx * TN);
 // @unroll
 for (var j = 0u; j < TN; j++) {
 let key = start + tx * TN + j;
-s[i][j] = select(MASKED, s[i][j], key >= lo && key < hi);
+s[i][j] = select(MASKED, s[i][j], has_key(keys, key));
 }
 }
 }
@@ -3095,12 +3107,10 @@ for (var i = 0u; i < TM; i++) {
 s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
 }
 if (masked) {
-let u = start + tx * TN + j;
-let lo = blocks[run.lo_at + min(u, run.rows - 1u)];
-let hi = select(0u, blocks[run.hi_at + min(u, run.rows - 1u)], u < run.rows);
+let keys = keys_of(run, run.rows, start + tx * TN + j, own);
 // @unroll
 for (var i = 0u; i < TM; i++) {
-s[i][j] = select(0.0, s[i][j], own + i >= lo && own + i < hi);
+s[i][j] = select(0.0, s[i][j], has_key(keys, own + i));
 }
 }
 }
