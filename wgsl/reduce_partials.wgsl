@@ -1,4 +1,5 @@
-// y[i] (+)= Σ over s of partials[s·stride + offset + i], in order of s: the second stage of every sum over rows.
+// y[i] (+)= Σ over s of partials[s·stride + offset + i]: the second stage of every sum over rows. LANES invocations share an i, and each has
+// four loads under way: one after another, 256 partials of 256 columns took 0.1 ms on an H200, all of it waiting.
 
 struct Params {
   count: u32,
@@ -13,22 +14,39 @@ struct Params {
 
 override ACCUMULATE: bool = false;
 
+const LANES: u32 = 1u;
+const COLUMNS: u32 = 256u / LANES;
+
+var<workgroup> sums: array<array<f32, COLUMNS>, LANES>;
+
 @compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) t: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 256u + t;
-  if (i >= params.count) {
-    return;
+  let column = t % COLUMNS;
+  let lane = t / COLUMNS;
+  let i = (group.y * groups.x + group.x) * COLUMNS + column;
+  let at = params.offset + min(i, params.count - 1u);
+  var sum: array<f32, 4>;
+  for (var s = lane; s < params.partials; s += 4u * LANES) {
+    // @unroll
+    for (var c = 0u; c < 4u; c++) {
+      let from_strip = min(s + c * LANES, params.partials - 1u);
+      sum[c] += select(0.0, partials[from_strip * params.stride + at], s + c * LANES < params.partials);
+    }
   }
-  var sum = 0.0;
-  for (var s = 0u; s < params.partials; s++) {
-    sum += partials[s * params.stride + params.offset + i];
+  sums[lane][column] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  workgroupBarrier();
+  var total = 0.0;
+  for (var l = 0u; l < LANES; l++) {
+    total += sums[l % LANES][column];
   }
-  if (ACCUMULATE) {
-    sum += y[i];
+  if (lane == 0u && i < params.count) {
+    if (ACCUMULATE) {
+      total += y[i];
+    }
+    y[i] = total;
   }
-  y[i] = sum;
 }

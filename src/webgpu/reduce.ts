@@ -26,11 +26,13 @@ export function planReduce(
     accumulate: boolean;
   },
 ): void {
+  // Many partials are of narrow sums, whose columns alone would not fill a GPU.
+  const LANES = count >= 64 ? 32 : count >= 16 ? 8 : 1;
   plan.dispatch({
     kernel: "reduce_partials",
-    values: { ACCUMULATE: accumulate },
+    values: { ACCUMULATE: accumulate, LANES },
     bindings: { partials, y },
     params: { count: elements, partials: count, stride, offset },
-    grid: plan.linear(elements),
+    grid: plan.linear(elements, 256 / LANES),
   });
 }

@@ -253,7 +253,7 @@ async function isOrderOpen(engine: WebGpuEngine, work: TuneWork): Promise<boolea
 /** Kernels of a work that a variant fits, in passes: those of one pass are measured together. */
 function passesOf(engine: WebGpuEngine, work: TuneWork, variant: Choice["variant"]): string[][] {
   if (!isAttention(work)) {
-    return [LINEAR_KERNELS.filter((kernel) => linearFits(engine.limits, kernel, variant as unknown as LinearVariant))];
+    return linearFits(engine.limits, variant as unknown as LinearVariant) ? [[...LINEAR_KERNELS]] : [];
   }
   const { d, dv = d } = work;
   const fitting = ATTENTION_KERNELS.filter((kernel) =>

@@ -72,7 +72,7 @@ function knownVariants(): ReadonlyMap<string, ReadonlySet<string>> {
     kernels.map((kernel) => [kernel, new Set(variants.map((variant) => constants({ ...variant })))] as const);
   return new Map([
     ...of(ATTENTION_KERNELS, ...ATTENTION_VARIANTS, ...ATTENTION_DEFAULTS),
-    ...of(LINEAR_KERNELS, ...LINEAR_VARIANTS, ...LINEAR_DEFAULTS),
+    ...of(LINEAR_KERNELS, ...LINEAR_VARIANTS),
   ]);
 }
 
@@ -253,8 +253,8 @@ export function isFused(plan: Plan, op: AttentionBackward): boolean {
 }
 
 /** Whether a device has room for a variant of the matrix products. */
-export function linearFits(limits: Limits, kernel: LinearKernel, variant: LinearVariant): boolean {
-  return linearBytes(kernel, variant) <= limits.maxComputeWorkgroupStorageSize &&
+export function linearFits(limits: Limits, variant: LinearVariant): boolean {
+  return linearBytes(variant) <= limits.maxComputeWorkgroupStorageSize &&
     variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
 }
 
@@ -262,10 +262,11 @@ export function linearFits(limits: Limits, kernel: LinearKernel, variant: Linear
 export function chooseLinear(plan: Plan, kernel: LinearKernel, problem: Problem, rows: number, columns: number, splits = 1): LinearVariant {
   const { limits, tiles, tuning } = plan.context;
   const choice = tiles === "auto" ? tuned(tuning, kernel, problem)?.variant as LinearVariant | undefined : undefined;
-  if (choice && linearFits(limits, kernel, choice)) return choice;
-  const fitting = LINEAR_DEFAULTS.filter((variant) => linearFits(limits, kernel, variant)), last = fitting[fitting.length - 1];
+  if (choice && linearFits(limits, choice)) return choice;
+  const fitting = LINEAR_DEFAULTS[kernel].filter((variant) => linearFits(limits, variant)), last = fitting[fitting.length - 1];
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return last;
-  const groups = ({ TX, TY, TM, TN }: LinearVariant) => Math.ceil(rows / (TY * TM)) * Math.ceil(columns / (TX * TN)) * splits;
-  return fitting.find((variant) => groups(variant) >= FILL) ?? last;
+  const invocations = ({ TX, TY, TM, TN }: LinearVariant) =>
+    Math.ceil(rows / (TY * TM)) * Math.ceil(columns / (TX * TN)) * splits * TX * TY;
+  return fitting.find((variant) => invocations(variant) >= FILL * 128) ?? last;
 }

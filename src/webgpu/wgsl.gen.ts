@@ -190,36 +190,6 @@ let column = i % params.width;
 y[params.y_first + row * params.y_stride + column] = x[params.x_first + row * params.x_stride + column];
 }
 `,
-  "reduce_partials": `struct Params {
-count: u32,
-partials: u32,
-stride: u32,
-offset: u32,
-}
-var<storage, read> partials: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-var sum = 0.0;
-for (var s = 0u; s < params.partials; s++) {
-sum += partials[s * params.stride + params.offset + i];
-}
-if (ACCUMULATE) {
-sum += y[i];
-}
-y[i] = sum;
-}
-`,
   "storage_f16x4": `alias Stored = vec2u;
 alias Value = vec4f;
 const WIDE: u32 = 4u;
@@ -532,6 +502,48 @@ delta[at] = total(sum);
 stats[at] = vec2f(lse[at] * LOG2E, total(sum));
 }
 `,
+  "linear_weight_grad": `// @import storage_f32x4.wgsl
+struct Params {
+rows: u32,
+split: u32,
+out4: u32,
+in4: u32,
+}
+var<storage, read> dy: array<Stored>;
+var<storage, read> x: array<Stored>;
+var<storage, read_write> dw: array<vec4f>;
+var<uniform> params: Params;
+override ACCUMULATE: bool = false;
+const LEFT_ALONG: u32 = 0u;
+const RIGHT_ALONG: u32 = 0u;
+alias Left = Stored;
+alias Right = Stored;
+// @import product.wgsl
+fn extent(part: u32) -> Extent {
+let first = part * params.split;
+return Extent(params.out4 * 4u, params.in4, first, min(first + params.split, params.rows));
+}
+fn left(row: u32, column: u32) -> Left {
+return dy[row * params.out4 + column];
+}
+fn left_value(a: Left) -> vec4f {
+return load(a);
+}
+fn right(row: u32, column: u32) -> Right {
+return x[row * params.in4 + column];
+}
+fn right_value(b: Right) -> vec4f {
+return load(b);
+}
+fn finish(part: u32, row: u32, column: u32, product: vec4f) {
+let at = (part * params.out4 * 4u + row) * params.in4 + column;
+if (ACCUMULATE) {
+dw[at] += product;
+} else {
+dw[at] = product;
+}
+}
+`,
   "sum": `struct Params {
 count: u32,
 share: u32,
@@ -659,6 +671,53 @@ let decay = select(0.0, params.decay, decays_here);
 p[i] -= hyper[0] * (first * hyper[1] / (sqrt(second * hyper[2]) + params.eps) + decay * p[i]);
 }
 `,
+  "linear_input_grad": `// @import storage_f32x4.wgsl
+// @import gelu.wgsl
+struct Params {
+rows: u32,
+inner4: u32,
+out4: u32,
+}
+var<storage, read> dy: array<Stored>;
+var<storage, read> w: array<vec4f>;
+var<storage, read> pre: array<Stored>;
+var<storage, read> residual: array<Stored>;
+var<storage, read_write> dx: array<Stored>;
+var<uniform> params: Params;
+override GELU: bool = false;
+override RESIDUAL: bool = false;
+const LEFT_ALONG: u32 = 1u;
+const RIGHT_ALONG: u32 = 0u;
+alias Left = Stored;
+alias Right = vec4f;
+// @import product.wgsl
+fn extent(part: u32) -> Extent {
+return Extent(params.rows, params.out4, 0u, params.inner4 * 4u);
+}
+fn left(row: u32, k4: u32) -> Left {
+return dy[row * params.inner4 + k4];
+}
+fn left_value(a: Left) -> vec4f {
+return load(a);
+}
+fn right(k: u32, column: u32) -> Right {
+return w[k * params.out4 + column];
+}
+fn right_value(b: Right) -> vec4f {
+return b;
+}
+fn finish(part: u32, row: u32, column: u32, product: vec4f) {
+let at = row * params.out4 + column;
+var z = product;
+if (GELU) {
+z *= gelu_gradient(load(pre[at]));
+}
+if (RESIDUAL) {
+z += load(residual[at]);
+}
+dx[at] = store(z);
+}
+`,
   "linear_finish": `// @import storage_f32.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
@@ -716,6 +775,51 @@ if (ACCUMULATE) {
 z += y[at];
 }
 y[at] = z;
+}
+`,
+  "reduce_partials": `struct Params {
+count: u32,
+partials: u32,
+stride: u32,
+offset: u32,
+}
+var<storage, read> partials: array<f32>;
+var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+override ACCUMULATE: bool = false;
+const LANES: u32 = 1u;
+const COLUMNS: u32 = 256u / LANES;
+var<workgroup> sums: array<array<f32, COLUMNS>, LANES>;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let column = t % COLUMNS;
+let lane = t / COLUMNS;
+let i = (group.y * groups.x + group.x) * COLUMNS + column;
+let at = params.offset + min(i, params.count - 1u);
+var sum: array<f32, 4>;
+for (var s = lane; s < params.partials; s += 4u * LANES) {
+// @unroll
+for (var c = 0u; c < 4u; c++) {
+let from_strip = min(s + c * LANES, params.partials - 1u);
+sum[c] += select(0.0, partials[from_strip * params.stride + at], s + c * LANES < params.partials);
+}
+}
+sums[lane][column] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+workgroupBarrier();
+var total = 0.0;
+for (var l = 0u; l < LANES; l++) {
+total += sums[l % LANES][column];
+}
+if (lane == 0u && i < params.count) {
+if (ACCUMULATE) {
+total += y[i];
+}
+y[i] = total;
+}
 }
 `,
   "attention_join": `// @import storage_f32x4.wgsl
@@ -934,6 +1038,74 @@ fn dropout_factor4(seed: u32, site: u32, step: u32, index: u32, threshold: u32, 
 let low = dropout_keeps2(seed, site, step, index, threshold);
 let high = dropout_keeps2(seed, site, step, index + 2u, threshold);
 return select(vec4f(), vec4f(keep), vec4<bool>(low, high));
+}
+`,
+  "linear": `// @import storage_f32x4.wgsl
+// @import random.wgsl
+// @import gelu.wgsl
+struct Params {
+rows: u32,
+inner4: u32,
+out4: u32,
+site: u32,
+micro: u32,
+threshold: u32,
+keep: f32,
+first: u32,
+whole: u32,
+}
+var<storage, read> x: array<Stored>;
+var<storage, read> w: array<vec4f>;
+var<storage, read> b: array<vec4f>;
+var<storage, read> residual: array<Stored>;
+var<storage, read> seeds: array<u32>;
+var<storage, read_write> y: array<Stored>;
+var<storage, read_write> pre: array<Stored>;
+var<uniform> params: Params;
+override BIAS: bool = false;
+override PRE: bool = false;
+override GELU: bool = false;
+override DROPOUT: bool = false;
+override RESIDUAL: bool = false;
+const LEFT_ALONG: u32 = 1u;
+const RIGHT_ALONG: u32 = 1u;
+alias Left = Stored;
+alias Right = vec4f;
+// @import product.wgsl
+fn extent(part: u32) -> Extent {
+return Extent(params.rows, params.out4, 0u, params.inner4 * 4u);
+}
+fn left(row: u32, k4: u32) -> Left {
+return x[row * params.inner4 + k4];
+}
+fn left_value(a: Left) -> vec4f {
+return load(a);
+}
+fn right(column: u32, k4: u32) -> Right {
+return w[column * params.inner4 + k4];
+}
+fn right_value(b: Right) -> vec4f {
+return b;
+}
+fn finish(part: u32, row: u32, column: u32, product: vec4f) {
+let at = row * params.out4 + column;
+var z = product;
+if (BIAS) {
+z += b[column];
+}
+if (PRE) {
+pre[at] = store(z);
+}
+if (GELU) {
+z = gelu(z);
+}
+if (DROPOUT) {
+z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
+}
+if (RESIDUAL) {
+z += load(residual[at]);
+}
+y[at] = store(z);
 }
 `,
   "cross_entropy": `// @import storage_f32.wgsl
@@ -1185,360 +1357,6 @@ has = ((keys.x >> (key & 31u)) & 1u) == 1u;
 has = key >= keys.x && key < keys.y;
 }
 return has;
-}
-`,
-  "linear_weight_grad": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-struct Params {
-rows: u32,
-split: u32,
-out4: u32,
-in4: u32,
-}
-var<storage, read> dy: array<Stored>;
-var<storage, read> x: array<Stored>;
-var<storage, read_write> dw: array<vec4f>;
-var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-const TX: u32 = 16u;
-const TY: u32 = 16u;
-const TM: u32 = 8u;
-const TN: u32 = 8u;
-const BK4: u32 = 4u;
-const BK: u32 = 4u * BK4;
-const G: u32 = TM / 4u;
-const H: u32 = TN / 4u;
-const BM4: u32 = TY * G;
-const BN4: u32 = TX * H;
-const THREADS: u32 = TX * TY;
-const DLOADS: u32 = BM4 * BK / THREADS;
-const XLOADS: u32 = BN4 * BK / THREADS;
-var<workgroup> ds: array<array<array<vec4f, TY>, G>, BK>;
-var<workgroup> xs: array<array<array<vec4f, TX>, H>, BK>;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = lane_x(t);
-let ty = lane_y(t);
-let m0 = group.y * BM4;
-let n0 = group.x * BN4;
-let first = group.z * params.split;
-let end = min(first + params.split, params.rows);
-let dcolumn = t & (BM4 - 1u);
-let xcolumn = t & (BN4 - 1u);
-let dfrom = min(m0 + dcolumn, params.out4 - 1u);
-let xfrom = min(n0 + xcolumn, params.in4 - 1u);
-var acc: array<array<vec4f, H>, TM>;
-var pd: array<vec4f, DLOADS>;
-var px: array<vec4f, XLOADS>;
-let steps = (end - first + BK - 1u) / BK;
-for (var step = 0u; step <= steps; step++) {
-if (step > 0u) {
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-ds[(t / BM4 + q * (THREADS / BM4)) & (BK - 1u)][dcolumn / TY][dcolumn & (TY - 1u)] = pd[q];
-}
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-xs[(t / BN4 + q * (THREADS / BN4)) & (BK - 1u)][xcolumn / TX][xcolumn & (TX - 1u)] = px[q];
-}
-}
-workgroupBarrier();
-if (step < steps) {
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-let r = first + step * BK + t / BM4 + q * (THREADS / BM4);
-pd[q] = select(vec4f(), load(dy[r * params.out4 + dfrom]), r < end);
-}
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-let r = first + step * BK + t / BN4 + q * (THREADS / BN4);
-px[q] = select(vec4f(), load(x[r * params.in4 + xfrom]), r < end);
-}
-}
-if (step > 0u) {
-// @unroll
-for (var k = 0u; k < BK; k++) {
-var a: array<vec4f, G>;
-// @unroll
-for (var g = 0u; g < G; g++) {
-a[g] = ds[k][g][ty];
-}
-// @unroll
-for (var h = 0u; h < H; h++) {
-let c = xs[k][h][tx];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(a[i / 4u][i % 4u]), c, acc[i][h]);
-}
-}
-}
-}
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row4 = m0 + (i / 4u) * TY + ty;
-// @unroll
-for (var h = 0u; h < H; h++) {
-let column = n0 + h * TX + tx;
-if (row4 < params.out4 && column < params.in4) {
-let at = (group.z * params.out4 * 4u + row4 * 4u + i % 4u) * params.in4 + column;
-if (ACCUMULATE) {
-dw[at] += acc[i][h];
-} else {
-dw[at] = acc[i][h];
-}
-}
-}
-}
-}
-`,
-  "linear_input_grad": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-// @import gelu.wgsl
-struct Params {
-rows: u32,
-inner4: u32,
-out4: u32,
-}
-var<storage, read> dy: array<Stored>;
-var<storage, read> w: array<vec4f>;
-var<storage, read> pre: array<Stored>;
-var<storage, read> residual: array<Stored>;
-var<storage, read_write> dx: array<Stored>;
-var<uniform> params: Params;
-override GELU: bool = false;
-override RESIDUAL: bool = false;
-const TX: u32 = 16u;
-const TY: u32 = 16u;
-const TM: u32 = 8u;
-const TN: u32 = 8u;
-const BK4: u32 = 4u;
-const H: u32 = TN / 4u;
-const BM: u32 = TY * TM;
-const BN4: u32 = TX * H;
-const THREADS: u32 = TX * TY;
-const DLOADS: u32 = BM * BK4 / THREADS;
-const WLOADS: u32 = BN4 * BK4 * 4u / THREADS;
-var<workgroup> ds: array<array<vec4f, TM * BK4 + 1u>, TY>;
-var<workgroup> ws: array<array<array<array<vec4f, TX>, H>, 4>, BK4>;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = lane_x(t);
-let ty = lane_y(t);
-let m0 = group.y * BM;
-let n0 = group.x * BN4;
-let k4 = t & (BK4 - 1u);
-let line = t / BK4;
-let column = t & (BN4 - 1u);
-let wcolumn = min(n0 + column, params.out4 - 1u);
-var acc: array<array<vec4f, H>, TM>;
-var pd: array<vec4f, DLOADS>;
-var pw: array<vec4f, WLOADS>;
-let steps = (params.inner4 + BK4 - 1u) / BK4;
-for (var step = 0u; step <= steps; step++) {
-if (step > 0u) {
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-let r = line + q * (THREADS / BK4);
-ds[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = pd[q];
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let k = t / BN4 + q * (THREADS / BN4);
-ws[(k / 4u) & (BK4 - 1u)][k & 3u][column / TX][column & (TX - 1u)] = pw[q];
-}
-}
-workgroupBarrier();
-if (step < steps) {
-let depth = step * BK4 + k4;
-// @unroll
-for (var q = 0u; q < DLOADS; q++) {
-let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-pd[q] = select(vec4f(), load(dy[r * params.inner4 + depth]), depth < params.inner4);
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let k = step * BK4 * 4u + t / BN4 + q * (THREADS / BN4);
-pw[q] = select(vec4f(), w[k * params.out4 + wcolumn], k < params.inner4 * 4u);
-}
-}
-if (step > 0u) {
-// @unroll
-for (var k = 0u; k < BK4; k++) {
-var a: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-a[i] = ds[ty][i * BK4 + k];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < H; h++) {
-let c = ws[k][lane][h][tx];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(a[i][lane]), c, acc[i][h]);
-}
-}
-}
-}
-}
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = m0 + ty * TM + i;
-// @unroll
-for (var h = 0u; h < H; h++) {
-let c = n0 + h * TX + tx;
-if (row < params.rows && c < params.out4) {
-finish(row * params.out4 + c, acc[i][h]);
-}
-}
-}
-}
-fn finish(at: u32, product: vec4f) {
-var z = product;
-if (GELU) {
-z *= gelu_gradient(load(pre[at]));
-}
-if (RESIDUAL) {
-z += load(residual[at]);
-}
-dx[at] = store(z);
-}
-`,
-  "linear": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-struct Params {
-rows: u32,
-inner4: u32,
-out4: u32,
-site: u32,
-micro: u32,
-threshold: u32,
-keep: f32,
-first: u32,
-whole: u32,
-}
-var<storage, read> x: array<Stored>;
-var<storage, read> w: array<vec4f>;
-var<storage, read> b: array<vec4f>;
-var<storage, read> residual: array<Stored>;
-var<storage, read> seeds: array<u32>;
-var<storage, read_write> y: array<Stored>;
-var<storage, read_write> pre: array<Stored>;
-var<uniform> params: Params;
-override BIAS: bool = false;
-override PRE: bool = false;
-override GELU: bool = false;
-override DROPOUT: bool = false;
-override RESIDUAL: bool = false;
-const TX: u32 = 16u;
-const TY: u32 = 16u;
-const TM: u32 = 8u;
-const TN: u32 = 8u;
-const BK4: u32 = 4u;
-const BM: u32 = TY * TM;
-const BN: u32 = TX * TN;
-const THREADS: u32 = TX * TY;
-const XLOADS: u32 = BM * BK4 / THREADS;
-const WLOADS: u32 = BN * BK4 / THREADS;
-var<workgroup> xs: array<array<vec4f, TM * BK4 + 1u>, TY>;
-var<workgroup> ws: array<array<vec4f, TN * BK4 + 1u>, TX>;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = lane_x(t);
-let ty = lane_y(t);
-let m0 = group.y * BM;
-let n0 = group.x * BN;
-let k4 = t & (BK4 - 1u);
-let line = t / BK4;
-var acc: array<array<f32, TN>, TM>;
-var px: array<vec4f, XLOADS>;
-var pw: array<vec4f, WLOADS>;
-let steps = (params.inner4 + BK4 - 1u) / BK4;
-for (var step = 0u; step <= steps; step++) {
-if (step > 0u) {
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-let r = line + q * (THREADS / BK4);
-xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px[q];
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let c = line + q * (THREADS / BK4);
-ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw[q];
-}
-}
-workgroupBarrier();
-let depth = step * BK4 + k4;
-if (step < steps) {
-// @unroll
-for (var q = 0u; q < XLOADS; q++) {
-let r = min(m0 + line + q * (THREADS / BK4), params.rows - 1u);
-px[q] = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
-}
-// @unroll
-for (var q = 0u; q < WLOADS; q++) {
-let c = min(n0 + line + q * (THREADS / BK4), params.out4 * 4u - 1u);
-pw[q] = select(vec4f(), w[c * params.inner4 + depth], depth < params.inner4);
-}
-}
-if (step > 0u) {
-// @unroll
-for (var k = 0u; k < BK4; k++) {
-var a: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-a[i] = xs[ty][i * BK4 + k];
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let c = ws[tx][j * BK4 + k];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][j] = fma(a[i].w, c.w, fma(a[i].z, c.z, fma(a[i].y, c.y, fma(a[i].x, c.x, acc[i][j]))));
-}
-}
-}
-}
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = m0 + ty * TM + i;
-// @unroll
-for (var h = 0u; h < TN / 4u; h++) {
-let column = n0 / 4u + h * TX + tx;
-if (row < params.rows && column < params.out4) {
-finish(row, column, vec4f(acc[i][h * 4u], acc[i][h * 4u + 1u], acc[i][h * 4u + 2u], acc[i][h * 4u + 3u]));
-}
-}
-}
-}
-fn finish(row: u32, column: u32, product: vec4f) {
-let at = row * params.out4 + column;
-var z = product;
-if (BIAS) {
-z += b[column];
-}
-if (PRE) {
-pre[at] = store(z);
-}
-if (GELU) {
-z = gelu(z);
-}
-if (DROPOUT) {
-z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
-}
-if (RESIDUAL) {
-z += load(residual[at]);
-}
-y[at] = store(z);
 }
 `,
   "choose": `// @import random.wgsl
@@ -1830,6 +1648,154 @@ if (GELU) {
 z = gelu(z);
 }
 y[at] = z + passed;
+}
+}
+`,
+  "product": `// @import lanes.wgsl
+struct Extent {
+rows: u32,
+columns4: u32,
+first: u32,
+end: u32,
+}
+const TX: u32 = 8u;
+const TY: u32 = 16u;
+const TM: u32 = 4u;
+const TN: u32 = 8u;
+const BK4: u32 = 4u;
+const BK: u32 = 4u * BK4;
+const G: u32 = TM / 4u;
+const H: u32 = TN / 4u;
+const BM4: u32 = TY * G;
+const BN4: u32 = TX * H;
+const THREADS: u32 = TX * TY;
+const LEFTS: u32 = BM4 * BK4;
+const RIGHTS: u32 = BN4 * BK4;
+const LLOADS: u32 = max(LEFTS * 4u / THREADS, 4u * LEFT_ALONG);
+const RLOADS: u32 = max(RIGHTS * 4u / THREADS, 4u * RIGHT_ALONG);
+const LSWAP: u32 = 2u * LEFT_ALONG;
+const RSWAP: u32 = 2u * RIGHT_ALONG;
+var<workgroup> ls: array<array<array<vec4f, TY>, G>, BK>;
+var<workgroup> rs: array<array<array<vec4f, TX>, H>, BK>;
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+let tx = lane_x(t);
+let ty = lane_y(t);
+let whole = extent(group.z);
+let m0 = group.y * BM4;
+let n0 = group.x * BN4;
+var acc: array<array<vec4f, H>, TM>;
+var l: array<Left, LLOADS>;
+var r: array<Right, RLOADS>;
+let steps = (whole.end - whole.first + BK - 1u) / BK;
+for (var step = 0u; step <= steps; step++) {
+let next = whole.first + step * BK;
+if (step > 0u) {
+let front = next - BK;
+if (LEFT_ALONG == 1u) {
+// @unroll
+for (var q = 0u; q < LLOADS / 4u; q++) {
+let e = (t + q * THREADS) & (LEFTS - 1u);
+let g = e / BK4;
+let k4 = e & (BK4 - 1u);
+var turned: array<vec4f, 4>;
+// @unroll
+for (var c = 0u; c < 4u; c++) {
+turned[c] = select(vec4f(), left_value(l[q * 4u + c]), front + k4 * 4u < whole.end);
+}
+// @unroll
+for (var c = 0u; c < 4u; c++) {
+ls[k4 * 4u + c][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
+}
+}
+} else {
+// @unroll
+for (var q = 0u; q < LLOADS; q++) {
+let e = t + q * THREADS;
+ls[e / BM4][(e & (BM4 - 1u)) / TY][e & (TY - 1u)] = select(vec4f(), left_value(l[q]), front + e / BM4 < whole.end);
+}
+}
+if (RIGHT_ALONG == 1u) {
+// @unroll
+for (var q = 0u; q < RLOADS / 4u; q++) {
+let e = (t + q * THREADS) & (RIGHTS - 1u);
+let g = e / BK4;
+let k4 = e & (BK4 - 1u);
+var turned: array<vec4f, 4>;
+// @unroll
+for (var c = 0u; c < 4u; c++) {
+turned[c] = right_value(r[q * 4u + c]);
+}
+// @unroll
+for (var c = 0u; c < 4u; c++) {
+rs[k4 * 4u + c][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
+}
+}
+} else {
+// @unroll
+for (var q = 0u; q < RLOADS; q++) {
+let e = t + q * THREADS;
+rs[e / BN4][(e & (BN4 - 1u)) / TX][e & (TX - 1u)] = right_value(r[q]);
+}
+}
+}
+workgroupBarrier();
+if (LEFT_ALONG == 1u) {
+// @unroll
+for (var q = 0u; q < LLOADS; q++) {
+let e = (t + q / 4u * THREADS) & (LEFTS - 1u);
+l[q] = left(min((m0 + e / BK4) * 4u + q % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+}
+} else {
+// @unroll
+for (var q = 0u; q < LLOADS; q++) {
+let e = t + q * THREADS;
+l[q] = left(min(next + e / BM4, whole.end - 1u), min(m0 + (e & (BM4 - 1u)), whole.rows / 4u - 1u));
+}
+}
+if (RIGHT_ALONG == 1u) {
+// @unroll
+for (var q = 0u; q < RLOADS; q++) {
+let e = (t + q / 4u * THREADS) & (RIGHTS - 1u);
+r[q] = right(min((n0 + e / BK4) * 4u + q % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+}
+} else {
+// @unroll
+for (var q = 0u; q < RLOADS; q++) {
+let e = t + q * THREADS;
+r[q] = right(min(next + e / BN4, whole.end - 1u), min(n0 + (e & (BN4 - 1u)), whole.columns4 - 1u));
+}
+}
+if (step > 0u) {
+// @unroll
+for (var k = 0u; k < BK; k++) {
+var a: array<vec4f, G>;
+// @unroll
+for (var g = 0u; g < G; g++) {
+a[g] = ls[k][g][(ty ^ (k / 4u * LSWAP)) & (TY - 1u)];
+}
+// @unroll
+for (var h = 0u; h < H; h++) {
+let b = rs[k][h][(tx ^ (k / 4u * RSWAP)) & (TX - 1u)];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+acc[i][h] = fma(vec4f(a[i / 4u][i % 4u]), b, acc[i][h]);
+}
+}
+}
+}
+workgroupBarrier();
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row = (m0 + i / 4u * TY + ty) * 4u + i % 4u;
+// @unroll
+for (var h = 0u; h < H; h++) {
+let column = n0 + h * TX + tx;
+if (row < whole.rows && column < whole.columns4) {
+finish(group.z, row, column, acc[i][h]);
+}
+}
 }
 }
 `,

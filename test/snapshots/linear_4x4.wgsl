@@ -23,18 +23,6 @@ const PIECES: u32 = 1u;
 fn piece(v: vec4f, part: u32) -> Stored {
 return v;
 }
-const LANES: u32 = 1u;
-fn lane_x(t: u32) -> u32 {
-{
-return ((t >> 1u) & (min(TX, 8u) - 1u)) | (((t >> 5u) & (max(TX / 8u, 1u) - 1u)) * 8u);
-}
-}
-fn lane_y(t: u32) -> u32 {
-{
-let pair = min(2u * TX, 16u);
-return ((t & 1u) | (((t / pair) & 1u) * 2u) | ((t / max(4u * TX, 2u * pair)) * 4u)) & (TY - 1u);
-}
-}
 fn threefry_round(x: vec2u, r: u32) -> vec2u {
 let sum = x.x + x.y;
 return vec2u(sum, ((x.y << r) | (x.y >> (32u - r))) ^ sum);
@@ -105,218 +93,305 @@ const PRE: bool = false;
 const GELU: bool = false;
 const DROPOUT: bool = false;
 const RESIDUAL: bool = false;
+const LEFT_ALONG: u32 = 1u;
+const RIGHT_ALONG: u32 = 1u;
+alias Left = Stored;
+alias Right = vec4f;
+const LANES: u32 = 1u;
+fn lane_x(t: u32) -> u32 {
+{
+return ((t >> 1u) & (min(TX, 8u) - 1u)) | (((t >> 5u) & (max(TX / 8u, 1u) - 1u)) * 8u);
+}
+}
+fn lane_y(t: u32) -> u32 {
+{
+let pair = min(2u * TX, 16u);
+return ((t & 1u) | (((t / pair) & 1u) * 2u) | ((t / max(4u * TX, 2u * pair)) * 4u)) & (TY - 1u);
+}
+}
+struct Extent {
+rows: u32,
+columns4: u32,
+first: u32,
+end: u32,
+}
 const TX: u32 = 1u;
 const TY: u32 = 1u;
 const TM: u32 = 4u;
 const TN: u32 = 4u;
 const BK4: u32 = 1u;
-const BM: u32 = 4u;
-const BN: u32 = 4u;
+const BK: u32 = 4u;
+const G: u32 = 1u;
+const H: u32 = 1u;
+const BM4: u32 = 1u;
+const BN4: u32 = 1u;
 const THREADS: u32 = 1u;
-const XLOADS: u32 = 4u;
-const WLOADS: u32 = 4u;
-var<workgroup> xs: array<array<vec4f, 5u>, 1u>;
-var<workgroup> ws: array<array<vec4f, 5u>, 1u>;
+const LEFTS: u32 = 1u;
+const RIGHTS: u32 = 1u;
+const LLOADS: u32 = 4u;
+const RLOADS: u32 = 4u;
+const LSWAP: u32 = 2u;
+const RSWAP: u32 = 2u;
+var<workgroup> ls: array<array<array<vec4f, 1u>, 1u>, 4u>;
+var<workgroup> rs: array<array<array<vec4f, 1u>, 1u>, 4u>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
 let tx = lane_x(t);
 let ty = lane_y(t);
-let m0 = group.y * BM;
-let n0 = group.x * BN;
-let k4 = t & (BK4 - 1u);
-let line = t / BK4;
-var acc_0_0 = f32(); var acc_0_1 = f32(); var acc_0_2 = f32(); var acc_0_3 = f32(); var acc_1_0 = f32(); var acc_1_1 = f32(); var acc_1_2 = f32(); var acc_1_3 = f32(); var acc_2_0 = f32(); var acc_2_1 = f32(); var acc_2_2 = f32(); var acc_2_3 = f32(); var acc_3_0 = f32(); var acc_3_1 = f32(); var acc_3_2 = f32(); var acc_3_3 = f32();
-var px_0 = vec4f(); var px_1 = vec4f(); var px_2 = vec4f(); var px_3 = vec4f();
-var pw_0 = vec4f(); var pw_1 = vec4f(); var pw_2 = vec4f(); var pw_3 = vec4f();
-let steps = (params.inner4 + BK4 - 1u) / BK4;
+let whole = extent(group.z);
+let m0 = group.y * BM4;
+let n0 = group.x * BN4;
+var acc_0_0 = vec4f(); var acc_1_0 = vec4f(); var acc_2_0 = vec4f(); var acc_3_0 = vec4f();
+var l_0 = Left(); var l_1 = Left(); var l_2 = Left(); var l_3 = Left();
+var r_0 = Right(); var r_1 = Right(); var r_2 = Right(); var r_3 = Right();
+let steps = (whole.end - whole.first + BK - 1u) / BK;
 for (var step = 0u; step <= steps; step++) {
+let next = whole.first + step * BK;
 if (step > 0u) {
+let front = next - BK;
 {
-let r = line + 0u * (THREADS / BK4);
-xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_0;
+{
+let e = (t + 0u * THREADS) & (LEFTS - 1u);
+let g = e / BK4;
+let k4 = e & (BK4 - 1u);
+var turned_0 = vec4f(); var turned_1 = vec4f(); var turned_2 = vec4f(); var turned_3 = vec4f();
+{
+turned_0 = select(vec4f(), left_value(l_0), front + k4 * 4u < whole.end);
 }
 {
-let r = line + 1u * (THREADS / BK4);
-xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_1;
+turned_1 = select(vec4f(), left_value(l_1), front + k4 * 4u < whole.end);
 }
 {
-let r = line + 2u * (THREADS / BK4);
-xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_2;
+turned_2 = select(vec4f(), left_value(l_2), front + k4 * 4u < whole.end);
 }
 {
-let r = line + 3u * (THREADS / BK4);
-xs[(r / TM) & (TY - 1u)][(r & (TM - 1u)) * BK4 + k4] = px_3;
+turned_3 = select(vec4f(), left_value(l_3), front + k4 * 4u < whole.end);
 }
 {
-let c = line + 0u * (THREADS / BK4);
-ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_0;
+ls[k4 * 4u + 0u][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned_0[0u], turned_1[0u], turned_2[0u], turned_3[0u]);
 }
 {
-let c = line + 1u * (THREADS / BK4);
-ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_1;
+ls[k4 * 4u + 1u][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned_0[1u], turned_1[1u], turned_2[1u], turned_3[1u]);
 }
 {
-let c = line + 2u * (THREADS / BK4);
-ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_2;
+ls[k4 * 4u + 2u][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned_0[2u], turned_1[2u], turned_2[2u], turned_3[2u]);
 }
 {
-let c = line + 3u * (THREADS / BK4);
-ws[(c / 4u) & (TX - 1u)][(c / (4u * TX) * 4u + (c & 3u)) * BK4 + k4] = pw_3;
+ls[k4 * 4u + 3u][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned_0[3u], turned_1[3u], turned_2[3u], turned_3[3u]);
 }
-}
-workgroupBarrier();
-let depth = step * BK4 + k4;
-if (step < steps) {
-{
-let r = min(m0 + line + 0u * (THREADS / BK4), params.rows - 1u);
-px_0 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
-}
-{
-let r = min(m0 + line + 1u * (THREADS / BK4), params.rows - 1u);
-px_1 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
-}
-{
-let r = min(m0 + line + 2u * (THREADS / BK4), params.rows - 1u);
-px_2 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
-}
-{
-let r = min(m0 + line + 3u * (THREADS / BK4), params.rows - 1u);
-px_3 = select(vec4f(), load(x[r * params.inner4 + depth]), depth < params.inner4);
-}
-{
-let c = min(n0 + line + 0u * (THREADS / BK4), params.out4 * 4u - 1u);
-pw_0 = select(vec4f(), w[c * params.inner4 + depth], depth < params.inner4);
-}
-{
-let c = min(n0 + line + 1u * (THREADS / BK4), params.out4 * 4u - 1u);
-pw_1 = select(vec4f(), w[c * params.inner4 + depth], depth < params.inner4);
-}
-{
-let c = min(n0 + line + 2u * (THREADS / BK4), params.out4 * 4u - 1u);
-pw_2 = select(vec4f(), w[c * params.inner4 + depth], depth < params.inner4);
-}
-{
-let c = min(n0 + line + 3u * (THREADS / BK4), params.out4 * 4u - 1u);
-pw_3 = select(vec4f(), w[c * params.inner4 + depth], depth < params.inner4);
-}
-}
-if (step > 0u) {
-{
-var a_0 = vec4f(); var a_1 = vec4f(); var a_2 = vec4f(); var a_3 = vec4f();
-{
-a_0 = xs[ty][0u];
-}
-{
-a_1 = xs[ty][1u];
-}
-{
-a_2 = xs[ty][2u];
-}
-{
-a_3 = xs[ty][3u];
-}
-{
-let c = ws[tx][0u];
-{
-acc_0_0 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_0))));
-}
-{
-acc_1_0 = fma(a_1.w, c.w, fma(a_1.z, c.z, fma(a_1.y, c.y, fma(a_1.x, c.x, acc_1_0))));
-}
-{
-acc_2_0 = fma(a_2.w, c.w, fma(a_2.z, c.z, fma(a_2.y, c.y, fma(a_2.x, c.x, acc_2_0))));
-}
-{
-acc_3_0 = fma(a_3.w, c.w, fma(a_3.z, c.z, fma(a_3.y, c.y, fma(a_3.x, c.x, acc_3_0))));
 }
 }
 {
-let c = ws[tx][1u];
 {
-acc_0_1 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_1))));
+let e = (t + 0u * THREADS) & (RIGHTS - 1u);
+let g = e / BK4;
+let k4 = e & (BK4 - 1u);
+var turned_0 = vec4f(); var turned_1 = vec4f(); var turned_2 = vec4f(); var turned_3 = vec4f();
+{
+turned_0 = right_value(r_0);
 }
 {
-acc_1_1 = fma(a_1.w, c.w, fma(a_1.z, c.z, fma(a_1.y, c.y, fma(a_1.x, c.x, acc_1_1))));
+turned_1 = right_value(r_1);
 }
 {
-acc_2_1 = fma(a_2.w, c.w, fma(a_2.z, c.z, fma(a_2.y, c.y, fma(a_2.x, c.x, acc_2_1))));
+turned_2 = right_value(r_2);
 }
 {
-acc_3_1 = fma(a_3.w, c.w, fma(a_3.z, c.z, fma(a_3.y, c.y, fma(a_3.x, c.x, acc_3_1))));
-}
-}
-{
-let c = ws[tx][2u];
-{
-acc_0_2 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_2))));
+turned_3 = right_value(r_3);
 }
 {
-acc_1_2 = fma(a_1.w, c.w, fma(a_1.z, c.z, fma(a_1.y, c.y, fma(a_1.x, c.x, acc_1_2))));
+rs[k4 * 4u + 0u][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned_0[0u], turned_1[0u], turned_2[0u], turned_3[0u]);
 }
 {
-acc_2_2 = fma(a_2.w, c.w, fma(a_2.z, c.z, fma(a_2.y, c.y, fma(a_2.x, c.x, acc_2_2))));
+rs[k4 * 4u + 1u][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned_0[1u], turned_1[1u], turned_2[1u], turned_3[1u]);
 }
 {
-acc_3_2 = fma(a_3.w, c.w, fma(a_3.z, c.z, fma(a_3.y, c.y, fma(a_3.x, c.x, acc_3_2))));
-}
-}
-{
-let c = ws[tx][3u];
-{
-acc_0_3 = fma(a_0.w, c.w, fma(a_0.z, c.z, fma(a_0.y, c.y, fma(a_0.x, c.x, acc_0_3))));
+rs[k4 * 4u + 2u][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned_0[2u], turned_1[2u], turned_2[2u], turned_3[2u]);
 }
 {
-acc_1_3 = fma(a_1.w, c.w, fma(a_1.z, c.z, fma(a_1.y, c.y, fma(a_1.x, c.x, acc_1_3))));
-}
-{
-acc_2_3 = fma(a_2.w, c.w, fma(a_2.z, c.z, fma(a_2.y, c.y, fma(a_2.x, c.x, acc_2_3))));
-}
-{
-acc_3_3 = fma(a_3.w, c.w, fma(a_3.z, c.z, fma(a_3.y, c.y, fma(a_3.x, c.x, acc_3_3))));
+rs[k4 * 4u + 3u][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned_0[3u], turned_1[3u], turned_2[3u], turned_3[3u]);
 }
 }
 }
 }
 workgroupBarrier();
+{
+{
+let e = (t + 0u / 4u * THREADS) & (LEFTS - 1u);
+l_0 = left(min((m0 + e / BK4) * 4u + 0u % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
 }
 {
-let row = m0 + ty * TM + 0u;
-{
-let column = n0 / 4u + 0u * TX + tx;
-if (row < params.rows && column < params.out4) {
-finish(row, column, vec4f(acc_0_0, acc_0_1, acc_0_2, acc_0_3));
-}
-}
+let e = (t + 1u / 4u * THREADS) & (LEFTS - 1u);
+l_1 = left(min((m0 + e / BK4) * 4u + 1u % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
 }
 {
-let row = m0 + ty * TM + 1u;
-{
-let column = n0 / 4u + 0u * TX + tx;
-if (row < params.rows && column < params.out4) {
-finish(row, column, vec4f(acc_1_0, acc_1_1, acc_1_2, acc_1_3));
-}
-}
+let e = (t + 2u / 4u * THREADS) & (LEFTS - 1u);
+l_2 = left(min((m0 + e / BK4) * 4u + 2u % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
 }
 {
-let row = m0 + ty * TM + 2u;
-{
-let column = n0 / 4u + 0u * TX + tx;
-if (row < params.rows && column < params.out4) {
-finish(row, column, vec4f(acc_2_0, acc_2_1, acc_2_2, acc_2_3));
-}
+let e = (t + 3u / 4u * THREADS) & (LEFTS - 1u);
+l_3 = left(min((m0 + e / BK4) * 4u + 3u % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
 }
 }
 {
-let row = m0 + ty * TM + 3u;
 {
-let column = n0 / 4u + 0u * TX + tx;
-if (row < params.rows && column < params.out4) {
-finish(row, column, vec4f(acc_3_0, acc_3_1, acc_3_2, acc_3_3));
+let e = (t + 0u / 4u * THREADS) & (RIGHTS - 1u);
+r_0 = right(min((n0 + e / BK4) * 4u + 0u % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+}
+{
+let e = (t + 1u / 4u * THREADS) & (RIGHTS - 1u);
+r_1 = right(min((n0 + e / BK4) * 4u + 1u % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+}
+{
+let e = (t + 2u / 4u * THREADS) & (RIGHTS - 1u);
+r_2 = right(min((n0 + e / BK4) * 4u + 2u % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+}
+{
+let e = (t + 3u / 4u * THREADS) & (RIGHTS - 1u);
+r_3 = right(min((n0 + e / BK4) * 4u + 3u % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+}
+}
+if (step > 0u) {
+{
+var a_0 = vec4f();
+{
+a_0 = ls[0u][0u][(ty ^ (0u / 4u * LSWAP)) & (TY - 1u)];
+}
+{
+let b = rs[0u][0u][(tx ^ (0u / 4u * RSWAP)) & (TX - 1u)];
+{
+acc_0_0 = fma(vec4f(a_0[0u]), b, acc_0_0);
+}
+{
+acc_1_0 = fma(vec4f(a_0[1u]), b, acc_1_0);
+}
+{
+acc_2_0 = fma(vec4f(a_0[2u]), b, acc_2_0);
+}
+{
+acc_3_0 = fma(vec4f(a_0[3u]), b, acc_3_0);
+}
+}
+}
+{
+var a_0 = vec4f();
+{
+a_0 = ls[1u][0u][(ty ^ (1u / 4u * LSWAP)) & (TY - 1u)];
+}
+{
+let b = rs[1u][0u][(tx ^ (1u / 4u * RSWAP)) & (TX - 1u)];
+{
+acc_0_0 = fma(vec4f(a_0[0u]), b, acc_0_0);
+}
+{
+acc_1_0 = fma(vec4f(a_0[1u]), b, acc_1_0);
+}
+{
+acc_2_0 = fma(vec4f(a_0[2u]), b, acc_2_0);
+}
+{
+acc_3_0 = fma(vec4f(a_0[3u]), b, acc_3_0);
+}
+}
+}
+{
+var a_0 = vec4f();
+{
+a_0 = ls[2u][0u][(ty ^ (2u / 4u * LSWAP)) & (TY - 1u)];
+}
+{
+let b = rs[2u][0u][(tx ^ (2u / 4u * RSWAP)) & (TX - 1u)];
+{
+acc_0_0 = fma(vec4f(a_0[0u]), b, acc_0_0);
+}
+{
+acc_1_0 = fma(vec4f(a_0[1u]), b, acc_1_0);
+}
+{
+acc_2_0 = fma(vec4f(a_0[2u]), b, acc_2_0);
+}
+{
+acc_3_0 = fma(vec4f(a_0[3u]), b, acc_3_0);
+}
+}
+}
+{
+var a_0 = vec4f();
+{
+a_0 = ls[3u][0u][(ty ^ (3u / 4u * LSWAP)) & (TY - 1u)];
+}
+{
+let b = rs[3u][0u][(tx ^ (3u / 4u * RSWAP)) & (TX - 1u)];
+{
+acc_0_0 = fma(vec4f(a_0[0u]), b, acc_0_0);
+}
+{
+acc_1_0 = fma(vec4f(a_0[1u]), b, acc_1_0);
+}
+{
+acc_2_0 = fma(vec4f(a_0[2u]), b, acc_2_0);
+}
+{
+acc_3_0 = fma(vec4f(a_0[3u]), b, acc_3_0);
 }
 }
 }
 }
-fn finish(row: u32, column: u32, product: vec4f) {
+workgroupBarrier();
+}
+{
+let row = (m0 + 0u / 4u * TY + ty) * 4u + 0u % 4u;
+{
+let column = n0 + 0u * TX + tx;
+if (row < whole.rows && column < whole.columns4) {
+finish(group.z, row, column, acc_0_0);
+}
+}
+}
+{
+let row = (m0 + 1u / 4u * TY + ty) * 4u + 1u % 4u;
+{
+let column = n0 + 0u * TX + tx;
+if (row < whole.rows && column < whole.columns4) {
+finish(group.z, row, column, acc_1_0);
+}
+}
+}
+{
+let row = (m0 + 2u / 4u * TY + ty) * 4u + 2u % 4u;
+{
+let column = n0 + 0u * TX + tx;
+if (row < whole.rows && column < whole.columns4) {
+finish(group.z, row, column, acc_2_0);
+}
+}
+}
+{
+let row = (m0 + 3u / 4u * TY + ty) * 4u + 3u % 4u;
+{
+let column = n0 + 0u * TX + tx;
+if (row < whole.rows && column < whole.columns4) {
+finish(group.z, row, column, acc_3_0);
+}
+}
+}
+}
+fn extent(part: u32) -> Extent {
+return Extent(params.rows, params.out4, 0u, params.inner4 * 4u);
+}
+fn left(row: u32, k4: u32) -> Left {
+return x[row * params.inner4 + k4];
+}
+fn left_value(a: Left) -> vec4f {
+return load(a);
+}
+fn right(column: u32, k4: u32) -> Right {
+return w[column * params.inner4 + k4];
+}
+fn right_value(b: Right) -> vec4f {
+return b;
+}
+fn finish(part: u32, row: u32, column: u32, product: vec4f) {
 let at = row * params.out4 + column;
 var z = product;
 if (BIAS) {

@@ -1,0 +1,170 @@
+// What the tiled matrix products share: main, for result = left · right, each summed over first ≤ k < end. A workgroup owns BM × BN of the
+// result, an invocation TM rows × TN columns of it in registers.
+//
+// Both tiles lie in workgroup memory by the summed index, as vec4 of four neighbouring rows (of left) or columns (of right), so that the
+// products are outer: 4·G scalars of left times H vec4 of right. An operand that is contiguous along the summed index (LEFT_ALONG,
+// RIGHT_ALONG) is turned on its way there: an invocation loads blocks of 4 × 4 and stores their columns. On an H200 4096³ took
+// 4.39 ms where such tiles were kept as they came and multiplied by four chained fma on scalars.
+//
+// The file that imports this says what its operands are:
+//   const LEFT_ALONG, RIGHT_ALONG: u32
+//   fn extent(part: u32) -> Extent, of the workgroups with that z
+//   fn left(line, column) and right(line, column) -> vec4f: where ALONG, row (column of the result) `line` and the vec4 `column` of
+//     the summed index; otherwise place `line` of the summed index and the vec4 `column` of the result's rows (columns)
+//   fn finish(part, row, column, value): takes the vec4 `column` of a row of the result
+// @import lanes.wgsl
+
+struct Extent {
+  rows: u32,
+  columns4: u32, // of the result, in vec4
+  first: u32,
+  end: u32,
+}
+
+const TX: u32 = 8u;
+const TY: u32 = 16u;
+const TM: u32 = 4u;
+const TN: u32 = 8u;
+const BK4: u32 = 4u; // depth of a tile, in vec4
+const BK: u32 = 4u * BK4;
+const G: u32 = TM / 4u;
+const H: u32 = TN / 4u;
+const BM4: u32 = TY * G;
+const BN4: u32 = TX * H;
+const THREADS: u32 = TX * TY;
+const LEFTS: u32 = BM4 * BK4; // blocks of 4 × 4
+const RIGHTS: u32 = BN4 * BK4;
+// Where there are fewer blocks than invocations several load the same one: branches around loads cost more (4.03 for 3.56 ms).
+const LLOADS: u32 = max(LEFTS * 4u / THREADS, 4u * LEFT_ALONG); // vec4 an invocation loads
+const RLOADS: u32 = max(RIGHTS * 4u / THREADS, 4u * RIGHT_ALONG);
+// The columns of turned blocks of neighbouring k4 would lie in the same banks: each pair of groups changes places by k4.
+const LSWAP: u32 = 2u * LEFT_ALONG;
+const RSWAP: u32 = 2u * RIGHT_ALONG;
+
+// Four rows of the result from 4·(g·TY + ty), four columns from 4·(h·TX + tx).
+var<workgroup> ls: array<array<array<vec4f, TY>, G>, BK>;
+var<workgroup> rs: array<array<array<vec4f, TX>, H>, BK>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  let whole = extent(group.z);
+  let m0 = group.y * BM4;
+  let n0 = group.x * BN4;
+  var acc: array<array<vec4f, H>, TM>;
+  var l: array<Left, LLOADS>;
+  var r: array<Right, RLOADS>;
+  let steps = (whole.end - whole.first + BK - 1u) / BK;
+  for (var step = 0u; step <= steps; step++) {
+    let next = whole.first + step * BK;
+    if (step > 0u) {
+      let front = next - BK;
+      if (LEFT_ALONG == 1u) {
+        // @unroll
+        for (var q = 0u; q < LLOADS / 4u; q++) {
+          let e = (t + q * THREADS) & (LEFTS - 1u);
+          let g = e / BK4;
+          let k4 = e & (BK4 - 1u);
+          var turned: array<vec4f, 4>;
+          // @unroll
+          for (var c = 0u; c < 4u; c++) {
+            turned[c] = select(vec4f(), left_value(l[q * 4u + c]), front + k4 * 4u < whole.end);
+          }
+          // @unroll
+          for (var c = 0u; c < 4u; c++) {
+            ls[k4 * 4u + c][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
+          }
+        }
+      } else {
+        // @unroll
+        for (var q = 0u; q < LLOADS; q++) {
+          let e = t + q * THREADS;
+          ls[e / BM4][(e & (BM4 - 1u)) / TY][e & (TY - 1u)] = select(vec4f(), left_value(l[q]), front + e / BM4 < whole.end);
+        }
+      }
+      if (RIGHT_ALONG == 1u) {
+        // @unroll
+        for (var q = 0u; q < RLOADS / 4u; q++) {
+          let e = (t + q * THREADS) & (RIGHTS - 1u);
+          let g = e / BK4;
+          let k4 = e & (BK4 - 1u);
+          var turned: array<vec4f, 4>;
+          // @unroll
+          for (var c = 0u; c < 4u; c++) {
+            turned[c] = right_value(r[q * 4u + c]);
+          }
+          // @unroll
+          for (var c = 0u; c < 4u; c++) {
+            rs[k4 * 4u + c][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
+          }
+        }
+      } else {
+        // @unroll
+        for (var q = 0u; q < RLOADS; q++) {
+          let e = t + q * THREADS;
+          rs[e / BN4][(e & (BN4 - 1u)) / TX][e & (TX - 1u)] = right_value(r[q]);
+        }
+      }
+    }
+    workgroupBarrier();
+    // The next tile is on its way to registers while this one is multiplied: so nothing here may use what is loaded, and what is
+    // past the end is loaded from before it and made 0 when it is stored.
+    if (LEFT_ALONG == 1u) {
+      // @unroll
+      for (var q = 0u; q < LLOADS; q++) {
+        let e = (t + q / 4u * THREADS) & (LEFTS - 1u);
+        l[q] = left(min((m0 + e / BK4) * 4u + q % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+      }
+    } else {
+      // @unroll
+      for (var q = 0u; q < LLOADS; q++) {
+        let e = t + q * THREADS;
+        l[q] = left(min(next + e / BM4, whole.end - 1u), min(m0 + (e & (BM4 - 1u)), whole.rows / 4u - 1u));
+      }
+    }
+    if (RIGHT_ALONG == 1u) {
+      // @unroll
+      for (var q = 0u; q < RLOADS; q++) {
+        let e = (t + q / 4u * THREADS) & (RIGHTS - 1u);
+        r[q] = right(min((n0 + e / BK4) * 4u + q % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+      }
+    } else {
+      // @unroll
+      for (var q = 0u; q < RLOADS; q++) {
+        let e = t + q * THREADS;
+        r[q] = right(min(next + e / BN4, whole.end - 1u), min(n0 + (e & (BN4 - 1u)), whole.columns4 - 1u));
+      }
+    }
+    if (step > 0u) {
+      // @unroll
+      for (var k = 0u; k < BK; k++) {
+        var a: array<vec4f, G>;
+        // @unroll
+        for (var g = 0u; g < G; g++) {
+          a[g] = ls[k][g][(ty ^ (k / 4u * LSWAP)) & (TY - 1u)];
+        }
+        // @unroll
+        for (var h = 0u; h < H; h++) {
+          let b = rs[k][h][(tx ^ (k / 4u * RSWAP)) & (TX - 1u)];
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            acc[i][h] = fma(vec4f(a[i / 4u][i % 4u]), b, acc[i][h]);
+          }
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let row = (m0 + i / 4u * TY + ty) * 4u + i % 4u;
+    // @unroll
+    for (var h = 0u; h < H; h++) {
+      let column = n0 + h * TX + tx;
+      if (row < whole.rows && column < whole.columns4) {
+        finish(group.z, row, column, acc[i][h]);
+      }
+    }
+  }
+}
