@@ -13,7 +13,7 @@ const MODULE = "src/webgpu/wgsl.gen.ts";
  * counts again. It is a third of what a page would load.
  */
 function bare(text: string): string {
-  const code = text.replace(/[ \t]*\/\/(?! @(import|unroll)\b).*$/gm, "").replace(/\n\s+/g, "\n");
+  const code = text.replace(/[ \t]*\/\/(?! @(import|inline|unroll)\b).*$/gm, "").replace(/\n\s+/g, "\n");
   return code.replace(/@group\(0\) @binding\(\d+\) /g, "").trim() + "\n";
 }
 

@@ -2,6 +2,9 @@
 // tiles of BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes
 // TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
 //
+// What every kernel does in the same way is a function marked `@inline`: it is pasted where it is called, since the arrays it works on are
+// registers of main. Parameters in capitals are constants of the file.
+//
 // Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
 // once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
 // an innermost array are swizzled by the row group, so that the groups of a subgroup read different banks.
@@ -39,6 +42,8 @@ const THREADS: u32 = TX * TY;
 const W: u32 = TN / 4u;
 const HD: u32 = (D4 + 7u) / 8u; // groups of eight vec4
 const HV: u32 = (V4 + 7u) / 8u;
+const ND: u32 = TN * HD; // of the rows that stream, a tx
+const NV: u32 = TN * HV;
 const CD: u32 = min(D4, 8u); // vec4 of a group that are not padding
 const CV: u32 = min(V4, 8u);
 const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
@@ -54,6 +59,7 @@ const SPLIT: u32 = max(TY / TX, 1u);
 const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
 const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
 
+const ONE: f32 = 1.0;
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
 // A masked score, and the running maximum before any: their difference must underflow exp2, so that a row of a tile
@@ -85,6 +91,7 @@ struct Run {
 }
 
 const RUN: u32 = 6u; // words of a run
+const WHOLE: u32 = 1u; // PARTS of a tile whose rows are not divided
 
 fn item_at(index: u32) -> Item {
   let at = params.items_at + index * 7u;
@@ -125,4 +132,175 @@ fn has_key(keys: vec2u, key: u32) -> bool {
     has = key >= keys.x && key < keys.y;
   }
   return has;
+}
+
+// Copies the rows owned, of `source`, to workgroup memory.
+// @inline
+fn own_rows(OWN: u32, tile: ptr<workgroup, Tile>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, item: Item, base: u32, t: u32) {
+  if (OWN == 1u) {
+    for (var e = t; e < BM * H * 8u; e += THREADS) {
+      let r = e / (H * 8u);
+      let c = e % (H * 8u);
+      var a = load((*source)[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + item.head) * W4 + c]);
+      if (W4 % 8u != 0u && c >= W4) {
+        a = vec4f();
+      }
+      let y = (r / TM) & (TY - 1u);
+      (*tile)[y][(r & (TM - 1u)) * H + c / 8u][(c ^ y) & 7u] = a;
+    }
+  }
+}
+
+// Asks for BN rows of `source` from place `start` of a run's order.
+// @inline
+fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, start: u32, item: Item, base: u32, t: u32) {
+  // @unroll
+  for (var e = 0u; e < LOADS; e++) {
+    let r = (t + e * THREADS) / (H * 8u);
+    let c = (t + e * THREADS) % (H * 8u);
+    (*held)[e] = (*source)[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + item.head) * W4 + c];
+  }
+}
+
+// Puts them into workgroup memory, each tx's in PARTS groups of S rows.
+// @inline
+fn keep_rows(LOADS: u32, held: ptr<function, Held>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, W4: u32, t: u32) {
+  // @unroll
+  for (var e = 0u; e < LOADS; e++) {
+    let r = (t + e * THREADS) / (H * 8u);
+    let c = (t + e * THREADS) % (H * 8u);
+    var a = load((*held)[e]);
+    if (W4 % 8u != 0u && c >= W4) {
+      a = vec4f();
+    }
+    let g = (r / TN) & (TX - 1u);
+    let place = (r & (TN - 1u)) * H + c / 8u;
+    if (PARTS == 1u) {
+      (*tile)[g][place][(c ^ g) & 7u] = a;
+    } else {
+      (*tile)[g * PARTS + place / S][place % S][(c ^ g) & 7u] = a;
+    }
+  }
+}
+
+// s += owned rows · streamed rowsᵀ
+// @inline
+fn add_scores(s: ptr<function, Scores>, OWN: u32, own_tile: ptr<workgroup, Tile>, source: ptr<storage, array<Stored>>, line: ptr<function, Lines>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, C: u32, U: u32, W4: u32, tx: u32, ty: u32) {
+  for (var c0 = 0u; c0 < C; c0 += U) {
+    // @unroll
+    for (var c1 = 0u; c1 < U; c1++) {
+      let c = c0 + c1;
+      let e = (c ^ tx) & 7u;
+      let f = (c ^ ty) & 7u;
+      // @unroll
+      for (var h = 0u; h < H; h++) {
+        var b: array<vec4f, TN>;
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          b[j] = (*tile)[tx * PARTS + (j * H + h) / S][(j * H + h) % S][e];
+        }
+        // @unroll
+        for (var i = 0u; i < TM; i++) {
+          var a: vec4f;
+          if (OWN == 1u) {
+            a = (*own_tile)[ty][i * H + h][f];
+          } else {
+            a = load((*source)[(*line)[i] * W4 + h * 8u + c]);
+          }
+          // @unroll
+          for (var j = 0u; j < TN; j++) {
+            (*s)[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, (*s)[i][j]))));
+          }
+        }
+      }
+    }
+  }
+}
+
+// The scores of a workgroup, where add_products reads them.
+// @inline
+fn keep_scores(tile: ptr<workgroup, Tile>, s: ptr<function, Scores>, tx: u32, ty: u32) {
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    // @unroll
+    for (var w = 0u; w < W; w++) {
+      (*tile)[ty][i * W + w][(tx ^ ty) & 7u] = vec4f((*s)[i][w * 4u], (*s)[i][w * 4u + 1u], (*s)[i][w * 4u + 2u], (*s)[i][w * 4u + 3u]);
+    }
+  }
+}
+
+// acc += scores · streamed rows
+// @inline
+fn add_products(acc: ptr<function, Sums>, O: u32, scores: ptr<workgroup, Tile>, tile: ptr<workgroup, Tile>, H: u32, tx: u32, ty: u32) {
+  for (var g = 0u; g < TX; g++) {
+    let gg = g & (TX - 1u);
+    let f = (g ^ ty) & 7u;
+    // @unroll
+    for (var w = 0u; w < W; w++) {
+      var p: array<vec4f, TM>;
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        p[i] = (*scores)[ty][i * W + w][f];
+      }
+      // @unroll
+      for (var lane = 0u; lane < 4u; lane++) {
+        // @unroll
+        for (var h = 0u; h < O; h++) {
+          let other = (*tile)[gg][(w * 4u + lane) * H + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+          // @unroll
+          for (var i = 0u; i < TM; i++) {
+            (*acc)[i][h] = fma(vec4f(p[i][lane]), other, (*acc)[i][h]);
+          }
+        }
+      }
+    }
+  }
+}
+
+// p = e^(s − lse) where keys own and queries stream, 0 outside of the set.
+// @inline
+fn probabilities(s: ptr<function, Scores>, stat: ptr<function, Statistics>, factor: f32, listed: u32, run: Run, start: u32, own: u32, tx: u32) {
+  let masked = (listed & 1u) == 1u || start + BN > run.rows;
+  // @unroll
+  for (var j = 0u; j < TN; j++) {
+    // @unroll
+    for (var i = 0u; i < TM; i++) {
+      (*s)[i][j] = exp2(fma((*s)[i][j], factor, -(*stat)[j].x));
+    }
+    if (masked) {
+      let keys = keys_of(run, run.rows, start + tx * TN + j, own);
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        (*s)[i][j] = select(0.0, (*s)[i][j], has_key(keys, own + i));
+      }
+    }
+  }
+}
+
+// Writes sums of the rows owned, times `factor`, or adds them to what the stages before wrote.
+// @inline
+fn write_rows(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, factor: f32, O: u32, W4: u32, line: ptr<function, Lines>, item: Item, part: u32, own: u32, tx: u32, ty: u32) {
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    // @unroll
+    for (var h = 0u; h < O; h++) {
+      if (own + i < item.rows && h * TX + tx < W4) {
+        let sum = (*acc)[i][h] * factor;
+        if (params.split != 0u) {
+          let at = (((part * params.slots + item.slot) * BM + ty * TM + i) * W4 + h * TX + tx) * PIECES;
+          // @unroll
+          for (var piece_at = 0u; piece_at < PIECES; piece_at++) {
+            (*y)[at + piece_at] = piece(sum, piece_at);
+          }
+        } else {
+          let at = (*line)[i] * W4 + h * TX + tx;
+          if (params.later != 0u) {
+            (*y)[at] = store(load((*y)[at]) + sum);
+          } else {
+            (*y)[at] = store(sum);
+          }
+        }
+      }
+    }
+  }
 }

@@ -10,7 +10,7 @@
 
 const VROWS: u32 = max(SV, TM * W);
 
-var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
+var<workgroup> ks: array<array<array<vec4f, 8>, ND>, TX>;
 var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>; // values, then ds
 var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
 var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>; // dO
@@ -26,44 +26,21 @@ fn main(
     return;
   }
   let item = item_at(index);
-  let head = item.head;
   let tx = lane_x(t);
   let ty = lane_y(t);
   let base = group.z * params.n;
-  let lines = (group.z * params.heads + head) * params.n;
+  let lines = (group.z * params.heads + item.head) * params.n;
   let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
-  if (OWN_A == 1u) {
-    for (var e = t; e < BM * HD * 8u; e += THREADS) {
-      let r = e / (HD * 8u);
-      let c = e % (HD * 8u);
-      var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        a = vec4f();
-      }
-      let y = (r / TM) & (TY - 1u);
-      qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-    }
-  }
-  if (OWN_B == 1u) {
-    for (var e = t; e < BM * HV * 8u; e += THREADS) {
-      let r = e / (HV * 8u);
-      let c = e % (HV * 8u);
-      var a = load(d_o[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
-      if (V4 % 8u != 0u && c >= V4) {
-        a = vec4f();
-      }
-      let y = (r / TM) & (TY - 1u);
-      os[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
-    }
-  }
+  own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
+  own_rows(OWN_B, &os, &d_o, HV, V4, item, base, t);
   var line: array<u32, TM>;
   var stat: array<vec2f, TM>;
   var acc: array<array<vec4f, OD>, TM>;
   // @unroll
   for (var i = 0u; i < TM; i++) {
     let row = row_of(item.rows_at, item.rows, own + i);
-    line[i] = (base + row) * params.heads + head;
+    line[i] = (base + row) * params.heads + item.head;
     stat[i] = stats[lines + row];
   }
   for (var at = item.runs; at < item.runs_end; at += RUN) {
@@ -71,74 +48,17 @@ fn main(
     for (var entry = run.first; entry < run.end; entry++) {
       let listed = blocks[entry];
       let start = (listed >> 1u) * BN;
-      var pk: array<vec4f, DLOADS>;
-      var pv: array<vec4f, VLOADS>;
-      // @unroll
-      for (var e = 0u; e < DLOADS; e++) {
-        let r = (t + e * THREADS) / (HD * 8u);
-        let c = (t + e * THREADS) % (HD * 8u);
-        pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-        if (D4 % 8u != 0u && c >= D4) {
-          pk[e] = vec4f();
-        }
-      }
-      // @unroll
-      for (var e = 0u; e < VLOADS; e++) {
-        let r = (t + e * THREADS) / (HV * 8u);
-        let c = (t + e * THREADS) % (HV * 8u);
-        pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-        if (V4 % 8u != 0u && c >= V4) {
-          pv[e] = vec4f();
-        }
-      }
+      var pk: array<Stored, DLOADS>;
+      var pv: array<Stored, VLOADS>;
+      load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+      load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
       workgroupBarrier();
-      // @unroll
-      for (var e = 0u; e < DLOADS; e++) {
-        let r = (t + e * THREADS) / (HD * 8u);
-        let c = (t + e * THREADS) % (HD * 8u);
-        let g = (r / TN) & (TX - 1u);
-        ks[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
-      }
-      // @unroll
-      for (var e = 0u; e < VLOADS; e++) {
-        let r = (t + e * THREADS) / (HV * 8u);
-        let c = (t + e * THREADS) % (HV * 8u);
-        let g = (r / TN) & (TX - 1u);
-        let place = (r & (TN - 1u)) * HV + c / 8u;
-        vs[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = pv[e];
-      }
+      keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
+      keep_rows(VLOADS, &pv, &vs, SPLIT, SV, HV, V4, t);
       workgroupBarrier();
 
       var s: array<array<f32, TN>, TM>;
-      for (var c0 = 0u; c0 < CD; c0 += UD) {
-        // @unroll
-        for (var c1 = 0u; c1 < UD; c1++) {
-          let c = c0 + c1;
-          let e = (c ^ tx) & 7u;
-          let f = (c ^ ty) & 7u;
-          // @unroll
-          for (var h = 0u; h < HD; h++) {
-            var b: array<vec4f, TN>;
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              b[j] = ks[tx][j * HD + h][e];
-            }
-            // @unroll
-            for (var i = 0u; i < TM; i++) {
-              var a: vec4f;
-              if (OWN_A == 1u) {
-                a = qs[ty][i * HD + h][f];
-              } else {
-                a = load(q[line[i] * D4 + h * 8u + c]);
-              }
-              // @unroll
-              for (var j = 0u; j < TN; j++) {
-                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-              }
-            }
-          }
-        }
-      }
+      add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
       // @unroll
       for (var i = 0u; i < TM; i++) {
         // @unroll
@@ -158,35 +78,7 @@ fn main(
         }
       }
       var ds: array<array<f32, TN>, TM>;
-      for (var c0 = 0u; c0 < CV; c0 += UV) {
-        // @unroll
-        for (var c1 = 0u; c1 < UV; c1++) {
-          let c = c0 + c1;
-          let e = (c ^ tx) & 7u;
-          let f = (c ^ ty) & 7u;
-          // @unroll
-          for (var h = 0u; h < HV; h++) {
-            var b: array<vec4f, TN>;
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              b[j] = vs[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
-            }
-            // @unroll
-            for (var i = 0u; i < TM; i++) {
-              var a: vec4f;
-              if (OWN_B == 1u) {
-                a = os[ty][i * HV + h][f];
-              } else {
-                a = load(d_o[line[i] * V4 + h * 8u + c]);
-              }
-              // @unroll
-              for (var j = 0u; j < TN; j++) {
-                ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-              }
-            }
-          }
-        }
-      }
+      add_scores(&ds, OWN_B, &os, &d_o, &line, &vs, SPLIT, SV, HV, CV, UV, V4, tx, ty);
       // @unroll
       for (var i = 0u; i < TM; i++) {
         // @unroll
@@ -195,60 +87,10 @@ fn main(
         }
       }
       workgroupBarrier();
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        // @unroll
-        for (var w = 0u; w < W; w++) {
-          vs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
-        }
-      }
+      keep_scores(&vs, &ds, tx, ty);
       workgroupBarrier();
-      for (var g = 0u; g < TX; g++) {
-        let gg = g & (TX - 1u);
-        let f = (g ^ ty) & 7u;
-        // @unroll
-        for (var w = 0u; w < W; w++) {
-          var p: array<vec4f, TM>;
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            p[i] = vs[ty][i * W + w][f];
-          }
-          // @unroll
-          for (var lane = 0u; lane < 4u; lane++) {
-            // @unroll
-            for (var h = 0u; h < OD; h++) {
-              let other = ks[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-              // @unroll
-              for (var i = 0u; i < TM; i++) {
-                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-              }
-            }
-          }
-        }
-      }
+      add_products(&acc, OD, &vs, &ks, HD, tx, ty);
     }
   }
-  // @unroll
-  for (var i = 0u; i < TM; i++) {
-    // @unroll
-    for (var h = 0u; h < OD; h++) {
-      if (own + i < item.rows && h * TX + tx < D4) {
-        let sum = acc[i][h] * params.scale;
-        if (params.split != 0u) {
-          let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
-          // @unroll
-          for (var part = 0u; part < PIECES; part++) {
-            dq[at + part] = piece(sum, part);
-          }
-        } else {
-          let at = line[i] * D4 + h * TX + tx;
-          if (params.later != 0u) {
-            dq[at] = store(load(dq[at]) + sum);
-          } else {
-            dq[at] = store(sum);
-          }
-        }
-      }
-    }
-  }
+  write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
 }

@@ -11,7 +11,7 @@
 const XROWS: u32 = max(SD, TM * W);
 
 var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>; // keys, then probabilities
-var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
+var<workgroup> vs: array<array<array<vec4f, 8>, NV>, TX>;
 var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>; // where OWN_A
 var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>; // where SPARE
 
@@ -26,25 +26,13 @@ fn main(
     return;
   }
   let item = item_at(index);
-  let head = item.head;
   let tx = lane_x(t);
   let ty = lane_y(t);
   let base = group.z * params.n;
-  let stats = (group.z * params.heads + head) * params.n;
+  let stats = (group.z * params.heads + item.head) * params.n;
   let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
-  if (OWN_A == 1u) {
-    for (var e = t; e < BM * HD * 8u; e += THREADS) {
-      let r = e / (HD * 8u);
-      let c = e % (HD * 8u);
-      var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-      if (D4 % 8u != 0u && c >= D4) {
-        a = vec4f();
-      }
-      let y = (r / TM) & (TY - 1u);
-      qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-    }
-  }
+  own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
   var line: array<u32, TM>;
   var m: array<f32, TM>;
   var l: array<f32, TM>;
@@ -52,7 +40,7 @@ fn main(
   // @unroll
   for (var i = 0u; i < TM; i++) {
     let row = row_of(item.rows_at, item.rows, own + i);
-    line[i] = (base + row) * params.heads + head;
+    line[i] = (base + row) * params.heads + item.head;
     m[i] = EMPTY;
     if (params.later != 0u) {
       let before = lse[stats + row];
@@ -70,74 +58,17 @@ fn main(
     for (var entry = run.first; entry < run.end; entry++) {
       let listed = blocks[entry];
       let start = (listed >> 1u) * BN;
-      var pk: array<vec4f, DLOADS>;
-      var pv: array<vec4f, VLOADS>;
-      // @unroll
-      for (var e = 0u; e < DLOADS; e++) {
-        let r = (t + e * THREADS) / (HD * 8u);
-        let c = (t + e * THREADS) % (HD * 8u);
-        pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-        if (D4 % 8u != 0u && c >= D4) {
-          pk[e] = vec4f();
-        }
-      }
-      // @unroll
-      for (var e = 0u; e < VLOADS; e++) {
-        let r = (t + e * THREADS) / (HV * 8u);
-        let c = (t + e * THREADS) % (HV * 8u);
-        pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-        if (V4 % 8u != 0u && c >= V4) {
-          pv[e] = vec4f();
-        }
-      }
+      var pk: array<Stored, DLOADS>;
+      var pv: array<Stored, VLOADS>;
+      load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+      load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
       workgroupBarrier();
-      // @unroll
-      for (var e = 0u; e < DLOADS; e++) {
-        let r = (t + e * THREADS) / (HD * 8u);
-        let c = (t + e * THREADS) % (HD * 8u);
-        let g = (r / TN) & (TX - 1u);
-        let place = (r & (TN - 1u)) * HD + c / 8u;
-        xs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pk[e];
-      }
-      // @unroll
-      for (var e = 0u; e < VLOADS; e++) {
-        let r = (t + e * THREADS) / (HV * 8u);
-        let c = (t + e * THREADS) % (HV * 8u);
-        let g = (r / TN) & (TX - 1u);
-        vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
-      }
+      keep_rows(DLOADS, &pk, &xs, SPLIT, SD, HD, D4, t);
+      keep_rows(VLOADS, &pv, &vs, WHOLE, NV, HV, V4, t);
       workgroupBarrier();
 
       var s: array<array<f32, TN>, TM>;
-      for (var c0 = 0u; c0 < CD; c0 += UD) {
-        // @unroll
-        for (var c1 = 0u; c1 < UD; c1++) {
-          let c = c0 + c1;
-          let e = (c ^ tx) & 7u;
-          let f = (c ^ ty) & 7u;
-          // @unroll
-          for (var h = 0u; h < HD; h++) {
-            var b: array<vec4f, TN>;
-            // @unroll
-            for (var j = 0u; j < TN; j++) {
-              b[j] = xs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
-            }
-            // @unroll
-            for (var i = 0u; i < TM; i++) {
-              var a: vec4f;
-              if (OWN_A == 1u) {
-                a = qs[ty][i * HD + h][f];
-              } else {
-                a = load(q[line[i] * D4 + h * 8u + c]);
-              }
-              // @unroll
-              for (var j = 0u; j < TN; j++) {
-                s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-              }
-            }
-          }
-        }
-      }
+      add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
       if ((listed & 1u) == 1u || start + BN > run.rows) {
         // @unroll
         for (var i = 0u; i < TM; i++) {
@@ -206,35 +137,10 @@ fn main(
           s[i][j] = exp2(fma(s[i][j], factor, shift));
           l[i] += s[i][j];
         }
-        // @unroll
-        for (var w = 0u; w < W; w++) {
-          xs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-        }
       }
+      keep_scores(&xs, &s, tx, ty);
       workgroupBarrier();
-      for (var g = 0u; g < TX; g++) {
-        let gg = g & (TX - 1u);
-        let f = (g ^ ty) & 7u;
-        // @unroll
-        for (var w = 0u; w < W; w++) {
-          var p: array<vec4f, TM>;
-          // @unroll
-          for (var i = 0u; i < TM; i++) {
-            p[i] = xs[ty][i * W + w][f];
-          }
-          // @unroll
-          for (var lane = 0u; lane < 4u; lane++) {
-            // @unroll
-            for (var h = 0u; h < OV; h++) {
-              let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-              // @unroll
-              for (var i = 0u; i < TM; i++) {
-                acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-              }
-            }
-          }
-        }
-      }
+      add_products(&acc, OV, &xs, &vs, HV, tx, ty);
     }
   }
 

@@ -5,6 +5,9 @@
  * naga unrolls nothing and keeps local arrays in memory: a matrix product with its accumulators in an array indexed
  * by a loop ran at 2 TFLOP/s where named registers ran at 26 to 31.
  *
+ * A function marked `// @inline` is pasted where it is called as a statement: its parameters stand for what the caller names, so that it
+ * can work on the caller's local arrays, which are registers. `(*p)` is an argument `&x`.
+ *
  * A choice between two texts by a constant, `if (NAME == 1u) { … } else { … }`, is made here.
  *
  * What a file may use is deliberately narrow, and anything else throws: constant expressions are whole numbers with
@@ -47,7 +50,44 @@ export function kernelSource(kernel: string, storage = /@import storage_(\w+)\.w
     );
   };
   let binding = 0;
-  return gather(kernel).replace(/^var<(?=storage|uniform)/gm, (start) => `@group(0) @binding(${binding++}) ${start}`);
+  return inline(gather(kernel), kernel).replace(/^var<(?=storage|uniform)/gm, (start) => `@group(0) @binding(${binding++}) ${start}`);
+}
+
+interface Pasted {
+  readonly parameters: readonly string[];
+  readonly body: string;
+}
+
+const INLINE = /^\/\/ @inline\nfn (\w+)\(/m, ARGUMENT = /^(&?)(\w+)((?:\.\w+)*)$/;
+
+/** Takes out the functions marked `@inline` and pastes them where they are called. */
+function inline(text: string, kernel: string): string {
+  const fail = (what: string): never => {
+    throw new KernelError(`Cannot paste into kernel ${kernel}: ${what}`);
+  };
+  const pasted = new Map<string, Pasted>();
+  for (let found = INLINE.exec(text); found; found = INLINE.exec(text)) {
+    const from = found.index + found[0].length - 1, to = closing(text, from), open = text.indexOf("{", to), close = closing(text, open);
+    const parameters = text.slice(from + 1, to).split(/,\s*(?=\w+:)/).map((parameter) => parameter.split(":")[0].trim());
+    pasted.set(found[1], { parameters, body: text.slice(open, close + 1) });
+    text = text.slice(0, found.index) + text.slice(close + 1);
+  }
+  if (pasted.size === 0) return text;
+  const calls = new RegExp(`^[ \\t]*(${[...pasted.keys()].join("|")})\\(([^()]*)\\);$`, "gm");
+  return text.replace(calls, (_, name: string, list: string) => {
+    const { parameters, body } = pasted.get(name)!, given = list.split(",").map((one) => one.trim());
+    if (given.length !== parameters.length) return fail(`${name} takes ${parameters.length} arguments, found ${given.length}`);
+    const names = new Map(parameters.map((parameter, at) => {
+      const [, pointer, root, fields] = ARGUMENT.exec(given[at]) ?? fail(`${name} takes names, found ${given[at]}`);
+      if (new RegExp(`(let|var) ${root}\\b`).test(body)) fail(`${name} declares ${root}, which its caller gives it`);
+      return [parameter, { pointer, text: root + fields }];
+    }));
+    return body.replace(/\(\*(\w+)\)|(?<![\w.])(\w+)/g, (all, pointer: string | undefined, plain: string | undefined) => {
+      const argument = names.get(pointer ?? plain!);
+      if (argument && Boolean(argument.pointer) !== (pointer !== undefined)) fail(`${name} takes ${pointer ?? plain} otherwise than given`);
+      return argument?.text ?? all;
+    });
+  });
 }
 
 /**

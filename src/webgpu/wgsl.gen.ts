@@ -1164,6 +1164,70 @@ gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_h
 }
 }
 `,
+  "attention_backward_dv": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dv: array<Stored>;
+const QROWS: u32 = max(SD, TM * W);
+var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>;
+var<workgroup> os: array<array<array<vec4f, 8>, NV>, TX>;
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
+}
+let item = item_at(index);
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let lines = (group.z * params.heads + item.head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
+var line: array<u32, TM>;
+var acc: array<array<vec4f, OV>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
+}
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pq: array<Stored, DLOADS>;
+var po: array<Stored, VLOADS>;
+load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
+load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
+workgroupBarrier();
+keep_rows(DLOADS, &pq, &qs, SPLIT, SD, HD, D4, t);
+keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
+workgroupBarrier();
+var stat: array<vec2f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+}
+var s: array<array<f32, TN>, TM>;
+add_scores(&s, OWN_A, &ks, &k, &line, &qs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
+probabilities(&s, &stat, factor, listed, run, start, own, tx);
+workgroupBarrier();
+keep_scores(&qs, &s, tx, ty);
+workgroupBarrier();
+add_products(&acc, OV, &qs, &os, HV, tx, ty);
+}
+}
+write_rows(&dv, &acc, ONE, OV, V4, &line, item, group.z, own, tx, ty);
+}
+`,
   "attention_decode_combine": `// @import storage_f32x4.wgsl
 struct Params {
 lines: u32,
@@ -1259,104 +1323,258 @@ o[line * V + t] = sum / weights;
 }
 }
 `,
-  "attention": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-struct Params {
-n: u32,
-heads: u32,
-items: u32,
-items_at: u32,
-later: u32,
-split: u32,
-slots: u32,
-scale: f32,
+  "attention_backward_dk": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dk: array<Stored>;
+const OROWS: u32 = max(SV, TM * W);
+var<workgroup> qs: array<array<array<vec4f, 8>, ND>, TX>;
+var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>;
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
 }
-var<storage, read> blocks: array<u32>;
-var<uniform> params: Params;
-const TX: u32 = 8u;
-const TY: u32 = 8u;
-const TM: u32 = 8u;
-const TN: u32 = 4u;
-const OWN_A: u32 = 0u;
-const OWN_B: u32 = 0u;
-const SPARE: u32 = 0u;
-const TURN: u32 = 2u;
-const BITS: u32 = 0u;
-const D4: u32 = 16u;
-const V4: u32 = 16u;
-const BM: u32 = TY * TM;
-const BN: u32 = TX * TN;
-const THREADS: u32 = TX * TY;
-const W: u32 = TN / 4u;
-const HD: u32 = (D4 + 7u) / 8u;
-const HV: u32 = (V4 + 7u) / 8u;
-const CD: u32 = min(D4, 8u);
-const CV: u32 = min(V4, 8u);
-const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
-const UV: u32 = 1u + (TURN - 1u) * (1u - min(CV % TURN, 1u));
-const OD: u32 = (D4 + TX - 1u) / TX;
-const OV: u32 = (V4 + TX - 1u) / TX;
-const DLOADS: u32 = BN * HD * 8u / THREADS;
-const VLOADS: u32 = BN * HV * 8u / THREADS;
-const GROUPS: u32 = max(TX, TY);
-const SPLIT: u32 = max(TY / TX, 1u);
-const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
-const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
-const LOG2E: f32 = 1.4426950408889634;
-const LN2: f32 = 0.6931471805599453;
-const MASKED: f32 = -1e30;
-const EMPTY: f32 = -1e29;
-const IN_ORDER: u32 = 0xffffffffu;
-struct Item {
-head: u32,
-tile: u32,
-runs: u32,
-runs_end: u32,
-rows_at: u32,
-rows: u32,
-slot: u32,
+let item = item_at(index);
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let lines = (group.z * params.heads + item.head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
+own_rows(OWN_B, &vs, &v, HV, V4, item, base, t);
+var line: array<u32, TM>;
+var acc: array<array<vec4f, OD>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
 }
-struct Run {
-first: u32,
-end: u32,
-rows_at: u32,
-rows: u32,
-lo_at: u32,
-hi_at: u32,
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pq: array<Stored, DLOADS>;
+var po: array<Stored, VLOADS>;
+load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
+load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
+workgroupBarrier();
+keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
+keep_rows(VLOADS, &po, &os, SPLIT, SV, HV, V4, t);
+workgroupBarrier();
+var stat: array<vec2f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
 }
-const RUN: u32 = 6u;
-fn item_at(index: u32) -> Item {
-let at = params.items_at + index * 7u;
-return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
+var s: array<array<f32, TN>, TM>;
+add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+probabilities(&s, &stat, factor, listed, run, start, own, tx);
+var ds: array<array<f32, TN>, TM>;
+add_scores(&ds, OWN_B, &vs, &v, &line, &os, SPLIT, SV, HV, CV, UV, V4, tx, ty);
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var j = 0u; j < TN; j++) {
+ds[i][j] = s[i][j] * (ds[i][j] - stat[j].y);
 }
-fn run_at(at: u32) -> Run {
-return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
 }
-fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
-let place = min(u, rows - 1u);
-if (rows_at == IN_ORDER) {
-return place;
+workgroupBarrier();
+keep_scores(&os, &ds, tx, ty);
+workgroupBarrier();
+add_products(&acc, OD, &os, &qs, HD, tx, ty);
 }
-return blocks[rows_at + place];
 }
-fn keys_of(run: Run, queries: u32, u: u32, key: u32) -> vec2u {
-let place = min(u, queries - 1u);
-var keys: vec2u;
-if (BITS == 1u) {
-keys.x = blocks[run.lo_at + place * run.hi_at + key / 32u];
-} else {
-keys = vec2u(blocks[run.lo_at + place], blocks[run.hi_at + place]);
+write_rows(&dk, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
 }
-return select(vec2u(), keys, u < queries);
+`,
+  "attention_backward_dq": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dq: array<Stored>;
+const VROWS: u32 = max(SV, TM * W);
+var<workgroup> ks: array<array<array<vec4f, 8>, ND>, TX>;
+var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>;
+var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
 }
-fn has_key(keys: vec2u, key: u32) -> bool {
-var has: bool;
-if (BITS == 1u) {
-has = ((keys.x >> (key & 31u)) & 1u) == 1u;
-} else {
-has = key >= keys.x && key < keys.y;
+let item = item_at(index);
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let lines = (group.z * params.heads + item.head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
+own_rows(OWN_B, &os, &d_o, HV, V4, item, base, t);
+var line: array<u32, TM>;
+var stat: array<vec2f, TM>;
+var acc: array<array<vec4f, OD>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row = row_of(item.rows_at, item.rows, own + i);
+line[i] = (base + row) * params.heads + item.head;
+stat[i] = stats[lines + row];
 }
-return has;
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pk: array<Stored, DLOADS>;
+var pv: array<Stored, VLOADS>;
+load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
+workgroupBarrier();
+keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
+keep_rows(VLOADS, &pv, &vs, SPLIT, SV, HV, V4, t);
+workgroupBarrier();
+var s: array<array<f32, TN>, TM>;
+add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var j = 0u; j < TN; j++) {
+s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
+}
+}
+if ((listed & 1u) == 1u || start + BN > run.rows) {
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let keys = keys_of(run, item.rows, own + i, start + tx * TN);
+// @unroll
+for (var j = 0u; j < TN; j++) {
+let key = start + tx * TN + j;
+s[i][j] = select(0.0, s[i][j], has_key(keys, key));
+}
+}
+}
+var ds: array<array<f32, TN>, TM>;
+add_scores(&ds, OWN_B, &os, &d_o, &line, &vs, SPLIT, SV, HV, CV, UV, V4, tx, ty);
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var j = 0u; j < TN; j++) {
+ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
+}
+}
+workgroupBarrier();
+keep_scores(&vs, &ds, tx, ty);
+workgroupBarrier();
+add_products(&acc, OD, &vs, &ks, HD, tx, ty);
+}
+}
+write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
+}
+`,
+  "attention_backward_dkv": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read> d_o: array<Stored>;
+var<storage, read> stats: array<vec2f>;
+var<storage, read_write> dk: array<Stored>;
+var<storage, read_write> dv: array<Stored>;
+const PROWS: u32 = TM * W;
+var<workgroup> qs: array<array<array<vec4f, 8>, ND>, TX>;
+var<workgroup> os: array<array<array<vec4f, 8>, NV>, TX>;
+var<workgroup> ps: array<array<array<vec4f, 8>, PROWS>, TY>;
+var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
+}
+let item = item_at(index);
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let lines = (group.z * params.heads + item.head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
+own_rows(OWN_B, &vs, &v, HV, V4, item, base, t);
+var line: array<u32, TM>;
+var acc: array<array<vec4f, OD>, TM>;
+var other_acc: array<array<vec4f, OV>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
+}
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pq: array<Stored, DLOADS>;
+var po: array<Stored, VLOADS>;
+load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
+load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
+workgroupBarrier();
+keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
+keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
+workgroupBarrier();
+var stat: array<vec2f, TN>;
+// @unroll
+for (var j = 0u; j < TN; j++) {
+stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+}
+var s: array<array<f32, TN>, TM>;
+add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+probabilities(&s, &stat, factor, listed, run, start, own, tx);
+keep_scores(&ps, &s, tx, ty);
+workgroupBarrier();
+add_products(&other_acc, OV, &ps, &os, HV, tx, ty);
+var ds: array<array<f32, TN>, TM>;
+add_scores(&ds, OWN_B, &vs, &v, &line, &os, WHOLE, NV, HV, CV, UV, V4, tx, ty);
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var w = 0u; w < W; w++) {
+let p4 = ps[ty][i * W + w][(tx ^ ty) & 7u];
+// @unroll
+for (var j = 0u; j < 4u; j++) {
+ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
+}
+}
+}
+workgroupBarrier();
+keep_scores(&ps, &ds, tx, ty);
+workgroupBarrier();
+add_products(&acc, OD, &ps, &qs, HD, tx, ty);
+}
+}
+write_rows(&dk, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
+write_rows(&dv, &other_acc, ONE, OV, V4, &line, item, group.z, own, tx, ty);
 }
 `,
   "choose": `// @import random.wgsl
@@ -1799,6 +2017,167 @@ finish(group.z, row, column, acc[i][h]);
 }
 }
 `,
+  "attention_forward": `// @import attention.wgsl
+var<storage, read> q: array<Stored>;
+var<storage, read> k: array<Stored>;
+var<storage, read> v: array<Stored>;
+var<storage, read_write> o: array<Stored>;
+var<storage, read_write> lse: array<f32>;
+const XROWS: u32 = max(SD, TM * W);
+var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>;
+var<workgroup> vs: array<array<array<vec4f, 8>, NV>, TX>;
+var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
+}
+let item = item_at(index);
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let stats = (group.z * params.heads + item.head) * params.n;
+let own = item.tile * BM + ty * TM;
+let factor = params.scale * LOG2E;
+own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
+var line: array<u32, TM>;
+var m: array<f32, TM>;
+var l: array<f32, TM>;
+var acc: array<array<vec4f, OV>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let row = row_of(item.rows_at, item.rows, own + i);
+line[i] = (base + row) * params.heads + item.head;
+m[i] = EMPTY;
+if (params.later != 0u) {
+let before = lse[stats + row];
+m[i] = select(before / params.scale, EMPTY, before < -1e28);
+l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
+// @unroll
+for (var h = 0u; h < OV; h++) {
+acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
+}
+}
+}
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let listed = blocks[entry];
+let start = (listed >> 1u) * BN;
+var pk: array<Stored, DLOADS>;
+var pv: array<Stored, VLOADS>;
+load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
+workgroupBarrier();
+keep_rows(DLOADS, &pk, &xs, SPLIT, SD, HD, D4, t);
+keep_rows(VLOADS, &pv, &vs, WHOLE, NV, HV, V4, t);
+workgroupBarrier();
+var s: array<array<f32, TN>, TM>;
+add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
+if ((listed & 1u) == 1u || start + BN > run.rows) {
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let keys = keys_of(run, item.rows, own + i, start + tx * TN);
+// @unroll
+for (var j = 0u; j < TN; j++) {
+let key = start + tx * TN + j;
+s[i][j] = select(MASKED, s[i][j], has_key(keys, key));
+}
+}
+}
+if (SPARE == 0u) {
+workgroupBarrier();
+}
+// @unroll
+for (var i4 = 0u; i4 < TM / 4u; i4++) {
+var high: vec4f;
+// @unroll
+for (var i = 0u; i < 4u; i++) {
+high[i] = s[i4 * 4u + i][0];
+// @unroll
+for (var j = 1u; j < TN; j++) {
+high[i] = max(high[i], s[i4 * 4u + i][j]);
+}
+}
+if (SPARE == 1u) {
+peaks[ty][i4][tx] = high;
+} else {
+xs[ty][i4][tx] = high;
+}
+}
+workgroupBarrier();
+var next: array<vec4f, TM / 4u>;
+// @unroll
+for (var i4 = 0u; i4 < TM / 4u; i4++) {
+next[i4] = vec4f(EMPTY);
+// @unroll
+for (var j = 0u; j < TX; j++) {
+if (SPARE == 1u) {
+next[i4] = max(next[i4], peaks[ty][i4][j]);
+} else {
+next[i4] = max(next[i4], xs[ty][i4][j]);
+}
+}
+}
+if (SPARE == 0u) {
+workgroupBarrier();
+}
+// @unroll
+for (var i = 0u; i < TM; i++) {
+let high = max(m[i], next[i / 4u][i % 4u]);
+let shift = -high * factor;
+let shrink = exp2((m[i] - high) * factor);
+m[i] = high;
+l[i] *= shrink;
+// @unroll
+for (var h = 0u; h < OV; h++) {
+acc[i][h] *= shrink;
+}
+// @unroll
+for (var j = 0u; j < TN; j++) {
+s[i][j] = exp2(fma(s[i][j], factor, shift));
+l[i] += s[i][j];
+}
+}
+keep_scores(&xs, &s, tx, ty);
+workgroupBarrier();
+add_products(&acc, OV, &xs, &vs, HV, tx, ty);
+}
+}
+workgroupBarrier();
+// @unroll
+for (var i4 = 0u; i4 < TM / 4u; i4++) {
+xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
+}
+workgroupBarrier();
+// @unroll
+for (var i = 0u; i < TM; i++) {
+var total = 0.0;
+// @unroll
+for (var j = 0u; j < TX; j++) {
+total += xs[ty][i / 4u][j][i % 4u];
+}
+if (own + i < item.rows) {
+let share = select(1.0 / total, 0.0, total == 0.0);
+// @unroll
+for (var h = 0u; h < OV; h++) {
+if (h * TX + tx < V4) {
+o[line[i] * V4 + h * TX + tx] = store(acc[i][h] * share);
+}
+}
+if (tx == 0u) {
+lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
+}
+}
+}
+}
+`,
   "attention_decode": `// @import storage_f32x4.wgsl
 struct Params {
 heads: u32,
@@ -1977,1256 +2356,258 @@ values[(cached + here) * V + t] = v[value_at + t];
 }
 }
 `,
-  "attention_backward_dv": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
-var<storage, read_write> dv: array<Stored>;
-const QROWS: u32 = max(SD, TM * W);
-var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>;
-var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
-var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
+  "attention": `// @import storage_f32x4.wgsl
+// @import lanes.wgsl
+struct Params {
+n: u32,
+heads: u32,
+items: u32,
+items_at: u32,
+later: u32,
+split: u32,
+slots: u32,
+scale: f32,
 }
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
+var<storage, read> blocks: array<u32>;
+var<uniform> params: Params;
+const TX: u32 = 8u;
+const TY: u32 = 8u;
+const TM: u32 = 8u;
+const TN: u32 = 4u;
+const OWN_A: u32 = 0u;
+const OWN_B: u32 = 0u;
+const SPARE: u32 = 0u;
+const TURN: u32 = 2u;
+const BITS: u32 = 0u;
+const D4: u32 = 16u;
+const V4: u32 = 16u;
+const BM: u32 = TY * TM;
+const BN: u32 = TX * TN;
+const THREADS: u32 = TX * TY;
+const W: u32 = TN / 4u;
+const HD: u32 = (D4 + 7u) / 8u;
+const HV: u32 = (V4 + 7u) / 8u;
+const ND: u32 = TN * HD;
+const NV: u32 = TN * HV;
+const CD: u32 = min(D4, 8u);
+const CV: u32 = min(V4, 8u);
+const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
+const UV: u32 = 1u + (TURN - 1u) * (1u - min(CV % TURN, 1u));
+const OD: u32 = (D4 + TX - 1u) / TX;
+const OV: u32 = (V4 + TX - 1u) / TX;
+const DLOADS: u32 = BN * HD * 8u / THREADS;
+const VLOADS: u32 = BN * HV * 8u / THREADS;
+const GROUPS: u32 = max(TX, TY);
+const SPLIT: u32 = max(TY / TX, 1u);
+const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
+const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
+const ONE: f32 = 1.0;
+const LOG2E: f32 = 1.4426950408889634;
+const LN2: f32 = 0.6931471805599453;
+const MASKED: f32 = -1e30;
+const EMPTY: f32 = -1e29;
+const IN_ORDER: u32 = 0xffffffffu;
+struct Item {
+head: u32,
+tile: u32,
+runs: u32,
+runs_end: u32,
+rows_at: u32,
+rows: u32,
+slot: u32,
+}
+struct Run {
+first: u32,
+end: u32,
+rows_at: u32,
+rows: u32,
+lo_at: u32,
+hi_at: u32,
+}
+const RUN: u32 = 6u;
+const WHOLE: u32 = 1u;
+fn item_at(index: u32) -> Item {
+let at = params.items_at + index * 7u;
+return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
+}
+fn run_at(at: u32) -> Run {
+return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
+}
+fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
+let place = min(u, rows - 1u);
+if (rows_at == IN_ORDER) {
+return place;
+}
+return blocks[rows_at + place];
+}
+fn keys_of(run: Run, queries: u32, u: u32, key: u32) -> vec2u {
+let place = min(u, queries - 1u);
+var keys: vec2u;
+if (BITS == 1u) {
+keys.x = blocks[run.lo_at + place * run.hi_at + key / 32u];
+} else {
+keys = vec2u(blocks[run.lo_at + place], blocks[run.hi_at + place]);
+}
+return select(vec2u(), keys, u < queries);
+}
+fn has_key(keys: vec2u, key: u32) -> bool {
+var has: bool;
+if (BITS == 1u) {
+has = ((keys.x >> (key & 31u)) & 1u) == 1u;
+} else {
+has = key >= keys.x && key < keys.y;
+}
+return has;
+}
+// @inline
+fn own_rows(OWN: u32, tile: ptr<workgroup, Tile>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, item: Item, base: u32, t: u32) {
+if (OWN == 1u) {
+for (var e = t; e < BM * H * 8u; e += THREADS) {
+let r = e / (H * 8u);
+let c = e % (H * 8u);
+var a = load((*source)[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + item.head) * W4 + c]);
+if (W4 % 8u != 0u && c >= W4) {
 a = vec4f();
 }
 let y = (r / TM) & (TY - 1u);
-ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
+(*tile)[y][(r & (TM - 1u)) * H + c / 8u][(c ^ y) & 7u] = a;
 }
 }
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OV>, TM>;
+}
+// @inline
+fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, start: u32, item: Item, base: u32, t: u32) {
 // @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
+for (var e = 0u; e < LOADS; e++) {
+let r = (t + e * THREADS) / (H * 8u);
+let c = (t + e * THREADS) % (H * 8u);
+(*held)[e] = (*source)[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + item.head) * W4 + c];
 }
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pq: array<vec4f, DLOADS>;
-var po: array<vec4f, VLOADS>;
+}
+// @inline
+fn keep_rows(LOADS: u32, held: ptr<function, Held>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, W4: u32, t: u32) {
 // @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pq[e] = vec4f();
+for (var e = 0u; e < LOADS; e++) {
+let r = (t + e * THREADS) / (H * 8u);
+let c = (t + e * THREADS) % (H * 8u);
+var a = load((*held)[e]);
+if (W4 % 8u != 0u && c >= W4) {
+a = vec4f();
 }
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-po[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
 let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * HD + c / 8u;
-qs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pq[e];
+let place = (r & (TN - 1u)) * H + c / 8u;
+if (PARTS == 1u) {
+(*tile)[g][place][(c ^ g) & 7u] = a;
+} else {
+(*tile)[g * PARTS + place / S][place % S][(c ^ g) & 7u] = a;
 }
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
 }
-workgroupBarrier();
-var stat: array<vec2f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
 }
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
+// @inline
+fn add_scores(s: ptr<function, Scores>, OWN: u32, own_tile: ptr<workgroup, Tile>, source: ptr<storage, array<Stored>>, line: ptr<function, Lines>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, C: u32, U: u32, W4: u32, tx: u32, ty: u32) {
+for (var c0 = 0u; c0 < C; c0 += U) {
 // @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
+for (var c1 = 0u; c1 < U; c1++) {
 let c = c0 + c1;
 let e = (c ^ tx) & 7u;
 let f = (c ^ ty) & 7u;
 // @unroll
-for (var h = 0u; h < HD; h++) {
+for (var h = 0u; h < H; h++) {
 var b: array<vec4f, TN>;
 // @unroll
 for (var j = 0u; j < TN; j++) {
-b[j] = qs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
+b[j] = (*tile)[tx * PARTS + (j * H + h) / S][(j * H + h) % S][e];
 }
 // @unroll
 for (var i = 0u; i < TM; i++) {
 var a: vec4f;
-if (OWN_A == 1u) {
-a = ks[ty][i * HD + h][f];
+if (OWN == 1u) {
+a = (*own_tile)[ty][i * H + h][f];
 } else {
-a = load(k[line[i] * D4 + h * 8u + c]);
+a = load((*source)[(*line)[i] * W4 + h * 8u + c]);
 }
 // @unroll
 for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
+(*s)[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, (*s)[i][j]))));
 }
 }
 }
 }
 }
+}
+// @inline
+fn keep_scores(tile: ptr<workgroup, Tile>, s: ptr<function, Scores>, tx: u32, ty: u32) {
+// @unroll
+for (var i = 0u; i < TM; i++) {
+// @unroll
+for (var w = 0u; w < W; w++) {
+(*tile)[ty][i * W + w][(tx ^ ty) & 7u] = vec4f((*s)[i][w * 4u], (*s)[i][w * 4u + 1u], (*s)[i][w * 4u + 2u], (*s)[i][w * 4u + 3u]);
+}
+}
+}
+// @inline
+fn add_products(acc: ptr<function, Sums>, O: u32, scores: ptr<workgroup, Tile>, tile: ptr<workgroup, Tile>, H: u32, tx: u32, ty: u32) {
+for (var g = 0u; g < TX; g++) {
+let gg = g & (TX - 1u);
+let f = (g ^ ty) & 7u;
+// @unroll
+for (var w = 0u; w < W; w++) {
+var p: array<vec4f, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+p[i] = (*scores)[ty][i * W + w][f];
+}
+// @unroll
+for (var lane = 0u; lane < 4u; lane++) {
+// @unroll
+for (var h = 0u; h < O; h++) {
+let other = (*tile)[gg][(w * 4u + lane) * H + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+// @unroll
+for (var i = 0u; i < TM; i++) {
+(*acc)[i][h] = fma(vec4f(p[i][lane]), other, (*acc)[i][h]);
+}
+}
+}
+}
+}
+}
+// @inline
+fn probabilities(s: ptr<function, Scores>, stat: ptr<function, Statistics>, factor: f32, listed: u32, run: Run, start: u32, own: u32, tx: u32) {
 let masked = (listed & 1u) == 1u || start + BN > run.rows;
 // @unroll
 for (var j = 0u; j < TN; j++) {
 // @unroll
 for (var i = 0u; i < TM; i++) {
-s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
+(*s)[i][j] = exp2(fma((*s)[i][j], factor, -(*stat)[j].x));
 }
 if (masked) {
 let keys = keys_of(run, run.rows, start + tx * TN + j, own);
 // @unroll
 for (var i = 0u; i < TM; i++) {
-s[i][j] = select(0.0, s[i][j], has_key(keys, own + i));
+(*s)[i][j] = select(0.0, (*s)[i][j], has_key(keys, own + i));
 }
 }
 }
-workgroupBarrier();
+}
+// @inline
+fn write_rows(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, factor: f32, O: u32, W4: u32, line: ptr<function, Lines>, item: Item, part: u32, own: u32, tx: u32, ty: u32) {
 // @unroll
 for (var i = 0u; i < TM; i++) {
 // @unroll
-for (var w = 0u; w < W; w++) {
-qs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = qs[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-let other = os[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-if (own + i < item.rows && h * TX + tx < V4) {
-let sum = acc[i][h];
+for (var h = 0u; h < O; h++) {
+if (own + i < item.rows && h * TX + tx < W4) {
+let sum = (*acc)[i][h] * factor;
 if (params.split != 0u) {
-let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * V4 + h * TX + tx) * PIECES;
+let at = (((part * params.slots + item.slot) * BM + ty * TM + i) * W4 + h * TX + tx) * PIECES;
 // @unroll
-for (var part = 0u; part < PIECES; part++) {
-dv[at + part] = piece(sum, part);
+for (var piece_at = 0u; piece_at < PIECES; piece_at++) {
+(*y)[at + piece_at] = piece(sum, piece_at);
 }
 } else {
-let at = line[i] * V4 + h * TX + tx;
+let at = (*line)[i] * W4 + h * TX + tx;
 if (params.later != 0u) {
-dv[at] = store(load(dv[at]) + sum);
+(*y)[at] = store(load((*y)[at]) + sum);
 } else {
-dv[at] = store(sum);
-}
-}
-}
-}
-}
-}
-`,
-  "attention_backward_dq": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
-var<storage, read_write> dq: array<Stored>;
-const VROWS: u32 = max(SV, TM * W);
-var<workgroup> ks: array<array<array<vec4f, 8>, TN * HD>, TX>;
-var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>;
-var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-if (OWN_B == 1u) {
-for (var e = t; e < BM * HV * 8u; e += THREADS) {
-let r = e / (HV * 8u);
-let c = e % (HV * 8u);
-var a = load(d_o[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-os[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-var line: array<u32, TM>;
-var stat: array<vec2f, TM>;
-var acc: array<array<vec4f, OD>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = row_of(item.rows_at, item.rows, own + i);
-line[i] = (base + row) * params.heads + head;
-stat[i] = stats[lines + row];
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pk: array<vec4f, DLOADS>;
-var pv: array<vec4f, VLOADS>;
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pk[e] = vec4f();
-}
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-pv[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-let g = (r / TN) & (TX - 1u);
-ks[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pk[e];
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * HV + c / 8u;
-vs[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = pv[e];
-}
-workgroupBarrier();
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
-// @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HD; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = ks[tx][j * HD + h][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_A == 1u) {
-a = qs[ty][i * HD + h][f];
-} else {
-a = load(q[line[i] * D4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
-}
-}
-if ((listed & 1u) == 1u || start + BN > run.rows) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let keys = keys_of(run, item.rows, own + i, start + tx * TN);
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let key = start + tx * TN + j;
-s[i][j] = select(0.0, s[i][j], has_key(keys, key));
-}
-}
-}
-var ds: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CV; c0 += UV) {
-// @unroll
-for (var c1 = 0u; c1 < UV; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HV; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = vs[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_B == 1u) {
-a = os[ty][i * HV + h][f];
-} else {
-a = load(d_o[line[i] * V4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
-}
-}
-workgroupBarrier();
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-vs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = vs[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-let other = ks[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-if (own + i < item.rows && h * TX + tx < D4) {
-let sum = acc[i][h] * params.scale;
-if (params.split != 0u) {
-let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
-// @unroll
-for (var part = 0u; part < PIECES; part++) {
-dq[at + part] = piece(sum, part);
-}
-} else {
-let at = line[i] * D4 + h * TX + tx;
-if (params.later != 0u) {
-dq[at] = store(load(dq[at]) + sum);
-} else {
-dq[at] = store(sum);
-}
-}
-}
-}
-}
-}
-`,
-  "attention_backward_dk": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
-var<storage, read_write> dk: array<Stored>;
-const OROWS: u32 = max(SV, TM * W);
-var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
-var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>;
-var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-if (OWN_B == 1u) {
-for (var e = t; e < BM * HV * 8u; e += THREADS) {
-let r = e / (HV * 8u);
-let c = e % (HV * 8u);
-var a = load(v[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-vs[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OD>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pq: array<vec4f, DLOADS>;
-var po: array<vec4f, VLOADS>;
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pq[e] = vec4f();
-}
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-po[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-let g = (r / TN) & (TX - 1u);
-qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * HV + c / 8u;
-os[g * SPLIT + place / SV][place % SV][(c ^ g) & 7u] = po[e];
-}
-workgroupBarrier();
-var stat: array<vec2f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-}
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
-// @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HD; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = qs[tx][j * HD + h][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_A == 1u) {
-a = ks[ty][i * HD + h][f];
-} else {
-a = load(k[line[i] * D4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-}
-}
-}
-}
-}
-let masked = (listed & 1u) == 1u || start + BN > run.rows;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
-}
-if (masked) {
-let keys = keys_of(run, run.rows, start + tx * TN + j, own);
-// @unroll
-for (var i = 0u; i < TM; i++) {
-s[i][j] = select(0.0, s[i][j], has_key(keys, own + i));
-}
-}
-}
-var ds: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CV; c0 += UV) {
-// @unroll
-for (var c1 = 0u; c1 < UV; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HV; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = os[tx * SPLIT + (j * HV + h) / SV][(j * HV + h) % SV][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_B == 1u) {
-a = vs[ty][i * HV + h][f];
-} else {
-a = load(v[line[i] * V4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = s[i][j] * (ds[i][j] - stat[j].y);
-}
-}
-workgroupBarrier();
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-os[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = os[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-let other = qs[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-if (own + i < item.rows && h * TX + tx < D4) {
-let sum = acc[i][h] * params.scale;
-if (params.split != 0u) {
-let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
-// @unroll
-for (var part = 0u; part < PIECES; part++) {
-dk[at + part] = piece(sum, part);
-}
-} else {
-let at = line[i] * D4 + h * TX + tx;
-if (params.later != 0u) {
-dk[at] = store(load(dk[at]) + sum);
-} else {
-dk[at] = store(sum);
-}
-}
-}
-}
-}
-}
-`,
-  "attention_forward": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read_write> o: array<Stored>;
-var<storage, read_write> lse: array<f32>;
-const XROWS: u32 = max(SD, TM * W);
-var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>;
-var<workgroup> vs: array<array<array<vec4f, 8>, TN * HV>, TX>;
-var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let stats = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(q[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-qs[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-var line: array<u32, TM>;
-var m: array<f32, TM>;
-var l: array<f32, TM>;
-var acc: array<array<vec4f, OV>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = row_of(item.rows_at, item.rows, own + i);
-line[i] = (base + row) * params.heads + head;
-m[i] = EMPTY;
-if (params.later != 0u) {
-let before = lse[stats + row];
-m[i] = select(before / params.scale, EMPTY, before < -1e28);
-l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
-// @unroll
-for (var h = 0u; h < OV; h++) {
-acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
-}
-}
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pk: array<vec4f, DLOADS>;
-var pv: array<vec4f, VLOADS>;
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pk[e] = load(k[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pk[e] = vec4f();
-}
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-pv[e] = load(v[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-pv[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * HD + c / 8u;
-xs[g * SPLIT + place / SD][place % SD][(c ^ g) & 7u] = pk[e];
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-vs[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = pv[e];
-}
-workgroupBarrier();
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
-// @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HD; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = xs[tx * SPLIT + (j * HD + h) / SD][(j * HD + h) % SD][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_A == 1u) {
-a = qs[ty][i * HD + h][f];
-} else {
-a = load(q[line[i] * D4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-}
-}
-}
-}
-}
-if ((listed & 1u) == 1u || start + BN > run.rows) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let keys = keys_of(run, item.rows, own + i, start + tx * TN);
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let key = start + tx * TN + j;
-s[i][j] = select(MASKED, s[i][j], has_key(keys, key));
-}
-}
-}
-if (SPARE == 0u) {
-workgroupBarrier();
-}
-// @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-var high: vec4f;
-// @unroll
-for (var i = 0u; i < 4u; i++) {
-high[i] = s[i4 * 4u + i][0];
-// @unroll
-for (var j = 1u; j < TN; j++) {
-high[i] = max(high[i], s[i4 * 4u + i][j]);
-}
-}
-if (SPARE == 1u) {
-peaks[ty][i4][tx] = high;
-} else {
-xs[ty][i4][tx] = high;
-}
-}
-workgroupBarrier();
-var next: array<vec4f, TM / 4u>;
-// @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-next[i4] = vec4f(EMPTY);
-// @unroll
-for (var j = 0u; j < TX; j++) {
-if (SPARE == 1u) {
-next[i4] = max(next[i4], peaks[ty][i4][j]);
-} else {
-next[i4] = max(next[i4], xs[ty][i4][j]);
-}
-}
-}
-if (SPARE == 0u) {
-workgroupBarrier();
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let high = max(m[i], next[i / 4u][i % 4u]);
-let shift = -high * factor;
-let shrink = exp2((m[i] - high) * factor);
-m[i] = high;
-l[i] *= shrink;
-// @unroll
-for (var h = 0u; h < OV; h++) {
-acc[i][h] *= shrink;
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = exp2(fma(s[i][j], factor, shift));
-l[i] += s[i][j];
-}
-// @unroll
-for (var w = 0u; w < W; w++) {
-xs[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = xs[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-let other = vs[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-workgroupBarrier();
-// @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
-}
-workgroupBarrier();
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var total = 0.0;
-// @unroll
-for (var j = 0u; j < TX; j++) {
-total += xs[ty][i / 4u][j][i % 4u];
-}
-if (own + i < item.rows) {
-let share = select(1.0 / total, 0.0, total == 0.0);
-// @unroll
-for (var h = 0u; h < OV; h++) {
-if (h * TX + tx < V4) {
-o[line[i] * V4 + h * TX + tx] = store(acc[i][h] * share);
-}
-}
-if (tx == 0u) {
-lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
-}
-}
-}
-}
-`,
-  "attention_backward_dkv": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
-var<storage, read_write> dk: array<Stored>;
-var<storage, read_write> dv: array<Stored>;
-const PROWS: u32 = TM * W;
-var<workgroup> qs: array<array<array<vec4f, 8>, TN * HD>, TX>;
-var<workgroup> os: array<array<array<vec4f, 8>, TN * HV>, TX>;
-var<workgroup> ps: array<array<array<vec4f, 8>, PROWS>, TY>;
-var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let head = item.head;
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-if (OWN_A == 1u) {
-for (var e = t; e < BM * HD * 8u; e += THREADS) {
-let r = e / (HD * 8u);
-let c = e % (HD * 8u);
-var a = load(k[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-ks[y][(r & (TM - 1u)) * HD + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-if (OWN_B == 1u) {
-for (var e = t; e < BM * HV * 8u; e += THREADS) {
-let r = e / (HV * 8u);
-let c = e % (HV * 8u);
-var a = load(v[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-vs[y][(r & (TM - 1u)) * HV + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OD>, TM>;
-var other_acc: array<array<vec4f, OV>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + head;
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pq: array<vec4f, DLOADS>;
-var po: array<vec4f, VLOADS>;
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-pq[e] = load(q[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * D4 + c]);
-if (D4 % 8u != 0u && c >= D4) {
-pq[e] = vec4f();
-}
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-po[e] = load(d_o[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + head) * V4 + c]);
-if (V4 % 8u != 0u && c >= V4) {
-po[e] = vec4f();
-}
-}
-workgroupBarrier();
-// @unroll
-for (var e = 0u; e < DLOADS; e++) {
-let r = (t + e * THREADS) / (HD * 8u);
-let c = (t + e * THREADS) % (HD * 8u);
-let g = (r / TN) & (TX - 1u);
-qs[g][(r & (TN - 1u)) * HD + c / 8u][(c ^ g) & 7u] = pq[e];
-}
-// @unroll
-for (var e = 0u; e < VLOADS; e++) {
-let r = (t + e * THREADS) / (HV * 8u);
-let c = (t + e * THREADS) % (HV * 8u);
-let g = (r / TN) & (TX - 1u);
-os[g][(r & (TN - 1u)) * HV + c / 8u][(c ^ g) & 7u] = po[e];
-}
-workgroupBarrier();
-var stat: array<vec2f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-}
-var s: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CD; c0 += UD) {
-// @unroll
-for (var c1 = 0u; c1 < UD; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HD; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = qs[tx][j * HD + h][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_A == 1u) {
-a = ks[ty][i * HD + h][f];
-} else {
-a = load(k[line[i] * D4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, s[i][j]))));
-}
-}
-}
-}
-}
-let masked = (listed & 1u) == 1u || start + BN > run.rows;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-s[i][j] = exp2(fma(s[i][j], factor, -stat[j].x));
-}
-if (masked) {
-let keys = keys_of(run, run.rows, start + tx * TN + j, own);
-// @unroll
-for (var i = 0u; i < TM; i++) {
-s[i][j] = select(0.0, s[i][j], has_key(keys, own + i));
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-ps[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(s[i][w * 4u], s[i][w * 4u + 1u], s[i][w * 4u + 2u], s[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = ps[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-let other = os[gg][(w * 4u + lane) * HV + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-other_acc[i][h] = fma(vec4f(p[i][lane]), other, other_acc[i][h]);
-}
-}
-}
-}
-}
-var ds: array<array<f32, TN>, TM>;
-for (var c0 = 0u; c0 < CV; c0 += UV) {
-// @unroll
-for (var c1 = 0u; c1 < UV; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
-// @unroll
-for (var h = 0u; h < HV; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = os[tx][j * HV + h][e];
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN_B == 1u) {
-a = vs[ty][i * HV + h][f];
-} else {
-a = load(v[line[i] * V4 + h * 8u + c]);
-}
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, ds[i][j]))));
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-let p4 = ps[ty][i * W + w][(tx ^ ty) & 7u];
-// @unroll
-for (var j = 0u; j < 4u; j++) {
-ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
-}
-}
-}
-workgroupBarrier();
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-ps[ty][i * W + w][(tx ^ ty) & 7u] = vec4f(ds[i][w * 4u], ds[i][w * 4u + 1u], ds[i][w * 4u + 2u], ds[i][w * 4u + 3u]);
-}
-}
-workgroupBarrier();
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = ps[ty][i * W + w][f];
-}
-// @unroll
-for (var lane = 0u; lane < 4u; lane++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-let other = qs[gg][(w * 4u + lane) * HD + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(p[i][lane]), other, acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var h = 0u; h < OD; h++) {
-if (own + i < item.rows && h * TX + tx < D4) {
-let sum = acc[i][h] * params.scale;
-if (params.split != 0u) {
-let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * D4 + h * TX + tx) * PIECES;
-// @unroll
-for (var part = 0u; part < PIECES; part++) {
-dk[at + part] = piece(sum, part);
-}
-} else {
-let at = line[i] * D4 + h * TX + tx;
-if (params.later != 0u) {
-dk[at] = store(load(dk[at]) + sum);
-} else {
-dk[at] = store(sum);
-}
-}
-}
-}
-}
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var h = 0u; h < OV; h++) {
-if (own + i < item.rows && h * TX + tx < V4) {
-let sum = other_acc[i][h];
-if (params.split != 0u) {
-let at = (((group.z * params.slots + item.slot) * BM + ty * TM + i) * V4 + h * TX + tx) * PIECES;
-// @unroll
-for (var part = 0u; part < PIECES; part++) {
-dv[at + part] = piece(sum, part);
-}
-} else {
-let at = line[i] * V4 + h * TX + tx;
-if (params.later != 0u) {
-dv[at] = store(load(dv[at]) + sum);
-} else {
-dv[at] = store(sum);
+(*y)[at] = store(sum);
 }
 }
 }
