@@ -695,6 +695,23 @@ Deno.test("profile: every dispatch has its operation, kernel and time", async ()
   engine.dispose();
 });
 
+Deno.test("narrow sets: dk and dv's kernel keeps ds for dq where the device has room; long rows, and small devices, do not", async () => {
+  for (const [limits, kind, kept] of [["adapter", "strided", true], ["adapter", "dense", false], ["default", "strided", false]] as const) {
+    const engine = await WebGpuEngine.create({ ...software, limits }), c = CASES.find(({ name }) => name.startsWith(`attention ${kind}`))!;
+    const program = new Program(c.name), tensors = [...c.inputs.keys()];
+    for (const op of c.ops) program.add(op);
+    engine.allocate(tensors);
+    const executable = await engine.compile(program);
+    if (engine.timestamps) {
+      const kernels = (await profile(executable)).map(({ kernel }) => kernel);
+      assertEquals(kernels.includes("attention_backward_dq_kept"), kept, `${c.name}: ${kernels}`);
+      assertEquals(kernels.includes("attention_backward_dq"), !kept);
+    } else await assertRejects(() => profile(executable), BackendError, "timestamp-query");
+    executable.dispose();
+    engine.dispose();
+  }
+});
+
 Deno.test("every import of a kernel names a file", () => {
   for (const kernel of Object.keys(WGSL)) assert(!kernelSource(kernel).includes("@import"), `${kernel}: an import is left`);
 });

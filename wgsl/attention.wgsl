@@ -18,7 +18,8 @@ struct Params {
   items_at: u32, // where in `blocks`
   later: u32, // 1: not the first stage of a set: what the stages before it wrote is carried on
   split: u32, // 1: results are partial sums, in f32, which attention_join.wgsl adds
-  slots: u32, // partial results of a sequence, where split
+  slots: u32, // partial results of a sequence, where split; pairs of tiles of a sequence, where KEEP
+  kept_at: u32, // where ds is kept
   scale: f32,
 }
 
@@ -33,11 +34,13 @@ const OWN_A: u32 = 0u; // 1: the rows owned (of the first operand, of the second
 const OWN_B: u32 = 0u;
 const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers a tile
 const TURN: u32 = 2u; // vec4 of a group of eight in one turn of the loop over them: naga counts every turn
+const KEEP: u32 = 0u; // 1: ds is kept for attention_backward_dq_kept.wgsl
 const BITS: u32 = 0u; // 1: a set is one part, its rows in order, and each pair a bit
 const D4: u32 = 16u; // vec4 of a head of q and k
 const V4: u32 = 16u; // vec4 of a head of v and o
 const BM: u32 = TY * TM;
 const BN: u32 = TX * TN;
+const PAIR: u32 = BM * BN / 2u; // vec2 of a pair of tiles
 const THREADS: u32 = TX * TY;
 const W: u32 = TN / 4u;
 const HD: u32 = (D4 + 7u) / 8u; // groups of eight vec4
@@ -77,7 +80,7 @@ struct Item {
   runs_end: u32,
   rows_at: u32, // rows of this side, in the part's order
   rows: u32,
-  slot: u32, // of the partial result, where split
+  slot: u32, // of the partial result, where split; otherwise of the head's first pair of tiles
 }
 
 // Tiles of one part.
@@ -88,9 +91,10 @@ struct Run {
   rows: u32,
   lo_at: u32, // first key of each query, whichever side it is on; where BITS, a row of bits for each query
   hi_at: u32, // the key after its last; where BITS, words of a row
+  pairs_at: u32, // places of pairs of tiles: an entry's own where keys own, in `blocks` where queries do
 }
 
-const RUN: u32 = 6u; // words of a run
+const RUN: u32 = 7u; // words of a run
 const WHOLE: u32 = 1u; // PARTS of a tile whose rows are not divided
 
 fn item_at(index: u32) -> Item {
@@ -99,7 +103,7 @@ fn item_at(index: u32) -> Item {
 }
 
 fn run_at(at: u32) -> Run {
-  return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
+  return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
 }
 
 // The row of place u of a part's order; places past the end stand for the last.

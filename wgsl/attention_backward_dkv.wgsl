@@ -1,12 +1,13 @@
 // dk and dv at once: attention_backward_dk.wgsl and attention_backward_dv.wgsl with the scores computed once, four products
-// instead of five. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
+// instead of five. Where KEEP, ds is written down too, queries by keys, and dq is one product instead of three: a place a pair of
+// tiles, so that no other workgroup writes there. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
-@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(6) var<storage, read_write> notes: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta; then ds, where KEEP
 @group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
 @group(0) @binding(8) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [batch, slots, BM, V4]
 
@@ -61,7 +62,7 @@ fn main(
       var stat: array<vec2f, TN>;
       // @unroll
       for (var j = 0u; j < TN; j++) {
-        stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+        stat[j] = notes[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
       }
 
       var s: array<array<f32, TN>, TM>;
@@ -80,6 +81,16 @@ fn main(
           // @unroll
           for (var j = 0u; j < 4u; j++) {
             ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
+          }
+        }
+      }
+      if (KEEP == 1u) {
+        let kept = params.kept_at + (group.z * params.slots + item.slot + run.pairs_at + entry) * PAIR + ty * (TM / 2u);
+        // @unroll
+        for (var j = 0u; j < TN; j++) {
+          // @unroll
+          for (var i = 0u; i < TM / 2u; i++) {
+            notes[kept + (tx * TN + j) * (BM / 2u) + i] = vec2f(ds[i * 2u][j], ds[i * 2u + 1u][j]);
           }
         }
       }

@@ -7,9 +7,9 @@
 import { ShapeError } from "../errors.ts";
 import { type Attention, type AttentionBackward, size, type Tensor } from "../ops.ts";
 import { attentionTables, type Tables } from "./attention_tables.ts";
-import { type Plan, planInF32, storage4 } from "./plan.ts";
-import { chooseAttention, isFused, ownerOf } from "./tuning.ts";
-import type { AttentionKernel } from "./variants.ts";
+import { type Plan, planInF32, roundUp, storage4 } from "./plan.ts";
+import { chooseAttention, hasLongRows, isFused, ownerOf } from "./tuning.ts";
+import type { AttentionKernel, AttentionVariant } from "./variants.ts";
 
 const WIDEST = 128;
 
@@ -66,27 +66,64 @@ function shareOf(plan: Plan, { n, batch, sets }: Attention | AttentionBackward, 
   return (tiles: number) => items < 1 ? 0 : Math.max(LEAST_SHARE, Math.ceil(tiles / items));
 }
 
+/** What the kernel of dk and dv keeps for dq: ds of each pair of tiles, in the memory of the statistics. */
+interface Kept {
+  readonly variant: AttentionVariant;
+  /** Pairs of tiles of a sequence. */
+  readonly pairs: number;
+  /** Numbers before the first. */
+  readonly at: number;
+}
+
+// What may be kept, a browser's default binding: 112 MiB for strided l = 128 at n = 12,288 and 8 heads.
+const KEPT_BYTES = 2 ** 27;
+
+/** Whether and where ds is kept: for narrow sets, whose pairs of tiles are few. */
+async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Kept | undefined> {
+  const { sets, n, batch } = op, { limits } = plan.context;
+  if (hasLongRows(sets)) return;
+  const variant = await chooseAttention(plan, "attention_backward_dkv", op), owned = variant.TY * variant.TM;
+  if (owned !== variant.TX * variant.TN) return;
+  const options = { owner: "key", owned, streamed: owned, share: uncut, bits: variant.BITS === 1 } as const;
+  const { pairs } = await attentionTables(plan, sets, n, options), bytes = (batch * pairs * owned ** 2 + at) * 4;
+  if (bytes <= Math.min(KEPT_BYTES, limits.maxStorageBufferBindingSize)) return { variant, pairs, at };
+}
+
+const uncut = () => 0;
+
 /** A kernel over all heads of a layer: one dispatch a stage. */
 async function planKernel(
   plan: Plan,
   op: Attention | AttentionBackward,
-  kernel: AttentionKernel,
+  kernel: AttentionKernel | "attention_backward_dq_kept",
   bindings: Readonly<Record<string, Tensor>>,
   outputs: Readonly<Record<string, number>>,
+  kept?: Kept,
 ): Promise<void> {
   const { n, batch, sets } = op, { heads, d4, v4, scale } = geometry(op), storage = storage4(op.q);
-  const variant = await chooseAttention(plan, kernel, op), { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
+  const variant = kept?.variant ?? await chooseAttention(plan, kernel as AttentionKernel, op);
+  const { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
   const { blocks, stages }: Tables = await attentionTables(plan, sets, n, {
     owner: ownerOf(kernel),
     owned,
     streamed: TX * TN,
-    share: kernel === "attention_forward" ? () => 0 : shareOf(plan, op, owned, Math.max(d4, v4)),
+    share: kept || kernel === "attention_forward" ? uncut : shareOf(plan, op, owned, Math.max(d4, v4)),
     bits: BITS === 1,
+    pairs: kept && ownerOf(kernel) === "query",
   });
-  const values = { ...variant, STORAGE: storage, D4: d4, V4: v4 };
+  const values = { ...variant, STORAGE: storage, D4: d4, V4: v4, KEEP: Number(!!kept) };
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
-      shared = { n, heads, scale, later: Number(later && !join), split: Number(!!join), ...params };
+      shared = {
+        n,
+        heads,
+        scale,
+        later: Number(later && !join),
+        split: Number(!!join),
+        kept_at: 0,
+        ...params,
+        ...kept && { slots: kept.pairs, kept_at: kept.at / 2 },
+      };
     const written: Record<string, Tensor> = {};
     for (const [name, width] of Object.entries(outputs)) {
       written[name] = join ? plan.temporary(`partial ${name}`, batch * params.slots * owned * width * 4) : bindings[name];
@@ -136,7 +173,11 @@ async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, widthV);
   const o = padded(plan, op.o, widthV), d_o = padded(plan, op.dO, widthV);
   const dq = paddedOutput(plan, op.dq, d), dk = paddedOutput(plan, op.dk, d), dv = paddedOutput(plan, op.dv, widthV);
-  const count = batch * n * heads, stats = plan.temporary("attention statistics", 2 * count);
+  const count = batch * n * heads, kept = isFused(plan, op) ? await keptOf(plan, op, roundUp(2 * count, 4)) : undefined;
+  const stats = plan.temporary(
+    "attention statistics",
+    kept ? kept.at + batch * kept.pairs * (kept.variant.TY * kept.variant.TM) ** 2 : 2 * count,
+  );
   plan.dispatch({
     kernel: "attention_backward_delta",
     values: { STORAGE: storage4(o) },
@@ -145,9 +186,10 @@ async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
     grid: plan.linear(count),
   });
   const shared = { q, k, v, d_o, stats };
-  await planKernel(plan, op, "attention_backward_dq", { ...shared, dq }, { dq: d4 });
+  if (!kept) await planKernel(plan, op, "attention_backward_dq", { ...shared, dq }, { dq: d4 });
   if (isFused(plan, op)) {
-    await planKernel(plan, op, "attention_backward_dkv", { ...shared, dk, dv }, { dk: d4, dv: v4 });
+    await planKernel(plan, op, "attention_backward_dkv", { q, k, v, d_o, notes: stats, dk, dv }, { dk: d4, dv: v4 }, kept);
+    if (kept) await planKernel(plan, op, "attention_backward_dq_kept", { k, notes: stats, dq }, { dq: d4 }, kept);
   } else {
     await planKernel(plan, op, "attention_backward_dk", { ...shared, dk }, { dk: d4 });
     await planKernel(plan, op, "attention_backward_dv", { q, k, d_o, stats, dv }, { dv: v4 });

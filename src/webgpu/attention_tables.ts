@@ -31,6 +31,8 @@ export interface Stage {
 export interface Tables {
   readonly blocks: Tensor;
   readonly stages: readonly Stage[];
+  /** Pairs of tiles, of all heads. */
+  readonly pairs: number;
 }
 
 /** Which rows a workgroup owns, and how many of either side a tile has. */
@@ -42,6 +44,8 @@ export interface TableOptions {
   readonly share: (tiles: number) => number;
   /** Whether sets are one part in the rows' order, with bits for pairs, instead of parts with intervals. */
   readonly bits: boolean;
+  /** Whether query owners are to find what was kept of each pair of tiles. */
+  readonly pairs?: boolean;
 }
 
 const sameRows = (a: Uint32Array | null, b: Uint32Array | null) =>
@@ -97,6 +101,16 @@ interface Owned {
   /** Of each part that has any tile: first entry, end, and the words that every run of that part shares. */
   readonly lists: { first: number; end: number; shared: readonly number[] }[];
   readonly length: number;
+  /** Place of the first of this head's pairs of tiles. */
+  readonly pairs: number;
+}
+
+/** For each entry of the forward lists its place in the backward ones. */
+function turned({ forward, backward }: Pick<LayoutPart, "forward" | "backward">): Uint32Array {
+  const next = forward.starts.slice(), places = new Uint32Array(forward.list.length);
+  // Both sides list ascending, so the entries of a query tile are met in their order.
+  backward.list.forEach((entry, at) => places[next[entry >> 1]++] = at);
+  return places;
 }
 
 /** Lists cut into pieces of at most `share` tiles. */
@@ -127,8 +141,8 @@ async function stagesWith(
   words: Words,
   sets: readonly AttentionSet[],
   n: number,
-  { owner, owned, streamed, bits }: Omit<TableOptions, "share">,
-): Promise<Owned[][]> {
+  { owner, owned, streamed, bits, pairs: isKept }: Omit<TableOptions, "share">,
+): Promise<{ stages: Owned[][]; pairs: number }> {
   const tile = owner === "query" ? { q: owned, k: streamed } : { q: streamed, k: owned };
   const groups = new Map<string, { set: AttentionSet; heads: number[] }>();
   sets.forEach((set, head) => {
@@ -137,6 +151,7 @@ async function stagesWith(
     else groups.set(key, { set, heads: [head] });
   });
   const stages: Owned[][] = [];
+  let pairs = 0;
   for (const { set, heads } of groups.values()) {
     const layout = await (bits ? buildInOrder : buildLayout)(set, n, tile);
     const rows = new Map<Uint32Array, number>();
@@ -145,13 +160,26 @@ async function stagesWith(
       if (!rows.has(map)) rows.set(map, words.put(map));
       return rows.get(map)!;
     };
+    // A pair of tiles has its place by the backward lists, whichever side owns.
+    const before = new Map<unknown, number>(), first = pairs;
+    let each = 0;
+    for (const part of layout.parts) {
+      before.set(part, each);
+      each += part.backward.list.length;
+    }
+    pairs += each * heads.length;
     stagesOf<LayoutPart | InOrderPart>(layout.parts, owner).forEach((parts, stage) => {
       const [own, count] = owner === "query" ? [parts[0].queryRows, parts[0].queries] : [parts[0].keyRows, parts[0].keys];
       const placed = parts.map((part) => {
         const { starts, list } = owner === "query" ? part.forward : part.backward, at = words.put(list);
         const [other, others] = owner === "query" ? [part.keyRows, part.keys] : [part.queryRows, part.queries];
-        const pairs = "bits" in part ? [words.put(part.bits), part.words] : [words.put(part.lo), words.put(part.hi)];
-        return { starts, at, shared: [rowsAt(other), others, ...pairs] };
+        const keys = "bits" in part ? [words.put(part.bits), part.words] : [words.put(part.lo), words.put(part.hi)];
+        const places = owner === "key"
+          ? before.get(part)!
+          : isKept
+          ? words.put(turned(part).map((place) => place + before.get(part)!))
+          : at;
+        return { starts, at, shared: [rowsAt(other), others, ...keys, (places - at) >>> 0] };
       });
       const at = rowsAt(own);
       for (let tile = 0; tile < Math.ceil(count / owned); tile++) {
@@ -160,17 +188,19 @@ async function stagesWith(
         const length = lists.reduce((sum, { first, end }) => sum + end - first, 0);
         // A later stage has nothing to add where it has no tile; the first writes every row.
         if (length === 0 && stage > 0) continue;
-        for (const head of heads) (stages[stage] ??= []).push({ head, tile, rowsAt: at, rows: count, lists, length });
+        heads.forEach((head, turn) =>
+          (stages[stage] ??= []).push({ head, tile, rowsAt: at, rows: count, lists, length, pairs: first + turn * each })
+        );
       }
     });
   }
-  return stages;
+  return { stages, pairs };
 }
 
 async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
-  const words = new Words(), stages = await stagesWith(words, sets, n, options);
+  const words = new Words(), { stages, pairs } = await stagesWith(words, sets, n, options);
   const made = stages.map((all, stage) => placeStage(words, all, stage > 0, options.share));
-  return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made };
+  return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made, pairs };
 }
 
 function placeStage(words: Words, all: Owned[], later: boolean, share: TableOptions["share"]): Stage {
@@ -183,7 +213,12 @@ function placeStage(words: Words, all: Owned[], later: boolean, share: TableOpti
     const cut = isCut ? pieces(owned, most) : [owned.lists];
     if (isCut) joins.push(owned.head, owned.tile, slots, slots + cut.length, owned.rowsAt, owned.rows);
     for (const lists of cut) {
-      items.push({ owned, lists, length: lists.reduce((sum, { first, end }) => sum + end - first, 0), slot: isCut ? slots++ : 0 });
+      items.push({
+        owned,
+        lists,
+        length: lists.reduce((sum, { first, end }) => sum + end - first, 0),
+        slot: isCut ? slots++ : owned.pairs,
+      });
     }
   }
   items.sort((a, b) => b.length - a.length || a.owned.tile - b.owned.tile || a.owned.head - b.owned.head);
@@ -222,7 +257,7 @@ export async function orderCost(
   options: Omit<TableOptions, "share">,
 ): Promise<readonly [work: number, time: number]> {
   let all = 0, time = 0;
-  for (const stage of await stagesWith(new Words(), sets, n, options)) {
+  for (const stage of (await stagesWith(new Words(), sets, n, options)).stages) {
     const work = batch * stage.reduce((sum, { length }) => sum + length + ITEM_COST, 0);
     all += work;
     time += Math.max(longestOf(stage) + STAGE_COST, work / PLACES);
@@ -243,8 +278,8 @@ export async function isCheaperInOrder(
 
 /** The tables of a layer, made once a plan. */
 export function attentionTables(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
-  const { owner, owned, streamed, share, bits } = options;
+  const { owner, owned, streamed, share, bits, pairs } = options;
   // What `share` answers tells any two rules in use apart.
-  const key = JSON.stringify([sets.map(setKey), n, owner, owned, streamed, share(1), share(1 << 20), bits]);
+  const key = JSON.stringify([sets.map(setKey), n, owner, owned, streamed, share(1), share(1 << 20), bits, pairs]);
   return plan.once(key, () => build(plan, sets, n, options));
 }

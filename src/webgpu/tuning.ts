@@ -197,9 +197,11 @@ export function attentionFits(
     variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
 }
 
+/** Whether queries of some set have keys without end. */
+export const hasLongRows = (sets: readonly AttentionSet[]): boolean => sets.some(({ kind }) => /dense|fixed|summary/.test(kind));
+
 /** Which side of the pairs an attention kernel owns. */
-export const ownerOf = (kernel: AttentionKernel): "query" | "key" =>
-  kernel === "attention_forward" || kernel === "attention_backward_dq" ? "query" : "key";
+export const ownerOf = (kernel: string): "query" | "key" => /forward|_dq/.test(kernel) ? "query" : "key";
 
 /**
  * The variant of an attention kernel. Where nothing near was measured it goes through its sets in the rows' order if that is less
@@ -233,8 +235,7 @@ function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | Attenti
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return fitting[fitting.length - 1];
   // Narrow bands waste what tall and wide tiles have outside of them; dk and dv together gain more than that from 64 × 64.
-  const isLong = op.sets.some(({ kind }) => kind === "dense" || kind === "fixed" || kind === "summary"), lines = heads * op.batch;
-  const streamed = isLong || kernel === "attention_backward_dkv" ? Infinity : NARROW;
+  const lines = heads * op.batch, streamed = hasLongRows(op.sets) || kernel === "attention_backward_dkv" ? Infinity : NARROW;
   const usable = fitting.filter(({ TX, TN }) => TX === 8 && TX * TN <= streamed);
   return usable.find((tile) => Math.ceil(op.n / (tile.TY * tile.TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
 }

@@ -1164,6 +1164,63 @@ gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_h
 }
 }
 `,
+  "attention_backward_dq_kept": `// @import attention.wgsl
+var<storage, read> k: array<Stored>;
+var<storage, read> notes: array<vec4f>;
+var<storage, read_write> dq: array<Stored>;
+const LOADS: u32 = BM * BN / 4u / THREADS;
+var<workgroup> ks: array<array<array<vec4f, 8>, ND>, TX>;
+var<workgroup> ps: array<array<array<vec4f, 8>, TM * W>, TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id) group: vec3u,
+@builtin(num_workgroups) groups: vec3u,
+@builtin(local_invocation_index) t: u32,
+) {
+let index = group.y * groups.x + group.x;
+if (index >= params.items) {
+return;
+}
+let item = item_at(index);
+let tx = lane_x(t);
+let ty = lane_y(t);
+let base = group.z * params.n;
+let own = item.tile * BM + ty * TM;
+var line: array<u32, TM>;
+var acc: array<array<vec4f, OD>, TM>;
+// @unroll
+for (var i = 0u; i < TM; i++) {
+line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
+}
+for (var at = item.runs; at < item.runs_end; at += RUN) {
+let run = run_at(at);
+for (var entry = run.first; entry < run.end; entry++) {
+let start = (blocks[entry] >> 1u) * BN;
+let kept = (params.kept_at + (group.z * params.slots + item.slot + blocks[run.pairs_at + entry]) * PAIR) / 2u;
+var pk: array<Stored, DLOADS>;
+var pd: array<vec4f, LOADS>;
+load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+// @unroll
+for (var e = 0u; e < LOADS; e++) {
+pd[e] = notes[kept + t + e * THREADS];
+}
+workgroupBarrier();
+keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
+// @unroll
+for (var e = 0u; e < LOADS; e++) {
+let u = (t + e * THREADS) / (BN / 4u);
+let key4 = (t + e * THREADS) % (BN / 4u);
+let y = (u / TM) & (TY - 1u);
+let is_key = start + key4 * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(run.rows);
+ps[y][(u & (TM - 1u)) * W + key4 % W][((key4 / W) ^ y) & 7u] = select(vec4f(), pd[e], is_key);
+}
+workgroupBarrier();
+add_products(&acc, OD, &ps, &ks, HD, tx, ty);
+}
+}
+write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
+}
+`,
   "attention_backward_dv": `// @import attention.wgsl
 var<storage, read> q: array<Stored>;
 var<storage, read> k: array<Stored>;
@@ -1495,7 +1552,7 @@ var<storage, read> q: array<Stored>;
 var<storage, read> k: array<Stored>;
 var<storage, read> v: array<Stored>;
 var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
+var<storage, read_write> notes: array<vec2f>;
 var<storage, read_write> dk: array<Stored>;
 var<storage, read_write> dv: array<Stored>;
 const PROWS: u32 = TM * W;
@@ -1546,7 +1603,7 @@ workgroupBarrier();
 var stat: array<vec2f, TN>;
 // @unroll
 for (var j = 0u; j < TN; j++) {
-stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+stat[j] = notes[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
 }
 var s: array<array<f32, TN>, TM>;
 add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
@@ -1564,6 +1621,16 @@ let p4 = ps[ty][i * W + w][(tx ^ ty) & 7u];
 // @unroll
 for (var j = 0u; j < 4u; j++) {
 ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
+}
+}
+}
+if (KEEP == 1u) {
+let kept = params.kept_at + (group.z * params.slots + item.slot + run.pairs_at + entry) * PAIR + ty * (TM / 2u);
+// @unroll
+for (var j = 0u; j < TN; j++) {
+// @unroll
+for (var i = 0u; i < TM / 2u; i++) {
+notes[kept + (tx * TN + j) * (BM / 2u) + i] = vec2f(ds[i * 2u][j], ds[i * 2u + 1u][j]);
 }
 }
 }
@@ -2366,6 +2433,7 @@ items_at: u32,
 later: u32,
 split: u32,
 slots: u32,
+kept_at: u32,
 scale: f32,
 }
 var<storage, read> blocks: array<u32>;
@@ -2378,11 +2446,13 @@ const OWN_A: u32 = 0u;
 const OWN_B: u32 = 0u;
 const SPARE: u32 = 0u;
 const TURN: u32 = 2u;
+const KEEP: u32 = 0u;
 const BITS: u32 = 0u;
 const D4: u32 = 16u;
 const V4: u32 = 16u;
 const BM: u32 = TY * TM;
 const BN: u32 = TX * TN;
+const PAIR: u32 = BM * BN / 2u;
 const THREADS: u32 = TX * TY;
 const W: u32 = TN / 4u;
 const HD: u32 = (D4 + 7u) / 8u;
@@ -2423,15 +2493,16 @@ rows_at: u32,
 rows: u32,
 lo_at: u32,
 hi_at: u32,
+pairs_at: u32,
 }
-const RUN: u32 = 6u;
+const RUN: u32 = 7u;
 const WHOLE: u32 = 1u;
 fn item_at(index: u32) -> Item {
 let at = params.items_at + index * 7u;
 return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
 }
 fn run_at(at: u32) -> Run {
-return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u]);
+return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
 }
 fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
 let place = min(u, rows - 1u);
