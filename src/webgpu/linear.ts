@@ -154,7 +154,7 @@ function planBiasGrad(plan: Plan, op: LinearWeightGrad): void {
 }
 
 // Fewest rows a split is worth, and how far its partials may go in memory.
-const SPLIT_FILL = 512, SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20;
+const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20;
 
 function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const [rows, out] = op.dy.shape, inner = op.x.shape[1], bytes = out * inner * 4;
@@ -165,7 +165,7 @@ function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const variant = chooseLinear(plan, "linear_weight_grad", linearProblem(out, rows, inner, isPacked(op.dy)), out, inner, most);
   const [x, y] = [Math.ceil(inner / (variant.TX * variant.TN)), Math.ceil(out / (variant.TY * variant.TM))];
   // Under the smallest-tile preference every split that rows allow is made, so that tests see partials.
-  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(SPLIT_FILL / (x * y)));
+  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(FILL / (x * y)));
   const split = roundUp(Math.ceil(rows / wanted), 16), splits = Math.ceil(rows / split);
   const partials = splits > 1 ? plan.temporary("weight gradient by split", splits * out * inner) : undefined;
   plan.dispatch({
