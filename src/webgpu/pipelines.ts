@@ -25,13 +25,13 @@ export interface Pipeline {
 
 /** The storage bindings that a kernel's text declares. */
 export function storageBindings(text: string): Binding[] {
-  return [...text.matchAll(/@binding\((\d+)\) var<storage, (read|read_write)> (\w+):/g)]
+  return [...text.matchAll(/@binding\((\d+)\) var<storage,(read|read_write)>(\w+):/g)]
     .map(([, number, access, name]) => ({ name, number: Number(number), writes: access === "read_write" }));
 }
 
 function uniformFields(text: string): Pipeline["uniforms"] {
   const number = Number(/@binding\((\d+)\) var<uniform>/.exec(text)?.[1]);
-  const fields = [...(/struct Params \{([^}]*)\}/.exec(text)?.[1] ?? "").matchAll(/(\w+): (\w+)/g)].map(([, name, type]) => ({
+  const fields = [...(/struct Params\{([^}]*)\}/.exec(text)?.[1] ?? "").matchAll(/(\w+):(\w+)/g)].map(([, name, type]) => ({
     name,
     type,
   }));
@@ -66,7 +66,7 @@ export class Pipelines {
   async #make(kernel: string, values: Values, writable: readonly string[], key: string): Promise<Pipeline> {
     const { device } = this;
     let text = specialise(kernel, values);
-    for (const name of writable) text = text.replace(`var<storage, read> ${name}:`, `var<storage, read_write> ${name}:`);
+    for (const name of writable) text = text.replace(`var<storage,read>${name}:`, `var<storage,read_write>${name}:`);
     const bindings = storageBindings(text), uniforms = uniformFields(text);
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: key, code: text });

@@ -5,9 +5,6 @@
  * naga unrolls nothing and keeps local arrays in memory: a matrix product with its accumulators in an array indexed
  * by a loop ran at 2 TFLOP/s where named registers ran at 26 to 31.
  *
- * A function marked `// @inline` is pasted where it is called as a statement: its parameters stand for what the caller names, so that it
- * can work on the caller's local arrays, which are registers. `(*p)` is an argument `&x`.
- *
  * A choice between two texts by a constant, `if (NAME == 1u) { … } else { … }`, is made here.
  *
  * What a file may use is deliberately narrow, and anything else throws: constant expressions are whole numbers with
@@ -50,44 +47,7 @@ export function kernelSource(kernel: string, storage = /@import storage_(\w+)\.w
     );
   };
   let binding = 0;
-  return inline(gather(kernel), kernel).replace(/^var<(?=storage|uniform)/gm, (start) => `@group(0) @binding(${binding++}) ${start}`);
-}
-
-interface Pasted {
-  readonly parameters: readonly string[];
-  readonly body: string;
-}
-
-const INLINE = /^\/\/ @inline\nfn (\w+)\(/m, ARGUMENT = /^(&?)(\w+)((?:\.\w+)*)$/;
-
-/** Takes out the functions marked `@inline` and pastes them where they are called. */
-function inline(text: string, kernel: string): string {
-  const fail = (what: string): never => {
-    throw new KernelError(`Cannot paste into kernel ${kernel}: ${what}`);
-  };
-  const pasted = new Map<string, Pasted>();
-  for (let found = INLINE.exec(text); found; found = INLINE.exec(text)) {
-    const from = found.index + found[0].length - 1, to = closing(text, from), open = text.indexOf("{", to), close = closing(text, open);
-    const parameters = text.slice(from + 1, to).split(/,\s*(?=\w+:)/).map((parameter) => parameter.split(":")[0].trim());
-    pasted.set(found[1], { parameters, body: text.slice(open, close + 1) });
-    text = text.slice(0, found.index) + text.slice(close + 1);
-  }
-  if (pasted.size === 0) return text;
-  const calls = new RegExp(`^[ \\t]*(${[...pasted.keys()].join("|")})\\(([^()]*)\\);$`, "gm");
-  return text.replace(calls, (_, name: string, list: string) => {
-    const { parameters, body } = pasted.get(name)!, given = list.split(",").map((one) => one.trim());
-    if (given.length !== parameters.length) return fail(`${name} takes ${parameters.length} arguments, found ${given.length}`);
-    const names = new Map(parameters.map((parameter, at) => {
-      const [, pointer, root, fields] = ARGUMENT.exec(given[at]) ?? fail(`${name} takes names, found ${given[at]}`);
-      if (new RegExp(`(let|var) ${root}\\b`).test(body)) fail(`${name} declares ${root}, which its caller gives it`);
-      return [parameter, { pointer, text: root + fields }];
-    }));
-    return body.replace(/\(\*(\w+)\)|(?<![\w.])(\w+)/g, (all, pointer: string | undefined, plain: string | undefined) => {
-      const argument = names.get(pointer ?? plain!);
-      if (argument && Boolean(argument.pointer) !== (pointer !== undefined)) fail(`${name} takes ${pointer ?? plain} otherwise than given`);
-      return argument?.text ?? all;
-    });
-  });
+  return gather(kernel).replace(/^var<(?=storage|uniform)/gm, (start) => `@group(0) @binding(${binding++}) ${start}`);
 }
 
 /**
@@ -105,7 +65,7 @@ export function specialise(kernel: string, values: Values): string {
   let text = kernelSource(kernel, storage as Storage | undefined);
 
   const left = new Set(Object.keys(rest)), constants = new Map<string, number>();
-  text = text.replace(/^(?:override|const) (\w+)(: ?\w+)? = ([^;]+);/gm, (_, name: string, type: string | undefined, initial: string) => {
+  text = text.replace(/^(?:override|const) (\w+)(:\w+)?=([^;]+);/gm, (_, name: string, type: string | undefined, initial: string) => {
     let value = initial;
     if (left.delete(name)) {
       const given = rest[name];
@@ -114,7 +74,7 @@ export function specialise(kernel: string, values: Values): string {
     }
     const number = evaluate(value, constants);
     if (number !== undefined) constants.set(name, number);
-    return `const ${name}${type ?? ""} = ${number !== undefined && type?.endsWith("u32") ? `${number}u` : value};`;
+    return `const ${name}${type ?? ""}=${number !== undefined && type?.endsWith("u32") ? `${number}u` : value};`;
   });
   if (left.size) fail(`it declares no ${[...left].join(", ")}`);
 
@@ -174,7 +134,7 @@ function closing(text: string, open: number): number {
   return -1;
 }
 
-const CHOICE = /\bif \((\w+) == (\d+u)\) \{/g;
+const CHOICE = /\bif\((\w+)==(\d+u)\)\{/g;
 
 /**
  * Keeps of every `if (NAME == 1u) { … } else { … }` over a constant the branch that holds. Workgroup memory that only the
@@ -190,7 +150,7 @@ function choose(text: string, constants: ReadonlyMap<string, number>): string {
       text = text.slice(open);
       continue;
     }
-    const other = /^ else (?=\{)/.exec(text.slice(close + 1)), otherOpen = close + 1 + (other?.[0].length ?? 0);
+    const other = /^else(?=\{)/.exec(text.slice(close + 1)), otherOpen = close + 1 + (other?.[0].length ?? 0);
     const end = other ? closing(text, otherOpen) : close, holds = constants.get(name) === parseInt(value);
     done += text.slice(0, found.index);
     // What is kept may hold choices of its own.
@@ -199,7 +159,7 @@ function choose(text: string, constants: ReadonlyMap<string, number>): string {
   return done + text;
 }
 
-const LOOP = /\/\/ @unroll\s*for \(var (\w+) = ([^;]+); \1 < ([^;]+); \1\+\+\) \{/;
+const LOOP = /\/\/ @unroll\s*for\(var (\w+)=([^;]+);\1<([^;]+);\1\+\+\)\{/;
 
 /** Replaces every marked loop by its body, once a value, outermost first. */
 function unroll(text: string, constants: ReadonlyMap<string, number>, fail: (what: string) => never): string {
@@ -228,7 +188,7 @@ function foldIndices(text: string, constants: ReadonlyMap<string, number>): stri
     return value === undefined ? all : `${before}${value}u${after}`;
   };
   return text.replace(/(\[)([^\[\]]+)(\])/g, folded)
-    .replace(/^var<workgroup> .*$/gm, (line) => line.replace(/(, )([^,<>]+)(>)/g, folded));
+    .replace(/^var<workgroup>.*$/gm, (line) => line.replace(/(,)([^,<>]+)(>)/g, folded));
 }
 
 /** Rewrites the body of each function by itself, since a local name means nothing in another. */
@@ -245,10 +205,10 @@ function eachFunction(text: string, rewrite: (body: string) => string): string {
 /** Gives each element of each local array of a function a variable of its own. */
 function scalarise(text: string, constants: ReadonlyMap<string, number>, fail: (what: string) => never): string {
   const arrays = new Map<string, { sizes: number[]; element: string }>();
-  const declared = text.replace(/\bvar (\w+): (array<[^;=]+>);/g, (_, name: string, type: string) => {
+  const declared = text.replace(/\bvar (\w+):(array<[^;=]+>);/g, (_, name: string, type: string) => {
     const sizes: number[] = [];
     let element = type;
-    for (let part = /^array<(.+), ([^,]+)>$/.exec(element); part; part = /^array<(.+), ([^,]+)>$/.exec(element)) {
+    for (let part = /^array<(.+),([^,]+)>$/.exec(element); part; part = /^array<(.+),([^,]+)>$/.exec(element)) {
       const size = evaluate(part[2], constants);
       if (size === undefined) return fail(`the size of local array ${name} is not constant: ${part[2]}`);
       sizes.push(size);
@@ -260,7 +220,7 @@ function scalarise(text: string, constants: ReadonlyMap<string, number>, fail: (
     }
     arrays.set(name, { sizes, element });
     // naga zeroes a variable without an initialiser once a call and not, as WGSL says, once an iteration.
-    return elements(sizes).map((index) => `var ${name}_${index} = ${element}();`).join(" ");
+    return elements(sizes).map((index) => `var ${name}_${index}=${element}();`).join("");
   });
   if (arrays.size === 0) return declared;
   const uses = new RegExp(`(?<![\\w.])(${[...arrays.keys()].join("|")})\\b((?:\\[\\d+u\\])*)`, "g");

@@ -3,2686 +3,3547 @@
 
 /** The text of each file of wgsl/, comments left out, by its name without the ending. */
 export const WGSL: Readonly<Record<string, string>> = {
-  "choose_advance": `struct Params {
-by: u32,
+  "adam": `struct Params{
+count4:u32,
+beta1:f32,
+beta2:f32,
+rest1:f32,
+rest2:f32,
+eps:f32,
+decay:f32,
 }
-var<storage, read_write> position: array<u32>;
-var<uniform> params: Params;
-@compute @workgroup_size(1)
-fn main() {
-position[0] += params.by;
-}
-`,
-  "gelu": `// @import exp.wgsl
-fn sigmoid(z: Value) -> Value {
-return 1.0 / (1.0 + exp_precise(min(-1.702 * z, Value(80.0))));
-}
-fn gelu(z: Value) -> Value {
-return z * sigmoid(z);
-}
-fn gelu_gradient(z: Value) -> Value {
-let s = sigmoid(z);
-return fma(1.702 * z * s, 1.0 - s, s);
-}
-`,
-  "exp": `// @import storage_f32.wgsl
-const LOG2E_HIGH: f32 = 1.44269502;
-const LOG2E_LOW: f32 = 1.92596299e-8;
-fn exp_precise(x: Value) -> Value {
-let t = x * LOG2E_HIGH;
-let rest = fma(x, Value(LOG2E_LOW), fma(x, Value(LOG2E_HIGH), -t));
-return exp2(t) * fma(rest, Value(0.69314718), Value(1.0));
-}
-`,
-  "lanes": `const LANES: u32 = 1u;
-fn lane_x(t: u32) -> u32 {
-if (LANES == 0u) {
-return t & (TX - 1u);
-} else {
-return ((t >> 1u) & (min(TX, 8u) - 1u)) | (((t >> 5u) & (max(TX / 8u, 1u) - 1u)) * 8u);
-}
-}
-fn lane_y(t: u32) -> u32 {
-if (LANES == 0u) {
-return (t / TX) & (TY - 1u);
-} else {
-let pair = min(2u * TX, 16u);
-return ((t & 1u) | (((t / pair) & 1u) * 2u) | ((t / max(4u * TX, 2u * pair)) * 4u)) & (TY - 1u);
-}
-}
-`,
-  "unpack_f16": `// @import storage_f16x4.wgsl
-struct Params {
-count4: u32,
-}
-var<storage, read> x: array<Stored>;
-var<storage, read_write> y: array<vec4f>;
-var<uniform> params: Params;
+var<storage,read_write>p:array<vec4f>;
+var<storage,read>g:array<vec4f>;
+var<storage,read_write>m:array<vec4f>;
+var<storage,read_write>v:array<vec4f>;
+var<storage,read>factor:array<f32>;
+var<storage,read>hyper:array<f32>;
+var<storage,read>decays:array<u32>;
+var<uniform>params:Params;
 @compute @workgroup_size(256)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i < params.count4) {
-y[i] = load(x[i]);
-}
-}
-`,
-  "pack_f16": `// @import storage_f16x4.wgsl
-struct Params {
-count4: u32,
-}
-var<storage, read> x: array<vec4f>;
-var<storage, read_write> y: array<Stored>;
-var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i < params.count4) {
-y[i] = store(x[i]);
-}
-}
-`,
-  "storage_f32": `alias Stored = f32;
-alias Value = f32;
-const WIDE: u32 = 1u;
-fn load(s: Stored) -> Value {
-return s;
-}
-fn store(v: Value) -> Stored {
-return v;
-}
-fn total(v: Value) -> f32 {
-return v;
-}
-fn highest(v: Value) -> f32 {
-return v;
-}
-fn element(v: Value, at: u32) -> f32 {
-return v;
-}
-fn one_hot(first: u32, column: u32) -> Value {
-return select(0.0, 1.0, first == column);
-}
-const PIECES: u32 = 4u;
-fn piece(v: vec4f, part: u32) -> Stored {
-return v[part & 3u];
-}
-`,
-  "pad_heads": `struct Params {
-count: u32,
-source: u32,
-width: u32,
-}
-var<storage, read> x: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+let f=factor[0];
+if(i>=params.count4||f==0.0){
 return;
 }
-let head = i / params.width;
-let column = i % params.width;
-y[i] = select(0.0, x[head * params.source + column], column < params.source);
+let grad=g[i]*f;
+let first=params.beta1*m[i]+params.rest1*grad;
+let second=params.beta2*v[i]+params.rest2*grad*grad;
+m[i]=first;
+v[i]=second;
+let block=i>>4u;
+let decays_here=((decays[block>>5u]>>(block&31u))&1u)==1u;
+let decay=select(0.0,params.decay,decays_here);
+p[i]-=hyper[0]*(first*hyper[1]/(sqrt(second*hyper[2])+params.eps)+decay*p[i]);
 }
 `,
-  "storage_f32x4": `alias Stored = vec4f;
-alias Value = vec4f;
-const WIDE: u32 = 4u;
-fn load(s: Stored) -> Value {
-return s;
+  "attention": `// @import storage_f32x4.wgsl
+// @import lanes.wgsl
+struct Params{
+n:u32,
+heads:u32,
+items:u32,
+items_at:u32,
+later:u32,
+split:u32,
+slots:u32,
+kept_at:u32,
+scale:f32,
 }
-fn store(v: Value) -> Stored {
-return v;
+var<storage,read>blocks:array<u32>;
+var<uniform>params:Params;
+const TX:u32=8u;
+const TY:u32=8u;
+const TM:u32=8u;
+const TN:u32=4u;
+const OWN_A:u32=0u;
+const OWN_B:u32=0u;
+const SPARE:u32=0u;
+const TURN:u32=2u;
+const KEEP:u32=0u;
+const BITS:u32=0u;
+const D4:u32=16u;
+const V4:u32=16u;
+const BM:u32=TY*TM;
+const BN:u32=TX*TN;
+const PAIR:u32=BM*BN/2u;
+const THREADS:u32=TX*TY;
+const W:u32=TN/4u;
+const HD:u32=(D4+7u)/8u;
+const HV:u32=(V4+7u)/8u;
+const ND:u32=TN*HD;
+const NV:u32=TN*HV;
+const CD:u32=min(D4,8u);
+const CV:u32=min(V4,8u);
+const UD:u32=1u+(TURN-1u)*(1u-min(CD%TURN,1u));
+const UV:u32=1u+(TURN-1u)*(1u-min(CV%TURN,1u));
+const OD:u32=(D4+TX-1u)/TX;
+const OV:u32=(V4+TX-1u)/TX;
+const DLOADS:u32=BN*HD*8u/THREADS;
+const VLOADS:u32=BN*HV*8u/THREADS;
+const GROUPS:u32=max(TX,TY);
+const SPLIT:u32=max(TY/TX,1u);
+const SD:u32=(TN*HD+SPLIT-1u)/SPLIT;
+const SV:u32=(TN*HV+SPLIT-1u)/SPLIT;
+const ONE:f32=1.0;
+const LOG2E:f32=1.4426950408889634;
+const LN2:f32=0.6931471805599453;
+const MASKED:f32=-1e30;
+const EMPTY:f32=-1e29;
+const IN_ORDER:u32=0xffffffffu;
+struct Item{
+head:u32,
+tile:u32,
+runs:u32,
+runs_end:u32,
+rows_at:u32,
+rows:u32,
+slot:u32,
 }
-fn total(v: Value) -> f32 {
-return (v.x + v.y) + (v.z + v.w);
+struct Run{
+first:u32,
+end:u32,
+rows_at:u32,
+rows:u32,
+lo_at:u32,
+hi_at:u32,
+pairs_at:u32,
 }
-fn highest(v: Value) -> f32 {
-return max(max(v.x, v.y), max(v.z, v.w));
+const RUN:u32=7u;
+const WHOLE:u32=1u;
+fn item_at(index:u32)->Item{
+let at=params.items_at+index*7u;
+return Item(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
 }
-fn element(v: Value, at: u32) -> f32 {
-return v[at & 3u];
+fn run_at(at:u32)->Run{
+return Run(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
 }
-fn one_hot(first: u32, column: u32) -> Value {
-return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
+fn row_of(rows_at:u32,rows:u32,u:u32)->u32{
+let place=min(u,rows-1u);
+if(rows_at==IN_ORDER){
+return place;
 }
-const PIECES: u32 = 1u;
-fn piece(v: vec4f, part: u32) -> Stored {
-return v;
+return blocks[rows_at+place];
 }
-`,
-  "copy_block": `struct Params {
-count: u32,
-width: u32,
-x_first: u32,
-x_stride: u32,
-y_first: u32,
-y_stride: u32,
+fn keys_of(run:Run,queries:u32,u:u32,key:u32)->vec2u{
+let place=min(u,queries-1u);
+var keys:vec2u;
+if(BITS==1u){
+keys.x=blocks[run.lo_at+place*run.hi_at+key/32u];
+}else{
+keys=vec2u(blocks[run.lo_at+place],blocks[run.hi_at+place]);
 }
-var<storage, read> x: array<u32>;
-var<storage, read_write> y: array<u32>;
-var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
+return select(vec2u(),keys,u<queries);
 }
-let row = i / params.width;
-let column = i % params.width;
-y[params.y_first + row * params.y_stride + column] = x[params.x_first + row * params.x_stride + column];
+fn has_key(keys:vec2u,key:u32)->bool{
+var has:bool;
+if(BITS==1u){
+has=((keys.x>>(key&31u))&1u)==1u;
+}else{
+has=key>=keys.x&&key<keys.y;
 }
-`,
-  "storage_f16x4": `alias Stored = vec2u;
-alias Value = vec4f;
-const WIDE: u32 = 4u;
-fn load(s: Stored) -> Value {
-return vec4f(unpack2x16float(s.x), unpack2x16float(s.y));
-}
-fn store(v: Value) -> Stored {
-return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
-}
-fn total(v: Value) -> f32 {
-return (v.x + v.y) + (v.z + v.w);
-}
-fn highest(v: Value) -> f32 {
-return max(max(v.x, v.y), max(v.z, v.w));
-}
-fn element(v: Value, at: u32) -> f32 {
-return v[at & 3u];
-}
-fn one_hot(first: u32, column: u32) -> Value {
-return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
-}
-const PIECES: u32 = 2u;
-fn piece(v: vec4f, part: u32) -> Stored {
-return bitcast<vec2u>(select(v.xy, v.zw, part == 1u));
-}
-`,
-  "dropout": `// @import random.wgsl
-struct Params {
-count: u32,
-site: u32,
-micro: u32,
-threshold: u32,
-keep: f32,
-first: u32,
-}
-var<storage, read> x: array<f32>;
-var<storage, read> seeds: array<u32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = ((group.y * groups.x + group.x) * 256u + t) * 2u;
-if (i >= params.count) {
-return;
-}
-let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, params.first + i, params.threshold);
-y[i] = select(0.0, x[i] * params.keep, keeps.x);
-if (i + 1u < params.count) {
-y[i + 1u] = select(0.0, x[i + 1u] * params.keep, keeps.y);
-}
-}
-`,
-  "cache_fill": `struct Params {
-count: u32,
-lines: u32,
-heads: u32,
-slots: u32,
-width: u32,
-n: u32,
-sequences: u32,
-}
-var<storage, read> x: array<f32>;
-var<storage, read> rows: array<u32>;
-var<storage, read_write> cache: array<f32>;
-var<uniform> params: Params;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-let line = i / params.width % params.lines;
-let sequence = i / params.width / params.lines % params.sequences;
-let row = rows[line];
-if (row < params.n) {
-cache[i] = x[((sequence * params.n + row) * params.heads + line / params.slots) * params.width + i % params.width];
-}
-}
-`,
-  "embedding_decode": `struct Params {
-count: u32,
-width: u32,
-batch: u32,
-start: u32,
-}
-var<storage, read> tape: array<u32>;
-var<storage, read> position: array<u32>;
-var<storage, read> rows: array<u32>;
-var<storage, read> table: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-override TOKENS: bool = false;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let at = group.x * 256u + t;
-if (at >= params.count) {
-return;
-}
-let i = position[0];
-let column = at % params.width;
-if (TOKENS) {
-var token = params.start;
-if (i > 0u) {
-token = tape[(i - 1u) * params.batch + at / params.width];
-}
-y[at] = table[token * params.width + column];
-} else {
-y[at] += table[rows[i] * params.width + column];
-}
-}
-`,
-  "row_reduce": `const LANES: u32 = 32u;
-const ROWS: u32 = 8u;
-var<workgroup> row_values: array<array<f32, LANES>, ROWS>;
-fn row_sum(value: f32, row: u32, lane: u32) -> f32 {
-row_values[row][lane] = value;
-workgroupBarrier();
-for (var half = LANES / 2u; half > 0u; half >>= 1u) {
-if (lane < half) {
-row_values[row][lane] += row_values[row][lane + half];
-}
-workgroupBarrier();
-}
-let total = row_values[row][0];
-workgroupBarrier();
-return total;
-}
-fn row_max(value: f32, row: u32, lane: u32) -> f32 {
-row_values[row][lane] = value;
-workgroupBarrier();
-for (var half = LANES / 2u; half > 0u; half >>= 1u) {
-if (lane < half) {
-row_values[row][lane] = max(row_values[row][lane], row_values[row][lane + half]);
-}
-workgroupBarrier();
-}
-let total = row_values[row][0];
-workgroupBarrier();
-return total;
-}
-`,
-  "embedding": `struct Params {
-count: u32,
-width: u32,
-length: u32,
-first: u32,
-table_first: u32,
-table_rows: u32,
-}
-var<storage, read> indices: array<u32>;
-var<storage, read> table: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
-return;
-}
-let row = i / params.width;
-let entry = indices[(params.first + row) % params.length] - params.table_first;
-var value = select(0.0, table[entry * params.width + i - row * params.width], entry < params.table_rows);
-if (ACCUMULATE) {
-value += y[i];
-}
-y[i] = value;
-}
-`,
-  "column_sums": `// @import storage_f32.wgsl
-struct Params {
-rows: u32,
-width: u32,
-strip: u32,
-}
-var<storage, read> x: array<Stored>;
-var<storage, read_write> partials: array<Value>;
-var<uniform> params: Params;
-var<workgroup> sums: array<array<Value, 32>, 8>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & 31u;
-let line = (t >> 5u) & 7u;
-let column = group.x * 32u + lane;
-let end = min((group.y + 1u) * params.strip, params.rows);
-var sum = Value();
-if (column < params.width) {
-for (var r = group.y * params.strip + line; r < end; r += 8u) {
-sum += load(x[r * params.width + column]);
-}
-}
-sums[line][lane] = sum;
-workgroupBarrier();
-if (line == 0u && column < params.width) {
-var all = Value();
-for (var i = 0u; i < 8u; i++) {
-all += sums[i & 7u][lane];
-}
-partials[group.y * params.width + column] = all;
-}
-}
-`,
-  "linear_any": `// @import linear_finish.wgsl
-var<storage, read> a: array<f32>;
-var<storage, read> b: array<f32>;
-const T: u32 = 16u;
-var<workgroup> as_: array<array<f32, T>, T>;
-var<workgroup> bs: array<array<f32, T>, T>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = t & (T - 1u);
-let ty = (t / T) & (T - 1u);
-let row = group.y * T + ty;
-let column = group.x * T + tx;
-var sum = 0.0;
-for (var k0 = 0u; k0 < params.k; k0 += T) {
-as_[ty][tx] = select(0.0, a[row * params.am + (k0 + tx) * params.ak], row < params.m && k0 + tx < params.k);
-bs[ty][tx] = select(0.0, b[(k0 + ty) * params.bk + column * params.bn], k0 + ty < params.k && column < params.n);
-workgroupBarrier();
-// @unroll
-for (var k = 0u; k < T; k++) {
-sum = fma(as_[ty][k], bs[k][tx], sum);
-}
-workgroupBarrier();
-}
-if (row < params.m && column < params.n) {
-finish(row, column, sum);
-}
-}
-`,
-  "clip": `struct Params {
-max_norm: f32,
-}
-var<storage, read> square_norm: array<f32>;
-var<storage, read_write> factor: array<f32>;
-var<storage, read_write> skipped: array<u32>;
-var<storage, read_write> loss_scale: array<f32>;
-var<uniform> params: Params;
-override LOSS_SCALE: bool = false;
-const CLEAN_STEPS: f32 = 1000.0;
-@compute @workgroup_size(1)
-fn main() {
-var scale = 1.0;
-if (LOSS_SCALE) {
-scale = loss_scale[0];
-}
-let square = square_norm[0];
-if ((bitcast<u32>(square) & 0x7f800000u) == 0x7f800000u) {
-factor[0] = 0.0;
-skipped[0] += 1u;
-skipped[1] += 1u;
-if (LOSS_SCALE) {
-loss_scale[0] = scale * 0.5;
-loss_scale[1] = 0.0;
-}
-return;
-}
-skipped[1] = 0u;
-factor[0] = select(1.0, min(1.0, params.max_norm / (sqrt(square) / scale + 1e-6)), params.max_norm > 0.0) / scale;
-if (LOSS_SCALE) {
-let clean = loss_scale[1] + 1.0;
-loss_scale[0] = select(scale, scale * 2.0, clean >= CLEAN_STEPS);
-loss_scale[1] = select(clean, 0.0, clean >= CLEAN_STEPS);
-}
+return has;
 }
 `,
   "attention_backward_delta": `// @import storage_f32x4.wgsl
-struct Params {
-count: u32,
-n: u32,
-heads: u32,
-width4: u32,
+struct Params{
+count:u32,
+n:u32,
+heads:u32,
+width4:u32,
 }
-var<storage, read> o: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> lse: array<f32>;
-var<storage, read_write> delta: array<f32>;
-var<storage, read_write> stats: array<vec2f>;
-var<uniform> params: Params;
-const LOG2E: f32 = 1.4426950408889634;
+var<storage,read>o:array<Stored>;
+var<storage,read>d_o:array<Stored>;
+var<storage,read>lse:array<f32>;
+var<storage,read_write>delta:array<f32>;
+var<storage,read_write>stats:array<vec2f>;
+var<uniform>params:Params;
+const LOG2E:f32=1.4426950408889634;
 @compute @workgroup_size(256)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-if (i >= params.count) {
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i>=params.count){
 return;
 }
-var sum = vec4f();
-for (var c = 0u; c < params.width4; c++) {
-sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
+var sum=vec4f();
+for(var c=0u;c<params.width4;c++){
+sum=fma(load(o[i*params.width4+c]),load(d_o[i*params.width4+c]),sum);
 }
-let row = i / params.heads;
-let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
-delta[at] = total(sum);
-stats[at] = vec2f(lse[at] * LOG2E, total(sum));
-}
-`,
-  "linear_weight_grad": `// @import storage_f32x4.wgsl
-struct Params {
-rows: u32,
-split: u32,
-out4: u32,
-in4: u32,
-}
-var<storage, read> dy: array<Stored>;
-var<storage, read> x: array<Stored>;
-var<storage, read_write> dw: array<vec4f>;
-var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-const LEFT_ALONG: u32 = 0u;
-const RIGHT_ALONG: u32 = 0u;
-alias Left = Stored;
-alias Right = Stored;
-// @import product.wgsl
-fn extent(part: u32) -> Extent {
-let first = part * params.split;
-return Extent(params.out4 * 4u, params.in4, first, min(first + params.split, params.rows));
-}
-fn left(row: u32, column: u32) -> Left {
-return dy[row * params.out4 + column];
-}
-fn left_value(a: Left) -> vec4f {
-return load(a);
-}
-fn right(row: u32, column: u32) -> Right {
-return x[row * params.in4 + column];
-}
-fn right_value(b: Right) -> vec4f {
-return load(b);
-}
-fn finish(part: u32, row: u32, column: u32, product: vec4f) {
-let at = (part * params.out4 * 4u + row) * params.in4 + column;
-if (ACCUMULATE) {
-dw[at] += product;
-} else {
-dw[at] = product;
-}
+let row=i/params.heads;
+let at=(row/params.n*params.heads+i%params.heads)*params.n+row%params.n;
+delta[at]=total(sum);
+stats[at]=vec2f(lse[at]*LOG2E,total(sum));
 }
 `,
-  "sum": `struct Params {
-count: u32,
-share: u32,
-at: u32,
-scale: f32,
-}
-var<storage, read> x: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-override SQUARE: bool = false;
-override ACCUMULATE: bool = false;
-var<workgroup> sums: array<f32, 256>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let end = min((group.x + 1u) * params.share, params.count);
-var sum = vec4f();
-for (var i = group.x * params.share + t; i < end; i += 1024u) {
-let v = vec4f(
-x[i],
-select(0.0, x[i + 256u], i + 256u < end),
-select(0.0, x[i + 512u], i + 512u < end),
-select(0.0, x[i + 768u], i + 768u < end),
-);
-if (SQUARE) {
-sum = fma(v, v, sum);
-} else {
-sum += v;
-}
-}
-sums[t] = (sum.x + sum.y) + (sum.z + sum.w);
-workgroupBarrier();
-for (var half = 128u; half > 0u; half >>= 1u) {
-if (t < half) {
-sums[t] += sums[t + half];
-}
-workgroupBarrier();
-}
-if (t == 0u) {
-var total = sums[0] * params.scale;
-if (ACCUMULATE) {
-total += y[params.at + group.x];
-}
-y[params.at + group.x] = total;
-}
-}
-`,
-  "embedding_backward": `struct Params {
-size: u32,
-width: u32,
-first: u32,
-rows: u32,
-}
-var<storage, read> dy: array<f32>;
-var<storage, read> order: array<u32>;
-var<storage, read> starts: array<u32>;
-var<storage, read_write> table: array<f32>;
-var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-var<workgroup> sums: array<array<f32, 32>, 8>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & 31u;
-let line = (t >> 5u) & 7u;
-let column = group.x * 32u + lane;
-let entry = group.y;
-let end = starts[entry + 1u];
-var sum = 0.0;
-if (column < params.width) {
-for (var e = starts[entry] + line; e < end; e += 8u) {
-let row = order[e] - params.first;
-sum += select(0.0, dy[row * params.width + column], row < params.rows);
-}
-}
-sums[line][lane] = sum;
-workgroupBarrier();
-if (line == 0u && column < params.width) {
-var total = 0.0;
-for (var i = 0u; i < 8u; i++) {
-total += sums[i & 7u][lane];
-}
-let at = entry * params.width + column;
-if (ACCUMULATE) {
-total += table[at];
-}
-table[at] = total;
-}
-}
-`,
-  "adam": `struct Params {
-count4: u32,
-beta1: f32,
-beta2: f32,
-rest1: f32,
-rest2: f32,
-eps: f32,
-decay: f32,
-}
-var<storage, read_write> p: array<vec4f>;
-var<storage, read> g: array<vec4f>;
-var<storage, read_write> m: array<vec4f>;
-var<storage, read_write> v: array<vec4f>;
-var<storage, read> factor: array<f32>;
-var<storage, read> hyper: array<f32>;
-var<storage, read> decays: array<u32>;
-var<uniform> params: Params;
-@compute @workgroup_size(256)
+  "attention_backward_dk": `// @import attention.wgsl
+var<storage,read>q:array<Stored>;
+var<storage,read>k:array<Stored>;
+var<storage,read>v:array<Stored>;
+var<storage,read>d_o:array<Stored>;
+var<storage,read>stats:array<vec2f>;
+var<storage,read_write>dk:array<Stored>;
+const OROWS:u32=max(SV,TM*W);
+var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
+var<workgroup>os:array<array<array<vec4f,8>,OROWS>,GROUPS>;
+var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
+var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
+@compute @workgroup_size(THREADS)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let i = (group.y * groups.x + group.x) * 256u + t;
-let f = factor[0];
-if (i >= params.count4 || f == 0.0) {
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
 return;
 }
-let grad = g[i] * f;
-let first = params.beta1 * m[i] + params.rest1 * grad;
-let second = params.beta2 * v[i] + params.rest2 * grad * grad;
-m[i] = first;
-v[i] = second;
-let block = i >> 4u;
-let decays_here = ((decays[block >> 5u] >> (block & 31u)) & 1u) == 1u;
-let decay = select(0.0, params.decay, decays_here);
-p[i] -= hyper[0] * (first * hyper[1] / (sqrt(second * hyper[2]) + params.eps) + decay * p[i]);
+let item=item_at(index);
+let tx=lane_x(t);
+let ty=lane_y(t);
+let base=group.z*params.n;
+let lines=(group.z*params.heads+item.head)*params.n;
+let own=item.tile*BM+ty*TM;
+let factor=params.scale*LOG2E;
+{
+if(OWN_A==1u){
+for(var e=t;e<BM*HD*8u;e+=THREADS){
+let r=e/(HD*8u);
+let c=e%(HD*8u);
+var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
 }
-`,
-  "linear_input_grad": `// @import storage_f32x4.wgsl
-// @import gelu.wgsl
-struct Params {
-rows: u32,
-inner4: u32,
-out4: u32,
+let y=(r/TM)&(TY-1u);
+ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
 }
-var<storage, read> dy: array<Stored>;
-var<storage, read> w: array<vec4f>;
-var<storage, read> pre: array<Stored>;
-var<storage, read> residual: array<Stored>;
-var<storage, read_write> dx: array<Stored>;
-var<uniform> params: Params;
-override GELU: bool = false;
-override RESIDUAL: bool = false;
-const LEFT_ALONG: u32 = 1u;
-const RIGHT_ALONG: u32 = 0u;
-alias Left = Stored;
-alias Right = vec4f;
-// @import product.wgsl
-fn extent(part: u32) -> Extent {
-return Extent(params.rows, params.out4, 0u, params.inner4 * 4u);
 }
-fn left(row: u32, k4: u32) -> Left {
-return dy[row * params.inner4 + k4];
 }
-fn left_value(a: Left) -> vec4f {
-return load(a);
+{
+if(OWN_B==1u){
+for(var e=t;e<BM*HV*8u;e+=THREADS){
+let r=e/(HV*8u);
+let c=e%(HV*8u);
+var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
 }
-fn right(k: u32, column: u32) -> Right {
-return w[k * params.out4 + column];
+let y=(r/TM)&(TY-1u);
+vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;
 }
-fn right_value(b: Right) -> vec4f {
-return b;
 }
-fn finish(part: u32, row: u32, column: u32, product: vec4f) {
-let at = row * params.out4 + column;
-var z = product;
-if (GELU) {
-z *= gelu_gradient(load(pre[at]));
 }
-if (RESIDUAL) {
-z += load(residual[at]);
-}
-dx[at] = store(z);
-}
-`,
-  "linear_finish": `// @import storage_f32.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-struct Params {
-m: u32,
-k: u32,
-n: u32,
-am: u32,
-ak: u32,
-bk: u32,
-bn: u32,
-site: u32,
-micro: u32,
-threshold: u32,
-keep: f32,
-first: u32,
-whole: u32,
-}
-var<storage, read> bias: array<f32>;
-var<storage, read> residual: array<f32>;
-var<storage, read> z_in: array<f32>;
-var<storage, read> seeds: array<u32>;
-var<storage, read_write> y: array<f32>;
-var<storage, read_write> z_out: array<f32>;
-var<uniform> params: Params;
-override BIAS: bool = false;
-override PRE: bool = false;
-override GELU: bool = false;
-override GELU_GRADIENT: bool = false;
-override DROPOUT: bool = false;
-override RESIDUAL: bool = false;
-override ACCUMULATE: bool = false;
-fn finish(row: u32, column: u32, product: f32) {
-let at = row * params.n + column;
-var z = product;
-if (BIAS) {
-z += bias[column];
-}
-if (PRE) {
-z_out[at] = z;
-}
-if (GELU) {
-z = gelu(z);
-}
-if (GELU_GRADIENT) {
-z *= gelu_gradient(z_in[at]);
-}
-if (DROPOUT) {
-z *= dropout_factor(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column, params.threshold, params.keep);
-}
-if (RESIDUAL) {
-z += residual[at];
-}
-if (ACCUMULATE) {
-z += y[at];
-}
-y[at] = z;
-}
-`,
-  "reduce_partials": `struct Params {
-count: u32,
-partials: u32,
-stride: u32,
-offset: u32,
-}
-var<storage, read> partials: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-override ACCUMULATE: bool = false;
-const LANES: u32 = 1u;
-const COLUMNS: u32 = 256u / LANES;
-var<workgroup> sums: array<array<f32, COLUMNS>, LANES>;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let column = t % COLUMNS;
-let lane = t / COLUMNS;
-let i = (group.y * groups.x + group.x) * COLUMNS + column;
-let at = params.offset + min(i, params.count - 1u);
-var sum: array<f32, 4>;
-for (var s = lane; s < params.partials; s += 4u * LANES) {
+var line:array<u32,TM>;
+var acc:array<array<vec4f,OD>,TM>;
 // @unroll
-for (var c = 0u; c < 4u; c++) {
-let from_strip = min(s + c * LANES, params.partials - 1u);
-sum[c] += select(0.0, partials[from_strip * params.stride + at], s + c * LANES < params.partials);
+for(var i=0u;i<TM;i++){
+line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+}
+for(var at=item.runs;at<item.runs_end;at+=RUN){
+let run=run_at(at);
+for(var entry=run.first;entry<run.end;entry++){
+let listed=blocks[entry];
+let start=(listed>>1u)*BN;
+var pq:array<Stored,DLOADS>;
+var po:array<Stored,VLOADS>;
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
 }
 }
-sums[lane][column] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
+}
+}
 workgroupBarrier();
-var total = 0.0;
-for (var l = 0u; l < LANES; l++) {
-total += sums[l % LANES][column];
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+var a=load(pq[e]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
 }
-if (lane == 0u && i < params.count) {
-if (ACCUMULATE) {
-total += y[i];
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HD+c/8u;
+if(WHOLE==1u){
+qs[g][place][(c^g)&7u]=a;
+}else{
+qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
 }
-y[i] = total;
+}
+}
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+var a=load(po[e]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HV+c/8u;
+if(SPLIT==1u){
+os[g][place][(c^g)&7u]=a;
+}else{
+os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;
+}
+}
+}
+workgroupBarrier();
+var stat:array<vec2f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
+}
+var s:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CD;c0+=UD){
+// @unroll
+for(var c1=0u;c1<UD;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HD;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_A==1u){
+a=ks[ty][i*HD+h][f];
+}else{
+a=load(k[line[i]*D4+h*8u+c]);
+}
+// @unroll
+for(var j=0u;j<TN;j++){
+s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
+}
+}
+}
+}
+}
+}
+{
+let masked=(listed&1u)==1u||start+BN>run.rows;
+// @unroll
+for(var j=0u;j<TN;j++){
+// @unroll
+for(var i=0u;i<TM;i++){
+s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));
+}
+if(masked){
+let keys=keys_of(run,run.rows,start+tx*TN+j,own);
+// @unroll
+for(var i=0u;i<TM;i++){
+s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));
+}
+}
+}
+}
+var ds:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CV;c0+=UV){
+// @unroll
+for(var c1=0u;c1<UV;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HV;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=os[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_B==1u){
+a=vs[ty][i*HV+h][f];
+}else{
+a=load(v[line[i]*V4+h*8u+c]);
+}
+// @unroll
+for(var j=0u;j<TN;j++){
+ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
+}
+}
+}
+}
+}
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var j=0u;j<TN;j++){
+ds[i][j]=s[i][j]*(ds[i][j]-stat[j].y);
+}
+}
+workgroupBarrier();
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var w=0u;w<W;w++){
+os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);
+}
+}
+}
+workgroupBarrier();
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
+// @unroll
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+p[i]=os[ty][i*W+w][f];
+}
+// @unroll
+for(var lane=0u;lane<4u;lane++){
+// @unroll
+for(var h=0u;h<OD;h++){
+let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
+// @unroll
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+}
+}
+}
+}
+}
+}
+}
+}
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+if(own+i<item.rows&&h*TX+tx<D4){
+let sum=acc[i][h]*params.scale;
+if(params.split!=0u){
+let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
+// @unroll
+for(var piece_at=0u;piece_at<PIECES;piece_at++){
+dk[at+piece_at]=piece(sum,piece_at);
+}
+}else{
+let at=line[i]*D4+h*TX+tx;
+if(params.later!=0u){
+dk[at]=store(load(dk[at])+sum);
+}else{
+dk[at]=store(sum);
+}
+}
+}
+}
+}
 }
 }
 `,
-  "attention_join": `// @import storage_f32x4.wgsl
-struct Params {
-n: u32,
-heads: u32,
-items: u32,
-items_at: u32,
-later: u32,
-slots: u32,
-width4: u32,
-tile: u32,
-}
-var<storage, read> blocks: array<u32>;
-var<storage, read> partials: array<vec4f>;
-var<storage, read_write> y: array<Stored>;
-var<uniform> params: Params;
-const IN_ORDER: u32 = 0xffffffffu;
-@compute @workgroup_size(256)
+  "attention_backward_dkv": `// @import attention.wgsl
+var<storage,read>q:array<Stored>;
+var<storage,read>k:array<Stored>;
+var<storage,read>v:array<Stored>;
+var<storage,read>d_o:array<Stored>;
+var<storage,read_write>notes:array<vec2f>;
+var<storage,read_write>dk:array<Stored>;
+var<storage,read_write>dv:array<Stored>;
+const PROWS:u32=TM*W;
+var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
+var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
+var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
+var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
+var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
+@compute @workgroup_size(THREADS)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
 return;
 }
-let at = params.items_at + index * 6u;
-let head = blocks[at];
-let first = blocks[at + 1u] * params.tile;
-let begin = group.z * params.slots + blocks[at + 2u];
-let end = group.z * params.slots + blocks[at + 3u];
-let rows_at = blocks[at + 4u];
-let rows = min(params.tile, blocks[at + 5u] - first);
-for (var e = t; e < rows * params.width4; e += 256u) {
-let u = first + e / params.width4;
-var row = u;
-if (rows_at != IN_ORDER) {
-row = blocks[rows_at + u];
+let item=item_at(index);
+let tx=lane_x(t);
+let ty=lane_y(t);
+let base=group.z*params.n;
+let lines=(group.z*params.heads+item.head)*params.n;
+let own=item.tile*BM+ty*TM;
+let factor=params.scale*LOG2E;
+{
+if(OWN_A==1u){
+for(var e=t;e<BM*HD*8u;e+=THREADS){
+let r=e/(HD*8u);
+let c=e%(HD*8u);
+var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
 }
-let to = ((group.z * params.n + row) * params.heads + head) * params.width4 + e % params.width4;
-var sum = vec4f();
-if (params.later != 0u) {
-sum = load(y[to]);
-}
-for (var slot = begin; slot < end; slot++) {
-sum += partials[slot * params.tile * params.width4 + e];
-}
-y[to] = store(sum);
+let y=(r/TM)&(TY-1u);
+ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
 }
 }
-`,
-  "layernorm_backward_columns": `// @import storage_f32.wgsl
-struct Params {
-rows: u32,
-width: u32,
-strip: u32,
 }
-var<storage, read> x: array<Stored>;
-var<storage, read> mean: array<f32>;
-var<storage, read> rstd: array<f32>;
-var<storage, read> dy: array<Stored>;
-var<storage, read_write> partials: array<Value>;
-var<uniform> params: Params;
-var<workgroup> products: array<array<Value, 32>, 8>;
-var<workgroup> sums: array<array<Value, 32>, 8>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & 31u;
-let line = (t >> 5u) & 7u;
-let column = group.x * 32u + lane;
-let end = min((group.y + 1u) * params.strip, params.rows);
-var product = Value();
-var sum = Value();
-if (column < params.width) {
-for (var r = group.y * params.strip + line; r < end; r += 8u) {
-let d = load(dy[r * params.width + column]);
-product = fma(d, (load(x[r * params.width + column]) - mean[r]) * rstd[r], product);
-sum += d;
+{
+if(OWN_B==1u){
+for(var e=t;e<BM*HV*8u;e+=THREADS){
+let r=e/(HV*8u);
+let c=e%(HV*8u);
+var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
+}
+let y=(r/TM)&(TY-1u);
+vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;
 }
 }
-products[line][lane] = product;
-sums[line][lane] = sum;
+}
+var line:array<u32,TM>;
+var acc:array<array<vec4f,OD>,TM>;
+var other_acc:array<array<vec4f,OV>,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+}
+for(var at=item.runs;at<item.runs_end;at+=RUN){
+let run=run_at(at);
+for(var entry=run.first;entry<run.end;entry++){
+let listed=blocks[entry];
+let start=(listed>>1u)*BN;
+var pq:array<Stored,DLOADS>;
+var po:array<Stored,VLOADS>;
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
+}
+}
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
+}
+}
 workgroupBarrier();
-if (line == 0u && column < params.width) {
-var all_products = Value();
-var all = Value();
-for (var i = 0u; i < 8u; i++) {
-all_products += products[i & 7u][lane];
-all += sums[i & 7u][lane];
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+var a=load(pq[e]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
 }
-let at = group.y * 2u * params.width + column;
-partials[at] = all_products;
-partials[at + params.width] = all;
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HD+c/8u;
+if(WHOLE==1u){
+qs[g][place][(c^g)&7u]=a;
+}else{
+qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
+}
+}
+}
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+var a=load(po[e]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HV+c/8u;
+if(WHOLE==1u){
+os[g][place][(c^g)&7u]=a;
+}else{
+os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
+}
+}
+}
+workgroupBarrier();
+var stat:array<vec2f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
+}
+var s:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CD;c0+=UD){
+// @unroll
+for(var c1=0u;c1<UD;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HD;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_A==1u){
+a=ks[ty][i*HD+h][f];
+}else{
+a=load(k[line[i]*D4+h*8u+c]);
+}
+// @unroll
+for(var j=0u;j<TN;j++){
+s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
+}
+}
+}
+}
+}
+}
+{
+let masked=(listed&1u)==1u||start+BN>run.rows;
+// @unroll
+for(var j=0u;j<TN;j++){
+// @unroll
+for(var i=0u;i<TM;i++){
+s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));
+}
+if(masked){
+let keys=keys_of(run,run.rows,start+tx*TN+j,own);
+// @unroll
+for(var i=0u;i<TM;i++){
+s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));
+}
+}
+}
+}
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var w=0u;w<W;w++){
+ps[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);
+}
+}
+}
+workgroupBarrier();
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
+// @unroll
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+p[i]=ps[ty][i*W+w][f];
+}
+// @unroll
+for(var lane=0u;lane<4u;lane++){
+// @unroll
+for(var h=0u;h<OV;h++){
+let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
+// @unroll
+for(var i=0u;i<TM;i++){
+other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);
+}
+}
+}
+}
+}
+}
+var ds:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CV;c0+=UV){
+// @unroll
+for(var c1=0u;c1<UV;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HV;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=os[tx*WHOLE+(j*HV+h)/NV][(j*HV+h)%NV][e];
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_B==1u){
+a=vs[ty][i*HV+h][f];
+}else{
+a=load(v[line[i]*V4+h*8u+c]);
+}
+// @unroll
+for(var j=0u;j<TN;j++){
+ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
+}
+}
+}
+}
+}
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var w=0u;w<W;w++){
+let p4=ps[ty][i*W+w][(tx^ty)&7u];
+// @unroll
+for(var j=0u;j<4u;j++){
+ds[i][w*4u+j]=p4[j]*(ds[i][w*4u+j]-stat[w*4u+j].y);
+}
+}
+}
+if(KEEP==1u){
+let kept=params.kept_at+(group.z*params.slots+item.slot+run.pairs_at+entry)*PAIR+ty*(TM/2u);
+// @unroll
+for(var j=0u;j<TN;j++){
+// @unroll
+for(var i=0u;i<TM/2u;i++){
+notes[kept+(tx*TN+j)*(BM/2u)+i]=vec2f(ds[i*2u][j],ds[i*2u+1u][j]);
+}
+}
+}
+workgroupBarrier();
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var w=0u;w<W;w++){
+ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);
+}
+}
+}
+workgroupBarrier();
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
+// @unroll
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+p[i]=ps[ty][i*W+w][f];
+}
+// @unroll
+for(var lane=0u;lane<4u;lane++){
+// @unroll
+for(var h=0u;h<OD;h++){
+let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
+// @unroll
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+}
+}
+}
+}
+}
+}
+}
+}
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+if(own+i<item.rows&&h*TX+tx<D4){
+let sum=acc[i][h]*params.scale;
+if(params.split!=0u){
+let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
+// @unroll
+for(var piece_at=0u;piece_at<PIECES;piece_at++){
+dk[at+piece_at]=piece(sum,piece_at);
+}
+}else{
+let at=line[i]*D4+h*TX+tx;
+if(params.later!=0u){
+dk[at]=store(load(dk[at])+sum);
+}else{
+dk[at]=store(sum);
+}
+}
+}
+}
+}
+}
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OV;h++){
+if(own+i<item.rows&&h*TX+tx<V4){
+let sum=other_acc[i][h]*ONE;
+if(params.split!=0u){
+let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;
+// @unroll
+for(var piece_at=0u;piece_at<PIECES;piece_at++){
+dv[at+piece_at]=piece(sum,piece_at);
+}
+}else{
+let at=line[i]*V4+h*TX+tx;
+if(params.later!=0u){
+dv[at]=store(load(dv[at])+sum);
+}else{
+dv[at]=store(sum);
+}
+}
+}
+}
+}
 }
 }
 `,
-  "layernorm": `// @import storage_f32.wgsl
-// @import row_reduce.wgsl
-struct Params {
-rows: u32,
-width: u32,
-}
-var<storage, read> x: array<Stored>;
-var<storage, read> gain: array<Value>;
-var<storage, read> bias: array<Value>;
-var<storage, read_write> y: array<Stored>;
-var<storage, read_write> mean: array<f32>;
-var<storage, read_write> rstd: array<f32>;
-var<uniform> params: Params;
-@compute @workgroup_size(256)
+  "attention_backward_dq": `// @import attention.wgsl
+var<storage,read>q:array<Stored>;
+var<storage,read>k:array<Stored>;
+var<storage,read>v:array<Stored>;
+var<storage,read>d_o:array<Stored>;
+var<storage,read>stats:array<vec2f>;
+var<storage,read_write>dq:array<Stored>;
+const VROWS:u32=max(SV,TM*W);
+var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
+var<workgroup>vs:array<array<array<vec4f,8>,VROWS>,GROUPS>;
+var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
+var<workgroup>os:array<array<array<vec4f,8>,TM*HV>,TY>;
+@compute @workgroup_size(THREADS)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let lane = t & (LANES - 1u);
-let line = (t / LANES) & (ROWS - 1u);
-let row = (group.y * groups.x + group.x) * ROWS + line;
-let inside = row < params.rows;
-let width = select(0u, params.width, inside);
-let at = row * params.width;
-var sum = Value();
-for (var c = lane; c < width; c += LANES) {
-sum += load(x[at + c]);
-}
-let m = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
-var squares = Value();
-for (var c = lane; c < width; c += LANES) {
-let centred = load(x[at + c]) - m;
-squares = fma(centred, centred, squares);
-}
-let r = 1.0 / sqrt(row_sum(total(squares), line, lane) / f32(params.width * WIDE) + 1e-5);
-for (var c = lane; c < width; c += LANES) {
-y[at + c] = store(fma((load(x[at + c]) - m) * r, gain[c], bias[c]));
-}
-if (lane == 0u && inside) {
-mean[row] = m;
-rstd[row] = r;
-}
-}
-`,
-  "layernorm_backward": `// @import storage_f32.wgsl
-// @import row_reduce.wgsl
-struct Params {
-rows: u32,
-width: u32,
-}
-var<storage, read> x: array<Stored>;
-var<storage, read> gain: array<Value>;
-var<storage, read> mean: array<f32>;
-var<storage, read> rstd: array<f32>;
-var<storage, read> dy: array<Stored>;
-var<storage, read> residual: array<Stored>;
-var<storage, read_write> dx: array<Stored>;
-var<uniform> params: Params;
-override RESIDUAL: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let lane = t & (LANES - 1u);
-let line = (t / LANES) & (ROWS - 1u);
-let row = (group.y * groups.x + group.x) * ROWS + line;
-let inside = row < params.rows;
-let width = select(0u, params.width, inside);
-let at = row * params.width;
-let m = mean[min(row, params.rows - 1u)];
-let r = rstd[min(row, params.rows - 1u)];
-var sum = Value();
-var product = Value();
-for (var c = lane; c < width; c += LANES) {
-let g = load(dy[at + c]) * gain[c];
-sum += g;
-product = fma(g, (load(x[at + c]) - m) * r, product);
-}
-let mean_g = row_sum(total(sum), line, lane) / f32(params.width * WIDE);
-let mean_gx = row_sum(total(product), line, lane) / f32(params.width * WIDE);
-for (var c = lane; c < width; c += LANES) {
-var d = r * (load(dy[at + c]) * gain[c] - mean_g - (load(x[at + c]) - m) * r * mean_gx);
-if (RESIDUAL) {
-d += load(residual[at + c]);
-}
-dx[at + c] = store(d);
-}
-}
-`,
-  "random": `fn threefry_round(x: vec2u, r: u32) -> vec2u {
-let sum = x.x + x.y;
-return vec2u(sum, ((x.y << r) | (x.y >> (32u - r))) ^ sum);
-}
-fn threefry_rounds(x: vec2u, r: vec4u) -> vec2u {
-return threefry_round(threefry_round(threefry_round(threefry_round(x, r.x), r.y), r.z), r.w);
-}
-fn threefry(key: vec2u, counter: vec2u) -> vec2u {
-let third = key.x ^ key.y ^ 0x1bd11bdau;
-let even = vec4u(13u, 15u, 26u, 6u);
-let odd = vec4u(17u, 29u, 16u, 24u);
-var x = threefry_rounds(counter + key, even) + vec2u(key.y, third + 1u);
-x = threefry_rounds(x, odd) + vec2u(third, key.x + 2u);
-x = threefry_rounds(x, even) + vec2u(key.x, key.y + 3u);
-x = threefry_rounds(x, odd) + vec2u(key.y, third + 4u);
-return threefry_rounds(x, even) + vec2u(third, key.x + 5u);
-}
-fn dropout_keeps2(seed: u32, site: u32, step: u32, index: u32, threshold: u32) -> vec2<bool> {
-return (threefry(vec2u(seed, site), vec2u(index >> 1u, step)) >> vec2u(8u)) >= vec2u(threshold);
-}
-fn dropout_factor(seed: u32, site: u32, step: u32, index: u32, threshold: u32, keep: f32) -> f32 {
-let pair = dropout_keeps2(seed, site, step, index & 0xfffffffeu, threshold);
-return select(0.0, keep, select(pair.x, pair.y, (index & 1u) == 1u));
-}
-fn dropout_factor4(seed: u32, site: u32, step: u32, index: u32, threshold: u32, keep: f32) -> vec4f {
-let low = dropout_keeps2(seed, site, step, index, threshold);
-let high = dropout_keeps2(seed, site, step, index + 2u, threshold);
-return select(vec4f(), vec4f(keep), vec4<bool>(low, high));
-}
-`,
-  "linear": `// @import storage_f32x4.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-struct Params {
-rows: u32,
-inner4: u32,
-out4: u32,
-site: u32,
-micro: u32,
-threshold: u32,
-keep: f32,
-first: u32,
-whole: u32,
-}
-var<storage, read> x: array<Stored>;
-var<storage, read> w: array<vec4f>;
-var<storage, read> b: array<vec4f>;
-var<storage, read> residual: array<Stored>;
-var<storage, read> seeds: array<u32>;
-var<storage, read_write> y: array<Stored>;
-var<storage, read_write> pre: array<Stored>;
-var<uniform> params: Params;
-override BIAS: bool = false;
-override PRE: bool = false;
-override GELU: bool = false;
-override DROPOUT: bool = false;
-override RESIDUAL: bool = false;
-const LEFT_ALONG: u32 = 1u;
-const RIGHT_ALONG: u32 = 1u;
-alias Left = Stored;
-alias Right = vec4f;
-// @import product.wgsl
-fn extent(part: u32) -> Extent {
-return Extent(params.rows, params.out4, 0u, params.inner4 * 4u);
-}
-fn left(row: u32, k4: u32) -> Left {
-return x[row * params.inner4 + k4];
-}
-fn left_value(a: Left) -> vec4f {
-return load(a);
-}
-fn right(column: u32, k4: u32) -> Right {
-return w[column * params.inner4 + k4];
-}
-fn right_value(b: Right) -> vec4f {
-return b;
-}
-fn finish(part: u32, row: u32, column: u32, product: vec4f) {
-let at = row * params.out4 + column;
-var z = product;
-if (BIAS) {
-z += b[column];
-}
-if (PRE) {
-pre[at] = store(z);
-}
-if (GELU) {
-z = gelu(z);
-}
-if (DROPOUT) {
-z *= dropout_factor4(seeds[0], params.site, seeds[1] + params.micro, params.first + row * params.whole + column * 4u, params.threshold, params.keep);
-}
-if (RESIDUAL) {
-z += load(residual[at]);
-}
-y[at] = store(z);
-}
-`,
-  "cross_entropy": `// @import storage_f32.wgsl
-// @import row_reduce.wgsl
-// @import exp.wgsl
-struct Params {
-rows: u32,
-width: u32,
-scale: f32,
-}
-var<storage, read> logits: array<Stored>;
-var<storage, read> targets: array<u32>;
-var<storage, read_write> losses: array<f32>;
-var<storage, read_write> gradient: array<Stored>;
-var<storage, read> loss_scale: array<f32>;
-var<uniform> params: Params;
-override GRADIENT: bool = false;
-override LOSS_SCALE: bool = false;
-@compute @workgroup_size(256)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let lane = t & (LANES - 1u);
-let line = (t / LANES) & (ROWS - 1u);
-let row = (group.y * groups.x + group.x) * ROWS + line;
-let inside = row < params.rows;
-let width = select(0u, params.width, inside);
-let at = row * params.width;
-var high = -3.4e38;
-for (var c = lane; c < width; c += LANES) {
-high = max(high, highest(load(logits[at + c])));
-}
-high = row_max(high, line, lane);
-var sum = Value();
-for (var c = lane; c < width; c += LANES) {
-sum += exp_precise(load(logits[at + c]) - high);
-}
-let all = row_sum(total(sum), line, lane);
-if (!inside) {
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
 return;
 }
-let target_column = targets[row];
-if (lane == 0u) {
-losses[row] = log(all) + high - element(load(logits[at + target_column / WIDE]), target_column % WIDE);
+let item=item_at(index);
+let tx=lane_x(t);
+let ty=lane_y(t);
+let base=group.z*params.n;
+let lines=(group.z*params.heads+item.head)*params.n;
+let own=item.tile*BM+ty*TM;
+let factor=params.scale*LOG2E;
+{
+if(OWN_A==1u){
+for(var e=t;e<BM*HD*8u;e+=THREADS){
+let r=e/(HD*8u);
+let c=e%(HD*8u);
+var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
 }
-if (GRADIENT) {
-var scale = params.scale;
-if (LOSS_SCALE) {
-scale *= loss_scale[0];
+let y=(r/TM)&(TY-1u);
+qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
 }
-for (var c = lane; c < width; c += LANES) {
-gradient[at + c] = store((exp_precise(load(logits[at + c]) - high) / all - one_hot(c * WIDE, target_column)) * scale);
+}
+}
+{
+if(OWN_B==1u){
+for(var e=t;e<BM*HV*8u;e+=THREADS){
+let r=e/(HV*8u);
+let c=e%(HV*8u);
+var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
+}
+let y=(r/TM)&(TY-1u);
+os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;
+}
+}
+}
+var line:array<u32,TM>;
+var stat:array<vec2f,TM>;
+var acc:array<array<vec4f,OD>,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+stat[i]=stats[lines+row];
+}
+for(var at=item.runs;at<item.runs_end;at+=RUN){
+let run=run_at(at);
+for(var entry=run.first;entry<run.end;entry++){
+let listed=blocks[entry];
+let start=(listed>>1u)*BN;
+var pk:array<Stored,DLOADS>;
+var pv:array<Stored,VLOADS>;
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
+}
+}
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
+}
+}
+workgroupBarrier();
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+var a=load(pk[e]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HD+c/8u;
+if(WHOLE==1u){
+ks[g][place][(c^g)&7u]=a;
+}else{
+ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
+}
+}
+}
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+var a=load(pv[e]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HV+c/8u;
+if(SPLIT==1u){
+vs[g][place][(c^g)&7u]=a;
+}else{
+vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;
+}
+}
+}
+workgroupBarrier();
+var s:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CD;c0+=UD){
+// @unroll
+for(var c1=0u;c1<UD;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HD;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=ks[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_A==1u){
+a=qs[ty][i*HD+h][f];
+}else{
+a=load(q[line[i]*D4+h*8u+c]);
+}
+// @unroll
+for(var j=0u;j<TN;j++){
+s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
+}
+}
+}
+}
+}
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var j=0u;j<TN;j++){
+s[i][j]=exp2(fma(s[i][j],factor,-stat[i].x));
+}
+}
+if((listed&1u)==1u||start+BN>run.rows){
+// @unroll
+for(var i=0u;i<TM;i++){
+let keys=keys_of(run,item.rows,own+i,start+tx*TN);
+// @unroll
+for(var j=0u;j<TN;j++){
+let key=start+tx*TN+j;
+s[i][j]=select(0.0,s[i][j],has_key(keys,key));
+}
+}
+}
+var ds:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CV;c0+=UV){
+// @unroll
+for(var c1=0u;c1<UV;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HV;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=vs[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_B==1u){
+a=os[ty][i*HV+h][f];
+}else{
+a=load(d_o[line[i]*V4+h*8u+c]);
+}
+// @unroll
+for(var j=0u;j<TN;j++){
+ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
+}
+}
+}
+}
+}
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var j=0u;j<TN;j++){
+ds[i][j]=s[i][j]*(ds[i][j]-stat[i].y);
+}
+}
+workgroupBarrier();
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var w=0u;w<W;w++){
+vs[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);
+}
+}
+}
+workgroupBarrier();
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
+// @unroll
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+p[i]=vs[ty][i*W+w][f];
+}
+// @unroll
+for(var lane=0u;lane<4u;lane++){
+// @unroll
+for(var h=0u;h<OD;h++){
+let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
+// @unroll
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+}
+}
+}
+}
+}
+}
+}
+}
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+if(own+i<item.rows&&h*TX+tx<D4){
+let sum=acc[i][h]*params.scale;
+if(params.split!=0u){
+let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
+// @unroll
+for(var piece_at=0u;piece_at<PIECES;piece_at++){
+dq[at+piece_at]=piece(sum,piece_at);
+}
+}else{
+let at=line[i]*D4+h*TX+tx;
+if(params.later!=0u){
+dq[at]=store(load(dq[at])+sum);
+}else{
+dq[at]=store(sum);
+}
+}
+}
+}
 }
 }
 }
 `,
   "attention_backward_dq_kept": `// @import attention.wgsl
-var<storage, read> k: array<Stored>;
-var<storage, read> notes: array<vec4f>;
-var<storage, read_write> dq: array<Stored>;
-const LOADS: u32 = BM * BN / 4u / THREADS;
-var<workgroup> ks: array<array<array<vec4f, 8>, ND>, TX>;
-var<workgroup> ps: array<array<array<vec4f, 8>, TM * W>, TY>;
+var<storage,read>k:array<Stored>;
+var<storage,read>notes:array<vec4f>;
+var<storage,read_write>dq:array<Stored>;
+const LOADS:u32=BM*BN/4u/THREADS;
+var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
+var<workgroup>ps:array<array<array<vec4f,8>,TM*W>,TY>;
 @compute @workgroup_size(THREADS)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
 return;
 }
-let item = item_at(index);
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let own = item.tile * BM + ty * TM;
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OD>, TM>;
+let item=item_at(index);
+let tx=lane_x(t);
+let ty=lane_y(t);
+let base=group.z*params.n;
+let own=item.tile*BM+ty*TM;
+var line:array<u32,TM>;
+var acc:array<array<vec4f,OD>,TM>;
 // @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
+for(var i=0u;i<TM;i++){
+line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
 }
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let start = (blocks[entry] >> 1u) * BN;
-let kept = (params.kept_at + (group.z * params.slots + item.slot + blocks[run.pairs_at + entry]) * PAIR) / 2u;
-var pk: array<Stored, DLOADS>;
-var pd: array<vec4f, LOADS>;
-load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+for(var at=item.runs;at<item.runs_end;at+=RUN){
+let run=run_at(at);
+for(var entry=run.first;entry<run.end;entry++){
+let start=(blocks[entry]>>1u)*BN;
+let kept=(params.kept_at+(group.z*params.slots+item.slot+blocks[run.pairs_at+entry])*PAIR)/2u;
+var pk:array<Stored,DLOADS>;
+var pd:array<vec4f,LOADS>;
+{
 // @unroll
-for (var e = 0u; e < LOADS; e++) {
-pd[e] = notes[kept + t + e * THREADS];
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
+}
+}
+// @unroll
+for(var e=0u;e<LOADS;e++){
+pd[e]=notes[kept+t+e*THREADS];
 }
 workgroupBarrier();
-keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
+{
 // @unroll
-for (var e = 0u; e < LOADS; e++) {
-let u = (t + e * THREADS) / (BN / 4u);
-let key4 = (t + e * THREADS) % (BN / 4u);
-let y = (u / TM) & (TY - 1u);
-let is_key = start + key4 * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(run.rows);
-ps[y][(u & (TM - 1u)) * W + key4 % W][((key4 / W) ^ y) & 7u] = select(vec4f(), pd[e], is_key);
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+var a=load(pk[e]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HD+c/8u;
+if(WHOLE==1u){
+ks[g][place][(c^g)&7u]=a;
+}else{
+ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
+}
+}
+}
+// @unroll
+for(var e=0u;e<LOADS;e++){
+let u=(t+e*THREADS)/(BN/4u);
+let key4=(t+e*THREADS)%(BN/4u);
+let y=(u/TM)&(TY-1u);
+let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
+ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
 workgroupBarrier();
-add_products(&acc, OD, &ps, &ks, HD, tx, ty);
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
+// @unroll
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+p[i]=ps[ty][i*W+w][f];
+}
+// @unroll
+for(var lane=0u;lane<4u;lane++){
+// @unroll
+for(var h=0u;h<OD;h++){
+let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
+// @unroll
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
 }
 }
-write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
+}
+}
+}
+}
+}
+}
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+if(own+i<item.rows&&h*TX+tx<D4){
+let sum=acc[i][h]*params.scale;
+if(params.split!=0u){
+let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
+// @unroll
+for(var piece_at=0u;piece_at<PIECES;piece_at++){
+dq[at+piece_at]=piece(sum,piece_at);
+}
+}else{
+let at=line[i]*D4+h*TX+tx;
+if(params.later!=0u){
+dq[at]=store(load(dq[at])+sum);
+}else{
+dq[at]=store(sum);
+}
+}
+}
+}
+}
+}
 }
 `,
   "attention_backward_dv": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
-var<storage, read_write> dv: array<Stored>;
-const QROWS: u32 = max(SD, TM * W);
-var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, GROUPS>;
-var<workgroup> os: array<array<array<vec4f, 8>, NV>, TX>;
-var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
+var<storage,read>q:array<Stored>;
+var<storage,read>k:array<Stored>;
+var<storage,read>d_o:array<Stored>;
+var<storage,read>stats:array<vec2f>;
+var<storage,read_write>dv:array<Stored>;
+const QROWS:u32=max(SD,TM*W);
+var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
+var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
+var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 @compute @workgroup_size(THREADS)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
 return;
 }
-let item = item_at(index);
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + item.head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OV>, TM>;
+let item=item_at(index);
+let tx=lane_x(t);
+let ty=lane_y(t);
+let base=group.z*params.n;
+let lines=(group.z*params.heads+item.head)*params.n;
+let own=item.tile*BM+ty*TM;
+let factor=params.scale*LOG2E;
+{
+if(OWN_A==1u){
+for(var e=t;e<BM*HD*8u;e+=THREADS){
+let r=e/(HD*8u);
+let c=e%(HD*8u);
+var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
+}
+let y=(r/TM)&(TY-1u);
+ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
+}
+}
+}
+var line:array<u32,TM>;
+var acc:array<array<vec4f,OV>,TM>;
 // @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
+for(var i=0u;i<TM;i++){
+line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
 }
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pq: array<Stored, DLOADS>;
-var po: array<Stored, VLOADS>;
-load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
-load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
-workgroupBarrier();
-keep_rows(DLOADS, &pq, &qs, SPLIT, SD, HD, D4, t);
-keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
-workgroupBarrier();
-var stat: array<vec2f, TN>;
+for(var at=item.runs;at<item.runs_end;at+=RUN){
+let run=run_at(at);
+for(var entry=run.first;entry<run.end;entry++){
+let listed=blocks[entry];
+let start=(listed>>1u)*BN;
+var pq:array<Stored,DLOADS>;
+var po:array<Stored,VLOADS>;
+{
 // @unroll
-for (var j = 0u; j < TN; j++) {
-stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-}
-var s: array<array<f32, TN>, TM>;
-add_scores(&s, OWN_A, &ks, &k, &line, &qs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
-probabilities(&s, &stat, factor, listed, run, start, own, tx);
-workgroupBarrier();
-keep_scores(&qs, &s, tx, ty);
-workgroupBarrier();
-add_products(&acc, OV, &qs, &os, HV, tx, ty);
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
 }
 }
-write_rows(&dv, &acc, ONE, OV, V4, &line, item, group.z, own, tx, ty);
-}
-`,
-  "attention_decode_combine": `// @import storage_f32x4.wgsl
-struct Params {
-lines: u32,
-}
-var<storage, read> partials: array<Value>;
-var<storage, read_write> o: array<Value>;
-var<uniform> params: Params;
-const V: u32 = 16u;
-const SHARES: u32 = 25u;
-const THREADS: u32 = 128u;
-const LANES: u32 = THREADS / V;
-const EACH: u32 = (SHARES + LANES - 1u) / LANES;
-const HELD: u32 = min(EACH, 16u);
-const SIXTEEN: u32 = 16u;
-const STRIDE: u32 = 2u + V;
-var<workgroup> tops: array<f32, THREADS>;
-var<workgroup> sixteen: array<f32, SIXTEEN>;
-var<workgroup> totals: array<f32, THREADS>;
-var<workgroup> sums: array<Value, THREADS>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let line = group.y * groups.x + group.x;
-if (line >= params.lines) {
-return;
-}
-let start = line * SHARES * STRIDE;
-let lane = t / V;
-let column = t % V;
-var top = -1e29;
-if (t < SHARES) {
-top = element(partials[start + t * STRIDE], 0u);
-}
-tops[t] = top;
-var weighed: array<f32, HELD>;
-var held: array<Value, HELD>;
-if (lane < LANES) {
+{
 // @unroll
-for (var e = 0u; e < HELD; e++) {
-let at = start + min(e * LANES + lane, SHARES - 1u) * STRIDE;
-weighed[e] = element(partials[at + 1u], 0u);
-held[e] = partials[at + 2u + column];
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
 }
 }
 workgroupBarrier();
-if (t < SIXTEEN) {
+{
 // @unroll
-for (var e = 1u; e < THREADS / SIXTEEN; e++) {
-top = max(top, tops[t + SIXTEEN * e]);
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+var a=load(pq[e]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
 }
-sixteen[t] = top;
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HD+c/8u;
+if(SPLIT==1u){
+qs[g][place][(c^g)&7u]=a;
+}else{
+qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;
 }
-workgroupBarrier();
-var high = -1e29;
+}
+}
+{
 // @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-high = max(high, sixteen[e]);
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+var a=load(po[e]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
 }
-var sum = Value();
-var weights = 0.0;
-if (lane < LANES) {
-// @unroll
-for (var e = 0u; e < HELD; e++) {
-let s = e * LANES + lane;
-if (s < SHARES) {
-let weight = exp(tops[s] - high);
-weights = fma(weight, weighed[e], weights);
-sum = fma(Value(weight), held[e], sum);
-}
-}
-// @unroll
-for (var e = HELD; e < EACH; e++) {
-let s = e * LANES + lane;
-if (s < SHARES) {
-let weight = exp(tops[s] - high);
-weights = fma(weight, element(partials[start + s * STRIDE + 1u], 0u), weights);
-sum = fma(Value(weight), partials[start + s * STRIDE + 2u + column], sum);
-}
-}
-}
-sums[t] = sum;
-totals[t] = weights;
-workgroupBarrier();
-if (t < V) {
-for (var other = 1u; other < LANES; other++) {
-sum += sums[other * V + t];
-weights += totals[other * V + t];
-}
-o[line * V + t] = sum / weights;
-}
-}
-`,
-  "attention_backward_dk": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
-var<storage, read_write> dk: array<Stored>;
-const OROWS: u32 = max(SV, TM * W);
-var<workgroup> qs: array<array<array<vec4f, 8>, ND>, TX>;
-var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>;
-var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + item.head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
-own_rows(OWN_B, &vs, &v, HV, V4, item, base, t);
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OD>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pq: array<Stored, DLOADS>;
-var po: array<Stored, VLOADS>;
-load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
-load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
-workgroupBarrier();
-keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
-keep_rows(VLOADS, &po, &os, SPLIT, SV, HV, V4, t);
-workgroupBarrier();
-var stat: array<vec2f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-}
-var s: array<array<f32, TN>, TM>;
-add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
-probabilities(&s, &stat, factor, listed, run, start, own, tx);
-var ds: array<array<f32, TN>, TM>;
-add_scores(&ds, OWN_B, &vs, &v, &line, &os, SPLIT, SV, HV, CV, UV, V4, tx, ty);
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = s[i][j] * (ds[i][j] - stat[j].y);
-}
-}
-workgroupBarrier();
-keep_scores(&os, &ds, tx, ty);
-workgroupBarrier();
-add_products(&acc, OD, &os, &qs, HD, tx, ty);
-}
-}
-write_rows(&dk, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
-}
-`,
-  "attention_backward_dq": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read> stats: array<vec2f>;
-var<storage, read_write> dq: array<Stored>;
-const VROWS: u32 = max(SV, TM * W);
-var<workgroup> ks: array<array<array<vec4f, 8>, ND>, TX>;
-var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>;
-var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + item.head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
-own_rows(OWN_B, &os, &d_o, HV, V4, item, base, t);
-var line: array<u32, TM>;
-var stat: array<vec2f, TM>;
-var acc: array<array<vec4f, OD>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = row_of(item.rows_at, item.rows, own + i);
-line[i] = (base + row) * params.heads + item.head;
-stat[i] = stats[lines + row];
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pk: array<Stored, DLOADS>;
-var pv: array<Stored, VLOADS>;
-load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
-load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
-workgroupBarrier();
-keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
-keep_rows(VLOADS, &pv, &vs, SPLIT, SV, HV, V4, t);
-workgroupBarrier();
-var s: array<array<f32, TN>, TM>;
-add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
-}
-}
-if ((listed & 1u) == 1u || start + BN > run.rows) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let keys = keys_of(run, item.rows, own + i, start + tx * TN);
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let key = start + tx * TN + j;
-s[i][j] = select(0.0, s[i][j], has_key(keys, key));
-}
-}
-}
-var ds: array<array<f32, TN>, TM>;
-add_scores(&ds, OWN_B, &os, &d_o, &line, &vs, SPLIT, SV, HV, CV, UV, V4, tx, ty);
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var j = 0u; j < TN; j++) {
-ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
-}
-}
-workgroupBarrier();
-keep_scores(&vs, &ds, tx, ty);
-workgroupBarrier();
-add_products(&acc, OD, &vs, &ks, HD, tx, ty);
-}
-}
-write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
-}
-`,
-  "attention_backward_dkv": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read> d_o: array<Stored>;
-var<storage, read_write> notes: array<vec2f>;
-var<storage, read_write> dk: array<Stored>;
-var<storage, read_write> dv: array<Stored>;
-const PROWS: u32 = TM * W;
-var<workgroup> qs: array<array<array<vec4f, 8>, ND>, TX>;
-var<workgroup> os: array<array<array<vec4f, 8>, NV>, TX>;
-var<workgroup> ps: array<array<array<vec4f, 8>, PROWS>, TY>;
-var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let lines = (group.z * params.heads + item.head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
-own_rows(OWN_B, &vs, &v, HV, V4, item, base, t);
-var line: array<u32, TM>;
-var acc: array<array<vec4f, OD>, TM>;
-var other_acc: array<array<vec4f, OV>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pq: array<Stored, DLOADS>;
-var po: array<Stored, VLOADS>;
-load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
-load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
-workgroupBarrier();
-keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
-keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
-workgroupBarrier();
-var stat: array<vec2f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-stat[j] = notes[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-}
-var s: array<array<f32, TN>, TM>;
-add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
-probabilities(&s, &stat, factor, listed, run, start, own, tx);
-keep_scores(&ps, &s, tx, ty);
-workgroupBarrier();
-add_products(&other_acc, OV, &ps, &os, HV, tx, ty);
-var ds: array<array<f32, TN>, TM>;
-add_scores(&ds, OWN_B, &vs, &v, &line, &os, WHOLE, NV, HV, CV, UV, V4, tx, ty);
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-let p4 = ps[ty][i * W + w][(tx ^ ty) & 7u];
-// @unroll
-for (var j = 0u; j < 4u; j++) {
-ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
-}
-}
-}
-if (KEEP == 1u) {
-let kept = params.kept_at + (group.z * params.slots + item.slot + run.pairs_at + entry) * PAIR + ty * (TM / 2u);
-// @unroll
-for (var j = 0u; j < TN; j++) {
-// @unroll
-for (var i = 0u; i < TM / 2u; i++) {
-notes[kept + (tx * TN + j) * (BM / 2u) + i] = vec2f(ds[i * 2u][j], ds[i * 2u + 1u][j]);
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HV+c/8u;
+if(WHOLE==1u){
+os[g][place][(c^g)&7u]=a;
+}else{
+os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
 }
 }
 }
 workgroupBarrier();
-keep_scores(&ps, &ds, tx, ty);
-workgroupBarrier();
-add_products(&acc, OD, &ps, &qs, HD, tx, ty);
-}
-}
-write_rows(&dk, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
-write_rows(&dv, &other_acc, ONE, OV, V4, &line, item, group.z, own, tx, ty);
-}
-`,
-  "choose": `// @import random.wgsl
-// @import exp.wgsl
-struct Params {
-batch: u32,
-vocabulary: u32,
-fours: u32,
-stream: u32,
-}
-var<storage, read> logits: array<f32>;
-var<storage, read_write> tape: array<u32>;
-var<storage, read> position: array<u32>;
-var<storage, read> given: array<u32>;
-var<storage, read> choice: array<f32>;
-var<storage, read> seeds: array<u32>;
-var<storage, read_write> tokens: array<vec4f>;
-var<uniform> params: Params;
-const THREADS: u32 = 256u;
-var<workgroup> numbers: array<f32, THREADS>;
-var<workgroup> names: array<u32, THREADS>;
-fn largest(t: u32, number: f32, name: u32) -> vec2f {
-numbers[t] = number;
-names[t] = name;
-workgroupBarrier();
-for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-if (t < half) {
-let other = numbers[t + half];
-if (other > numbers[t] || (other == numbers[t] && names[t + half] < names[t])) {
-numbers[t] = other;
-names[t] = names[t + half];
-}
-}
-workgroupBarrier();
-}
-let found = vec2f(numbers[0], f32(names[0]));
-workgroupBarrier();
-return found;
-}
-fn sum(t: u32, number: f32) -> f32 {
-numbers[t] = number;
-workgroupBarrier();
-for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-if (t < half) {
-numbers[t] += numbers[t + half];
-}
-workgroupBarrier();
-}
-let found = numbers[0];
-workgroupBarrier();
-return found;
-}
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let i = position[0];
-let all_tokens = params.fours * 4u;
-let base = group.x * all_tokens;
-let temperature = choice[0];
-var top_number = -3e38;
-var top_name = 0u;
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let logit = logits[group.x * params.vocabulary + token];
-if (logit > top_number) {
-top_number = logit;
-top_name = token;
-}
-}
-let best = largest(t, top_number, top_name);
-for (var token = t; token < all_tokens; token += THREADS) {
-var logit = -3e38;
-var weight = 0.0;
-if (token < params.vocabulary) {
-logit = logits[group.x * params.vocabulary + token];
-weight = exp_precise(max(-100.0, (logit - best.x) / max(temperature, 1e-30)));
-}
-tokens[base + token] = vec4f(logit, weight, 0.0, 0.0);
-}
-storageBarrier();
-let most = select(u32(choice[1]), params.vocabulary, choice[1] == 0.0);
-var own_weight = 0.0;
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let own = tokens[base + token].x;
-var rank = 0u;
-var before = 0.0;
-for (var four = 0u; four < params.fours; four++) {
+var stat:array<vec2f,TN>;
 // @unroll
-for (var j = 0u; j < 4u; j++) {
-let other = tokens[base + four * 4u + j];
-if (other.x > own || (other.x == own && four * 4u + j < token)) {
-rank++;
-before += other.y;
+for(var j=0u;j<TN;j++){
+stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
 }
-}
-}
-let kept = rank < most;
-if (kept) {
-own_weight += tokens[base + token].y;
-}
-tokens[base + token].z = before;
-tokens[base + token].w = select(0.0, 1.0 + f32(min(rank, 1u)), kept);
-}
-let limit = choice[2] * sum(t, own_weight);
-var end = 0.0;
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let own = tokens[base + token];
-if (own.w == 1.0 || (own.w == 2.0 && own.z < limit)) {
-end = max(end, own.z + own.y);
-}
-}
-let reach = largest(t, end, 0u).x;
-let drawn = threefry(vec2u(seeds[0], params.stream + group.x), vec2u(i, seeds[1])).x;
-let target_weight = f32(drawn >> 8u) / 16777216.0 * reach;
-var earliest = -3e38;
-var chosen = u32(best.y);
-for (var token = t; token < params.vocabulary; token += THREADS) {
-let own = tokens[base + token];
-let last = own.z + own.y;
-let kept = own.w == 1.0 || (own.w == 2.0 && own.z < limit);
-if (kept && (last > target_weight || last >= reach) && -own.z > earliest) {
-earliest = -own.z;
-chosen = token;
-}
-}
-let found = u32(largest(t, earliest, chosen).y);
-if (t == 0u && i >= given[0]) {
-tape[i * params.batch + group.x] = select(found, u32(best.y), temperature == 0.0);
-}
-}
-`,
-  "linear_few": `// @import gelu.wgsl
-struct Params {
-k4: u32,
-n: u32,
-second: u32,
-third: u32,
-}
-var<storage, read> x: array<vec4f>;
-var<storage, read> gain: array<vec4f>;
-var<storage, read> shift: array<vec4f>;
-var<storage, read> w: array<vec4f>;
-var<storage, read> bias: array<f32>;
-var<storage, read> residual: array<f32>;
-var<storage, read_write> y: array<f32>;
-var<uniform> params: Params;
-override NORM: bool = false;
-override BIAS: bool = false;
-override GELU: bool = false;
-override RESIDUAL: bool = false;
-const ROWS: u32 = 1u;
-const LANES: u32 = 32u;
-const TURN: u32 = 4u;
-const THREADS: u32 = 256u;
-const SIXTEEN: u32 = 16u;
-var<workgroup> parts: array<array<f32, THREADS>, ROWS>;
-var<workgroup> sixteen: array<array<f32, SIXTEEN>, ROWS>;
-fn sum_all(t: u32) {
-workgroupBarrier();
-if (t < SIXTEEN) {
+var s:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CD;c0+=UD){
 // @unroll
-for (var r = 0u; r < ROWS; r++) {
-var some = 0.0;
+for(var c1=0u;c1<UD;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
 // @unroll
-for (var e = 0u; e < THREADS / SIXTEEN; e++) {
-some += parts[r][t + SIXTEEN * e];
-}
-sixteen[r][t] = some;
-}
-}
-workgroupBarrier();
-}
-fn total_of(r: u32) -> f32 {
-var sum = 0.0;
+for(var h=0u;h<HD;h++){
+var b:array<vec4f,TN>;
 // @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-sum += sixteen[r][e];
-}
-return sum;
-}
-fn sum4(v: vec4f) -> f32 {
-return (v.x + v.y) + (v.z + v.w);
-}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let lane = t & (LANES - 1u);
-let column = group.x * (THREADS / LANES) + t / LANES;
-let works = column < params.n && lane < params.k4;
-let writes = column < params.n && lane < ROWS;
-let begin = select(select(0u, params.second, column >= params.second), params.third, column >= params.third);
-let end = select(select(params.n, params.third, column < params.third), params.second, column < params.second);
-let at = begin * ROWS + lane * (end - begin) + column - begin;
-var added = 0.0;
-var passed = 0.0;
-if (writes && BIAS) {
-added = bias[column];
-}
-if (writes && RESIDUAL) {
-passed = residual[at];
-}
-var weights: array<vec4f, TURN>;
-var gains: array<vec4f, TURN>;
-var shifts: array<vec4f, TURN>;
-if (works) {
-// @unroll
-for (var turn = 0u; turn < TURN; turn++) {
-let c = lane + turn * LANES;
-weights[turn] = w[column * params.k4 + c];
-if (NORM) {
-gains[turn] = gain[c];
-shifts[turn] = shift[c];
-}
-}
-}
-var mean: array<f32, ROWS>;
-var rstd: array<f32, ROWS>;
-if (NORM) {
-let width = f32(params.k4 * 4u);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var sum = vec4f();
-for (var c = t; c < params.k4; c += THREADS) {
-sum += x[r * params.k4 + c];
-}
-parts[r][t] = sum4(sum);
-}
-sum_all(t);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-mean[r] = total_of(r) / width;
+for(var j=0u;j<TN;j++){
+b[j]=qs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];
 }
 // @unroll
-for (var r = 0u; r < ROWS; r++) {
-var squares = vec4f();
-for (var c = t; c < params.k4; c += THREADS) {
-let centred = x[r * params.k4 + c] - mean[r];
-squares = fma(centred, centred, squares);
-}
-parts[r][t] = sum4(squares);
-}
-sum_all(t);
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
-}
-}
-var sums: array<vec4f, ROWS>;
-if (works) {
-for (var c0 = lane; c0 < params.k4;) {
-// @unroll
-for (var turn = 0u; turn < TURN; turn++) {
-// @unroll
-for (var r = 0u; r < ROWS; r++) {
-var value = x[r * params.k4 + c0 + turn * LANES];
-if (NORM) {
-value = fma((value - mean[r]) * rstd[r], gains[turn], shifts[turn]);
-}
-sums[r] = fma(value, weights[turn], sums[r]);
-}
-}
-c0 += LANES * TURN;
-if (c0 < params.k4) {
-// @unroll
-for (var turn = 0u; turn < TURN; turn++) {
-let c = c0 + turn * LANES;
-weights[turn] = w[column * params.k4 + c];
-if (NORM) {
-gains[turn] = gain[c];
-shifts[turn] = shift[c];
-}
-}
-}
-}
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_A==1u){
+a=ks[ty][i*HD+h][f];
+}else{
+a=load(k[line[i]*D4+h*8u+c]);
 }
 // @unroll
-for (var r = 0u; r < ROWS; r++) {
-parts[r][t] = sum4(sums[r]);
+for(var j=0u;j<TN;j++){
+s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
 }
-workgroupBarrier();
-if (writes) {
-var four = vec4f();
-for (var e = 0u; e < LANES; e += 16u) {
+}
+}
+}
+}
+}
+{
+let masked=(listed&1u)==1u||start+BN>run.rows;
 // @unroll
-for (var some = 0u; some < 4u; some++) {
-let first = t - lane + e + some * 4u;
-four += vec4f(parts[lane][first], parts[lane][first + 1u], parts[lane][first + 2u], parts[lane][first + 3u]);
-}
-}
-var z = sum4(four) + added;
-if (GELU) {
-z = gelu(z);
-}
-y[at] = z + passed;
-}
-}
-`,
-  "product": `// @import lanes.wgsl
-struct Extent {
-rows: u32,
-columns4: u32,
-first: u32,
-end: u32,
-}
-const TX: u32 = 8u;
-const TY: u32 = 16u;
-const TM: u32 = 4u;
-const TN: u32 = 8u;
-const BK4: u32 = 4u;
-const BK: u32 = 4u * BK4;
-const G: u32 = TM / 4u;
-const H: u32 = TN / 4u;
-const BM4: u32 = TY * G;
-const BN4: u32 = TX * H;
-const THREADS: u32 = TX * TY;
-const LEFTS: u32 = BM4 * BK4;
-const RIGHTS: u32 = BN4 * BK4;
-const LLOADS: u32 = max(LEFTS * 4u / THREADS, 4u * LEFT_ALONG);
-const RLOADS: u32 = max(RIGHTS * 4u / THREADS, 4u * RIGHT_ALONG);
-const LSWAP: u32 = 2u * LEFT_ALONG;
-const RSWAP: u32 = 2u * RIGHT_ALONG;
-var<workgroup> ls: array<array<array<vec4f, TY>, G>, BK>;
-var<workgroup> rs: array<array<array<vec4f, TX>, H>, BK>;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-let tx = lane_x(t);
-let ty = lane_y(t);
-let whole = extent(group.z);
-let m0 = group.y * BM4;
-let n0 = group.x * BN4;
-var acc: array<array<vec4f, H>, TM>;
-var l: array<Left, LLOADS>;
-var r: array<Right, RLOADS>;
-let steps = (whole.end - whole.first + BK - 1u) / BK;
-for (var step = 0u; step <= steps; step++) {
-let next = whole.first + step * BK;
-if (step > 0u) {
-let front = next - BK;
-if (LEFT_ALONG == 1u) {
+for(var j=0u;j<TN;j++){
 // @unroll
-for (var q = 0u; q < LLOADS / 4u; q++) {
-let e = (t + q * THREADS) & (LEFTS - 1u);
-let g = e / BK4;
-let k4 = e & (BK4 - 1u);
-var turned: array<vec4f, 4>;
+for(var i=0u;i<TM;i++){
+s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));
+}
+if(masked){
+let keys=keys_of(run,run.rows,start+tx*TN+j,own);
 // @unroll
-for (var c = 0u; c < 4u; c++) {
-turned[c] = select(vec4f(), left_value(l[q * 4u + c]), front + k4 * 4u < whole.end);
-}
-// @unroll
-for (var c = 0u; c < 4u; c++) {
-ls[k4 * 4u + c][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
-}
-}
-} else {
-// @unroll
-for (var q = 0u; q < LLOADS; q++) {
-let e = t + q * THREADS;
-ls[e / BM4][(e & (BM4 - 1u)) / TY][e & (TY - 1u)] = select(vec4f(), left_value(l[q]), front + e / BM4 < whole.end);
-}
-}
-if (RIGHT_ALONG == 1u) {
-// @unroll
-for (var q = 0u; q < RLOADS / 4u; q++) {
-let e = (t + q * THREADS) & (RIGHTS - 1u);
-let g = e / BK4;
-let k4 = e & (BK4 - 1u);
-var turned: array<vec4f, 4>;
-// @unroll
-for (var c = 0u; c < 4u; c++) {
-turned[c] = right_value(r[q * 4u + c]);
-}
-// @unroll
-for (var c = 0u; c < 4u; c++) {
-rs[k4 * 4u + c][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
-}
-}
-} else {
-// @unroll
-for (var q = 0u; q < RLOADS; q++) {
-let e = t + q * THREADS;
-rs[e / BN4][(e & (BN4 - 1u)) / TX][e & (TX - 1u)] = right_value(r[q]);
-}
-}
-}
-workgroupBarrier();
-if (LEFT_ALONG == 1u) {
-// @unroll
-for (var q = 0u; q < LLOADS; q++) {
-let e = (t + q / 4u * THREADS) & (LEFTS - 1u);
-l[q] = left(min((m0 + e / BK4) * 4u + q % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
-}
-} else {
-// @unroll
-for (var q = 0u; q < LLOADS; q++) {
-let e = t + q * THREADS;
-l[q] = left(min(next + e / BM4, whole.end - 1u), min(m0 + (e & (BM4 - 1u)), whole.rows / 4u - 1u));
-}
-}
-if (RIGHT_ALONG == 1u) {
-// @unroll
-for (var q = 0u; q < RLOADS; q++) {
-let e = (t + q / 4u * THREADS) & (RIGHTS - 1u);
-r[q] = right(min((n0 + e / BK4) * 4u + q % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
-}
-} else {
-// @unroll
-for (var q = 0u; q < RLOADS; q++) {
-let e = t + q * THREADS;
-r[q] = right(min(next + e / BN4, whole.end - 1u), min(n0 + (e & (BN4 - 1u)), whole.columns4 - 1u));
-}
-}
-if (step > 0u) {
-// @unroll
-for (var k = 0u; k < BK; k++) {
-var a: array<vec4f, G>;
-// @unroll
-for (var g = 0u; g < G; g++) {
-a[g] = ls[k][g][(ty ^ (k / 4u * LSWAP)) & (TY - 1u)];
-}
-// @unroll
-for (var h = 0u; h < H; h++) {
-let b = rs[k][h][(tx ^ (k / 4u * RSWAP)) & (TX - 1u)];
-// @unroll
-for (var i = 0u; i < TM; i++) {
-acc[i][h] = fma(vec4f(a[i / 4u][i % 4u]), b, acc[i][h]);
+for(var i=0u;i<TM;i++){
+s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));
 }
 }
 }
 }
 workgroupBarrier();
-}
+{
 // @unroll
-for (var i = 0u; i < TM; i++) {
-let row = (m0 + i / 4u * TY + ty) * 4u + i % 4u;
+for(var i=0u;i<TM;i++){
 // @unroll
-for (var h = 0u; h < H; h++) {
-let column = n0 + h * TX + tx;
-if (row < whole.rows && column < whole.columns4) {
-finish(group.z, row, column, acc[i][h]);
+for(var w=0u;w<W;w++){
+qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);
 }
-}
-}
-}
-`,
-  "attention_forward": `// @import attention.wgsl
-var<storage, read> q: array<Stored>;
-var<storage, read> k: array<Stored>;
-var<storage, read> v: array<Stored>;
-var<storage, read_write> o: array<Stored>;
-var<storage, read_write> lse: array<f32>;
-const XROWS: u32 = max(SD, TM * W);
-var<workgroup> xs: array<array<array<vec4f, 8>, XROWS>, GROUPS>;
-var<workgroup> vs: array<array<array<vec4f, 8>, NV>, TX>;
-var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
-var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let index = group.y * groups.x + group.x;
-if (index >= params.items) {
-return;
-}
-let item = item_at(index);
-let tx = lane_x(t);
-let ty = lane_y(t);
-let base = group.z * params.n;
-let stats = (group.z * params.heads + item.head) * params.n;
-let own = item.tile * BM + ty * TM;
-let factor = params.scale * LOG2E;
-own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
-var line: array<u32, TM>;
-var m: array<f32, TM>;
-var l: array<f32, TM>;
-var acc: array<array<vec4f, OV>, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let row = row_of(item.rows_at, item.rows, own + i);
-line[i] = (base + row) * params.heads + item.head;
-m[i] = EMPTY;
-if (params.later != 0u) {
-let before = lse[stats + row];
-m[i] = select(before / params.scale, EMPTY, before < -1e28);
-l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
-// @unroll
-for (var h = 0u; h < OV; h++) {
-acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
-}
-}
-}
-for (var at = item.runs; at < item.runs_end; at += RUN) {
-let run = run_at(at);
-for (var entry = run.first; entry < run.end; entry++) {
-let listed = blocks[entry];
-let start = (listed >> 1u) * BN;
-var pk: array<Stored, DLOADS>;
-var pv: array<Stored, VLOADS>;
-load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
-load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
-workgroupBarrier();
-keep_rows(DLOADS, &pk, &xs, SPLIT, SD, HD, D4, t);
-keep_rows(VLOADS, &pv, &vs, WHOLE, NV, HV, V4, t);
-workgroupBarrier();
-var s: array<array<f32, TN>, TM>;
-add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
-if ((listed & 1u) == 1u || start + BN > run.rows) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-let keys = keys_of(run, item.rows, own + i, start + tx * TN);
-// @unroll
-for (var j = 0u; j < TN; j++) {
-let key = start + tx * TN + j;
-s[i][j] = select(MASKED, s[i][j], has_key(keys, key));
-}
-}
-}
-if (SPARE == 0u) {
-workgroupBarrier();
-}
-// @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-var high: vec4f;
-// @unroll
-for (var i = 0u; i < 4u; i++) {
-high[i] = s[i4 * 4u + i][0];
-// @unroll
-for (var j = 1u; j < TN; j++) {
-high[i] = max(high[i], s[i4 * 4u + i][j]);
-}
-}
-if (SPARE == 1u) {
-peaks[ty][i4][tx] = high;
-} else {
-xs[ty][i4][tx] = high;
 }
 }
 workgroupBarrier();
-var next: array<vec4f, TM / 4u>;
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
 // @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-next[i4] = vec4f(EMPTY);
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
 // @unroll
-for (var j = 0u; j < TX; j++) {
-if (SPARE == 1u) {
-next[i4] = max(next[i4], peaks[ty][i4][j]);
-} else {
-next[i4] = max(next[i4], xs[ty][i4][j]);
-}
-}
-}
-if (SPARE == 0u) {
-workgroupBarrier();
+for(var i=0u;i<TM;i++){
+p[i]=qs[ty][i*W+w][f];
 }
 // @unroll
-for (var i = 0u; i < TM; i++) {
-let high = max(m[i], next[i / 4u][i % 4u]);
-let shift = -high * factor;
-let shrink = exp2((m[i] - high) * factor);
-m[i] = high;
-l[i] *= shrink;
+for(var lane=0u;lane<4u;lane++){
 // @unroll
-for (var h = 0u; h < OV; h++) {
-acc[i][h] *= shrink;
-}
+for(var h=0u;h<OV;h++){
+let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
 // @unroll
-for (var j = 0u; j < TN; j++) {
-s[i][j] = exp2(fma(s[i][j], factor, shift));
-l[i] += s[i][j];
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
 }
 }
-keep_scores(&xs, &s, tx, ty);
-workgroupBarrier();
-add_products(&acc, OV, &xs, &vs, HV, tx, ty);
 }
 }
-workgroupBarrier();
+}
+}
+}
+}
+{
 // @unroll
-for (var i4 = 0u; i4 < TM / 4u; i4++) {
-xs[ty][i4][tx] = vec4f(l[i4 * 4u], l[i4 * 4u + 1u], l[i4 * 4u + 2u], l[i4 * 4u + 3u]);
-}
-workgroupBarrier();
+for(var i=0u;i<TM;i++){
 // @unroll
-for (var i = 0u; i < TM; i++) {
-var total = 0.0;
+for(var h=0u;h<OV;h++){
+if(own+i<item.rows&&h*TX+tx<V4){
+let sum=acc[i][h]*ONE;
+if(params.split!=0u){
+let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;
 // @unroll
-for (var j = 0u; j < TX; j++) {
-total += xs[ty][i / 4u][j][i % 4u];
+for(var piece_at=0u;piece_at<PIECES;piece_at++){
+dv[at+piece_at]=piece(sum,piece_at);
 }
-if (own + i < item.rows) {
-let share = select(1.0 / total, 0.0, total == 0.0);
-// @unroll
-for (var h = 0u; h < OV; h++) {
-if (h * TX + tx < V4) {
-o[line[i] * V4 + h * TX + tx] = store(acc[i][h] * share);
+}else{
+let at=line[i]*V4+h*TX+tx;
+if(params.later!=0u){
+dv[at]=store(load(dv[at])+sum);
+}else{
+dv[at]=store(sum);
 }
 }
-if (tx == 0u) {
-lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
+}
 }
 }
 }
 }
 `,
   "attention_decode": `// @import storage_f32x4.wgsl
-struct Params {
-heads: u32,
-slots: u32,
-blocks: u32,
-scale: f32,
+struct Params{
+heads:u32,
+slots:u32,
+blocks:u32,
+scale:f32,
 }
-var<storage, read> q: array<Value>;
-var<storage, read> k: array<Value>;
-var<storage, read> v: array<Value>;
-var<storage, read_write> keys: array<Value>;
-var<storage, read_write> values: array<Value>;
-var<storage, read> position: array<u32>;
-var<storage, read> plan: array<u32>;
-var<storage, read_write> partials: array<Value>;
-var<uniform> params: Params;
-override WHOLE: bool = false;
-const D: u32 = 16u;
-const V: u32 = 16u;
-const PARTS: u32 = 2u;
-const THREADS: u32 = 128u;
-const LANES: u32 = THREADS / V;
-const EACH: u32 = (THREADS + LANES - 1u) / LANES;
-const TURN: u32 = 16u;
-const VALUE_TURN: u32 = 16u;
-const SIXTEEN: u32 = 16u;
-struct Part {
-count: u32,
-first: u32,
+var<storage,read>q:array<Value>;
+var<storage,read>k:array<Value>;
+var<storage,read>v:array<Value>;
+var<storage,read_write>keys:array<Value>;
+var<storage,read_write>values:array<Value>;
+var<storage,read>position:array<u32>;
+var<storage,read>plan:array<u32>;
+var<storage,read_write>partials:array<Value>;
+var<uniform>params:Params;
+override WHOLE:bool=false;
+const D:u32=16u;
+const V:u32=16u;
+const PARTS:u32=2u;
+const THREADS:u32=128u;
+const LANES:u32=THREADS/V;
+const EACH:u32=(THREADS+LANES-1u)/LANES;
+const TURN:u32=16u;
+const VALUE_TURN:u32=16u;
+const SIXTEEN:u32=16u;
+struct Part{
+count:u32,
+first:u32,
 }
-var<workgroup> parts: array<Part, PARTS>;
-var<workgroup> scores: array<f32, THREADS>;
-var<workgroup> slots: array<u32, THREADS>;
-var<workgroup> tops: array<f32, SIXTEEN>;
-var<workgroup> weights: array<f32, THREADS>;
-var<workgroup> sums: array<Value, THREADS>;
+var<workgroup>parts:array<Part,PARTS>;
+var<workgroup>scores:array<f32,THREADS>;
+var<workgroup>slots:array<u32,THREADS>;
+var<workgroup>tops:array<f32,SIXTEEN>;
+var<workgroup>weights:array<f32,THREADS>;
+var<workgroup>sums:array<Value,THREADS>;
 @compute @workgroup_size(THREADS)
 fn main(
-@builtin(workgroup_id) group: vec3u,
-@builtin(num_workgroups) groups: vec3u,
-@builtin(local_invocation_index) t: u32,
-) {
-let line = group.y;
-let i = position[0];
-let record = (line % params.heads) * (1u + 3u * PARTS);
-let here = plan[plan[record] + i];
-let key_at = line * D;
-let value_at = line * V;
-let cached = line * params.slots;
-for (var part = t; part < PARTS; part += THREADS) {
-let at = record + 1u + 3u * part;
-let lo = plan[plan[at] + i];
-parts[part] = Part(plan[plan[at + 1u] + i] - lo, plan[at + 2u] + lo);
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let line=group.y;
+let i=position[0];
+let record=(line%params.heads)*(1u+3u*PARTS);
+let here=plan[plan[record]+i];
+let key_at=line*D;
+let value_at=line*V;
+let cached=line*params.slots;
+for(var part=t;part<PARTS;part+=THREADS){
+let at=record+1u+3u*part;
+let lo=plan[plan[at]+i];
+parts[part]=Part(plan[plan[at+1u]+i]-lo,plan[at+2u]+lo);
 }
 workgroupBarrier();
-let lane = t / V;
-let column = t % V;
-var high = -1e29;
-var weight = 0.0;
-var sum = Value();
-for (var block = 0u; block < params.blocks; block++) {
-var left = (group.x * params.blocks + block) * THREADS + t;
-var slot_at = 0u;
-var found = false;
-for (var part = 0u; part < PARTS; part++) {
-let some = parts[part];
-if (!found && left < some.count) {
-slot_at = some.first + left;
-found = true;
+let lane=t/V;
+let column=t%V;
+var high=-1e29;
+var weight=0.0;
+var sum=Value();
+for(var block=0u;block<params.blocks;block++){
+var left=(group.x*params.blocks+block)*THREADS+t;
+var slot_at=0u;
+var found=false;
+for(var part=0u;part<PARTS;part++){
+let some=parts[part];
+if(!found&&left<some.count){
+slot_at=some.first+left;
+found=true;
 }
-left -= select(some.count, 0u, found);
+left-=select(some.count,0u,found);
 }
-let slot = select(here, plan[slot_at], found);
-slots[t] = slot;
+let slot=select(here,plan[slot_at],found);
+slots[t]=slot;
 workgroupBarrier();
-var held: array<Value, VALUE_TURN>;
-if (lane < LANES) {
+var held:array<Value,VALUE_TURN>;
+if(lane<LANES){
 // @unroll
-for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
-let at = slots[min(e1 * LANES + lane, THREADS - 1u)];
-held[e1] = select(values[(cached + at) * V + column], v[value_at + column], at == here);
+for(var e1=0u;e1<VALUE_TURN;e1++){
+let at=slots[min(e1*LANES+lane,THREADS-1u)];
+held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
 }
 }
-let start = (cached + slot) * D;
-var products = Value();
-for (var c0 = 0u; c0 < D; c0 += TURN) {
+let start=(cached+slot)*D;
+var products=Value();
+for(var c0=0u;c0<D;c0+=TURN){
 // @unroll
-for (var c1 = 0u; c1 < TURN; c1++) {
-products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
+for(var c1=0u;c1<TURN;c1++){
+products=fma(q[key_at+c0+c1],select(keys[start+c0+c1],k[key_at+c0+c1],slot==here),products);
 }
 }
-let score = select(-1e30, total(products) * params.scale, found);
-scores[t] = score;
+let score=select(-1e30,total(products)*params.scale,found);
+scores[t]=score;
 workgroupBarrier();
-if (t < SIXTEEN) {
-var top = scores[t];
+if(t<SIXTEEN){
+var top=scores[t];
 // @unroll
-for (var e = 1u; e < THREADS / SIXTEEN; e++) {
-top = max(top, scores[t + SIXTEEN * e]);
+for(var e=1u;e<THREADS/SIXTEEN;e++){
+top=max(top,scores[t+SIXTEEN*e]);
 }
-tops[t] = top;
-}
-workgroupBarrier();
-var next = high;
-// @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-next = max(next, tops[e]);
-}
-let p = exp(score - next);
-let shrink = exp(high - next);
-high = next;
-weight = fma(weight, shrink, p);
-scores[t] = p;
-workgroupBarrier();
-sum *= shrink;
-if (lane < LANES) {
-for (var e0 = 0u; e0 < EACH;) {
-// @unroll
-for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
-let e = (e0 + e1) * LANES + lane;
-if (e < THREADS) {
-sum = fma(Value(scores[e]), held[e1], sum);
-}
-}
-e0 += VALUE_TURN;
-if (e0 < EACH) {
-// @unroll
-for (var e1 = 0u; e1 < VALUE_TURN; e1++) {
-let at = slots[min((e0 + e1) * LANES + lane, THREADS - 1u)];
-held[e1] = select(values[(cached + at) * V + column], v[value_at + column], at == here);
-}
-}
-}
+tops[t]=top;
 }
 workgroupBarrier();
-}
-sums[t] = sum;
-weights[t] = weight;
-workgroupBarrier();
-if (t < SIXTEEN) {
-var some = 0.0;
+var next=high;
 // @unroll
-for (var e = 0u; e < THREADS / SIXTEEN; e++) {
-some += weights[t + SIXTEEN * e];
+for(var e=0u;e<SIXTEEN;e++){
+next=max(next,tops[e]);
 }
-tops[t] = some;
+let p=exp(score-next);
+let shrink=exp(high-next);
+high=next;
+weight=fma(weight,shrink,p);
+scores[t]=p;
+workgroupBarrier();
+sum*=shrink;
+if(lane<LANES){
+for(var e0=0u;e0<EACH;){
+// @unroll
+for(var e1=0u;e1<VALUE_TURN;e1++){
+let e=(e0+e1)*LANES+lane;
+if(e<THREADS){
+sum=fma(Value(scores[e]),held[e1],sum);
+}
+}
+e0+=VALUE_TURN;
+if(e0<EACH){
+// @unroll
+for(var e1=0u;e1<VALUE_TURN;e1++){
+let at=slots[min((e0+e1)*LANES+lane,THREADS-1u)];
+held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
+}
+}
+}
 }
 workgroupBarrier();
-let at = (line * groups.x + group.x) * (2u + V);
-if (t < V) {
-var all = 0.0;
+}
+sums[t]=sum;
+weights[t]=weight;
+workgroupBarrier();
+if(t<SIXTEEN){
+var some=0.0;
 // @unroll
-for (var e = 0u; e < SIXTEEN; e++) {
-all += tops[e];
+for(var e=0u;e<THREADS/SIXTEEN;e++){
+some+=weights[t+SIXTEEN*e];
 }
-for (var other = 1u; other < LANES; other++) {
-sum += sums[other * V + t];
+tops[t]=some;
 }
-if (WHOLE) {
-partials[value_at + t] = sum / Value(all);
-} else {
-partials[at + 2u + t] = sum;
-if (t == 0u) {
-partials[at] = Value(high);
-partials[at + 1u] = Value(all);
+workgroupBarrier();
+let at=(line*groups.x+group.x)*(2u+V);
+if(t<V){
+var all=0.0;
+// @unroll
+for(var e=0u;e<SIXTEEN;e++){
+all+=tops[e];
+}
+for(var other=1u;other<LANES;other++){
+sum+=sums[other*V+t];
+}
+if(WHOLE){
+partials[value_at+t]=sum/Value(all);
+}else{
+partials[at+2u+t]=sum;
+if(t==0u){
+partials[at]=Value(high);
+partials[at+1u]=Value(all);
 }
 }
 }
-if (group.x == 0u) {
-for (var c = t; c < D; c += THREADS) {
-keys[(cached + here) * D + c] = k[key_at + c];
+if(group.x==0u){
+for(var c=t;c<D;c+=THREADS){
+keys[(cached+here)*D+c]=k[key_at+c];
 }
-if (t < V) {
-values[(cached + here) * V + t] = v[value_at + t];
+if(t<V){
+values[(cached+here)*V+t]=v[value_at+t];
 }
 }
 }
 `,
-  "attention": `// @import storage_f32x4.wgsl
-// @import lanes.wgsl
-struct Params {
-n: u32,
-heads: u32,
-items: u32,
-items_at: u32,
-later: u32,
-split: u32,
-slots: u32,
-kept_at: u32,
-scale: f32,
+  "attention_decode_combine": `// @import storage_f32x4.wgsl
+struct Params{
+lines:u32,
 }
-var<storage, read> blocks: array<u32>;
-var<uniform> params: Params;
-const TX: u32 = 8u;
-const TY: u32 = 8u;
-const TM: u32 = 8u;
-const TN: u32 = 4u;
-const OWN_A: u32 = 0u;
-const OWN_B: u32 = 0u;
-const SPARE: u32 = 0u;
-const TURN: u32 = 2u;
-const KEEP: u32 = 0u;
-const BITS: u32 = 0u;
-const D4: u32 = 16u;
-const V4: u32 = 16u;
-const BM: u32 = TY * TM;
-const BN: u32 = TX * TN;
-const PAIR: u32 = BM * BN / 2u;
-const THREADS: u32 = TX * TY;
-const W: u32 = TN / 4u;
-const HD: u32 = (D4 + 7u) / 8u;
-const HV: u32 = (V4 + 7u) / 8u;
-const ND: u32 = TN * HD;
-const NV: u32 = TN * HV;
-const CD: u32 = min(D4, 8u);
-const CV: u32 = min(V4, 8u);
-const UD: u32 = 1u + (TURN - 1u) * (1u - min(CD % TURN, 1u));
-const UV: u32 = 1u + (TURN - 1u) * (1u - min(CV % TURN, 1u));
-const OD: u32 = (D4 + TX - 1u) / TX;
-const OV: u32 = (V4 + TX - 1u) / TX;
-const DLOADS: u32 = BN * HD * 8u / THREADS;
-const VLOADS: u32 = BN * HV * 8u / THREADS;
-const GROUPS: u32 = max(TX, TY);
-const SPLIT: u32 = max(TY / TX, 1u);
-const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
-const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
-const ONE: f32 = 1.0;
-const LOG2E: f32 = 1.4426950408889634;
-const LN2: f32 = 0.6931471805599453;
-const MASKED: f32 = -1e30;
-const EMPTY: f32 = -1e29;
-const IN_ORDER: u32 = 0xffffffffu;
-struct Item {
-head: u32,
-tile: u32,
-runs: u32,
-runs_end: u32,
-rows_at: u32,
-rows: u32,
-slot: u32,
+var<storage,read>partials:array<Value>;
+var<storage,read_write>o:array<Value>;
+var<uniform>params:Params;
+const V:u32=16u;
+const SHARES:u32=25u;
+const THREADS:u32=128u;
+const LANES:u32=THREADS/V;
+const EACH:u32=(SHARES+LANES-1u)/LANES;
+const HELD:u32=min(EACH,16u);
+const SIXTEEN:u32=16u;
+const STRIDE:u32=2u+V;
+var<workgroup>tops:array<f32,THREADS>;
+var<workgroup>sixteen:array<f32,SIXTEEN>;
+var<workgroup>totals:array<f32,THREADS>;
+var<workgroup>sums:array<Value,THREADS>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let line=group.y*groups.x+group.x;
+if(line>=params.lines){
+return;
 }
-struct Run {
-first: u32,
-end: u32,
-rows_at: u32,
-rows: u32,
-lo_at: u32,
-hi_at: u32,
-pairs_at: u32,
+let start=line*SHARES*STRIDE;
+let lane=t/V;
+let column=t%V;
+var top=-1e29;
+if(t<SHARES){
+top=element(partials[start+t*STRIDE],0u);
 }
-const RUN: u32 = 7u;
-const WHOLE: u32 = 1u;
-fn item_at(index: u32) -> Item {
-let at = params.items_at + index * 7u;
-return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
-}
-fn run_at(at: u32) -> Run {
-return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
-}
-fn row_of(rows_at: u32, rows: u32, u: u32) -> u32 {
-let place = min(u, rows - 1u);
-if (rows_at == IN_ORDER) {
-return place;
-}
-return blocks[rows_at + place];
-}
-fn keys_of(run: Run, queries: u32, u: u32, key: u32) -> vec2u {
-let place = min(u, queries - 1u);
-var keys: vec2u;
-if (BITS == 1u) {
-keys.x = blocks[run.lo_at + place * run.hi_at + key / 32u];
-} else {
-keys = vec2u(blocks[run.lo_at + place], blocks[run.hi_at + place]);
-}
-return select(vec2u(), keys, u < queries);
-}
-fn has_key(keys: vec2u, key: u32) -> bool {
-var has: bool;
-if (BITS == 1u) {
-has = ((keys.x >> (key & 31u)) & 1u) == 1u;
-} else {
-has = key >= keys.x && key < keys.y;
-}
-return has;
-}
-// @inline
-fn own_rows(OWN: u32, tile: ptr<workgroup, Tile>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, item: Item, base: u32, t: u32) {
-if (OWN == 1u) {
-for (var e = t; e < BM * H * 8u; e += THREADS) {
-let r = e / (H * 8u);
-let c = e % (H * 8u);
-var a = load((*source)[((base + row_of(item.rows_at, item.rows, item.tile * BM + r)) * params.heads + item.head) * W4 + c]);
-if (W4 % 8u != 0u && c >= W4) {
-a = vec4f();
-}
-let y = (r / TM) & (TY - 1u);
-(*tile)[y][(r & (TM - 1u)) * H + c / 8u][(c ^ y) & 7u] = a;
-}
-}
-}
-// @inline
-fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, start: u32, item: Item, base: u32, t: u32) {
+tops[t]=top;
+var weighed:array<f32,HELD>;
+var held:array<Value,HELD>;
+if(lane<LANES){
 // @unroll
-for (var e = 0u; e < LOADS; e++) {
-let r = (t + e * THREADS) / (H * 8u);
-let c = (t + e * THREADS) % (H * 8u);
-(*held)[e] = (*source)[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + item.head) * W4 + c];
+for(var e=0u;e<HELD;e++){
+let at=start+min(e*LANES+lane,SHARES-1u)*STRIDE;
+weighed[e]=element(partials[at+1u],0u);
+held[e]=partials[at+2u+column];
 }
 }
-// @inline
-fn keep_rows(LOADS: u32, held: ptr<function, Held>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, W4: u32, t: u32) {
+workgroupBarrier();
+if(t<SIXTEEN){
 // @unroll
-for (var e = 0u; e < LOADS; e++) {
-let r = (t + e * THREADS) / (H * 8u);
-let c = (t + e * THREADS) % (H * 8u);
-var a = load((*held)[e]);
-if (W4 % 8u != 0u && c >= W4) {
-a = vec4f();
+for(var e=1u;e<THREADS/SIXTEEN;e++){
+top=max(top,tops[t+SIXTEEN*e]);
 }
-let g = (r / TN) & (TX - 1u);
-let place = (r & (TN - 1u)) * H + c / 8u;
-if (PARTS == 1u) {
-(*tile)[g][place][(c ^ g) & 7u] = a;
-} else {
-(*tile)[g * PARTS + place / S][place % S][(c ^ g) & 7u] = a;
+sixteen[t]=top;
 }
-}
-}
-// @inline
-fn add_scores(s: ptr<function, Scores>, OWN: u32, own_tile: ptr<workgroup, Tile>, source: ptr<storage, array<Stored>>, line: ptr<function, Lines>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, C: u32, U: u32, W4: u32, tx: u32, ty: u32) {
-for (var c0 = 0u; c0 < C; c0 += U) {
+workgroupBarrier();
+var high=-1e29;
 // @unroll
-for (var c1 = 0u; c1 < U; c1++) {
-let c = c0 + c1;
-let e = (c ^ tx) & 7u;
-let f = (c ^ ty) & 7u;
+for(var e=0u;e<SIXTEEN;e++){
+high=max(high,sixteen[e]);
+}
+var sum=Value();
+var weights=0.0;
+if(lane<LANES){
 // @unroll
-for (var h = 0u; h < H; h++) {
-var b: array<vec4f, TN>;
-// @unroll
-for (var j = 0u; j < TN; j++) {
-b[j] = (*tile)[tx * PARTS + (j * H + h) / S][(j * H + h) % S][e];
+for(var e=0u;e<HELD;e++){
+let s=e*LANES+lane;
+if(s<SHARES){
+let weight=exp(tops[s]-high);
+weights=fma(weight,weighed[e],weights);
+sum=fma(Value(weight),held[e],sum);
+}
 }
 // @unroll
-for (var i = 0u; i < TM; i++) {
-var a: vec4f;
-if (OWN == 1u) {
-a = (*own_tile)[ty][i * H + h][f];
-} else {
-a = load((*source)[(*line)[i] * W4 + h * 8u + c]);
+for(var e=HELD;e<EACH;e++){
+let s=e*LANES+lane;
+if(s<SHARES){
+let weight=exp(tops[s]-high);
+weights=fma(weight,element(partials[start+s*STRIDE+1u],0u),weights);
+sum=fma(Value(weight),partials[start+s*STRIDE+2u+column],sum);
+}
+}
+}
+sums[t]=sum;
+totals[t]=weights;
+workgroupBarrier();
+if(t<V){
+for(var other=1u;other<LANES;other++){
+sum+=sums[other*V+t];
+weights+=totals[other*V+t];
+}
+o[line*V+t]=sum/weights;
+}
+}
+`,
+  "attention_forward": `// @import attention.wgsl
+var<storage,read>q:array<Stored>;
+var<storage,read>k:array<Stored>;
+var<storage,read>v:array<Stored>;
+var<storage,read_write>o:array<Stored>;
+var<storage,read_write>lse:array<f32>;
+const XROWS:u32=max(SD,TM*W);
+var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
+var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
+var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
+var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
+@compute @workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
+return;
+}
+let item=item_at(index);
+let tx=lane_x(t);
+let ty=lane_y(t);
+let base=group.z*params.n;
+let stats=(group.z*params.heads+item.head)*params.n;
+let own=item.tile*BM+ty*TM;
+let factor=params.scale*LOG2E;
+{
+if(OWN_A==1u){
+for(var e=t;e<BM*HD*8u;e+=THREADS){
+let r=e/(HD*8u);
+let c=e%(HD*8u);
+var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
+}
+let y=(r/TM)&(TY-1u);
+qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
+}
+}
+}
+var line:array<u32,TM>;
+var m:array<f32,TM>;
+var l:array<f32,TM>;
+var acc:array<array<vec4f,OV>,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+m[i]=EMPTY;
+if(params.later!=0u){
+let before=lse[stats+row];
+m[i]=select(before/params.scale,EMPTY,before<-1e28);
+l[i]=select(0.0,1.0,tx==0u&&before>=-1e28);
+// @unroll
+for(var h=0u;h<OV;h++){
+acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
+}
+}
+}
+for(var at=item.runs;at<item.runs_end;at+=RUN){
+let run=run_at(at);
+for(var entry=run.first;entry<run.end;entry++){
+let listed=blocks[entry];
+let start=(listed>>1u)*BN;
+var pk:array<Stored,DLOADS>;
+var pv:array<Stored,VLOADS>;
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
+}
+}
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
+}
+}
+workgroupBarrier();
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+var a=load(pk[e]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HD+c/8u;
+if(SPLIT==1u){
+xs[g][place][(c^g)&7u]=a;
+}else{
+xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;
+}
+}
+}
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+var a=load(pv[e]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HV+c/8u;
+if(WHOLE==1u){
+vs[g][place][(c^g)&7u]=a;
+}else{
+vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
+}
+}
+}
+workgroupBarrier();
+var s:array<array<f32,TN>,TM>;
+{
+for(var c0=0u;c0<CD;c0+=UD){
+// @unroll
+for(var c1=0u;c1<UD;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HD;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];
 }
 // @unroll
-for (var j = 0u; j < TN; j++) {
-(*s)[i][j] = fma(a.w, b[j].w, fma(a.z, b[j].z, fma(a.y, b[j].y, fma(a.x, b[j].x, (*s)[i][j]))));
-}
-}
-}
-}
-}
-}
-// @inline
-fn keep_scores(tile: ptr<workgroup, Tile>, s: ptr<function, Scores>, tx: u32, ty: u32) {
-// @unroll
-for (var i = 0u; i < TM; i++) {
-// @unroll
-for (var w = 0u; w < W; w++) {
-(*tile)[ty][i * W + w][(tx ^ ty) & 7u] = vec4f((*s)[i][w * 4u], (*s)[i][w * 4u + 1u], (*s)[i][w * 4u + 2u], (*s)[i][w * 4u + 3u]);
-}
-}
-}
-// @inline
-fn add_products(acc: ptr<function, Sums>, O: u32, scores: ptr<workgroup, Tile>, tile: ptr<workgroup, Tile>, H: u32, tx: u32, ty: u32) {
-for (var g = 0u; g < TX; g++) {
-let gg = g & (TX - 1u);
-let f = (g ^ ty) & 7u;
-// @unroll
-for (var w = 0u; w < W; w++) {
-var p: array<vec4f, TM>;
-// @unroll
-for (var i = 0u; i < TM; i++) {
-p[i] = (*scores)[ty][i * W + w][f];
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_A==1u){
+a=qs[ty][i*HD+h][f];
+}else{
+a=load(q[line[i]*D4+h*8u+c]);
 }
 // @unroll
-for (var lane = 0u; lane < 4u; lane++) {
+for(var j=0u;j<TN;j++){
+s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
+}
+}
+}
+}
+}
+}
+if((listed&1u)==1u||start+BN>run.rows){
 // @unroll
-for (var h = 0u; h < O; h++) {
-let other = (*tile)[gg][(w * 4u + lane) * H + h * TX / 8u][((h * TX % 8u + tx) ^ gg) & 7u];
+for(var i=0u;i<TM;i++){
+let keys=keys_of(run,item.rows,own+i,start+tx*TN);
 // @unroll
-for (var i = 0u; i < TM; i++) {
-(*acc)[i][h] = fma(vec4f(p[i][lane]), other, (*acc)[i][h]);
+for(var j=0u;j<TN;j++){
+let key=start+tx*TN+j;
+s[i][j]=select(MASKED,s[i][j],has_key(keys,key));
 }
 }
 }
+if(SPARE==0u){
+workgroupBarrier();
 }
-}
-}
-// @inline
-fn probabilities(s: ptr<function, Scores>, stat: ptr<function, Statistics>, factor: f32, listed: u32, run: Run, start: u32, own: u32, tx: u32) {
-let masked = (listed & 1u) == 1u || start + BN > run.rows;
 // @unroll
-for (var j = 0u; j < TN; j++) {
+for(var i4=0u;i4<TM/4u;i4++){
+var high:vec4f;
 // @unroll
-for (var i = 0u; i < TM; i++) {
-(*s)[i][j] = exp2(fma((*s)[i][j], factor, -(*stat)[j].x));
-}
-if (masked) {
-let keys = keys_of(run, run.rows, start + tx * TN + j, own);
+for(var i=0u;i<4u;i++){
+high[i]=s[i4*4u+i][0];
 // @unroll
-for (var i = 0u; i < TM; i++) {
-(*s)[i][j] = select(0.0, (*s)[i][j], has_key(keys, own + i));
+for(var j=1u;j<TN;j++){
+high[i]=max(high[i],s[i4*4u+i][j]);
 }
 }
+if(SPARE==1u){
+peaks[ty][i4][tx]=high;
+}else{
+xs[ty][i4][tx]=high;
 }
 }
-// @inline
-fn write_rows(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, factor: f32, O: u32, W4: u32, line: ptr<function, Lines>, item: Item, part: u32, own: u32, tx: u32, ty: u32) {
+workgroupBarrier();
+var next:array<vec4f,TM/4u>;
 // @unroll
-for (var i = 0u; i < TM; i++) {
+for(var i4=0u;i4<TM/4u;i4++){
+next[i4]=vec4f(EMPTY);
 // @unroll
-for (var h = 0u; h < O; h++) {
-if (own + i < item.rows && h * TX + tx < W4) {
-let sum = (*acc)[i][h] * factor;
-if (params.split != 0u) {
-let at = (((part * params.slots + item.slot) * BM + ty * TM + i) * W4 + h * TX + tx) * PIECES;
+for(var j=0u;j<TX;j++){
+if(SPARE==1u){
+next[i4]=max(next[i4],peaks[ty][i4][j]);
+}else{
+next[i4]=max(next[i4],xs[ty][i4][j]);
+}
+}
+}
+if(SPARE==0u){
+workgroupBarrier();
+}
 // @unroll
-for (var piece_at = 0u; piece_at < PIECES; piece_at++) {
-(*y)[at + piece_at] = piece(sum, piece_at);
+for(var i=0u;i<TM;i++){
+let high=max(m[i],next[i/4u][i%4u]);
+let shift=-high*factor;
+let shrink=exp2((m[i]-high)*factor);
+m[i]=high;
+l[i]*=shrink;
+// @unroll
+for(var h=0u;h<OV;h++){
+acc[i][h]*=shrink;
 }
-} else {
-let at = (*line)[i] * W4 + h * TX + tx;
-if (params.later != 0u) {
-(*y)[at] = store(load((*y)[at]) + sum);
-} else {
-(*y)[at] = store(sum);
+// @unroll
+for(var j=0u;j<TN;j++){
+s[i][j]=exp2(fma(s[i][j],factor,shift));
+l[i]+=s[i][j];
+}
+}
+{
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var w=0u;w<W;w++){
+xs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);
+}
+}
+}
+workgroupBarrier();
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
+// @unroll
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+p[i]=xs[ty][i*W+w][f];
+}
+// @unroll
+for(var lane=0u;lane<4u;lane++){
+// @unroll
+for(var h=0u;h<OV;h++){
+let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
+// @unroll
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
 }
 }
 }
 }
+}
+}
+}
+}
+workgroupBarrier();
+// @unroll
+for(var i4=0u;i4<TM/4u;i4++){
+xs[ty][i4][tx]=vec4f(l[i4*4u],l[i4*4u+1u],l[i4*4u+2u],l[i4*4u+3u]);
+}
+workgroupBarrier();
+// @unroll
+for(var i=0u;i<TM;i++){
+var total=0.0;
+// @unroll
+for(var j=0u;j<TX;j++){
+total+=xs[ty][i/4u][j][i%4u];
+}
+if(own+i<item.rows){
+let share=select(1.0/total,0.0,total==0.0);
+// @unroll
+for(var h=0u;h<OV;h++){
+if(h*TX+tx<V4){
+o[line[i]*V4+h*TX+tx]=store(acc[i][h]*share);
+}
+}
+if(tx==0u){
+lse[stats+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(total),MASKED,total==0.0);
+}
+}
+}
+}
+`,
+  "attention_join": `// @import storage_f32x4.wgsl
+struct Params{
+n:u32,
+heads:u32,
+items:u32,
+items_at:u32,
+later:u32,
+slots:u32,
+width4:u32,
+tile:u32,
+}
+var<storage,read>blocks:array<u32>;
+var<storage,read>partials:array<vec4f>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+const IN_ORDER:u32=0xffffffffu;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
+return;
+}
+let at=params.items_at+index*6u;
+let head=blocks[at];
+let first=blocks[at+1u]*params.tile;
+let begin=group.z*params.slots+blocks[at+2u];
+let end=group.z*params.slots+blocks[at+3u];
+let rows_at=blocks[at+4u];
+let rows=min(params.tile,blocks[at+5u]-first);
+for(var e=t;e<rows*params.width4;e+=256u){
+let u=first+e/params.width4;
+var row=u;
+if(rows_at!=IN_ORDER){
+row=blocks[rows_at+u];
+}
+let to=((group.z*params.n+row)*params.heads+head)*params.width4+e%params.width4;
+var sum=vec4f();
+if(params.later!=0u){
+sum=load(y[to]);
+}
+for(var slot=begin;slot<end;slot++){
+sum+=partials[slot*params.tile*params.width4+e];
+}
+y[to]=store(sum);
+}
+}
+`,
+  "cache_fill": `struct Params{
+count:u32,
+lines:u32,
+heads:u32,
+slots:u32,
+width:u32,
+n:u32,
+sequences:u32,
+}
+var<storage,read>x:array<f32>;
+var<storage,read>rows:array<u32>;
+var<storage,read_write>cache:array<f32>;
+var<uniform>params:Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i>=params.count){
+return;
+}
+let line=i/params.width%params.lines;
+let sequence=i/params.width/params.lines%params.sequences;
+let row=rows[line];
+if(row<params.n){
+cache[i]=x[((sequence*params.n+row)*params.heads+line/params.slots)*params.width+i%params.width];
+}
+}
+`,
+  "choose": `// @import random.wgsl
+// @import exp.wgsl
+struct Params{
+batch:u32,
+vocabulary:u32,
+fours:u32,
+stream:u32,
+}
+var<storage,read>logits:array<f32>;
+var<storage,read_write>tape:array<u32>;
+var<storage,read>position:array<u32>;
+var<storage,read>given:array<u32>;
+var<storage,read>choice:array<f32>;
+var<storage,read>seeds:array<u32>;
+var<storage,read_write>tokens:array<vec4f>;
+var<uniform>params:Params;
+const THREADS:u32=256u;
+var<workgroup>numbers:array<f32,THREADS>;
+var<workgroup>names:array<u32,THREADS>;
+fn largest(t:u32,number:f32,name:u32)->vec2f{
+numbers[t]=number;
+names[t]=name;
+workgroupBarrier();
+for(var half=THREADS/2u;half>0u;half>>=1u){
+if(t<half){
+let other=numbers[t+half];
+if(other>numbers[t]||(other==numbers[t]&&names[t+half]<names[t])){
+numbers[t]=other;
+names[t]=names[t+half];
+}
+}
+workgroupBarrier();
+}
+let found=vec2f(numbers[0],f32(names[0]));
+workgroupBarrier();
+return found;
+}
+fn sum(t:u32,number:f32)->f32{
+numbers[t]=number;
+workgroupBarrier();
+for(var half=THREADS/2u;half>0u;half>>=1u){
+if(t<half){
+numbers[t]+=numbers[t+half];
+}
+workgroupBarrier();
+}
+let found=numbers[0];
+workgroupBarrier();
+return found;
+}
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let i=position[0];
+let all_tokens=params.fours*4u;
+let base=group.x*all_tokens;
+let temperature=choice[0];
+var top_number=-3e38;
+var top_name=0u;
+for(var token=t;token<params.vocabulary;token+=THREADS){
+let logit=logits[group.x*params.vocabulary+token];
+if(logit>top_number){
+top_number=logit;
+top_name=token;
+}
+}
+let best=largest(t,top_number,top_name);
+for(var token=t;token<all_tokens;token+=THREADS){
+var logit=-3e38;
+var weight=0.0;
+if(token<params.vocabulary){
+logit=logits[group.x*params.vocabulary+token];
+weight=exp_precise(max(-100.0,(logit-best.x)/max(temperature,1e-30)));
+}
+tokens[base+token]=vec4f(logit,weight,0.0,0.0);
+}
+storageBarrier();
+let most=select(u32(choice[1]),params.vocabulary,choice[1]==0.0);
+var own_weight=0.0;
+for(var token=t;token<params.vocabulary;token+=THREADS){
+let own=tokens[base+token].x;
+var rank=0u;
+var before=0.0;
+for(var four=0u;four<params.fours;four++){
+// @unroll
+for(var j=0u;j<4u;j++){
+let other=tokens[base+four*4u+j];
+if(other.x>own||(other.x==own&&four*4u+j<token)){
+rank++;
+before+=other.y;
+}
+}
+}
+let kept=rank<most;
+if(kept){
+own_weight+=tokens[base+token].y;
+}
+tokens[base+token].z=before;
+tokens[base+token].w=select(0.0,1.0+f32(min(rank,1u)),kept);
+}
+let limit=choice[2]*sum(t,own_weight);
+var end=0.0;
+for(var token=t;token<params.vocabulary;token+=THREADS){
+let own=tokens[base+token];
+if(own.w==1.0||(own.w==2.0&&own.z<limit)){
+end=max(end,own.z+own.y);
+}
+}
+let reach=largest(t,end,0u).x;
+let drawn=threefry(vec2u(seeds[0],params.stream+group.x),vec2u(i,seeds[1])).x;
+let target_weight=f32(drawn>>8u)/16777216.0*reach;
+var earliest=-3e38;
+var chosen=u32(best.y);
+for(var token=t;token<params.vocabulary;token+=THREADS){
+let own=tokens[base+token];
+let last=own.z+own.y;
+let kept=own.w==1.0||(own.w==2.0&&own.z<limit);
+if(kept&&(last>target_weight||last>=reach)&&-own.z>earliest){
+earliest=-own.z;
+chosen=token;
+}
+}
+let found=u32(largest(t,earliest,chosen).y);
+if(t==0u&&i>=given[0]){
+tape[i*params.batch+group.x]=select(found,u32(best.y),temperature==0.0);
+}
+}
+`,
+  "choose_advance": `struct Params{
+by:u32,
+}
+var<storage,read_write>position:array<u32>;
+var<uniform>params:Params;
+@compute @workgroup_size(1)
+fn main(){
+position[0]+=params.by;
+}
+`,
+  "clip": `struct Params{
+max_norm:f32,
+}
+var<storage,read>square_norm:array<f32>;
+var<storage,read_write>factor:array<f32>;
+var<storage,read_write>skipped:array<u32>;
+var<storage,read_write>loss_scale:array<f32>;
+var<uniform>params:Params;
+override LOSS_SCALE:bool=false;
+const CLEAN_STEPS:f32=1000.0;
+@compute @workgroup_size(1)
+fn main(){
+var scale=1.0;
+if(LOSS_SCALE){
+scale=loss_scale[0];
+}
+let square=square_norm[0];
+if((bitcast<u32>(square)&0x7f800000u)==0x7f800000u){
+factor[0]=0.0;
+skipped[0]+=1u;
+skipped[1]+=1u;
+if(LOSS_SCALE){
+loss_scale[0]=scale*0.5;
+loss_scale[1]=0.0;
+}
+return;
+}
+skipped[1]=0u;
+factor[0]=select(1.0,min(1.0,params.max_norm/(sqrt(square)/scale+1e-6)),params.max_norm>0.0)/scale;
+if(LOSS_SCALE){
+let clean=loss_scale[1]+1.0;
+loss_scale[0]=select(scale,scale*2.0,clean>=CLEAN_STEPS);
+loss_scale[1]=select(clean,0.0,clean>=CLEAN_STEPS);
+}
+}
+`,
+  "column_sums": `// @import storage_f32.wgsl
+struct Params{
+rows:u32,
+width:u32,
+strip:u32,
+}
+var<storage,read>x:array<Stored>;
+var<storage,read_write>partials:array<Value>;
+var<uniform>params:Params;
+var<workgroup>sums:array<array<Value,32>,8>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let lane=t&31u;
+let line=(t>>5u)&7u;
+let column=group.x*32u+lane;
+let end=min((group.y+1u)*params.strip,params.rows);
+var sum=Value();
+if(column<params.width){
+for(var r=group.y*params.strip+line;r<end;r+=8u){
+sum+=load(x[r*params.width+column]);
+}
+}
+sums[line][lane]=sum;
+workgroupBarrier();
+if(line==0u&&column<params.width){
+var all=Value();
+for(var i=0u;i<8u;i++){
+all+=sums[i&7u][lane];
+}
+partials[group.y*params.width+column]=all;
+}
+}
+`,
+  "copy_block": `struct Params{
+count:u32,
+width:u32,
+x_first:u32,
+x_stride:u32,
+y_first:u32,
+y_stride:u32,
+}
+var<storage,read>x:array<u32>;
+var<storage,read_write>y:array<u32>;
+var<uniform>params:Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i>=params.count){
+return;
+}
+let row=i/params.width;
+let column=i%params.width;
+y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_stride+column];
+}
+`,
+  "cross_entropy": `// @import storage_f32.wgsl
+// @import row_reduce.wgsl
+// @import exp.wgsl
+struct Params{
+rows:u32,
+width:u32,
+scale:f32,
+}
+var<storage,read>logits:array<Stored>;
+var<storage,read>targets:array<u32>;
+var<storage,read_write>losses:array<f32>;
+var<storage,read_write>gradient:array<Stored>;
+var<storage,read>loss_scale:array<f32>;
+var<uniform>params:Params;
+override GRADIENT:bool=false;
+override LOSS_SCALE:bool=false;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let lane=t&(LANES-1u);
+let line=(t/LANES)&(ROWS-1u);
+let row=(group.y*groups.x+group.x)*ROWS+line;
+let inside=row<params.rows;
+let width=select(0u,params.width,inside);
+let at=row*params.width;
+var high=-3.4e38;
+for(var c=lane;c<width;c+=LANES){
+high=max(high,highest(load(logits[at+c])));
+}
+high=row_max(high,line,lane);
+var sum=Value();
+for(var c=lane;c<width;c+=LANES){
+sum+=exp_precise(load(logits[at+c])-high);
+}
+let all=row_sum(total(sum),line,lane);
+if(!inside){
+return;
+}
+let target_column=targets[row];
+if(lane==0u){
+losses[row]=log(all)+high-element(load(logits[at+target_column/WIDE]),target_column%WIDE);
+}
+if(GRADIENT){
+var scale=params.scale;
+if(LOSS_SCALE){
+scale*=loss_scale[0];
+}
+for(var c=lane;c<width;c+=LANES){
+gradient[at+c]=store((exp_precise(load(logits[at+c])-high)/all-one_hot(c*WIDE,target_column))*scale);
+}
+}
+}
+`,
+  "dropout": `// @import random.wgsl
+struct Params{
+count:u32,
+site:u32,
+micro:u32,
+threshold:u32,
+keep:f32,
+first:u32,
+}
+var<storage,read>x:array<f32>;
+var<storage,read>seeds:array<u32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=((group.y*groups.x+group.x)*256u+t)*2u;
+if(i>=params.count){
+return;
+}
+let keeps=dropout_keeps2(seeds[0],params.site,seeds[1]+params.micro,params.first+i,params.threshold);
+y[i]=select(0.0,x[i]*params.keep,keeps.x);
+if(i+1u<params.count){
+y[i+1u]=select(0.0,x[i+1u]*params.keep,keeps.y);
+}
+}
+`,
+  "embedding": `struct Params{
+count:u32,
+width:u32,
+length:u32,
+first:u32,
+table_first:u32,
+table_rows:u32,
+}
+var<storage,read>indices:array<u32>;
+var<storage,read>table:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+override ACCUMULATE:bool=false;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i>=params.count){
+return;
+}
+let row=i/params.width;
+let entry=indices[(params.first+row)%params.length]-params.table_first;
+var value=select(0.0,table[entry*params.width+i-row*params.width],entry<params.table_rows);
+if(ACCUMULATE){
+value+=y[i];
+}
+y[i]=value;
+}
+`,
+  "embedding_backward": `struct Params{
+size:u32,
+width:u32,
+first:u32,
+rows:u32,
+}
+var<storage,read>dy:array<f32>;
+var<storage,read>order:array<u32>;
+var<storage,read>starts:array<u32>;
+var<storage,read_write>table:array<f32>;
+var<uniform>params:Params;
+override ACCUMULATE:bool=false;
+var<workgroup>sums:array<array<f32,32>,8>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let lane=t&31u;
+let line=(t>>5u)&7u;
+let column=group.x*32u+lane;
+let entry=group.y;
+let end=starts[entry+1u];
+var sum=0.0;
+if(column<params.width){
+for(var e=starts[entry]+line;e<end;e+=8u){
+let row=order[e]-params.first;
+sum+=select(0.0,dy[row*params.width+column],row<params.rows);
+}
+}
+sums[line][lane]=sum;
+workgroupBarrier();
+if(line==0u&&column<params.width){
+var total=0.0;
+for(var i=0u;i<8u;i++){
+total+=sums[i&7u][lane];
+}
+let at=entry*params.width+column;
+if(ACCUMULATE){
+total+=table[at];
+}
+table[at]=total;
+}
+}
+`,
+  "embedding_decode": `struct Params{
+count:u32,
+width:u32,
+batch:u32,
+start:u32,
+}
+var<storage,read>tape:array<u32>;
+var<storage,read>position:array<u32>;
+var<storage,read>rows:array<u32>;
+var<storage,read>table:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+override TOKENS:bool=false;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let at=group.x*256u+t;
+if(at>=params.count){
+return;
+}
+let i=position[0];
+let column=at%params.width;
+if(TOKENS){
+var token=params.start;
+if(i>0u){
+token=tape[(i-1u)*params.batch+at/params.width];
+}
+y[at]=table[token*params.width+column];
+}else{
+y[at]+=table[rows[i]*params.width+column];
+}
+}
+`,
+  "exp": `// @import storage_f32.wgsl
+const LOG2E_HIGH:f32=1.44269502;
+const LOG2E_LOW:f32=1.92596299e-8;
+fn exp_precise(x:Value)->Value{
+let t=x*LOG2E_HIGH;
+let rest=fma(x,Value(LOG2E_LOW),fma(x,Value(LOG2E_HIGH),-t));
+return exp2(t)*fma(rest,Value(0.69314718),Value(1.0));
+}
+`,
+  "gelu": `// @import exp.wgsl
+fn sigmoid(z:Value)->Value{
+return 1.0/(1.0+exp_precise(min(-1.702*z,Value(80.0))));
+}
+fn gelu(z:Value)->Value{
+return z*sigmoid(z);
+}
+fn gelu_gradient(z:Value)->Value{
+let s=sigmoid(z);
+return fma(1.702*z*s,1.0-s,s);
+}
+`,
+  "lanes": `const LANES:u32=1u;
+fn lane_x(t:u32)->u32{
+if(LANES==0u){
+return t&(TX-1u);
+}else{
+return((t>>1u)&(min(TX,8u)-1u))|(((t>>5u)&(max(TX/8u,1u)-1u))*8u);
+}
+}
+fn lane_y(t:u32)->u32{
+if(LANES==0u){
+return(t/TX)&(TY-1u);
+}else{
+let pair=min(2u*TX,16u);
+return((t&1u)|(((t/pair)&1u)*2u)|((t/max(4u*TX,2u*pair))*4u))&(TY-1u);
+}
+}
+`,
+  "layernorm": `// @import storage_f32.wgsl
+// @import row_reduce.wgsl
+struct Params{
+rows:u32,
+width:u32,
+}
+var<storage,read>x:array<Stored>;
+var<storage,read>gain:array<Value>;
+var<storage,read>bias:array<Value>;
+var<storage,read_write>y:array<Stored>;
+var<storage,read_write>mean:array<f32>;
+var<storage,read_write>rstd:array<f32>;
+var<uniform>params:Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let lane=t&(LANES-1u);
+let line=(t/LANES)&(ROWS-1u);
+let row=(group.y*groups.x+group.x)*ROWS+line;
+let inside=row<params.rows;
+let width=select(0u,params.width,inside);
+let at=row*params.width;
+var sum=Value();
+for(var c=lane;c<width;c+=LANES){
+sum+=load(x[at+c]);
+}
+let m=row_sum(total(sum),line,lane)/f32(params.width*WIDE);
+var squares=Value();
+for(var c=lane;c<width;c+=LANES){
+let centred=load(x[at+c])-m;
+squares=fma(centred,centred,squares);
+}
+let r=1.0/sqrt(row_sum(total(squares),line,lane)/f32(params.width*WIDE)+1e-5);
+for(var c=lane;c<width;c+=LANES){
+y[at+c]=store(fma((load(x[at+c])-m)*r,gain[c],bias[c]));
+}
+if(lane==0u&&inside){
+mean[row]=m;
+rstd[row]=r;
+}
+}
+`,
+  "layernorm_backward": `// @import storage_f32.wgsl
+// @import row_reduce.wgsl
+struct Params{
+rows:u32,
+width:u32,
+}
+var<storage,read>x:array<Stored>;
+var<storage,read>gain:array<Value>;
+var<storage,read>mean:array<f32>;
+var<storage,read>rstd:array<f32>;
+var<storage,read>dy:array<Stored>;
+var<storage,read>residual:array<Stored>;
+var<storage,read_write>dx:array<Stored>;
+var<uniform>params:Params;
+override RESIDUAL:bool=false;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let lane=t&(LANES-1u);
+let line=(t/LANES)&(ROWS-1u);
+let row=(group.y*groups.x+group.x)*ROWS+line;
+let inside=row<params.rows;
+let width=select(0u,params.width,inside);
+let at=row*params.width;
+let m=mean[min(row,params.rows-1u)];
+let r=rstd[min(row,params.rows-1u)];
+var sum=Value();
+var product=Value();
+for(var c=lane;c<width;c+=LANES){
+let g=load(dy[at+c])*gain[c];
+sum+=g;
+product=fma(g,(load(x[at+c])-m)*r,product);
+}
+let mean_g=row_sum(total(sum),line,lane)/f32(params.width*WIDE);
+let mean_gx=row_sum(total(product),line,lane)/f32(params.width*WIDE);
+for(var c=lane;c<width;c+=LANES){
+var d=r*(load(dy[at+c])*gain[c]-mean_g-(load(x[at+c])-m)*r*mean_gx);
+if(RESIDUAL){
+d+=load(residual[at+c]);
+}
+dx[at+c]=store(d);
+}
+}
+`,
+  "layernorm_backward_columns": `// @import storage_f32.wgsl
+struct Params{
+rows:u32,
+width:u32,
+strip:u32,
+}
+var<storage,read>x:array<Stored>;
+var<storage,read>mean:array<f32>;
+var<storage,read>rstd:array<f32>;
+var<storage,read>dy:array<Stored>;
+var<storage,read_write>partials:array<Value>;
+var<uniform>params:Params;
+var<workgroup>products:array<array<Value,32>,8>;
+var<workgroup>sums:array<array<Value,32>,8>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let lane=t&31u;
+let line=(t>>5u)&7u;
+let column=group.x*32u+lane;
+let end=min((group.y+1u)*params.strip,params.rows);
+var product=Value();
+var sum=Value();
+if(column<params.width){
+for(var r=group.y*params.strip+line;r<end;r+=8u){
+let d=load(dy[r*params.width+column]);
+product=fma(d,(load(x[r*params.width+column])-mean[r])*rstd[r],product);
+sum+=d;
+}
+}
+products[line][lane]=product;
+sums[line][lane]=sum;
+workgroupBarrier();
+if(line==0u&&column<params.width){
+var all_products=Value();
+var all=Value();
+for(var i=0u;i<8u;i++){
+all_products+=products[i&7u][lane];
+all+=sums[i&7u][lane];
+}
+let at=group.y*2u*params.width+column;
+partials[at]=all_products;
+partials[at+params.width]=all;
+}
+}
+`,
+  "linear": `// @import storage_f32x4.wgsl
+// @import random.wgsl
+// @import gelu.wgsl
+struct Params{
+rows:u32,
+inner4:u32,
+out4:u32,
+site:u32,
+micro:u32,
+threshold:u32,
+keep:f32,
+first:u32,
+whole:u32,
+}
+var<storage,read>x:array<Stored>;
+var<storage,read>w:array<vec4f>;
+var<storage,read>b:array<vec4f>;
+var<storage,read>residual:array<Stored>;
+var<storage,read>seeds:array<u32>;
+var<storage,read_write>y:array<Stored>;
+var<storage,read_write>pre:array<Stored>;
+var<uniform>params:Params;
+override BIAS:bool=false;
+override PRE:bool=false;
+override GELU:bool=false;
+override DROPOUT:bool=false;
+override RESIDUAL:bool=false;
+const LEFT_ALONG:u32=1u;
+const RIGHT_ALONG:u32=1u;
+alias Left=Stored;
+alias Right=vec4f;
+// @import product.wgsl
+fn extent(part:u32)->Extent{
+return Extent(params.rows,params.out4,0u,params.inner4*4u);
+}
+fn left(row:u32,k4:u32)->Left{
+return x[row*params.inner4+k4];
+}
+fn left_value(a:Left)->vec4f{
+return load(a);
+}
+fn right(column:u32,k4:u32)->Right{
+return w[column*params.inner4+k4];
+}
+fn right_value(b:Right)->vec4f{
+return b;
+}
+fn finish(part:u32,row:u32,column:u32,product:vec4f){
+let at=row*params.out4+column;
+var z=product;
+if(BIAS){
+z+=b[column];
+}
+if(PRE){
+pre[at]=store(z);
+}
+if(GELU){
+z=gelu(z);
+}
+if(DROPOUT){
+z*=dropout_factor4(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column*4u,params.threshold,params.keep);
+}
+if(RESIDUAL){
+z+=load(residual[at]);
+}
+y[at]=store(z);
+}
+`,
+  "linear_any": `// @import linear_finish.wgsl
+var<storage,read>a:array<f32>;
+var<storage,read>b:array<f32>;
+const T:u32=16u;
+var<workgroup>as_:array<array<f32,T>,T>;
+var<workgroup>bs:array<array<f32,T>,T>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let tx=t&(T-1u);
+let ty=(t/T)&(T-1u);
+let row=group.y*T+ty;
+let column=group.x*T+tx;
+var sum=0.0;
+for(var k0=0u;k0<params.k;k0+=T){
+as_[ty][tx]=select(0.0,a[row*params.am+(k0+tx)*params.ak],row<params.m&&k0+tx<params.k);
+bs[ty][tx]=select(0.0,b[(k0+ty)*params.bk+column*params.bn],k0+ty<params.k&&column<params.n);
+workgroupBarrier();
+// @unroll
+for(var k=0u;k<T;k++){
+sum=fma(as_[ty][k],bs[k][tx],sum);
+}
+workgroupBarrier();
+}
+if(row<params.m&&column<params.n){
+finish(row,column,sum);
+}
+}
+`,
+  "linear_few": `// @import gelu.wgsl
+struct Params{
+k4:u32,
+n:u32,
+second:u32,
+third:u32,
+}
+var<storage,read>x:array<vec4f>;
+var<storage,read>gain:array<vec4f>;
+var<storage,read>shift:array<vec4f>;
+var<storage,read>w:array<vec4f>;
+var<storage,read>bias:array<f32>;
+var<storage,read>residual:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+override NORM:bool=false;
+override BIAS:bool=false;
+override GELU:bool=false;
+override RESIDUAL:bool=false;
+const ROWS:u32=1u;
+const LANES:u32=32u;
+const TURN:u32=4u;
+const THREADS:u32=256u;
+const SIXTEEN:u32=16u;
+var<workgroup>parts:array<array<f32,THREADS>,ROWS>;
+var<workgroup>sixteen:array<array<f32,SIXTEEN>,ROWS>;
+fn sum_all(t:u32){
+workgroupBarrier();
+if(t<SIXTEEN){
+// @unroll
+for(var r=0u;r<ROWS;r++){
+var some=0.0;
+// @unroll
+for(var e=0u;e<THREADS/SIXTEEN;e++){
+some+=parts[r][t+SIXTEEN*e];
+}
+sixteen[r][t]=some;
+}
+}
+workgroupBarrier();
+}
+fn total_of(r:u32)->f32{
+var sum=0.0;
+// @unroll
+for(var e=0u;e<SIXTEEN;e++){
+sum+=sixteen[r][e];
+}
+return sum;
+}
+fn sum4(v:vec4f)->f32{
+return(v.x+v.y)+(v.z+v.w);
+}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let lane=t&(LANES-1u);
+let column=group.x*(THREADS/LANES)+t/LANES;
+let works=column<params.n&&lane<params.k4;
+let writes=column<params.n&&lane<ROWS;
+let begin=select(select(0u,params.second,column>=params.second),params.third,column>=params.third);
+let end=select(select(params.n,params.third,column<params.third),params.second,column<params.second);
+let at=begin*ROWS+lane*(end-begin)+column-begin;
+var added=0.0;
+var passed=0.0;
+if(writes&&BIAS){
+added=bias[column];
+}
+if(writes&&RESIDUAL){
+passed=residual[at];
+}
+var weights:array<vec4f,TURN>;
+var gains:array<vec4f,TURN>;
+var shifts:array<vec4f,TURN>;
+if(works){
+// @unroll
+for(var turn=0u;turn<TURN;turn++){
+let c=lane+turn*LANES;
+weights[turn]=w[column*params.k4+c];
+if(NORM){
+gains[turn]=gain[c];
+shifts[turn]=shift[c];
+}
+}
+}
+var mean:array<f32,ROWS>;
+var rstd:array<f32,ROWS>;
+if(NORM){
+let width=f32(params.k4*4u);
+// @unroll
+for(var r=0u;r<ROWS;r++){
+var sum=vec4f();
+for(var c=t;c<params.k4;c+=THREADS){
+sum+=x[r*params.k4+c];
+}
+parts[r][t]=sum4(sum);
+}
+sum_all(t);
+// @unroll
+for(var r=0u;r<ROWS;r++){
+mean[r]=total_of(r)/width;
+}
+// @unroll
+for(var r=0u;r<ROWS;r++){
+var squares=vec4f();
+for(var c=t;c<params.k4;c+=THREADS){
+let centred=x[r*params.k4+c]-mean[r];
+squares=fma(centred,centred,squares);
+}
+parts[r][t]=sum4(squares);
+}
+sum_all(t);
+// @unroll
+for(var r=0u;r<ROWS;r++){
+rstd[r]=1.0/sqrt(total_of(r)/width+1e-5);
+}
+}
+var sums:array<vec4f,ROWS>;
+if(works){
+for(var c0=lane;c0<params.k4;){
+// @unroll
+for(var turn=0u;turn<TURN;turn++){
+// @unroll
+for(var r=0u;r<ROWS;r++){
+var value=x[r*params.k4+c0+turn*LANES];
+if(NORM){
+value=fma((value-mean[r])*rstd[r],gains[turn],shifts[turn]);
+}
+sums[r]=fma(value,weights[turn],sums[r]);
+}
+}
+c0+=LANES*TURN;
+if(c0<params.k4){
+// @unroll
+for(var turn=0u;turn<TURN;turn++){
+let c=c0+turn*LANES;
+weights[turn]=w[column*params.k4+c];
+if(NORM){
+gains[turn]=gain[c];
+shifts[turn]=shift[c];
+}
+}
+}
+}
+}
+// @unroll
+for(var r=0u;r<ROWS;r++){
+parts[r][t]=sum4(sums[r]);
+}
+workgroupBarrier();
+if(writes){
+var four=vec4f();
+for(var e=0u;e<LANES;e+=16u){
+// @unroll
+for(var some=0u;some<4u;some++){
+let first=t-lane+e+some*4u;
+four+=vec4f(parts[lane][first],parts[lane][first+1u],parts[lane][first+2u],parts[lane][first+3u]);
+}
+}
+var z=sum4(four)+added;
+if(GELU){
+z=gelu(z);
+}
+y[at]=z+passed;
+}
+}
+`,
+  "linear_finish": `// @import storage_f32.wgsl
+// @import random.wgsl
+// @import gelu.wgsl
+struct Params{
+m:u32,
+k:u32,
+n:u32,
+am:u32,
+ak:u32,
+bk:u32,
+bn:u32,
+site:u32,
+micro:u32,
+threshold:u32,
+keep:f32,
+first:u32,
+whole:u32,
+}
+var<storage,read>bias:array<f32>;
+var<storage,read>residual:array<f32>;
+var<storage,read>z_in:array<f32>;
+var<storage,read>seeds:array<u32>;
+var<storage,read_write>y:array<f32>;
+var<storage,read_write>z_out:array<f32>;
+var<uniform>params:Params;
+override BIAS:bool=false;
+override PRE:bool=false;
+override GELU:bool=false;
+override GELU_GRADIENT:bool=false;
+override DROPOUT:bool=false;
+override RESIDUAL:bool=false;
+override ACCUMULATE:bool=false;
+fn finish(row:u32,column:u32,product:f32){
+let at=row*params.n+column;
+var z=product;
+if(BIAS){
+z+=bias[column];
+}
+if(PRE){
+z_out[at]=z;
+}
+if(GELU){
+z=gelu(z);
+}
+if(GELU_GRADIENT){
+z*=gelu_gradient(z_in[at]);
+}
+if(DROPOUT){
+z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
+}
+if(RESIDUAL){
+z+=residual[at];
+}
+if(ACCUMULATE){
+z+=y[at];
+}
+y[at]=z;
+}
+`,
+  "linear_input_grad": `// @import storage_f32x4.wgsl
+// @import gelu.wgsl
+struct Params{
+rows:u32,
+inner4:u32,
+out4:u32,
+}
+var<storage,read>dy:array<Stored>;
+var<storage,read>w:array<vec4f>;
+var<storage,read>pre:array<Stored>;
+var<storage,read>residual:array<Stored>;
+var<storage,read_write>dx:array<Stored>;
+var<uniform>params:Params;
+override GELU:bool=false;
+override RESIDUAL:bool=false;
+const LEFT_ALONG:u32=1u;
+const RIGHT_ALONG:u32=0u;
+alias Left=Stored;
+alias Right=vec4f;
+// @import product.wgsl
+fn extent(part:u32)->Extent{
+return Extent(params.rows,params.out4,0u,params.inner4*4u);
+}
+fn left(row:u32,k4:u32)->Left{
+return dy[row*params.inner4+k4];
+}
+fn left_value(a:Left)->vec4f{
+return load(a);
+}
+fn right(k:u32,column:u32)->Right{
+return w[k*params.out4+column];
+}
+fn right_value(b:Right)->vec4f{
+return b;
+}
+fn finish(part:u32,row:u32,column:u32,product:vec4f){
+let at=row*params.out4+column;
+var z=product;
+if(GELU){
+z*=gelu_gradient(load(pre[at]));
+}
+if(RESIDUAL){
+z+=load(residual[at]);
+}
+dx[at]=store(z);
+}
+`,
+  "linear_weight_grad": `// @import storage_f32x4.wgsl
+struct Params{
+rows:u32,
+split:u32,
+out4:u32,
+in4:u32,
+}
+var<storage,read>dy:array<Stored>;
+var<storage,read>x:array<Stored>;
+var<storage,read_write>dw:array<vec4f>;
+var<uniform>params:Params;
+override ACCUMULATE:bool=false;
+const LEFT_ALONG:u32=0u;
+const RIGHT_ALONG:u32=0u;
+alias Left=Stored;
+alias Right=Stored;
+// @import product.wgsl
+fn extent(part:u32)->Extent{
+let first=part*params.split;
+return Extent(params.out4*4u,params.in4,first,min(first+params.split,params.rows));
+}
+fn left(row:u32,column:u32)->Left{
+return dy[row*params.out4+column];
+}
+fn left_value(a:Left)->vec4f{
+return load(a);
+}
+fn right(row:u32,column:u32)->Right{
+return x[row*params.in4+column];
+}
+fn right_value(b:Right)->vec4f{
+return load(b);
+}
+fn finish(part:u32,row:u32,column:u32,product:vec4f){
+let at=(part*params.out4*4u+row)*params.in4+column;
+if(ACCUMULATE){
+dw[at]+=product;
+}else{
+dw[at]=product;
+}
+}
+`,
+  "pack_f16": `// @import storage_f16x4.wgsl
+struct Params{
+count4:u32,
+}
+var<storage,read>x:array<vec4f>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count4){
+y[i]=store(x[i]);
+}
+}
+`,
+  "pad_heads": `struct Params{
+count:u32,
+source:u32,
+width:u32,
+}
+var<storage,read>x:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i>=params.count){
+return;
+}
+let head=i/params.width;
+let column=i%params.width;
+y[i]=select(0.0,x[head*params.source+column],column<params.source);
+}
+`,
+  "product": `// @import lanes.wgsl
+struct Extent{
+rows:u32,
+columns4:u32,
+first:u32,
+end:u32,
+}
+const TX:u32=8u;
+const TY:u32=16u;
+const TM:u32=4u;
+const TN:u32=8u;
+const BK4:u32=4u;
+const BK:u32=4u*BK4;
+const G:u32=TM/4u;
+const H:u32=TN/4u;
+const BM4:u32=TY*G;
+const BN4:u32=TX*H;
+const THREADS:u32=TX*TY;
+const LEFTS:u32=BM4*BK4;
+const RIGHTS:u32=BN4*BK4;
+const LLOADS:u32=max(LEFTS*4u/THREADS,4u*LEFT_ALONG);
+const RLOADS:u32=max(RIGHTS*4u/THREADS,4u*RIGHT_ALONG);
+const LSWAP:u32=2u*LEFT_ALONG;
+const RSWAP:u32=2u*RIGHT_ALONG;
+var<workgroup>ls:array<array<array<vec4f,TY>,G>,BK>;
+var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let tx=lane_x(t);
+let ty=lane_y(t);
+let whole=extent(group.z);
+let m0=group.y*BM4;
+let n0=group.x*BN4;
+var acc:array<array<vec4f,H>,TM>;
+var l:array<Left,LLOADS>;
+var r:array<Right,RLOADS>;
+let steps=(whole.end-whole.first+BK-1u)/BK;
+for(var step=0u;step<=steps;step++){
+let next=whole.first+step*BK;
+if(step>0u){
+let front=next-BK;
+if(LEFT_ALONG==1u){
+// @unroll
+for(var q=0u;q<LLOADS/4u;q++){
+let e=(t+q*THREADS)&(LEFTS-1u);
+let g=e/BK4;
+let k4=e&(BK4-1u);
+var turned:array<vec4f,4>;
+// @unroll
+for(var c=0u;c<4u;c++){
+turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);
+}
+// @unroll
+for(var c=0u;c<4u;c++){
+ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);
+}
+}
+}else{
+// @unroll
+for(var q=0u;q<LLOADS;q++){
+let e=t+q*THREADS;
+ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);
+}
+}
+if(RIGHT_ALONG==1u){
+// @unroll
+for(var q=0u;q<RLOADS/4u;q++){
+let e=(t+q*THREADS)&(RIGHTS-1u);
+let g=e/BK4;
+let k4=e&(BK4-1u);
+var turned:array<vec4f,4>;
+// @unroll
+for(var c=0u;c<4u;c++){
+turned[c]=right_value(r[q*4u+c]);
+}
+// @unroll
+for(var c=0u;c<4u;c++){
+rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);
+}
+}
+}else{
+// @unroll
+for(var q=0u;q<RLOADS;q++){
+let e=t+q*THREADS;
+rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);
+}
+}
+}
+workgroupBarrier();
+if(LEFT_ALONG==1u){
+// @unroll
+for(var q=0u;q<LLOADS;q++){
+let e=(t+q/4u*THREADS)&(LEFTS-1u);
+l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+}
+}else{
+// @unroll
+for(var q=0u;q<LLOADS;q++){
+let e=t+q*THREADS;
+l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));
+}
+}
+if(RIGHT_ALONG==1u){
+// @unroll
+for(var q=0u;q<RLOADS;q++){
+let e=(t+q/4u*THREADS)&(RIGHTS-1u);
+r[q]=right(min((n0+e/BK4)*4u+q%4u,whole.columns4*4u-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+}
+}else{
+// @unroll
+for(var q=0u;q<RLOADS;q++){
+let e=t+q*THREADS;
+r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),whole.columns4-1u));
+}
+}
+if(step>0u){
+// @unroll
+for(var k=0u;k<BK;k++){
+var a:array<vec4f,G>;
+// @unroll
+for(var g=0u;g<G;g++){
+a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
+}
+// @unroll
+for(var h=0u;h<H;h++){
+let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
+// @unroll
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
+}
+}
+}
+}
+workgroupBarrier();
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+let row=(m0+i/4u*TY+ty)*4u+i%4u;
+// @unroll
+for(var h=0u;h<H;h++){
+let column=n0+h*TX+tx;
+if(row<whole.rows&&column<whole.columns4){
+finish(group.z,row,column,acc[i][h]);
+}
+}
+}
+}
+`,
+  "random": `fn threefry_round(x:vec2u,r:u32)->vec2u{
+let sum=x.x+x.y;
+return vec2u(sum,((x.y<<r)|(x.y>>(32u-r)))^sum);
+}
+fn threefry_rounds(x:vec2u,r:vec4u)->vec2u{
+return threefry_round(threefry_round(threefry_round(threefry_round(x,r.x),r.y),r.z),r.w);
+}
+fn threefry(key:vec2u,counter:vec2u)->vec2u{
+let third=key.x^key.y^0x1bd11bdau;
+let even=vec4u(13u,15u,26u,6u);
+let odd=vec4u(17u,29u,16u,24u);
+var x=threefry_rounds(counter+key,even)+vec2u(key.y,third+1u);
+x=threefry_rounds(x,odd)+vec2u(third,key.x+2u);
+x=threefry_rounds(x,even)+vec2u(key.x,key.y+3u);
+x=threefry_rounds(x,odd)+vec2u(key.y,third+4u);
+return threefry_rounds(x,even)+vec2u(third,key.x+5u);
+}
+fn dropout_keeps2(seed:u32,site:u32,step:u32,index:u32,threshold:u32)->vec2<bool>{
+return(threefry(vec2u(seed,site),vec2u(index>>1u,step))>>vec2u(8u))>=vec2u(threshold);
+}
+fn dropout_factor(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->f32{
+let pair=dropout_keeps2(seed,site,step,index&0xfffffffeu,threshold);
+return select(0.0,keep,select(pair.x,pair.y,(index&1u)==1u));
+}
+fn dropout_factor4(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->vec4f{
+let low=dropout_keeps2(seed,site,step,index,threshold);
+let high=dropout_keeps2(seed,site,step,index+2u,threshold);
+return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
+}
+`,
+  "reduce_partials": `struct Params{
+count:u32,
+partials:u32,
+stride:u32,
+offset:u32,
+}
+var<storage,read>partials:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+override ACCUMULATE:bool=false;
+const LANES:u32=1u;
+const COLUMNS:u32=256u/LANES;
+var<workgroup>sums:array<array<f32,COLUMNS>,LANES>;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let column=t%COLUMNS;
+let lane=t/COLUMNS;
+let i=(group.y*groups.x+group.x)*COLUMNS+column;
+let at=params.offset+min(i,params.count-1u);
+var sum:array<f32,4>;
+for(var s=lane;s<params.partials;s+=4u*LANES){
+// @unroll
+for(var c=0u;c<4u;c++){
+let from_strip=min(s+c*LANES,params.partials-1u);
+sum[c]+=select(0.0,partials[from_strip*params.stride+at],s+c*LANES<params.partials);
+}
+}
+sums[lane][column]=(sum[0]+sum[1])+(sum[2]+sum[3]);
+workgroupBarrier();
+var total=0.0;
+for(var l=0u;l<LANES;l++){
+total+=sums[l%LANES][column];
+}
+if(lane==0u&&i<params.count){
+if(ACCUMULATE){
+total+=y[i];
+}
+y[i]=total;
+}
+}
+`,
+  "row_reduce": `const LANES:u32=32u;
+const ROWS:u32=8u;
+var<workgroup>row_values:array<array<f32,LANES>,ROWS>;
+fn row_sum(value:f32,row:u32,lane:u32)->f32{
+row_values[row][lane]=value;
+workgroupBarrier();
+for(var half=LANES/2u;half>0u;half>>=1u){
+if(lane<half){
+row_values[row][lane]+=row_values[row][lane+half];
+}
+workgroupBarrier();
+}
+let total=row_values[row][0];
+workgroupBarrier();
+return total;
+}
+fn row_max(value:f32,row:u32,lane:u32)->f32{
+row_values[row][lane]=value;
+workgroupBarrier();
+for(var half=LANES/2u;half>0u;half>>=1u){
+if(lane<half){
+row_values[row][lane]=max(row_values[row][lane],row_values[row][lane+half]);
+}
+workgroupBarrier();
+}
+let total=row_values[row][0];
+workgroupBarrier();
+return total;
+}
+`,
+  "storage_f16x4": `alias Stored=vec2u;
+alias Value=vec4f;
+const WIDE:u32=4u;
+fn load(s:Stored)->Value{
+return vec4f(unpack2x16float(s.x),unpack2x16float(s.y));
+}
+fn store(v:Value)->Stored{
+return vec2u(pack2x16float(v.xy),pack2x16float(v.zw));
+}
+fn total(v:Value)->f32{
+return(v.x+v.y)+(v.z+v.w);
+}
+fn highest(v:Value)->f32{
+return max(max(v.x,v.y),max(v.z,v.w));
+}
+fn element(v:Value,at:u32)->f32{
+return v[at&3u];
+}
+fn one_hot(first:u32,column:u32)->Value{
+return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
+}
+const PIECES:u32=2u;
+fn piece(v:vec4f,part:u32)->Stored{
+return bitcast<vec2u>(select(v.xy,v.zw,part==1u));
+}
+`,
+  "storage_f32": `alias Stored=f32;
+alias Value=f32;
+const WIDE:u32=1u;
+fn load(s:Stored)->Value{
+return s;
+}
+fn store(v:Value)->Stored{
+return v;
+}
+fn total(v:Value)->f32{
+return v;
+}
+fn highest(v:Value)->f32{
+return v;
+}
+fn element(v:Value,at:u32)->f32{
+return v;
+}
+fn one_hot(first:u32,column:u32)->Value{
+return select(0.0,1.0,first==column);
+}
+const PIECES:u32=4u;
+fn piece(v:vec4f,part:u32)->Stored{
+return v[part&3u];
+}
+`,
+  "storage_f32x4": `alias Stored=vec4f;
+alias Value=vec4f;
+const WIDE:u32=4u;
+fn load(s:Stored)->Value{
+return s;
+}
+fn store(v:Value)->Stored{
+return v;
+}
+fn total(v:Value)->f32{
+return(v.x+v.y)+(v.z+v.w);
+}
+fn highest(v:Value)->f32{
+return max(max(v.x,v.y),max(v.z,v.w));
+}
+fn element(v:Value,at:u32)->f32{
+return v[at&3u];
+}
+fn one_hot(first:u32,column:u32)->Value{
+return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
+}
+const PIECES:u32=1u;
+fn piece(v:vec4f,part:u32)->Stored{
+return v;
+}
+`,
+  "sum": `struct Params{
+count:u32,
+share:u32,
+at:u32,
+scale:f32,
+}
+var<storage,read>x:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+override SQUARE:bool=false;
+override ACCUMULATE:bool=false;
+var<workgroup>sums:array<f32,256>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let end=min((group.x+1u)*params.share,params.count);
+var sum=vec4f();
+for(var i=group.x*params.share+t;i<end;i+=1024u){
+let v=vec4f(
+x[i],
+select(0.0,x[i+256u],i+256u<end),
+select(0.0,x[i+512u],i+512u<end),
+select(0.0,x[i+768u],i+768u<end),
+);
+if(SQUARE){
+sum=fma(v,v,sum);
+}else{
+sum+=v;
+}
+}
+sums[t]=(sum.x+sum.y)+(sum.z+sum.w);
+workgroupBarrier();
+for(var half=128u;half>0u;half>>=1u){
+if(t<half){
+sums[t]+=sums[t+half];
+}
+workgroupBarrier();
+}
+if(t==0u){
+var total=sums[0]*params.scale;
+if(ACCUMULATE){
+total+=y[params.at+group.x];
+}
+y[params.at+group.x]=total;
+}
+}
+`,
+  "unpack_f16": `// @import storage_f16x4.wgsl
+struct Params{
+count4:u32,
+}
+var<storage,read>x:array<Stored>;
+var<storage,read_write>y:array<vec4f>;
+var<uniform>params:Params;
+@compute @workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count4){
+y[i]=load(x[i]);
 }
 }
 `,
