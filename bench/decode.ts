@@ -15,13 +15,11 @@
  * @module
  */
 
-import { CachePlan } from "../src/cache.ts";
-import { checkConfig, type ModelConfig, preset, setsOf } from "../src/config.ts";
+import { checkConfig, type ModelConfig, preset } from "../src/config.ts";
 import { decodingProgram, Parameters } from "../src/model.ts";
 import { type Engine, size } from "../src/ops.ts";
-import { setKey } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
-import { Decoder } from "../src/sample.ts";
+import { cachePlans, Decoder } from "../src/sample.ts";
 import { WasmEngine } from "../src/wasm/engine.ts";
 import { profile } from "../src/webgpu/profile.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
@@ -106,13 +104,7 @@ async function onGpu(): Promise<void> {
   const places = quick ? [100, 900] : [1000, 12000], costs: number[] = [];
 
   // The program by itself for GPU times: what the caches hold does not change them.
-  const made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
-  for (let layer = 0; layer < config.n_layer; layer++) {
-    const sets = setsOf(config, layer), key = sets.map(setKey).join();
-    if (!made.has(key)) made.set(key, await CachePlan.create(sets, config.n_ctx));
-    plans.push(made.get(key)!);
-  }
-  const { program, state, logits, caches, constants } = decodingProgram(params, batch, plans);
+  const { program, state, logits, caches, constants } = decodingProgram(params, batch, await cachePlans(config));
   const tensors = [...Object.values(state), logits, ...caches.flatMap(Object.values), ...constants.keys()];
   engine.allocate(tensors);
   for (const [t, data] of constants) engine.write(t, data);

@@ -21,6 +21,7 @@ import { type Choice, formatTuning, parseTuning, TUNING_VERSION } from "../src/w
 import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
 import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
 import { Random } from "../src/random.ts";
+import { relativeError } from "../src/verify.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
 import { settledProfile } from "../src/webgpu/settle.ts";
 
@@ -77,15 +78,6 @@ function place(tensors: readonly Tensor[], seeds: (t: Tensor) => number | undefi
   }
 }
 
-const relative = (got: ArrayLike<number>, want: ArrayLike<number>) => {
-  let difference = 0, norm = 0;
-  for (let i = 0; i < want.length; i++) {
-    difference += (got[i] - want[i]) ** 2;
-    norm += want[i] ** 2;
-  }
-  return Math.sqrt(difference / norm);
-};
-
 async function matmul(n: number, dtype: DType) {
   const a = tensor("a", [n, n], dtype), other = tensor("b", [n, n], dtype), weight = tensor("w", [n, n]);
   const result = tensor("y", [n, n], dtype), sum = tensor("dw", [n, n]);
@@ -131,7 +123,7 @@ async function matmul(n: number, dtype: DType) {
       picked.push(got[r * n + c]);
     }
     if (dtype === "f32") peakFlops = Math.max(peakFlops, 2 * n ** 3 / (timed.ms / 1e3));
-    report(`matmul ${n}³ ${dtype} ${name}`, timed.ms, 2 * n ** 3, { error: relative(picked, want).toExponential(1) });
+    report(`matmul ${n}³ ${dtype} ${name}`, timed.ms, 2 * n ** 3, { error: relativeError(picked, want).toExponential(1) });
     engine.free(all);
   }
 }
@@ -193,7 +185,7 @@ async function attention(name: string, config: AttentionConfig, n: number, dtype
       want[3].push(gv[c]);
     }
   }
-  const errors = got.map((g, e) => relative(g, want[e])), worst = Math.max(...errors), limit = dtype === "f16" ? 5e-3 : 2e-5;
+  const errors = got.map((g, e) => relativeError(g, want[e])), worst = Math.max(...errors), limit = dtype === "f16" ? 5e-3 : 2e-5;
   const ok = worst < limit ? worst.toExponential(1) : `${errors.map((e) => e.toExponential(1)).join("/")} WRONG`;
   const forward = timed.byOp.get("attention")!;
   report(`${name} n ${n} ${dtype} forward`, forward, 4 * pairs * d, { error: ok });

@@ -69,6 +69,17 @@ const SHORTEST_PREFILL = 16;
 // many milliseconds, or are the most; no more than the unmeasured ones until it is known how long they take.
 const FIRST_POSITIONS = 4, UNMEASURED_POSITIONS = 12, STREAM_MS = 50, MOST_POSITIONS = 256;
 
+/** What the caches of each layer hold when; layers that attend alike share a plan. */
+export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
+  const made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
+  for (let layer = 0; layer < config.n_layer; layer++) {
+    const sets = setsOf(config, layer), key = sets.map(setKey).join();
+    if (!made.has(key)) made.set(key, await CachePlan.create(sets, config.n_ctx));
+    plans.push(made.get(key)!);
+  }
+  return plans;
+}
+
 /** Decodes with parameters that are on an engine. */
 export class Decoder {
   #position = 0;
@@ -100,12 +111,7 @@ export class Decoder {
     if (!Number.isInteger(batch) || batch < 1 || batch > MOST_SEQUENCES) {
       throw new ConfigError(`Cannot sample: batch must be a whole number from 1 to ${MOST_SEQUENCES}, current value is ${batch}`);
     }
-    const { config } = params, made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
-    for (let layer = 0; layer < config.n_layer; layer++) {
-      const sets = setsOf(config, layer), key = sets.map(setKey).join();
-      if (!made.has(key)) made.set(key, await CachePlan.create(sets, config.n_ctx));
-      plans.push(made.get(key)!);
-    }
+    const { config } = params, plans = await cachePlans(config);
     const decoding = decodingProgram(params, batch, plans), { state, logits, caches, constants } = decoding;
     const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
     engine.allocate(tensors);
