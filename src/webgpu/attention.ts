@@ -6,7 +6,7 @@
 
 import { ShapeError } from "../errors.ts";
 import { type Attention, type AttentionBackward, size, type Tensor } from "../ops.ts";
-import { attentionTables, type Tables } from "./attention_tables.ts";
+import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
 import { type Plan, planInF32, roundUp, storage4 } from "./plan.ts";
 import { chooseAttention, hasLongRows, isFused, ownerOf } from "./tuning.ts";
 import type { AttentionKernel, AttentionVariant } from "./variants.ts";
@@ -84,8 +84,8 @@ async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Ke
   if (hasLongRows(sets)) return;
   const variant = await chooseAttention(plan, "attention_backward_dkv", op), owned = variant.TY * variant.TM;
   if (owned !== variant.TX * variant.TN) return;
-  const options = { owner: "key", owned, streamed: owned, share: uncut, bits: variant.BITS === 1 } as const;
-  const { pairs } = await attentionTables(plan, sets, n, options), bytes = (batch * pairs * owned ** 2 + at) * 4;
+  const pairs = await pairsOfTiles(plan, sets, n, { owner: "key", owned, streamed: owned, bits: variant.BITS === 1 });
+  const bytes = (batch * pairs * owned ** 2 + at) * 4;
   if (bytes <= Math.min(KEPT_BYTES, limits.maxStorageBufferBindingSize)) return { variant, pairs, at };
 }
 

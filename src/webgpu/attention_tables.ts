@@ -31,8 +31,6 @@ export interface Stage {
 export interface Tables {
   readonly blocks: Tensor;
   readonly stages: readonly Stage[];
-  /** Pairs of tiles, of all heads. */
-  readonly pairs: number;
 }
 
 /** Which rows a workgroup owns, and how many of either side a tile has. */
@@ -198,9 +196,9 @@ async function stagesWith(
 }
 
 async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
-  const words = new Words(), { stages, pairs } = await stagesWith(words, sets, n, options);
+  const words = new Words(), { stages } = await stagesWith(words, sets, n, options);
   const made = stages.map((all, stage) => placeStage(words, all, stage > 0, options.share));
-  return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made, pairs };
+  return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made };
 }
 
 function placeStage(words: Words, all: Owned[], later: boolean, share: TableOptions["share"]): Stage {
@@ -274,6 +272,12 @@ export async function isCheaperInOrder(
 ): Promise<boolean> {
   const cost = (bits: boolean) => orderCost(sets, n, batch, { ...options, bits }), grouped = await cost(false);
   return (await cost(true)).every((each, at) => each < grouped[at]);
+}
+
+/** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once a plan. */
+export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: number, options: Omit<TableOptions, "share">): Promise<number> {
+  const key = JSON.stringify(["pairs", sets.map(setKey), n, options]);
+  return plan.once(key, async () => (await stagesWith(new Words(), sets, n, options)).pairs);
 }
 
 /** The tables of a layer, made once a plan. */
