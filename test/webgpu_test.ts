@@ -226,7 +226,8 @@ for (
 ) {
   Deno.test(`${tiles} tiles, ${limits} limits, ${order}, agree with the oracle`, async () => {
     const engine = await WebGpuEngine.create({ ...software, tiles, limits, inOrder: order === "in order" }), oracle = new ReferenceEngine();
-    const chosen = CASES.filter((c) => TILED.test(c.name));
+    // The widest heads take llvmpipe ten seconds to compile, and the order changes nothing about them.
+    const chosen = CASES.filter(({ name }) => TILED.test(name) && (order === "grouped" || !name.includes("128/128")));
     assert(chosen.length >= 14, `${chosen.length} cases`);
     for (const c of chosen) {
       const want = await outputs(oracle, c), got = await outputs(engine, c);
