@@ -577,6 +577,7 @@ export interface Engine {
    * Makes persistent tensors, zeroed. Tensors of one call are laid out together in the order given.
    *
    * @throws {OutOfMemoryError} saying how much was asked for
+   * @throws {ShapeError} where one is allocated already
    */
   allocate(tensors: readonly Tensor[]): void;
   /** Frees persistent tensors. */

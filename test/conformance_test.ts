@@ -7,9 +7,9 @@
  *     LONGSTRIDE_ENGINES=wasm deno test -A test/conformance_test.ts --filter attention
  */
 
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { OutOfMemoryError } from "../src/errors.ts";
-import { size } from "../src/ops.ts";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { OutOfMemoryError, ShapeError } from "../src/errors.ts";
+import { size, tensor } from "../src/ops.ts";
 import type { Case } from "./cases.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
 import { ALL, deviations } from "./runtimes/conformance.ts";
@@ -38,6 +38,18 @@ if (ENGINES.includes("webgpu-split") || !Deno.env.has("LONGSTRIDE_ENGINES")) {
       on.free([...c.inputs.keys()]);
     });
   }
+}
+
+for (const name of ENGINES) {
+  Deno.test(`${name}: a tensor has one place at a time, and is named where it has none`, async () => {
+    const on = await engine(name), x = tensor("x", [4]), y = tensor("y", [4]);
+    on.allocate([x]);
+    assertThrows(() => on.allocate([y, x]), ShapeError, "Cannot allocate x: it already has a place; free it first");
+    on.free([x]);
+    assertThrows(() => on.write(x, new Float32Array(4)), ShapeError, "x: it is not allocated");
+    on.allocate([y, x]);
+    on.free([x, y]);
+  });
 }
 
 Deno.test("engines end", disposeEngines);

@@ -6,7 +6,7 @@
  */
 
 import { type Engine, type Executable, extent, lifetimes, type Op, type Program, size, type Tensor, type TensorData } from "../ops.ts";
-import { BackendError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { adam } from "./adam.ts";
 import { attention, attentionBackward, attentionDecode } from "./attention.ts";
 import { cacheFill } from "./cache_fill.ts";
@@ -72,6 +72,8 @@ export class ReferenceEngine implements Engine {
   readonly #tensors = new Map<Tensor, Float64Array>();
 
   allocate(tensors: readonly Tensor[]): void {
+    const placed = tensors.find((t) => this.#tensors.has(t));
+    if (placed) throw new ShapeError(`Cannot allocate ${placed.name}: it already has a place; free it first`);
     for (const t of tensors) this.#tensors.set(t, new Float64Array(size(t)));
   }
 
@@ -119,7 +121,7 @@ export class ReferenceEngine implements Engine {
 
   #persistent(t: Tensor): Float64Array {
     const values = this.#tensors.get(t);
-    if (!values) throw new BackendError(`Cannot use tensor ${t.name}: it was not allocated on the reference engine`);
+    if (!values) throw new ShapeError(`Cannot use tensor ${t.name}: it is not allocated on this engine`);
     return values;
   }
 }

@@ -86,6 +86,7 @@ export class WasmEngine implements Engine {
     const made: Tensor[] = [];
     try {
       for (const t of tensors) {
+        if (this.#tensors.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
         this.#tensors.set(t, this.#heap.take(size(t) * 4, `tensor ${t.name}`));
         made.push(t);
       }
