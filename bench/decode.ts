@@ -16,7 +16,7 @@
  */
 
 import { checkConfig, type ModelConfig, preset } from "../src/config.ts";
-import { decodingProgram, Parameters } from "../src/model.ts";
+import { compileWith, decodingProgram, Parameters } from "../src/model.ts";
 import { type Engine, size } from "../src/ops.ts";
 import { Random } from "../src/random.ts";
 import { cachePlans, Decoder } from "../src/sample.ts";
@@ -106,10 +106,8 @@ async function onGpu(): Promise<void> {
   // The program by itself for GPU times: what the caches hold does not change them.
   const { program, state, logits, caches, constants } = decodingProgram(params, batch, await cachePlans(config));
   const tensors = [...Object.values(state), logits, ...caches.flatMap(Object.values), ...constants.keys()];
-  engine.allocate(tensors);
-  for (const [t, data] of constants) engine.write(t, data);
+  const executable = await compileWith(engine, program, tensors, constants);
   engine.write(state.choice, Float32Array.of(1, 0, 1));
-  const executable = await engine.compile(program);
   for (const at of places) {
     const totals: number[] = [], byOp = new Map<string, number[]>();
     for (let run = 0; run < (quick ? 3 : 12); run++) {

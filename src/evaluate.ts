@@ -5,7 +5,7 @@
  */
 
 import { ConfigError, DataError } from "./errors.ts";
-import { batchData, type Parameters, type ScoringProgram, scoringProgram } from "./model.ts";
+import { batchData, compileWith, type Parameters, type ScoringProgram, scoringProgram } from "./model.ts";
 import type { Engine, Executable, Tensor } from "./ops.ts";
 
 /** Tokens, of which parts can be taken. */
@@ -56,14 +56,7 @@ export class Scorer {
    */
   static async create(engine: Engine, params: Parameters, batch: number): Promise<Scorer> {
     const scoring = scoringProgram(params, batch), tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
-    engine.allocate(tensors);
-    try {
-      for (const [t, data] of scoring.constants) engine.write(t, data);
-      return new Scorer(engine, params, batch, scoring, await engine.compile(scoring.program), tensors);
-    } catch (error) {
-      engine.free(tensors);
-      throw error;
-    }
+    return new Scorer(engine, params, batch, scoring, await compileWith(engine, scoring.program, tensors, scoring.constants), tensors);
   }
 
   /**

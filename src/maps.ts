@@ -10,7 +10,7 @@ import { setsOf } from "./config.ts";
 import type { Image, ImageShape } from "./data/image.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
 import { buildLayout, type Layout } from "./layout.ts";
-import { batchData, type Parameters, queryKeyProgram } from "./model.ts";
+import { batchData, compileWith, type Parameters, queryKeyProgram } from "./model.ts";
 import type { Engine, TensorData } from "./ops.ts";
 import { type AttentionSet, setKey } from "./pattern.ts";
 import { type Color, COLORS } from "./picture.ts";
@@ -100,30 +100,25 @@ export async function* attentionMaps(
   }
   const { program, batch, layers: made, constants } = queryKeyProgram(params, layers);
   const tensors = [batch.tokens, ...constants.keys(), ...[...made.values()].flatMap(Object.values)];
-  engine.allocate(tensors);
+  const executable = await compileWith(engine, program, tensors, constants);
   try {
-    for (const [t, data] of constants) engine.write(t, data);
     // What stands behind the sequence changes nothing before it.
     const padded = new Uint32Array(n_ctx);
     padded.set(tokens);
     engine.write(batch.tokens, batchData(batch, padded, vocab_size, n_ctx).get(batch.tokens)!);
-    const executable = await engine.compile(program);
-    try {
-      await executable.run();
-      const layouts = new Map<string, Promise<Layout>>();
-      for (const [layer, { q, k }] of made) {
-        const [qs, ks] = await Promise.all([engine.read(q), engine.read(k)]), sets = setsOf(config, layer);
-        for (const head of heads) {
-          const set = sets[head], key = setKey(set);
-          if (!layouts.has(key)) layouts.set(key, buildLayout(set, n, { q: 64, k: 64 }));
-          const rows = weigh(await layouts.get(key)!, queries, { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head });
-          yield { layer, head, n, causal: (set as AttentionSet).causal, rows };
-        }
+    await executable.run();
+    const layouts = new Map<string, Promise<Layout>>();
+    for (const [layer, { q, k }] of made) {
+      const [qs, ks] = await Promise.all([engine.read(q), engine.read(k)]), sets = setsOf(config, layer);
+      for (const head of heads) {
+        const set = sets[head], key = setKey(set);
+        if (!layouts.has(key)) layouts.set(key, buildLayout(set, n, { q: 64, k: 64 }));
+        const rows = weigh(await layouts.get(key)!, queries, { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head });
+        yield { layer, head, n, causal: (set as AttentionSet).causal, rows };
       }
-    } finally {
-      executable.dispose();
     }
   } finally {
+    executable.dispose();
     engine.free(tensors);
   }
 }

@@ -11,7 +11,17 @@ import type { CachePlan } from "./cache.ts";
 import { parameterShapes } from "./checkpoint.ts";
 import { type ModelConfig, positionRows, positionSizes, setsOf, type TrainConfig } from "./config.ts";
 import { ShapeError } from "./errors.ts";
-import { type Dropout, type DType, type Linear, Program, type Tensor, tensor, type TensorData } from "./ops.ts";
+import {
+  type Dropout,
+  type DType,
+  type Engine,
+  type Executable,
+  type Linear,
+  Program,
+  type Tensor,
+  tensor,
+  type TensorData,
+} from "./ops.ts";
 import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
 import { Random, STREAM } from "./random.ts";
 
@@ -100,6 +110,22 @@ function sortByIndex(index: Uint32Array, entries: number): { order: Uint32Array;
 
 /** Numbers to write into tensors before a program's first run. */
 export type Constants = Map<Tensor, TensorData>;
+
+/**
+ * Makes a program's own tensors on an engine, writes its constants and compiles it. Where that fails it leaves nothing behind.
+ *
+ * @throws {OutOfMemoryError} where the engine has not the memory
+ */
+export async function compileWith(engine: Engine, program: Program, tensors: readonly Tensor[], constants: Constants): Promise<Executable> {
+  engine.allocate(tensors);
+  try {
+    for (const [t, data] of constants) engine.write(t, data);
+    return await engine.compile(program);
+  } catch (error) {
+    engine.free(tensors);
+    throw error;
+  }
+}
 
 /** Emits operations of one model into one program. */
 class Emitter {

@@ -8,7 +8,7 @@
 import { CachePlan } from "./cache.ts";
 import { type ModelConfig, setsOf } from "./config.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
-import { type DecodingProgram, decodingProgram, type Parameters, type PrefillProgram, prefillProgram } from "./model.ts";
+import { compileWith, type DecodingProgram, decodingProgram, type Parameters, type PrefillProgram, prefillProgram } from "./model.ts";
 import type { Engine, Executable, Tensor, TensorData } from "./ops.ts";
 import { setKey } from "./pattern.ts";
 
@@ -114,14 +114,8 @@ export class Decoder {
     const { config } = params, plans = await cachePlans(config);
     const decoding = decodingProgram(params, batch, plans), { state, logits, caches, constants } = decoding;
     const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
-    engine.allocate(tensors);
-    try {
-      for (const [t, data] of constants) engine.write(t, data);
-      return new Decoder(engine, config, batch, params, sideBySide, decoding, await engine.compile(decoding.program), plans, tensors);
-    } catch (error) {
-      engine.free(tensors);
-      throw error;
-    }
+    const executable = await compileWith(engine, decoding.program, tensors, constants);
+    return new Decoder(engine, config, batch, params, sideBySide, decoding, executable, plans, tensors);
   }
 
   /** The next position: those before it are in the caches. */
@@ -188,14 +182,7 @@ export class Decoder {
     this.#dropPrefill();
     const { engine, params, plans, decoding } = this, made = prefillProgram(params, sequences, n, plans, decoding.caches);
     const tensors = [made.tokens, ...new Set(made.rows), ...made.constants.keys()];
-    engine.allocate(tensors);
-    try {
-      for (const [t, data] of made.constants) engine.write(t, data);
-      return this.#prefill = { n, sequences, made, tensors, executable: await engine.compile(made.program) };
-    } catch (error) {
-      engine.free(tensors);
-      throw error;
-    }
+    return this.#prefill = { n, sequences, made, tensors, executable: await compileWith(engine, made.program, tensors, made.constants) };
   }
 
   #dropPrefill(): void {
