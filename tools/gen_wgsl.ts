@@ -9,7 +9,8 @@
 const MODULE = "src/webgpu/wgsl.gen.ts";
 
 /**
- * A kernel without what only people and editors read: comments, spaces, and the numbers of bindings, which `kernelSource` counts again. It is a quarter of what a page would load. Lines stay, for the messages of compilers.
+ * A kernel without what only people and editors read: comments, spaces, and the numbers of bindings, which `kernelSource` counts
+ * again. Lines stay, for the messages of compilers.
  */
 function bare(text: string): string {
   const code = text.replace(/[ \t]*\/\/(?! @(import|unroll)\b).*$/gm, "").replace(/\n\s+/g, "\n");

@@ -67,6 +67,20 @@ fn sum4(v: vec4f) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
+// Asks for a turn's weights of a column, and what the norm takes beside them.
+// @inline
+fn load_weights(weights: ptr<function, Held>, gains: ptr<function, Held>, shifts: ptr<function, Held>, column: u32, place: u32) {
+  // @unroll
+  for (var turn = 0u; turn < TURN; turn++) {
+    let c = place + turn * LANES;
+    (*weights)[turn] = w[column * params.k4 + c];
+    if (NORM) {
+      (*gains)[turn] = gain[c];
+      (*shifts)[turn] = shift[c];
+    }
+  }
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
   let lane = t & (LANES - 1u);
@@ -89,15 +103,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   var gains: array<vec4f, TURN>;
   var shifts: array<vec4f, TURN>;
   if (works) {
-    // @unroll
-    for (var turn = 0u; turn < TURN; turn++) {
-      let c = lane + turn * LANES;
-      weights[turn] = w[column * params.k4 + c];
-      if (NORM) {
-        gains[turn] = gain[c];
-        shifts[turn] = shift[c];
-      }
-    }
+    load_weights(&weights, &gains, &shifts, column, lane);
   }
   var mean: array<f32, ROWS>;
   var rstd: array<f32, ROWS>;
@@ -147,15 +153,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
       c0 += LANES * TURN;
       if (c0 < params.k4) {
-        // @unroll
-        for (var turn = 0u; turn < TURN; turn++) {
-          let c = c0 + turn * LANES;
-          weights[turn] = w[column * params.k4 + c];
-          if (NORM) {
-            gains[turn] = gain[c];
-            shifts[turn] = shift[c];
-          }
-        }
+        load_weights(&weights, &gains, &shifts, column, c0);
       }
     }
   }

@@ -44,6 +44,64 @@ const RSWAP: u32 = 2u * RIGHT_ALONG;
 var<workgroup> ls: array<array<array<vec4f, TY>, G>, BK>;
 var<workgroup> rs: array<array<array<vec4f, TX>, H>, BK>;
 
+const MASKED: u32 = 1u; // what is past the end of the sum is 0: one operand is enough
+const PLAIN: u32 = 0u;
+
+// Asks for a tile of an operand: `lines` rows or columns of the result, from the group of four `origin`. What is past an end is loaded
+// from before it.
+// @inline
+fn load_tile(read: Function, held: ptr<function, Held>, LOADS: u32, ALONG: u32, BLOCKS: u32, GROUPS: u32, origin: u32, lines: u32, next: u32, whole: Extent, t: u32) {
+  if (ALONG == 1u) {
+    // @unroll
+    for (var q = 0u; q < LOADS; q++) {
+      let e = (t + q / 4u * THREADS) & (BLOCKS - 1u);
+      (*held)[q] = read(min((origin + e / BK4) * 4u + q % 4u, lines - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
+    }
+  } else {
+    // @unroll
+    for (var q = 0u; q < LOADS; q++) {
+      let e = t + q * THREADS;
+      (*held)[q] = read(min(next + e / GROUPS, whole.end - 1u), min(origin + (e & (GROUPS - 1u)), lines / 4u - 1u));
+    }
+  }
+}
+
+// Puts it into workgroup memory, turned where it came ALONG.
+// @inline
+fn keep_tile(value: Function, held: ptr<function, Held>, LOADS: u32, ALONG: u32, MASK: u32, BLOCKS: u32, GROUPS: u32, tile: ptr<workgroup, Tile>, T: u32, SWAP: u32, front: u32, whole: Extent, t: u32) {
+  if (ALONG == 1u) {
+    // @unroll
+    for (var q = 0u; q < LOADS / 4u; q++) {
+      let e = (t + q * THREADS) & (BLOCKS - 1u);
+      let g = e / BK4;
+      let k4 = e & (BK4 - 1u);
+      var turned: array<vec4f, 4>;
+      // @unroll
+      for (var c = 0u; c < 4u; c++) {
+        if (MASK == 1u) {
+          turned[c] = select(vec4f(), value((*held)[q * 4u + c]), front + k4 * 4u < whole.end);
+        } else {
+          turned[c] = value((*held)[q * 4u + c]);
+        }
+      }
+      // @unroll
+      for (var c = 0u; c < 4u; c++) {
+        (*tile)[k4 * 4u + c][g / T][(g ^ (k4 * SWAP)) & (T - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
+      }
+    }
+  } else {
+    // @unroll
+    for (var q = 0u; q < LOADS; q++) {
+      let e = t + q * THREADS;
+      if (MASK == 1u) {
+        (*tile)[e / GROUPS][(e & (GROUPS - 1u)) / T][e & (T - 1u)] = select(vec4f(), value((*held)[q]), front + e / GROUPS < whole.end);
+      } else {
+        (*tile)[e / GROUPS][(e & (GROUPS - 1u)) / T][e & (T - 1u)] = value((*held)[q]);
+      }
+    }
+  }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
   let tx = lane_x(t);
@@ -51,6 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let whole = extent(group.z);
   let m0 = group.y * BM4;
   let n0 = group.x * BN4;
+  let columns = whole.columns4 * 4u;
   var acc: array<array<vec4f, H>, TM>;
   var l: array<Left, LLOADS>;
   var r: array<Right, RLOADS>;
@@ -59,82 +118,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     let next = whole.first + step * BK;
     if (step > 0u) {
       let front = next - BK;
-      if (LEFT_ALONG == 1u) {
-        // @unroll
-        for (var q = 0u; q < LLOADS / 4u; q++) {
-          let e = (t + q * THREADS) & (LEFTS - 1u);
-          let g = e / BK4;
-          let k4 = e & (BK4 - 1u);
-          var turned: array<vec4f, 4>;
-          // @unroll
-          for (var c = 0u; c < 4u; c++) {
-            turned[c] = select(vec4f(), left_value(l[q * 4u + c]), front + k4 * 4u < whole.end);
-          }
-          // @unroll
-          for (var c = 0u; c < 4u; c++) {
-            ls[k4 * 4u + c][g / TY][(g ^ (k4 * LSWAP)) & (TY - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
-          }
-        }
-      } else {
-        // @unroll
-        for (var q = 0u; q < LLOADS; q++) {
-          let e = t + q * THREADS;
-          ls[e / BM4][(e & (BM4 - 1u)) / TY][e & (TY - 1u)] = select(vec4f(), left_value(l[q]), front + e / BM4 < whole.end);
-        }
-      }
-      if (RIGHT_ALONG == 1u) {
-        // @unroll
-        for (var q = 0u; q < RLOADS / 4u; q++) {
-          let e = (t + q * THREADS) & (RIGHTS - 1u);
-          let g = e / BK4;
-          let k4 = e & (BK4 - 1u);
-          var turned: array<vec4f, 4>;
-          // @unroll
-          for (var c = 0u; c < 4u; c++) {
-            turned[c] = right_value(r[q * 4u + c]);
-          }
-          // @unroll
-          for (var c = 0u; c < 4u; c++) {
-            rs[k4 * 4u + c][g / TX][(g ^ (k4 * RSWAP)) & (TX - 1u)] = vec4f(turned[0][c], turned[1][c], turned[2][c], turned[3][c]);
-          }
-        }
-      } else {
-        // @unroll
-        for (var q = 0u; q < RLOADS; q++) {
-          let e = t + q * THREADS;
-          rs[e / BN4][(e & (BN4 - 1u)) / TX][e & (TX - 1u)] = right_value(r[q]);
-        }
-      }
+      keep_tile(left_value, &l, LLOADS, LEFT_ALONG, MASKED, LEFTS, BM4, &ls, TY, LSWAP, front, whole, t);
+      keep_tile(right_value, &r, RLOADS, RIGHT_ALONG, PLAIN, RIGHTS, BN4, &rs, TX, RSWAP, front, whole, t);
     }
     workgroupBarrier();
     // The next tile is on its way to registers while this one is multiplied: so nothing here may use what is loaded, and what is
     // past the end is loaded from before it and made 0 when it is stored.
-    if (LEFT_ALONG == 1u) {
-      // @unroll
-      for (var q = 0u; q < LLOADS; q++) {
-        let e = (t + q / 4u * THREADS) & (LEFTS - 1u);
-        l[q] = left(min((m0 + e / BK4) * 4u + q % 4u, whole.rows - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
-      }
-    } else {
-      // @unroll
-      for (var q = 0u; q < LLOADS; q++) {
-        let e = t + q * THREADS;
-        l[q] = left(min(next + e / BM4, whole.end - 1u), min(m0 + (e & (BM4 - 1u)), whole.rows / 4u - 1u));
-      }
-    }
-    if (RIGHT_ALONG == 1u) {
-      // @unroll
-      for (var q = 0u; q < RLOADS; q++) {
-        let e = (t + q / 4u * THREADS) & (RIGHTS - 1u);
-        r[q] = right(min((n0 + e / BK4) * 4u + q % 4u, whole.columns4 * 4u - 1u), min(next / 4u + (e & (BK4 - 1u)), whole.end / 4u - 1u));
-      }
-    } else {
-      // @unroll
-      for (var q = 0u; q < RLOADS; q++) {
-        let e = t + q * THREADS;
-        r[q] = right(min(next + e / BN4, whole.end - 1u), min(n0 + (e & (BN4 - 1u)), whole.columns4 - 1u));
-      }
-    }
+    load_tile(left, &l, LLOADS, LEFT_ALONG, LEFTS, BM4, m0, whole.rows, next, whole, t);
+    load_tile(right, &r, RLOADS, RIGHT_ALONG, RIGHTS, BN4, n0, columns, next, whole, t);
     if (step > 0u) {
       // @unroll
       for (var k = 0u; k < BK; k++) {

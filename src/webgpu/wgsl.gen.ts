@@ -2869,6 +2869,7 @@ var weights:array<vec4f,TURN>;
 var gains:array<vec4f,TURN>;
 var shifts:array<vec4f,TURN>;
 if(works){
+{
 // @unroll
 for(var turn=0u;turn<TURN;turn++){
 let c=lane+turn*LANES;
@@ -2876,6 +2877,7 @@ weights[turn]=w[column*params.k4+c];
 if(NORM){
 gains[turn]=gain[c];
 shifts[turn]=shift[c];
+}
 }
 }
 }
@@ -2927,6 +2929,7 @@ sums[r]=fma(value,weights[turn],sums[r]);
 }
 c0+=LANES*TURN;
 if(c0<params.k4){
+{
 // @unroll
 for(var turn=0u;turn<TURN;turn++){
 let c=c0+turn*LANES;
@@ -2934,6 +2937,7 @@ weights[turn]=w[column*params.k4+c];
 if(NORM){
 gains[turn]=gain[c];
 shifts[turn]=shift[c];
+}
 }
 }
 }
@@ -3177,6 +3181,8 @@ const LSWAP:u32=2u*LEFT_ALONG;
 const RSWAP:u32=2u*RIGHT_ALONG;
 var<workgroup>ls:array<array<array<vec4f,TY>,G>,BK>;
 var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
+const MASKED:u32=1u;
+const PLAIN:u32=0u;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let tx=lane_x(t);
@@ -3184,6 +3190,7 @@ let ty=lane_y(t);
 let whole=extent(group.z);
 let m0=group.y*BM4;
 let n0=group.x*BN4;
+let columns=whole.columns4*4u;
 var acc:array<array<vec4f,H>,TM>;
 var l:array<Left,LLOADS>;
 var r:array<Right,RLOADS>;
@@ -3192,6 +3199,7 @@ for(var step=0u;step<=steps;step++){
 let next=whole.first+step*BK;
 if(step>0u){
 let front=next-BK;
+{
 if(LEFT_ALONG==1u){
 // @unroll
 for(var q=0u;q<LLOADS/4u;q++){
@@ -3201,7 +3209,11 @@ let k4=e&(BK4-1u);
 var turned:array<vec4f,4>;
 // @unroll
 for(var c=0u;c<4u;c++){
+if(MASKED==1u){
 turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);
+}else{
+turned[c]=left_value(l[q*4u+c]);
+}
 }
 // @unroll
 for(var c=0u;c<4u;c++){
@@ -3212,9 +3224,15 @@ ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned
 // @unroll
 for(var q=0u;q<LLOADS;q++){
 let e=t+q*THREADS;
+if(MASKED==1u){
 ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);
+}else{
+ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);
 }
 }
+}
+}
+{
 if(RIGHT_ALONG==1u){
 // @unroll
 for(var q=0u;q<RLOADS/4u;q++){
@@ -3224,7 +3242,11 @@ let k4=e&(BK4-1u);
 var turned:array<vec4f,4>;
 // @unroll
 for(var c=0u;c<4u;c++){
+if(PLAIN==1u){
+turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);
+}else{
 turned[c]=right_value(r[q*4u+c]);
+}
 }
 // @unroll
 for(var c=0u;c<4u;c++){
@@ -3235,11 +3257,17 @@ rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned
 // @unroll
 for(var q=0u;q<RLOADS;q++){
 let e=t+q*THREADS;
+if(PLAIN==1u){
+rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);
+}else{
 rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);
 }
 }
 }
+}
+}
 workgroupBarrier();
+{
 if(LEFT_ALONG==1u){
 // @unroll
 for(var q=0u;q<LLOADS;q++){
@@ -3253,17 +3281,20 @@ let e=t+q*THREADS;
 l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));
 }
 }
+}
+{
 if(RIGHT_ALONG==1u){
 // @unroll
 for(var q=0u;q<RLOADS;q++){
 let e=(t+q/4u*THREADS)&(RIGHTS-1u);
-r[q]=right(min((n0+e/BK4)*4u+q%4u,whole.columns4*4u-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
 }
 }else{
 // @unroll
 for(var q=0u;q<RLOADS;q++){
 let e=t+q*THREADS;
-r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),whole.columns4-1u));
+r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));
+}
 }
 }
 if(step>0u){

@@ -134,6 +134,8 @@ const LSWAP:u32=2u;
 const RSWAP:u32=2u;
 var<workgroup>ls:array<array<array<vec4f,1u>,1u>,4u>;
 var<workgroup>rs:array<array<array<vec4f,1u>,1u>,4u>;
+const MASKED:u32=1u;
+const PLAIN:u32=0u;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let tx=lane_x(t);
@@ -141,6 +143,7 @@ let ty=lane_y(t);
 let whole=extent(group.z);
 let m0=group.y*BM4;
 let n0=group.x*BN4;
+let columns=whole.columns4*4u;
 var acc_0_0=vec4f();var acc_1_0=vec4f();var acc_2_0=vec4f();var acc_3_0=vec4f();
 var l_0=Left();var l_1=Left();var l_2=Left();var l_3=Left();
 var r_0=Right();var r_1=Right();var r_2=Right();var r_3=Right();
@@ -151,21 +154,30 @@ if(step>0u){
 let front=next-BK;
 {
 {
+{
 let e=(t+0u*THREADS)&(LEFTS-1u);
 let g=e/BK4;
 let k4=e&(BK4-1u);
 var turned_0=vec4f();var turned_1=vec4f();var turned_2=vec4f();var turned_3=vec4f();
 {
+{
 turned_0=select(vec4f(),left_value(l_0),front+k4*4u<whole.end);
 }
+}
+{
 {
 turned_1=select(vec4f(),left_value(l_1),front+k4*4u<whole.end);
 }
+}
+{
 {
 turned_2=select(vec4f(),left_value(l_2),front+k4*4u<whole.end);
 }
+}
+{
 {
 turned_3=select(vec4f(),left_value(l_3),front+k4*4u<whole.end);
+}
 }
 {
 ls[k4*4u+0u][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned_0[0u],turned_1[0u],turned_2[0u],turned_3[0u]);
@@ -181,6 +193,8 @@ ls[k4*4u+3u][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned_0[3u],turned_1[3u],turne
 }
 }
 }
+}
+{
 {
 {
 let e=(t+0u*THREADS)&(RIGHTS-1u);
@@ -188,16 +202,24 @@ let g=e/BK4;
 let k4=e&(BK4-1u);
 var turned_0=vec4f();var turned_1=vec4f();var turned_2=vec4f();var turned_3=vec4f();
 {
+{
 turned_0=right_value(r_0);
 }
+}
+{
 {
 turned_1=right_value(r_1);
 }
+}
+{
 {
 turned_2=right_value(r_2);
 }
+}
+{
 {
 turned_3=right_value(r_3);
+}
 }
 {
 rs[k4*4u+0u][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned_0[0u],turned_1[0u],turned_2[0u],turned_3[0u]);
@@ -214,7 +236,9 @@ rs[k4*4u+3u][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned_0[3u],turned_1[3u],turne
 }
 }
 }
+}
 workgroupBarrier();
+{
 {
 {
 let e=(t+0u/4u*THREADS)&(LEFTS-1u);
@@ -233,22 +257,25 @@ let e=(t+3u/4u*THREADS)&(LEFTS-1u);
 l_3=left(min((m0+e/BK4)*4u+3u%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
 }
 }
+}
+{
 {
 {
 let e=(t+0u/4u*THREADS)&(RIGHTS-1u);
-r_0=right(min((n0+e/BK4)*4u+0u%4u,whole.columns4*4u-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+r_0=right(min((n0+e/BK4)*4u+0u%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
 }
 {
 let e=(t+1u/4u*THREADS)&(RIGHTS-1u);
-r_1=right(min((n0+e/BK4)*4u+1u%4u,whole.columns4*4u-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+r_1=right(min((n0+e/BK4)*4u+1u%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
 }
 {
 let e=(t+2u/4u*THREADS)&(RIGHTS-1u);
-r_2=right(min((n0+e/BK4)*4u+2u%4u,whole.columns4*4u-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+r_2=right(min((n0+e/BK4)*4u+2u%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
 }
 {
 let e=(t+3u/4u*THREADS)&(RIGHTS-1u);
-r_3=right(min((n0+e/BK4)*4u+3u%4u,whole.columns4*4u-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+r_3=right(min((n0+e/BK4)*4u+3u%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
+}
 }
 }
 if(step>0u){
