@@ -71,8 +71,9 @@ interface Kept {
   readonly variant: AttentionVariant;
   /** Pairs of tiles of a sequence. */
   readonly pairs: number;
-  /** Numbers before the first. */
+  /** Numbers before the first, and with them all. */
   readonly at: number;
+  readonly count: number;
 }
 
 // What may be kept, a browser's default binding: 112 MiB for strided l = 128 at n = 12,288 and 8 heads.
@@ -84,9 +85,9 @@ async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Ke
   if (hasLongRows(sets)) return;
   const variant = await chooseAttention(plan, "attention_backward_dkv", op), owned = variant.TY * variant.TM;
   if (owned !== variant.TX * variant.TN) return;
-  const pairs = await pairsOfTiles(plan, sets, n, { owner: "key", owned, streamed: owned, bits: variant.BITS === 1 });
-  const bytes = (batch * pairs * owned ** 2 + at) * 4;
-  if (bytes <= Math.min(KEPT_BYTES, limits.maxStorageBufferBindingSize)) return { variant, pairs, at };
+  const pairs = await pairsOfTiles(plan, sets, n, owned, variant.BITS === 1);
+  const count = at + batch * pairs * owned ** 2;
+  if (count * 4 <= Math.min(KEPT_BYTES, limits.maxStorageBufferBindingSize)) return { variant, pairs, at, count };
 }
 
 const uncut = () => 0;
@@ -173,11 +174,8 @@ async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, widthV);
   const o = padded(plan, op.o, widthV), d_o = padded(plan, op.dO, widthV);
   const dq = paddedOutput(plan, op.dq, d), dk = paddedOutput(plan, op.dk, d), dv = paddedOutput(plan, op.dv, widthV);
-  const count = batch * n * heads, kept = isFused(plan, op) ? await keptOf(plan, op, roundUp(2 * count, 4)) : undefined;
-  const stats = plan.temporary(
-    "attention statistics",
-    kept ? kept.at + batch * kept.pairs * (kept.variant.TY * kept.variant.TM) ** 2 : 2 * count,
-  );
+  const count = batch * n * heads, fused = isFused(plan, op), kept = fused ? await keptOf(plan, op, roundUp(2 * count, 4)) : undefined;
+  const stats = plan.temporary("attention statistics", kept?.count ?? 2 * count);
   plan.dispatch({
     kernel: "attention_backward_delta",
     values: { STORAGE: storage4(o) },
@@ -187,7 +185,7 @@ async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
   });
   const shared = { q, k, v, d_o, stats };
   if (!kept) await planKernel(plan, op, "attention_backward_dq", { ...shared, dq }, { dq: d4 });
-  if (isFused(plan, op)) {
+  if (fused) {
     await planKernel(plan, op, "attention_backward_dkv", { q, k, v, d_o, notes: stats, dk, dv }, { dk: d4, dv: v4 }, kept);
     if (kept) await planKernel(plan, op, "attention_backward_dq_kept", { k, notes: stats, dq }, { dq: d4 }, kept);
   } else {

@@ -134,23 +134,28 @@ const ITEM = 7, JOIN = 6;
 
 const longestOf = (stage: readonly Owned[]) => stage.reduce((most, { length }) => Math.max(most, length), 0);
 
-/** The tiles of each stage with their lists, which go to `words`. */
-async function stagesWith(
-  words: Words,
-  sets: readonly AttentionSet[],
-  n: number,
-  { owner, owned, streamed, bits, pairs: isKept }: Omit<TableOptions, "share">,
-): Promise<{ stages: Owned[][]; pairs: number }> {
-  const tile = owner === "query" ? { q: owned, k: streamed } : { q: streamed, k: owned };
+/** Heads that share a set. */
+function headsBySet(sets: readonly AttentionSet[]): Iterable<{ set: AttentionSet; heads: number[] }> {
   const groups = new Map<string, { set: AttentionSet; heads: number[] }>();
   sets.forEach((set, head) => {
     const key = setKey(set), group = groups.get(key);
     if (group) group.heads.push(head);
     else groups.set(key, { set, heads: [head] });
   });
+  return groups.values();
+}
+
+/** The tiles of each stage with their lists, which go to `words`. */
+async function stagesWith(
+  words: Words,
+  sets: readonly AttentionSet[],
+  n: number,
+  { owner, owned, streamed, bits, pairs: isKept }: Omit<TableOptions, "share">,
+): Promise<Owned[][]> {
+  const tile = owner === "query" ? { q: owned, k: streamed } : { q: streamed, k: owned };
   const stages: Owned[][] = [];
   let pairs = 0;
-  for (const { set, heads } of groups.values()) {
+  for (const { set, heads } of headsBySet(sets)) {
     const layout = await (bits ? buildInOrder : buildLayout)(set, n, tile);
     const rows = new Map<Uint32Array, number>();
     const rowsAt = (map: Uint32Array | null) => {
@@ -192,11 +197,11 @@ async function stagesWith(
       }
     });
   }
-  return { stages, pairs };
+  return stages;
 }
 
 async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
-  const words = new Words(), { stages } = await stagesWith(words, sets, n, options);
+  const words = new Words(), stages = await stagesWith(words, sets, n, options);
   const made = stages.map((all, stage) => placeStage(words, all, stage > 0, options.share));
   return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made };
 }
@@ -255,7 +260,7 @@ export async function orderCost(
   options: Omit<TableOptions, "share">,
 ): Promise<readonly [work: number, time: number]> {
   let all = 0, time = 0;
-  for (const stage of (await stagesWith(new Words(), sets, n, options)).stages) {
+  for (const stage of await stagesWith(new Words(), sets, n, options)) {
     const work = batch * stage.reduce((sum, { length }) => sum + length + ITEM_COST, 0);
     all += work;
     time += Math.max(longestOf(stage) + STAGE_COST, work / PLACES);
@@ -275,9 +280,15 @@ export async function isCheaperInOrder(
 }
 
 /** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once a plan. */
-export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: number, options: Omit<TableOptions, "share">): Promise<number> {
-  const key = JSON.stringify(["pairs", sets.map(setKey), n, options]);
-  return plan.once(key, async () => (await stagesWith(new Words(), sets, n, options)).pairs);
+export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: number, side: number, bits: boolean): Promise<number> {
+  return plan.once(JSON.stringify(["pairs", sets.map(setKey), n, side, bits]), async () => {
+    let pairs = 0;
+    for (const { set, heads } of headsBySet(sets)) {
+      const { parts } = await (bits ? buildInOrder : buildLayout)(set, n, { q: side, k: side });
+      for (const { backward } of parts) pairs += heads.length * backward.list.length;
+    }
+    return pairs;
+  });
 }
 
 /** The tables of a layer, made once a plan. */

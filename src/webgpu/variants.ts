@@ -79,8 +79,8 @@ export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
 ];
 
 /**
- * Every variant that tuning tries, for every kernel and width that it fits, in both orders: by a set's parts, and with BITS. What an H200 never chose is not here: 8 × 8 invocations
- * of 8 × 4 scores and more run at half the speed, for a lack of warps in flight.
+ * Every variant that tuning tries, for every kernel and width that it fits, in both orders: by a set's parts, and with BITS. What an
+ * H200 never chose is not here: 8 × 8 invocations of 8 × 4 scores and more run at half the speed, for a lack of warps in flight.
  */
 export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (() =>
   [
