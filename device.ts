@@ -19,7 +19,16 @@ export {
   type TuneWork,
   worksOf,
 } from "./src/webgpu/tune.ts";
-export { type Choice, formatTuning, mergeTunings, parseTuning, type Problem, type Tuning, TUNING_VERSION } from "./src/webgpu/tuning.ts";
+export {
+  type Choice,
+  formatTuning,
+  isOutdated,
+  mergeTunings,
+  parseTuning,
+  type Problem,
+  type Tuning,
+  TUNING_VERSION,
+} from "./src/webgpu/tuning.ts";
 export { trainingWorks } from "./src/works.ts";
 export {
   type GoldenCase,

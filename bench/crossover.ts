@@ -31,7 +31,7 @@ async function times(config: AttentionConfig, n: number, order: keyof typeof eng
   for (const { kernel, ms } of profile) {
     if (kernel !== "attention_join") last = kernel;
     if (last === "attention_forward") forward += ms;
-    else if (last === "attention_backward_dq") dqMs += ms;
+    else if (last.startsWith("attention_backward_dq")) dqMs += ms;
     else if (last !== "attention_backward_delta") keys += ms;
   }
   const results = [];

@@ -6,10 +6,13 @@
 
 import { BackendError, type BackendName, ConfigError, pickBackend, preset, PRESETS } from "../mod.ts";
 import {
+  type Choice,
   formatTuning,
+  isOutdated,
   mergeTunings,
   nameOfWork,
   parseTuning,
+  type Problem,
   trainingWorks,
   type Trial,
   tune as measure,
@@ -30,24 +33,24 @@ const short = (kernel: string) => kernel.replace(/^attention_(backward_)?|^linea
 
 function describe({ variant }: Trial): string {
   if (!variant) return "by rule";
-  const { BITS, ...constants } = variant;
+  const { BITS, KEEP, ...constants } = variant;
   const named = Object.entries(constants).filter(([, value]) => value !== 0).map(([name, value]) => `${name}${value}`);
-  return [...named, ...BITS ? ["in order"] : []].join(" ");
+  return [...named, ...KEEP ? ["keeping ds"] : [], ...BITS ? ["in order"] : []].join(" ");
 }
 
 function line(trial: Trial, seconds: number): string {
   const { measured, failures, at, of } = trial,
     times = measured.map(({ kernel, ms }) => `${short(kernel)} ${ms.toPrecision(3)}`).join("  ");
   const left = duration(seconds / at * (of - at));
-  return `  ${describe(trial).padEnd(44)} ${times}${
+  return `  ${describe(trial).padEnd(52)} ${times}${
     failures.length ? `  failed: ${failures.join("; ")}` : ""
   }  (${at}/${of}, ${left} left)`;
 }
 
-/** Tunings that a file holds, where it is there and is of this device. */
+/** Tunings that a file holds, where it is there, is of this device and of this version. */
 function before(out: string | undefined, device: string): Tuning | undefined {
   if (out === undefined) return keptTuning(device).tuning;
-  const text = readTuning(out), tuning = text === undefined ? undefined : parseTuning(text, out);
+  const text = readTuning(out), tuning = text === undefined || isOutdated(text) ? undefined : parseTuning(text, out);
   if (tuning && tuning.device !== device) {
     throw new ConfigError(`Cannot add to ${out}: it was measured on ${tuning.device}; give another --out`);
   }
@@ -96,13 +99,14 @@ export const tune: Command = {
       report.event("start", { device, works: works.map(nameOfWork), out: path });
       report.say(`${screen.faint("Engine".padEnd(8))}${device}`);
       report.say(`${screen.faint("Model".padEnd(8))}${file ?? args.text("preset") ?? "text"}, batch ${batch}; times in milliseconds`);
+      const problem = ({ kind, sizes }: Problem) => `${kind} ${sizes}`;
       let name = "";
-      const rule = new Map<string, number>();
+      const rule = new Map<string, Choice>();
       const found = await measure(engine, works, {
         seconds: args.number("seconds"),
         report(trial) {
           if (trial.work !== name) report.say(`\n${screen.bold(name = trial.work)}`);
-          if (!trial.variant) { for (const { kernel, kind, sizes, ms } of trial.measured) rule.set(`${kernel} ${kind} ${sizes}`, ms); }
+          if (!trial.variant) { for (const one of trial.measured) rule.set(`${one.kernel} ${problem(one)}`, one); }
           report.say(line(trial, seconds()));
           report.event("trial", { ...trial, seconds: seconds() });
         },
@@ -110,13 +114,15 @@ export const tune: Command = {
       const tuning = mergeTunings(known, found);
       writeTuning(path, formatTuning(tuning));
       let sum = 0, ruled = 0;
-      const fused = new Set(
-        found.choices.filter(({ kernel }) => kernel === "attention_backward_dkv").map(({ kind, sizes }) => `${kind} ${sizes}`),
+      const measured = new Set(found.choices.map(problem));
+      for (const one of rule.values()) if (measured.has(problem(one))) ruled += one.ms;
+      const instead = new Map(
+        found.choices.filter(({ kernel }) => kernel === "attention_backward_dkv")
+          .map((one) => [problem(one), one.variant.KEEP ? /_d[qkv]$/ : /_d[kv]$/]),
       );
-      for (const { kernel, kind, sizes, ms } of found.choices) {
-        ruled += rule.get(`${kernel} ${kind} ${sizes}`) ?? 0;
-        // Where dk and dv are made by one kernel, those of each alone are not run.
-        if (!fused.has(`${kind} ${sizes}`) || !/_d[kv]$/.test(kernel)) sum += ms;
+      for (const one of found.choices) {
+        // Where dk and dv, or dq with them, are made by one kernel, those of each alone are not run.
+        if (!instead.get(problem(one))?.test(one.kernel)) sum += one.ms;
       }
       report.event("end", { out: path, choices: found.choices, ms: sum, byRule: ruled, seconds: seconds() });
       report.say(

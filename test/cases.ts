@@ -349,6 +349,9 @@ for (const n of [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]) {
   attentionCase("strided 5 merged", { pattern: "strided", stride: 5 }, 0, n, 1, 1, 16, 16);
   attentionCase("fixed 20/6 merged", { pattern: "fixed", stride: 20, c: 6 }, 0, n, 4, 1, 4, 4);
 }
+// Lists of tiles long enough to be cut.
+attentionCase("dense", { pattern: "dense" }, 0, 1700, 1, 2, 4, 4);
+attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 200, 2, 8, 16, 16);
 for (const [dq, dv] of [[4, 4], [8, 16], [16, 32], [32, 64], [64, 64], [20, 12], [64, 128], [128, 128], [5, 7]]) {
   attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 70, 2, 2, dq, dv);
 }

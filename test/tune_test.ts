@@ -47,6 +47,18 @@ Deno.test("tune: a file that cannot be read is one message, before anything is m
   assertMatch(err, /^Cannot use the tuning .*: Is a directory[^\n]*\n$/m);
 });
 
+Deno.test("tune: a file of an earlier version begins anew, one of a later version is left", async () => {
+  const out = at("other.json"), args = ["tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "0", "--out", out];
+  Deno.writeTextFileSync(out, JSON.stringify({ version: TUNING_VERSION - 1, device: "of before", choices: [{ kernel: "gone" }] }));
+  const { code, err } = await run(...args);
+  assertEquals([code, err], [0, ""]);
+  assertEquals(parseTuning(Deno.readTextFileSync(out), out).choices, []);
+  const later = JSON.stringify({ version: TUNING_VERSION + 1 });
+  Deno.writeTextFileSync(out, later);
+  failed(await run(...args), 1, `version must be ${TUNING_VERSION}`);
+  assertEquals(Deno.readTextFileSync(out), later);
+});
+
 Deno.test("tune: measures, keeps, and evaluate and sample use what it kept", async () => {
   const kept = at("kept.json"), args = ["tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "5"];
   const { code, out, err } = await run(...args, "--out", kept);
@@ -89,7 +101,7 @@ Deno.test("tune: measures, keeps, and evaluate and sample use what it kept", asy
 
   // The crossover is part of what is kept: attention in the rows' order, and by parts, score the same.
   const ordered = (BITS: number) => {
-    const variant = { TX: 8, TY: 8, TM: 4, TN: 4, LANES: 1, OWN_A: 0, OWN_B: 0, SPARE: 1, TURN: 2, BITS };
+    const variant = { TX: 8, TY: 8, TM: 4, TN: 4, LANES: 1, OWN_A: 0, OWN_B: 0, SPARE: 1, TURN: 2, BITS, KEEP: 0 };
     const choice = { kernel: "attention_forward", kind: "strided 8/8 f32", sizes: [32, 8], variant, ms: 1 };
     Deno.writeTextFileSync(at("ordered.json"), JSON.stringify({ ...tuning, choices: [choice] }));
     return evaluate("--tuning", at("ordered.json"), "--json");

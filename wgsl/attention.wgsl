@@ -18,7 +18,9 @@ struct Params {
   items_at: u32, // where in `blocks`
   later: u32, // 1: not the first stage of a set: what the stages before it wrote is carried on
   split: u32, // 1: results are partial sums, in f32, which attention_join.wgsl adds
-  slots: u32, // partial results of a sequence, where split; pairs of tiles of a sequence, where KEEP
+  slots: u32, // partial results of a sequence, where split
+  first: u32, // sequence of the first workgroups
+  pairs: u32, // pairs of tiles of a sequence, where KEEP
   kept_at: u32, // where ds is kept
   scale: f32,
 }
@@ -80,7 +82,8 @@ struct Item {
   runs_end: u32,
   rows_at: u32, // rows of this side, in the part's order
   rows: u32,
-  slot: u32, // of the partial result, where split; otherwise of the head's first pair of tiles
+  slot: u32, // of the partial result, where split
+  pairs: u32, // place of the head's first pair of tiles, where KEEP
 }
 
 // Tiles of one part.
@@ -98,8 +101,8 @@ const RUN: u32 = 7u; // words of a run
 const WHOLE: u32 = 1u; // PARTS of a tile whose rows are not divided
 
 fn item_at(index: u32) -> Item {
-  let at = params.items_at + index * 7u;
-  return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
+  let at = params.items_at + index * 8u;
+  return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u], blocks[at + 7u]);
 }
 
 fn run_at(at: u32) -> Run {

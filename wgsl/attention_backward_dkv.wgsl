@@ -1,6 +1,7 @@
 // dk and dv at once: attention_backward_dk.wgsl and attention_backward_dv.wgsl with the scores computed once, four products
-// instead of five. Where KEEP, ds is written down too, queries by keys, and dq is one product instead of three: a place a pair of
-// tiles, so that no other workgroup writes there. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
+// instead of five. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
+// Where KEEP, ds is written down too, queries by keys, and dq is one product instead of three: a place a pair of tiles, so that no
+// other workgroup writes there. A dispatch is then over as many sequences as there is room for.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
@@ -8,8 +9,8 @@
 @group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read_write> notes: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta; then ds, where KEEP
-@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
-@group(0) @binding(8) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [batch, slots, BM, V4]
+@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, heads·D4], or partial sums [sequences, slots, BM, D4]
+@group(0) @binding(8) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [sequences, slots, BM, V4]
 
 const PROWS: u32 = TM * W;
 
@@ -32,8 +33,8 @@ fn main(
   let item = item_at(index);
   let tx = lane_x(t);
   let ty = lane_y(t);
-  let base = group.z * params.n;
-  let lines = (group.z * params.heads + item.head) * params.n;
+  let base = (params.first + group.z) * params.n;
+  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
   let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
   own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
@@ -85,7 +86,7 @@ fn main(
         }
       }
       if (KEEP == 1u) {
-        let kept = params.kept_at + (group.z * params.slots + item.slot + run.pairs_at + entry) * PAIR + ty * (TM / 2u);
+        let kept = params.kept_at + (group.z * params.pairs + item.pairs + run.pairs_at + entry) * PAIR + ty * (TM / 2u);
         // @unroll
         for (var j = 0u; j < TN; j++) {
           // @unroll

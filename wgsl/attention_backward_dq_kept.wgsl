@@ -3,7 +3,7 @@
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> notes: array<vec4f>; // statistics, then ds: [batch, slots, BM queries, BN / 4]
+@group(0) @binding(3) var<storage, read> notes: array<vec4f>; // statistics, then ds: [sequences, pairs, BM queries, BN / 4]
 @group(0) @binding(4) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4]
 
 const LOADS: u32 = BM * BN / 4u / THREADS;
@@ -24,7 +24,7 @@ fn main(
   let item = item_at(index);
   let tx = lane_x(t);
   let ty = lane_y(t);
-  let base = group.z * params.n;
+  let base = (params.first + group.z) * params.n;
   let own = item.tile * BM + ty * TM;
   var line: array<u32, TM>;
   var acc: array<array<vec4f, OD>, TM>;
@@ -36,7 +36,7 @@ fn main(
     let run = run_at(at);
     for (var entry = run.first; entry < run.end; entry++) {
       let start = (blocks[entry] >> 1u) * BN;
-      let kept = (params.kept_at + (group.z * params.slots + item.slot + blocks[run.pairs_at + entry]) * PAIR) / 2u;
+      let kept = (params.kept_at + (group.z * params.pairs + item.pairs + blocks[run.pairs_at + entry]) * PAIR) / 2u;
       var pk: array<Stored, DLOADS>;
       var pd: array<vec4f, LOADS>;
       load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);

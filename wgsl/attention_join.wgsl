@@ -7,13 +7,14 @@ struct Params {
   items: u32, // owner tiles of all heads
   items_at: u32,
   later: u32, // 1: adds to y
+  first: u32, // sequence of the first workgroups
   slots: u32, // of a sequence
   width4: u32, // of a head
   tile: u32, // rows of a tile
 }
 
 @group(0) @binding(0) var<storage, read> blocks: array<u32>;
-@group(0) @binding(1) var<storage, read> partials: array<vec4f>; // [batch, slots, tile, width4]
+@group(0) @binding(1) var<storage, read> partials: array<vec4f>; // [sequences of this dispatch, slots, tile, width4]
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>; // [batch·n, heads·width4]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -42,7 +43,7 @@ fn main(
     if (rows_at != IN_ORDER) {
       row = blocks[rows_at + u];
     }
-    let to = ((group.z * params.n + row) * params.heads + head) * params.width4 + e % params.width4;
+    let to = (((params.first + group.z) * params.n + row) * params.heads + head) * params.width4 + e % params.width4;
     var sum = vec4f();
     if (params.later != 0u) {
       sum = load(y[to]);

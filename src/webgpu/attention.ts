@@ -7,9 +7,10 @@
 import { ShapeError } from "../errors.ts";
 import { type Attention, type AttentionBackward, size, type Tensor } from "../ops.ts";
 import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
+import { bindable } from "./bands.ts";
 import { type Plan, planInF32, roundUp, storage4 } from "./plan.ts";
-import { chooseAttention, hasLongRows, isFused, ownerOf } from "./tuning.ts";
-import type { AttentionKernel, AttentionVariant } from "./variants.ts";
+import { chooseAttention, isFused, ownerOf } from "./tuning.ts";
+import { type AttentionKernel, type AttentionVariant, isSquare } from "./variants.ts";
 
 const WIDEST = 128;
 
@@ -71,28 +72,29 @@ interface Kept {
   readonly variant: AttentionVariant;
   /** Pairs of tiles of a sequence. */
   readonly pairs: number;
+  /** Sequences at a time. */
+  readonly sequences: number;
   /** Numbers before the first, and with them all. */
   readonly at: number;
   readonly count: number;
 }
 
-// What may be kept, a browser's default binding: 112 MiB for strided l = 128 at n = 12,288 and 8 heads.
-const KEPT_BYTES = 2 ** 27;
-
-/** Whether and where ds is kept: for narrow sets, whose pairs of tiles are few. */
+/** Whether and where ds is kept: where tiles are square and there is room for one sequence, of as many at a time as there is room for. */
 async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Kept | undefined> {
-  const { sets, n, batch } = op, { limits } = plan.context;
-  if (hasLongRows(sets)) return;
+  const { sets, n, batch } = op, { limits, keep } = plan.context;
   const variant = await chooseAttention(plan, "attention_backward_dkv", op), owned = variant.TY * variant.TM;
-  if (owned !== variant.TX * variant.TN) return;
-  const pairs = await pairsOfTiles(plan, sets, n, owned, variant.BITS === 1);
-  const count = at + batch * pairs * owned ** 2;
-  if (count * 4 <= Math.min(KEPT_BYTES, limits.maxStorageBufferBindingSize)) return { variant, pairs, at, count };
+  if (variant.KEEP === 0 || !isSquare(variant)) return;
+  const pairs = await pairsOfTiles(plan, sets, n, owned, variant.BITS === 1), numbers = pairs * owned ** 2;
+  const most = Math.floor((Math.min(keep, bindable(limits)) / 4 - at) / numbers);
+  if (most < 1) return;
+  const sequences = Math.ceil(batch / Math.ceil(batch / most));
+  plan.keeps = true;
+  return { variant, pairs, sequences, at, count: at + sequences * numbers };
 }
 
 const uncut = () => 0;
 
-/** A kernel over all heads of a layer: one dispatch a stage. */
+/** A kernel over all heads of a layer: one dispatch a stage. Where ds is kept, over some sequences from the one that `first` says. */
 async function planKernel(
   plan: Plan,
   op: Attention | AttentionBackward,
@@ -100,15 +102,19 @@ async function planKernel(
   bindings: Readonly<Record<string, Tensor>>,
   outputs: Readonly<Record<string, number>>,
   kept?: Kept,
+  first = 0,
 ): Promise<void> {
-  const { n, batch, sets } = op, { heads, d4, v4, scale } = geometry(op), storage = storage4(op.q);
+  const { n, sets } = op,
+    batch = Math.min(kept?.sequences ?? op.batch, op.batch - first),
+    { heads, d4, v4, scale } = geometry(op),
+    storage = storage4(op.q);
   const variant = kept?.variant ?? await chooseAttention(plan, kernel as AttentionKernel, op);
   const { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
   const { blocks, stages }: Tables = await attentionTables(plan, sets, n, {
     owner: ownerOf(kernel),
     owned,
     streamed: TX * TN,
-    share: kept || kernel === "attention_forward" ? uncut : shareOf(plan, op, owned, Math.max(d4, v4)),
+    share: kernel === "attention_forward" ? uncut : shareOf(plan, { ...op, batch }, owned, Math.max(d4, v4)),
     bits: BITS === 1,
     pairs: kept && ownerOf(kernel) === "query",
   });
@@ -121,9 +127,10 @@ async function planKernel(
         scale,
         later: Number(later && !join),
         split: Number(!!join),
-        kept_at: 0,
         ...params,
-        ...kept && { slots: kept.pairs, kept_at: kept.at / 2 },
+        first,
+        pairs: kept?.pairs ?? 0,
+        kept_at: (kept?.at ?? 0) / 2,
       };
     const written: Record<string, Tensor> = {};
     for (const [name, width] of Object.entries(outputs)) {
@@ -143,7 +150,7 @@ async function planKernel(
         kernel: "attention_join",
         values: { STORAGE: storage },
         bindings: { blocks, partials: written[name], y: bindings[name] },
-        params: { n, heads, ...join, later: Number(later), slots: params.slots, width4, tile: owned },
+        params: { n, heads, ...join, later: Number(later), first, slots: params.slots, width4, tile: owned },
         grid: [joinX, joinY, batch],
       });
     }
@@ -186,8 +193,13 @@ async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
   const shared = { q, k, v, d_o, stats };
   if (!kept) await planKernel(plan, op, "attention_backward_dq", { ...shared, dq }, { dq: d4 });
   if (fused) {
-    await planKernel(plan, op, "attention_backward_dkv", { q, k, v, d_o, notes: stats, dk, dv }, { dk: d4, dv: v4 }, kept);
-    if (kept) await planKernel(plan, op, "attention_backward_dq_kept", { k, notes: stats, dq }, { dq: d4 }, kept);
+    const step = kept?.sequences ?? batch, of = Math.ceil(batch / step);
+    for (let at = 0; at < of; at++) {
+      await plan.step(at, of, async () => {
+        await planKernel(plan, op, "attention_backward_dkv", { q, k, v, d_o, notes: stats, dk, dv }, { dk: d4, dv: v4 }, kept, at * step);
+        if (kept) await planKernel(plan, op, "attention_backward_dq_kept", { k, notes: stats, dq }, { dq: d4 }, kept, at * step);
+      });
+    }
   } else {
     await planKernel(plan, op, "attention_backward_dk", { ...shared, dk }, { dk: d4 });
     await planKernel(plan, op, "attention_backward_dv", { q, k, d_o, stats, dv }, { dv: v4 });

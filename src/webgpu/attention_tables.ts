@@ -130,7 +130,7 @@ function pieces({ lists, length }: Owned, share: number): Owned["lists"][] {
   return made;
 }
 
-const ITEM = 7, JOIN = 6;
+const ITEM = 8, JOIN = 6;
 
 const longestOf = (stage: readonly Owned[]) => stage.reduce((most, { length }) => Math.max(most, length), 0);
 
@@ -220,7 +220,7 @@ function placeStage(words: Words, all: Owned[], later: boolean, share: TableOpti
         owned,
         lists,
         length: lists.reduce((sum, { first, end }) => sum + end - first, 0),
-        slot: isCut ? slots++ : owned.pairs,
+        slot: isCut ? slots++ : 0,
       });
     }
   }
@@ -232,8 +232,8 @@ function placeStage(words: Words, all: Owned[], later: boolean, share: TableOpti
     ends.push([begin, runs.length]);
   }
   const runsAt = words.put(Uint32Array.from(runs));
-  items.forEach(({ owned: { head, tile, rowsAt, rows }, slot }, at) =>
-    table.set([head, tile, runsAt + ends[at][0], runsAt + ends[at][1], rowsAt, rows, slot], at * ITEM)
+  items.forEach(({ owned: { head, tile, rowsAt, rows, pairs }, slot }, at) =>
+    table.set([head, tile, runsAt + ends[at][0], runsAt + ends[at][1], rowsAt, rows, slot, pairs], at * ITEM)
   );
   const params = { items: items.length, items_at: words.put(table), slots };
   return { params, later, join: isCut ? { items: joins.length / JOIN, items_at: words.put(Uint32Array.from(joins)) } : undefined };

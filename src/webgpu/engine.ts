@@ -68,7 +68,16 @@ export interface WebGpuOptions extends DeviceOptions {
   tuning?: Tuning | ((device: string) => Tuning | undefined);
   /** Bind no more bytes at once than so many, where the device would bind more: tensors beyond are split. For tests. */
   bindingBytes?: number;
+  /**
+   * Bytes that a kernel may keep for a later one, which would otherwise compute them again; by default 1 GiB: attention's backward pass
+   * keeps a number for each pair of its tiles, of one layer at a time. A program does without where the device refuses that memory when
+   * it is compiled; for what shall be allocated or compiled after it, give less here.
+   */
+  keepBytes?: number;
 }
+
+// Over 12,288 positions and 8 heads strided with l = 128 keeps 112 MiB and fixed with c = 32 612; dense would keep 2.3 GiB.
+const KEPT_BYTES = 2 ** 30;
 
 /** A dispatch ready to be encoded. */
 export interface Bound {
@@ -157,6 +166,7 @@ export class WebGpuEngine implements Engine {
   readonly #owned: boolean;
   readonly #tiles: TilePreference;
   readonly #inOrder: boolean | undefined;
+  readonly #keep: number;
   readonly #tuning: Tuning | undefined;
   readonly #limits: Limits;
   readonly #bands: Bands;
@@ -174,12 +184,13 @@ export class WebGpuEngine implements Engine {
 
   private constructor(
     { device, owned, isSoftware, adapterName }: Acquired,
-    { tiles, inOrder, tuning, bindingBytes = Infinity }: WebGpuOptions,
+    { tiles, inOrder, tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES }: WebGpuOptions,
   ) {
     this.#device = device;
     this.#owned = owned;
     this.#tiles = tiles ?? "auto";
     this.#inOrder = inOrder;
+    this.#keep = keepBytes;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
@@ -249,18 +260,19 @@ export class WebGpuEngine implements Engine {
   }
 
   /** Notes what an error scope caught, and names what it was about. */
-  async #note(what: string, scopes: Promise<GPUError | null>[]): Promise<void> {
+  async #note(what: string, scopes: Promise<GPUError | null>[]): Promise<LongstrideError | undefined> {
+    let noted: LongstrideError | undefined;
     for (const error of await Promise.all(scopes)) {
       if (!error) continue;
       const memory = error.constructor.name === "GPUOutOfMemoryError";
-      this.#fail(
-        memory ? new OutOfMemoryError(`Out of GPU memory: ${what}: ${error.message}`) : new KernelError(`${what}: ${error.message}`),
-      );
+      noted = memory ? new OutOfMemoryError(`Out of GPU memory: ${what}: ${error.message}`) : new KernelError(`${what}: ${error.message}`);
+      this.#fail(noted);
     }
+    return noted;
   }
 
-  /** Runs `make` inside validation and out-of-memory scopes; returns when their verdict is in. */
-  #scoped<T>(what: string, make: () => T): [T, Promise<void>] {
+  /** Runs `make` inside validation and out-of-memory scopes; returns with what they caught, once their verdict is in. */
+  #scoped<T>(what: string, make: () => T): [T, Promise<LongstrideError | undefined>] {
     this.#device.pushErrorScope("validation");
     this.#device.pushErrorScope("out-of-memory");
     try {
@@ -366,7 +378,7 @@ export class WebGpuEngine implements Engine {
   }
 
   /**
-   * Plans and prepares a program.
+   * Plans and prepares a program. Where the device has no room for what kernels keep for others, they compute it again.
    *
    * @param options `tuning` stands in for the engine's
    * @throws {KernelError} where a kernel does not compile, naming it and the line
@@ -375,6 +387,10 @@ export class WebGpuEngine implements Engine {
    */
   async compile(program: Program, options: { tuning?: Tuning } = {}): Promise<Executable> {
     this.#check();
+    return await this.#compile(program, options.tuning ?? this.#tuning, this.#keep);
+  }
+
+  async #compile(program: Program, tuning: Tuning | undefined, keep: number): Promise<Executable> {
     const device = this.#device, limits = this.#limits, bands = this.#bands, lives = new Map<Tensor, readonly [number, number]>();
     const live = (t: Tensor, time: readonly [number, number]) => bands.flat([t]).forEach((one) => lives.set(one, time));
     const spans = lifetimes(program);
@@ -383,8 +399,7 @@ export class WebGpuEngine implements Engine {
       const { reads, writes } = operands(op);
       for (const t of [...reads, ...writes]) if (!t.scratch) this.#segments(t, `compile ${program.name}: ${op.op} uses`);
     }
-    const tuning = options.tuning ?? this.#tuning;
-    const plan = new Plan({ limits, bands, tiles: this.#tiles, inOrder: this.#inOrder, tuning, place: (t) => this.#pages.place(t) });
+    const plan = new Plan({ limits, bands, tiles: this.#tiles, inOrder: this.#inOrder, keep, tuning, place: (t) => this.#pages.place(t) });
     for (let at = 0; at < program.ops.length;) {
       const together = jointProducts(plan, program.ops, at);
       plan.begin(at);
@@ -396,7 +411,7 @@ export class WebGpuEngine implements Engine {
     for (const t of plan.views.keys()) lives.delete(t);
 
     const { slots, bytes } = planSlots(lives), scratchBytes = bytes.reduce((sum, count) => sum + count, 0);
-    const pending: Promise<void>[] = [], buffers: GPUBuffer[] = [];
+    const pending: Promise<unknown>[] = [], buffers: GPUBuffer[] = [];
     const make = <T>(what: string, made: () => T): T => {
       const [value, verdict] = this.#scoped(what, made);
       pending.push(verdict);
@@ -404,7 +419,7 @@ export class WebGpuEngine implements Engine {
     };
     const dispose = () => buffers.splice(0).forEach((buffer) => buffer.destroy());
     try {
-      const scratch = make(
+      const [scratch, verdict] = this.#scoped(
         `compiling ${program.name}, ${(scratchBytes / 2 ** 20).toFixed(1)} MiB of scratch tensors`,
         () =>
           bytes.map((count, slot) => {
@@ -413,6 +428,13 @@ export class WebGpuEngine implements Engine {
             return buffer;
           }),
       );
+      const refused = await verdict;
+      // Only where nothing before it failed: a page that was refused is not mended by keeping less.
+      if (plan.keeps && refused instanceof OutOfMemoryError && refused === this.#failure) {
+        this.#failure = undefined;
+        dispose();
+        return await this.#compile(program, tuning, 0);
+      }
       const constants = new Map<Tensor, GPUBuffer>();
       make(`compiling ${program.name}, layouts`, () => {
         for (const [t, data] of plan.constants) {

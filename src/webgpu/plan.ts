@@ -83,6 +83,8 @@ export interface PlanContext {
   readonly tiles: TilePreference;
   /** Whether attention goes through sets in the rows' order, where there is room for it, or by their parts; the cheaper where absent. */
   readonly inOrder?: boolean;
+  /** Bytes that a kernel may keep for a later one, which would otherwise compute them again. */
+  readonly keep: number;
   /** What was measured on this device. */
   readonly tuning?: Tuning;
   /** Place of a persistent tensor; undefined for a scratch tensor. */
@@ -108,6 +110,8 @@ export class Plan {
   #op = 0;
   #time: readonly [number, number] = [0, LAST];
   readonly #made = new Map<string, Promise<unknown>>();
+  /** Whether some kernel keeps anything: with `keep` 0 the plan would need less memory. */
+  keeps = false;
 
   constructor(readonly context: PlanContext) {}
 

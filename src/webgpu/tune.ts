@@ -4,13 +4,13 @@
  * @module
  */
 
-import { BackendError, LongstrideError } from "../errors.ts";
+import { BackendError, LongstrideError, OutOfMemoryError } from "../errors.ts";
 import { type Attention, type AttentionBackward, type DType, type Linear, type Op, Program, size, type Tensor, tensor } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
 import { Random } from "../random.ts";
 import { mayGoInOrder, orderCost } from "./attention_tables.ts";
 import { settledProfile } from "./settle.ts";
-import type { WebGpuEngine } from "./engine.ts";
+import { recordings, type WebGpuEngine } from "./engine.ts";
 import type { DispatchTime } from "./profile.ts";
 import {
   attentionFits,
@@ -181,14 +181,30 @@ function distance(got: ArrayLike<number>, want: ArrayLike<number>, step: number)
   return Number.isFinite(ratio) ? ratio : Infinity;
 }
 
-/** Milliseconds of a kernel, with the joins of its partial results, which follow it. */
-function sumOf(times: readonly DispatchTime[], kernel: string): number {
+/** Milliseconds of kernels, with the joins of their partial results, which follow them. */
+function sumOf(times: readonly DispatchTime[], kernels: readonly string[]): number {
   let sum = 0, last = "";
   for (const time of times) {
     if (time.kernel !== "attention_join") last = time.kernel;
-    if (last === kernel) sum += time.ms;
+    if (kernels.includes(last)) sum += time.ms;
   }
   return sum;
+}
+
+/** What makes dq from what the kernel of dk and dv has kept. Its time counts as that one's. */
+const KEPT = "attention_backward_dq_kept";
+
+/**
+ * The best of each kernel: dk and dv by one where that is faster, and with dq from what it keeps where that is faster than with dq by
+ * itself.
+ */
+export function bestOf(fastest: ReadonlyMap<string, Measured>): Measured[] {
+  const best = new Map(fastest), ms = (kernel: string) => best.get(kernel)?.ms ?? Infinity;
+  const [dq, dk, dv, dkv] = ["dq", "dk", "dv", "dkv"].map((kernel) => `attention_backward_${kernel}`);
+  if (ms(dkv) >= ms(dk) + ms(dv)) best.delete(dkv);
+  if (ms(KEPT) < Math.min(ms(dkv), ms(dk) + ms(dv)) + ms(dq)) best.set(dkv, best.get(KEPT)!);
+  best.delete(KEPT);
+  return [...best.values()];
 }
 
 /** One work on one engine. */
@@ -227,6 +243,10 @@ class Bench {
     const tuning: Tuning = { version: TUNING_VERSION, device: this.engine.description, choices }, began = performance.now();
     const executable = await this.engine.compile(this.program, { tuning }), compile = performance.now() - began;
     try {
+      const isKept = recordings.get(executable)!.bound.some(({ dispatch }) => dispatch.kernel === KEPT);
+      if (!isKept && choices.some(({ variant }) => variant.KEEP)) {
+        throw new OutOfMemoryError(`Cannot keep ds of ${nameOfWork(this.work)}: there is no room for it`);
+      }
       // What one variant does not write must not be what another has left.
       for (const t of this.prepared.outputs) this.engine.write(t, new Float32Array(size(t)));
       const times = await settledProfile(executable, BUDGET, LEAST, MOST);
@@ -261,7 +281,7 @@ function passesOf(engine: WebGpuEngine, work: TuneWork, variant: Choice["variant
   );
   // One kernel for dk and dv stands in for the two.
   const fused = (kernel: AttentionKernel) => kernel === "attention_backward_dkv";
-  return [fitting.filter((kernel) => !fused(kernel)), fitting.filter(fused)];
+  return variant.KEEP ? [fitting.filter(fused)] : [fitting.filter((kernel) => !fused(kernel)), fitting.filter(fused)];
 }
 
 /** What tuning calls the problem of each kernel of a work. */
@@ -300,7 +320,7 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
   const of = works.reduce((sum, work) => sum + 1 + tried.get(work)!.length, 0), choices: Choice[] = [];
   let at = 0;
   for (const work of works) {
-    const best = new Map<string, Measured>(),
+    const fastest = new Map<string, Measured>(),
       dtype = work.dtype ?? "f32",
       prepared = isAttention(work) ? prepareAttention(work) : prepareLinear(work);
     const problemOf = problemsOf(work, prepared), bench = new Bench(engine, work, prepared, prepared.ops);
@@ -319,7 +339,7 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
             const { times, difference, compile } = await bench.measure(given);
             compiled += compile;
             for (const kernel of pass) {
-              const ms = sumOf(times, kernel);
+              const ms = sumOf(times, kernel === "attention_backward_dkv" ? [kernel, KEPT] : [kernel]);
               if (ms > 0) measured.push({ kernel, variant: variant ?? {}, ms, ...problemOf(kernel), difference });
             }
           } catch (error) {
@@ -328,17 +348,15 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
           }
         }
         for (const one of variant ? measured : []) {
-          const before = best.get(one.kernel);
-          if (one.difference <= DIFFERENCE[dtype] && (!before || one.ms < before.ms)) best.set(one.kernel, one);
+          const name = one.variant.KEEP ? KEPT : one.kernel, before = fastest.get(name);
+          if (one.difference <= DIFFERENCE[dtype] && (!before || one.ms < before.ms)) fastest.set(name, one);
         }
         report({ work: nameOfWork(work), at, of, variant, measured, compile: compiled, failures });
       }
     } finally {
       bench.free();
     }
-    const ms = (kernel: AttentionKernel) => best.get(kernel)?.ms ?? Infinity;
-    if (ms("attention_backward_dkv") >= ms("attention_backward_dk") + ms("attention_backward_dv")) best.delete("attention_backward_dkv");
-    for (const { kernel, kind, sizes, variant, ms } of best.values()) choices.push({ kernel, kind, sizes, variant, ms });
+    for (const { kernel, kind, sizes, variant, ms } of bestOf(fastest)) choices.push({ kernel, kind, sizes, variant, ms });
   }
   return { version: TUNING_VERSION, device: engine.description, choices };
 }

@@ -18,6 +18,7 @@ import {
   attentionBytes,
   type AttentionKernel,
   type AttentionVariant,
+  isSquare,
   LINEAR_DEFAULTS,
   LINEAR_KERNELS,
   LINEAR_VARIANTS,
@@ -45,7 +46,7 @@ export interface Choice extends Problem {
 }
 
 /** Changes when variants or kinds of problems change their meaning: what was measured before is then measured again. */
-export const TUNING_VERSION = 2;
+export const TUNING_VERSION = 3;
 
 /** What was measured on one device, as JSON. */
 export interface Tuning {
@@ -53,7 +54,10 @@ export interface Tuning {
   readonly version: number;
   /** The engine's description of the device. */
   readonly device: string;
-  /** The best of each kernel and problem. `attention_backward_dkv` is here only where it was faster than dk and dv apart. */
+  /**
+   * The best of each kernel and problem. `attention_backward_dkv` is here only where it was faster than dk and dv apart. With KEEP its
+   * `ms` has dq in it, and it is here only where that is less than dq and the best of the others.
+   */
   readonly choices: readonly Choice[];
 }
 
@@ -132,6 +136,16 @@ export function parseTuning(text: string, name: string): Tuning {
   return { version: TUNING_VERSION, device: string(device, "device"), choices: checked };
 }
 
+/** Whether a tuning file was written by a version before this one, so that it can only be measured anew. */
+export function isOutdated(text: string): boolean {
+  try {
+    const { version } = parseJson(text) as { version?: unknown };
+    return typeof version === "number" && version < TUNING_VERSION;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * A tuning with what was measured later in the place of what it knew before. Of one device, whose description is the later one's.
  */
@@ -198,14 +212,14 @@ export function attentionFits(
 }
 
 /** Whether queries of some set have keys without end. */
-export const hasLongRows = (sets: readonly AttentionSet[]): boolean => sets.some(({ kind }) => /dense|fixed|summary/.test(kind));
+const hasLongRows = (sets: readonly AttentionSet[]): boolean => sets.some(({ kind }) => /dense|fixed|summary/.test(kind));
 
 /** Which side of the pairs an attention kernel owns. */
 export const ownerOf = (kernel: string): "query" | "key" => /forward|_dq/.test(kernel) ? "query" : "key";
 
 /**
  * The variant of an attention kernel. Where nothing near was measured it goes through its sets in the rows' order if that is less
- * work in all and takes less time on a large GPU.
+ * work in all and takes less time on a large GPU, and dk and dv's keeps ds for dq, which saves two products of seven.
  *
  * @throws {KernelError} where no variant fits the device
  */
@@ -217,7 +231,7 @@ export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: A
     const options = { owner: ownerOf(kernel), owned: tile.TY * tile.TM, streamed: tile.TX * tile.TN };
     bits = await plan.once(JSON.stringify([sets, n, batch, options]), () => isCheaperInOrder(sets, n, batch, options));
   }
-  return { ...tile, BITS: Number(bits) };
+  return { ...tile, BITS: Number(bits), KEEP: Number(kernel === "attention_backward_dkv") };
 }
 
 function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): AttentionVariant {
@@ -234,9 +248,10 @@ function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | Attenti
   }
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return fitting[fitting.length - 1];
-  // Narrow bands waste what tall and wide tiles have outside of them; dk and dv together gain more than that from 64 × 64.
-  const lines = heads * op.batch, streamed = hasLongRows(op.sets) || kernel === "attention_backward_dkv" ? Infinity : NARROW;
-  const usable = fitting.filter(({ TX, TN }) => TX === 8 && TX * TN <= streamed);
+  // Narrow bands waste what tall and wide tiles have outside of them; dk and dv together gain more than that from 64 × 64. Only in
+  // square tiles do they keep ds.
+  const lines = heads * op.batch, together = kernel === "attention_backward_dkv", most = hasLongRows(op.sets) ? Infinity : NARROW;
+  const usable = fitting.filter((tile) => tile.TX === 8 && (together ? isSquare(tile) : tile.TX * tile.TN <= most));
   return usable.find((tile) => Math.ceil(op.n / (tile.TY * tile.TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
 }
 

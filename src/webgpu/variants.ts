@@ -19,6 +19,7 @@ export interface AttentionVariant {
   readonly SPARE: number;
   readonly TURN: number;
   readonly BITS: number;
+  readonly KEEP: number;
 }
 
 /** The tiled attention kernels. */
@@ -49,6 +50,9 @@ export const LINEAR_KERNELS = ["linear", "linear_input_grad", "linear_weight_gra
 /** One of {@linkcode LINEAR_KERNELS}. */
 export type LinearKernel = typeof LINEAR_KERNELS[number];
 
+/** Whether a workgroup owns as many rows as it streams at a time. */
+export const isSquare = ({ TX, TY, TM, TN }: AttentionVariant): boolean => TY * TM === TX * TN;
+
 const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial<AttentionVariant> = {}): AttentionVariant => ({
   TX,
   TY,
@@ -60,6 +64,7 @@ const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial
   SPARE: 0,
   TURN: 2,
   BITS: 0,
+  KEEP: 0,
   ...more,
 });
 
@@ -79,8 +84,9 @@ export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
 ];
 
 /**
- * Every variant that tuning tries, for every kernel and width that it fits, in both orders: by a set's parts, and with BITS. What an
- * H200 never chose is not here: 8 × 8 invocations of 8 × 4 scores and more run at half the speed, for a lack of warps in flight.
+ * Every variant that tuning tries, for every kernel and width that it fits, in both orders: by a set's parts, and with BITS. Square ones
+ * also with KEEP, for dk and dv's kernel alone. What an H200 never chose is not here: 8 × 8 invocations of 8 × 4 scores and more run at
+ * half the speed, for a lack of warps in flight.
  */
 export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (() =>
   [
@@ -96,7 +102,8 @@ export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (
     attention(8, 8, 8, 4, { SPARE: 1 }),
     attention(8, 8, 4, 4, { SPARE: 1 }),
     attention(4, 32, 4, 4, { SPARE: 1 }),
-  ].flatMap((variant) => [variant, { ...variant, BITS: 1 }]))();
+  ].flatMap((variant) => isSquare(variant) ? [variant, { ...variant, KEEP: 1 }] : [variant])
+    .flatMap((variant) => [variant, { ...variant, BITS: 1 }]))();
 
 /** Workgroup memory of a kernel in bytes: as the arrays in its file are declared. */
 export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, d4: number, v4: number): number {

@@ -52,6 +52,8 @@ items_at:u32,
 later:u32,
 split:u32,
 slots:u32,
+first:u32,
+pairs:u32,
 kept_at:u32,
 scale:f32,
 }
@@ -104,6 +106,7 @@ runs_end:u32,
 rows_at:u32,
 rows:u32,
 slot:u32,
+pairs:u32,
 }
 struct Run{
 first:u32,
@@ -117,8 +120,8 @@ pairs_at:u32,
 const RUN:u32=7u;
 const WHOLE:u32=1u;
 fn item_at(index:u32)->Item{
-let at=params.items_at+index*7u;
-return Item(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
+let at=params.items_at+index*8u;
+return Item(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u],blocks[at+7u]);
 }
 fn run_at(at:u32)->Run{
 return Run(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
@@ -493,8 +496,8 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let lines=(group.z*params.heads+item.head)*params.n;
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
 {
@@ -726,7 +729,7 @@ ds[i][w*4u+j]=p4[j]*(ds[i][w*4u+j]-stat[w*4u+j].y);
 }
 }
 if(KEEP==1u){
-let kept=params.kept_at+(group.z*params.slots+item.slot+run.pairs_at+entry)*PAIR+ty*(TM/2u);
+let kept=params.kept_at+(group.z*params.pairs+item.pairs+run.pairs_at+entry)*PAIR+ty*(TM/2u);
 // @unroll
 for(var j=0u;j<TN;j++){
 // @unroll
@@ -1126,7 +1129,7 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
+let base=(params.first+group.z)*params.n;
 let own=item.tile*BM+ty*TM;
 var line:array<u32,TM>;
 var acc:array<array<vec4f,OD>,TM>;
@@ -1138,7 +1141,7 @@ for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let start=(blocks[entry]>>1u)*BN;
-let kept=(params.kept_at+(group.z*params.slots+item.slot+blocks[run.pairs_at+entry])*PAIR)/2u;
+let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
 var pk:array<Stored,DLOADS>;
 var pd:array<vec4f,LOADS>;
 {
@@ -2026,6 +2029,7 @@ heads:u32,
 items:u32,
 items_at:u32,
 later:u32,
+first:u32,
 slots:u32,
 width4:u32,
 tile:u32,
@@ -2058,7 +2062,7 @@ var row=u;
 if(rows_at!=IN_ORDER){
 row=blocks[rows_at+u];
 }
-let to=((group.z*params.n+row)*params.heads+head)*params.width4+e%params.width4;
+let to=(((params.first+group.z)*params.n+row)*params.heads+head)*params.width4+e%params.width4;
 var sum=vec4f();
 if(params.later!=0u){
 sum=load(y[to]);
