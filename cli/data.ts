@@ -29,7 +29,7 @@ import {
 import { writeOut } from "./common.ts";
 import { defaultText, FACTBOOK, gzipBits, loadTrained, type Trained } from "./files.ts";
 import { type Args, type Command, type Flag, UsageError } from "./flags.ts";
-import { colored, drawImage, duration, Screen, whole, write } from "./terminal.ts";
+import { colored, drawImage, Screen, soundLength, whole, write } from "./terminal.ts";
 
 /** gzip works on at most this many bytes: it takes about 5 s for them. */
 const GZIP_LIMIT = 2 ** 25;
@@ -192,7 +192,7 @@ export function describeData({ name, kind, train, heldOut, test, unit, shape, ra
   const of = kind === "image"
     ? `${count(tokens)} images of ${shape!.join(" × ")}`
     : kind === "audio"
-    ? `${duration(tokens / rate!)} of sound, ${whole(tokens)} samples at ${whole(rate!)} Hz`
+    ? `${soundLength(tokens / rate!)} of sound, ${whole(tokens)} samples at ${whole(rate!)} Hz`
     : `${whole(tokens)} bytes`;
   return `${name}: ${of}, the last ${count(heldOut.length)} held out${test ? `; ${count(test.length)} more for a last test` : ""}`;
 }
@@ -226,7 +226,7 @@ function lengthOf(part: Measured): string {
   const of = part.images !== undefined
     ? ` (${whole(part.images)} images)`
     : part.seconds !== undefined
-    ? ` (${duration(part.seconds)})`
+    ? ` (${soundLength(part.seconds)})`
     : "";
   return whole(part.tokens) + of;
 }

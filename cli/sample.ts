@@ -24,7 +24,7 @@ import { checkOut, ENGINE_FLAGS, engineOptions, writeOut } from "./common.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset, readTrained } from "./data.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
 import { imagesFile, rowsOf, soundFile } from "./samples.ts";
-import { bytes, duration, percent, Screen, whole, write } from "./terminal.ts";
+import { bytes, duration, percent, Screen, soundLength, whole, write } from "./terminal.ts";
 
 /** Endings of the files that samples of a kind go into. */
 const ENDINGS: Readonly<Record<DataKind, string>> = { image: ".png", audio: ".wav", text: ".txt", bytes: ".bin" };
@@ -275,7 +275,7 @@ async function files(
   notes.clear();
   const what = shape
     ? batch === 1 ? "an image" : `${batch} images`
-    : `${batch === 1 ? "" : `${batch} times `}${(all / rate).toFixed(2)} s of sound`;
+    : `${batch === 1 ? "" : `${batch} times `}${soundLength(all / rate)} of sound`;
   write(Deno.stdout, `${out}: ${what}\n`);
   notes.print(notes.faint(`${whole(length * batch)} tokens in ${seconds.toFixed(1)} s: ${whole(tokensPerSecond)} a second`));
 }

@@ -27,7 +27,7 @@ import {
 import { writeAtomic } from "./files.ts";
 import { program } from "./program.ts";
 import type { Report } from "./report.ts";
-import { duration } from "./terminal.ts";
+import { soundLength } from "./terminal.ts";
 
 /** Seconds after which images and sounds under way are given up: a model of the paper's sizes takes minutes each on a CPU. */
 const PATIENCE = 120;
@@ -126,8 +126,8 @@ export class Samples {
       writeAtomic(file, await soundFile(made, rate));
       this.report.event("sample", { ...given, sounds: made.length, seconds: n_ctx / rate });
       this.report.say(
-        `${file}: ${duration(n_ctx / rate)} from nothing${
-          made.length > 1 ? `, then ${duration(n_ctx / rate)} that go on from ${(begun.length / rate).toFixed(2)} held-out seconds` : ""
+        `${file}: ${soundLength(n_ctx / rate)} from nothing${
+          made.length > 1 ? `, then ${soundLength(n_ctx / rate)} that go on from ${soundLength(begun.length / rate)} held out` : ""
         }\n`,
       );
     }

@@ -93,6 +93,9 @@ export function duration(seconds: number): string {
   return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`;
 }
 
+/** How long a sound is: "0.34 s", from a minute on "1:02". */
+export const soundLength = (seconds: number): string => seconds < 60 ? `${seconds.toFixed(2)} s` : duration(seconds);
+
 /** Share as "12.3 %", with as many digits as a small one needs. */
 export function percent(share: number): string {
   const value = share * 100;

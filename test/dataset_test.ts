@@ -314,7 +314,7 @@ Deno.test("data inspect: a folder of PNG as JSON, with a sheet; sound with a wav
     const sound = await inspect(`${folder}/a.wav`, "--svg", `${folder}/a.svg`);
     assertEquals(sound.code, 0);
     assertStringIncludes(sound.out, "WAV of 16-bit, 12000 Hz, mono");
-    assertStringIncludes(sound.out, "22,800 (0:02)");
+    assertStringIncludes(sound.out, "22,800 (1.90 s)");
     assertStringIncludes(await Deno.readTextFile(`${folder}/a.svg`), "<svg");
     const text = await inspect("README.md", "--png", `${folder}/no.png`);
     assertEquals(text.code, 1);
