@@ -57,8 +57,13 @@ fn main(
       keep_rows(VLOADS, &pv, &vs, SPLIT, SV, HV, V4, t);
       workgroupBarrier();
 
+      let masked = (listed & 1u) == 1u || start + BN > run.rows;
+      var busy = true;
+      find_pairs(&busy, masked, run, item, own, start);
       var s: array<array<f32, TN>, TM>;
-      add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+      if (busy) {
+        add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+      }
       // @unroll
       for (var i = 0u; i < TM; i++) {
         // @unroll
@@ -66,7 +71,7 @@ fn main(
           s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
         }
       }
-      if ((listed & 1u) == 1u || start + BN > run.rows) {
+      if (masked) {
         // @unroll
         for (var i = 0u; i < TM; i++) {
           let keys = keys_of(run, item.rows, own + i, start + tx * TN);
@@ -78,7 +83,9 @@ fn main(
         }
       }
       var ds: array<array<f32, TN>, TM>;
-      add_scores(&ds, OWN_B, &os, &d_o, &line, &vs, SPLIT, SV, HV, CV, UV, V4, tx, ty);
+      if (busy) {
+        add_scores(&ds, OWN_B, &os, &d_o, &line, &vs, SPLIT, SV, HV, CV, UV, V4, tx, ty);
+      }
       // @unroll
       for (var i = 0u; i < TM; i++) {
         // @unroll
@@ -89,7 +96,9 @@ fn main(
       workgroupBarrier();
       keep_scores(&vs, &ds, tx, ty);
       workgroupBarrier();
-      add_products(&acc, OD, &vs, &ks, HD, tx, ty);
+      if (busy) {
+        add_products(&acc, OD, &vs, &ks, HD, tx, ty);
+      }
     }
   }
   write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);

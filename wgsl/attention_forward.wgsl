@@ -67,9 +67,14 @@ fn main(
       keep_rows(VLOADS, &pv, &vs, WHOLE, NV, HV, V4, t);
       workgroupBarrier();
 
+      let masked = (listed & 1u) == 1u || start + BN > run.rows;
+      var busy = true;
+      find_pairs(&busy, masked, run, item, own, start);
       var s: array<array<f32, TN>, TM>;
-      add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
-      if ((listed & 1u) == 1u || start + BN > run.rows) {
+      if (busy) {
+        add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
+      }
+      if (masked) {
         // @unroll
         for (var i = 0u; i < TM; i++) {
           let keys = keys_of(run, item.rows, own + i, start + tx * TN);
@@ -140,7 +145,9 @@ fn main(
       }
       keep_scores(&xs, &s, tx, ty);
       workgroupBarrier();
-      add_products(&acc, OV, &xs, &vs, HV, tx, ty);
+      if (busy) {
+        add_products(&acc, OV, &xs, &vs, HV, tx, ty);
+      }
     }
   }
 

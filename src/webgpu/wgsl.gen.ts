@@ -955,7 +955,20 @@ vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;
 }
 }
 workgroupBarrier();
+let masked=(listed&1u)==1u||start+BN>run.rows;
+var busy=true;
+{
+if(BITS==0u&&masked){
+busy=false;
+// @unroll
+for(var i=0u;i<TM;i++){
+let keys=keys_of(run,item.rows,own+i,start);
+busy=busy||(keys.x<start+BN&&keys.y>start);
+}
+}
+}
 var s:array<array<f32,TN>,TM>;
+if(busy){
 {
 for(var c0=0u;c0<CD;c0+=UD){
 // @unroll
@@ -987,6 +1000,7 @@ s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
 }
 }
 }
+}
 // @unroll
 for(var i=0u;i<TM;i++){
 // @unroll
@@ -994,7 +1008,7 @@ for(var j=0u;j<TN;j++){
 s[i][j]=exp2(fma(s[i][j],factor,-stat[i].x));
 }
 }
-if((listed&1u)==1u||start+BN>run.rows){
+if(masked){
 // @unroll
 for(var i=0u;i<TM;i++){
 let keys=keys_of(run,item.rows,own+i,start+tx*TN);
@@ -1006,6 +1020,7 @@ s[i][j]=select(0.0,s[i][j],has_key(keys,key));
 }
 }
 var ds:array<array<f32,TN>,TM>;
+if(busy){
 {
 for(var c0=0u;c0<CV;c0+=UV){
 // @unroll
@@ -1037,6 +1052,7 @@ ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j])))
 }
 }
 }
+}
 // @unroll
 for(var i=0u;i<TM;i++){
 // @unroll
@@ -1055,6 +1071,7 @@ vs[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][
 }
 }
 workgroupBarrier();
+if(busy){
 {
 for(var g=0u;g<TX;g++){
 let gg=g&(TX-1u);
@@ -1074,6 +1091,7 @@ let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
 // @unroll
 for(var i=0u;i<TM;i++){
 acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+}
 }
 }
 }
@@ -1860,7 +1878,20 @@ vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
 }
 }
 workgroupBarrier();
+let masked=(listed&1u)==1u||start+BN>run.rows;
+var busy=true;
+{
+if(BITS==0u&&masked){
+busy=false;
+// @unroll
+for(var i=0u;i<TM;i++){
+let keys=keys_of(run,item.rows,own+i,start);
+busy=busy||(keys.x<start+BN&&keys.y>start);
+}
+}
+}
 var s:array<array<f32,TN>,TM>;
+if(busy){
 {
 for(var c0=0u;c0<CD;c0+=UD){
 // @unroll
@@ -1892,7 +1923,8 @@ s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
 }
 }
 }
-if((listed&1u)==1u||start+BN>run.rows){
+}
+if(masked){
 // @unroll
 for(var i=0u;i<TM;i++){
 let keys=keys_of(run,item.rows,own+i,start+tx*TN);
@@ -1967,6 +1999,7 @@ xs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u
 }
 }
 workgroupBarrier();
+if(busy){
 {
 for(var g=0u;g<TX;g++){
 let gg=g&(TX-1u);
@@ -1986,6 +2019,7 @@ let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
 // @unroll
 for(var i=0u;i<TM;i++){
 acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+}
 }
 }
 }
