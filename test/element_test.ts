@@ -380,7 +380,7 @@ test("the first token of 1 MB comes within a second of its bytes", async () => {
   });
 });
 
-/** What Chromium's trace says of a task: its thread's own milliseconds, without those in which the machine did something else. */
+/** Milliseconds of each of the page thread's tasks meanwhile, by Chromium's trace: the thread's own, not those in which the machine did something else. */
 async function tasksDuring(page: Page, run: () => Promise<void>): Promise<number[]> {
   type Traced = { name: string; ph: string; pid: number; tid: number; tdur?: number; args: { name?: string } };
   const session = await page.context().newCDPSession(page), events: Traced[] = [];

@@ -142,7 +142,7 @@ fn has_key(keys: vec2u, key: u32) -> bool {
 }
 
 // Whether an invocation's queries, which own, have any pair in a tile. Narrow bands leave tiles in which whole subgroups have none: these
-// skip the products, 64 of 288 scores a query for strided l = 128 at n = 12,288 in tiles of 64 × 32.
+// skip the products, 64 of 287 scores a query for strided l = 128 at n = 12,288 in tiles of 64 × 32.
 // @inline
 fn find_pairs(busy: ptr<function, bool>, masked: bool, run: Run, item: Item, own: u32, start: u32) {
   if (BITS == 0u && masked) {

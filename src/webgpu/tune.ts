@@ -197,6 +197,8 @@ const KEPT = "attention_backward_dq_kept";
 /**
  * The best of each kernel: dk and dv by one where that is faster, and with dq from what it keeps where that is faster than with dq by
  * itself.
+ *
+ * @param fastest by kernel; what was measured with KEEP, dq's time included, under the name of the kernel that then makes dq
  */
 export function bestOf(fastest: ReadonlyMap<string, Measured>): Measured[] {
   const best = new Map(fastest), ms = (kernel: string) => best.get(kernel)?.ms ?? Infinity;
