@@ -1,6 +1,6 @@
 /**
  * GPU times of the kernels that decide:
- * `deno task bench:gpu [--only matmul,attention,step,torch] [--tuning FILE] [--layers N] [--json FILE] [--quick]`.
+ * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--layers N] [--json FILE] [--quick]`.
  *
  * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line a
  * variant and the best of each kernel, and writes what `--tuning` reads.
@@ -8,10 +8,12 @@
  * Times are GPU timestamps, medians over repeated runs. Each result is checked first: sampled rows of the outputs
  * against float64 sums over the same inputs. Beside each time stands its floor: the larger of operations over the f32
  * rate and bytes over the bandwidth that this run measured. Where python3 has torch and a GPU, bench/torch_peer.py
- * runs the same work on the same machine.
+ * runs the same work on the same machine: `torch` its matrix products and dense attention, `flex` FlexAttention, whose compiler takes
+ * minutes.
  */
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
+import { TextLineStream } from "npm:deno-std@1.4.0/streams/text_line_stream.js";
 import { attends, type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { buildLayout } from "../src/layout.ts";
 import { checkTrain, preset } from "../src/config.ts";
@@ -62,9 +64,15 @@ async function time(program: Program, budget = 300): Promise<Timed> {
 /** Rates that floors are made from, measured by the first matrix product and by a copy-like sum. */
 let peakFlops = 0;
 
+/** Into the file at once: a run may be ended before its last row. */
+function keepRow(row: Record<string, unknown>) {
+  rows.push(row);
+  if (flags.json) Deno.writeTextFileSync(flags.json, JSON.stringify({ device: engine.description, rows }, null, 2));
+}
+
 function report(work: string, ms: number, flops: number, more: Record<string, unknown> = {}) {
   const tflops = flops / ms / 1e9, floor = peakFlops > 0 ? flops / peakFlops * 1e3 : undefined;
-  rows.push({ work, ms: +ms.toFixed(4), tflops: +tflops.toFixed(2), floor_ms: floor && +floor.toFixed(4), ...more });
+  keepRow({ work, ms: +ms.toFixed(4), tflops: +tflops.toFixed(2), floor_ms: floor && +floor.toFixed(4), ...more });
   const extra = Object.entries(more).map(([key, value]) => `${key} ${value}`).join("  ");
   console.log(`${work.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms  ${tflops.toFixed(1).padStart(6)} TFLOP/s  ${extra}`);
 }
@@ -322,24 +330,27 @@ else if (flags.quick) {
     times.fixed = await step("fixed", { pattern: "fixed", stride: 128, c: 32 }, layers, true);
     times.strided = await step("strided", { pattern: "strided", stride: 128 }, layers, true);
     for (const name of ["fixed", "strided"]) console.log(`    ${name} ÷ dense ${(times[name] / times.dense).toFixed(3)}`);
-    rows.push({ work: "step ratios", fixed: times.fixed / times.dense, strided: times.strided / times.dense });
+    keepRow({ work: "step ratios", fixed: times.fixed / times.dense, strided: times.strided / times.dense });
   }
-  if (only.has("torch")) {
+  const peers = [...only.has("torch") ? ["matmul", "dense 12288", "dense 65536"] : [], ...only.has("flex") ? ["flex"] : []];
+  if (peers.length > 0) {
     const peer = new Deno.Command("python3", {
-      args: [new URL("torch_peer.py", import.meta.url).pathname],
+      args: [new URL("torch_peer.py", import.meta.url).pathname, ...peers],
       stdout: "piped",
       stderr: "null",
     });
-    const lines = new TextDecoder().decode((await peer.output().catch(() => ({ stdout: new Uint8Array() }))).stdout).split("\n").filter(
-      Boolean,
-    );
-    for (const line of lines) {
-      rows.push(JSON.parse(line));
-      console.log(line);
+    let lines = 0;
+    try {
+      for await (const line of peer.spawn().stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())) {
+        keepRow(JSON.parse(line));
+        console.log(line);
+        lines++;
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-    if (lines.length === 0) console.log("PyTorch: python3 with torch and a GPU is not here");
+    if (lines === 0) console.log("PyTorch: python3 with torch and a GPU is not here");
   }
 }
-if (flags.json && !flags.sweep) await Deno.writeTextFile(flags.json, JSON.stringify({ device: engine.description, rows }, null, 2));
 engine.dispose();
 Deno.exit(0);

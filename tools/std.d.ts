@@ -48,3 +48,7 @@ declare module "npm:deno-std@1.4.0/text/closest_string.js" {
 declare module "npm:deno-std@1.4.0/text/levenshtein_distance.js" {
   export function levenshteinDistance(str1: string, str2: string): number;
 }
+
+declare module "npm:deno-std@1.4.0/streams/text_line_stream.js" {
+  export class TextLineStream extends TransformStream<string, string> {}
+}
