@@ -16,6 +16,11 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 
 const LOG2E: f32 = 1.4426950408889634;
+// Neighbours read neighbouring vec4 of a head: by one invocation a head it took twice as long.
+const LANES: u32 = 8u;
+const HEADS: u32 = 32u; // of a workgroup
+
+var<workgroup> sums: array<array<f32, LANES>, HEADS>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -23,16 +28,24 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) t: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 256u + t;
-  if (i >= params.count) {
-    return;
-  }
+  let own = t / LANES;
+  let lane = t % LANES;
+  let i = (group.y * groups.x + group.x) * HEADS + own;
+  let place = min(i, params.count - 1u) * params.width4;
   var sum = vec4f();
-  for (var c = 0u; c < params.width4; c++) {
-    sum = fma(load(o[i * params.width4 + c]), load(d_o[i * params.width4 + c]), sum);
+  for (var c = lane; c < params.width4; c += LANES) {
+    sum = fma(load(o[place + c]), load(d_o[place + c]), sum);
   }
-  let row = i / params.heads;
-  let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
-  delta[at] = total(sum);
-  stats[at] = vec2f(lse[at] * LOG2E, total(sum));
+  sums[own][lane] = total(sum);
+  workgroupBarrier();
+  if (lane == 0u && i < params.count) {
+    var all = 0.0;
+    for (var other = 0u; other < LANES; other++) {
+      all += sums[own][other];
+    }
+    let row = i / params.heads;
+    let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
+    delta[at] = all;
+    stats[at] = vec2f(lse[at] * LOG2E, all);
+  }
 }

@@ -1,5 +1,7 @@
 // dk and dv at once: attention_backward_dk.wgsl and attention_backward_dv.wgsl with the scores computed once, four products
 // instead of five. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
+// Where SHARED, q makes room for dO and comes again for dk, one more barrier a tile: for tiles so small that more workgroups then share
+// a multiprocessor's memory.
 // Where KEEP, ds is written down too, queries by keys, and dq is one product instead of three: a place a pair of tiles, so that no
 // other workgroup writes there. A dispatch is then over as many sequences as there is room for.
 // @import attention.wgsl
@@ -13,8 +15,9 @@
 @group(0) @binding(8) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [sequences, slots, BM, V4]
 
 const PROWS: u32 = TM * W;
+const QROWS: u32 = max(ND, NV * SHARED);
 
-var<workgroup> qs: array<array<array<vec4f, 8>, ND>, TX>;
+var<workgroup> qs: array<array<array<vec4f, 8>, QROWS>, TX>; // where SHARED: q, then dO, then q again
 var<workgroup> os: array<array<array<vec4f, 8>, NV>, TX>;
 var<workgroup> ps: array<array<array<vec4f, 8>, PROWS>, TY>; // p, then ds
 var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
@@ -46,6 +49,8 @@ fn main(
   for (var i = 0u; i < TM; i++) {
     line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
   }
+  start_rows(&dk, &acc, params.scale, OD, D4, &line, tx);
+  start_rows(&dv, &other_acc, ONE, OV, V4, &line, tx);
   for (var at = item.runs; at < item.runs_end; at += RUN) {
     let run = run_at(at);
     for (var entry = run.first; entry < run.end; entry++) {
@@ -56,8 +61,10 @@ fn main(
       load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
       load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
       workgroupBarrier();
-      keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
-      keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
+      keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
+      if (SHARED == 0u) {
+        keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
+      }
       workgroupBarrier();
       // Asked for before the products, so that they are there after them.
       var stat: array<vec2f, TN>;
@@ -67,13 +74,23 @@ fn main(
       }
 
       var s: array<array<f32, TN>, TM>;
-      add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+      add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, QROWS, HD, CD, UD, D4, tx, ty);
       probabilities(&s, &stat, factor, listed, run, start, own, tx);
+      if (SHARED == 1u) {
+        workgroupBarrier();
+        keep_rows(VLOADS, &po, &qs, WHOLE, QROWS, HV, V4, t);
+      }
       keep_scores(&ps, &s, tx, ty);
       workgroupBarrier();
-      add_products(&other_acc, OV, &ps, &os, HV, tx, ty);
       var ds: array<array<f32, TN>, TM>;
-      add_scores(&ds, OWN_B, &vs, &v, &line, &os, WHOLE, NV, HV, CV, UV, V4, tx, ty);
+      if (SHARED == 1u) {
+        load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
+        add_products(&other_acc, OV, &ps, &qs, HV, tx, ty);
+        add_scores(&ds, OWN_B, &vs, &v, &line, &qs, WHOLE, QROWS, HV, CV, UV, V4, tx, ty);
+      } else {
+        add_products(&other_acc, OV, &ps, &os, HV, tx, ty);
+        add_scores(&ds, OWN_B, &vs, &v, &line, &os, WHOLE, NV, HV, CV, UV, V4, tx, ty);
+      }
       // @unroll
       for (var i = 0u; i < TM; i++) {
         // @unroll
@@ -96,6 +113,9 @@ fn main(
         }
       }
       workgroupBarrier();
+      if (SHARED == 1u) {
+        keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
+      }
       keep_scores(&ps, &ds, tx, ty);
       workgroupBarrier();
       add_products(&acc, OD, &ps, &qs, HD, tx, ty);

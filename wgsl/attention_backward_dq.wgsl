@@ -43,6 +43,7 @@ fn main(
     line[i] = (base + row) * params.heads + item.head;
     stat[i] = stats[lines + row];
   }
+  start_rows(&dq, &acc, params.scale, OD, D4, &line, tx);
   for (var at = item.runs; at < item.runs_end; at += RUN) {
     let run = run_at(at);
     for (var entry = run.first; entry < run.end; entry++) {

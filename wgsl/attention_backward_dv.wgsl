@@ -37,6 +37,7 @@ fn main(
   for (var i = 0u; i < TM; i++) {
     line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
   }
+  start_rows(&dv, &acc, ONE, OV, V4, &line, tx);
   for (var at = item.runs; at < item.runs_end; at += RUN) {
     let run = run_at(at);
     for (var entry = run.first; entry < run.end; entry++) {

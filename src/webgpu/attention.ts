@@ -188,7 +188,7 @@ async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
     values: { STORAGE: storage4(o) },
     bindings: { o, d_o, lse, delta, stats },
     params: { count, n, heads, width4: v4 },
-    grid: plan.linear(count),
+    grid: plan.linear(count, 32),
   });
   const shared = { q, k, v, d_o, stats };
   if (!kept) await planKernel(plan, op, "attention_backward_dq", { ...shared, dq }, { dq: d4 });

@@ -46,7 +46,7 @@ export interface Choice extends Problem {
 }
 
 /** Changes when variants or kinds of problems change their meaning: what was measured before is then measured again. */
-export const TUNING_VERSION = 3;
+export const TUNING_VERSION = 4;
 
 /** What was measured on one device, as JSON. */
 export interface Tuning {
@@ -199,6 +199,10 @@ const FILL = 256;
 // Keys or queries at a time for sets without long rows.
 const NARROW = 32;
 
+// Width of bands from which dk and dv's kernel takes wider tiles all the same: strided forward and backward at l 256, n 65,536 11.06 ms and
+// 11.26 by 32 × 32, at l 128, n 12,288 1.52 and 1.35 (H200).
+const WIDE = 256;
+
 /** Whether a device has room for an attention variant. */
 export function attentionFits(
   limits: Limits,
@@ -224,15 +228,23 @@ export const ownerOf = (kernel: string): "query" | "key" => /forward|_dq/.test(k
  * @throws {KernelError} where no variant fits the device
  */
 export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
-  const { limits, tiles, tuning, inOrder } = plan.context, { sets, n, batch } = op, tile = chooseTile(plan, kernel, op);
-  let bits = mayGoInOrder(limits, sets, n) && inOrder;
+  const { limits, tiles, tuning, inOrder } = plan.context,
+    { sets, n, batch } = op,
+    tile = chooseTile(plan, kernel, op),
+    open = mayGoInOrder(limits, sets, n);
+  if (tiles === "auto" && inOrder === undefined && tuned(tuning, kernel, attentionProblem(op), NEAR)) {
+    return { ...tile, BITS: open ? tile.BITS : 0 };
+  }
+  let bits = open && inOrder;
   if (bits === undefined) {
-    if (tiles === "auto" && tuned(tuning, kernel, attentionProblem(op), NEAR)) return tile;
     const options = { owner: ownerOf(kernel), owned: tile.TY * tile.TM, streamed: tile.TX * tile.TN };
     bits = await plan.once(JSON.stringify([sets, n, batch, options]), () => isCheaperInOrder(sets, n, batch, options));
   }
   return { ...tile, BITS: Number(bits), KEEP: Number(kernel === "attention_backward_dkv") };
 }
+
+/** Whether a tile is for more than the smallest devices; dk and dv together keep ds in square ones only. */
+const isUsable = (tile: AttentionVariant, together: boolean): boolean => tile.TX === 8 && (!together || isSquare(tile));
 
 function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): AttentionVariant {
   const { limits, tiles, tuning } = plan.context, heads = op.sets.length;
@@ -248,16 +260,17 @@ function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | Attenti
   }
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return fitting[fitting.length - 1];
-  // Narrow bands waste what tall and wide tiles have outside of them; dk and dv together gain more than that from 64 × 64. Only in
-  // square tiles do they keep ds.
-  const lines = heads * op.batch, together = kernel === "attention_backward_dkv", most = hasLongRows(op.sets) ? Infinity : NARROW;
-  const usable = fitting.filter((tile) => tile.TX === 8 && (together ? isSquare(tile) : tile.TX * tile.TN <= most));
+  // Narrow bands waste what tall and wide tiles have outside of them; dk and dv together gain more than that from 64 × 64 where a band is
+  // several of these wide.
+  const lines = heads * op.batch, together = kernel === "attention_backward_dkv";
+  const most = hasLongRows(op.sets) || (together && Math.max(...op.sets.map(extent)) >= WIDE) ? Infinity : NARROW;
+  const usable = fitting.filter((tile) => isUsable(tile, together) && tile.TX * tile.TN <= most);
   return usable.find((tile) => Math.ceil(op.n / (tile.TY * tile.TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
 }
 
 /**
  * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device
- * has room for 64 rows and 64 columns at a time.
+ * has room for it.
  */
 export function isFused(plan: Plan, op: AttentionBackward): boolean {
   const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), heads = op.sets.length;
@@ -265,7 +278,7 @@ export function isFused(plan: Plan, op: AttentionBackward): boolean {
   if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
   if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem)) return false;
   const [d4, v4] = [op.q, op.v].map((t) => Math.ceil(t.shape[1] / heads / 4));
-  return attentionFits(limits, "attention_backward_dkv", ATTENTION_DEFAULTS[1], d4, v4);
+  return ATTENTION_DEFAULTS.some((tile) => isUsable(tile, true) && attentionFits(limits, "attention_backward_dkv", tile, d4, v4));
 }
 
 /** Whether a device has room for a variant of the matrix products. */

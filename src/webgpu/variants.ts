@@ -18,6 +18,7 @@ export interface AttentionVariant {
   readonly OWN_B: number;
   readonly SPARE: number;
   readonly TURN: number;
+  readonly SHARED: number;
   readonly BITS: number;
   readonly KEEP: number;
 }
@@ -63,6 +64,7 @@ const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial
   OWN_B: 0,
   SPARE: 0,
   TURN: 2,
+  SHARED: 0,
   BITS: 0,
   KEEP: 0,
   ...more,
@@ -70,16 +72,17 @@ const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial
 
 /**
  * Without tuning: largest first. On an H200 at n = 12,288 the first is the fastest for dense and fixed (forward 5.6 ms where 64 rows
- * owned take 6.3, dq 8.0 and 10.6), but has no room for dk and dv together, which the second makes in 12.4 ms where the first
- * needs 13.9 for one after the other. Narrow bands waste what is outside them: strided takes the third (0.41 ms forward;
- * 0.48 with 64 keys at a time). The last fits 16 KiB of workgroup memory for every head width up to 128.
+ * owned take 6.3, dq 8.0 and 10.6), but has no room for dk and dv together, which the second makes in 12.5 ms where the first
+ * needs 13.9 for one after the other. Narrow bands waste what is outside them: strided takes the third (0.39 ms forward; 0.49 with
+ * 64 keys at a time), and the fifth for dk and dv (0.74 ms; 0.86 by the second, 0.84 where it does not share). The last fits 16 KiB of
+ * workgroup memory for every head width up to 128.
  */
 export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
   attention(8, 32, 4, 8),
   attention(8, 16, 4, 8, { SPARE: 1 }),
   attention(8, 16, 4, 4, { SPARE: 1, TURN: 4 }),
   attention(8, 16, 4, 4),
-  attention(8, 8, 4, 4),
+  attention(8, 8, 4, 4, { SHARED: 1 }),
   attention(4, 4, 4, 4),
 ];
 
@@ -100,14 +103,14 @@ export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (
     attention(8, 16, 4, 4, { SPARE: 1, TURN: 1 }),
     attention(8, 16, 4, 4, { SPARE: 1, LANES: 0 }),
     attention(8, 8, 8, 4, { SPARE: 1 }),
-    attention(8, 8, 4, 4, { SPARE: 1 }),
+    attention(8, 8, 4, 4, { SPARE: 1, SHARED: 1 }),
     attention(4, 32, 4, 4, { SPARE: 1 }),
   ].flatMap((variant) => isSquare(variant) ? [variant, { ...variant, KEEP: 1 }] : [variant])
     .flatMap((variant) => [variant, { ...variant, BITS: 1 }]))();
 
 /** Workgroup memory of a kernel in bytes: as the arrays in its file are declared. */
 export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, d4: number, v4: number): number {
-  const { TX, TY, TM, TN, OWN_A, OWN_B, SPARE } = tile,
+  const { TX, TY, TM, TN, OWN_A, OWN_B, SPARE, SHARED } = tile,
     groups = Math.max(TX, TY),
     split = Math.max(1, Math.floor(TY / TX)),
     eights = (width: number) => Math.ceil(width / 8);
@@ -118,7 +121,7 @@ export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, 
     attention_backward_dq: () => TX * d + groups * Math.max(Math.ceil(v / split), p) + owned(OWN_A, d4) + owned(OWN_B, v4),
     attention_backward_dk: () => TX * d + groups * Math.max(Math.ceil(v / split), p) + owned(OWN_A, d4) + owned(OWN_B, v4),
     attention_backward_dv: () => groups * Math.max(Math.ceil(d / split), p) + TX * v + owned(OWN_A, d4),
-    attention_backward_dkv: () => TX * d + TX * v + TY * p + owned(OWN_A, d4) + owned(OWN_B, v4),
+    attention_backward_dkv: () => TX * (SHARED ? Math.max(d, v) : d + v) + TY * p + owned(OWN_A, d4) + owned(OWN_B, v4),
   };
   return 128 * lines[kernel]();
 }

@@ -68,6 +68,7 @@ const OWN_B:u32=0u;
 const SPARE:u32=0u;
 const TURN:u32=2u;
 const KEEP:u32=0u;
+const SHARED:u32=0u;
 const BITS:u32=0u;
 const D4:u32=16u;
 const V4:u32=16u;
@@ -167,24 +168,35 @@ var<storage,read_write>delta:array<f32>;
 var<storage,read_write>stats:array<vec2f>;
 var<uniform>params:Params;
 const LOG2E:f32=1.4426950408889634;
+const LANES:u32=8u;
+const HEADS:u32=32u;
+var<workgroup>sums:array<array<f32,LANES>,HEADS>;
 @compute @workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
 @builtin(local_invocation_index)t:u32,
 ){
-let i=(group.y*groups.x+group.x)*256u+t;
-if(i>=params.count){
-return;
-}
+let own=t/LANES;
+let lane=t%LANES;
+let i=(group.y*groups.x+group.x)*HEADS+own;
+let place=min(i,params.count-1u)*params.width4;
 var sum=vec4f();
-for(var c=0u;c<params.width4;c++){
-sum=fma(load(o[i*params.width4+c]),load(d_o[i*params.width4+c]),sum);
+for(var c=lane;c<params.width4;c+=LANES){
+sum=fma(load(o[place+c]),load(d_o[place+c]),sum);
+}
+sums[own][lane]=total(sum);
+workgroupBarrier();
+if(lane==0u&&i<params.count){
+var all=0.0;
+for(var other=0u;other<LANES;other++){
+all+=sums[own][other];
 }
 let row=i/params.heads;
 let at=(row/params.n*params.heads+i%params.heads)*params.n+row%params.n;
-delta[at]=total(sum);
-stats[at]=vec2f(lse[at]*LOG2E,total(sum));
+delta[at]=all;
+stats[at]=vec2f(lse[at]*LOG2E,all);
+}
 }
 `,
   "attention_backward_dk": `// @import attention.wgsl
@@ -249,6 +261,17 @@ var acc:array<array<vec4f,OD>,TM>;
 // @unroll
 for(var i=0u;i<TM;i++){
 line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+}
+{
+if(params.later!=0u){
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
+}
+}
+}
 }
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
@@ -456,12 +479,7 @@ for(var piece_at=0u;piece_at<PIECES;piece_at++){
 dk[at+piece_at]=piece(sum,piece_at);
 }
 }else{
-let at=line[i]*D4+h*TX+tx;
-if(params.later!=0u){
-dk[at]=store(load(dk[at])+sum);
-}else{
-dk[at]=store(sum);
-}
+dk[line[i]*D4+h*TX+tx]=store(sum);
 }
 }
 }
@@ -478,7 +496,8 @@ var<storage,read_write>notes:array<vec2f>;
 var<storage,read_write>dk:array<Stored>;
 var<storage,read_write>dv:array<Stored>;
 const PROWS:u32=TM*W;
-var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
+const QROWS:u32=max(ND,NV*SHARED);
+var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
@@ -535,6 +554,28 @@ var other_acc:array<array<vec4f,OV>,TM>;
 for(var i=0u;i<TM;i++){
 line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
 }
+{
+if(params.later!=0u){
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
+}
+}
+}
+}
+{
+if(params.later!=0u){
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OV;h++){
+other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;
+}
+}
+}
+}
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
@@ -573,10 +614,11 @@ let place=(r&(TN-1u))*HD+c/8u;
 if(WHOLE==1u){
 qs[g][place][(c^g)&7u]=a;
 }else{
-qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
+qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;
 }
 }
 }
+if(SHARED==0u){
 {
 // @unroll
 for(var e=0u;e<VLOADS;e++){
@@ -592,6 +634,7 @@ if(WHOLE==1u){
 os[g][place][(c^g)&7u]=a;
 }else{
 os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
+}
 }
 }
 }
@@ -614,7 +657,7 @@ for(var h=0u;h<HD;h++){
 var b:array<vec4f,TN>;
 // @unroll
 for(var j=0u;j<TN;j++){
-b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];
+b[j]=qs[tx*WHOLE+(j*HD+h)/QROWS][(j*HD+h)%QROWS][e];
 }
 // @unroll
 for(var i=0u;i<TM;i++){
@@ -650,6 +693,27 @@ s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));
 }
 }
 }
+if(SHARED==1u){
+workgroupBarrier();
+{
+// @unroll
+for(var e=0u;e<VLOADS;e++){
+let r=(t+e*THREADS)/(HV*8u);
+let c=(t+e*THREADS)%(HV*8u);
+var a=load(po[e]);
+if(V4%8u!=0u&&c>=V4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HV+c/8u;
+if(WHOLE==1u){
+qs[g][place][(c^g)&7u]=a;
+}else{
+qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;
+}
+}
+}
+}
 {
 // @unroll
 for(var i=0u;i<TM;i++){
@@ -660,6 +724,73 @@ ps[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u
 }
 }
 workgroupBarrier();
+var ds:array<array<f32,TN>,TM>;
+if(SHARED==1u){
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
+}
+}
+{
+for(var g=0u;g<TX;g++){
+let gg=g&(TX-1u);
+let f=(g^ty)&7u;
+// @unroll
+for(var w=0u;w<W;w++){
+var p:array<vec4f,TM>;
+// @unroll
+for(var i=0u;i<TM;i++){
+p[i]=ps[ty][i*W+w][f];
+}
+// @unroll
+for(var lane=0u;lane<4u;lane++){
+// @unroll
+for(var h=0u;h<OV;h++){
+let other=qs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
+// @unroll
+for(var i=0u;i<TM;i++){
+other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);
+}
+}
+}
+}
+}
+}
+{
+for(var c0=0u;c0<CV;c0+=UV){
+// @unroll
+for(var c1=0u;c1<UV;c1++){
+let c=c0+c1;
+let e=(c^tx)&7u;
+let f=(c^ty)&7u;
+// @unroll
+for(var h=0u;h<HV;h++){
+var b:array<vec4f,TN>;
+// @unroll
+for(var j=0u;j<TN;j++){
+b[j]=qs[tx*WHOLE+(j*HV+h)/QROWS][(j*HV+h)%QROWS][e];
+}
+// @unroll
+for(var i=0u;i<TM;i++){
+var a:vec4f;
+if(OWN_B==1u){
+a=vs[ty][i*HV+h][f];
+}else{
+a=load(v[line[i]*V4+h*8u+c]);
+}
+// @unroll
+for(var j=0u;j<TN;j++){
+ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
+}
+}
+}
+}
+}
+}
+}else{
 {
 for(var g=0u;g<TX;g++){
 let gg=g&(TX-1u);
@@ -685,7 +816,6 @@ other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);
 }
 }
 }
-var ds:array<array<f32,TN>,TM>;
 {
 for(var c0=0u;c0<CV;c0+=UV){
 // @unroll
@@ -717,6 +847,7 @@ ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j])))
 }
 }
 }
+}
 // @unroll
 for(var i=0u;i<TM;i++){
 // @unroll
@@ -739,6 +870,26 @@ notes[kept+(tx*TN+j)*(BM/2u)+i]=vec2f(ds[i*2u][j],ds[i*2u+1u][j]);
 }
 }
 workgroupBarrier();
+if(SHARED==1u){
+{
+// @unroll
+for(var e=0u;e<DLOADS;e++){
+let r=(t+e*THREADS)/(HD*8u);
+let c=(t+e*THREADS)%(HD*8u);
+var a=load(pq[e]);
+if(D4%8u!=0u&&c>=D4){
+a=vec4f();
+}
+let g=(r/TN)&(TX-1u);
+let place=(r&(TN-1u))*HD+c/8u;
+if(WHOLE==1u){
+qs[g][place][(c^g)&7u]=a;
+}else{
+qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;
+}
+}
+}
+}
 {
 // @unroll
 for(var i=0u;i<TM;i++){
@@ -790,12 +941,7 @@ for(var piece_at=0u;piece_at<PIECES;piece_at++){
 dk[at+piece_at]=piece(sum,piece_at);
 }
 }else{
-let at=line[i]*D4+h*TX+tx;
-if(params.later!=0u){
-dk[at]=store(load(dk[at])+sum);
-}else{
-dk[at]=store(sum);
-}
+dk[line[i]*D4+h*TX+tx]=store(sum);
 }
 }
 }
@@ -815,12 +961,7 @@ for(var piece_at=0u;piece_at<PIECES;piece_at++){
 dv[at+piece_at]=piece(sum,piece_at);
 }
 }else{
-let at=line[i]*V4+h*TX+tx;
-if(params.later!=0u){
-dv[at]=store(load(dv[at])+sum);
-}else{
-dv[at]=store(sum);
-}
+dv[line[i]*V4+h*TX+tx]=store(sum);
 }
 }
 }
@@ -893,6 +1034,17 @@ for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
 stat[i]=stats[lines+row];
+}
+{
+if(params.later!=0u){
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
+}
+}
+}
 }
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
@@ -1114,12 +1266,7 @@ for(var piece_at=0u;piece_at<PIECES;piece_at++){
 dq[at+piece_at]=piece(sum,piece_at);
 }
 }else{
-let at=line[i]*D4+h*TX+tx;
-if(params.later!=0u){
-dq[at]=store(load(dq[at])+sum);
-}else{
-dq[at]=store(sum);
-}
+dq[line[i]*D4+h*TX+tx]=store(sum);
 }
 }
 }
@@ -1154,6 +1301,17 @@ var acc:array<array<vec4f,OD>,TM>;
 // @unroll
 for(var i=0u;i<TM;i++){
 line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+}
+{
+if(params.later!=0u){
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OD;h++){
+acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
+}
+}
+}
 }
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
@@ -1243,12 +1401,7 @@ for(var piece_at=0u;piece_at<PIECES;piece_at++){
 dq[at+piece_at]=piece(sum,piece_at);
 }
 }else{
-let at=line[i]*D4+h*TX+tx;
-if(params.later!=0u){
-dq[at]=store(load(dq[at])+sum);
-}else{
-dq[at]=store(sum);
-}
+dq[line[i]*D4+h*TX+tx]=store(sum);
 }
 }
 }
@@ -1302,6 +1455,17 @@ var acc:array<array<vec4f,OV>,TM>;
 // @unroll
 for(var i=0u;i<TM;i++){
 line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+}
+{
+if(params.later!=0u){
+// @unroll
+for(var i=0u;i<TM;i++){
+// @unroll
+for(var h=0u;h<OV;h++){
+acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;
+}
+}
+}
 }
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
@@ -1470,12 +1634,7 @@ for(var piece_at=0u;piece_at<PIECES;piece_at++){
 dv[at+piece_at]=piece(sum,piece_at);
 }
 }else{
-let at=line[i]*V4+h*TX+tx;
-if(params.later!=0u){
-dv[at]=store(load(dv[at])+sum);
-}else{
-dv[at]=store(sum);
-}
+dv[line[i]*V4+h*TX+tx]=store(sum);
 }
 }
 }
