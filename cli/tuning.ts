@@ -21,10 +21,13 @@ export const TUNING_FLAGS: readonly Flag[] = [
   { name: "no-tuning", about: "choose kernel variants by rule, whatever was measured" },
 ];
 
+/** A variable of the environment. */
+type Variable = (name: string) => string | undefined;
+
 /** The user's folder for what can be made again; undefined where the system names none. */
-function cacheFolder(): string | undefined {
+function cacheFolder(variable: Variable): string | undefined {
   const absolute = (name: string) => {
-    const path = Deno.env.get(name);
+    const path = variable(name);
     return path && isAbsolute(path) ? path : undefined;
   };
   const given = absolute("XDG_CACHE_HOME"), home = absolute("HOME");
@@ -37,8 +40,9 @@ function cacheFolder(): string | undefined {
 }
 
 /** The file that is kept for a device; undefined where there is no folder for it. */
-export function tuningPath(device: string): string | undefined {
-  const folder = cacheFolder(), words = device.replace(/^WebGPU on /, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+export function tuningPath(device: string, variable: Variable = (name) => Deno.env.get(name)): string | undefined {
+  const folder = cacheFolder(variable),
+    words = device.replace(/^WebGPU on /, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
   // Devices whose names agree in their first letters and digits are told apart by the rest.
   const digest = createHash("sha256").update(device).digest("hex").slice(0, 8);
   return folder && join(folder, `tuning-${words.slice(0, 40)}-${digest}.json`);

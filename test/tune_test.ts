@@ -14,7 +14,7 @@ import { parseTuning, TUNING_VERSION } from "../device.ts";
 import { command, failed, type Ran, ran } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-tune-" }), at = (name: string) => join(folder, name);
-const env = { XDG_CACHE_HOME: at("cache") };
+const env: Record<string, string> = { XDG_CACHE_HOME: at("cache") };
 
 async function run(...args: string[]): Promise<Ran> {
   const { code, stdout, stderr } = await command(args, env).output();
@@ -69,8 +69,7 @@ Deno.test("tune: measures, keeps, and evaluate and sample use what it kept", asy
   assertStringIncludes(out, `Kept in ${kept}. To use it:`);
   const tuning = parseTuning(Deno.readTextFileSync(kept), kept);
   assert(tuning.choices.length >= 3 && tuning.choices.every(({ kernel }) => kernel.startsWith("linear")), out);
-  Deno.env.set("XDG_CACHE_HOME", env.XDG_CACHE_HOME);
-  const path = tuningPath(tuning.device)!, software = tuning.device.includes("software");
+  const path = tuningPath(tuning.device, (name) => env[name])!, software = tuning.device.includes("software");
   if (software) {
     // Measured on a CPU: nothing is kept for all commands to use, unless somebody puts it there.
     failed(await run(...args), 1, "Cannot tune: ", "is no GPU", "--out");
