@@ -7,7 +7,7 @@
  *
  * Times are GPU timestamps, medians over repeated runs. Each result is checked first: sampled rows of the outputs
  * against float64 sums over the same inputs. Beside each time stands its floor: the larger of operations over the f32
- * rate and bytes over the bandwidth that this run measured. Where python3 has torch and a GPU, bench/torch_peer.py
+ * rate and of the fewest bytes over the bandwidth, both as bench/rates.ts measures them first. Where python3 has torch and a GPU, bench/torch_peer.py
  * runs the same work on the same machine: `torch` its matrix products and dense attention, `flex` FlexAttention, whose compiler takes
  * minutes.
  */
@@ -26,6 +26,7 @@ import { Random } from "../src/random.ts";
 import { relativeError } from "../src/verify.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
 import { settledProfile } from "../src/webgpu/settle.ts";
+import { measureRates } from "./rates.ts";
 
 const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds"], boolean: ["quick", "sweep"] });
 const only = new Set((flags.only ?? "matmul,attention,step").split(","));
@@ -61,8 +62,9 @@ async function time(program: Program, budget = 300): Promise<Timed> {
   return { ms: profile.reduce((sum, { ms }) => sum + ms, 0), byOp };
 }
 
-/** Rates that floors are made from, measured by the first matrix product and by a copy-like sum. */
-let peakFlops = 0;
+/** What floors are made from. */
+const rates = flags.sweep ? undefined : await measureRates(flags.quick);
+if (rates) console.log(`at most ${(rates.flops / 1e12).toPrecision(3)} TFLOP/s in f32, ${(rates.bytes / 1e12).toPrecision(3)} TB/s`);
 
 /** Into the file at once: a run may be ended before its last row. */
 function keepRow(row: Record<string, unknown>) {
@@ -70,12 +72,15 @@ function keepRow(row: Record<string, unknown>) {
   if (flags.json) Deno.writeTextFileSync(flags.json, JSON.stringify({ device: engine.description, rows }, null, 2));
 }
 
-function report(work: string, ms: number, flops: number, more: Record<string, unknown> = {}) {
-  const tflops = flops / ms / 1e9, floor = peakFlops > 0 ? flops / peakFlops * 1e3 : undefined;
+/** @param bytes fewest to read and write */
+function report(work: string, ms: number, flops: number, bytes: number, more: Record<string, unknown> = {}) {
+  const tflops = flops / ms / 1e9, floor = rates && Math.max(flops / rates.flops, bytes / rates.bytes) * 1e3;
   keepRow({ work, ms: +ms.toFixed(4), tflops: +tflops.toFixed(2), floor_ms: floor && +floor.toFixed(4), ...more });
-  const extra = Object.entries(more).map(([key, value]) => `${key} ${value}`).join("  ");
-  console.log(`${work.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms  ${tflops.toFixed(1).padStart(6)} TFLOP/s  ${extra}`);
+  const extra = Object.entries({ floor: floor ? `${floor.toFixed(3)} ms` : "unknown", ...more }).map(([key, value]) => `${key} ${value}`);
+  console.log(`${work.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms  ${tflops.toFixed(1).padStart(6)} TFLOP/s  ${extra.join("  ")}`);
 }
+
+const bytesOf = (t: Tensor) => size(t) * (t.dtype === "f16" ? 2 : 4);
 
 /** Each tensor by itself, as scratch tensors are: a dispatch that writes a page reads all of it as writable. */
 function place(tensors: readonly Tensor[], seeds: (t: Tensor) => number | undefined): void {
@@ -130,8 +135,8 @@ async function matmul(n: number, dtype: DType) {
       want.push(total);
       picked.push(got[r * n + c]);
     }
-    if (dtype === "f32") peakFlops = Math.max(peakFlops, 2 * n ** 3 / (timed.ms / 1e3));
-    report(`matmul ${n}³ ${dtype} ${name}`, timed.ms, 2 * n ** 3, { error: relativeError(picked, want).toExponential(1) });
+    const bytes = all.reduce((sum, t) => sum + bytesOf(t), 0);
+    report(`matmul ${n}³ ${dtype} ${name}`, timed.ms, 2 * n ** 3, bytes, { error: relativeError(picked, want).toExponential(1) });
     engine.free(all);
   }
 }
@@ -196,8 +201,10 @@ async function attention(name: string, config: AttentionConfig, n: number, dtype
   const errors = got.map((g, e) => relativeError(g, want[e])), worst = Math.max(...errors), limit = dtype === "f16" ? 5e-3 : 2e-5;
   const ok = worst < limit ? worst.toExponential(1) : `${errors.map((e) => e.toExponential(1)).join("/")} WRONG`;
   const forward = timed.byOp.get("attention")!;
-  report(`${name} n ${n} ${dtype} forward`, forward, 4 * pairs * d, { error: ok });
-  report(`${name} n ${n} ${dtype} forward + backward`, timed.ms, 14 * pairs * d, { error: ok });
+  // q, k, v, o; then these and dO, dq, dk, dv.
+  const each = bytesOf(q);
+  report(`${name} n ${n} ${dtype} forward`, forward, 4 * pairs * d, 4 * each, { error: ok });
+  report(`${name} n ${n} ${dtype} forward + backward`, timed.ms, 14 * pairs * d, 12 * each, { error: ok });
   engine.free(all);
 }
 
@@ -237,11 +244,17 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   await engine.read(t.loss);
   const tokens = config.n_ctx, weightsCount = params.all.reduce((sum, p) => sum + size(p), 0);
   const bytes = `${(plain.scratchBytes / 2 ** 20).toFixed(0)} MiB`;
-  report(`step ${name}, ${layers} layers${recompute ? ", recomputed" : ""}`, timed.ms, (recompute ? 8 : 6) * weightsCount * tokens, {
-    "tokens/s": (tokens / timed.ms * 1e3).toFixed(0),
-    "encode ms": encoded.toFixed(1),
-    scratch: bytes,
-  });
+  report(
+    `step ${name}, ${layers} layers${recompute ? ", recomputed" : ""}`,
+    timed.ms,
+    (recompute ? 8 : 6) * weightsCount * tokens,
+    32 * weightsCount,
+    {
+      "tokens/s": (tokens / timed.ms * 1e3).toFixed(0),
+      "encode ms": encoded.toFixed(1),
+      scratch: bytes,
+    },
+  );
   const top = [...timed.byOp].sort(([, a], [, b]) => b - a).map(([op, ms]) => `${op} ${ms.toFixed(1)}`).join(", ");
   console.log(`    ${top}`);
   plain.dispose();
