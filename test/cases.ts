@@ -352,7 +352,7 @@ for (const n of [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]) {
 // Lists of tiles long enough to be cut.
 attentionCase("dense", { pattern: "dense" }, 0, 1700, 1, 2, 4, 4);
 attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 200, 2, 8, 16, 16);
-for (const [dq, dv] of [[4, 4], [8, 16], [16, 32], [32, 64], [64, 64], [20, 12], [64, 128], [128, 128], [5, 7]]) {
+for (const [dq, dv] of [[4, 4], [8, 16], [16, 32], [32, 64], [64, 32], [64, 64], [20, 12], [64, 128], [128, 128], [5, 7]]) {
   attentionCase("strided 16 merged", { pattern: "strided", stride: 16 }, 0, 70, 2, 2, dq, dv);
 }
 // Large: several groups of heads, the last of fewer; several sequences; heads of odd widths, whose f16 goes through f32.

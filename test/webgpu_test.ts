@@ -323,6 +323,20 @@ Deno.test("the order of attention: by what it costs, as measured nearby, as far 
   assertEquals(await bitsOf(strided(16), 256, { ...tuning(1, 256, 16), tiles: "smallest" }), 0);
 });
 
+Deno.test("attention: dk and dv's kernel takes small tiles where these have fewer scores by more than each costs more", async () => {
+  const limits = { ...LIMITS, maxComputeWorkgroupStorageSize: 49152 };
+  const sideOf = async (config: AttentionConfig, n: number, more: Partial<PlanContext> = { limits }) => {
+    const { TY, TM } = await chosenFor(config, n, more, "attention_backward_dkv");
+    return TY * TM;
+  };
+  assertEquals(await sideOf({ pattern: "strided", stride: 128 }, 12288), 32);
+  assertEquals(await sideOf({ pattern: "strided", stride: 256 }, 65536), 64);
+  assertEquals(await sideOf({ pattern: "bigbird", block: 64, random: 8 }, 12288), 64);
+  assertEquals(await sideOf({ pattern: "dense" }, 12288), 64);
+  assertEquals(await sideOf({ pattern: "dense" }, 1024), 32, "so that a large GPU has something to do");
+  assertEquals(await sideOf({ pattern: "dense" }, 12288, {}), 32, "no room in 16 KiB");
+});
+
 Deno.test("attention: whether ds is kept is what was measured, also where there is one order only", async () => {
   const config: AttentionConfig = { pattern: "dense" }, kernel = "attention_backward_dkv";
   const keepOf = async (KEEP?: number) => {

@@ -76,7 +76,7 @@ export interface WebGpuOptions extends DeviceOptions {
   keepBytes?: number;
 }
 
-// Over 12,288 positions and 8 heads strided with l = 128 keeps 112 MiB and fixed with c = 32 612; dense would keep 2.3 GiB.
+// Over 12,288 positions and 8 heads strided with l = 128 keeps 84 MiB and fixed with c = 32 612; dense would keep 2.3 GiB.
 const KEPT_BYTES = 2 ** 30;
 
 /** A dispatch ready to be encoded. */

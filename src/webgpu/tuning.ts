@@ -9,7 +9,7 @@ import { ConfigError, excerpt, KernelError } from "../errors.ts";
 import { parseJson, shown } from "../json.ts";
 import type { Attention, AttentionBackward } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
-import { isCheaperInOrder, mayGoInOrder } from "./attention_tables.ts";
+import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "./attention_tables.ts";
 import { isPacked, type Limits, type Plan } from "./plan.ts";
 import {
   ATTENTION_DEFAULTS,
@@ -199,9 +199,9 @@ const FILL = 256;
 // Keys or queries at a time for sets without long rows.
 const NARROW = 32;
 
-// Width of bands from which dk and dv's kernel takes wider tiles all the same: strided forward and backward at l 256, n 65,536 11.06 ms and
-// 11.26 by 32 × 32, at l 128, n 12,288 1.52 and 1.35 (H200).
-const WIDE = 256;
+// What a score costs dk and dv's kernel, and dq's with it, in 32 × 32 tiles, in one by 64 × 64 (H200: strided l 128 at n 12,288 1.13, l 256 at
+// 65,536 1.14). Narrow bands have fewer scores in the small ones: 223 a key for 298 in the first case, 431 for 479 in the other.
+const SMALL_COST = 1.13;
 
 /** Whether a device has room for an attention variant. */
 export function attentionFits(
@@ -230,7 +230,7 @@ export const ownerOf = (kernel: string): "query" | "key" => /forward|_dq/.test(k
 export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
   const { limits, tiles, tuning, inOrder } = plan.context,
     { sets, n, batch } = op,
-    tile = chooseTile(plan, kernel, op),
+    tile = await chooseTile(plan, kernel, op),
     open = mayGoInOrder(limits, sets, n);
   if (tiles === "auto" && inOrder === undefined && tuned(tuning, kernel, attentionProblem(op), NEAR)) {
     return { ...tile, BITS: open ? tile.BITS : 0 };
@@ -246,8 +246,8 @@ export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: A
 /** Whether a tile is for more than the smallest devices; dk and dv together keep ds in square ones only. */
 const isUsable = (tile: AttentionVariant, together: boolean): boolean => tile.TX === 8 && (!together || isSquare(tile));
 
-function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): AttentionVariant {
-  const { limits, tiles, tuning } = plan.context, heads = op.sets.length;
+async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
+  const { limits, tiles, tuning } = plan.context, { sets, n } = op, heads = sets.length;
   const d4 = Math.ceil(op.q.shape[1] / heads / 4), v4 = Math.ceil(op.v.shape[1] / heads / 4);
   const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
   if (choice && attentionFits(limits, kernel, choice, d4, v4)) return choice;
@@ -260,17 +260,20 @@ function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | Attenti
   }
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return fitting[fitting.length - 1];
-  // Narrow bands waste what tall and wide tiles have outside of them; dk and dv together gain more than that from 64 × 64 where a band is
-  // several of these wide.
-  const lines = heads * op.batch, together = kernel === "attention_backward_dkv";
-  const most = hasLongRows(op.sets) || (together && Math.max(...op.sets.map(extent)) >= WIDE) ? Infinity : NARROW;
-  const usable = fitting.filter((tile) => isUsable(tile, together) && tile.TX * tile.TN <= most);
-  return usable.find((tile) => Math.ceil(op.n / (tile.TY * tile.TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
+  // Narrow bands waste what tall and wide tiles have outside of them.
+  const lines = heads * op.batch, together = kernel === "attention_backward_dkv", long = hasLongRows(sets);
+  const usable = fitting.filter((tile) => isUsable(tile, together) && (long || together || tile.TX * tile.TN <= NARROW));
+  const tile = usable.find(({ TY, TM }) => Math.ceil(n / (TY * TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
+  const smaller = usable[usable.indexOf(tile) + 1];
+  if (long || !together || !smaller) return tile;
+  const scores = async ({ TY, TM }: AttentionVariant) => (TY * TM) ** 2 * await pairsOfTiles(plan, sets, n, TY * TM, false);
+  return await scores(smaller) * SMALL_COST < await scores(tile) ? smaller : tile;
 }
 
 /**
- * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device
- * has room for it.
+ * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device has room
+ * for it. With room for 32 × 32 only, long rows go apart where that is by the largest tiles: of dense at n 12,288 together 16.2 ms, by 64 × 64
+ * 12.5, apart 13.9; of fixed together 4.5 and by 64 × 32, the next smaller ones, 5.0 apart (H200).
  */
 export function isFused(plan: Plan, op: AttentionBackward): boolean {
   const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), heads = op.sets.length;
@@ -278,7 +281,9 @@ export function isFused(plan: Plan, op: AttentionBackward): boolean {
   if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
   if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem)) return false;
   const [d4, v4] = [op.q, op.v].map((t) => Math.ceil(t.shape[1] / heads / 4));
-  return ATTENTION_DEFAULTS.some((tile) => isUsable(tile, true) && attentionFits(limits, "attention_backward_dkv", tile, d4, v4));
+  const fits = (kernel: AttentionKernel, tile: AttentionVariant) => attentionFits(limits, kernel, tile, d4, v4);
+  const together = ATTENTION_DEFAULTS.filter((tile) => isUsable(tile, true) && fits("attention_backward_dkv", tile));
+  return together.length > 1 || (together.length === 1 && !(hasLongRows(op.sets) && fits("attention_backward_dk", ATTENTION_DEFAULTS[0])));
 }
 
 /** Whether a device has room for a variant of the matrix products. */
