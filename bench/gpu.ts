@@ -6,10 +6,10 @@
  * variant and the best of each kernel, and writes what `--tuning` reads.
  *
  * Times are GPU timestamps, medians over repeated runs. Each result is checked first: sampled rows of the outputs
- * against float64 sums over the same inputs. Beside each time stands its floor: the larger of operations over the f32
- * rate and of the fewest bytes over the bandwidth, both as bench/rates.ts measures them first. Where python3 has torch and a GPU, bench/torch_peer.py
- * runs the same work on the same machine: `torch` its matrix products and dense attention, `flex` FlexAttention, whose compiler takes
- * minutes.
+ * against float64 sums over the same inputs. Beside each time stands its floor: operations over the f32 rate, or the fewest
+ * bytes over the bandwidth where that is more, both as bench/rates.ts measures them first. Where python3 has torch and a GPU,
+ * bench/torch_peer.py runs the same work on the same machine: `torch` matrix products and dense attention, `flex`
+ * FlexAttention, whose compiler takes minutes.
  */
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
@@ -243,16 +243,17 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   const encoded = performance.now() - began;
   await engine.read(t.loss);
   const tokens = config.n_ctx, weightsCount = params.all.reduce((sum, p) => sum + size(p), 0);
-  const bytes = `${(plain.scratchBytes / 2 ** 20).toFixed(0)} MiB`;
+  const scratch = `${(plain.scratchBytes / 2 ** 20).toFixed(0)} MiB`;
   report(
     `step ${name}, ${layers} layers${recompute ? ", recomputed" : ""}`,
     timed.ms,
     (recompute ? 8 : 6) * weightsCount * tokens,
+    // A weight and two moments read and written, a gradient written and read.
     32 * weightsCount,
     {
       "tokens/s": (tokens / timed.ms * 1e3).toFixed(0),
       "encode ms": encoded.toFixed(1),
-      scratch: bytes,
+      scratch,
     },
   );
   const top = [...timed.byOp].sort(([, a], [, b]) => b - a).map(([op, ms]) => `${op} ${ms.toFixed(1)}`).join(", ");
