@@ -45,8 +45,13 @@ export function sum_partials(begin: u32, end: u32, partials: usize, count: u32, 
 // Steps without a non-finite gradient after which the loss scale doubles.
 const CLEAN_STEPS: f32 = 1000;
 
-// The factor that gradients are multiplied by, and the loss scale's next value (lossScale may be 0: absent). One unit.
-export function clip(begin: u32, end: u32, squareNorm: usize, factor: usize, skipped: usize, lossScale: usize, maxNorm: f64): void {
+// The factor that gradients are multiplied by, this step's constants (row skipped − known of schedule [rows, 4]), and the loss scale's
+// next value (lossScale may be 0: absent). One unit.
+export function clip(
+  begin: u32, end: u32, squareNorm: usize, factor: usize, skipped: usize, lossScale: usize, maxNorm: f64, schedule: usize, rows: u32,
+  known: usize, hyper: usize,
+): void {
+  v128.store(hyper, v128.load(schedule + ((min(load<u32>(skipped) - load<u32>(known), rows - 1) as usize) << 4)));
   const square = load<f32>(squareNorm) as f64, scale: f32 = lossScale ? load<f32>(lossScale) : 1;
   // ∞ − ∞ and NaN − NaN are NaN.
   if (square - square != 0) {

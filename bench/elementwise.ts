@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Op, tensor } from "../src/ops.ts";
+import { HYPER, type Op, tensor } from "../src/ops.ts";
 import { dropoutKeeps } from "../src/random.ts";
 import { WasmEngine } from "../src/wasm/engine.ts";
 import { inputs, prepare, report, type Row, time } from "./lib.ts";
@@ -19,12 +19,12 @@ const dGain = make("dGain", [D]),
   dBias = make("dBias", [D]),
   losses = make("losses", [ROWS]),
   one = make("one", [1]),
-  hyper = make("hyper", [3]);
+  hyper = make("hyper", [HYPER]);
 const targets = tensor("targets", [ROWS], "u32"), seeds = tensor("seeds", [2], "u32");
 given.set(targets, Uint32Array.from({ length: ROWS }, (_, i) => i % D));
 given.set(seeds, Uint32Array.of(1, 2));
 given.set(v, new Float32Array(COUNT));
-given.set(hyper, Float32Array.of(0.001, 10, 1000));
+given.set(hyper, Float32Array.of(0.001, 10, 1000, 0.01));
 const data = (t: typeof x) => given.get(t) as Float32Array, out = new Float32Array(COUNT);
 const [X, G, B, M, V, Y] = [x, gain, bias, m, v, y].map((t) => data(t).slice());
 

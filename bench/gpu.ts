@@ -21,7 +21,7 @@ import { batchData, initialWeights, Parameters, trainingProgram } from "../src/m
 import { tune, type TuneWork } from "../src/webgpu/tune.ts";
 import { type Choice, formatTuning, parseTuning, TUNING_VERSION } from "../src/webgpu/tuning.ts";
 import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
-import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
+import { optimizerState, optimizerTensors, scheduleRows } from "../src/optimizer.ts";
 import { Random } from "../src/random.ts";
 import { relativeError } from "../src/verify.ts";
 import { WebGpuEngine } from "../src/webgpu/engine.ts";
@@ -213,14 +213,9 @@ let initial: ReturnType<typeof initialWeights> | undefined;
 /** One training step of the enwik8 preset's shape; GPU time, and the CPU time of encoding it. */
 async function step(name: string, attention: AttentionConfig, layers: number, recompute: boolean) {
   const { model } = preset("enwik8"), config = { ...model, n_layer: layers, attention }, train = checkTrain({ batch: 1, recompute });
-  const params = new Parameters(config), o = optimizerTensors(params.all), t = trainingProgram(params, o, train);
+  const params = new Parameters(config), o = optimizerTensors(params.all, train.optimizer), t = trainingProgram(params, o, train);
   const inputs = [
-    o.hyper,
-    o.squareNorm,
-    o.factor,
-    o.skipped,
-    t.seeds,
-    t.loss,
+    ...optimizerState(o),
     ...t.constants.keys(),
     ...t.batches.flatMap((b) => Object.values(b) as Tensor[]),
   ];
@@ -236,12 +231,12 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   // The pattern does not change them, and making 95 million takes seconds.
   const weights = initial ??= initialWeights(config, 1);
   for (const p of params.all) engine.write(p, weights.get(p.name)!);
-  engine.write(o.hyper, hyperparameters(train, 0));
+  engine.write(o.schedule, scheduleRows(train, 0));
   const timed = await time(t.program, 600);
   const plain = await engine.compile(t.program), began = performance.now();
   await plain.run();
   const encoded = performance.now() - began;
-  await engine.read(t.loss);
+  await engine.read(o.loss);
   const tokens = config.n_ctx, weightsCount = params.all.reduce((sum, p) => sum + size(p), 0);
   const scratch = `${(plain.scratchBytes / 2 ** 20).toFixed(0)} MiB`;
   report(

@@ -25,7 +25,8 @@ for (const [name, preset] of Object.entries(PRESETS)) {
   const model = checkConfig(preset.model), params = new Parameters(model);
   const rows = columns.map(({ precision, recompute }) => {
     const train = checkTrain({ ...preset.train, batch, precision, recompute });
-    const { program } = trainingProgram(params, optimizerTensors(params.all), train), { state, activations } = memoryPlan(model, train);
+    const { program } = trainingProgram(params, optimizerTensors(params.all, train.optimizer), train),
+      { state, activations } = memoryPlan(model, train);
     return { precision, recompute, state, needed: activations, arena: planSlots(lifetimes(program)).bytes.reduce((a, b) => a + b, 0) };
   });
   if (flags.json) console.log(JSON.stringify({ preset: name, batch, layers: model.n_layer, n_ctx: model.n_ctx, rows }));

@@ -9,7 +9,7 @@
 
 import { checkConfig, checkTrain } from "../src/config.ts";
 import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
-import { hyperparameters, optimizerTensors } from "../src/optimizer.ts";
+import { optimizerState, optimizerTensors, scheduleRows } from "../src/optimizer.ts";
 import type { AttentionConfig } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
 import { WasmEngine } from "../src/wasm/engine.ts";
@@ -30,12 +30,13 @@ async function prepareStep(engine: WasmEngine, n: number, attention: AttentionCo
     attention,
     position: { kind: "attention", stride: 32 },
   });
-  const train = checkTrain({ steps: 1000, warmup: 10 }), params = new Parameters(config), optimizer = optimizerTensors(params.all);
-  const { program, batches, seeds, loss, constants } = trainingProgram(params, optimizer, train), draw = new Random(1, 0);
+  const train = checkTrain({ steps: 1000, warmup: 10 }),
+    params = new Parameters(config),
+    optimizer = optimizerTensors(params.all, train.optimizer);
+  const { program, batches, constants } = trainingProgram(params, optimizer, train), draw = new Random(1, 0);
   const tokens = Uint32Array.from({ length: n }, () => draw.below(256));
-  const inputs = new Map([...constants, ...batchData(batches[0], tokens, 256, n), [optimizer.hyper, hyperparameters(train, 0)]]);
-  const { hyper: _, grads, m, v, squareNorm, factor, skipped } = optimizer;
-  const tensors = [...params.all, ...grads, ...m, ...v, squareNorm, factor, skipped, seeds, loss, ...inputs.keys()];
+  const inputs = new Map([...constants, ...batchData(batches[0], tokens, 256, n)]);
+  const { grads, m, v } = optimizer, tensors = [...params.all, ...grads, ...m, ...v, ...optimizerState(optimizer), ...inputs.keys()];
   engine.allocate(tensors);
   for (const [t, data] of inputs) engine.write(t, data);
   const weights = initialWeights(config, 0);
@@ -43,7 +44,7 @@ async function prepareStep(engine: WasmEngine, n: number, attention: AttentionCo
   const executable = await engine.compile(program);
   let t = 0;
   return async () => {
-    engine.write(optimizer.hyper, hyperparameters(train, t++));
+    engine.write(optimizer.schedule, scheduleRows(train, t++));
     await executable.run();
   };
 }

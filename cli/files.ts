@@ -369,7 +369,7 @@ export function loadRun(path: string): Checkpoint {
       `Cannot resume from ${path}: ${join(path, "config.json")} was changed since it was saved; restore it, or begin a new run`,
     );
   }
-  return { ...model, ...readMoments(model.config, moments, optimizer), ...state };
+  return { ...model, ...readMoments(model.config, moments, optimizer, state.train.optimizer), ...state };
 }
 
 /** Exact, so that everyone's first run sees the same bytes. */

@@ -104,7 +104,7 @@ export class Samples {
   /** What shows the model best. */
   async atEnd(progress: Progress): Promise<void> {
     if (this.#isText) return await this.#texts(progress, this.#prompts, 300);
-    const { kind, heldOut, unit, shape, rate = SOUND_RATE } = this.dataset, { n_ctx } = progress.params.config;
+    const { kind, heldOut, unit, shape, rate = SOUND_RATE } = this.dataset, { n_ctx } = progress.phase.config;
     const file = join(this.path, this.file), given = { kind, step: progress.step, file };
     if (kind === "image") {
       if (shape![2] !== 1 && shape![2] !== 3) return;
@@ -134,7 +134,7 @@ export class Samples {
   }
 
   /** What the model makes of prompts of one length, `length` tokens together; undefined where it cannot, or not in time. */
-  async #rows({ params, step }: Progress, prompts: readonly Uint8Array[], length: number): Promise<Uint8Array[] | undefined> {
+  async #rows({ phase: { params }, step }: Progress, prompts: readonly Uint8Array[], length: number): Promise<Uint8Array[] | undefined> {
     const decoder = await this.#decode(params, prompts.length), end = performance.now() + PATIENCE * 1000;
     if (!decoder) return undefined;
     const rows = await rowsOf(
@@ -147,7 +147,7 @@ export class Samples {
     return rows;
   }
 
-  async #texts({ params, step }: Progress, prompts: readonly string[], length: number): Promise<void> {
+  async #texts({ phase: { params }, step }: Progress, prompts: readonly string[], length: number): Promise<void> {
     const decoder = await this.#decode(params), { report } = this, { screen } = report;
     if (!decoder) return;
     let book = "";

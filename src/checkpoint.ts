@@ -4,7 +4,16 @@
  * @module
  */
 
-import { checkConfig, checkTrain, type ModelConfig, positionSizes, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
+import {
+  byMuon,
+  checkConfig,
+  checkTrain,
+  type ModelConfig,
+  type OptimizerName,
+  positionSizes,
+  TRAIN_DEFAULTS,
+  type TrainConfig,
+} from "./config.ts";
 import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
 import { toHalves } from "./half.ts";
@@ -75,18 +84,23 @@ function listed(what: string, items: string[]): string[] {
   return [`${items.length} ${what}: ${items.slice(0, LISTED).join(", ")}${more}`];
 }
 
-/** Numbers by parameter name for each prefix: what `file` must hold, no tensor more and none less. */
+/** Shapes of the parameters that have a second moment. */
+function secondMoments(config: ModelConfig, optimizer: OptimizerName): Map<string, number[]> {
+  return new Map([...parameterShapes(config)].filter(([name, shape]) => !byMuon(name, shape, optimizer)));
+}
+
+/** Numbers by parameter name for each prefix with its shapes: what `file` must hold, no tensor more and none less. */
 function take(
   config: ModelConfig,
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
-  prefixes: readonly string[],
+  prefixes: Readonly<Record<string, ReadonlyMap<string, number[]>>>,
   dtypes: readonly SavedTensor["dtype"][],
 ): Map<string, Float32Array>[] {
-  const { tensors } = parseSafetensors(bytes, name), shapes = parameterShapes(config), missing: string[] = [], misshaped: string[] = [];
+  const { tensors } = parseSafetensors(bytes, name), missing: string[] = [], misshaped: string[] = [];
   const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtypes.includes(dtype) && String(shape) === String(want);
   let positions = false;
-  const taken = prefixes.map((prefix) => {
+  const taken = Object.entries(prefixes).map(([prefix, shapes]) => {
     const values = new Map<string, Float32Array>();
     for (const [parameter, want] of shapes) {
       const key = prefix + parameter, tensor = tensors.get(key);
@@ -136,11 +150,11 @@ export function readModel(
   names: { readonly config: string; readonly weights: string } = { config: "config.json", weights: "model.safetensors" },
 ): Model {
   const checked = parseConfig(config, names.config);
-  return { config: checked, weights: take(checked, weights, names.weights, [""], ["F32", "F16"])[0] };
+  return { config: checked, weights: take(checked, weights, names.weights, { "": parameterShapes(checked) }, ["F32", "F16"])[0] };
 }
 
 /**
- * Reads Adam's moments.
+ * Reads the moments of an optimizer.
  *
  * @throws {CheckpointError} as {@linkcode readModel}
  */
@@ -148,16 +162,19 @@ export function readMoments(
   config: ModelConfig,
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
+  optimizer: OptimizerName,
 ): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
-  const [m, v] = take(config, bytes, name, ["m.", "v."], ["F32"]);
+  const [m, v] = take(config, bytes, name, { "m.": parameterShapes(config), "v.": secondMoments(config, optimizer) }, ["F32"]);
   return { m, v };
 }
 
-/** Tensors to save, each parameter once under each prefix. */
-function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, Float32Array>>): Map<string, TensorToSave> {
+/** Tensors to save, each parameter of those shapes once under its prefix. */
+function give(
+  sources: Record<string, { readonly values: ReadonlyMap<string, Float32Array>; readonly shapes: ReadonlyMap<string, number[]> }>,
+): Map<string, TensorToSave> {
   const tensors = new Map<string, TensorToSave>();
-  for (const [prefix, values] of Object.entries(sources)) {
-    for (const [parameter, shape] of parameterShapes(config)) {
+  for (const [prefix, { values, shapes }] of Object.entries(sources)) {
+    for (const [parameter, shape] of shapes) {
       const data = values.get(parameter);
       if (!data) throw new CheckpointError(`Cannot save the checkpoint: ${prefix}${parameter} is missing`);
       tensors.set(prefix + parameter, { shape, data });
@@ -178,21 +195,27 @@ export function modelChunks(
   dtype: "F32" | "F16" = "F32",
 ): Iterable<Uint8Array> {
   // "pt" is what other programs look for to take the tensors as PyTorch's.
-  const tensors = give(config, { "": weights });
+  const tensors = give({ "": { values: weights, shapes: parameterShapes(config) } });
   if (dtype === "F16") { for (const [name, { shape, data }] of tensors) tensors.set(name, { shape, data: toHalves(data) }); }
   return safetensorsChunks(tensors, { format: "pt" });
 }
 
 /**
- * `optimizer.safetensors` in pieces: tensors `m.<parameter>` and `v.<parameter>`.
+ * `optimizer.safetensors` in pieces: tensors `m.<parameter>`, and `v.<parameter>` of those that AdamW updates.
  *
  * @throws {CheckpointError} where a moment is missing
  * @throws {ShapeError} where one has another length than its shape
  */
 export function momentChunks(
-  { config, m, v }: { config: ModelConfig; m: ReadonlyMap<string, Float32Array>; v: ReadonlyMap<string, Float32Array> },
+  { config, train, m, v }: {
+    config: ModelConfig;
+    train: Pick<TrainConfig, "optimizer">;
+    m: ReadonlyMap<string, Float32Array>;
+    v: ReadonlyMap<string, Float32Array>;
+  },
 ): Iterable<Uint8Array> {
-  return safetensorsChunks(give(config, { "m.": m, "v.": v }));
+  const shapes = { m: parameterShapes(config), v: secondMoments(config, train.optimizer) };
+  return safetensorsChunks(give({ "m.": { values: m, shapes: shapes.m }, "v.": { values: v, shapes: shapes.v } }));
 }
 
 /** One point of a run's curve. */
@@ -231,9 +254,9 @@ export interface Checkpoint extends RunState {
   readonly config: ModelConfig;
   /** Weights by parameter name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
-  /** Adam's first moments. */
+  /** First moments of AdamW, momentum of Muon. */
   readonly m: ReadonlyMap<string, Float32Array>;
-  /** Adam's second moments. */
+  /** Second moments, of the parameters that AdamW updates. */
   readonly v: ReadonlyMap<string, Float32Array>;
 }
 

@@ -38,8 +38,38 @@ export interface ModelConfig {
   attention: AttentionConfig | AttentionConfig[];
   /** Positional embedding. */
   position: PositionConfig;
-  /** Weight deviation: √(0.125/d_in), the default, or the paper's letter, 0.125/√d_in. */
-  init?: "default" | "paper";
+  /** What weights are drawn with (spec of {@linkcode ./model.ts!initialWeights}): "default", or the paper's letter. */
+  init?: Initialisation;
+}
+
+/** Deviations of the first weights, by name. */
+export type Initialisation = "default" | "paper";
+
+/** The names of {@linkcode Initialisation}. */
+export const INITIALISATIONS: readonly Initialisation[] = ["default", "paper"];
+
+/** What takes gradients to steps: AdamW for everything, or Muon for the matrices of the blocks and AdamW for the rest. */
+export type OptimizerName = "muon" | "adamw";
+
+/** The names of {@linkcode OptimizerName}. */
+export const OPTIMIZERS: readonly OptimizerName[] = ["muon", "adamw"];
+
+/** How the learning rate falls after the warm-up: half a cosine, a line, or not at all. */
+export type ScheduleName = "cosine" | "linear" | "constant";
+
+/** The names of {@linkcode ScheduleName}. */
+export const SCHEDULES: readonly ScheduleName[] = ["cosine", "linear", "constant"];
+
+/** A beginning of a run in which the model sees less: fields left out are the run's own. Weights and moments go on into the next. */
+export interface Phase {
+  /** Where it ends, as a fraction of all steps, in (0, 1). */
+  until: number;
+  /** Positions of a sequence, at most the model's. */
+  n_ctx?: number;
+  /** Sequences of a micro-batch. */
+  batch?: number;
+  /** One pattern, or one per layer. */
+  attention?: AttentionConfig | AttentionConfig[];
 }
 
 /** Training constants of spec §3 with a run's choices. */
@@ -54,6 +84,16 @@ export interface TrainConfig {
   lr: number;
   /** Updates of linear warm-up. */
   warmup: number;
+  /** What the learning rate does after it. */
+  schedule: ScheduleName;
+  /** What it falls to in the end, as a fraction of `lr`. */
+  lr_min: number;
+  /** What updates the matrices of the blocks. */
+  optimizer: OptimizerName;
+  /** Muon's peak rate; it follows the learning rate's schedule. */
+  muon_lr: number;
+  /** Muon's μ. */
+  momentum: number;
   /** Largest global gradient norm; 0 turns clipping off. */
   clip: number;
   /** Decoupled decay of tensors of rank 2. */
@@ -70,15 +110,22 @@ export interface TrainConfig {
   recompute: boolean;
   /** What activations and their gradients are stored in (sections 5.4 and 5.5); weights, moments and sums are f32 always. */
   precision: "f32" | "f16";
+  /** Beginnings in which the model sees less, in order; after the last of them it is as configured. */
+  phases: Phase[];
 }
 
-/** Spec §3's constants. */
+/** Spec §3's constants. Muon, because it learns far sooner (docs/results.md), whatever its constants. */
 export const TRAIN_DEFAULTS: TrainConfig = {
   steps: 1000,
   batch: 1,
   accumulate: 1,
   lr: 0.001,
   warmup: 100,
+  schedule: "cosine",
+  lr_min: 0,
+  optimizer: "muon",
+  muon_lr: 0.01,
+  momentum: 0.95,
   clip: 1,
   weight_decay: 0.01,
   beta1: 0.9,
@@ -87,7 +134,13 @@ export const TRAIN_DEFAULTS: TrainConfig = {
   seed: 0,
   recompute: false,
   precision: "f32",
+  phases: [],
 };
+
+/** Whether Muon updates a parameter: the matrices of the blocks (spec §3). */
+export function byMuon(name: string, shape: readonly number[], optimizer: OptimizerName): boolean {
+  return optimizer === "muon" && shape.length === 2 && name.startsWith("layers.");
+}
 
 /** The attention of layer r. */
 function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
@@ -128,6 +181,14 @@ function whole(fields: Record<string, unknown>, name: string, low: number, high 
     );
   }
   return value;
+}
+
+function oneOf<T extends string>(what: string, fields: Record<string, unknown>, name: string, known: readonly T[]): T {
+  const found = known.find((one) => one === fields[name]);
+  if (found !== undefined) return found;
+  throw new ConfigError(
+    `Cannot ${what}: ${name} must be one of ${known.join(", ")}, current value is ${excerpt(String(JSON.stringify(fields[name])))}`,
+  );
 }
 
 const FIELDS = "model_type n_ctx n_layer n_head d_model d_ff d_qk vocab_size dropout attention position init".split(" ");
@@ -178,14 +239,7 @@ export function checkConfig(given: unknown): ModelConfig {
       `Cannot use the configuration: dropout must be in [0, 1), current value is ${excerpt(String(JSON.stringify(config.dropout)))}`,
     );
   }
-  if (fields.init !== undefined) {
-    if (fields.init !== "default" && fields.init !== "paper") {
-      throw new ConfigError(
-        `Cannot use the configuration: init must be "default" or "paper", current value is ${excerpt(String(JSON.stringify(fields.init)))}`,
-      );
-    }
-    config.init = fields.init;
-  }
+  if (fields.init !== undefined) config.init = oneOf("use the configuration", fields, "init", INITIALISATIONS);
   checkPosition(config);
   const layers = Array.isArray(config.attention) ? config.attention : [config.attention];
   if (Array.isArray(config.attention) && layers.length !== config.n_layer) {
@@ -252,15 +306,69 @@ export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
   range("beta1", 0, 0.9999999);
   range("beta2", 0, 0.9999999);
   range("eps", 1e-30, 1);
+  range("lr_min", 0, 1);
+  range("muon_lr", 1e-12, 100);
+  range("momentum", 0, 0.9999999);
+  oneOf("train", fields, "schedule", SCHEDULES);
+  oneOf("train", fields, "optimizer", OPTIMIZERS);
   if (typeof train.recompute !== "boolean") {
     throw new ConfigError(`Cannot train: recompute must be true or false, current value is ${JSON.stringify(train.recompute)}`);
   }
-  if (train.precision !== "f32" && train.precision !== "f16") {
-    throw new ConfigError(
-      `Cannot train: precision must be "f32" or "f16", current value is ${excerpt(String(JSON.stringify(train.precision)))}`,
-    );
-  }
+  oneOf("train", fields, "precision", ["f32", "f16"]);
+  checkPhases(train.phases);
   return train;
+}
+
+function checkPhases(phases: unknown): void {
+  const fail = (what: string): never => {
+    throw new ConfigError(`Cannot train: ${what}`);
+  };
+  const shown = (value: unknown) => excerpt(String(JSON.stringify(value)));
+  if (!Array.isArray(phases)) return fail(`phases must be a list, current value is ${shown(phases)}`);
+  let before = 0;
+  phases.forEach((phase: Phase, at) => {
+    if (typeof phase !== "object" || phase === null) fail(`phases[${at}] must be an object, current value is ${shown(phase)}`);
+    const unknown = Object.keys(phase).find((name) => !["until", "n_ctx", "batch", "attention"].includes(name));
+    if (unknown !== undefined) fail(`phases[${at}] has an unknown field ${excerpt(unknown)}, known are until, n_ctx, batch, attention`);
+    const { until } = phase;
+    if (typeof until !== "number" || !(until > before && until < 1)) {
+      fail(`phases[${at}].until must be above ${before} and below 1, current value is ${shown(until)}`);
+    }
+    before = until;
+    for (const [name, high] of [["n_ctx", 2 ** 24], ["batch", 2 ** 16]] as const) {
+      if (phase[name] !== undefined) whole(phase as unknown as Record<string, unknown>, name, 1, high);
+    }
+  });
+}
+
+/** Where in a run a step is: what the model is there, and how many sequences it sees at once. */
+export interface PhaseAt {
+  /** The model, smaller where the phase says so. */
+  readonly config: ModelConfig;
+  /** Sequences of a micro-batch. */
+  readonly batch: number;
+  /** Which, from 0, of `of`. */
+  readonly index: number;
+  /** Phases in all, the last one, in which the model is as configured, among them. */
+  readonly of: number;
+  /** First step that is no longer in it. */
+  readonly end: number;
+}
+
+/**
+ * The phase of update t, t from 0.
+ *
+ * @throws {ConfigError} where a phase's context is larger than the model's, or its attention does not fit the model
+ */
+export function phaseAt(config: ModelConfig, train: TrainConfig, t: number): PhaseAt {
+  const { phases, steps, batch } = train, of = phases.length + 1, ends = phases.map(({ until }) => Math.round(until * steps));
+  const found = ends.findIndex((end) => t < end), index = found < 0 ? phases.length : found;
+  if (found < 0) return { config, batch, index, of, end: steps };
+  const { n_ctx = config.n_ctx, attention = config.attention, batch: own = batch } = phases[index];
+  if (n_ctx > config.n_ctx) {
+    throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
+  }
+  return { config: checkConfig({ ...config, n_ctx, attention }), batch: own, index, of, end: ends[index] };
 }
 
 /** A named model with training choices that suit it. */
@@ -283,6 +391,9 @@ const shape = (n_layer: number, n_head: number, d_model: number, d_ff: number, d
   vocab_size: 256,
 });
 
+/** The paper's own optimizer, rate and warm-up (section 6). */
+const PAPER: Partial<TrainConfig> = { optimizer: "adamw", lr: 0.00035, warmup: 5000 };
+
 const audio = (n_ctx: number, stride: number, n_layer: number, n_head: number, d_model: number): Preset => ({
   about: `paper: audio of ${n_ctx} samples, µ-law at 12 kHz`,
   model: {
@@ -291,8 +402,9 @@ const audio = (n_ctx: number, stride: number, n_layer: number, n_head: number, d
     dropout: 0,
     attention: { pattern: "strided", stride, integration: "interleaved" },
     position: { kind: "attention", stride },
+    init: "paper",
   },
-  train: { lr: 0.00035, warmup: 5000, recompute: true },
+  train: { ...PAPER, recompute: true },
 });
 
 /** Layers of strided attention, a factor a head: of the integrations the one that learns soonest at this size. */
@@ -348,8 +460,9 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       dropout: 0.25,
       attention: { pattern: "strided", stride: 96, integration: "interleaved" },
       position: { kind: "data", shape: [32, 32, 3] },
+      init: "paper",
     },
-    train: { lr: 0.00035, warmup: 5000, batch: 32, recompute: true },
+    train: { ...PAPER, batch: 32, recompute: true },
   },
   enwik8: {
     about: "paper: enwik8 text, 12,288 bytes of context, 95 M parameters",
@@ -359,8 +472,9 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       dropout: 0.4,
       attention: { pattern: "fixed", stride: 128, c: 32, integration: "merged" },
       position: { kind: "attention", stride: 128 },
+      init: "paper",
     },
-    train: { lr: 0.00035, warmup: 5000, batch: 1, recompute: true },
+    train: { ...PAPER, batch: 1, recompute: true },
   },
   imagenet64: {
     about: "paper: 64×64 images, 152 M parameters",
@@ -370,8 +484,9 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       dropout: 0.01,
       attention: { pattern: "strided", stride: 128, integration: "interleaved" },
       position: { kind: "data", shape: [64, 64, 3] },
+      init: "paper",
     },
-    train: { lr: 0.00035, warmup: 5000, batch: 1, recompute: true },
+    train: { ...PAPER, batch: 1, recompute: true },
   },
   "audio-65k": audio(65536, 256, 48, 16, 512),
   "audio-262k": audio(262144, 512, 32, 8, 256),

@@ -14,7 +14,7 @@ import { optimizerTensors } from "./optimizer.ts";
 export interface MemoryPlan {
   /** Numbers in all parameters. */
   readonly parameters: number;
-  /** Bytes of weights, gradients and Adam's two moments. */
+  /** Bytes of weights, gradients and moments. */
   readonly state: number;
   /** Bytes of activations and their gradients alive at once, at the worst moment of a step. */
   readonly activations: number;
@@ -34,8 +34,8 @@ export interface MemoryPlan {
  * ```
  */
 export function memoryPlan(config: ModelConfig, train: Partial<TrainConfig>): MemoryPlan {
-  const checked = checkConfig(config), params = new Parameters(checked);
-  const { program } = trainingProgram(params, optimizerTensors(params.all), checkTrain(train));
+  const checked = checkConfig(config), constants = checkTrain(train), params = new Parameters(checked);
+  const optimizer = optimizerTensors(params.all, constants.optimizer), { program } = trainingProgram(params, optimizer, constants);
   const change = new Float64Array(program.ops.length + 1);
   for (const [t, [first, last]] of lifetimes(program)) {
     const bytes = size(t) * (t.dtype === "f16" ? 2 : 4);
@@ -44,6 +44,6 @@ export function memoryPlan(config: ModelConfig, train: Partial<TrainConfig>): Me
   }
   let alive = 0, activations = 0;
   for (const bytes of change) activations = Math.max(activations, alive += bytes);
-  const parameters = parameterCount(checked);
-  return { parameters, state: parameters * 16, activations };
+  const state = [params.all, optimizer.grads, optimizer.m, optimizer.v].flat().reduce((sum, t) => sum + 4 * size(t), 0);
+  return { parameters: parameterCount(checked), state, activations };
 }

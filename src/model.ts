@@ -9,7 +9,7 @@
 
 import type { CachePlan } from "./cache.ts";
 import { parameterShapes } from "./checkpoint.ts";
-import { type ModelConfig, positionRows, positionSizes, setsOf, type TrainConfig } from "./config.ts";
+import { type Initialisation, type ModelConfig, positionRows, positionSizes, setsOf, type TrainConfig } from "./config.ts";
 import { ShapeError } from "./errors.ts";
 import {
   type Dropout,
@@ -29,12 +29,17 @@ import { Random, STREAM } from "./random.ts";
 export class Parameters {
   readonly #byName: ReadonlyMap<string, Tensor>;
 
-  /** Tensors of that model, not yet on any engine. */
+  /**
+   * Tensors of that model, not yet on any engine.
+   *
+   * @param of parameters to share: of the same model but for what has no weights, and with position tables at least as long
+   */
   constructor(
     /** The model. */
     readonly config: ModelConfig,
+    of?: Parameters,
   ) {
-    this.#byName = new Map([...parameterShapes(config)].map(([name, shape]) => [name, tensor(name, shape)]));
+    this.#byName = of ? of.#byName : new Map([...parameterShapes(config)].map(([name, shape]) => [name, tensor(name, shape)]));
   }
 
   /** All of them, in order. */
@@ -54,20 +59,27 @@ export class Parameters {
   }
 }
 
+/** Deviations of the first weights (spec §2): where W₂ and W_p, the ends of the branches, get 1/√(2·n_layer) of theirs. */
+const DEVIATIONS: Readonly<Record<Initialisation, { token(d: number): number; hidden: number; out: number }>> = {
+  // Layer norm of tiny numbers keeps small models from forming attention for most of a short run: 1.86 bits/byte for 2.22 after 1.6 MB.
+  default: { token: () => 0.35, hidden: 1, out: 0.354 },
+  paper: { token: (d) => 0.125 / Math.sqrt(d), hidden: 0.125, out: 0 },
+};
+
 /**
- * Weights before training (section 5.3 and spec §2): each tensor draws from its own stream, so a weight depends only
+ * Weights before training (section 5.3 and spec §2), by `config.init`: each tensor draws from its own stream, so a weight depends only
  * on the seed, its name's place and its index.
  *
  * @returns f32 arrays by parameter name
  */
 export function initialWeights(config: ModelConfig, seed: number): Map<string, Float32Array> {
-  const spread = config.init === "paper" ? 0.125 : Math.sqrt(0.125), tables = positionSizes(config).length;
+  const spread = DEVIATIONS[config.init ?? "default"], token = spread.token(config.d_model), tables = positionSizes(config).length;
   const deviation = (name: string, shape: readonly number[]): number => {
-    if (name === "out.weight") return 0;
-    if (name === "embed.token.weight") return 0.125 / Math.sqrt(config.d_model);
-    if (name.startsWith("embed.position")) return 0.125 / Math.sqrt(config.d_model * tables);
+    if (name === "out.weight") return spread.out / Math.sqrt(config.d_model);
+    if (name === "embed.token.weight") return token;
+    if (name.startsWith("embed.position")) return token / Math.sqrt(tables);
     const branch = /\.(ff\.w2|attn\.p)\.weight$/.test(name) ? 1 / Math.sqrt(2 * config.n_layer) : 1;
-    return spread / Math.sqrt(shape[1]) * branch;
+    return spread.hidden / Math.sqrt(shape[1]) * branch;
   };
   return new Map([...parameterShapes(config)].map(([name, shape], at) => {
     const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
@@ -184,10 +196,10 @@ class Emitter {
 
   get positionOrder(): PositionOrder {
     if (this.#positionOrder) return this.#positionOrder;
-    const sizes = positionSizes(this.config),
-      sorted = this.#positionData(this.n).map((index, table) =>
-        sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), sizes[table])
-      );
+    const tables = this.tables().slice(1);
+    const sorted = this.#positionData(this.n).map((index, table) =>
+      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), tables[table].shape[0])
+    );
     return this.#positionOrder = {
       order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
       starts: sorted.map(({ starts }, table) => this.#constant(`position_starts.${table}`, starts)),
@@ -274,10 +286,6 @@ export interface TrainingProgram {
   readonly program: Program;
   /** One a micro-batch. */
   readonly batches: readonly BatchTensors[];
-  /** u32 [2]: the run's seed, and step · accumulate. */
-  readonly seeds: Tensor;
-  /** f32 [1]: grows by the step's mean loss, in nats. */
-  readonly loss: Tensor;
   /** f32 [R, V]: logits of the last micro-batch, before the update. Only with `keepLogits`. */
   readonly logits?: Tensor;
   readonly constants: Constants;
@@ -296,7 +304,7 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
   const e = new Emitter(program, params, train.batch, config.n_ctx, train.precision), { rows } = e;
   const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
   const grad = (name: string) => grads.get(params.get(name))!;
-  const seeds = tensor("seeds", [2], "u32"), loss = tensor("loss", [1]);
+  const { seeds, loss } = optimizer;
   const kept = keepLogits ? tensor("logits", [rows, config.vocab_size], train.precision) : undefined;
 
   const batches = Array.from({ length: train.accumulate }, (_, micro) => {
@@ -387,7 +395,7 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
     return batch;
   });
   emitUpdate(program, params.all, optimizer, train);
-  return { program, batches, seeds, loss, logits: kept, constants: e.constants };
+  return { program, batches, logits: kept, constants: e.constants };
 }
 
 /** Forward only: the loss of every position. */

@@ -374,12 +374,15 @@ export interface SquareNorm {
 }
 
 /**
- * What the update multiplies gradients by: factor = min(1, maxNorm / (norm + 1e-6)) / S, or 1 / S where maxNorm is 0, or
+ * What the update multiplies gradients by, and the constants of this step: factor = min(1, maxNorm / (norm + 1e-6)) / S, or 1 / S where maxNorm is 0, or
  * 0 where squareNorm is not finite: then `skipped[0]` and `skipped[1]` go up by one; otherwise skipped[1] becomes 0.
  * norm = √squareNorm / S with S the loss scale, 1 where there is none.
  *
  * `lossScale` holds S and the clean steps since it last changed (spec §3): S ← S/2 after a step that is not finite,
  * S ← 2·S after 1,000 clean ones, the count going back to 0 either way.
+ *
+ * `hyper` becomes row skipped[0] − known[0] of `schedule` (its last row beyond that), skipped[0] from before this step: a step that is
+ * skipped must advance neither the schedule nor a bias correction, and the host learns of it later than the next step begins.
  */
 export interface Clip {
   /** Which operation. */
@@ -394,7 +397,16 @@ export interface Clip {
   readonly maxNorm: number;
   /** f32 [2], in and out. */
   readonly lossScale?: Tensor;
+  /** f32 [rows, {@linkcode HYPER}]: this step's constants, by the steps skipped since the host last looked. */
+  readonly schedule: Tensor;
+  /** u32 [1]: steps skipped in all when the host last looked. */
+  readonly known: Tensor;
+  /** f32 [{@linkcode HYPER}], out. */
+  readonly hyper: Tensor;
 }
+
+/** Numbers of an update's constants: learning rate, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ) with t the update's number from 1, and Muon's rate. */
+export const HYPER = 4;
 
 /** Adam with decoupled decay; does nothing where factor is 0. Lists are parallel. */
 export interface Adam {
@@ -412,7 +424,7 @@ export interface Adam {
   readonly decay: readonly boolean[];
   /** f32 [1] from {@linkcode Clip}. */
   readonly factor: Tensor;
-  /** f32 [3]: learning rate, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ) with t the step's number from 1. */
+  /** f32 [{@linkcode HYPER}] from {@linkcode Clip}. */
   readonly hyper: Tensor;
   /** Decay of the first moment. */
   readonly beta1: number;
@@ -423,6 +435,34 @@ export interface Adam {
   /** Decoupled decay, times the learning rate. */
   readonly weightDecay: number;
 }
+
+/**
+ * Muon for matrices [out, in] of any shapes; does nothing where factor is 0. With g = grad · factor:
+ * m ← μ·m + g; u = g + μ·m; X = u/(‖u‖_F + 1e-7), transposed where it has more rows than columns; five times A = X·Xᵀ,
+ * X ← a·X + (b·A + c·A·A)·X with {@linkcode NEWTON_SCHULZ}; transposed back; p ← p − η·(√max(1, out/in)·X + wd·p), η = hyper[3].
+ * Lists are parallel.
+ */
+export interface Muon {
+  /** Which operation. */
+  readonly op: "muon";
+  /** f32 [out, in], updated in place */
+  readonly params: readonly Tensor[];
+  /** f32, multiplied by factor when read */
+  readonly grads: readonly Tensor[];
+  /** f32 momentum */
+  readonly m: readonly Tensor[];
+  /** f32 [1] from {@linkcode Clip}. */
+  readonly factor: Tensor;
+  /** f32 [{@linkcode HYPER}] from {@linkcode Clip}. */
+  readonly hyper: Tensor;
+  /** μ. */
+  readonly momentum: number;
+  /** Decoupled decay, times the rate. */
+  readonly weightDecay: number;
+}
+
+/** a, b, c of {@linkcode Muon}'s iteration, chosen by Jordan et al. (2024) so that five of them bring singular values near 1. */
+export const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315, times: 5 } as const;
 
 /** Any operation. */
 export type Op =
@@ -444,7 +484,8 @@ export type Op =
   | Sum
   | SquareNorm
   | Clip
-  | Adam;
+  | Adam
+  | Muon;
 
 /**
  * Which fields of an operation are read and which are written (a field in both is updated in place), and which hold
@@ -476,8 +517,13 @@ const OPERANDS: { readonly [K in Op["op"]]: { reads: readonly string[]; writes: 
   cross_entropy: { reads: ["logits", "targets", "lossScale"], writes: ["losses", "dLogits"], activations: ["logits", "dLogits"] },
   sum: { reads: ["x"], writes: ["y"], activations: [] },
   square_norm: { reads: ["xs"], writes: ["y"], activations: [] },
-  clip: { reads: ["squareNorm", "skipped", "lossScale"], writes: ["factor", "skipped", "lossScale"], activations: [] },
+  clip: {
+    reads: ["squareNorm", "skipped", "lossScale", "schedule", "known"],
+    writes: ["factor", "skipped", "lossScale", "hyper"],
+    activations: [],
+  },
   adam: { reads: ["grads", "factor", "hyper"], writes: ["params", "m", "v"], activations: [] },
+  muon: { reads: ["grads", "factor", "hyper"], writes: ["params", "m"], activations: [] },
 };
 
 function pick(op: Op, names: readonly string[]): Tensor[] {
@@ -779,9 +825,19 @@ function checkShapes(op: Op): void {
       holds(op, op.squareNorm, 1);
       holds(op, op.factor, 1);
       holds(op, op.lossScale, 2);
+      matrix(op, op.schedule, op.schedule.shape[0], HYPER);
+      holds(op, op.known, 1, "u32");
+      holds(op, op.hyper, HYPER);
       return holds(op, op.skipped, 2, "u32");
+    case "muon": {
+      holds(op, op.hyper, HYPER);
+      holds(op, op.factor, 1);
+      return op.params.forEach((p, i) => {
+        for (const t of [p, op.grads[i], op.m[i]]) matrix(op, t ?? p, t && p.shape.length === 2 ? p.shape[0] : -1, p.shape[1]);
+      });
+    }
     case "adam": {
-      holds(op, op.hyper, 3);
+      holds(op, op.hyper, HYPER);
       holds(op, op.factor, 1);
       op.params.forEach((p, i) => {
         for (const t of [op.grads[i], op.m[i], op.v[i]]) holds(op, t ?? p, t ? size(p) : -1);

@@ -186,7 +186,8 @@ export function resolveSets(config: AttentionConfig, shape: { n: number; layer: 
       case "fixed": {
         const l = integer(config, "stride", 1, LARGEST), c = integer(config, "c", 1, l);
         if (factor === 1) return { kind: "segment", l, causal };
-        const s = head % Math.floor(l / c);
+        // Sub-blocks go round among the heads that read one: with a factor per head that is every second.
+        const s = (integration === "multihead" ? head >> 1 : head) % Math.floor(l / c);
         return { kind: factor === 0 ? "fixed" : "summary", l, from: l - c * (s + 1), to: l - c * s, causal };
       }
       case "longformer":

@@ -5,13 +5,22 @@
  * @module
  */
 
-import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
+import { checkConfig, checkTrain, type ModelConfig, type PhaseAt, phaseAt, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "./errors.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
-import { batchData, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
+import { batchData, compileWith, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
 import { type Engine, type Executable, size, type Tensor } from "./ops.ts";
-import { hyperparameters, learningRate, LOSS_SCALE, type OptimizerTensors, optimizerTensors } from "./optimizer.ts";
+import {
+  AHEAD,
+  type LearningRate,
+  learningRate,
+  LOSS_SCALE,
+  optimizerState,
+  type OptimizerTensors,
+  optimizerTensors,
+  scheduleRows,
+} from "./optimizer.ts";
 
 /** Everything that training continues from: weights and moments by parameter name, and where the run is. */
 export interface Snapshot {
@@ -23,9 +32,9 @@ export interface Snapshot {
   readonly lossScale: readonly [number, number];
   /** The model. */
   readonly weights: ReadonlyMap<string, Float32Array>;
-  /** First moments of Adam. */
+  /** First moments of AdamW, momentum of Muon. */
   readonly m: ReadonlyMap<string, Float32Array>;
-  /** Second moments of Adam. */
+  /** Second moments, of the parameters that AdamW updates. */
   readonly v: ReadonlyMap<string, Float32Array>;
 }
 
@@ -41,85 +50,122 @@ export interface Measured {
   readonly lossScale: number;
 }
 
+/** A phase, with the parameters as the model that it trains. */
+export interface TrainedPhase extends PhaseAt {
+  /** On the engine; `params.config` is the phase's. */
+  readonly params: Parameters;
+}
+
+/** The recorded step of one phase, and what is made for it alone. */
+interface Recorded extends PhaseAt {
+  readonly step: TrainingProgram;
+  readonly executable: Executable;
+  readonly tensors: readonly Tensor[];
+}
+
 /** A model in training on one engine. */
 export class Trainer {
   readonly #engine: Engine;
+  readonly #params: Parameters;
   readonly #optimizer: OptimizerTensors;
-  readonly #step: TrainingProgram;
-  readonly #executable: Executable;
   readonly #tensors: readonly Tensor[];
+  readonly #rate: LearningRate;
+  /** Undefined where making the next phase's failed. */
+  #recorded: Recorded | undefined;
   #done: number;
   #sinceReading = 0;
+  /** Steps skipped in all when the device was last asked. */
+  #known: number;
+  #sinceKnown = 0;
 
   private constructor(
     engine: Engine,
-    /** Parameter tensors on the engine. */
-    readonly params: Parameters,
     readonly config: ModelConfig,
     readonly train: TrainConfig,
-    made: { optimizer: OptimizerTensors; step: TrainingProgram; executable: Executable; tensors: readonly Tensor[]; done: number },
+    made: { params: Parameters; optimizer: OptimizerTensors; tensors: readonly Tensor[]; from?: Snapshot; rate?: LearningRate },
   ) {
     this.#engine = engine;
+    this.#params = made.params;
     this.#optimizer = made.optimizer;
-    this.#step = made.step;
-    this.#executable = made.executable;
     this.#tensors = made.tensors;
-    this.#done = made.done;
+    this.#rate = made.rate ?? learningRate;
+    this.#done = made.from?.step ?? 0;
+    this.#known = made.from?.skipped[0] ?? 0;
   }
 
   /**
    * Allocates and records. Without `from`, weights are drawn from `train.seed`.
    *
+   * @param rate the learning rate, where it is not the schedule that `train` names
    * @throws {ConfigError} where a field is out of range
    * @throws {CheckpointError} where the snapshot's tensors are not the model's
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
-  static async create(engine: Engine, config: ModelConfig, train: Partial<TrainConfig>, from?: Snapshot): Promise<Trainer> {
+  static async create(
+    engine: Engine,
+    config: ModelConfig,
+    train: Partial<TrainConfig>,
+    from?: Snapshot,
+    rate?: LearningRate,
+  ): Promise<Trainer> {
     config = checkConfig(config);
-    const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all);
-    const step = trainingProgram(params, optimizer, checked);
-    const { hyper, squareNorm, factor, skipped, lossScale } = optimizer;
-    const inputs = [
-      hyper,
-      squareNorm,
-      factor,
-      skipped,
-      lossScale,
-      step.seeds,
-      step.loss,
-      ...step.constants.keys(),
-      ...step.batches.flatMap(Object.values),
-    ];
+    const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
+    // Each is refused before any memory is taken.
+    for (const { until } of checked.phases) phaseAt(config, checked, Math.max(0, Math.round(until * checked.steps) - 1));
     const tensors: Tensor[] = [];
-    const fill = (tensors: readonly Tensor[], values: ReadonlyMap<string, Float32Array>) =>
-      tensors.forEach((t, i) => {
-        const data = values.get(params.all[i].name);
+    const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
+      for (const t of tensors) {
+        const data = values.get(t.name.slice(prefix.length));
         if (data?.length !== size(t)) {
           throw new CheckpointError(
             `Cannot start from the snapshot: ${t.name} must have ${size(t)} numbers, got ${data?.length ?? "none"}`,
           );
         }
         engine.write(t, data);
-      });
+      }
+    };
+    let trainer: Trainer | undefined;
     try {
-      for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, inputs] as readonly Tensor[][]) {
+      for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, optimizerState(optimizer)]) {
         engine.allocate(group);
         tensors.push(...group);
       }
-      for (const [t, data] of step.constants) engine.write(t, data);
-      fill(params.all, from?.weights ?? initialWeights(config, checked.seed));
-      engine.write(lossScale, Float32Array.from(from?.lossScale ?? LOSS_SCALE));
+      fill(params.all, "", from?.weights ?? initialWeights(config, checked.seed));
+      engine.write(optimizer.lossScale, Float32Array.from(from?.lossScale ?? LOSS_SCALE));
       if (from) {
-        fill(optimizer.m, from.m);
-        fill(optimizer.v, from.v);
-        engine.write(skipped, Uint32Array.from(from.skipped));
+        fill(optimizer.m, "m.", from.m);
+        fill(optimizer.v, "v.", from.v);
+        engine.write(optimizer.skipped, Uint32Array.from(from.skipped));
       }
-      const executable = await engine.compile(step.program);
-      return new Trainer(engine, params, config, checked, { optimizer, step, executable, tensors, done: from?.step ?? 0 });
+      trainer = new Trainer(engine, config, checked, { params, optimizer, tensors, from, rate });
+      await trainer.#record();
+      return trainer;
     } catch (error) {
       engine.free(tensors);
       throw error;
     }
+  }
+
+  /** The phase of update t, t from 0. */
+  phase(t: number): TrainedPhase {
+    const phase = phaseAt(this.config, this.train, t);
+    return { ...phase, params: new Parameters(phase.config, this.#params) };
+  }
+
+  /** The recorded step of the phase that the next update is in, made anew where another phase begins. */
+  async #record(): Promise<Recorded> {
+    const { params, ...phase } = this.phase(this.#done), engine = this.#engine;
+    if (this.#recorded?.index === phase.index) return this.#recorded;
+    this.#release();
+    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch: phase.batch });
+    const tensors = [...step.constants.keys(), ...step.batches.flatMap(Object.values)];
+    return this.#recorded = { ...phase, step, tensors, executable: await compileWith(engine, step.program, tensors, step.constants) };
+  }
+
+  #release(): void {
+    this.#recorded?.executable.dispose();
+    if (this.#recorded) this.#engine.free(this.#recorded.tensors);
+    this.#recorded = undefined;
   }
 
   /** Updates done. */
@@ -129,17 +175,17 @@ export class Trainer {
 
   /** Bytes of the arena for activations. */
   get scratchBytes(): number {
-    return this.#executable.scratchBytes;
+    return this.#recorded?.executable.scratchBytes ?? 0;
   }
 
   /**
    * One update.
    *
-   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each
+   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as the {@linkcode Trainer.phase} has
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
    */
   async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
-    const { config, train } = this, engine = this.#engine, rows = train.batch * config.n_ctx;
+    const { train } = this, engine = this.#engine, { batch, config, step, executable } = await this.#record(), rows = batch * config.n_ctx;
     if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
       throw new ShapeError(
         `Cannot take a step: it needs ${train.accumulate} micro-batches of ${rows} tokens, got ${
@@ -148,40 +194,51 @@ export class Trainer {
       );
     }
     microBatches.forEach((tokens, micro) => {
-      for (const [t, data] of batchData(this.#step.batches[micro], tokens, config.vocab_size, config.n_ctx)) engine.write(t, data);
+      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx)) engine.write(t, data);
     });
-    engine.write(this.#optimizer.hyper, hyperparameters(train, this.#done));
-    engine.write(this.#step.seeds, Uint32Array.of(train.seed, this.#done * train.accumulate));
-    await this.#executable.run();
+    if (this.#sinceKnown === AHEAD) await this.settle();
+    engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));
+    engine.write(this.#optimizer.known, Uint32Array.of(this.#known));
+    engine.write(this.#optimizer.seeds, Uint32Array.of(train.seed, this.#done * train.accumulate));
+    await executable.run();
     this.#done++;
     this.#sinceReading++;
+    this.#sinceKnown++;
+  }
+
+  /** The learning rate of the last update, as far as is known how many steps were skipped. */
+  get lr(): number {
+    return this.#rate(Math.max(0, this.#done - this.#known - 1), this.train);
   }
 
   /** Waits for the steps so far and reads what they measured. */
   async measure(): Promise<Measured> {
-    const { loss } = this.#step, { squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
+    const { loss, squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
     const reads = [loss, squareNorm, skipped, lossScale].map((t) => this.#engine.read(t));
     const [total, square, counts, [next, clean]] = await Promise.all(reads);
     this.#engine.write(loss, Float32Array.of(0));
     this.#sinceReading = 0;
+    this.#known = counts[0];
+    this.#sinceKnown = 0;
     // With no clean step since it changed, the scale has just doubled: the norm was taken under the one before.
     const scale = this.train.precision === "f32" ? 1 : clean === 0 ? next / 2 : next;
     return { loss: total[0] / steps, gradNorm: Math.sqrt(square[0]) / scale, skipped: [counts[0], counts[1]], lossScale: next };
   }
 
-  /** Waits for the steps so far without reading anything: bounds how far submission runs ahead of the device. */
+  /** Waits for the steps so far and learns how many were skipped; `step` does so too, now and then. */
   async settle(): Promise<void> {
-    await this.#engine.read(this.#optimizer.squareNorm);
+    [this.#known] = await this.#engine.read(this.#optimizer.skipped);
+    this.#sinceKnown = 0;
   }
 
   /** Copies out everything that training continues from. */
   async snapshot(): Promise<Snapshot> {
-    const read = async (tensors: readonly Tensor[]) => {
+    const read = async (tensors: readonly Tensor[], prefix = "") => {
       const values = new Map<string, Float32Array>();
       for (let first = 0, end = 0; first < tensors.length; first = end) {
         for (let bytes = 0; end < tensors.length && (end === first || bytes < READING); end++) bytes += 4 * size(tensors[end]);
         const some = await Promise.all(tensors.slice(first, end).map((t) => this.#engine.read(t)));
-        some.forEach((data, at) => values.set(this.params.all[first + at].name, new Float32Array(data)));
+        some.forEach((data, at) => values.set(tensors[first + at].name.slice(prefix.length), new Float32Array(data)));
       }
       return values;
     };
@@ -191,15 +248,15 @@ export class Trainer {
       step: this.#done,
       skipped: [counts[0], counts[1]],
       lossScale: [scale, clean],
-      weights: await read(this.params.all),
-      m: await read(m),
-      v: await read(v),
+      weights: await read(this.#params.all),
+      m: await read(m, "m."),
+      v: await read(v, "v."),
     };
   }
 
   /** Frees everything on the engine. */
   dispose(): void {
-    this.#executable.dispose();
+    this.#release();
     this.#engine.free(this.#tensors);
   }
 }
@@ -212,7 +269,7 @@ export interface Progress {
   readonly steps: number;
   /** Mean training loss since the last report. */
   readonly loss: number;
-  /** Loss on the held-out tokens, where this report has one. */
+  /** Loss on the held-out tokens in windows of the phase's n_ctx, where this report has one. */
   readonly heldOut?: number;
   /** Learning rate of the last update. */
   readonly lr: number;
@@ -228,8 +285,8 @@ export interface Progress {
   readonly secondsLeft: number;
   /** Whether this is the run's last report: all steps are done, or `signal` was raised. */
   readonly last: boolean;
-  /** The parameters, on the engine: to sample from before asking for the next report. */
-  readonly params: Parameters;
+  /** Where the last update was, with the parameters as the model it trained: to sample from before asking for the next report. */
+  readonly phase: TrainedPhase;
   /** Everything to save. Take it before asking for the next report. */
   snapshot(): Promise<Snapshot>;
 }
@@ -256,6 +313,8 @@ export interface TrainOptions {
   readonly evaluations?: number;
   /** Held-out tokens looked at each time but the last, spread evenly over all of them; default 32,768. */
   readonly evaluationTokens?: number;
+  /** The learning rate, where it is not the schedule that `train` names; a resumed run needs the same again. */
+  readonly learningRate?: LearningRate;
   /** Stops after the step under way. */
   readonly signal?: AbortSignal;
 }
@@ -264,8 +323,6 @@ export interface TrainOptions {
 const PATIENCE = { f32: 10, f16: 26 };
 /** Bytes of reads under way together in a snapshot: waiting for each of a hundred tensors in turn cost 11 ms each in Deno. */
 const READING = 64 * 2 ** 20;
-/** Steps submitted before waiting for the device: the wait costs 11 ms in Deno, so not every step. */
-const AHEAD = 8;
 
 /**
  * Windows spread evenly over tokens: the beginning alone may be of another kind than the rest, and a curve over it then jumps where all
@@ -305,36 +362,44 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       );
     }
   }
-  const trainer = await Trainer.create(engine, options.config, options.train, options.from);
-  const scorer = heldOut &&
-    await Scorer.create(engine, trainer.params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx)))).catch((error) => {
-      trainer.dispose();
-      throw error;
-    });
-  const glance = heldOut && spread(heldOut, Math.max(1, Math.floor(evaluationTokens / n_ctx)), n_ctx, options.unit);
+  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate);
+  let scoring: { scorer: Scorer; glance: Tokens; index: number } | undefined;
+  /** Scores with a phase's model, at a glance or, at the end of the run, everything. */
+  const bits = async ({ params, config: { n_ctx }, index }: TrainedPhase, all: boolean) => {
+    if (scoring?.index !== index) {
+      scoring?.scorer.dispose();
+      scoring = undefined;
+      const scorer = await Scorer.create(engine, params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
+      const glance = spread(heldOut!, Math.max(1, Math.floor(evaluationTokens / n_ctx)), n_ctx, options.unit);
+      scoring = { scorer, glance, index };
+    }
+    return await scoring.scorer.bits(all ? heldOut! : scoring.glance, { unit: options.unit });
+  };
   try {
-    const { train } = trainer, { steps } = train, tokensPerStep = train.accumulate * train.batch * n_ctx;
-    const every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations))), begun = performance.now(), first = trainer.done;
-    let reported = begun, reportedStep = first, loss = NaN;
+    const { train } = trainer, { steps, accumulate } = train, first = trainer.done;
+    const tokensOf = ({ batch, config: { n_ctx } }: PhaseAt) => accumulate * batch * n_ctx;
+    const every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations))), begun = performance.now();
+    let reported = begun, reportedStep = first, loss = NaN, seen = 0, seenBefore = 0;
     while (true) {
       const finished = trainer.done >= steps || (signal?.aborted ?? false);
       if (!finished) {
-        const micro = Array.from({ length: train.accumulate }, (_, m) => {
-          const tokens = new Uint32Array(train.batch * n_ctx);
-          batchOffsets(train.seed, trainer.done, m, train.batch, data.length, n_ctx, options.unit).forEach((offset, row) =>
+        const phase = trainer.phase(trainer.done), { batch, config: { n_ctx } } = phase;
+        const micro = Array.from({ length: accumulate }, (_, m) => {
+          const tokens = new Uint32Array(batch * n_ctx);
+          batchOffsets(train.seed, trainer.done, m, batch, data.length, n_ctx, options.unit).forEach((offset, row) =>
             tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
           );
           return tokens;
         });
         await trainer.step(micro);
-        if ((trainer.done - first) % AHEAD === 0) await trainer.settle();
+        seen += tokensOf(phase);
         // Lets signals, timers and a page's frames run between steps.
         await new Promise((resume) => setTimeout(resume, 0));
       }
       const last = trainer.done >= steps || (signal?.aborted ?? false);
-      const evaluates = scorer && (last ? trainer.done >= steps : trainer.done % every === 0);
+      const evaluates = heldOut && (last ? trainer.done >= steps : trainer.done % every === 0);
       if (!last && !evaluates && performance.now() - reported < reportSeconds * 1000) continue;
-      const measured = await trainer.measure(), now = performance.now();
+      const measured = await trainer.measure(), now = performance.now(), phase = trainer.phase(Math.max(0, trainer.done - 1));
       if (measured.skipped[1] >= PATIENCE[train.precision]) {
         throw new DivergedError(
           `Cannot go on: the gradients of the last ${measured.skipped[1]} steps were not finite and none was applied; ` +
@@ -343,23 +408,26 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       }
       // A stop between steps reports none: the loss is then that of the report before.
       if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
-      const rate = (trainer.done - reportedStep) * tokensPerStep / Math.max(1e-9, (now - reported) / 1000);
-      const held = evaluates ? await scorer.bits(trainer.done >= steps ? heldOut : glance!, { unit: options.unit }) : undefined;
+      const rate = (seen - seenBefore) / Math.max(1e-9, (now - reported) / 1000);
+      const held = evaluates ? await bits(phase, trainer.done >= steps) : undefined;
       reported = performance.now();
       reportedStep = trainer.done;
+      seenBefore = seen;
+      let left = 0;
+      for (let t = trainer.done; t < steps; t = trainer.phase(t).end) left += (trainer.phase(t).end - t) * tokensOf(trainer.phase(t));
       yield {
         step: trainer.done,
         steps,
         loss,
         heldOut: held,
-        lr: learningRate(train, Math.max(0, trainer.done - 1)),
+        lr: trainer.lr,
         gradNorm: measured.gradNorm,
         skipped: measured.skipped[0],
         lossScale: measured.lossScale,
         tokensPerSecond: rate,
-        secondsLeft: (reported - begun) / 1000 / Math.max(1, trainer.done - first) * (steps - trainer.done),
+        secondsLeft: (reported - begun) / 1000 / Math.max(1, seen) * left,
         last,
-        params: trainer.params,
+        phase,
         snapshot: () => trainer.snapshot(),
       };
       if (last) return;
@@ -367,7 +435,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       reported = performance.now();
     }
   } finally {
-    scorer?.dispose();
+    scoring?.scorer.dispose();
     trainer.dispose();
   }
 }

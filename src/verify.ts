@@ -7,14 +7,14 @@
  */
 
 import { readModel } from "./checkpoint.ts";
-import { checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
+import { checkTrain, type ModelConfig, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
 import { CheckpointError, DataError } from "./errors.ts";
 import { fetchBytes } from "./fetch.ts";
 import { parseJson } from "./json.ts";
 import { buildLayout } from "./layout.ts";
 import { batchData, Parameters, trainingProgram } from "./model.ts";
 import { type Engine, type Executable, Program, type Tensor, tensor } from "./ops.ts";
-import { hyperparameters, optimizerTensors } from "./optimizer.ts";
+import { optimizerState, optimizerTensors, scheduleRows } from "./optimizer.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "./pattern.ts";
 import { f32, parseSafetensors, type Safetensors, type SavedTensor, u8 } from "./safetensors.ts";
 
@@ -167,8 +167,10 @@ export async function* verifyAttention(engine: Engine, file: string, bytes: Uint
 
 /** Training constants of a golden file's metadata. */
 function trainOf(golden: Safetensors, file: string, batch: number, recompute: boolean): TrainConfig {
-  const { lr, warmup, total, clip, weight_decay, beta1, beta2, eps } = metadata(golden, "train", file) as Record<string, number>;
-  return checkTrain({ lr, warmup, steps: total, clip, weight_decay, beta1, beta2, eps, batch, recompute });
+  const constants = metadata(golden, "train", file) as Record<string, unknown>;
+  // `steps` there are those made, of the schedule's `total`. Files that name no optimizer are AdamW's.
+  const known = Object.entries(constants).filter(([name]) => name !== "steps" && Object.hasOwn(TRAIN_DEFAULTS, name));
+  return checkTrain({ optimizer: "adamw", ...Object.fromEntries(known), steps: constants.total as number, batch, recompute });
 }
 
 /**
@@ -186,9 +188,9 @@ export async function* verifyModel(engine: Engine, folder: string, files: Golden
   const golden = parseSafetensors(files.expected, file), expected = (key: string) => f32(need(golden, key, file));
   const { steps, batch, tokens } = tokensOf(need(golden, "tokens", file), config, file);
   const train = trainOf(golden, file, batch, recompute), params = new Parameters(config);
-  const optimizer = optimizerTensors(params.all), step = trainingProgram(params, optimizer, train, true);
-  const { hyper, squareNorm, factor, skipped, grads, m, v } = optimizer;
-  const rest = [hyper, squareNorm, factor, skipped, step.seeds, step.loss, step.logits!, ...step.constants.keys()];
+  const optimizer = optimizerTensors(params.all, train.optimizer), step = trainingProgram(params, optimizer, train, true);
+  const { schedule, seeds, loss, squareNorm, grads, m, v } = optimizer;
+  const rest = [...optimizerState(optimizer), step.logits!, ...step.constants.keys()];
   const groups: Tensor[][] = [params.all, [...grads], [...m], [...v], [...rest, ...step.batches.flatMap(Object.values)]];
   for (const group of groups) engine.allocate(group);
   let executable: Executable | undefined;
@@ -198,9 +200,9 @@ export async function* verifyModel(engine: Engine, folder: string, files: Golden
     executable = await engine.compile(step.program);
     const rows = batch * config.n_ctx, losses = expected("losses"), norms = expected("grad_norms");
     for (let at = 0; at < steps; at++) {
-      engine.write(hyper, hyperparameters(train, at));
-      engine.write(step.loss, Float32Array.of(0));
-      engine.write(step.seeds, Uint32Array.of(0, at));
+      engine.write(schedule, scheduleRows(train, at));
+      engine.write(loss, Float32Array.of(0));
+      engine.write(seeds, Uint32Array.of(0, at));
       const now = tokens.subarray(at * rows, (at + 1) * rows);
       for (const [t, data] of batchData(step.batches[0], now, config.vocab_size, config.n_ctx)) engine.write(t, data);
       await executable.run();
@@ -213,7 +215,7 @@ export async function* verifyModel(engine: Engine, folder: string, files: Golden
           else yield verified(name, relativeError(got, expected(name)), limits.tensor);
         }
       }
-      yield verified(`losses[${at}]`, relativeError(await engine.read(step.loss), [losses[at]]), limits.scalar);
+      yield verified(`losses[${at}]`, relativeError(await engine.read(loss), [losses[at]]), limits.scalar);
       yield verified(`grad_norms[${at}]`, relativeError([Math.sqrt((await engine.read(squareNorm))[0])], [norms[at]]), limits.scalar);
     }
     for (const p of params.all) {

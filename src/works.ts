@@ -23,6 +23,6 @@ import { type TuneWork, worksOf } from "./webgpu/tune.ts";
  * ```
  */
 export function trainingWorks(config: ModelConfig, train: Partial<TrainConfig>): TuneWork[] {
-  const params = new Parameters(checkConfig(config));
-  return worksOf(trainingProgram(params, optimizerTensors(params.all), checkTrain(train)).program);
+  const params = new Parameters(checkConfig(config)), constants = checkTrain(train);
+  return worksOf(trainingProgram(params, optimizerTensors(params.all, constants.optimizer), constants).program);
 }

@@ -7,7 +7,7 @@
  */
 
 import { CachePlan, EMPTY_SLOT } from "../src/cache.ts";
-import { activations, type DType, type Op, type Tensor, tensor, type TensorData } from "../src/ops.ts";
+import { activations, type DType, HYPER, type Op, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
 
@@ -467,15 +467,16 @@ for (
     const squareNorm = tensor("squareNorm", [1]), skipped = c.u32("skipped", [2], (i) => [5, 2][i]);
     c.inputs.set(squareNorm, Float32Array.of(square));
     c.outputs.push(skipped);
-    c.ops.push({ op: "clip", squareNorm, factor: c.out("factor", [1]), skipped, maxNorm });
+    const schedule = c.f32("schedule", [8, HYPER]), known = c.u32("known", [1], () => 3), hyper = c.out("hyper", [HYPER]);
+    c.ops.push({ op: "clip", squareNorm, factor: c.out("factor", [1]), skipped, maxNorm, schedule, known, hyper });
   });
 }
 for (const factor of [1, 0.3, 0]) {
   add(`adam, factor ${factor}`, (c) => {
     const shapes = [[33, 20], [7], [130], [64, 64], [130, 260]];
-    const factors = tensor("factor", [1]), hyper = tensor("hyper", [3]);
+    const factors = tensor("factor", [1]), hyper = tensor("hyper", [HYPER]);
     c.inputs.set(factors, Float32Array.of(factor));
-    c.inputs.set(hyper, Float32Array.of(0.01, 1 / (1 - 0.9 ** 3), 1 / (1 - 0.999 ** 3)));
+    c.inputs.set(hyper, Float32Array.of(0.01, 1 / (1 - 0.9 ** 3), 1 / (1 - 0.999 ** 3), 0.02));
     c.ops.push({
       op: "adam",
       params: shapes.map((s, i) => c.inOut(`p${i}`, s)),
@@ -492,6 +493,33 @@ for (const factor of [1, 0.3, 0]) {
       beta1: 0.9,
       beta2: 0.999,
       eps: 1e-8,
+      weightDecay: 0.01,
+    });
+  });
+}
+
+// Matrices of several shapes at once: square, wide, tall, of odd sides, one row; and those that fill more than one tile.
+for (
+  const [factor, shapes] of [
+    [1, [[16, 16], [16, 16], [33, 20], [20, 33], [7, 5], [1, 9], [64, 40]]],
+    [0.3, [[100, 300], [300, 100]]],
+    [1, [[68, 132], [160, 132], [132, 68]]],
+    [0, [[16, 16], [33, 20]]],
+  ] as const
+) {
+  add(`muon ${shapes.map((shape) => shape.join("×")).join(", ")}, factor ${factor}`, (c) => {
+    const factors = tensor("factor", [1]), hyper = tensor("hyper", [HYPER]);
+    c.inputs.set(factors, Float32Array.of(factor));
+    c.inputs.set(hyper, Float32Array.of(0.01, 10, 1000, 0.02));
+    const each = (name: string, make: (name: string, shape: number[]) => Tensor) => shapes.map((s, i) => make(`${name}${i}`, [...s]));
+    c.ops.push({
+      op: "muon",
+      params: each("p", (name, shape) => c.inOut(name, shape)),
+      grads: each("g", (name, shape) => c.f32(name, shape)),
+      m: each("m", (name, shape) => c.inOut(name, shape, 0.1)),
+      factor: factors,
+      hyper,
+      momentum: 0.95,
       weightDecay: 0.01,
     });
   });

@@ -108,12 +108,16 @@ Deno.test("checkpoint: model and moments are read back as written", () => {
   const weights = numbers(small, 0), m = numbers(small, 1000), v = numbers(small, 2000);
   const model = readModel(formatConfig(small), join([...modelChunks({ config: small, weights })]));
   assertEquals(model, { config: small, weights });
-  assertEquals(readMoments(small, join([...momentChunks({ config: small, m, v })]), "o"), { m, v });
+  assertEquals(readMoments(small, join([...momentChunks({ config: small, train: { optimizer: "adamw" }, m, v })]), "o", "adamw"), { m, v });
   const lacking = new Map(m);
   lacking.delete("norm.bias");
-  assertThrows(() => join([...momentChunks({ config: small, m: lacking, v })]), CheckpointError, "m.norm.bias is missing");
+  assertThrows(
+    () => join([...momentChunks({ config: small, train: { optimizer: "adamw" }, m: lacking, v })]),
+    CheckpointError,
+    "m.norm.bias is missing",
+  );
   lacking.set("norm.bias", new Float32Array(7));
-  assertThrows(() => join([...momentChunks({ config: small, m: lacking, v })]), ShapeError, "norm.bias");
+  assertThrows(() => join([...momentChunks({ config: small, train: { optimizer: "adamw" }, m: lacking, v })]), ShapeError, "norm.bias");
 });
 
 Deno.test("checkpoint: missing, unexpected and mis-shaped tensors are all named in one error", () => {

@@ -7,7 +7,7 @@ import { assert } from "@std/assert";
 import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
 import { checkTrain, type ModelConfig } from "../src/config.ts";
 import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops.ts";
-import { hyperparameters, learningRate, optimizerTensors } from "../src/optimizer.ts";
+import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "../src/optimizer.ts";
 import { resolveSets } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
@@ -141,7 +141,9 @@ const CONFIG: ModelConfig = {
 for (const recompute of [false, true]) {
   Deno.test(`reference: gradients of a whole model with dropout, 2 micro-batches${recompute ? ", recomputed" : ""}`, async () => {
     const train = checkTrain({ steps: 5, batch: 2, accumulate: 2, recompute, seed: 3 });
-    const params = new Parameters(CONFIG), optimizer = optimizerTensors(params.all), step = trainingProgram(params, optimizer, train);
+    const params = new Parameters(CONFIG),
+      optimizer = optimizerTensors(params.all, train.optimizer),
+      step = trainingProgram(params, optimizer, train);
     const weights = new Map(
       [...initialWeights(CONFIG, 5)].map(([name, w]) => [name, Float64Array.from(w, (x) => x + 0.1 * random.normal())]),
     );
@@ -149,16 +151,16 @@ for (const recompute of [false, true]) {
     const lossAt = async (w: Map<string, Float64Array>): Promise<[number, Float64Array[]]> => {
       const engine = new ReferenceEngine();
       engine.allocate([...params.all, ...optimizer.grads, ...optimizer.m, ...optimizer.v]);
-      engine.allocate([optimizer.hyper, optimizer.squareNorm, optimizer.factor, optimizer.skipped, step.seeds, step.loss]);
+      engine.allocate(optimizerState(optimizer));
       engine.allocate([...step.constants.keys(), ...step.batches.flatMap((b) => Object.values(b) as Tensor[])]);
       for (const [t, data] of step.constants) engine.write(t, data);
       for (const p of params.all) engine.write(p, w.get(p.name)!);
       step.batches.forEach((batch, m) => batchData(batch, tokens[m], 11, 12).forEach((data, t) => engine.write(t, data)));
-      engine.write(optimizer.hyper, hyperparameters(train, 0));
-      engine.write(step.seeds, Uint32Array.of(3, 8));
+      engine.write(optimizer.schedule, scheduleRows(train, 0));
+      engine.write(optimizer.seeds, Uint32Array.of(3, 8));
       await (await engine.compile(step.program)).run();
       const grads = await Promise.all(optimizer.grads.map(async (t) => Float64Array.from(await engine.read(t))));
-      return [(await engine.read(step.loss))[0], grads];
+      return [(await engine.read(optimizer.loss))[0], grads];
     };
     const [, grads] = await lossAt(weights);
     for (let i = 0; i < params.all.length; i++) {
@@ -173,7 +175,7 @@ for (const recompute of [false, true]) {
 
 Deno.test("optimizer: the schedule warms up, peaks at lr and ends at 0", () => {
   const train = checkTrain({ steps: 6, warmup: 2, lr: 0.003 });
-  const rates = [0, 1, 2, 3, 4, 5, 6].map((t) => learningRate(train, t));
+  const rates = [0, 1, 2, 3, 4, 5, 6].map((t) => learningRate(t, train));
   [0.0015, 0.003, 0.003, 0.003 * 0.5 * (1 + Math.SQRT1_2), 0.0015, 0.003 * 0.5 * (1 - Math.SQRT1_2), 0].forEach((want, t) =>
     assert(Math.abs(rates[t] - want) < 1e-12, `${t}: ${rates[t]}`)
   );

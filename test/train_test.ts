@@ -7,7 +7,7 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig, checkTrain, type ModelConfig, preset, type TrainConfig } from "../src/config.ts";
+import { checkConfig, checkTrain, type ModelConfig, type Phase, preset, type TrainConfig } from "../src/config.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { Scorer } from "../src/evaluate.ts";
 import { memoryPlan } from "../src/memory.ts";
@@ -72,17 +72,56 @@ function sameBits(a: Snapshot, b: Snapshot): void {
   }
 }
 
+/** Windows that begin small and grow, with a phase in which attention is another. */
+const PHASES: Phase[] = [
+  { until: 0.3, n_ctx: 12, batch: 5, attention: { pattern: "local", stride: 3 } },
+  { until: 0.7, n_ctx: 20, batch: 3 },
+];
+const KINDS: Readonly<Record<string, Partial<TrainConfig>>> = {
+  adamw: { optimizer: "adamw" },
+  muon: { schedule: "linear", lr_min: 0.1 },
+  "muon, in phases": { phases: PHASES },
+};
+
 for (const name of new Set(["reference", ...ENGINES])) {
-  Deno.test(`train: ${name}: 6 steps are 3 and 3 more, in every bit`, async () => {
-    const on = await engine(name), straight = await run(on, Infinity), half = await run(on, 3);
-    assertEquals(straight.end.step, 6);
-    assertEquals(half.end.step, 3);
-    const rest = await run(on, Infinity, {}, half.end);
-    // The oracle computes in 64 bits and a snapshot has 32: there the rounding of one snapshot shows.
-    if (name === "reference") {
-      for (const [key, x] of straight.end.weights) assert(relativeError(rest.end.weights.get(key)!, x) < 1e-5, key);
-    } else sameBits(rest.end, straight.end);
-    assert(![...half.end.weights.get("out.weight")!].every((x, i) => x === straight.end.weights.get("out.weight")![i]));
+  for (const [kind, more] of Object.entries(KINDS)) {
+    Deno.test(`train: ${name}: ${kind}: 6 steps are 1, 2 and 3 more, in every bit`, async () => {
+      const on = await engine(name), straight = await run(on, Infinity, more), one = await run(on, 1, more);
+      assertEquals(straight.end.step, 6);
+      const half = await run(on, 3, more, one.end), rest = await run(on, Infinity, more, half.end);
+      assertEquals(half.end.step, 3);
+      // The oracle computes in 64 bits and a snapshot has 32: there the rounding shows, and Muon makes small singular values large.
+      if (name === "reference") {
+        const limit = kind === "adamw" ? 1e-5 : 1e-4;
+        for (const [key, x] of straight.end.weights) {
+          const error = relativeError(rest.end.weights.get(key)!, x);
+          assert(error < limit || key.endsWith("attn.k.bias"), `${key}: ${error}`);
+        }
+      } else sameBits(rest.end, straight.end);
+      assert(![...half.end.weights.get("out.weight")!].every((x, i) => x === straight.end.weights.get("out.weight")![i]));
+    });
+  }
+
+  Deno.test(`train: ${name}: a skipped step advances neither the schedule nor a bias correction`, async () => {
+    const on = await engine(name), begun = await run(on, 1), poisoned = new Map(begun.end.weights), sixth = { ...constants, accumulate: 1 };
+    poisoned.set("layers.1.ff.w1.weight", poisoned.get("layers.1.ff.w1.weight")!.slice().fill(NaN, 5, 6));
+    const batch = [text.subarray(0, 2 * config.n_ctx)];
+    // Two skipped and one clean without asking the device between them, against one clean alone.
+    const after = async (weights: ReadonlyMap<string, Float32Array>, skipped: number) => {
+      const trainer = await Trainer.create(on, { ...config, dropout: 0 }, sixth, { ...begun.end, weights });
+      for (let step = 0; step < skipped; step++) await trainer.step(batch);
+      const { skipped: counts } = await trainer.snapshot();
+      assertEquals(counts[0], skipped);
+      return trainer;
+    };
+    const trainer = await after(poisoned, 2), mended = { ...await trainer.snapshot(), weights: begun.end.weights };
+    trainer.dispose();
+    const late = await Trainer.create(on, { ...config, dropout: 0 }, sixth, mended), soon = await after(begun.end.weights, 0);
+    for (const one of [late, soon]) await one.step(batch);
+    const [a, b] = [await late.snapshot(), await soon.snapshot()];
+    sameBits(a, { ...b, step: a.step, skipped: a.skipped });
+    assertEquals([a.step, b.step], [4, 2]);
+    for (const one of [late, soon]) one.dispose();
   });
 
   Deno.test(`train: ${name}: recomputation changes no bit`, async () => {
@@ -123,7 +162,7 @@ Deno.test("train: it learns, and reports as it goes", async () => {
   assertEquals(reports.map(({ step }) => step), Array.from({ length: 80 }, (_, step) => step + 1));
   assertEquals(reports.filter(({ heldOut }) => heldOut !== undefined).map(({ step }) => step), [8, 16, 24, 32, 40, 48, 56, 64, 72, 80]);
   assertEquals(reports.map(({ last }) => last).indexOf(true), 79);
-  assert(reports[0].loss > 7.9 && reports[0].loss < 8.1, `first loss ${reports[0].loss}`);
+  assert(reports[0].loss > 7.9 && reports[0].loss < 8.4, `first loss ${reports[0].loss}`);
   assert(reports[79].heldOut! < 3, `last held-out loss ${reports[79].heldOut}`);
   for (const { gradNorm, lr, tokensPerSecond, skipped } of reports) assert(gradNorm > 0 && lr >= 0 && tokensPerSecond > 0 && skipped === 0);
   const params = new Parameters(config);
@@ -149,21 +188,28 @@ Deno.test("train: initial weights follow the seed, and spread as the specificati
   const one = initialWeights(config, 1), again = initialWeights(config, 1), other = initialWeights(config, 2);
   assertEquals(one, again);
   assert(one.get("layers.0.attn.q.weight")![0] !== other.get("layers.0.attn.q.weight")![0]);
-  const large = { ...config, d_model: 256, n_head: 2, d_ff: 512, d_qk: 128 }, weights = initialWeights(large, 0);
+  const large = { ...config, d_model: 256, n_head: 2, d_ff: 512, d_qk: 128 };
+  let weights = initialWeights(large, 0);
   const deviation = (name: string) => {
     const values = weights.get(name)!;
     return Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
   };
   const near = (name: string, want: number) =>
     assert(Math.abs(deviation(name) / want - 1) < 0.05, `${name}: ${deviation(name)}, want ${want}`);
-  near("embed.token.weight", 0.125 / 16);
-  near("layers.0.attn.q.weight", Math.sqrt(0.125 / 256));
-  near("layers.1.ff.w2.weight", Math.sqrt(0.125 / 512) / 2);
-  near("layers.1.attn.p.weight", Math.sqrt(0.125 / 256) / 2);
-  assertEquals(deviation("out.weight"), 0);
+  near("embed.token.weight", 0.35);
+  near("embed.position.1.weight", 0.35 / Math.SQRT2);
+  near("layers.0.attn.q.weight", 1 / 16);
+  near("layers.1.ff.w2.weight", Math.sqrt(1 / 512) / 2);
+  near("layers.1.attn.p.weight", 1 / 16 / 2);
+  near("out.weight", 0.354 / 16);
   assertEquals([...weights.get("norm.weight")!].every((x) => x === 1), true);
-  const paper = initialWeights({ ...large, init: "paper" }, 0).get("layers.0.attn.q.weight")!;
-  assert(Math.abs(Math.sqrt(paper.reduce((sum, x) => sum + x * x, 0) / paper.length) * 16 / 0.125 - 1) < 0.05);
+  weights = initialWeights({ ...large, init: "paper" }, 0);
+  near("embed.token.weight", 0.125 / 16);
+  near("embed.position.1.weight", 0.125 / Math.sqrt(512));
+  near("layers.0.attn.q.weight", 0.125 / 16);
+  near("layers.1.ff.w2.weight", 0.125 / Math.sqrt(512) / 2);
+  assertEquals(deviation("out.weight"), 0);
+  for (const name of ["cifar10", "enwik8", "imagenet64", "audio-65k", "audio-1m"]) assertEquals(preset(name).model.init, "paper");
 });
 
 Deno.test("train: bad input is an error of its own", async () => {
@@ -212,7 +258,10 @@ Deno.test("train: what cannot be compiled leaves nothing on the engine", async (
 Deno.test("train: recomputation and micro-batches take the memory that is planned", async () => {
   const deep = { ...config, n_layer: 8 }, kept = memoryPlan(deep, constants), again = memoryPlan(deep, { ...constants, recompute: true });
   assertEquals(kept.parameters, again.parameters);
-  assertEquals(kept.state, kept.parameters * 16);
+  // Weights, gradients and first moments of all; second moments of what AdamW updates.
+  const hidden = 8 * (2 * 12 * 16 + 2 * 16 * 16 + 2 * 40 * 16);
+  assertEquals(kept.state, kept.parameters * 16 - hidden * 4);
+  assertEquals(memoryPlan(deep, { ...constants, optimizer: "adamw" }).state, kept.parameters * 16);
   assert(again.activations < kept.activations / 2, `${again.activations} of ${kept.activations}`);
   for (const recompute of [false, true]) {
     const trainer = await Trainer.create(await engine("wasm"), deep, checkTrain({ ...constants, recompute }));

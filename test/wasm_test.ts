@@ -11,7 +11,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { kernelModule, useKernels } from "../src/kernels.ts";
-import { type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
+import { HYPER, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
 import type { AttentionSet } from "../src/pattern.ts";
 import { Random } from "../src/random.ts";
 import { WasmEngine } from "../src/wasm/engine.ts";
@@ -56,9 +56,10 @@ function everything(): { ops: Op[]; given: Map<Tensor, Float32Array | Uint32Arra
     delta = out("delta", [BATCH, HEADS, N]);
   const [dq, dk, dv] = ["dq", "dk", "dv"].map((name) => out(name, [ROWS, D])), losses = out("losses", [ROWS]), dy = out("dy", [ROWS, F]);
   const loss = out("loss", [1]), square = out("square", [1]), factor = out("factor", [1]), m = out("m", [F, D]), v = out("v", [F, D]);
-  const skipped = words("skipped", 2, () => 0), hyper = normal("hyper", [3]);
+  const skipped = words("skipped", 2, () => 0), hyper = out("hyper", [HYPER]), known = words("known", 1, () => 0);
+  const schedule = normal("schedule", [2, HYPER]);
   given.set(v, new Float32Array(size(v)));
-  given.set(hyper, Float32Array.of(0.01, 10, 1000));
+  given.set(schedule, Float32Array.of(0.01, 10, 1000, 0.02, 0, 0, 0, 0));
   const sets: AttentionSet[] = [
     { kind: "strided", l: 12, causal: true },
     { kind: "fixed", l: 12, from: 8, to: 12, causal: true },
@@ -79,12 +80,13 @@ function everything(): { ops: Op[]; given: Map<Tensor, Float32Array | Uint32Arra
     { op: "layernorm_backward", x, gain, mean, rstd, dy: z, residual: dk, dx: dNorm, dGain, dBias, accumulate: false },
     { op: "embedding_backward", dy: dNorm, order, starts, dTable, accumulate: false },
     { op: "square_norm", xs: [dw, dGain, dTable], y: square },
-    { op: "clip", squareNorm: square, factor, skipped, maxNorm: 1 },
+    { op: "clip", squareNorm: square, factor, skipped, maxNorm: 1, schedule, known, hyper },
     {
       op: "adam",
       ...{ params: [w], grads: [dw], m: [m], v: [v], decay: [true], factor, hyper },
       ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 },
     },
+    { op: "muon", params: [w], grads: [dw], m: [m], factor, hyper, momentum: 0.95, weightDecay: 0.01 },
   ];
   return { ops, given, outputs: [...outputs, w] };
 }

@@ -11,7 +11,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { pickBackend } from "../src/backend.ts";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
-import { type Attention, type Engine, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
+import { type Attention, type Engine, HYPER, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
 import { preset } from "../src/config.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
@@ -715,11 +715,16 @@ Deno.test("tensors read and written by one dispatch may share a page", async () 
 Deno.test("an update over one page is one dispatch, and decay reaches only the tensors that decay", async () => {
   const engine = await WebGpuEngine.create(software);
   const list = (kind: string) => [[3, 5], [70], [2, 64], [1]].map((shape, i) => tensor(`${kind}${i}`, shape));
-  const params = list("p"), grads = list("g"), m = list("m"), v = list("v"), factor = tensor("factor", [1]), hyper = tensor("hyper", [3]);
+  const params = list("p"),
+    grads = list("g"),
+    m = list("m"),
+    v = list("v"),
+    factor = tensor("factor", [1]),
+    hyper = tensor("hyper", [HYPER]);
   for (const tensors of [params, grads, m, v, [factor, hyper]]) engine.allocate(tensors);
   for (const t of params) engine.write(t, new Float32Array(size(t)).fill(1));
   engine.write(factor, new Float32Array([1]));
-  engine.write(hyper, new Float32Array([0.5, 1, 1]));
+  engine.write(hyper, new Float32Array([0.5, 1, 1, 0]));
   const program = new Program("decay");
   const decay = params.map((t) => t.shape.length === 2);
   program.add({ op: "adam", params, grads, m, v, decay, factor, hyper, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.5 });

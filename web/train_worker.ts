@@ -198,7 +198,7 @@ export function serveTraining(scope: {
         say({ is: "report", step, steps, numbers, last: progress.last, curve });
         if (wanted) await save(checkpoint!);
         if (progress.last ? step === steps : performance.now() - told > SAMPLE_SECONDS * 1000) {
-          say({ is: "sample", made: await sample(engine, progress.params, { kind, shape, rate, step }) });
+          say({ is: "sample", made: await sample(engine, progress.phase.params, { kind, shape, rate, step }) });
           told = performance.now();
         }
       }

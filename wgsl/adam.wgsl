@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> m: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> v: array<vec4f>;
 @group(0) @binding(4) var<storage, read> factor: array<f32>; // [1]
-@group(0) @binding(5) var<storage, read> hyper: array<f32>; // learning rate, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ)
+@group(0) @binding(5) var<storage, read> hyper: array<f32>; // [4]: learning rate, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ)
 @group(0) @binding(6) var<storage, read> decays: array<u32>;
 @group(0) @binding(7) var<uniform> params: Params;
 

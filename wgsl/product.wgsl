@@ -44,6 +44,8 @@ const RSWAP: u32 = 2u * RIGHT_ALONG;
 var<workgroup> ls: array<array<array<vec4f, TY>, G>, BK>;
 var<workgroup> rs: array<array<array<vec4f, TX>, H>, BK>;
 
+const HALF: u32 = 0u; // 1: of a symmetric result the workgroups above its diagonal do nothing
+
 const MASKED: u32 = 1u; // what is past the end of the sum is 0: one operand is enough
 const PLAIN: u32 = 0u;
 
@@ -109,6 +111,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let whole = extent(group.z);
   let m0 = group.y * BM4;
   let n0 = group.x * BN4;
+  if (HALF == 1u) {
+    if (n0 >= m0 + BM4) {
+      return;
+    }
+  }
   let columns = whole.columns4 * 4u;
   var acc: array<array<vec4f, H>, TM>;
   var l: array<Left, LLOADS>;

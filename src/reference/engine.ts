@@ -16,6 +16,7 @@ import { dropout } from "./dropout.ts";
 import { embedding, embeddingBackward, embeddingDecode } from "./embedding.ts";
 import { layernorm, layernormBackward } from "./layernorm.ts";
 import { linear, linearInputGrad, linearWeightGrad } from "./linear.ts";
+import { muon } from "./muon.ts";
 import { clip, squareNorm, sum } from "./norm.ts";
 
 /** Where an operation finds a tensor's numbers. Integers are kept as float64 too: u32 fits. */
@@ -61,6 +62,8 @@ function execute(op: Op, values: Values): void {
       return clip(op, values);
     case "adam":
       return adam(op, values);
+    case "muon":
+      return muon(op, values);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Sums, the global norm and clipping in float64. @module */
 
-import type { Clip, SquareNorm, Sum } from "../ops.ts";
+import { type Clip, HYPER, type SquareNorm, type Sum } from "../ops.ts";
 import type { Values } from "./engine.ts";
 
 /** Steps without a non-finite gradient after which the loss scale doubles (spec §3). */
@@ -17,10 +17,12 @@ export function squareNorm(op: SquareNorm, values: Values): void {
   values(op.y)[0] = op.xs.reduce((total, t) => total + values(t).reduce((a, x) => a + x * x, 0), 0);
 }
 
-/** The factor of the update, 0 where the norm is not finite, the count of skipped steps, and the loss scale's next value. */
+/** The factor of the update, 0 where the norm is not finite, the step's constants, the count of skipped steps, the loss scale's next value. */
 export function clip(op: Clip, values: Values): void {
   const [square] = values(op.squareNorm), factor = values(op.factor), skipped = values(op.skipped);
   const state = op.lossScale && values(op.lossScale), scale = state ? state[0] : 1;
+  const row = Math.min(skipped[0] - values(op.known)[0], op.schedule.shape[0] - 1);
+  values(op.hyper).set(values(op.schedule).subarray(row * HYPER, (row + 1) * HYPER));
   if (!Number.isFinite(square)) {
     factor[0] = 0;
     skipped[0]++;

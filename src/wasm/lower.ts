@@ -7,7 +7,7 @@
 import type { CachePlan } from "../cache.ts";
 import { KernelError } from "../errors.ts";
 import type { Layout } from "../layout.ts";
-import { type Attention, type AttentionBackward, type Dropout, type Linear, type Op, size, type Tensor } from "../ops.ts";
+import { type Attention, type AttentionBackward, type Dropout, type Linear, type Muon, type Op, size, type Tensor } from "../ops.ts";
 import { type AttentionSet, setKey } from "../pattern.ts";
 import { STREAM } from "../random.ts";
 import { type Argument, type Call, type Kernel, Region, Table } from "./plan.ts";
@@ -174,7 +174,12 @@ export function lower(op: Op, context: LowerContext): Call[] {
       ];
     }
     case "clip":
-      return [call("clip", 1, 1, [op.squareNorm, op.factor, op.skipped, op.lossScale, op.maxNorm])];
+      return [
+        call("clip", 1, 1, [
+          ...[op.squareNorm, op.factor, op.skipped, op.lossScale, op.maxNorm],
+          ...[op.schedule, op.schedule.shape[0], op.known, op.hyper],
+        ]),
+      ];
     case "adam": {
       const chunks = chunked(op.params, ADAM_CHUNK);
       const words = chunks.flatMap(({ which, offset, count }) => [
@@ -184,7 +189,21 @@ export function lower(op: Op, context: LowerContext): Call[] {
       const args = [new Table(words), op.factor, op.hyper, op.beta1, op.beta2, op.eps, op.weightDecay];
       return [call("adam", chunks.length, 1, args)];
     }
+    case "muon":
+      return muon(op);
   }
+}
+
+/** A unit is a matrix, the largest first, so that no thread is left with one at the end. */
+function muon({ params, grads, m, factor, hyper, momentum, weightDecay }: Muon): Call[] {
+  const sides = (t: Tensor) => t.shape.map((side) => up(side, 8)).sort((a, b) => a - b);
+  const work = (t: Tensor) => sides(t)[0] * size(t), order = params.map((_, at) => at).sort((a, b) => work(params[b]) - work(params[a]));
+  const words = order.flatMap((at) => [...[params, grads, m].map((list) => ({ tensor: list[at], offset: 0 })), ...params[at].shape]);
+  const floats = Math.max(...params.map((t) => {
+    const [short, long] = sides(t);
+    return 3 * short * long + 2 * short * short;
+  }));
+  return [call("muon", params.length, 1, [new Table(words), factor, hyper, momentum, weightDecay], floats * BYTES)];
 }
 
 /** Tensors in pieces of at most `most` elements: which tensor, the piece's offset in bytes, its elements. */

@@ -34,6 +34,7 @@ export const KERNELS = [
   "sum_partials",
   "clip",
   "adam",
+  "muon",
 ] as const;
 
 /** Name of a kernel. */

@@ -32,6 +32,7 @@ import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./emb
 import { fromHalves, toHalves } from "../half.ts";
 import { join, jointProducts } from "./joint.ts";
 import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
+import { planMuon } from "./muon.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
 import { Pages, planSlots, storageBuffer } from "./memory.ts";
 import { planClip, planSquareNorm, planSum } from "./norm.ts";
@@ -138,6 +139,8 @@ async function planOp(plan: Plan, op: Op): Promise<void> {
       return planClip(plan, op);
     case "adam":
       return planAdam(plan, op);
+    case "muon":
+      return await planMuon(plan, op);
   }
 }
 

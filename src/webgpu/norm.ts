@@ -71,8 +71,11 @@ export function planClip(plan: Plan, op: Clip): void {
   plan.dispatch({
     kernel: "clip",
     values: { LOSS_SCALE: !!op.lossScale },
-    bindings: { square_norm: op.squareNorm, factor: op.factor, skipped: op.skipped, loss_scale: op.lossScale },
-    params: { max_norm: op.maxNorm },
+    bindings: {
+      ...{ square_norm: op.squareNorm, factor: op.factor, skipped: op.skipped, loss_scale: op.lossScale },
+      ...{ schedule: op.schedule, known: op.known, hyper: op.hyper },
+    },
+    params: { max_norm: op.maxNorm, rows: op.schedule.shape[0] },
     grid: [1, 1, 1],
   });
 }

@@ -2437,16 +2437,21 @@ position[0]+=params.by;
 `,
   "clip": `struct Params{
 max_norm:f32,
+rows:u32,
 }
 var<storage,read>square_norm:array<f32>;
 var<storage,read_write>factor:array<f32>;
 var<storage,read_write>skipped:array<u32>;
 var<storage,read_write>loss_scale:array<f32>;
+var<storage,read>schedule:array<vec4f>;
+var<storage,read>known:array<u32>;
+var<storage,read_write>hyper:array<vec4f>;
 var<uniform>params:Params;
 override LOSS_SCALE:bool=false;
 const CLEAN_STEPS:f32=1000.0;
 @compute @workgroup_size(1)
 fn main(){
+hyper[0]=schedule[min(skipped[0]-known[0],params.rows-1u)];
 var scale=1.0;
 if(LOSS_SCALE){
 scale=loss_scale[0];
@@ -3310,6 +3315,208 @@ dw[at]=product;
 }
 }
 `,
+  "muon_apply": `struct Params{
+rows:u32,
+inner4:u32,
+out4:u32,
+}
+var<storage,read>polynomial:array<vec4f>;
+var<storage,read>x:array<vec4f>;
+var<storage,read>squares:array<f32>;
+var<storage,read_write>y:array<vec4f>;
+var<uniform>params:Params;
+override FIRST:bool=false;
+const LEFT_ALONG:u32=1u;
+const RIGHT_ALONG:u32=0u;
+alias Left=vec4f;
+alias Right=vec4f;
+// @import product.wgsl
+var<private>left_base:u32;
+var<private>right_base:u32;
+fn extent(part:u32)->Extent{
+left_base=part*params.rows*params.inner4;
+right_base=part*params.rows*params.out4;
+return Extent(params.rows,params.out4,0u,params.rows);
+}
+fn left(row:u32,k4:u32)->Left{
+return polynomial[left_base+row*params.inner4+k4];
+}
+fn left_value(a:Left)->vec4f{
+return a;
+}
+fn right(k:u32,column:u32)->Right{
+return x[right_base+k*params.out4+column];
+}
+fn right_value(b:Right)->vec4f{
+return b;
+}
+fn finish(part:u32,row:u32,column:u32,product:vec4f){
+var z=product;
+if(FIRST){
+z*=1.0/(sqrt(squares[part])+1e-7);
+}
+y[right_base+row*params.out4+column]=z;
+}
+`,
+  "muon_gram": `struct Params{
+rows:u32,
+inner4:u32,
+a:f32,
+b:f32,
+c:f32,
+}
+var<storage,read>x:array<vec4f>;
+var<storage,read>squares:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+override FIRST:bool=false;
+override POLYNOMIAL:bool=false;
+const LEFT_ALONG:u32=1u;
+const RIGHT_ALONG:u32=1u;
+alias Left=vec4f;
+alias Right=vec4f;
+// @import product.wgsl
+var<private>base:u32;
+fn extent(part:u32)->Extent{
+base=part*params.rows*params.inner4;
+return Extent(params.rows,params.rows/4u,0u,params.inner4*4u);
+}
+fn left(row:u32,k4:u32)->Left{
+return x[base+row*params.inner4+k4];
+}
+fn left_value(a:Left)->vec4f{
+return a;
+}
+fn right(column:u32,k4:u32)->Right{
+return x[base+column*params.inner4+k4];
+}
+fn right_value(b:Right)->vec4f{
+return b;
+}
+fn finish(part:u32,row:u32,column4:u32,product:vec4f){
+var z=product;
+if(FIRST){
+let scale=1.0/(sqrt(squares[part])+1e-7);
+z*=scale*scale;
+}
+if(POLYNOMIAL){
+z=params.c*z+params.b*x[base+row*params.inner4+column4];
+}
+let to=part*params.rows*params.rows;
+for(var i=0u;i<4u;i++){
+let column=column4*4u+i;
+var value=z[i];
+if(POLYNOMIAL&&column==row){
+value+=params.a;
+}
+if(column<=row){
+y[to+row*params.rows+column]=value;
+}
+if(column<row){
+y[to+column*params.rows+row]=value;
+}
+}
+}
+`,
+  "muon_momentum": `struct Params{
+rows:u32,
+columns:u32,
+stride:u32,
+size:u32,
+mu:f32,
+}
+var<storage,read>g:array<f32>;
+var<storage,read_write>m:array<f32>;
+var<storage,read>places:array<u32>;
+var<storage,read>factor:array<f32>;
+var<storage,read_write>x:array<f32>;
+var<storage,read_write>squares:array<f32>;
+var<uniform>params:Params;
+override TALL:bool=false;
+var<workgroup>tile:array<f32,1056>;
+var<workgroup>sums:array<f32,256>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(num_workgroups)groups:vec3u,@builtin(local_invocation_index)t:u32){
+let place=places[group.z];
+let f=factor[0];
+let column=t&31u;
+let own=t>>5u;
+var sum=0.0;
+for(var q=0u;q<32u;q+=8u){
+let row=group.y*32u+own+q;
+let at=place+row*params.columns+group.x*32u+column;
+var u=0.0;
+if(row<params.rows&&group.x*32u+column<params.columns&&f!=0.0){
+let grad=g[at]*f;
+let first=params.mu*m[at]+grad;
+m[at]=first;
+u=grad+params.mu*first;
+}
+tile[(own+q)*33u+column]=u;
+sum+=u*u;
+}
+sums[t]=sum;
+workgroupBarrier();
+for(var half=128u;half>0u;half>>=1u){
+if(t<half){
+sums[t]+=sums[t+half];
+}
+workgroupBarrier();
+}
+if(t==0u){
+squares[(group.y*groups.x+group.x)*groups.z+group.z]=sums[0];
+}
+let origin=select(group.xy,group.yx,TALL)*32u;
+for(var q=0u;q<32u;q+=8u){
+let row=origin.y+own+q;
+let u=select(tile[(own+q)*33u+column],tile[column*33u+own+q],TALL);
+if(origin.x+column<params.stride&&row*params.stride<params.size){
+x[group.z*params.size+row*params.stride+origin.x+column]=u;
+}
+}
+}
+`,
+  "muon_update": `struct Params{
+rows:u32,
+columns:u32,
+stride:u32,
+size:u32,
+scale:f32,
+decay:f32,
+}
+var<storage,read_write>p:array<f32>;
+var<storage,read>places:array<u32>;
+var<storage,read>factor:array<f32>;
+var<storage,read>hyper:array<f32>;
+var<storage,read>x:array<f32>;
+var<uniform>params:Params;
+override TALL:bool=false;
+var<workgroup>tile:array<f32,1056>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let column=t&31u;
+let own=t>>5u;
+let origin=select(group.xy,group.yx,TALL)*32u;
+for(var q=0u;q<32u;q+=8u){
+let row=origin.y+own+q;
+if(origin.x+column<params.stride&&row*params.stride<params.size){
+tile[(own+q)*33u+column]=x[group.z*params.size+row*params.stride+origin.x+column];
+}
+}
+workgroupBarrier();
+if(factor[0]==0.0){
+return;
+}
+for(var q=0u;q<32u;q+=8u){
+let row=group.y*32u+own+q;
+if(row<params.rows&&group.x*32u+column<params.columns){
+let at=places[group.z]+row*params.columns+group.x*32u+column;
+let change=select(tile[(own+q)*33u+column],tile[column*33u+own+q],TALL);
+p[at]-=hyper[3]*(params.scale*change+params.decay*p[at]);
+}
+}
+}
+`,
   "pack_f16": `// @import storage_f16x4.wgsl
 struct Params{
 count4:u32,
@@ -3378,6 +3585,7 @@ const LSWAP:u32=2u*LEFT_ALONG;
 const RSWAP:u32=2u*RIGHT_ALONG;
 var<workgroup>ls:array<array<array<vec4f,TY>,G>,BK>;
 var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
+const HALF:u32=0u;
 const MASKED:u32=1u;
 const PLAIN:u32=0u;
 @compute @workgroup_size(THREADS)
@@ -3387,6 +3595,11 @@ let ty=lane_y(t);
 let whole=extent(group.z);
 let m0=group.y*BM4;
 let n0=group.x*BN4;
+if(HALF==1u){
+if(n0>=m0+BM4){
+return;
+}
+}
 let columns=whole.columns4*4u;
 var acc:array<array<vec4f,H>,TM>;
 var l:array<Left,LLOADS>;
