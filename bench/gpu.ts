@@ -253,6 +253,16 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   );
   const top = [...timed.byOp].sort(([, a], [, b]) => b - a).map(([op, ms]) => `${op} ${ms.toFixed(1)}`).join(", ");
   console.log(`    ${top}`);
+  const muon = timed.byOp.get("muon");
+  if (muon !== undefined) {
+    const share = muon / timed.ms;
+    console.log(
+      `    Muon ${muon.toFixed(1)} ms, ${(100 * share).toFixed(1)} % of the step, ${
+        (100 * share / (1 - share)).toFixed(1)
+      } % of the rest of it`,
+    );
+    keepRow({ work: `muon of step ${name}`, ms: muon, share });
+  }
   plain.dispose();
   for (const group of [params.all, o.grads, o.m, o.v, inputs]) engine.free(group);
   return timed.ms;

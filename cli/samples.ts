@@ -80,6 +80,8 @@ export async function rowsOf(
 export class Samples {
   readonly #prompts: readonly string[];
   #decoder: Decoder | undefined;
+  /** What the decoder was made of: another phase of the run has others. */
+  #of: Parameters | undefined;
   #impossible = false;
 
   constructor(readonly engine: Engine, readonly dataset: Dataset, readonly path: string, readonly report: Report) {
@@ -169,7 +171,8 @@ export class Samples {
   async #decode(params: Parameters, batch = 1): Promise<Decoder | undefined> {
     if (this.#impossible || params.config.vocab_size > 256) return undefined;
     try {
-      if (this.#decoder?.batch !== batch) this.dispose();
+      if (this.#decoder?.batch !== batch || this.#of !== params) this.dispose();
+      this.#of = params;
       return this.#decoder ??= await Decoder.create(this.engine, params, batch);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;

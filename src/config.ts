@@ -356,19 +356,26 @@ export interface PhaseAt {
 }
 
 /**
- * The phase of update t, t from 0.
+ * The phases of a run in order, the last of them the model as configured.
  *
+ * @param train as {@linkcode checkTrain} gives it
  * @throws {ConfigError} where a phase's context is larger than the model's, or its attention does not fit the model
  */
-export function phaseAt(config: ModelConfig, train: TrainConfig, t: number): PhaseAt {
-  const { phases, steps, batch } = train, of = phases.length + 1, ends = phases.map(({ until }) => Math.round(until * steps));
-  const found = ends.findIndex((end) => t < end), index = found < 0 ? phases.length : found;
-  if (found < 0) return { config, batch, index, of, end: steps };
-  const { n_ctx = config.n_ctx, attention = config.attention, batch: own = batch } = phases[index];
-  if (n_ctx > config.n_ctx) {
-    throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
-  }
-  return { config: checkConfig({ ...config, n_ctx, attention }), batch: own, index, of, end: ends[index] };
+export function phasesOf(config: ModelConfig, train: TrainConfig): PhaseAt[] {
+  const { phases, steps, batch } = train, of = phases.length + 1;
+  return [...phases, { until: 1 }].map((phase: Phase, index) => {
+    const { until, n_ctx = config.n_ctx, attention = config.attention } = phase, last = index === of - 1;
+    if (n_ctx > config.n_ctx) {
+      throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
+    }
+    const model = last ? config : checkConfig({ ...config, n_ctx, attention });
+    return { config: model, batch: phase.batch ?? batch, index, of, end: Math.round(until * steps) };
+  });
+}
+
+/** The phase of update t, t from 0; of updates after the run, its last. */
+export function phaseAt<P extends PhaseAt>(phases: readonly P[], t: number): P {
+  return phases.find(({ end }) => t < end) ?? phases[phases.length - 1];
 }
 
 /** A named model with training choices that suit it. */
@@ -407,50 +414,55 @@ const audio = (n_ctx: number, stride: number, n_layer: number, n_head: number, d
   train: { ...PAPER, recompute: true },
 });
 
-/** Layers of strided attention, a factor a head: of the integrations the one that learns soonest at this size. */
-const strided = (stride: number, layers: number): AttentionConfig[] =>
-  Array.from({ length: layers }, () => ({ pattern: "strided", stride, integration: "multihead" }));
+const local = (stride: number): AttentionConfig => ({ pattern: "local", stride });
 
-/** Presets by name: the paper's (spec §4), and small ones for this program's own first runs. */
+/** A factor per head: of the integrations the one that learns soonest at these sizes. */
+const strided = (stride: number): AttentionConfig => ({ pattern: "strided", stride, integration: "multihead" });
+
+/** Presets by name: the paper's (spec §4), and small ones for this program's own first runs. docs/results.md has the sweeps behind those. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
   text: {
-    about: "text in minutes on two cores: strided, 512 bytes of context",
+    about: "text in minutes on two cores: 4 bytes back twice, then strided, 512 bytes of context",
     model: {
       ...shape(4, 4, 128, 512, 128),
       n_ctx: 512,
       dropout: 0,
-      // Few keys a head teach a small model fastest: 3.1 bits/byte after 1.2 M bytes, with merged sets of l = 32 3.8. A
-      // window that slides beats one that begins anew every 16 bytes: 2.5 against 2.9 after 1.8 M.
-      attention: { pattern: "strided", stride: 16, integration: "multihead" },
+      // Held-out bits/byte after 1.6 MB: 1.67 with four layers of l 16, 1.59 with a first layer of 5 keys, 1.52 so.
+      attention: [local(4), local(4), strided(16), strided(32)],
       position: { kind: "attention", stride: 16 },
     },
-    // The first gradients of the embeddings are 64 times the later ones (layer norm of small numbers): a long warm-up and
-    // a short memory of squares took 0.4 bits/byte off the first 1.2 M bytes.
-    train: { steps: 1600, batch: 2, lr: 0.002, warmup: 300, beta2: 0.95 },
+    train: { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" },
   },
   image: {
-    about: "images of 32×32×3 in minutes on two cores: two pixels back, then strided over rows of pixels",
+    about: "images of 32×32×3 in minutes on two cores: four pixels back, then strided over rows of pixels",
     model: {
-      ...shape(3, 4, 64, 256, 64),
+      ...shape(2, 4, 64, 256, 64),
       n_ctx: 3072,
       dropout: 0,
-      // With a first layer of few keys 6.1 bits/byte after 260 images, without 7.6 after 120 where this is at 7.1.
-      attention: [{ pattern: "local", stride: 6 }, ...strided(96, 2)],
+      // In equal time two layers and more images: 4.8 bits/byte where three layers reach 4.95 with fewer.
+      attention: [local(12), strided(96)],
       position: { kind: "data", shape: [32, 32, 3] },
     },
-    train: { steps: 600, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
+    // What is near first, then rows above: 4.56 bits/byte for 4.81 after 850 images.
+    train: {
+      ...{ steps: 850, batch: 1, lr: 0.006, warmup: 20, beta2: 0.95, schedule: "linear" },
+      phases: [{ until: 0.3, attention: [local(6), local(6)] }],
+    },
   },
   sound: {
-    about: "sound in minutes on two cores: 4 samples back, then strided, a third of a second at 12 kHz",
+    about: "sound in minutes on two cores: 4 and 8 samples back, then strided, a third of a second at 12 kHz",
     model: {
       ...shape(3, 4, 64, 256, 64),
       n_ctx: 4096,
       dropout: 0,
-      // Training loss on piano after 300 steps 5.3 bits/byte; with 16 samples back 6.1, with no such layer 6.5.
-      attention: [{ pattern: "local", stride: 4 }, ...strided(64, 2)],
+      attention: [local(4), local(8), strided(64)],
       position: { kind: "attention", stride: 64 },
     },
-    train: { steps: 600, batch: 1, lr: 0.003, beta2: 0.95, warmup: 20 },
+    // Eight short windows a step are eight places of the piece instead of one: 5.83 bits a sample for 5.90 after 8 M samples.
+    train: {
+      ...{ steps: 600, batch: 1, lr: 0.006, warmup: 20, beta2: 0.95, schedule: "linear" },
+      phases: [{ until: 0.5, n_ctx: 512, batch: 8 }],
+    },
   },
   cifar10: {
     about: "paper: CIFAR-10 images, 59 M parameters",
@@ -527,9 +539,15 @@ export function presetFor(
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
   const [height, width, channels] = shape, stride = width * channels;
   // Strides over rows of pixels follow the width.
-  const attention = [model.attention].flat().map((layer) => layer.pattern === "strided" ? { ...layer, stride } : layer);
+  const follow = <A extends AttentionConfig | AttentionConfig[] | undefined>(attention: A) =>
+    attention && [attention].flat().map((layer) => layer!.pattern === "strided" ? { ...layer!, stride } : layer!);
+  const phases = chosen.train.phases?.map((phase) => ({ ...phase, attention: follow(phase.attention) }));
   return {
     name,
-    preset: { ...chosen, model: { ...model, n_ctx: height * stride, attention, position: { kind: "data", shape: [...shape] } } },
+    preset: {
+      ...chosen,
+      model: { ...model, n_ctx: height * stride, attention: follow(model.attention)!, position: { kind: "data", shape: [...shape] } },
+      train: { ...chosen.train, phases },
+    },
   };
 }

@@ -5,7 +5,7 @@
  */
 
 import { parameterCount } from "./checkpoint.ts";
-import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
+import { checkConfig, checkTrain, type ModelConfig, phasesOf, type TrainConfig } from "./config.ts";
 import { Parameters, trainingProgram } from "./model.ts";
 import { lifetimes, size } from "./ops.ts";
 import { optimizerTensors } from "./optimizer.ts";
@@ -16,7 +16,7 @@ export interface MemoryPlan {
   readonly parameters: number;
   /** Bytes of weights, gradients and moments. */
   readonly state: number;
-  /** Bytes of activations and their gradients alive at once, at the worst moment of a step. */
+  /** Bytes of activations and their gradients alive at once, at the worst moment of a step of any phase. */
   readonly activations: number;
 }
 
@@ -35,15 +35,20 @@ export interface MemoryPlan {
  */
 export function memoryPlan(config: ModelConfig, train: Partial<TrainConfig>): MemoryPlan {
   const checked = checkConfig(config), constants = checkTrain(train), params = new Parameters(checked);
-  const optimizer = optimizerTensors(params.all, constants.optimizer), { program } = trainingProgram(params, optimizer, constants);
-  const change = new Float64Array(program.ops.length + 1);
-  for (const [t, [first, last]] of lifetimes(program)) {
-    const bytes = size(t) * (t.dtype === "f16" ? 2 : 4);
-    change[first] += bytes;
-    change[last + 1] -= bytes;
+  const optimizer = optimizerTensors(params.all, constants.optimizer);
+  let activations = 0;
+  for (const phase of phasesOf(checked, constants)) {
+    const of = new Parameters(phase.config, params);
+    const { program } = trainingProgram(of, optimizer, { ...constants, batch: phase.batch }),
+      change = new Float64Array(program.ops.length + 1);
+    for (const [t, [first, last]] of lifetimes(program)) {
+      const bytes = size(t) * (t.dtype === "f16" ? 2 : 4);
+      change[first] += bytes;
+      change[last + 1] -= bytes;
+    }
+    let alive = 0;
+    for (const bytes of change) activations = Math.max(activations, alive += bytes);
   }
-  let alive = 0, activations = 0;
-  for (const bytes of change) activations = Math.max(activations, alive += bytes);
   const state = [params.all, optimizer.grads, optimizer.m, optimizer.v].flat().reduce((sum, t) => sum + 4 * size(t), 0);
   return { parameters: parameterCount(checked), state, activations };
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkConfig, checkTrain, type ModelConfig, type PhaseAt, phaseAt, type TrainConfig } from "./config.ts";
+import { checkConfig, checkTrain, type ModelConfig, type PhaseAt, phaseAt, phasesOf, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "./errors.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
@@ -67,6 +67,7 @@ interface Recorded extends PhaseAt {
 export class Trainer {
   readonly #engine: Engine;
   readonly #params: Parameters;
+  readonly #phases: readonly TrainedPhase[];
   readonly #optimizer: OptimizerTensors;
   readonly #tensors: readonly Tensor[];
   readonly #rate: LearningRate;
@@ -82,10 +83,18 @@ export class Trainer {
     engine: Engine,
     readonly config: ModelConfig,
     readonly train: TrainConfig,
-    made: { params: Parameters; optimizer: OptimizerTensors; tensors: readonly Tensor[]; from?: Snapshot; rate?: LearningRate },
+    made: {
+      params: Parameters;
+      phases: readonly TrainedPhase[];
+      optimizer: OptimizerTensors;
+      tensors: readonly Tensor[];
+      from?: Snapshot;
+      rate?: LearningRate;
+    },
   ) {
     this.#engine = engine;
     this.#params = made.params;
+    this.#phases = made.phases;
     this.#optimizer = made.optimizer;
     this.#tensors = made.tensors;
     this.#rate = made.rate ?? learningRate;
@@ -110,8 +119,8 @@ export class Trainer {
   ): Promise<Trainer> {
     config = checkConfig(config);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
-    // Each is refused before any memory is taken.
-    for (const { until } of checked.phases) phaseAt(config, checked, Math.max(0, Math.round(until * checked.steps) - 1));
+    // One that does not fit is refused before any memory is taken.
+    const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
     const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
@@ -137,7 +146,7 @@ export class Trainer {
         fill(optimizer.v, "v.", from.v);
         engine.write(optimizer.skipped, Uint32Array.from(from.skipped));
       }
-      trainer = new Trainer(engine, config, checked, { params, optimizer, tensors, from, rate });
+      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate });
       await trainer.#record();
       return trainer;
     } catch (error) {
@@ -148,8 +157,7 @@ export class Trainer {
 
   /** The phase of update t, t from 0. */
   phase(t: number): TrainedPhase {
-    const phase = phaseAt(this.config, this.train, t);
-    return { ...phase, params: new Parameters(phase.config, this.#params) };
+    return phaseAt(this.#phases, t);
   }
 
   /** The recorded step of the phase that the next update is in, made anew where another phase begins. */
@@ -373,7 +381,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       const glance = spread(heldOut!, Math.max(1, Math.floor(evaluationTokens / n_ctx)), n_ctx, options.unit);
       scoring = { scorer, glance, index };
     }
-    return await scoring.scorer.bits(all ? heldOut! : scoring.glance, { unit: options.unit });
+    // Of the glance each window lies alone already, however much shorter than a unit the phase's are.
+    return all ? await scoring.scorer.bits(heldOut!, { unit: options.unit }) : await scoring.scorer.bits(scoring.glance);
   };
   try {
     const { train } = trainer, { steps, accumulate } = train, first = trainer.done;
