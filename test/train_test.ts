@@ -17,7 +17,7 @@ import { Random } from "../src/random.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { type Progress, type Snapshot, train, Trainer, type TrainOptions } from "../src/train.ts";
 import { relativeError } from "../src/verify.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const config: ModelConfig = checkConfig({
   model_type: "sparse_transformer",
@@ -73,7 +73,7 @@ function sameBits(a: Snapshot, b: Snapshot): void {
 }
 
 for (const name of new Set(["reference", ...ENGINES])) {
-  Deno.test(`train: ${name}: 6 steps are 3 and 3 more, in every bit`, async () => {
+  engineTest(name, `train: ${name}: 6 steps are 3 and 3 more, in every bit`, async () => {
     const on = await engine(name), straight = await run(on, Infinity), half = await run(on, 3);
     assertEquals(straight.end.step, 6);
     assertEquals(half.end.step, 3);
@@ -85,12 +85,12 @@ for (const name of new Set(["reference", ...ENGINES])) {
     assert(![...half.end.weights.get("out.weight")!].every((x, i) => x === straight.end.weights.get("out.weight")![i]));
   });
 
-  Deno.test(`train: ${name}: recomputation changes no bit`, async () => {
+  engineTest(name, `train: ${name}: recomputation changes no bit`, async () => {
     const on = await engine(name);
     sameBits((await run(on, 4, { recompute: true })).end, (await run(on, 4)).end);
   });
 
-  Deno.test(`train: ${name}: as the oracle after 4 steps with dropout and accumulation`, async () => {
+  engineTest(name, `train: ${name}: as the oracle after 4 steps with dropout and accumulation`, async () => {
     const { end } = await run(await engine(name), 4), { end: want } = await run(await engine("reference"), 4);
     for (const [parameter, values] of want.weights) {
       // Adam turns the noise of a gradient that is exactly 0 into steps.
@@ -100,7 +100,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     }
   });
 
-  Deno.test(`train: ${name}: steps that are not finite are not applied, and training stops`, async () => {
+  engineTest(name, `train: ${name}: steps that are not finite are not applied, and training stops`, async () => {
     const on = await engine(name), begun = await run(on, 1), weights = new Map(begun.end.weights);
     weights.set("layers.1.ff.w1.weight", weights.get("layers.1.ff.w1.weight")!.slice().fill(NaN, 5, 6));
     const poisoned: Snapshot = { ...begun.end, weights };
