@@ -22,10 +22,10 @@ export const TUNING_FLAGS: readonly Flag[] = [
 ];
 
 /** A variable of the environment. */
-type Variable = (name: string) => string | undefined;
+export type Variable = (name: string) => string | undefined;
 
 /** The user's folder for what can be made again; undefined where the system names none. */
-function cacheFolder(variable: Variable): string | undefined {
+export function cacheFolder(variable: Variable): string | undefined {
   const absolute = (name: string) => {
     const path = variable(name);
     return path && isAbsolute(path) ? path : undefined;

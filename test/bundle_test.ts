@@ -9,21 +9,24 @@ import { ConfigError } from "../src/errors.ts";
 import { kernelBytes } from "../src/kernels.ts";
 import { bundle, compressed } from "../tools/bundle.ts";
 import { failed } from "./commands.ts";
+import { needing } from "./needs.ts";
 import { dist, removeDist } from "./runtimes/bundle.ts";
+
+const test = (name: string, fn: () => Promise<void>) => needing(["bundler"], `bundle: ${name}`, fn);
 
 const text = async (name: string) => await Deno.readTextFile(new URL(name, await dist()));
 
-Deno.test("bundle: the library is under 120 KB by gzip −9", async () => {
+test("the library is under 120 KB by gzip −9", async () => {
   const bytes = await Deno.readFile(new URL("longstride.js", await dist())), size = compressed(bytes);
   assert(size < 120_000, `${size} bytes`);
 });
 
-Deno.test("bundle: exports what mod.ts exports", async () => {
+test("exports what mod.ts exports", async () => {
   const built = await import(new URL("longstride.js", await dist()).href);
   assertEquals(Object.keys(built).sort(), Object.keys(longstride).sort());
 });
 
-Deno.test("bundle: nothing in it that policies, edges or other runtimes forbid", async () => {
+test("nothing in it that policies, edges or other runtimes forbid", async () => {
   for (const name of ["longstride.js", "longstride.worker.js", "longstride-sample.js"]) {
     const code = await text(name);
     // The element has addresses of files that it offers to save and to play; its worker is a file.
@@ -36,7 +39,7 @@ Deno.test("bundle: nothing in it that policies, edges or other runtimes forbid",
   }
 });
 
-Deno.test("bundle: loading it fetches, compiles and starts nothing", async () => {
+test("loading it fetches, compiles and starts nothing", async () => {
   const loaded = `const touched = [];
 for (const name of ["fetch", "Worker", "SharedArrayBuffer"]) globalThis[name] = new Proxy(class {}, { apply() { touched.push(name) }, construct() { touched.push(name); return {} } });
 for (const name of ["compile", "instantiate", "Module", "Memory"]) WebAssembly[name] = new Proxy(class {}, { apply() { touched.push(name) }, construct() { touched.push(name); return {} } });
@@ -47,11 +50,11 @@ console.log(JSON.stringify(touched));`;
   assertEquals(new TextDecoder().decode(stdout), "[]\n");
 });
 
-Deno.test("bundle: the raw kernels are those inside", async () => {
+test("the raw kernels are those inside", async () => {
   assertEquals(await Deno.readFile(new URL("longstride.wasm", await dist())), kernelBytes());
 });
 
-Deno.test("bundle: source maps name sources, not this machine", async () => {
+test("source maps name sources, not this machine", async () => {
   for (const name of ["longstride.js", "longstride.worker.js", "longstride-sample.js"]) {
     assertStringIncludes(await text(name), `//# sourceMappingURL=${name}.map`);
     const { sources, sourcesContent } = JSON.parse(await text(`${name}.map`));
@@ -71,7 +74,7 @@ async function packed(): Promise<string[]> {
   return files.map(({ path }) => path);
 }
 
-Deno.test("bundle: a well-formed package for npm", async () => {
+test("a well-formed package for npm", async () => {
   const manifest = JSON.parse(await text("package.json")),
     ours = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
   const { name, version, license } = ours;
@@ -86,7 +89,7 @@ Deno.test("bundle: a well-formed package for npm", async () => {
   for (const file of files) assertMatch(file, /\.(js|js\.map|d\.ts|wasm)$|^(package\.json|README\.md|LICENSE)$/);
 });
 
-Deno.test("bundle: its types hold for those who install it", async () => {
+test("its types hold for those who install it", async () => {
   const at = await Deno.makeTempDir();
   try {
     await Deno.mkdir(`${at}/node_modules/@longstride`, { recursive: true });

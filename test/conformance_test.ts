@@ -11,11 +11,11 @@ import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from 
 import { OutOfMemoryError, ShapeError } from "../src/errors.ts";
 import { size, tensor } from "../src/ops.ts";
 import type { Case } from "./cases.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 import { ALL, deviations } from "./runtimes/conformance.ts";
 
 for (const name of ENGINES.filter((name) => name !== "webgpu-split")) {
-  for (const c of ALL) Deno.test(`${name}: ${c.name}`, async () => assertEquals(await deviations(await engine(name), c), []));
+  for (const c of ALL) engineTest(name, `${name}: ${c.name}`, async () => assertEquals(await deviations(await engine(name), c), []));
 }
 
 /** What does not split by nature: decoding, whose operations have a row a sequence, where a tensor is beyond one binding. */
@@ -28,10 +28,14 @@ const isLarge = (c: Case) => [...c.inputs.keys()].some((t) => size(t) * 4 > 128 
 if (ENGINES.includes("webgpu-split") || !Deno.env.has("LONGSTRIDE_ENGINES")) {
   for (const c of ALL.filter(isLarge)) {
     if (!WHOLE.test(c.name)) {
-      Deno.test(`webgpu-split: ${c.name}`, async () => assertEquals(await deviations(await engine("webgpu-split"), c), []));
+      engineTest(
+        "webgpu-split",
+        `webgpu-split: ${c.name}`,
+        async () => assertEquals(await deviations(await engine("webgpu-split"), c), []),
+      );
       continue;
     }
-    Deno.test(`webgpu-split: ${c.name}, refused by name`, async () => {
+    engineTest("webgpu-split", `webgpu-split: ${c.name}, refused by name`, async () => {
       const on = await engine("webgpu-split");
       const error = await assertRejects(() => deviations(on, c), OutOfMemoryError, "the device binds at most 128.0 KiB");
       assertStringIncludes(error.message, "use fewer sequences at once");
@@ -41,7 +45,7 @@ if (ENGINES.includes("webgpu-split") || !Deno.env.has("LONGSTRIDE_ENGINES")) {
 }
 
 for (const name of ENGINES) {
-  Deno.test(`${name}: a tensor has one place at a time, and is named where it has none`, async () => {
+  engineTest(name, `${name}: a tensor has one place at a time, and is named where it has none`, async () => {
     const on = await engine(name), x = tensor("x", [4]), y = tensor("y", [4]);
     on.allocate([x]);
     assertThrows(() => on.allocate([y, x]), ShapeError, "Cannot allocate x: it already has a place; free it first");

@@ -1,11 +1,12 @@
 /**
  * Which engines the tests run on: `LONGSTRIDE_ENGINES`, by default every one. An engine that cannot start is a
- * failure that says what to do, never a silent skip.
+ * failure that says what to do, never a silent skip; where there is known to be no GPU, needs.ts leaves its tests out by name.
  *
  * @module
  */
 
 import type { Engine } from "../src/ops.ts";
+import { needing } from "./needs.ts";
 
 const reference = async () => new (await import("../src/reference/engine.ts")).ReferenceEngine();
 const wasm = async (threads?: number) => await (await import("../src/wasm/engine.ts")).WasmEngine.create({ threads });
@@ -30,6 +31,15 @@ export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
 
 /** Names of the engines to test besides the oracle. */
 export const ENGINES: readonly string[] = Deno.env.get("LONGSTRIDE_ENGINES")?.split(",") ?? ["wasm", "webgpu", "webgpu-default"];
+
+/** A test that needs a GPU. */
+export const gpuTest = (name: string, fn: () => Promise<void>) => needing(["gpu"], name, fn);
+
+/** A test that runs on the engine of that name. */
+export function engineTest(on: string, name: string, fn: () => Promise<void>): void {
+  if (on.startsWith("webgpu")) gpuTest(name, fn);
+  else Deno.test(name, fn);
+}
 
 const kept = new Map<string, Promise<Engine>>();
 

@@ -13,7 +13,7 @@ import { type Evaluation, Scorer } from "../src/evaluate.ts";
 import { initialWeights, Parameters } from "../src/model.ts";
 import type { Engine } from "../src/ops.ts";
 import { Random } from "../src/random.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const N = 7, V = 11;
 const config: ModelConfig = checkConfig({
@@ -47,7 +47,7 @@ async function bitsOf(scorer: Scorer, from: number, at: number): Promise<number>
 }
 
 for (const name of new Set(["reference", ...ENGINES])) {
-  Deno.test(`evaluate: ${name}: each token once, with its context, by brute force`, async () => {
+  engineTest(name, `evaluate: ${name}: each token once, with its context, by brute force`, async () => {
     const on = await engine(name), params = place(on), single = await Scorer.create(on, params, 1);
     const lengths = [1, N - 1, N, N + 1, 2 * N, 2 * N + 1, 33], contexts = [0, 1, 3, N - 1];
     // Every distinct (window, token) once: the brute force is slow on a GPU.

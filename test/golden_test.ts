@@ -10,7 +10,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { parseSafetensors } from "../src/safetensors.ts";
 import { CheckpointError } from "../src/errors.ts";
 import { type GoldenIndex, relativeError, type Verified, verifyAttention, verifyModel } from "../src/verify.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const SHIPPED = new URL("golden/", import.meta.url), ALL = new URL("../../shared/golden/", import.meta.url);
 
@@ -55,11 +55,15 @@ for (const name of new Set(["reference", ...ENGINES])) {
     const only = (names: readonly string[], other: readonly string[]) =>
       base === SHIPPED ? names : names.filter((name) => !other.includes(name));
     for (const file of only(index.attention, shipped.attention)) {
-      Deno.test(`golden: ${name}: ${file}`, async () => await passes(verifyAttention(await engine(name), file, bytes(base, file)), 5));
+      engineTest(
+        name,
+        `golden: ${name}: ${file}`,
+        async () => await passes(verifyAttention(await engine(name), file, bytes(base, file)), 5),
+      );
     }
     for (const folder of only(index.models, shipped.models)) {
       for (const recompute of [false, true]) {
-        Deno.test(`golden: ${name}: ${folder}${recompute ? ", recomputed" : ""}`, async () => {
+        engineTest(name, `golden: ${name}: ${folder}${recompute ? ", recomputed" : ""}`, async () => {
           await passes(verifyModel(await engine(name), folder, golden(base, folder), recompute), 80);
         });
       }

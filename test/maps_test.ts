@@ -15,7 +15,7 @@ import { type Engine, Program, tensor } from "../src/ops.ts";
 import { attends, type AttentionConfig } from "../src/pattern.ts";
 import { COLORS } from "../src/picture.ts";
 import { Random } from "../src/random.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const N = 24, V = 9;
 const configOf = (attention: AttentionConfig | AttentionConfig[]): ModelConfig =>
@@ -104,7 +104,7 @@ const patterns: AttentionConfig[] = [
   { pattern: "fixed", stride: 6, c: 2, causal: false },
 ];
 for (const name of new Set(["reference", ...ENGINES])) {
-  Deno.test(`maps: ${name}: weights are the model's, of every pattern, layer and head`, async () => {
+  engineTest(name, `maps: ${name}: weights are the model's, of every pattern, layer and head`, async () => {
     const on = await engine(name);
     for (const attention of patterns) {
       const config = configOf(attention), weights = weightsOf(config);

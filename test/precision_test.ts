@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { preset, type TrainConfig, Trainer } from "../mod.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const model = {
   ...preset("text").model,
@@ -19,7 +19,7 @@ const train: Partial<TrainConfig> = { steps: 30, batch: 2, lr: 0.003, warmup: 5 
 const text = new TextEncoder().encode("she sells sea shells by the sea shore; ".repeat(30));
 
 for (const name of ["reference", ...ENGINES]) {
-  Deno.test(`precision: ${name}: f16 follows f32`, async () => {
+  engineTest(name, `precision: ${name}: f16 follows f32`, async () => {
     const on = await engine(name), losses: number[][] = [];
     for (const precision of ["f32", "f16"] as const) {
       const trainer = await Trainer.create(on, model, { ...train, precision }), seen: number[] = [];
@@ -44,7 +44,7 @@ for (const name of ["reference", ...ENGINES]) {
 
 // The oracle's float64 has room for it, so it does not overflow.
 for (const name of ENGINES) {
-  Deno.test(`precision: ${name}: an overflow skips the step and halves the scale, which a snapshot keeps`, async () => {
+  engineTest(name, `precision: ${name}: an overflow skips the step and halves the scale, which a snapshot keeps`, async () => {
     const on = await engine(name), batch = [text.subarray(0, 96)];
     const first = await Trainer.create(on, model, { ...train, precision: "f16" });
     await first.step(batch);

@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import * as longstride from "../mod.ts";
+import { needing } from "./needs.ts";
 import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
 import { executable } from "./runtimes/npm.ts";
 import { type Report, smoke } from "./runtimes/smoke.ts";
@@ -59,15 +60,15 @@ async function output(path: string, ...args: string[]): Promise<string> {
 /** As many threads as cores: in words. */
 const all = new RegExp(`^WASM SIMD, ${navigator.hardwareConcurrency} threads?$`);
 
-Deno.test("node: the bundle trains and samples with Deno's numbers", async () => {
+needing(["bundler"], "node: the bundle trains and samples with Deno's numbers", async () => {
   await assertWanted(await output("node", "main.js"), /^WASM SIMD, 1 thread/);
 });
 
-Deno.test("bun: the bundle trains and samples with Deno's numbers", async () => {
+needing(["bundler", "bun"], "bun: the bundle trains and samples with Deno's numbers", async () => {
   await assertWanted(await output(await executable("bun"), "main.js"), all);
 });
 
-Deno.test("deno: the bundle trains and samples with the sources' numbers, without permissions", async () => {
+needing(["bundler"], "deno: the bundle trains and samples with the sources' numbers, without permissions", async () => {
   await assertWanted(await output(Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-config", "main.js"), all);
 });
 
@@ -100,7 +101,7 @@ async function served<T>(path: string, args: string[], env: Record<string, strin
   }
 }
 
-Deno.test("workerd: the bundle trains and samples with Deno's numbers, its kernels a module", async () => {
+needing(["bundler", "workerd"], "workerd: the bundle trains and samples with Deno's numbers, its kernels a module", async () => {
   const at = await scene();
   await Deno.writeTextFile(
     `${at}/examples/smoke_worker.js`,
@@ -153,24 +154,24 @@ async function exampleHolds(base: string): Promise<void> {
   assertEquals(status, 200);
 }
 
-Deno.test("example: workerd streams text", async () => {
+needing(["bundler", "workerd"], "example: workerd streams text", async () => {
   await served(await executable("workerd"), workerd("workerd.capnp"), {}, WORKERD, exampleHolds);
 });
 
-Deno.test("example: Node streams text", async () => {
+needing(["bundler"], "example: Node streams text", async () => {
   await served("node", ["node.js"], { MODEL: "model", PORT: "0" }, /http:\/\/127\.0\.0\.1:(\d+)\//, exampleHolds);
 });
 
-Deno.test("example: Bun streams text", async () => {
+needing(["bundler", "bun"], "example: Bun streams text", async () => {
   await served(await executable("bun"), ["serve.js"], { MODEL: "model", PORT: "0" }, /http:\/\/[^:]+:(\d+)/, exampleHolds);
 });
 
-Deno.test("example: Deno streams text", async () => {
+needing(["bundler"], "example: Deno streams text", async () => {
   const args = ["serve", "-A", "--no-config", "--host", "127.0.0.1", "--port", "0", "serve.js"];
   await served(Deno.execPath(), args, { MODEL: "model" }, /http:\/\/127\.0\.0\.1:(\d+)\//, exampleHolds);
 });
 
 Deno.test("runtimes: what was made is removed", async () => {
-  await Deno.remove(await scene(), { recursive: true });
+  if (made) await Deno.remove(await made, { recursive: true });
   await removeDist();
 });

@@ -22,7 +22,7 @@ import { ReferenceEngine } from "../src/reference/engine.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/sample.ts";
 import { ATTENTION, callersBlocks } from "./cases.ts";
 import { relativeError } from "../src/verify.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const N = 43;
 const configOf = (attention: AttentionConfig, more: Partial<ModelConfig> = {}): ModelConfig =>
@@ -73,7 +73,7 @@ const patterns = [...ATTENTION.filter(({ config, layer }) => config.causal !== f
 }];
 for (const name of new Set(["reference", ...ENGINES])) {
   for (const { name: pattern, config: attention } of patterns) {
-    Deno.test(`sample: ${name}: ${pattern}: decoding gives what the whole model gives`, async () => {
+    engineTest(name, `sample: ${name}: ${pattern}: decoding gives what the whole model gives`, async () => {
       const on = await engine(name), config = configOf(attention), params = place(on, config), want = await logitsOf(config);
       const decoder = await Decoder.create(on, params, 2, 9), stepping = await Decoder.create(on, params, 2, Infinity);
       const check = async (decoder: Decoder, i: number, rows = [0, 1]) => {
@@ -106,7 +106,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     });
   }
 
-  Deno.test(`sample: ${name}: the same seed gives the same tokens, another others; longer than the context`, async () => {
+  engineTest(name, `sample: ${name}: the same seed gives the same tokens, another others; longer than the context`, async () => {
     const on = await engine(name),
       params = place(on, configOf({ pattern: "fixed", stride: 8, c: 2 })),
       decoder = await Decoder.create(on, params);
@@ -128,7 +128,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     on.free(params.all);
   });
 
-  Deno.test(`sample: ${name}: tokens do not depend on how many positions run at a time`, async () => {
+  engineTest(name, `sample: ${name}: tokens do not depend on how many positions run at a time`, async () => {
     const on = await engine(name),
       params = place(on, configOf({ pattern: "strided", stride: 6 })),
       decoder = await Decoder.create(on, params, 2);
@@ -155,7 +155,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     on.free(params.all);
   });
 
-  Deno.test(`sample: ${name}: sequences of a batch do not see each other`, async () => {
+  engineTest(name, `sample: ${name}: sequences of a batch do not see each other`, async () => {
     const on = await engine(name), params = place(on, configOf({ pattern: "fixed", stride: 8, c: 2 }));
     const prompts = [text.subarray(0, 9), text.subarray(20, 29), text.subarray(50, 59)], decoders = new Map<number, Decoder>();
     const write = async (prompt: SamplesOptions["prompt"], batch: number, more: Partial<SamplesOptions> = {}) => {
@@ -178,7 +178,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     on.free(params.all);
   });
 
-  Deno.test(`sample: ${name}: draws follow the probabilities, cut where asked`, async () => {
+  engineTest(name, `sample: ${name}: draws follow the probabilities, cut where asked`, async () => {
     const on = await engine(name), random = new Random(8, 1), V = 29, n = 64, batch = 64;
     const row = Float32Array.from({ length: V }, () => random.normal() * 1.5);
     row[7] = row[3];
@@ -217,7 +217,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     }
   });
 
-  Deno.test(`sample: ${name}: a stream ends with its consumer; another takes the decoder`, async () => {
+  engineTest(name, `sample: ${name}: a stream ends with its consumer; another takes the decoder`, async () => {
     const on = await engine(name), params = place(on, configOf({ pattern: "dense" })), decoder = await Decoder.create(on, params);
     const options = { length: 40, seed: 2 }, want: number[] = [], got: number[] = [];
     for await (const token of sample(decoder, options)) want.push(token);
@@ -239,7 +239,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     on.free(params.all);
   });
 
-  Deno.test(`sample: ${name}: part of a tensor`, async () => {
+  engineTest(name, `sample: ${name}: part of a tensor`, async () => {
     const on = await engine(name), t = tensor("t", [5, 3], "u32");
     on.allocate([t]);
     on.write(t, Uint32Array.from({ length: 15 }, (_, i) => i));

@@ -1,11 +1,14 @@
 /**
  * The project's own tools: the layer check passes on this tree and fails on each kind of violation; the web server gives out its
- * site and nothing else.
+ * site and nothing else; what the tests need is got where it can be had, and the tests left out otherwise are named.
  */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { ConfigError } from "../src/errors.ts";
 import { checkLayers, runtimeNames } from "../tools/check_layers.ts";
+import { browserPaths, type Machine, remedy, type Way, waysTo } from "../tools/set_up_tests.ts";
 import { fileBelow, serveSite } from "../tools/web.ts";
+import { leftOut, type Need, parseNeeds } from "./needs.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -124,5 +127,91 @@ Deno.test("web: no path leads out of the site", async () => {
     for (const up of ["../secret", "/../secret", "models/../../secret"]) assertEquals(fileBelow(folder, up), undefined, up);
   } finally {
     await Deno.remove(outside, { recursive: true });
+  }
+});
+
+/** A machine that has nothing in its way. */
+const MACHINE: Machine = { os: "linux", arch: "x86_64", isRoot: true, hasApt: true, hasNpm: true, cache: "/cache", isKept: false };
+
+Deno.test("set-up: Debian's packages as root, npm's otherwise, and what npm brought before is used first", () => {
+  const cases: [Partial<Machine>, readonly Way[]][] = [
+    [{}, ["debian", "npm"]],
+    [{ isKept: true }, ["npm"]],
+    [{ isRoot: false }, ["npm"]],
+    [{ hasApt: false }, ["npm"]],
+    [{ hasNpm: false }, ["debian"]],
+    [{ cache: undefined }, ["debian"]],
+    [{ arch: "aarch64" }, ["debian"]],
+    [{ isRoot: false, hasNpm: false, isKept: true }, ["npm"]],
+    [{ isRoot: false, hasNpm: false }, []],
+    [{ isRoot: false, cache: undefined }, []],
+    [{ isRoot: false, arch: "aarch64" }, []],
+    [{ os: "darwin", hasApt: false }, []],
+    [{ os: "windows", isRoot: false, hasApt: false }, []],
+  ];
+  for (const [machine, ways] of cases) {
+    for (const need of ["gpu", "browser"] as const) {
+      assertEquals(waysTo(need, { ...MACHINE, ...machine }), ways, JSON.stringify([need, machine]));
+    }
+  }
+  for (const need of ["bun", "workerd"] as const) {
+    assertEquals(waysTo(need, { ...MACHINE, os: "darwin" }), ["npm"]);
+    assertEquals(waysTo(need, { ...MACHINE, hasNpm: false }), []);
+  }
+  assertEquals(waysTo("bundler", { ...MACHINE, hasNpm: false }), ["npm"], "Deno itself fetches it");
+});
+
+Deno.test("set-up: what cannot be had is said with what to do", () => {
+  const says = (need: Need, machine: Partial<Machine>, text: string) =>
+    assertStringIncludes(remedy(need, { ...MACHINE, ...machine }), text);
+  says("gpu", {}, "with the network there, or install a Vulkan driver (Debian: mesa-vulkan-drivers)");
+  says("browser", { hasNpm: false }, "install Node.js with npm, or install Chromium or Chrome");
+  says("gpu", { cache: undefined }, "set HOME to a folder, or install");
+  says("browser", { os: "darwin", arch: "aarch64" }, "npm carries none for darwin on aarch64: install Chromium or Chrome");
+  says("bun", {}, "with the network there");
+  says("workerd", { hasNpm: false }, "install Node.js with npm");
+});
+
+Deno.test("set-up: a browser is the one named, or one on the path, or where the system keeps programs", () => {
+  const paths = (os: Machine["os"], env: Record<string, string>) => browserPaths((name) => env[name], os);
+  assertEquals(paths("linux", { LONGSTRIDE_BROWSER: "/mine", PATH: "/bin" }), ["/mine"]);
+  assertEquals(paths("linux", { PATH: "/a:/b" }).slice(0, 3), ["/a/chromium", "/b/chromium", "/a/chromium-browser"]);
+  assertEquals(paths("linux", {}), []);
+  assertEquals(paths("darwin", {})[0], "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
+  assertEquals(paths("windows", {}), []);
+  assertStringIncludes(paths("windows", { ProgramFiles: "C:\\Programs" })[0], "chrome.exe");
+});
+
+Deno.test("tests left out: by what the environment names, each found again in what deno test prints", () => {
+  assertEquals([...parseNeeds(undefined), ...parseNeeds("")], []);
+  assertEquals([...parseNeeds("gpu, browser")], ["gpu", "browser"]);
+  assertThrows(() => parseNeeds("gpu,cpu"), ConfigError, "Cannot leave out tests that need cpu");
+  const printed = `running 3 tests from ./test/a_test.ts
+a: one (left out, without gpu) ... ignored (0ms)
+a: two ... ignored (0ms)
+a: three ... ok (1ms)
+running 1 test from ./test/b_test.ts
+b: (one) (left out, without browser bundler) ... ignored (0ms)
+`;
+  assertEquals([...leftOut(printed)], [["test/a_test.ts", ["a: one"]], ["test/b_test.ts", ["b: (one)"]]]);
+});
+
+Deno.test("tests left out: none fails, none is silent", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const needs = new URL("./needs.ts", import.meta.url).href;
+    await Deno.writeTextFile(
+      `${folder}/some_test.ts`,
+      `import { needing } from "${needs}";
+needing(["gpu"], "needs it", () => { throw new Error("it ran"); });
+needing(["browser"], "needs another", () => {});`,
+    );
+    const env = { LONGSTRIDE_WITHOUT: "gpu", NO_COLOR: "1" }, args = ["test", "-A", "--no-config", "--no-check", "some_test.ts"];
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, env, cwd: folder }).output();
+    const printed = new TextDecoder().decode(stdout);
+    assertEquals([code, [...leftOut(printed)]], [0, [["some_test.ts", ["needs it"]]]]);
+    assertStringIncludes(printed, "1 passed");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });

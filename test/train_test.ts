@@ -17,7 +17,7 @@ import { Random } from "../src/random.ts";
 import { ReferenceEngine } from "../src/reference/engine.ts";
 import { type Progress, type Snapshot, train, Trainer, type TrainOptions } from "../src/train.ts";
 import { relativeError } from "../src/verify.ts";
-import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const config: ModelConfig = checkConfig({
   model_type: "sparse_transformer",
@@ -85,7 +85,7 @@ const KINDS: Readonly<Record<string, Partial<TrainConfig>>> = {
 
 for (const name of new Set(["reference", ...ENGINES])) {
   for (const [kind, more] of Object.entries(KINDS)) {
-    Deno.test(`train: ${name}: ${kind}: 6 steps are 1, 2 and 3 more, in every bit`, async () => {
+    engineTest(name, `train: ${name}: ${kind}: 6 steps are 1, 2 and 3 more, in every bit`, async () => {
       const on = await engine(name), straight = await run(on, Infinity, more), one = await run(on, 1, more);
       assertEquals(straight.end.step, 6);
       const half = await run(on, 3, more, one.end), rest = await run(on, Infinity, more, half.end);
@@ -102,7 +102,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     });
   }
 
-  Deno.test(`train: ${name}: a skipped step advances neither the schedule nor a bias correction`, async () => {
+  engineTest(name, `train: ${name}: a skipped step advances neither the schedule nor a bias correction`, async () => {
     const on = await engine(name), begun = await run(on, 1), poisoned = new Map(begun.end.weights), sixth = { ...constants, accumulate: 1 };
     poisoned.set("layers.1.ff.w1.weight", poisoned.get("layers.1.ff.w1.weight")!.slice().fill(NaN, 5, 6));
     const batch = [text.subarray(0, 2 * config.n_ctx)];
@@ -124,12 +124,12 @@ for (const name of new Set(["reference", ...ENGINES])) {
     for (const one of [late, soon]) one.dispose();
   });
 
-  Deno.test(`train: ${name}: recomputation changes no bit`, async () => {
+  engineTest(name, `train: ${name}: recomputation changes no bit`, async () => {
     const on = await engine(name);
     sameBits((await run(on, 4, { recompute: true })).end, (await run(on, 4)).end);
   });
 
-  Deno.test(`train: ${name}: as the oracle after 4 steps with dropout and accumulation`, async () => {
+  engineTest(name, `train: ${name}: as the oracle after 4 steps with dropout and accumulation`, async () => {
     const { end } = await run(await engine(name), 4), { end: want } = await run(await engine("reference"), 4);
     for (const [parameter, values] of want.weights) {
       // Adam turns the noise of a gradient that is exactly 0 into steps.
@@ -139,7 +139,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
     }
   });
 
-  Deno.test(`train: ${name}: steps that are not finite are not applied, and training stops`, async () => {
+  engineTest(name, `train: ${name}: steps that are not finite are not applied, and training stops`, async () => {
     const on = await engine(name), begun = await run(on, 1), weights = new Map(begun.end.weights);
     weights.set("layers.1.ff.w1.weight", weights.get("layers.1.ff.w1.weight")!.slice().fill(NaN, 5, 6));
     const poisoned: Snapshot = { ...begun.end, weights };

@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 import { tuningPath } from "../cli/tuning.ts";
 import { parseTuning, TUNING_VERSION } from "../device.ts";
 import { command, failed, type Ran, ran } from "./commands.ts";
+import { gpuTest } from "./engines.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-tune-" }), at = (name: string) => join(folder, name);
 const env: Record<string, string> = { XDG_CACHE_HOME: at("cache") };
@@ -41,13 +42,13 @@ Deno.writeTextFileSync(at("text.txt"), "It was the best of times, it was the wor
 const model = at("run");
 const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "webgpu", "--limit", "64", ...more);
 
-Deno.test("tune: a file that cannot be read is one message, before anything is measured", async () => {
+gpuTest("tune: a file that cannot be read is one message, before anything is measured", async () => {
   const { code, out, err } = await run("tune", "--config", at("config.json"), "--out", folder, "--seconds", "1");
   assertEquals([code, out.includes("linear")], [1, false]);
   assertMatch(err, /^Cannot use the tuning .*: Is a directory[^\n]*\n$/m);
 });
 
-Deno.test("tune: a file of an earlier version begins anew, one of a later version is left", async () => {
+gpuTest("tune: a file of an earlier version begins anew, one of a later version is left", async () => {
   const out = at("other.json"), args = ["tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "0", "--out", out];
   Deno.writeTextFileSync(out, JSON.stringify({ version: TUNING_VERSION - 1, device: "of before", choices: [{ kernel: "gone" }] }));
   const { code, err } = await run(...args);
@@ -59,7 +60,7 @@ Deno.test("tune: a file of an earlier version begins anew, one of a later versio
   assertEquals(Deno.readTextFileSync(out), later);
 });
 
-Deno.test("tune: measures, keeps, and evaluate and sample use what it kept", async () => {
+gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async () => {
   const kept = at("kept.json"), args = ["tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "5"];
   const { code, out, err } = await run(...args, "--out", kept);
   assertEquals(code, 0, err);
@@ -125,7 +126,7 @@ Deno.test("tune: measures, keeps, and evaluate and sample use what it kept", asy
   failed(await run("tune", "--config", at("config.json"), "--out", other, "--seconds", "0"), 1, "Cannot add to", "WebGPU on another");
 });
 
-Deno.test("tune: into a file, as JSON, added to what is there", async () => {
+gpuTest("tune: into a file, as JSON, added to what is there", async () => {
   const out = at("new/tuning.json"),
     args = ["tune", "--config", at("config.json"), "--precision", "f16", "--seconds", "4", "--out", out, "--json"];
   const { code, events, err } = await run(...args);

@@ -50,7 +50,7 @@ import { trainingWorks } from "../src/works.ts";
 import { WGSL } from "../src/webgpu/wgsl.gen.ts";
 import { generateWgsl, paste } from "../tools/gen_wgsl.ts";
 import { type Case, CASES, halved } from "./cases.ts";
-import { SPLIT } from "./engines.ts";
+import { gpuTest, SPLIT } from "./engines.ts";
 import { ALL, deviations } from "./runtimes/conformance.ts";
 import { relativeError } from "../src/verify.ts";
 
@@ -138,11 +138,11 @@ const NAMES = [
 /** A device beside the engines' own, for what they do not show. */
 async function bareDevice(): Promise<GPUDevice> {
   const adapter = await navigator.gpu.requestAdapter();
-  if (!adapter) throw new Error("no WebGPU adapter: install a software one (Debian: mesa-vulkan-drivers)");
+  if (!adapter) throw new Error("no WebGPU adapter: deno task test gets a software one");
   return await adapter.requestDevice();
 }
 
-Deno.test("every kernel compiles as it stands, on a device with default limits", async () => {
+gpuTest("every kernel compiles as it stands, on a device with default limits", async () => {
   const device = await bareDevice(), pipelines = new Pipelines(device);
   assert(KERNELS.length > 20);
   for (const kernel of KERNELS) {
@@ -179,7 +179,7 @@ Deno.test("workgroup memory counted is what the kernels declare", () => {
   }
 });
 
-Deno.test("every default variant compiles for every head width that fits the device, and every width has one", async () => {
+gpuTest("every default variant compiles for every head width that fits the device, and every width has one", async () => {
   const device = await bareDevice(), pipelines = new Pipelines(device), { limits } = device;
   for (const kernel of LINEAR_KERNELS) {
     for (const variant of LINEAR_DEFAULTS[kernel]) {
@@ -224,7 +224,7 @@ for (
     ["smallest", "default", "in order"],
   ] as [TilePreference, "adapter" | "default", "grouped" | "in order"][]
 ) {
-  Deno.test(`${tiles} tiles, ${limits} limits, ${order}, agree with the oracle`, async () => {
+  gpuTest(`${tiles} tiles, ${limits} limits, ${order}, agree with the oracle`, async () => {
     const engine = await WebGpuEngine.create({ ...software, tiles, limits, inOrder: order === "in order" }), oracle = new ReferenceEngine();
     // The widest heads take llvmpipe ten seconds to compile, and the order changes nothing about them.
     const chosen = CASES.filter(({ name }) => TILED.test(name) && (order === "grouped" || !name.includes("128/128")));
@@ -253,7 +253,7 @@ for (
     ["webgpu-default", "grouped", { limits: "default" }, ORDERED],
   ] as const
 ) {
-  Deno.test(`${name}: attention ${order} agrees with the oracle`, async () => {
+  gpuTest(`${name}: attention ${order} agrees with the oracle`, async () => {
     const engine = await WebGpuEngine.create({ ...software, ...options, inOrder: order === "in order" });
     const chosen = ALL.filter((c) => cases.test(c.name)), wrong: string[] = [];
     assert(chosen.length >= 60, `${chosen.length} cases`);
@@ -347,7 +347,7 @@ Deno.test("attention: whether ds is kept is what was measured, also where there 
   assertEquals([await keepOf(), await keepOf(0), await keepOf(1)], [1, 0, 1]);
 });
 
-Deno.test("tune: measures, keeps what agrees, and what it answers is used", async () => {
+gpuTest("tune: measures, keeps what agrees, and what it answers is used", async () => {
   const engine = await WebGpuEngine.create(software);
   if (!engine.timestamps) {
     await assertRejects(() => tune(engine, []), BackendError, "timestamp-query");
@@ -500,7 +500,7 @@ Deno.test("works of a model: each kind of attention and size of product once, as
   ]);
 });
 
-Deno.test("default limits are those every browser gives", async () => {
+gpuTest("default limits are those every browser gives", async () => {
   const engine = await WebGpuEngine.create({ ...software, limits: "default" }), { limits } = engine;
   assertEquals(limits.maxComputeWorkgroupStorageSize, 16384);
   assertEquals(limits.maxStorageBuffersPerShaderStage, 8);
@@ -509,7 +509,7 @@ Deno.test("default limits are those every browser gives", async () => {
   engine.dispose();
 });
 
-Deno.test("a software adapter is refused unless allowed", async () => {
+gpuTest("a software adapter is refused unless allowed", async () => {
   const engine = await WebGpuEngine.create(software), { isSoftware, description } = engine;
   engine.dispose();
   if (isSoftware) await assertRejects(() => WebGpuEngine.create(), BackendError, "computes on the CPU");
@@ -517,7 +517,7 @@ Deno.test("a software adapter is refused unless allowed", async () => {
   assertStringIncludes(description, "WebGPU on ");
 });
 
-Deno.test("a caller's device is used and left alive", async () => {
+gpuTest("a caller's device is used and left alive", async () => {
   const device = await bareDevice(), engine = await WebGpuEngine.create({ device });
   const x = tensor("x", [8]);
   engine.allocate([x]);
@@ -530,7 +530,7 @@ Deno.test("a caller's device is used and left alive", async () => {
   device.destroy();
 });
 
-Deno.test("a caller's device that is lost, or below what kernels need, is refused with what to do", async () => {
+gpuTest("a caller's device that is lost, or below what kernels need, is refused with what to do", async () => {
   const device = await bareDevice();
   // No runtime here makes a device below WebGPU's own defaults: this one is a real one that says so.
   const limits = { ...Object.fromEntries(NAMES.map((name) => [name, device.limits[name]])), maxComputeInvocationsPerWorkgroup: 128 };
@@ -551,7 +551,7 @@ Deno.test("a caller's device that is lost, or below what kernels need, is refuse
   await assertRejects(() => pickBackend("auto", { device }), BackendError, "it is lost, destroyed");
 });
 
-Deno.test("a tensor larger than a binding lies in bands, and is written and read across them", async () => {
+gpuTest("a tensor larger than a binding lies in bands, and is written and read across them", async () => {
   const engine = await WebGpuEngine.create({ ...software, bindingBytes: 4096 });
   for (const dtype of ["f32", "f16"] as const) {
     const large = tensor("large", [300, 8], dtype), data = Float32Array.from({ length: 2400 }, (_, i) => i % 1000);
@@ -574,7 +574,7 @@ Deno.test("a tensor larger than a binding lies in bands, and is written and read
   engine.dispose();
 });
 
-Deno.test("where an operation needs all of a tensor, and a binding does not hold it, it says so", async () => {
+gpuTest("where an operation needs all of a tensor, and a binding does not hold it, it says so", async () => {
   const engine = await WebGpuEngine.create({ ...software, bindingBytes: 8192 }), program = new Program("long");
   const n = 600, make = (name: string, ...shape: number[]) => tensor(name, shape), t = (name: string) => make(name, n, 8);
   const q = t("q"), k = t("k"), v = t("v"), o = t("o"), lse = make("lse", 1, 2, n);
@@ -586,7 +586,7 @@ Deno.test("where an operation needs all of a tensor, and a binding does not hold
 });
 
 for (const precision of ["f32", "f16"] as const) {
-  Deno.test(`steps in ${precision} on a device that binds 64 KiB at once are those of one that binds all`, async () => {
+  gpuTest(`steps in ${precision} on a device that binds 64 KiB at once are those of one that binds all`, async () => {
     const model = {
       ...preset("text").model,
       ...{ n_ctx: 48, n_layer: 2, n_head: 2, d_model: 32, d_ff: 64, d_qk: 32, dropout: 0.2 },
@@ -617,7 +617,7 @@ for (const precision of ["f32", "f16"] as const) {
   });
 }
 
-Deno.test("uploads of another length, or detached, are refused", async () => {
+gpuTest("uploads of another length, or detached, are refused", async () => {
   const engine = await WebGpuEngine.create(software), x = tensor("x", [4]), data = new Float32Array(4);
   assertThrows(() => engine.write(x, data), ShapeError, "not allocated");
   engine.allocate([x]);
@@ -628,14 +628,14 @@ Deno.test("uploads of another length, or detached, are refused", async () => {
   engine.dispose();
 });
 
-Deno.test("a program with a tensor that has no place is refused by name", async () => {
+gpuTest("a program with a tensor that has no place is refused by name", async () => {
   const engine = await WebGpuEngine.create(software), program = new Program("p");
   program.add({ op: "sum", x: tensor("nowhere", [3]), y: tensor("y", [1]), scale: 1, accumulate: false });
   await assertRejects(() => engine.compile(program), ShapeError, "nowhere");
   engine.dispose();
 });
 
-Deno.test("a kernel that does not compile is named with its line", async () => {
+gpuTest("a kernel that does not compile is named with its line", async () => {
   const device = await bareDevice(), pipelines = new Pipelines(device);
   // No tile has no rows: the array it declares is not valid WGSL.
   const error = await assertRejects(() => pipelines.get("attention_forward", { TM: 0 }), KernelError, "attention_forward(TM=0)");
@@ -643,7 +643,7 @@ Deno.test("a kernel that does not compile is named with its line", async () => {
   device.destroy();
 });
 
-Deno.test("a lost device is a typed error at the next run and read", async () => {
+gpuTest("a lost device is a typed error at the next run and read", async () => {
   const device = await bareDevice(), engine = await WebGpuEngine.create({ device }), x = tensor("x", [4]), y = tensor("y", [1]);
   const program = new Program("sum");
   program.add({ op: "sum", x, y, scale: 1, accumulate: false });
@@ -658,7 +658,7 @@ Deno.test("a lost device is a typed error at the next run and read", async () =>
   engine.dispose();
 });
 
-Deno.test("a failed run is a typed error at the next read, naming the program", async () => {
+gpuTest("a failed run is a typed error at the next read, naming the program", async () => {
   const engine = await WebGpuEngine.create(software), x = tensor("x", [4]), y = tensor("y", [1]), z = tensor("z", [1]);
   const program = new Program("summing freed tensors");
   program.add({ op: "sum", x, y, scale: 1, accumulate: false });
@@ -672,7 +672,7 @@ Deno.test("a failed run is a typed error at the next read, naming the program", 
   engine.dispose();
 });
 
-Deno.test("f16 takes two bytes an element, rounds to nearest even, and comes back as f32", async () => {
+gpuTest("f16 takes two bytes an element, rounds to nearest even, and comes back as f32", async () => {
   const engine = await WebGpuEngine.create(software), half = tensor("half", [64, 64], "f16"), odd = tensor("odd", [64, 3], "f16");
   engine.allocate([half]);
   assertEquals(engine.persistentBytes, 64 * 64 * 2);
@@ -684,7 +684,7 @@ Deno.test("f16 takes two bytes an element, rounds to nearest even, and comes bac
   engine.dispose();
 });
 
-Deno.test("choosing among more tokens than the kernel compares is an error that says how many", async () => {
+gpuTest("choosing among more tokens than the kernel compares is an error that says how many", async () => {
   const engine = await WebGpuEngine.create(software),
     program = new Program("choose"),
     u32 = (...shape: number[]) => tensor("t", shape, "u32");
@@ -700,7 +700,7 @@ Deno.test("choosing among more tokens than the kernel compares is an error that 
   engine.dispose();
 });
 
-Deno.test("tensors read and written by one dispatch may share a page", async () => {
+gpuTest("tensors read and written by one dispatch may share a page", async () => {
   const engine = await WebGpuEngine.create(software), x = tensor("x", [5]), y = tensor("y", [1]), program = new Program("sum in a page");
   program.add({ op: "sum", x, y, scale: 2, accumulate: true });
   engine.allocate([x, y]);
@@ -712,7 +712,7 @@ Deno.test("tensors read and written by one dispatch may share a page", async () 
   engine.dispose();
 });
 
-Deno.test("an update over one page is one dispatch, and decay reaches only the tensors that decay", async () => {
+gpuTest("an update over one page is one dispatch, and decay reaches only the tensors that decay", async () => {
   const engine = await WebGpuEngine.create(software);
   const list = (kind: string) => [[3, 5], [70], [2, 64], [1]].map((shape, i) => tensor(`${kind}${i}`, shape));
   const params = list("p"),
@@ -738,7 +738,7 @@ Deno.test("an update over one page is one dispatch, and decay reaches only the t
   engine.dispose();
 });
 
-Deno.test("profile: every dispatch has its operation, kernel and time", async () => {
+gpuTest("profile: every dispatch has its operation, kernel and time", async () => {
   const engine = await WebGpuEngine.create(software), x = tensor("x", [20000]), y = tensor("y", [1]), program = new Program("profiled");
   program.add({ op: "sum", x, y, scale: 1, accumulate: false });
   engine.allocate([x, y]);
@@ -764,7 +764,7 @@ async function kernelsOf(engine: WebGpuEngine, c: Case): Promise<string[]> {
 
 const caseOf = (name: string) => CASES.find((c) => c.name.startsWith(name))!;
 
-Deno.test("dk and dv's kernel keeps ds for dq where there is room: for all sequences, for some at a time, or not at all", async () => {
+gpuTest("dk and dv's kernel keeps ds for dq where there is room: for all sequences, for some at a time, or not at all", async () => {
   const narrow = caseOf("attention strided 16 merged, n 200, 8×2 heads"), dense = caseOf("attention dense, n 200");
   // Bytes to keep, by how many sequences of eight at a time they are for: statistics, and 28 pairs of tiles of 32 × 32 a head.
   const room = (sequences: number) => (8 * 2 * 200 * 2 + sequences * 2 * 28 * 32 * 32) * 4;
@@ -792,7 +792,7 @@ Deno.test("dk and dv's kernel keeps ds for dq where there is room: for all seque
   small.dispose();
 });
 
-Deno.test("lists that are cut keep ds too, of one sequence at a time as well, in both storages", async () => {
+gpuTest("lists that are cut keep ds too, of one sequence at a time as well, in both storages", async () => {
   const c = caseOf("attention dense, n 1700"), statistics = 2 * 1700 * 2 * 4, pairs = 54 * 55 / 2;
   for (const sequences of [1, 2]) {
     const engine = await WebGpuEngine.create({ ...software, keepBytes: statistics + sequences * pairs * 32 * 32 * 4 });
@@ -807,7 +807,7 @@ Deno.test("lists that are cut keep ds too, of one sequence at a time as well, in
   }
 });
 
-Deno.test("what kernels keep is given up where the device has no memory for it, and only that", async () => {
+gpuTest("what kernels keep is given up where the device has no memory for it, and only that", async () => {
   const adapter = (await navigator.gpu.requestAdapter())!, { maxComputeWorkgroupStorageSize } = adapter.limits;
   const device = await adapter.requestDevice({ requiredLimits: { maxComputeWorkgroupStorageSize } });
   const create = device.createBuffer.bind(device), pop = device.popErrorScope.bind(device);

@@ -1,5 +1,9 @@
 /**
- * `deno task test [ARGUMENTS]`: `deno test` with them; without any, all tests in two processes at once.
+ * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in two processes at
+ * once.
+ *
+ * Ends with 0 where every test passed, 1 where one failed, and 2 where none failed and some were left out for want of something: the run
+ * is partial, which the last line says.
  *
  * Not `deno test --parallel`: that is one process, and a software GPU's driver that several threads of it used at once ended it with
  * "corrupted size vs. prev_size" after the last test.
@@ -7,14 +11,21 @@
  * @module
  */
 
+import { leftOut } from "../test/needs.ts";
+import { program } from "./bundle.ts";
+import { setUpTests } from "./set_up_tests.ts";
+
 /** The files that are the longest, on the GPU: about half of the time. */
 const GPU = ["test/conformance_test.ts", "test/webgpu_test.ts"];
 
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/gm;
 
+/** Tests of a file that are named at the end; `deno test` names all of them above. */
+const NAMED = 12;
+
 /** Runs `deno test -A`; what it writes goes to `write` as it comes. */
-async function test(args: readonly string[], write: (bytes: Uint8Array) => unknown) {
-  const env = { NO_COLOR: "1" }, began = performance.now();
+async function test(args: readonly string[], given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
+  const env = { ...given, NO_COLOR: "1" }, began = performance.now();
   const child = new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], stdout: "piped", stderr: "piped", env }).spawn();
   let text = "";
   await Promise.all([child.stdout, child.stderr].map(async (stream) => {
@@ -28,21 +39,40 @@ async function test(args: readonly string[], write: (bytes: Uint8Array) => unkno
     counts = [...text.matchAll(SUMMARY)].at(-1)?.slice(1, 4).map((count) => Number(count ?? 0)) ?? [0, 0, 0];
   // It may not have compiled, or have crashed after the last test.
   if (code !== 0 && counts[1] === 0) counts[1] = 1;
-  return { code, counts, seconds: (performance.now() - began) / 1e3 };
+  return { counts, left: leftOut(text), seconds: (performance.now() - began) / 1e3 };
 }
 
-if (Deno.args.length > 0) {
-  const { code } = await new Deno.Command(Deno.execPath(), { args: ["test", "-A", "--doc", ...Deno.args] }).spawn().status;
-  Deno.exit(code);
-}
-const out = Deno.stdout.writable.getWriter(), later: Uint8Array[] = [];
-const done = await Promise.all([
-  test(["--doc", `--ignore=${GPU}`], (bytes) => out.write(bytes)),
-  test(GPU, (bytes) => later.push(bytes)),
-]);
-for (const bytes of later) await out.write(bytes);
-out.releaseLock();
-const [passed, failed, ignored] = [0, 1, 2].map((at) => done.reduce((sum, { counts }) => sum + counts[at], 0));
-const seconds = Math.max(...done.map(({ seconds }) => seconds)).toFixed(0);
-console.log(`${failed ? "FAILED" : "ok"} | ${passed} passed | ${failed} failed${ignored ? ` | ${ignored} ignored` : ""} (${seconds}s)`);
-Deno.exit(failed ? 1 : 0);
+await program(async () => {
+  const { env, without } = await setUpTests(), args = ["--doc", ...Deno.args];
+  if (Deno.args.length > 0 && without.size === 0) {
+    const { code } = await new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], env }).spawn().status;
+    Deno.exit(code);
+  }
+  const given = { ...env, LONGSTRIDE_WITHOUT: [...without.keys()].join() };
+  const out = Deno.stdout.writable.getWriter(), later: Uint8Array[] = [];
+  const done = await Promise.all(
+    Deno.args.length > 0 ? [test(args, given, (bytes) => out.write(bytes))] : [
+      test(["--doc", `--ignore=${GPU}`], given, (bytes) => out.write(bytes)),
+      test(GPU, given, (bytes) => later.push(bytes)),
+    ],
+  );
+  for (const bytes of later) await out.write(bytes);
+  out.releaseLock();
+
+  const sum = (of: (one: typeof done[number]) => number) => done.reduce((sum, one) => sum + of(one), 0);
+  const left = new Map(done.flatMap((one) => [...one.left])), count = [...left.values()].flat().length;
+  for (const [file, names] of left) {
+    console.log(`\n${file}: ${names.length} left out`);
+    for (const name of names.slice(0, NAMED)) console.log(`  ${name}`);
+    if (names.length > NAMED) console.log(`  and ${names.length - NAMED} more, which are named above`);
+  }
+  if (count > 0) console.log("\nThis run is partial: tests were left out");
+  for (const [need, why] of count > 0 ? without : []) console.log(`  without ${need}: ${why}`);
+  const [passed, failed, ignored] = [0, 1, 2].map((at) => sum(({ counts }) => counts[at]));
+  const counted = [`${passed} passed`, `${failed} failed`];
+  if (count > 0) counted.push(`${count} left out`);
+  if (ignored > count) counted.push(`${ignored - count} ignored`);
+  const seconds = Math.max(...done.map(({ seconds }) => seconds)).toFixed(0);
+  console.log(`${[failed ? "FAILED" : count ? "PARTIAL" : "ok", ...counted].join(" | ")} (${seconds}s)`);
+  Deno.exit(failed ? 1 : count ? 2 : 0);
+});

@@ -1,16 +1,13 @@
 /**
- * Debian's headless Chromium for tests, WebGPU on SwiftShader.
- *
- * `LONGSTRIDE_BROWSER` is the browser's path, by default `/usr/bin/chromium`; `none` leaves these tests out and says so.
+ * Headless Chromium for tests, WebGPU on SwiftShader. `LONGSTRIDE_BROWSER` is its path; by default it is looked for.
  *
  * @module
  */
 
 import { type Browser, chromium } from "playwright-core";
-
-const PATH = Deno.env.get("LONGSTRIDE_BROWSER") ?? "/usr/bin/chromium";
-const none = PATH === "none";
-if (none) console.warn("LONGSTRIDE_BROWSER=none: the browser tests are left out");
+import { existsSync } from "node:fs";
+import { browserPaths } from "../../tools/set_up_tests.ts";
+import { needing } from "../needs.ts";
 
 const FLAGS = [
   "--no-sandbox",
@@ -20,17 +17,17 @@ const FLAGS = [
   ...["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 
-/** A test that needs the browser. */
+/** A test that needs the browser, and what is bundled for it. */
 export function browserTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, ignore: none, fn });
+  needing(["browser", "bundler"], name, fn);
 }
 
 /** Starts the browser; the one who started it closes it. */
 export async function launch(): Promise<Browser> {
-  if (!(await Deno.stat(PATH).catch(() => undefined))) {
-    throw new Error(
-      `Cannot run the browser tests: there is no ${PATH}; install Debian's chromium, or set LONGSTRIDE_BROWSER to a Chromium's path or to none`,
-    );
+  const paths = browserPaths(), executablePath = paths.find((path) => existsSync(path));
+  if (!executablePath) {
+    const where = paths.length === 1 ? paths[0] : "Chromium or Chrome";
+    throw new Error(`Cannot run the browser tests: there is no ${where}; deno task test gets one, LONGSTRIDE_BROWSER names one`);
   }
-  return await chromium.launch({ executablePath: PATH, args: FLAGS });
+  return await chromium.launch({ executablePath, args: FLAGS });
 }

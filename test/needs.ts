@@ -1,0 +1,56 @@
+/**
+ * What tests need beside Deno, Node and npm. `deno task test` finds or gets it (tools/set_up_tests.ts); where it cannot, or
+ * `LONGSTRIDE_WITHOUT` says so, the tests that need it are left out, which their names say.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../src/errors.ts";
+import type { RUNTIMES } from "./runtimes/npm.ts";
+
+/** Something that tests may need. */
+export type Need = "gpu" | "browser" | "bundler" | keyof typeof RUNTIMES;
+
+/** All of them, with what a message calls them. */
+export const NEEDS: Readonly<Record<Need, string>> = {
+  gpu: "a GPU",
+  browser: "a browser",
+  bundler: "esbuild",
+  bun: "Bun",
+  workerd: "workerd",
+};
+
+/**
+ * The needs that a list names, separated by commas, as `LONGSTRIDE_WITHOUT` does.
+ *
+ * @throws {ConfigError} where it names another
+ */
+export function parseNeeds(list: string | undefined): Set<Need> {
+  const names = list?.split(",").map((name) => name.trim()).filter(Boolean) ?? [];
+  for (const name of names) {
+    if (!Object.hasOwn(NEEDS, name)) {
+      throw new ConfigError(`Cannot leave out tests that need ${name}: LONGSTRIDE_WITHOUT may name ${Object.keys(NEEDS).join(", ")}`);
+    }
+  }
+  return new Set(names as Need[]);
+}
+
+const WITHOUT = parseNeeds(Deno.env.get("LONGSTRIDE_WITHOUT"));
+
+/** A test that needs these. */
+export function needing(needs: readonly Need[], name: string, fn: () => void | Promise<void>): void {
+  const lacking = needs.filter((need) => WITHOUT.has(need));
+  Deno.test({ name: lacking.length ? `${name} (left out, without ${lacking.join(" ")})` : name, ignore: lacking.length > 0, fn });
+}
+
+/** Names of the tests that a run of `deno test` left out for want of something, by file: from what it printed. */
+export function leftOut(printed: string): Map<string, string[]> {
+  const names = new Map<string, string[]>();
+  let file = "";
+  for (const line of printed.split("\n")) {
+    file = /^running \d+ tests? from (?:\.\/)?(.+)$/.exec(line)?.[1] ?? file;
+    const [, name] = /^(.*) \(left out, without [\w ]+\) \.\.\. ignored\b/.exec(line) ?? [];
+    if (name !== undefined) names.set(file, [...names.get(file) ?? [], name]);
+  }
+  return names;
+}
