@@ -29,14 +29,25 @@
 
 export * from "./src/errors.ts";
 export {
+  checkCausal,
   checkConfig,
   checkTrain,
+  type Initialisation,
+  INITIALISATIONS,
   type ModelConfig,
+  type OptimizerName,
+  OPTIMIZERS,
+  type Phase,
+  type PhaseAt,
+  phaseAt,
+  phasesOf,
   type PositionConfig,
   type Preset,
   preset,
   presetFor,
   PRESETS,
+  type ScheduleName,
+  SCHEDULES,
   TRAIN_DEFAULTS,
   type TrainConfig,
 } from "./src/config.ts";
@@ -75,7 +86,8 @@ export type { DeviceOptions, TilePreference, WebGpuEngine, WebGpuOptions } from 
 export type { Choice as TunedChoice, Problem, Tuning } from "./src/webgpu/tuning.ts";
 export { useKernels } from "./src/kernels.ts";
 export { Parameters } from "./src/model.ts";
-export { type Measured, type Progress, type Snapshot, train, Trainer, type TrainOptions } from "./src/train.ts";
+export { type Measured, type Progress, type Snapshot, train, type TrainedPhase, Trainer, type TrainOptions } from "./src/train.ts";
+export type { LearningRate } from "./src/optimizer.ts";
 export { type MemoryPlan, memoryPlan } from "./src/memory.ts";
 export { type EvaluateOptions, type Evaluation, Scorer, type Tokens } from "./src/evaluate.ts";
 export {

@@ -114,8 +114,12 @@ export function attentionFrom(args: Args, base: AttentionConfig | undefined): At
 
 /** An attention in a few words. */
 export function describeAttention(attention: AttentionConfig | readonly AttentionConfig[]): string {
-  const all = [attention].flat(), { pattern, integration, stride, c } = all[0];
-  if (all.length > 1) return "a pattern per layer";
+  const all = [attention].flat();
+  if (all.length > 1) {
+    const texts = all.map((layer) => describeAttention(layer)), different = texts.filter((text, at) => text !== texts[at - 1]);
+    return different.length > 4 ? "a pattern per layer" : different.join(", then ");
+  }
+  const [{ pattern, integration, stride, c }] = all;
   return [
     pattern,
     factorsOf(all) === 2 && integration !== undefined ? integration : "",

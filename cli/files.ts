@@ -255,7 +255,9 @@ export function saveRun({ path }: RunFolder, checkpoint: Checkpoint): void {
     commit(optimizer, join(state, "optimizer.safetensors"));
     const digests = { config: sha256(text), model: written.sha256, optimizer: optimizer.sha256 };
     commit(writeTemporary(state, [utf8(formatRunState(checkpoint, digests))]), join(state, "run.json"));
-    // The same in every save of a run, so it fits the model before too.
+    // A run may be gone on with as another model that the same weights fit: the state has the configuration that it is of, and what is at
+    // the top of the folder fits the model before this one too.
+    commit(writeTemporary(state, [text]), join(state, "config.json"));
     commit(writeTemporary(path, [text]), config);
     // From here on the state folder may be the one that counts: a failure leaves it.
     state = undefined;
@@ -360,16 +362,19 @@ export function loadRun(path: string): Checkpoint {
     );
   }
   const { folder, state, files } = found, optimizer = join(folder, "optimizer.safetensors");
-  const moments = readBytes(optimizer), now = { config: sha256(utf8(config)), optimizer: sha256(moments) };
-  if (now.optimizer !== files.optimizer) {
+  const moments = readBytes(optimizer), own = join(folder, "config.json");
+  // Where a save was cut off between the two files, the configuration at the top is a step ahead of the model.
+  const fitting = [config, ...exists(own) ? [readText(own)] : []].find((text) => sha256(utf8(text)) === files.config);
+  if (sha256(moments) !== files.optimizer) {
     throw new CheckpointError(`Cannot resume from ${path}: ${optimizer} was changed or damaged since it was saved; restore it from a copy`);
   }
-  if (now.config !== files.config) {
+  if (fitting === undefined) {
     throw new CheckpointError(
       `Cannot resume from ${path}: ${join(path, "config.json")} was changed since it was saved; restore it, or begin a new run`,
     );
   }
-  return { ...model, ...readMoments(model.config, moments, optimizer, state.train.optimizer), ...state };
+  const fit = parseConfig(fitting, own);
+  return { config: fit, weights: model.weights, ...readMoments(fit, moments, optimizer, state.train.optimizer), ...state };
 }
 
 /** Exact, so that everyone's first run sees the same bytes. */

@@ -6,10 +6,13 @@
 
 import { join } from "node:path";
 import {
+  type AttentionConfig,
+  checkCausal,
   checkConfig,
   checkDataset,
   type Checkpoint,
   CheckpointError,
+  checkReach,
   checkSameData,
   checkTrain,
   ConfigError,
@@ -19,20 +22,31 @@ import {
   DivergedError,
   type Engine,
   entropy0,
+  excerpt,
+  factorsOf,
   type HistoryEntry,
   type ImageShape,
+  INITIALISATIONS,
   lossCurveSvg,
   memoryPlan,
   type ModelConfig,
+  OPTIMIZERS,
+  parameterShapes,
+  type Phase,
+  type PhaseAt,
+  phaseAt,
+  phasesOf,
   preset,
   presetFor,
   PRESETS,
   type Progress,
+  scheduleOf,
+  SCHEDULES,
   train as trainModel,
   TRAIN_DEFAULTS,
   type TrainConfig,
 } from "../mod.ts";
-import { ATTENTION_FLAGS, attentionFrom, describeAttention, describeModel, ENGINE_FLAGS, engineOf, readConfig } from "./common.ts";
+import { ATTENTION_FLAGS, attentionFrom, describeAttention, describeModel, ENGINE_FLAGS, engineOf, readConfig, readIn } from "./common.ts";
 import { DATA_FLAGS, dataOptions, describeData, identityOf, readDataset } from "./data.ts";
 import { gzipBits, loadRun, openRunFolder, type RunFolder, saveRun, writeAtomic } from "./files.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
@@ -43,6 +57,9 @@ import { bytes, duration, whole } from "./terminal.ts";
 
 /** Flags that are fields of {@linkcode TrainConfig} under another spelling or the same. */
 const CONSTANTS = {
+  "muon-lr": "muon_lr",
+  momentum: "momentum",
+  "lr-min": "lr_min",
   steps: "steps",
   batch: "batch",
   accumulate: "accumulate",
@@ -93,25 +110,62 @@ function changedConstants(args: Args, base: Partial<TrainConfig>): Partial<Train
   }
   const recompute = args.on("recompute");
   if (recompute !== undefined) made.recompute = recompute;
-  const precision = args.text("precision");
-  if (precision !== undefined) made.precision = precision;
+  for (const name of ["precision", "optimizer", "schedule"] as const) {
+    const value = args.text(name);
+    if (value !== undefined) made[name] = value;
+  }
+  const phases = args.text("phases");
+  if (phases !== undefined) made.phases = phases === "none" ? [] : phasesFrom(phases);
   return made;
 }
 
-function changedModel(args: Args, base: ModelConfig): ModelConfig {
-  const made: Record<string, unknown> = { ...base };
+/** The phases of a `--phases` flag: their list as JSON, or a file that holds it. */
+function phasesFrom(text: string): Phase[] {
+  const json = text.trimStart().startsWith("[") ? text : new TextDecoder().decode(readIn(text));
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    throw new UsageError(
+      `Cannot use --phases ${excerpt(text)}: ${(error as Error).message}; it is none, a list such as ` +
+        `[{"until": 0.3, "n_ctx": 128, "batch": 8}], or a file that holds one`,
+    );
+  }
+}
+
+/**
+ * The model that the flags make of another. Of a list of patterns, the flags are for those layers that are like the last: a list begins
+ * with layers that see little, on purpose. `--layers` keeps its head and repeats its tail.
+ */
+function changedModel(args: Args, base: ModelConfig, resumed = false): ModelConfig {
+  const made: Record<string, unknown> = { ...base }, init = args.text("init");
   for (const [flag, field] of Object.entries(SIZES)) {
     const value = args.number(flag);
     if (value !== undefined) made[field] = value;
   }
-  if (args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0) {
-    const before = [base.attention].flat()[0], attention = attentionFrom(args, before);
-    made.attention = attention;
-    // The position table follows the stride, where it did.
-    const { position } = base, follows = position.kind === "attention" && position.stride === before.stride;
-    if (follows && attention.stride) made.position = { kind: "attention", stride: attention.stride };
+  if (init !== undefined) made.init = init;
+  const layers = args.number("layers");
+  let { attention } = base;
+  if (layers !== undefined && Array.isArray(attention)) {
+    attention = Array.from({ length: layers }, (_, layer) => (attention as AttentionConfig[]).at(Math.min(layer, base.n_layer - 1))!);
   }
+  if (args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0) {
+    const last = [attention].flat().at(-1)!, { pattern } = last, changed = attentionFrom(args, last);
+    const { position } = base,
+      follows = position.kind === "attention" && [attention].flat().some(({ stride }) => stride === position.stride);
+    attention = Array.isArray(attention)
+      ? attention.map((layer) => layer.pattern === pattern ? attentionFrom(args, layer) : withCausal(args, layer))
+      : changed;
+    // The position table follows the stride, where it did; in a run that goes on it is what it is.
+    if (follows && changed.stride && !resumed) made.position = { kind: "attention", stride: changed.stride };
+  }
+  made.attention = attention;
   return checkConfig(made);
+}
+
+/** Whether a query sees later keys is asked of all layers, or of none. */
+function withCausal(args: Args, layer: AttentionConfig): AttentionConfig {
+  const causal = args.on("causal");
+  return causal === undefined ? layer : { ...layer, causal };
 }
 
 /** What a token is called. */
@@ -133,32 +187,43 @@ function planNew(args: Args, data?: { kind: DataKind; shape?: ImageShape }): Pla
   return { config, train: checkTrain(base), path: args.text("out") ?? `runs/${time}-${name ?? "config"}`, changes: [] };
 }
 
-const shown = (value: unknown) => typeof value === "object" ? JSON.stringify(value) : String(value);
+/** What differs between two of a kind, as "field before → after". */
+function differing<T extends object>(before: T, after: T): string[] {
+  return (Object.keys({ ...before, ...after }) as (keyof T & string)[]).filter((field) => shown(after[field]) !== shown(before[field]))
+    .map((field) => `${field} ${shown(before[field], field)} → ${shown(after[field], field)}`);
+}
+
+const shown = (value: unknown, field?: string) =>
+  field === "attention" ? describeAttention(value as AttentionConfig) : typeof value === "object" ? JSON.stringify(value) : String(value);
 
 function planResumed(args: Args, path: string): Plan {
   const from = loadRun(path), { config } = from;
   const file = args.text("config"), name = args.text("preset");
-  const asked = changedModel(args, file ? readConfig(file) : name ? preset(name).model : config);
-  const differing = (Object.keys({ ...config, ...asked }) as (keyof ModelConfig)[]).filter((field) =>
-    shown(asked[field]) !== shown(config[field])
-  );
-  if (differing.length > 0) {
+  const asked = changedModel(args, file ? readConfig(file) : name ? preset(name).model : config, true);
+  const shapes = parameterShapes(config), wanted = parameterShapes(asked);
+  const misfits = [...new Set([...shapes.keys(), ...wanted.keys()])].filter((name) => shown(shapes.get(name)) !== shown(wanted.get(name)));
+  const changes = differing(config, asked);
+  if (misfits.length > 0) {
     throw new CheckpointError(
-      `Cannot resume ${path} with another model: ${
-        differing.map((field) => `${field} is ${shown(config[field])} in the checkpoint, ${shown(asked[field])} was asked for`).join("; ")
-      }; leave those flags out, or begin a new run with --out`,
+      `Cannot resume ${path} with another model: ${changes.join(", ")} would change ${misfits.length} of its weights, ${misfits[0]} from [${
+        shapes.get(misfits[0])?.join(", ") ?? "none"
+      }] to [${wanted.get(misfits[0])?.join(", ") ?? "none"}] first; leave those flags out, or begin a new run with --out`,
     );
   }
-  const train = checkTrain(changedConstants(args, from.train)), fields = Object.keys(train) as (keyof TrainConfig)[];
-  const changes = fields.filter((field) => train[field] !== from.train[field]).map((field) =>
-    `${field} ${from.train[field]} → ${train[field]}`
-  );
+  const train = checkTrain(changedConstants(args, from.train));
+  if (train.optimizer !== from.train.optimizer) {
+    throw new CheckpointError(
+      `Cannot resume ${path} with the optimizer ${train.optimizer}: the run has the moments of ${from.train.optimizer}; ` +
+        `leave --optimizer out, or begin a new run with --out`,
+    );
+  }
+  changes.push(...differing(from.train, train));
   if (from.step >= train.steps) {
     throw new ConfigError(
       `Cannot resume ${path}: all ${whole(train.steps)} of its steps are done; give more, for example --steps ${train.steps * 2}`,
     );
   }
-  return { config, train, path, from, changes };
+  return { config: asked, train, path, from, changes };
 }
 
 /** Writes what is for looking at; the model is safe before. */
@@ -252,10 +317,26 @@ function announce(report: Report, plan: Plan, facts: Record<string, string>): vo
   report.say("");
 }
 
+/** What a phase of a run sees. */
+function describePhase({ config, batch, end, index, of }: PhaseAt, model: ModelConfig): string {
+  const attention = config.attention === model.attention ? "" : `, ${describeAttention(config.attention)}`;
+  const until = index === of - 1 ? "to the end" : `until step ${whole(end)}`;
+  return `${batch} × ${whole(config.n_ctx)}${attention} ${until}`;
+}
+
+/** A sentence where some positions never reach others, as `layout` finds it; undefined where all do. */
+async function describeReach({ attention, n_ctx, n_layer, n_head }: ModelConfig): Promise<string | undefined> {
+  const reach = await checkReach(scheduleOf(attention, { n: n_ctx, layers: n_layer, heads: n_head }), n_ctx, factorsOf(attention));
+  if (reach.layersNeeded !== undefined) return undefined;
+  const [i, j] = reach.starts.find(({ examples }) => examples.length > 0)!.examples[0];
+  return `these layers together never bring some positions to others (such as ${j} to ${i}); layout shows which`;
+}
+
 function progressLine(progress: Progress, held: number | undefined): string {
-  const { step, steps, loss, skipped, tokensPerSecond, secondsLeft } = progress;
+  const { step, steps, loss, skipped, tokensPerSecond, secondsLeft, phase: { index, of } } = progress;
   return [
     `step ${String(step).padStart(String(steps).length)}/${steps}`,
+    ...of > 1 ? [`phase ${index + 1}/${of}`] : [],
     `loss ${loss.toFixed(3)}`,
     ...held === undefined ? [] : [`held-out ${held.toFixed(3)} bits/byte`],
     `${whole(tokensPerSecond)} tokens/s`,
@@ -291,6 +372,23 @@ export const train: Command = {
     { name: "accumulate", value: "N", kind: "whole", low: 1, high: 65536, about: "micro-batches an update (default: 1)" },
     { name: "lr", value: "X", kind: "number", low: 0, about: "peak learning rate" },
     { name: "warmup", value: "N", kind: "whole", low: 0, about: "updates of linear warm-up, at most a tenth of the steps by default" },
+    { name: "lr-min", value: "F", kind: "number", low: 0, high: 1, about: "what the rate falls to, as a fraction of --lr (default: 0)" },
+    { name: "schedule", value: "NAME", kind: SCHEDULES, about: "how the rate falls after the warm-up: cosine, linear or constant" },
+    {
+      name: "optimizer",
+      value: "NAME",
+      kind: OPTIMIZERS,
+      about: "muon, for the matrices of the blocks with AdamW for the rest, or adamw for all",
+    },
+    { name: "muon-lr", value: "X", kind: "number", low: 0, about: "Muon's peak rate (default: 0.01); it follows the schedule of --lr" },
+    { name: "momentum", value: "X", kind: "number", low: 0, high: 1, about: "Muon's momentum (default: 0.95)" },
+    {
+      name: "phases",
+      value: "LIST",
+      about: "beginnings in which the model sees less, as JSON or a file of it, for example " +
+        '[{"until": 0.3, "n_ctx": 128, "batch": 8}]; none for none',
+    },
+    { name: "init", value: "NAME", kind: INITIALISATIONS, about: "the first weights: default, or paper for the paper's letter" },
     { name: "clip", value: "X", kind: "number", low: 0, about: "largest gradient norm (default: 1; 0 turns clipping off)" },
     { name: "weight-decay", value: "X", kind: "number", low: 0, high: 1, about: "decoupled decay of matrices (default: 0.01)" },
     { name: "seed", value: "N", kind: "whole", low: 0, high: 2 ** 32 - 1, about: "of weights, batches and dropout (default: 0)" },
@@ -345,6 +443,7 @@ async function begin(args: Args, taken?: RunFolder): Promise<number> {
   const dataset = await readDataset(from, options);
   plan ??= planNew(args, dataset);
   checkDataset(dataset, plan.config);
+  checkCausal(plan.config, "train");
   const identity = await identityOf(dataset, from, options);
   if (plan.from) checkSameData(plan.from.data, identity);
   const { engine, why } = await engineOf(args);
@@ -377,14 +476,17 @@ interface Ready {
 
 async function follow(args: Args, report: Report, plan: Plan, { engine, why, dataset, identity, folder, stopper }: Ready): Promise<void> {
   const { config, train, path, from } = plan, { screen } = report, order0 = entropy0(dataset.heldOut), gzip = gzipBits(dataset.heldOut);
+  const phases = phasesOf(config, train), unreached = await describeReach(config);
   const memory = memoryPlan(config, train), other = memoryPlan(config, { ...train, recompute: !train.recompute });
   announce(report, plan, {
     Data: describeData(dataset),
     "Held out": `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`,
     Model: describeModel(config),
-    Training: `${whole(train.steps)} steps of ${whole(train.batch * train.accumulate * config.n_ctx)} ${
-      UNITS[dataset.kind]
-    }, lr ${train.lr} after ${whole(train.warmup)} steps, seed ${train.seed}`,
+    ...unreached === undefined ? {} : { Reach: unreached },
+    Training: `${whole(train.steps)} steps of ${whole(train.batch * train.accumulate * config.n_ctx)} ${UNITS[dataset.kind]}, ${
+      train.optimizer === "muon" ? `muon ${train.muon_lr}, adamw` : "adamw"
+    } ${train.lr} after ${whole(train.warmup)} steps, ${train.schedule}, seed ${train.seed}`,
+    ...phases.length > 1 ? { Phases: phases.map((phase) => describePhase(phase, config)).join("; ") } : {},
     Memory: `${bytes(memory.state)} weights, gradients and moments; ${bytes(memory.activations)} activations (${
       bytes(other.activations)
     } with --${train.recompute ? "no-" : ""}recompute)`,
@@ -419,6 +521,7 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, dat
 
   const keeper = new Keeper(folder, plan, identity, engine, [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }]);
   const samples = new Samples(engine, dataset, path, report);
+  let phase = phaseAt(phases, from?.step ?? 0).index;
   const heldBefore = keeper.history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
   let held = heldBefore, best = Infinity, saved = performance.now(), told = saved, saves = from ? 1 : 0;
   try {
@@ -439,8 +542,15 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, dat
       const { step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft, last } = progress;
       held = heldOut ?? held;
       keeper.add(progress);
+      if (progress.phase.index !== phase) {
+        phase = progress.phase.index;
+        report.say(`Phase ${phase + 1} of ${phases.length}: ${describePhase(phases[phase], config)}`);
+      }
       if (!report.json) screen.progress(progressLine(progress, held));
-      report.event("progress", { step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft });
+      report.event("progress", {
+        ...{ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft },
+        ...phases.length > 1 ? { phase } : {},
+      });
       const stopped = last && step < steps, better = heldOut !== undefined && heldOut < best;
       const seconds = (since: number) => (performance.now() - since) / 1000;
       if (better) best = heldOut;

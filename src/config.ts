@@ -152,6 +152,21 @@ export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
   return resolveSets(attentionOf(config, layer), { n: config.n_ctx, layer, heads: config.n_head });
 }
 
+/**
+ * Refuses a model that sees the future where next tokens are to be predicted.
+ *
+ * @param what was to be done, for the message
+ * @throws {ConfigError} naming the first layer whose attention is not causal
+ */
+export function checkCausal(config: ModelConfig, what: string): void {
+  const layer = Array.from({ length: config.n_layer }, (_, layer) => layer).find((layer) => attentionOf(config, layer).causal === false);
+  if (layer === undefined) return;
+  throw new ConfigError(
+    `Cannot ${what}: the attention of layer ${layer} is not causal, so a position sees the token that it is to predict, and the bits would ` +
+      `only say how well it copies; leave out "causal": false (--no-causal)`,
+  );
+}
+
 /** Rows of each positional table. */
 export function positionSizes(config: ModelConfig): number[] {
   const { position, n_ctx } = config;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkCausal } from "./config.ts";
 import { ConfigError, DataError } from "./errors.ts";
 import { batchData, compileWith, type Parameters, type ScoringProgram, scoringProgram } from "./model.ts";
 import type { Engine, Executable, Tensor } from "./ops.ts";
@@ -52,9 +53,11 @@ export class Scorer {
   /**
    * Records the scoring program for parameters already on the engine.
    *
+   * @throws {ConfigError} where the model's attention is not causal
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, params: Parameters, batch: number): Promise<Scorer> {
+    checkCausal(params.config, "evaluate");
     const scoring = scoringProgram(params, batch), tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
     return new Scorer(engine, params, batch, scoring, await compileWith(engine, scoring.program, tensors, scoring.constants), tensors);
   }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkConfig, checkTrain, type ModelConfig, type PhaseAt, phaseAt, phasesOf, type TrainConfig } from "./config.ts";
+import { checkCausal, checkConfig, checkTrain, type ModelConfig, type PhaseAt, phaseAt, phasesOf, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "./errors.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
@@ -106,7 +106,7 @@ export class Trainer {
    * Allocates and records. Without `from`, weights are drawn from `train.seed`.
    *
    * @param rate the learning rate, where it is not the schedule that `train` names
-   * @throws {ConfigError} where a field is out of range
+   * @throws {ConfigError} where a field is out of range, or attention is not causal
    * @throws {CheckpointError} where the snapshot's tensors are not the model's
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
@@ -121,6 +121,7 @@ export class Trainer {
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
+    for (const phase of phases) checkCausal(phase.config, "train");
     const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
