@@ -67,7 +67,7 @@ function iterate(x: usize, r: u32, c: u32, fours: usize, panels: usize, gram: us
       v128.store(polynomial + at, f32x4.add(f32x4.mul(cc, v128.load(polynomial + at)), f32x4.mul(b, v128.load(gram + at))));
     }
     for (let i: u32 = 0; i < r; i++) {
-      const at = polynomial + ((i * r + i) as usize << 2);
+      const at = polynomial + (((i * r + i) as usize) << 2);
       store<f32>(at, load<f32>(at) + A);
     }
     packAll(polynomial, r, r, fours, 0);
