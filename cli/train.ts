@@ -402,6 +402,8 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, dat
     config,
     train,
     data: identity,
+    levels: dataset.levels,
+    notices: dataset.notices,
     order0,
     gzip,
     memory,

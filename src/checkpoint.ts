@@ -289,7 +289,8 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
     typeof value === "string" ? value : fail(`${where} must be a string, found ${shown(value)}`);
 
   const source = (value: unknown): DataSource => {
-    const made = fields(value, "data.source", ["kind"], ["path", "shape", "rate", "codes", "heldOut"]), { kind, path, shape, codes } = made;
+    const made = fields(value, "data.source", ["kind"], ["path", "shape", "rate", "codes", "as", "heldOut"]),
+      { kind, path, shape, codes } = made;
     const list = (value: unknown, where: string): unknown[] =>
       Array.isArray(value) ? value : fail(`${where} must be a list, found ${shown(value)}`);
     const one = <T extends string>(value: unknown, where: string, known: readonly T[]): T =>
@@ -302,6 +303,7 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
       ...sizes ? { shape: sizes as unknown as DataSource["shape"] } : {},
       ...made.rate === undefined ? {} : { rate: whole(made.rate, "data.source.rate") },
       ...codes === undefined ? {} : { codes: one<"mulaw" | "g711">(codes, "data.source.codes", ["mulaw", "g711"]) },
+      ...made.as === undefined ? {} : { as: one(made.as, "data.source.as", ["bytes"] as const) },
       ...made.heldOut === undefined ? {} : { heldOut: whole(made.heldOut, "data.source.heldOut") },
     };
   };
