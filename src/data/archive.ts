@@ -7,7 +7,7 @@
 import { FlateErrorCode, Gunzip, Inflate } from "npm:fflate@0.8.3";
 import { DataError, excerpt } from "../errors.ts";
 import { crc32, hex } from "./crc32.ts";
-import { ByteReader, type Bytes, counted, join, type Notify, pieces, type Sliceable, told } from "./reader.ts";
+import { ByteReader, type Bytes, counted, join, type Notify, pieces, type Sliceable } from "./reader.ts";
 
 /** Most bytes that unpacking gives: enwik9, the largest text people train on, has 10⁹. */
 const UNPACKED_LIMIT = 2 ** 30;

@@ -468,7 +468,7 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): Layout {
 const fourCharacters = (bytes: Uint8Array) => String.fromCharCode(...bytes.subarray(0, 4));
 
 /** Whether a chunk may begin with these bytes. */
-const isChunk = (bytes: Uint8Array) => /^[A-Za-z][\w \x00-]{3}$/.test(fourCharacters(bytes));
+const isChunk = (bytes: Uint8Array) => /^[A-Za-z_][\w ]{3}$/.test(fourCharacters(bytes));
 
 /** Passes over the byte behind a chunk of odd length, which some writers leave out. */
 async function skipPadding(reader: ByteReader, length: number): Promise<void> {
@@ -598,19 +598,19 @@ async function samples(
   }
   if (found === said) {
     await skipPadding(reader, said);
-    const end = reader.offset;
-    // Chunks may follow, as notes on the sound.
-    for (let next = await reader.peek(8); next.length === 8 && isChunk(next); next = await reader.peek(8)) {
-      const length = new DataView(next.buffer, next.byteOffset).getUint32(4, true);
-      if (fourCharacters(next) === "data") break;
-      await reader.skip(8, "a chunk's header");
-      for (let left = length, piece; left > 0; left -= piece) if ((piece = (await reader.some(left)).length) === 0) break;
+    // Whole chunks may follow, as notes on the sound.
+    let at = reader.offset;
+    for (;;) {
+      const next = await reader.peek(8), length = next.length === 8 ? new DataView(next.buffer, next.byteOffset).getUint32(4, true) : 0;
+      if (next.length < 8 || !isChunk(next) || fourCharacters(next) === "data") break;
+      for (let left = 8 + length, piece; left > 0; left -= piece) if ((piece = (await reader.some(left)).length) === 0) break;
+      if (reader.offset < at + 8 + length) break;
       await skipPadding(reader, length);
+      at = reader.offset;
     }
-    const at = reader.offset, rest = await reader.count();
-    if (rest > 0) {
-      notify(name, `${counted(rest, "byte")} behind ${at === end ? "its samples" : "its last chunk"}, at byte ${at}, were left out`);
-    }
+    await reader.count();
+    const rest = reader.offset - at;
+    if (rest > 0) notify(name, `${counted(rest, "byte")} behind its samples, at byte ${at}, were left out`);
   }
   const { levels, mixed } = stage;
   tellLevels(levels, mixed, channels, name, notify);
