@@ -8,7 +8,7 @@ import { checkConfig, checkTrain, type ModelConfig, positionSizes, TRAIN_DEFAULT
 import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
 import { toHalves } from "./half.ts";
-import { parseJson, shown } from "./json.ts";
+import { parseJson, shown, standIn } from "./json.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
 
 /**
@@ -54,6 +54,8 @@ export function parameterCount(config: ModelConfig): number {
  * @throws {ConfigError} naming the file, the first field that is wrong and what is allowed
  */
 export function parseConfig(text: string, name: string): ModelConfig {
+  const instead = standIn(text.slice(0, 256));
+  if (instead) throw new ConfigError(`Cannot read ${name}: it is ${instead}`);
   try {
     return checkConfig(parseJson(text));
   } catch (error) {
@@ -75,22 +77,26 @@ function listed(what: string, items: string[]): string[] {
   return [`${items.length} ${what}: ${items.slice(0, LISTED).join(", ")}${more}`];
 }
 
-/** Numbers by parameter name for each prefix: what `file` must hold, no tensor more and none less. */
+/** Numbers by parameter name for each prefix: what `file` must hold, no tensor more that is read here and none less. */
 function take(
   config: ModelConfig,
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
   prefixes: readonly string[],
   dtypes: readonly SavedTensor["dtype"][],
-): Map<string, Float32Array>[] {
-  const { tensors } = parseSafetensors(bytes, name), shapes = parameterShapes(config), missing: string[] = [], misshaped: string[] = [];
+): { taken: Map<string, Float32Array>[]; unread: Map<string, string> } {
+  const { tensors, unread } = parseSafetensors(bytes, name),
+    shapes = parameterShapes(config),
+    missing: string[] = [],
+    misshaped: string[] = [];
   const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtypes.includes(dtype) && String(shape) === String(want);
   let positions = false;
   const taken = prefixes.map((prefix) => {
     const values = new Map<string, Float32Array>();
     for (const [parameter, want] of shapes) {
       const key = prefix + parameter, tensor = tensors.get(key);
-      if (!tensor) missing.push(key);
+      if (!tensor && unread.has(key)) misshaped.push(`${key} ${excerpt(unread.get(key)!)} instead of ${dtypes[0]} [${want.join(", ")}]`);
+      else if (!tensor) missing.push(key);
       else if (!fits(tensor, want)) {
         misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of ${dtypes[0]} [${want.join(", ")}]`);
         positions ||= parameter.startsWith("embed.position.") && tensor.shape[0] !== want[0];
@@ -111,7 +117,7 @@ function take(
       : "";
     throw new CheckpointError(`Cannot use ${name} with this configuration: of its tensors ${wrong.join("; ")}${hint}`);
   }
-  return taken;
+  return { taken, unread };
 }
 
 /** A trained model. */
@@ -120,10 +126,13 @@ export interface Model {
   readonly config: ModelConfig;
   /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
   readonly weights: ReadonlyMap<string, Float32Array>;
+  /** Tensors of the file that are left alone, by name with their type, where there are any: of types that nobody here reads. */
+  readonly unread?: ReadonlyMap<string, string>;
 }
 
 /**
- * Reads a model from the contents of its two files; weights may be saved as F16.
+ * Reads a model from the contents of its two files; weights may be saved as F16, BF16 or F64, and beside them there may be tensors of types
+ * that are not read here.
  *
  * @param names of the files, for messages
  * @throws {ConfigError} where the configuration is wrong
@@ -136,7 +145,8 @@ export function readModel(
   names: { readonly config: string; readonly weights: string } = { config: "config.json", weights: "model.safetensors" },
 ): Model {
   const checked = parseConfig(config, names.config);
-  return { config: checked, weights: take(checked, weights, names.weights, [""], ["F32", "F16"])[0] };
+  const { taken, unread } = take(checked, weights, names.weights, [""], ["F32", "F16", "BF16", "F64"]);
+  return { config: checked, weights: taken[0], ...(unread.size > 0 ? { unread } : {}) };
 }
 
 /**
@@ -149,7 +159,7 @@ export function readMoments(
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
 ): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
-  const [m, v] = take(config, bytes, name, ["m.", "v."], ["F32"]);
+  const [m, v] = take(config, bytes, name, ["m.", "v."], ["F32"]).taken;
   return { m, v };
 }
 
