@@ -273,7 +273,7 @@ export const train: Command = {
       name: "data",
       value: "FILE",
       about:
-        "what to train on: text, images (CIFAR-10, PNG) or sound (WAV), a file, archive or folder (default: The World Factbook, from npm)",
+        "what to train on: text, images (PNG, CIFAR, MNIST) or sound (WAV), a file, archive or folder (default: The World Factbook, from npm)",
     },
     {
       name: "preset",

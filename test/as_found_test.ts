@@ -277,6 +277,9 @@ Deno.test("kinds taken for bytes are read or named; --as bytes insists", async (
     "train-labels-idx1-ubyte": idx([3], noise(3)),
   });
   assertEquals([all(whole), whole.test, whole.skipped.map(({ why }) => why)], [images.subarray(0, 48), GREY[3], ["labels", "labels"]]);
+  // A shape that is the header's may be given; another is told from it.
+  assertEquals(all(await load("m", idx([4, 4, 4], images), { shape: [4, 4, 1] })), images);
+  await assertRejects(() => load("m", idx([4, 4, 4], images), { shape: [4, 3, 1] }), DataError, "its width differs");
   await assertRejects(() => load("labels", idx([9], noise(9))), DataError, "it is IDX of 9, which are labels; give the file of images");
   assertEquals((await load("x", idx([4, 4, 4], images).subarray(0, 50))).kind, "bytes");
 

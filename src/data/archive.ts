@@ -218,14 +218,17 @@ function tarNumber(field: Uint8Array): number {
 
 const tarText = (field: Uint8Array) => new TextDecoder().decode(field).replace(/\0.*$/s, "");
 
-/** The records "length key=value\n" of a pax header. */
+/** What of a pax header is used. */
+const PAX_KEYS = ["path", "size", "GNU.sparse.major"];
+
+/** The records "length key=value\n" of a pax header that are used. */
 function paxRecords(bytes: Uint8Array): Map<string, string> {
   const records = new Map<string, string>();
   for (let at = 0; at < bytes.length;) {
     const space = bytes.indexOf(0x20, at), length = space < 0 ? NaN : Number(tarText(bytes.subarray(at, space)));
     if (!Number.isInteger(length) || length <= space - at || at + length > bytes.length) break;
     const [, key, value] = /^([^=]*)=(.*)\n$/s.exec(new TextDecoder().decode(bytes.subarray(space + 1, at + length))) ?? [];
-    if (key !== undefined) records.set(key, value);
+    if (PAX_KEYS.includes(key)) records.set(key, value);
     at += length;
   }
   return records;

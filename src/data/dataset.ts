@@ -376,14 +376,16 @@ class Samples {
       all.silent += levels.silent * length;
       all.samples += length;
     } else {
-      const bytes = await reader.whole(),
-        known = as === undefined && shape === undefined && codes === undefined,
-        idx = known && idxOf(bytes);
-      const cifar = as ? undefined : CIFAR_NAMES.find(([, named]) => named.test(path))?.[0] ?? (known ? cifarOf(bytes) : undefined);
+      const bytes = await reader.whole(), unit = shape?.reduce((a, b) => a * b, 1), rest = unit === undefined ? 0 : bytes.length % unit;
+      // A shape makes rows of anything that is whole rows, but for a header that says the length to a byte.
+      const plain = as !== undefined || codes !== undefined, header = plain ? undefined : idxOf(bytes);
+      const idx = shape === undefined || rest !== 0 || header?.end === bytes.length ? header : undefined;
+      const cifar = as
+        ? undefined
+        : CIFAR_NAMES.find(([, named]) => named.test(path))?.[0] ?? (plain || shape ? undefined : cifarOf(bytes));
       if (cifar) this.#picture(`${cifar} binary`, await decodeCifar(bytes, name, cifar), CIFAR_SHAPE, name, path);
       else if (idx) this.#idx(bytes, idx, name, path, own);
       else if (shape) {
-        const unit = shape.reduce((a, b) => a * b, 1), rest = bytes.length % unit;
         if (rest !== 0) {
           throw new DataError(
             `Cannot read ${name}: cut short, a row of ${shape.join(" × ")} at byte ${bytes.length - rest} has ${unit} bytes, ` +

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { join } from "./reader.ts";
+
 /** The bytes of a text, UTF-8. */
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
@@ -79,6 +81,13 @@ export function fromUtf16(bytes: Uint8Array): { text: Uint8Array<ArrayBuffer>; h
   if (!(a + b === 0x1fd && a !== b) && !(bare && half(big ? 0 : 1).every((byte) => byte === 0) && isText(half(big ? 1 : 0)))) {
     return undefined;
   }
-  const text = new TextDecoder(big ? "utf-16be" : "utf-16le").decode(bytes), lost = text.split("\ufffd").length - 1;
-  return { text: encodeText(text), how: `UTF-16 of ${big ? "big" : "little"} ends`, lost };
+  const decoder = new TextDecoder(big ? "utf-16be" : "utf-16le"), parts: Uint8Array[] = [];
+  let lost = 0;
+  // In pieces: a string holds no more than 2²⁹ characters.
+  for (let at = 0; at < bytes.length; at += 2 ** 20) {
+    const text = decoder.decode(bytes.subarray(at, at + 2 ** 20), { stream: at + 2 ** 20 < bytes.length });
+    lost += text.split("\ufffd").length - 1;
+    parts.push(encodeText(text));
+  }
+  return { text: join(parts), how: `UTF-16 of ${big ? "big" : "little"} ends`, lost };
 }
