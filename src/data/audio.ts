@@ -470,6 +470,10 @@ const fourCharacters = (bytes: Uint8Array) => String.fromCharCode(...bytes.subar
 /** Whether a chunk may begin with these bytes. */
 const isChunk = (bytes: Uint8Array) => /^[A-Za-z_][\w ]{3}$/.test(fourCharacters(bytes));
 
+/** Whether bytes behind the samples, or what may be samples, are a chunk that is known: of sound one in 250 looks like the name of some chunk. */
+const isKnownChunk = (bytes: Uint8Array) =>
+  /^(LIST|fact|PEAK|bext|iXML|axml|chna|cue |smpl|inst|plst|acid|JUNK|PAD |FLLR|id3 |_PMX|afsp)$/i.test(fourCharacters(bytes));
+
 /** Passes over the byte behind a chunk of odd length, which some writers leave out. */
 async function skipPadding(reader: ByteReader, length: number): Promise<void> {
   if (length % 2 === 0) return;
@@ -533,7 +537,7 @@ export async function readWav(reader: ByteReader, rate: number, notify: Notify =
       const said = length === LENGTH_LIMIT && wide !== undefined ? wide : length;
       // Nothing, where the whole file is said to end here too, or no chunk follows.
       const next = said === 0 ? await reader.peek(4) : new Uint8Array();
-      const none = next.length > 0 && (all <= at || all >= UNKNOWN_LENGTH || !isChunk(next));
+      const none = next.length > 0 && (all <= at || all >= UNKNOWN_LENGTH || !isKnownChunk(next));
       // Files of 4 GiB and more have true lengths of 64 bits.
       const open = none || said >= (wide === undefined ? UNKNOWN_LENGTH : 2 ** 62);
       return {
@@ -564,7 +568,7 @@ async function samples(
       codes.push(piece);
     }
   };
-  for (let left = open && said < UNKNOWN_LENGTH ? Infinity : said; left > 0 && !ended;) {
+  for (let left = !open ? said : said < UNKNOWN_LENGTH ? Infinity : said - said % frame; left > 0 && !ended;) {
     // A piece may end inside a frame.
     let piece = await reader.some(Math.min(left, RAW));
     if (piece.length % frame !== 0 && piece.length < left) {
@@ -576,7 +580,7 @@ async function samples(
     if (left === 0 && open) {
       // A length that looks never filled in may be true, and then a chunk follows.
       const next = await reader.peek(4);
-      if (next.length > 0 && !isChunk(next)) left = Infinity;
+      if (next.length > 0 && !isKnownChunk(next)) left = Infinity;
     }
     const made = stage.push(piece.subarray(0, piece.length - piece.length % frame), encoding, channels, width);
     if (made.bad !== undefined) {
@@ -592,11 +596,11 @@ async function samples(
   }
   keep(stage.end());
   if (count === 0) throw new DataError(`Cannot read ${name}: its data chunk at byte ${start} is empty`);
-  if (found !== said) notify(name, `its data chunk says ${said} bytes; all ${found} up to the end of the file were read`);
+  if (ended && found !== said) notify(name, `its data chunk says ${said} bytes; all ${found} up to the end of the file were read`);
   if (found % frame !== 0) {
     notify(name, `the last ${counted(found % frame, "byte")} of its samples are no whole frame of ${frame} and were left out`);
   }
-  if (found === said) {
+  if (!ended || found === said) {
     await skipPadding(reader, said);
     // Whole chunks may follow, as notes on the sound.
     let at = reader.offset;
@@ -630,7 +634,8 @@ const INTEGERS = [2 ** 15, 2 ** 23, 2 ** 31];
 function tellLevels({ peak, clipped, silent }: SoundLevels, mixed: number, channels: number, name: string, notify: Notify): void {
   const much = Number(peak.toPrecision(3));
   if (clipped > 0.5 * (1 - silent)) {
-    const factor = peak > 128 ? INTEGERS.find((full) => peak <= full) ?? much : much;
+    // Rounded up, so that nothing is beyond full scale then.
+    const factor = (peak > 128 ? INTEGERS.find((full) => peak <= full) : undefined) ?? Number((peak * 1.005).toPrecision(3));
     throw new DataError(
       `Cannot read ${name}: ${percent(clipped)} of it is beyond full scale, its peak is ${much}; divide its samples by ${factor}: ` +
         `ffmpeg -i in.wav -af volume=1/${factor} out.wav`,

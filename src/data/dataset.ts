@@ -180,9 +180,12 @@ export function canonicalPath(path: string): string {
 /** Files that systems put beside those of people, and hidden ones. */
 const HIDDEN = /(^|\/)(\.[^/]+|__MACOSX|\$RECYCLE\.BIN|System Volume Information|(ehthumbs|thumbs)\.db|desktop\.ini)(\/|$)/i;
 
-/** Whether a path in a folder or archive, {@linkcode canonicalPath}, is of a hidden file, or one that a system put there. */
+/**
+ * Whether a path in a folder or archive, of any form, is that of a hidden file, or of one that a system put there: `.git/config`,
+ * `__MACOSX/a`, `Thumbs.db`. {@linkcode loadDataset} leaves those out, so who opens a folder need not.
+ */
 export function isHidden(path: string): boolean {
-  return HIDDEN.test(path);
+  return HIDDEN.test(canonicalPath(path));
 }
 
 /** Takes a file that is left out. */
@@ -232,7 +235,7 @@ async function* members(
     if (depth === DEPTH) throw new DataError(`Cannot read ${name}: it is an archive in ${DEPTH} archives, unpack it first`);
     const open = (inner: string, data: DataFile["data"], size: number) => {
       const canonical = canonicalPath(inner), label = `${excerpt(inner)} of ${name}`;
-      if (isHidden(canonical)) return skip({ name: label, bytes: size, why: OF_SYSTEM });
+      if (HIDDEN.test(canonical)) return skip({ name: label, bytes: size, why: OF_SYSTEM });
       return members(
         { name: label, data },
         archived ? `${path}/${canonical}` : canonical,
@@ -501,7 +504,7 @@ export async function loadDataset(
   let first: string | undefined, count = 0;
   for await (const file of files) {
     const path = file.path === undefined ? undefined : canonicalPath(file.path);
-    if (path !== undefined && isHidden(path)) {
+    if (path !== undefined && HIDDEN.test(path)) {
       skip({ name: file.name, bytes: file.size, why: OF_SYSTEM });
       continue;
     }

@@ -61,7 +61,7 @@ export function told(error: unknown): boolean {
 
 /** Whether bytes can be read at any place. */
 export function isSliceable(bytes: Bytes): bytes is Sliceable {
-  return !(bytes instanceof Uint8Array) && "slice" in bytes;
+  return !(bytes instanceof Uint8Array) && "slice" in bytes && "size" in bytes;
 }
 
 /** Read at once from a place. */
