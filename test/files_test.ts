@@ -339,7 +339,17 @@ Deno.test("files: data of every kind", () =>
       Deno.writeTextFileSync(at(`folder/${name}`), content);
     }
     Deno.writeFileSync(at("folder/c.gz"), gzipSync(Uint8Array.of(51)));
-    assertEquals((await read("folder")).bytes, Uint8Array.of(49, 50, 52, 51), "by name, folders in their place");
+    // What is hidden is named; a folder is not looked into, whatever is there.
+    Deno.mkdirSync(at("folder/.git"));
+    Deno.symlinkSync("..", at("folder/.git/up"));
+    const { bytes, skipped } = await readDataset(at("folder"), {}).then((found) => ({
+      bytes: [...found.train, ...found.heldOut],
+      ...found,
+    }));
+    assertEquals(bytes, [49, 50, 52, 51], "by name, folders in their place");
+    assertEquals(skipped.map(({ name, bytes }) => [name, bytes]), [[at("folder/.git"), undefined], [at("folder/.hidden"), 1]]);
+    // Given by itself it is meant.
+    assertEquals((await read("folder/.hidden", { heldOut: 0 })).bytes, Uint8Array.of(120));
 
     const bad = (name: string, includes: string) => assertRejects(() => readDataset(at(name), { nCtx: 8 }), DataError, includes);
     await bad("none.txt", "there is no such file");
