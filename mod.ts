@@ -137,7 +137,7 @@ export {
   identify,
   splitHeldOut,
 } from "./src/data/bytes.ts";
-export { gunzip, unzip, zipEntries, type ZipEntry } from "./src/data/archive.ts";
+export { gunzip, unzip, zipEntries, type ZipEntry, type ZipPlace } from "./src/data/archive.ts";
 export { encodeText, TextStream, visible, wrapText } from "./src/data/text.ts";
 export { contactSheet, decodeCifar10, decodePng, encodePng, type Image, type ImageShape, imagesOf, tileImages } from "./src/data/image.ts";
 export {
@@ -152,8 +152,9 @@ export {
   type Sound,
   SOUND_RATE,
   type SoundEncoding,
+  type SoundLevels,
   type WavFormat,
 } from "./src/data/audio.ts";
 export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/data/waveform.ts";
-export { checkDataset, type Dataset, type DatasetOptions, histogram, loadDataset } from "./src/data/dataset.ts";
-export type { Bytes, DataFile } from "./src/data/reader.ts";
+export { checkDataset, type Dataset, type DatasetOptions, histogram, isHidden, loadDataset, type Skipped } from "./src/data/dataset.ts";
+export type { Bytes, DataFile, Notify, Sliceable } from "./src/data/reader.ts";

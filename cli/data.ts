@@ -4,7 +4,7 @@
  * @module
  */
 
-import { basename, join, resolve } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
 import {
   ConfigError,
   contactSheet,
@@ -20,8 +20,10 @@ import {
   histogram,
   identify,
   type ImageShape,
+  isHidden,
   loadDataset,
   type RunState,
+  type Sliceable,
   visible,
   waveformImage,
   waveformSvg,
@@ -29,7 +31,7 @@ import {
 import { writeOut } from "./common.ts";
 import { defaultText, FACTBOOK, gzipBits, loadTrained, type Trained } from "./files.ts";
 import { type Args, type Command, type Flag, UsageError } from "./flags.ts";
-import { colored, drawImage, Screen, soundLength, whole, write } from "./terminal.ts";
+import { colored, drawImage, percent, Screen, soundLength, whole, write } from "./terminal.ts";
 
 /** gzip works on at most this many bytes: it takes about 5 s for them. */
 const GZIP_LIMIT = 2 ** 25;
@@ -38,6 +40,7 @@ const GZIP_LIMIT = 2 ** 25;
 export const READ_FLAGS: readonly Flag[] = [
   { name: "shape", value: "HxWxC", about: "raw bytes are rows of images of this height, width and channels, as 64x64x3" },
   { name: "codes", value: "NAME", kind: ["mulaw", "g711"], about: "raw bytes are codes of sound: mulaw, in order of amplitude, or g711" },
+  { name: "as", value: "bytes", kind: ["bytes"], about: "take files as bytes, whatever they are: nothing is unpacked or decoded" },
   { name: "rate", value: "HZ", kind: "whole", low: 1000, high: 384000, about: "samples a second of sound (default: 12000)" },
 ];
 
@@ -67,6 +70,7 @@ export function dataOptions(args: Args, before?: DataSource): DatasetOptions {
   return {
     shape: parts as unknown as ImageShape | undefined ?? before?.shape,
     codes: args.text("codes") as DatasetOptions["codes"] ?? before?.codes,
+    as: args.text("as") as DatasetOptions["as"] ?? before?.as,
     rate: args.number("rate") ?? before?.rate,
     heldOut: args.number("held-out") ?? before?.heldOut,
   };
@@ -77,16 +81,25 @@ function special({ isFifo, isSocket, isCharDevice, isBlockDevice }: Deno.FileInf
   return isFifo ? "a pipe" : isSocket ? "a socket" : isCharDevice || isBlockDevice ? "a device" : "something else";
 }
 
+/** A file that was given, or found in a folder that was. */
+interface Found {
+  readonly path: string;
+  /** Where in that folder. */
+  readonly inside?: string;
+}
+
 /**
  * Files below a path, by name, folders in their place. All are found before the first is read, so that a folder nobody meant, such as
- * `/`, is refused at once.
+ * `/`, is refused at once. Hidden ones are named, not looked into.
  *
  * @param above the folders that it is in, from the one given, without links
  */
-function filesBelow(path: string, given = path, above: readonly string[] = []): string[] {
+function filesBelow(path: string, given = path, above: readonly string[] = []): Found[] {
   const fail = (what: string, cause?: unknown): never => {
     throw new DataError(`Cannot read ${path}: ${what}`, { cause });
   };
+  const inside = above.length > 0 ? relative(given, path) : undefined;
+  if (inside !== undefined && isHidden(inside)) return [{ path, inside }];
   let real: string, names: string[];
   try {
     const found = Deno.statSync(path);
@@ -94,9 +107,9 @@ function filesBelow(path: string, given = path, above: readonly string[] = []): 
     if (!found.isDirectory && above.length > 0 && !found.isFile) {
       fail(`it is ${special(found)}, neither a file nor a folder; give a folder of data alone instead of ${given}`);
     }
-    if (!found.isDirectory) return [path];
+    if (!found.isDirectory) return [{ path, inside }];
     real = Deno.realPathSync(path);
-    names = Array.from(Deno.readDirSync(path), ({ name }) => name).filter((name) => !name.startsWith(".")).sort();
+    names = Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
   } catch (error) {
     if (error instanceof DataError) throw error;
     const missing = above.length > 0 ? "it is a link that leads nowhere" : "there is no such file";
@@ -106,43 +119,96 @@ function filesBelow(path: string, given = path, above: readonly string[] = []): 
   return names.flatMap((name) => filesBelow(join(path, name), given, [...above, real]));
 }
 
+/** A file as a place to read from; what it holds now, so that one that grows is read once. */
+function placeOf(file: Deno.FsFile, size: number): Sliceable {
+  return {
+    size,
+    slice: (from, to) => ({
+      // At once, not by promises: 65,537 files of a zip archive took 16 s, and nothing else is to be done meanwhile.
+      arrayBuffer() {
+        const bytes = new Uint8Array(Math.min(to, size) - from);
+        file.seekSync(from, Deno.SeekMode.Start);
+        let at = 0;
+        for (let read; at < bytes.length; at += read) if ((read = file.readSync(bytes.subarray(at)) ?? 0) === 0) break;
+        return Promise.resolve(bytes.buffer.slice(0, at));
+      },
+    }),
+  };
+}
+
 /** Opens files, and those in folders by name, one after another as they are asked for. */
 async function* openFiles(paths: readonly string[]): AsyncGenerator<DataFile> {
-  for (const path of paths.flatMap((path) => filesBelow(path))) {
-    let file: Deno.FsFile;
+  for (const { path, inside } of paths.flatMap((path) => filesBelow(path))) {
+    if (inside !== undefined && isHidden(inside)) {
+      // Counted, not opened: it may be a lock or a socket.
+      const found = Deno.lstatSync(path);
+      yield { name: path, data: new Uint8Array(), path: inside, size: found.isFile ? found.size : undefined };
+      continue;
+    }
+    let file: Deno.FsFile, found: Deno.FileInfo;
     try {
       file = await Deno.open(path);
+      found = await file.stat();
     } catch (error) {
       throw new DataError(`Cannot read ${path}: ${(error as Error).message}`, { cause: error });
     }
-    yield { name: path, data: file.readable };
+    // Files of /proc say 0 and have bytes.
+    if (found.isFile && found.size > 0) {
+      try {
+        yield { name: path, data: placeOf(file, found.size), path: inside, size: found.size };
+      } finally {
+        file.close();
+      }
+    } else yield { name: path, data: file.readable, path: inside };
   }
 }
 
+/** Says on stderr what there is to be known of data: whatever a command's output is, people see it. */
+function tellNotices({ notices }: Dataset): void {
+  for (const notice of notices) new Screen(Deno.stderr).print(`Note: ${visible(notice)}.`);
+}
+
 /**
- * Makes a data set of a file or folder; without a path, of the text of a first run.
+ * Makes a data set of a file or folder; without a path, of the text of a first run. Its notices are printed to stderr.
  *
  * @throws {DataError} where it cannot be read, is damaged, or is too short
  */
 export async function readDataset(path: string | undefined, options: DatasetOptions): Promise<Dataset> {
-  if (path !== undefined) return await loadDataset(openFiles([path]), options, visible(basename(resolve(path)) || path));
+  if (path !== undefined) {
+    const dataset = await loadDataset(openFiles([path]), options, visible(basename(resolve(path)) || path));
+    tellNotices(dataset);
+    return dataset;
+  }
   const name = `The World Factbook (${FACTBOOK.replace(/[:@]/g, " ")})`;
   return await loadDataset([{ name, data: await defaultText() }], options, name);
 }
 
 /** Names a data set so that a run recognises it, and can read it again. */
-export async function identityOf(dataset: Dataset, path: string | undefined, { codes, heldOut }: DatasetOptions): Promise<DataIdentity> {
+export async function identityOf(
+  dataset: Dataset,
+  path: string | undefined,
+  { codes, as, heldOut }: DatasetOptions,
+): Promise<DataIdentity> {
   const { name, kind, train, heldOut: held, shape, rate } = dataset, tokens = new Uint8Array(train.length + held.length);
   tokens.set(train);
   tokens.set(held, train.length);
-  const source = { kind, path, shape, rate, codes, heldOut };
+  const source = { kind, path, shape, rate, codes, as, heldOut };
   return { ...await identify(name, tokens, held.length), source };
 }
 
-/** Reads the model of a folder and its run's state. One that is damaged is said and left out: training alone needs it. */
+/**
+ * Reads the model of a folder and its run's state. Tensors that are not read are said; so is a state that is damaged, which training alone
+ * needs.
+ */
 export function readTrained(run: string): Trained {
-  const trained = loadTrained(run);
-  if (trained.damage) new Screen(Deno.stderr).print(`Going on without what the run knew of its data and steps. ${trained.damage}`);
+  const trained = loadTrained(run), screen = new Screen(Deno.stderr), { unread } = trained.model;
+  if (trained.damage) screen.print(`Going on without what the run knew of its data and steps. ${trained.damage}`);
+  if (unread) {
+    const [first, type] = [...unread][0], more = unread.size > 1 ? ` and ${unread.size - 1} more` : "";
+    screen.print(
+      `Note: of the tensors in ${run} those of types that are not read here were left alone: ${excerpt(first)} (${excerpt(type)})${more}.`,
+    );
+  }
   return trained;
 }
 
@@ -186,13 +252,20 @@ export async function dataFor(args: Args, run: string, state: RunState | undefin
   return { dataset: { ...dataset, train: all.subarray(0, border), heldOut }, all, unseen: heldOut, same };
 }
 
+/** How loud sound is, in a few words. */
+function describeLevels({ peak, clipped, silent }: NonNullable<Dataset["levels"]>): string {
+  return `peak ${Number(peak.toPrecision(3))}, ${percent(clipped)} clipped, ${percent(silent)} silent`;
+}
+
 /** A data set in a line. */
-export function describeData({ name, kind, train, heldOut, test, unit, shape, rate }: Dataset): string {
+export function describeData({ name, kind, train, heldOut, test, unit, shape, rate, levels }: Dataset): string {
   const tokens = train.length + heldOut.length, count = (length: number) => whole(length / unit);
   const of = kind === "image"
     ? `${count(tokens)} images of ${shape!.join(" × ")}`
     : kind === "audio"
-    ? `${soundLength(tokens / rate!)} of sound, ${whole(tokens)} samples at ${whole(rate!)} Hz`
+    ? `${soundLength(tokens / rate!)} of sound, ${whole(tokens)} samples at ${whole(rate!)} Hz${
+      levels ? ` (${describeLevels(levels)})` : ""
+    }`
     : `${whole(tokens)} bytes`;
   return `${name}: ${of}, the last ${count(heldOut.length)} held out${test ? `; ${count(test.length)} more for a last test` : ""}`;
 }
@@ -273,9 +346,12 @@ export const data: Command = {
     if (svg) writeOut(svg, waveformSvg(train, rate!, `${dataset.name}, ${rate} Hz`));
     const written = [png, svg].filter((path) => path !== undefined);
     if (args.on("json")) {
-      const { name, about, unit, skipped } = dataset;
+      const { name, about, unit, skipped, levels, notices } = dataset;
       const tokens = Object.values(parts).reduce((sum, part) => sum + part.tokens, 0);
-      write(Deno.stdout, JSON.stringify({ name, kind, about, tokens, unit, shape, rate, ...parts, skipped, written }) + "\n");
+      write(
+        Deno.stdout,
+        JSON.stringify({ name, kind, about, tokens, unit, shape, rate, ...parts, levels, skipped, notices, written }) + "\n",
+      );
       return 0;
     }
 
@@ -294,10 +370,9 @@ export const data: Command = {
       screen.print(`  ${row === table[0] ? screen.faint(line) : line}`);
     }
     if (rows.some((row) => row[3].endsWith("*"))) screen.print(screen.faint(`  * of the first ${whole(GZIP_LIMIT)} bytes`));
-    if (dataset.skipped.length > 0) {
-      const shown = dataset.skipped.slice(0, 3).map(visible).join(", ");
-      screen.print(`\n  Left out: ${shown}${dataset.skipped.length > 3 ? ` and ${dataset.skipped.length - 3} more` : ""}.`);
-    }
+    if (dataset.levels) screen.print(`\n  Levels: ${describeLevels(dataset.levels)}.`);
+    if (dataset.notices.length > 0) screen.print("");
+    for (const notice of dataset.notices) screen.print(`  Note: ${visible(notice)}.`);
     if (kind === "text") screen.print(`\n${visible(new TextDecoder().decode(train.subarray(0, 400)))}…`);
     const picture = sheet ? contactSheet(some(dataset, 8), shape!, 4) : kind === "audio" ? waveformImage(train, 144, 24) : undefined;
     if (picture && colored(Deno.stdout)) {

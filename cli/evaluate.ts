@@ -81,7 +81,8 @@ export const evaluate: Command = {
       for (const t of params.all) engine.write(t, weights.get(t.name)!);
       const batch = args.number("batch") ?? Math.max(1, Math.min(Math.round(AT_ONCE / n_ctx), Math.ceil(of / n_ctx)));
       const scorer = await Scorer.create(engine, params, batch);
-      const facts = { run, step: state?.step, data: dataset.name, part, same, tokens: of, order0, gzip, engine: engine.name };
+      const { notices } = dataset,
+        facts = { run, step: state?.step, data: dataset.name, notices, part, same, tokens: of, order0, gzip, engine: engine.name };
       report.event("start", { ...facts, device: engine.description, why, minContexts: contexts, batch });
       const line = (name: string, fact: string) => report.say(`${screen.faint(name.padEnd(10))}${fact}`);
       line("Model", `${describeModel(config)}${state ? `, after ${whole(state.step)} steps` : ""}`);

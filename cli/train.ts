@@ -354,7 +354,7 @@ export const train: Command = {
       name: "data",
       value: "FILE",
       about:
-        "what to train on: text, images (CIFAR-10, PNG) or sound (WAV), a file, archive or folder (default: The World Factbook, from npm)",
+        "what to train on: text, images (PNG, CIFAR, MNIST) or sound (WAV), a file, archive or folder (default: The World Factbook, from npm)",
     },
     {
       name: "preset",
@@ -504,6 +504,8 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, dat
     config,
     train,
     data: identity,
+    levels: dataset.levels,
+    notices: dataset.notices,
     order0,
     gzip,
     memory,

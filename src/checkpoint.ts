@@ -17,7 +17,7 @@ import {
 import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
 import { toHalves } from "./half.ts";
-import { parseJson, shown } from "./json.ts";
+import { parseJson, shown, standIn } from "./json.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
 
 /**
@@ -63,6 +63,8 @@ export function parameterCount(config: ModelConfig): number {
  * @throws {ConfigError} naming the file, the first field that is wrong and what is allowed
  */
 export function parseConfig(text: string, name: string): ModelConfig {
+  const instead = standIn(text.slice(0, 256));
+  if (instead) throw new ConfigError(`Cannot read ${name}: it is ${instead}`);
   try {
     return checkConfig(parseJson(text));
   } catch (error) {
@@ -89,22 +91,23 @@ function secondMoments(config: ModelConfig, optimizer: OptimizerName): Map<strin
   return new Map([...parameterShapes(config)].filter(([name, shape]) => !byMuon(name, shape, optimizer)));
 }
 
-/** Numbers by parameter name for each prefix with its shapes: what `file` must hold, no tensor more and none less. */
+/** Numbers by parameter name for each prefix with its shapes: what `file` must hold, no tensor more that is read here and none less. */
 function take(
   config: ModelConfig,
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
   prefixes: Readonly<Record<string, ReadonlyMap<string, number[]>>>,
   dtypes: readonly SavedTensor["dtype"][],
-): Map<string, Float32Array>[] {
-  const { tensors } = parseSafetensors(bytes, name), missing: string[] = [], misshaped: string[] = [];
+): { taken: Map<string, Float32Array>[]; unread: Map<string, string> } {
+  const { tensors, unread } = parseSafetensors(bytes, name), missing: string[] = [], misshaped: string[] = [];
   const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtypes.includes(dtype) && String(shape) === String(want);
   let positions = false;
   const taken = Object.entries(prefixes).map(([prefix, shapes]) => {
     const values = new Map<string, Float32Array>();
     for (const [parameter, want] of shapes) {
       const key = prefix + parameter, tensor = tensors.get(key);
-      if (!tensor) missing.push(key);
+      if (!tensor && unread.has(key)) misshaped.push(`${key} ${excerpt(unread.get(key)!)} instead of ${dtypes[0]} [${want.join(", ")}]`);
+      else if (!tensor) missing.push(key);
       else if (!fits(tensor, want)) {
         misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of ${dtypes[0]} [${want.join(", ")}]`);
         positions ||= parameter.startsWith("embed.position.") && tensor.shape[0] !== want[0];
@@ -125,7 +128,7 @@ function take(
       : "";
     throw new CheckpointError(`Cannot use ${name} with this configuration: of its tensors ${wrong.join("; ")}${hint}`);
   }
-  return taken;
+  return { taken, unread };
 }
 
 /** A trained model. */
@@ -134,10 +137,13 @@ export interface Model {
   readonly config: ModelConfig;
   /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
   readonly weights: ReadonlyMap<string, Float32Array>;
+  /** Tensors of the file that are left alone, by name with their type, where there are any: of types that nobody here reads. */
+  readonly unread?: ReadonlyMap<string, string>;
 }
 
 /**
- * Reads a model from the contents of its two files; weights may be saved as F16.
+ * Reads a model from the contents of its two files; weights may be saved as F16, BF16 or F64, and beside them there may be tensors of types
+ * that are not read here.
  *
  * @param names of the files, for messages
  * @throws {ConfigError} where the configuration is wrong
@@ -150,7 +156,8 @@ export function readModel(
   names: { readonly config: string; readonly weights: string } = { config: "config.json", weights: "model.safetensors" },
 ): Model {
   const checked = parseConfig(config, names.config);
-  return { config: checked, weights: take(checked, weights, names.weights, { "": parameterShapes(checked) }, ["F32", "F16"])[0] };
+  const { taken, unread } = take(checked, weights, names.weights, { "": parameterShapes(checked) }, ["F32", "F16", "BF16", "F64"]);
+  return { config: checked, weights: taken[0], ...(unread.size > 0 ? { unread } : {}) };
 }
 
 /**
@@ -164,7 +171,7 @@ export function readMoments(
   name: string,
   optimizer: OptimizerName,
 ): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
-  const [m, v] = take(config, bytes, name, { "m.": parameterShapes(config), "v.": secondMoments(config, optimizer) }, ["F32"]);
+  const [m, v] = take(config, bytes, name, { "m.": parameterShapes(config), "v.": secondMoments(config, optimizer) }, ["F32"]).taken;
   return { m, v };
 }
 
@@ -312,7 +319,8 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
     typeof value === "string" ? value : fail(`${where} must be a string, found ${shown(value)}`);
 
   const source = (value: unknown): DataSource => {
-    const made = fields(value, "data.source", ["kind"], ["path", "shape", "rate", "codes", "heldOut"]), { kind, path, shape, codes } = made;
+    const made = fields(value, "data.source", ["kind"], ["path", "shape", "rate", "codes", "as", "heldOut"]),
+      { kind, path, shape, codes } = made;
     const list = (value: unknown, where: string): unknown[] =>
       Array.isArray(value) ? value : fail(`${where} must be a list, found ${shown(value)}`);
     const one = <T extends string>(value: unknown, where: string, known: readonly T[]): T =>
@@ -325,6 +333,7 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
       ...sizes ? { shape: sizes as unknown as DataSource["shape"] } : {},
       ...made.rate === undefined ? {} : { rate: whole(made.rate, "data.source.rate") },
       ...codes === undefined ? {} : { codes: one<"mulaw" | "g711">(codes, "data.source.codes", ["mulaw", "g711"]) },
+      ...made.as === undefined ? {} : { as: one(made.as, "data.source.as", ["bytes"] as const) },
       ...made.heldOut === undefined ? {} : { heldOut: whole(made.heldOut, "data.source.heldOut") },
     };
   };

@@ -72,3 +72,9 @@ function unquote(literal: string): string {
 export function shown(value: unknown): string {
   return value === undefined ? "nothing" : excerpt(JSON.stringify(value));
 }
+
+/** What stands in a file's place: people meet both where a download went wrong. */
+export function standIn(head: string): string | undefined {
+  if (/^version https:\/\/git-lfs/.test(head)) return "a Git LFS pointer in place of the file; fetch it: git lfs pull";
+  if (/^\s*<(!doctype html|html|head|body)\b/i.test(head)) return "a web page in place of the file; take the address that downloads it";
+}

@@ -7,7 +7,7 @@
 
 import { CheckpointError, excerpt, ShapeError } from "./errors.ts";
 import { fromHalves } from "./half.ts";
-import { parseJson, shown } from "./json.ts";
+import { parseJson, shown, standIn } from "./json.ts";
 
 /** Element types of the format that are accepted: those of whole bytes. */
 export type SavedType =
@@ -64,14 +64,29 @@ export interface Safetensors {
   readonly tensors: Map<string, SavedTensor>;
   /** The header's `__metadata__`. */
   readonly metadata: Map<string, string>;
+  /** Tensors of types that are not read here, by name with their type: they lie beside the others and are left alone. */
+  readonly unread: Map<string, string>;
+}
+
+/** What is met in place of weights, by its first bytes. */
+const INSTEAD: readonly (readonly [string, string])[] = [
+  ["PK\x03\x04", "a zip archive, as PyTorch saves; convert it first: safetensors.torch.save_file"],
+  ["\x80\x02", "a Python pickle; convert it first: safetensors.torch.save_file"],
+  ["GGUF", "GGUF; take the weights as safetensors"],
+];
+
+/** Says what a file is that is no safetensors, where that is known. */
+function insteadOf(file: Uint8Array): string | undefined {
+  const head = String.fromCharCode(...file.subarray(0, 256));
+  return standIn(head) ?? INSTEAD.find(([begin]) => head.startsWith(begin))?.[1];
 }
 
 /** The reference implementation's own limit. */
 const HEADER_LIMIT = 100_000_000;
 
 /**
- * Reads a file strictly: header length within the file, valid UTF-8 and JSON, each name once, known types, whole sizes,
- * and byte ranges that cover the data exactly, without overlap, gap or rest.
+ * Reads a file strictly: header length within the file, valid UTF-8 and JSON, each name once, whole sizes, and byte ranges that cover the
+ * data exactly, without overlap, gap or rest. What is of a type not known here is listed and no more.
  *
  * @param file the whole file; the tensors are views into it
  * @param name of the file, for messages
@@ -81,6 +96,9 @@ export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): S
   const fail = (what: string): never => {
     throw new CheckpointError(`Cannot read ${name}: ${what}`);
   };
+  // A header of 640 bytes begins as a pickle does.
+  const instead = file[8] === 0x7b ? undefined : insteadOf(file);
+  if (instead) fail(`it is ${instead}`);
   if (file.length < 8) fail(`a safetensors file begins with 8 bytes of header length, this one has ${file.length} bytes`);
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const length = view.getBigUint64(0, true), most = Math.min(HEADER_LIMIT, file.length - 8);
@@ -97,7 +115,8 @@ export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): S
     fail(error instanceof SyntaxError ? `in its header, ${error.message}` : "its header is not valid UTF-8");
   }
 
-  const metadata = new Map<string, string>(), found: { begin: number; end: number; tensor: SavedTensor }[] = [];
+  const metadata = new Map<string, string>(), unread = new Map<string, string>();
+  const found: { begin: number; end: number; tensor: SavedTensor }[] = [];
   for (const [key, value] of Object.entries(header as Record<string, unknown>)) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       fail(`the header's entry ${excerpt(key)} must be an object, found ${shown(value)}`);
@@ -117,16 +136,16 @@ export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): S
       }
     }
     const dtype = fields.get("dtype"), shape = fields.get("shape"), offsets = fields.get("data_offsets");
-    if (typeof dtype !== "string" || !Object.hasOwn(BYTES, dtype)) {
-      wrong(`dtype must be one of ${Object.keys(BYTES).join(", ")}, found ${shown(dtype)}`);
-    }
+    if (typeof dtype !== "string") return wrong(`dtype must be a string such as ${Object.keys(BYTES).join(", ")}, found ${shown(dtype)}`);
     if (!wholes(shape)) return wrong(`shape must be a list of whole numbers from 0, found ${shown(shape)}`);
     if (!wholes(offsets) || offsets.length !== 2 || offsets[0] > offsets[1] || offsets[1] > data) {
       return wrong(`data_offsets must be [begin, end] with begin ≤ end ≤ ${data}, the bytes of data there are; found ${shown(offsets)}`);
     }
     // Multiplied as big integers: sizes may each be in bounds and their product wrap around to a number that fits.
-    const want = shape.reduce((a, b) => a * BigInt(b), BigInt(BYTES[dtype as SavedType])), [begin, end] = offsets;
-    if (want !== BigInt(end - begin)) wrong(`${dtype} [${shape.join(", ")}] takes ${want} bytes, data_offsets give ${end - begin}`);
+    const known = Object.hasOwn(BYTES, dtype), [begin, end] = offsets;
+    const want = known ? shape.reduce((a, b) => a * BigInt(b), BigInt(BYTES[dtype as SavedType])) : undefined;
+    if (!known) unread.set(key, dtype);
+    else if (want !== BigInt(end - begin)) wrong(`${dtype} [${shape.join(", ")}] takes ${want} bytes, data_offsets give ${end - begin}`);
     found.push({ begin, end, tensor: { name: key, dtype: dtype as SavedType, shape, bytes: file.subarray(start + begin, start + end) } });
   }
 
@@ -140,10 +159,10 @@ export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): S
       );
     }
     covered = end;
-    tensors.set(tensor.name, tensor);
+    if (!unread.has(tensor.name)) tensors.set(tensor.name, tensor);
   }
   if (covered !== data) fail(`${data - covered} bytes follow the last tensor, there must be none`);
-  return { tensors, metadata };
+  return { tensors, metadata, unread };
 }
 
 /**
@@ -184,12 +203,19 @@ function elements<T>(tensor: SavedTensor, dtype: SavedType, array: Class<T>): T 
 }
 
 /**
- * The elements of an F32 tensor, without a copy where the file's alignment allows, or those of an F16 tensor as f32.
+ * The elements of an F32 tensor, without a copy where the file's alignment allows, or those of an F16, BF16 or F64 tensor as f32: the first
+ * two exactly, the last to the nearest.
  *
  * @throws {CheckpointError} where it has another dtype
  */
 export function f32(tensor: SavedTensor): Float32Array<ArrayBuffer> {
-  if (tensor.dtype === "F16") return fromHalves(elements(tensor, "F16", Uint16Array<ArrayBuffer>));
+  const { dtype } = tensor;
+  if (dtype === "F16") return fromHalves(elements(tensor, dtype, Uint16Array<ArrayBuffer>));
+  // The upper half of an f32.
+  if (dtype === "BF16") {
+    return new Float32Array(Uint32Array.from(elements(tensor, dtype, Uint16Array<ArrayBuffer>), (half) => half << 16).buffer);
+  }
+  if (dtype === "F64") return Float32Array.from(elements(tensor, dtype, Float64Array<ArrayBuffer>));
   return elements(tensor, "F32", Float32Array<ArrayBuffer>);
 }
 

@@ -137,13 +137,13 @@ Deno.test("checkpoint: missing, unexpected and mis-shaped tensors are all named 
     t.delete("out.weight");
     t.delete("norm.bias");
     t.set("constructor", { shape: [1], data: new Float32Array(1) });
-    t.set("norm.weight", { shape: [8], data: new Float64Array(8) });
+    t.set("norm.weight", { shape: [8], data: new Uint32Array(8) });
     t.set("layers.1.ff.w2.weight", { shape: [12, 8], data: new Float32Array(96) });
   });
   assertEquals(
     message,
     "Cannot use model.safetensors with this configuration: of its tensors 2 missing: out.weight, norm.bias; 2 of another shape or type: " +
-      'layers.1.ff.w2.weight F32 [12, 8] instead of F32 [8, 12], norm.weight F64 [8] instead of F32 [8]; 1 unexpected: "constructor"',
+      'layers.1.ff.w2.weight F32 [12, 8] instead of F32 [8, 12], norm.weight U32 [8] instead of F32 [8]; 1 unexpected: "constructor"',
   );
   assertStringIncludes(read(() => {}, { ...small, n_layer: 3 }), "16 missing: layers.2.attn.q.weight");
   assertStringIncludes(read(() => {}, { ...small, n_layer: 3 }), " and 8 more");
@@ -250,4 +250,55 @@ Deno.test("checkpoint: run state is read strictly", () => {
   bad({ history: [{ step: 9 }] }, "history[0] lacks loss");
   bad({ history: [{ step: 9, loss: "1" }] }, "history[0].loss");
   bad({ history: [{ step: 9, loss: 1, heldOut: "1" }] }, "history[0].heldOut");
+});
+
+Deno.test("checkpoint: weights of BF16 and F64, and tensors of unknown types beside them", () => {
+  const weights = new Map([...numbers(small, 1)].map(([name, values]) => [name, values.map((_, i) => (i % 200 - 100) / 128)])),
+    config = formatConfig(small);
+  const saved = (
+    dtype: string,
+    width: number,
+    write: (view: DataView, at: number, x: number) => void,
+    more: Record<string, [string, number]> = {},
+  ) => {
+    const header: Record<string, unknown> = {}, data: Uint8Array[] = [];
+    let at = 0;
+    const add = (name: string, dtype: string, shape: number[], bytes: Uint8Array) => {
+      header[name] = { dtype, shape, data_offsets: [at, at += bytes.length] };
+      data.push(bytes);
+    };
+    for (const [name, shape] of parameterShapes(small)) {
+      const values = weights.get(name)!, bytes = new Uint8Array(values.length * width), view = new DataView(bytes.buffer);
+      values.forEach((x, i) => write(view, i * width, x));
+      add(name, dtype, shape, bytes);
+    }
+    for (const [name, [type, length]] of Object.entries(more)) add(name, type, [length], new Uint8Array(length));
+    const json = new TextEncoder().encode(JSON.stringify(header)), length = new Uint8Array(8);
+    new DataView(length.buffer).setBigUint64(0, BigInt(json.length), true);
+    return join([length, json, ...data]);
+  };
+  const half = new Float32Array(1), words = new Uint16Array(half.buffer);
+  const bf16 = (view: DataView, at: number, x: number) => {
+    half[0] = x;
+    view.setUint16(at, words[1], true);
+  };
+  const f64 = (view: DataView, at: number, x: number) => view.setFloat64(at, x, true);
+  // 200 steps of 1/128 have 8 bits at most: exact in both.
+  for (const file of [saved("BF16", 2, bf16), saved("F64", 8, f64)]) assertEquals(readModel(config, file), { config: small, weights });
+  const { weights: read, unread } = readModel(config, saved("BF16", 2, bf16, { "q.scales": ["F8_E8M0", 3], "q.packed": ["I4", 5] }));
+  assertEquals([read, unread], [weights, new Map([["q.scales", "F8_E8M0"], ["q.packed", "I4"]])]);
+  // What is read here and not asked for is of another model.
+  assertThrows(() => readModel(config, saved("F64", 8, f64, { more: ["U8", 3] })), CheckpointError, '1 unexpected: "more"');
+  const needed = saved("F64", 8, f64), at = new TextDecoder("latin1").decode(needed).indexOf('"F64"');
+  needed.set(new TextEncoder().encode("X64"), at + 1);
+  assertThrows(
+    () => readModel(config, needed),
+    CheckpointError,
+    '1 of another shape or type: embed.token.weight "X64" instead of F32 [17, 8]',
+  );
+  assertThrows(
+    () => readModel("<!doctype html><html>", needed),
+    ConfigError,
+    "Cannot read config.json: it is a web page in place of the file",
+  );
 });

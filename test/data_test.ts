@@ -125,8 +125,8 @@ Deno.test("archive: damaged gzip is an error that names file and offset", () => 
     bad(packed.subarray(0, cut), "damaged");
   }
   bad(packed.subarray(0, 70_000), "damaged between bytes 65536 and 70000");
-  bad(Uint8Array.from([...packed, 1]), "damaged");
-  bad(Uint8Array.from([...packed, ...new Uint8Array(100)]), "damaged");
+  // A member that begins behind is one, and must be whole.
+  bad(Uint8Array.from([...packed, ...packed.subarray(0, 40)]), "damaged");
   for (let at = packed.length - 8; at < packed.length; at++) {
     const changed = copy(packed);
     changed[at] ^= 1;
@@ -185,12 +185,12 @@ Deno.test("archive: damaged and lying zip is an error that names file and offset
   bad((file) => file.setUint32(end + 16, directory + 1, true), `no directory entry at byte ${directory + 1}`);
   bad((file) => file.setUint32(end + 16, 0xfffffff0, true), "no directory entry at byte 4294967280");
   bad((file) => file.setUint16(end + 10, 2, true), `no directory entry at byte ${end}`);
-  bad((file) => file.setUint16(end + 10, 0xffff, true), "zip64");
+  bad((file) => file.setUint16(end + 10, 0xffff, true), `no directory entry at byte ${end}`);
   bad((file) => file.setUint16(directory + 28, 0xffff, true), "runs past the end");
   bad((file) => file.setUint32(directory + 42, 1, true), "no header of");
   bad((file) => file.setUint32(directory + 42, 0xfffffff0, true), "no header of");
   bad((file) => file.setUint32(directory + 20, 0xfffffff0, true), "the file has");
-  bad((file) => file.setUint32(directory + 24, 0xffffffff, true), "zip64");
+  bad((file) => file.setUint32(directory + 24, 0xffffffff, true), "promises 4294967295 bytes");
   bad((file) => file.setUint16(directory + 8, 1, true), "encrypted");
   bad((file) => file.setUint16(directory + 10, 9, true), "method is 9");
   for (const size of [0, 99_999, 100_001, 0x7fffffff]) {

@@ -57,9 +57,10 @@ Deno.test("CIFAR-10's archive: rows in the order of the batches, the test batch 
   assertEquals(train, all.subarray(0, 48 * 3072));
   assertEquals(heldOut, all.subarray(48 * 3072));
   assertEquals(test, join([0, 1, 2].map((n) => image(9, n))));
-  assertEquals(skipped.map((label) => label.replace(/ of .*/, "")).sort(), [
-    '"cifar-10-batches-bin/batches.meta.txt"',
-    '"cifar-10-batches-bin/readme.html"',
+  assertEquals(skipped.map(({ name, bytes, why }) => [name.replace(/ of .*/, ""), bytes, why]), [
+    ['"._data_batch_1.bin"', 30, "hidden or the system's"],
+    ['"cifar-10-batches-bin/batches.meta.txt"', 9, "neither image nor sound"],
+    ['"cifar-10-batches-bin/readme.html"', 6, "neither image nor sound"],
   ]);
 });
 
@@ -91,12 +92,16 @@ Deno.test("PNG: a folder, a zip and a tar.gz give the same rows; another size sa
     assertEquals(join([train, heldOut]), join(images));
     assertEquals(heldOut.length, 96);
   }
-  assertEquals(sets[1].skipped, ['"license.txt" of a.zip']);
+  assertEquals(sets[1].skipped.map(({ name }) => name), ['"__MACOSX/train/._0.png" of a.zip', '"license.txt" of a.zip']);
+  assertEquals(sets[1].notices, [
+    `a.zip: left out as hidden or the system's: "__MACOSX/train/._0.png" of a.zip (9 bytes)`,
+    'a.zip: left out as neither image nor sound: "license.txt" of a.zip (4 bytes)',
+  ]);
   const other = encodePng({ width: 5, height: 8, rgb: noise(120) });
   const error = await assertRejects(() => load("a.zip", zipSync({ ...named, "x.png": other })), DataError);
   assertStringIncludes(
     error.message,
-    'Cannot read "x.png" of a.zip: its size at byte 16 is 5 × 8, those before have 4 × 8; resize it first: ffmpeg',
+    'Cannot read "x.png" of a.zip: its size at byte 16 is 5 × 8, wanted is 4 × 8: its width differs; resize it first: ffmpeg',
   );
   await assertRejects(() => load("0.png", pngs[0], { shape: [64, 64, 3] }), DataError, "vf scale=64:64");
   await assertRejects(() => load("0.png", pngs[0]), DataError, "it has 1 image, it must have at least 2");
@@ -152,12 +157,13 @@ Deno.test("sound: WAV of any rate, several one after another, raw codes of two k
   await assertRejects(() => load("a.wav", wav, { rate: 10 }), ConfigError, "from 1000 to 384000");
 });
 
-Deno.test("text: plain, gzip, zip of the largest file, several in order; enwik8 by 90 / 5 / 5", async () => {
+Deno.test("text: plain, gzip, zip of one and of several in order of their names; enwik8 by 90 / 5 / 5", async () => {
   const text = utf8("It was a bright cold day in April, and the clocks were striking thirteen.\n".repeat(40));
   const packed = [
     await load("a.txt", text),
     await load("a.txt.gz", gzipSync(text)),
-    await load("a.zip", zipSync({ "readme": utf8("short"), "a.txt": text, "license": utf8("also short") })),
+    await load("a.zip", zipSync({ "a.txt": text })),
+    await load("a.zip", zipSync({ "b.txt": text.subarray(700), "b/2": text.subarray(600, 700), "a/z": text.subarray(0, 600) })),
     await loadDataset([{ name: "a", data: text.subarray(0, 100) }, { name: "b", data: new Blob([text.subarray(100)]).stream() }]),
   ];
   for (const { kind, unit, train, heldOut } of packed) {
@@ -165,7 +171,8 @@ Deno.test("text: plain, gzip, zip of the largest file, several in order; enwik8 
     assertEquals(join([train, heldOut]), text);
     assertEquals(heldOut.length, Math.floor(text.length / 20));
   }
-  assertEquals(packed[2].skipped, ['"readme" of a.zip', '"license" of a.zip']);
+  assertEquals(packed.map(({ notices }) => notices), packed.map(() => []));
+  assertEquals(packed[3].about, `3 files of text; the last ${Math.floor(text.length / 20)} bytes held out`);
   assertEquals((await load("a.bin", noise(999))).kind, "bytes");
   const enwik8 = new Uint8Array(100_000_000).fill(32);
   enwik8.set(utf8("<mediawiki xmlns="));
@@ -189,10 +196,11 @@ Deno.test("what is not supported, mixed, empty or by its name something else say
     ["a.wav", utf8("plain text"), "by its name it begins with RIFF … WAVE, found 70 6c 61 69 6e 20 74 65 at byte 0"],
     ["a.gz", new Uint8Array(), "by its name it begins with 1f 8b, found nothing"],
     ["a.zip", utf8("PKxx"), "by its name it begins with 50 4b 03 04"],
+    ["a.pdf", utf8("%PDF-1.7\n"), "it is PDF by its first bytes, which is not supported; write its text into a file first: pdftotext"],
     ["data_batch_1.bin", cifar(1, 3).subarray(1), "cut short, a CIFAR-10 row at byte 6146 has 3073 bytes, the file ends after 3072"],
     ["a.zip", zipSync({ "a.png": png, "b.wav": wav }), "some files are images, some sound"],
     ["a.txt", new Uint8Array(), "Cannot train on a.txt: it is empty"],
-    ["a.zip", zipSync({ "d/": new Uint8Array() }), "is empty"],
+    ["a.zip", zipSync({ "d/": new Uint8Array() }), "there is no file in it"],
     ["a.zip", zipSync({ "b.png": png.subarray(0, 50), "c.png": png }), 'Cannot read "b.png" of a.zip: cut short'],
     ["a.gz", [1, 2, 3, 4, 5].reduce((inner) => gzipSync(inner), utf8("x")), "it is an archive in 4 archives, unpack it first"],
   ];

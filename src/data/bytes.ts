@@ -53,6 +53,8 @@ export interface DataSource {
   readonly rate?: number;
   /** Which codes of sound raw bytes are. */
   readonly codes?: "mulaw" | "g711";
+  /** Whether files were taken as bytes, whatever they are. */
+  readonly as?: "bytes";
   /** How much was asked to be held out: images, or tokens of anything else. */
   readonly heldOut?: number;
 }

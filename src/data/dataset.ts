@@ -5,12 +5,14 @@
  */
 
 import { ConfigError, DataError, excerpt } from "../errors.ts";
-import { gunzipPieces, tarFiles, unzip, zipEntries } from "./archive.ts";
-import { orderG711, readWav, SOUND_RATE } from "./audio.ts";
+import { standIn } from "../json.ts";
+import { gunzipPieces, tarFiles, unzipPieces, zipEntries, zipPlaces } from "./archive.ts";
+import { orderG711, readWav, SOUND_RATE, type SoundLevels } from "./audio.ts";
 import { type DataKind, splitHeldOut } from "./bytes.ts";
-import { CIFAR_SHAPE, decodeCifar10, decodePng, type ImageShape, isCifar10, resizeHint } from "./image.ts";
-import { ByteReader, type DataFile, join, WHOLE_LIMIT } from "./reader.ts";
+import { type Cifar, CIFAR_SHAPE, cifarOf, decodeCifar, decodePng, type Idx, idxOf, type ImageShape, shapeHint } from "./image.ts";
+import { ByteReader, counted, type DataFile, isSliceable, join, Notices, type Notify, WHOLE_LIMIT } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
+import { fromUtf16, isText } from "./text.ts";
 
 /** Tokens to train on, one byte each, and what they stand for. */
 export interface Dataset {
@@ -32,8 +34,22 @@ export interface Dataset {
   readonly shape?: ImageShape;
   /** Samples a second of sound. */
   readonly rate?: number;
-  /** Files of an archive or folder that were left out, because others hold the samples. */
-  readonly skipped: readonly string[];
+  /** How loud the sound of WAV files was, all of them together. */
+  readonly levels?: SoundLevels;
+  /** Files of an archive or folder that were left out. */
+  readonly skipped: readonly Skipped[];
+  /** Sentences for people: what was read otherwise than files say, what was left out, what can hardly be meant. */
+  readonly notices: readonly string[];
+}
+
+/** A file that was left out. */
+export interface Skipped {
+  /** Which, for people. */
+  readonly name: string;
+  /** Bytes it has, where they were counted. */
+  readonly bytes?: number;
+  /** Why. */
+  readonly why: string;
 }
 
 /** Choices of {@linkcode loadDataset}. */
@@ -42,6 +58,8 @@ export interface DatasetOptions {
   readonly shape?: ImageShape;
   /** Raw bytes are codes of sound: of this program, in order of amplitude, or of G.711, which are put into that order. */
   readonly codes?: "mulaw" | "g711";
+  /** `bytes`: a file's bytes are tokens as they are, whatever it is; no archive is opened, no picture or sound decoded. */
+  readonly as?: "bytes";
   /** Samples a second of sound; default 12,000. */
   readonly rate?: number;
   /** How much to hold out: images, or tokens of anything else; 0 leaves all in one part, however short. */
@@ -66,108 +84,223 @@ const FORMATS: Readonly<
   tar: { begins: (head) => starts(head, "ustar", 257), want: "ustar at byte 257", ending: /\.tar$/i },
   png: { begins: (head) => starts(head, "\x89PNG\r\n\x1a\n"), want: "89 50 4e 47 0d 0a 1a 0a", ending: /\.png$/i },
   wav: {
-    begins: (head) => ["RIFF", "RF64", "RIFX"].some((id) => starts(head, id)) && starts(head, "WAVE", 8),
+    begins: (head) => ["RIFF", "RF64", "BW64", "RIFX"].some((id) => starts(head, id)) && starts(head, "WAVE", 8),
     want: "RIFF … WAVE",
     ending: /\.wave?$/i,
   },
 };
 
+/** MP3 without a tag: the first two bytes of a frame, and the same again where the next may begin, at the same rate. */
+function isMp3(head: Uint8Array): boolean {
+  if (head[0] !== 0xff || (head[1] & 0xe6) !== 0xe2 || head[2] >> 4 === 15 || (head[2] & 12) === 12) return false;
+  return head.some((byte, i) => i > 95 && byte === 0xff && head[i + 1] === head[1] && ((head[i + 2] ^ head[2]) & 12) === 0);
+}
+
+const OWN_TEXT = "write its text into a file of its own first";
+const NUMBERS = "write its numbers alone first, as bytes, and give their shape";
+
+/** What a refused file would be: beside the like of it, it is missed; a document beside images is not. */
+type Refused = "image" | "audio" | "document" | "archive";
+
 /** Formats that are met where these are expected, and what to do. */
-const REFUSED: readonly [string, (head: Uint8Array) => boolean, string][] = [
-  ["xz", (head) => starts(head, "\xfd7zXZ\0"), "unpack it first: xz -d"],
-  ["zstd", (head) => starts(head, "\x28\xb5\x2f\xfd"), "unpack it first: zstd -d"],
-  ["bzip2", (head) => starts(head, "BZh"), "unpack it first: bzip2 -d"],
-  ["7z", (head) => starts(head, "7z\xbc\xaf\x27\x1c"), "unpack it first: 7z x"],
-  ["JPEG", (head) => starts(head, "\xff\xd8\xff"), "convert it first: ffmpeg -i in.jpg out.png"],
-  ["GIF", (head) => starts(head, "GIF8"), "convert it first: ffmpeg -i in.gif out%04d.png"],
-  ["WebP", (head) => starts(head, "RIFF") && starts(head, "WEBP", 8), "convert it first: ffmpeg -i in.webp out.png"],
-  ["FLAC", (head) => starts(head, "fLaC"), "convert it first: ffmpeg -i in.flac out.wav"],
-  ["Ogg", (head) => starts(head, "OggS"), "convert it first: ffmpeg -i in.ogg out.wav"],
-  ["MP3", (head) => starts(head, "ID3"), "convert it first: ffmpeg -i in.mp3 out.wav"],
-  ["MP4", (head) => starts(head, "ftyp", 4), "convert it first: ffmpeg -i in.m4a out.wav"],
-  ["AIFF", (head) => starts(head, "FORM") && starts(head, "AIF", 8), "convert it first: ffmpeg -i in.aiff out.wav"],
-  ["Python pickle", (head) => starts(head, "\x80\x02}") || starts(head, "\x80\x04\x95"), "take the binary version: cifar-10-binary.tar.gz"],
-  ["NumPy", (head) => starts(head, "\x93NUMPY"), "write its bytes alone first, array.tofile(…), and give their shape"],
+const REFUSED: Readonly<Record<Refused, readonly (readonly [string, string | ((head: Uint8Array) => boolean), string])[]>> = {
+  archive: [
+    ["xz", "\xfd7zXZ\0", "unpack it first: xz -d"],
+    ["zstd", "\x28\xb5\x2f\xfd", "unpack it first: zstd -d"],
+    ["bzip2", "BZh", "unpack it first: bzip2 -d"],
+    ["LZ4", "\x04\x22\x4d\x18", "unpack it first: lz4 -d"],
+    ["7z", "7z\xbc\xaf\x27\x1c", "unpack it first: 7z x"],
+    ["RAR", "Rar!\x1a\x07", "unpack it first: unrar x"],
+    ["UTF-32 text", (head) => starts(head, "\xff\xfe\0\0") || starts(head, "\0\0\xfe\xff"), "convert it first: iconv -f UTF-32 -t UTF-8"],
+  ],
+  image: [
+    ["JPEG", "\xff\xd8\xff", "convert it first: ffmpeg -i in.jpg out.png"],
+    ["GIF", "GIF8", "convert it first: ffmpeg -i in.gif out%04d.png"],
+    ["WebP", (head) => starts(head, "RIFF") && starts(head, "WEBP", 8), "convert it first: ffmpeg -i in.webp out.png"],
+    ["TIFF", (head) => starts(head, "II*\0") || starts(head, "MM\0*"), "convert it first: ffmpeg -i in.tif out.png"],
+    ["BMP", (head) => starts(head, "BM") && starts(head, "\0\0\0\0", 6), "convert it first: ffmpeg -i in.bmp out.png"],
+  ],
+  audio: [
+    ["FLAC", "fLaC", "convert it first: ffmpeg -i in.flac out.wav"],
+    ["Ogg", "OggS", "convert it first: ffmpeg -i in.ogg out.wav"],
+    ["MP3", (head) => starts(head, "ID3") || isMp3(head), "convert it first: ffmpeg -i in.mp3 out.wav"],
+    ["MP4", (head) => starts(head, "ftyp", 4), "convert it first: ffmpeg -i in.m4a out.wav"],
+    ["AIFF", (head) => starts(head, "FORM") && starts(head, "AIF", 8), "convert it first: ffmpeg -i in.aiff out.wav"],
+  ],
+  document: [
+    [
+      "Python pickle",
+      (head) => starts(head, "\x80\x02}") || starts(head, "\x80\x04\x95"),
+      "take the binary version: cifar-10-binary.tar.gz",
+    ],
+    ["NumPy", "\x93NUMPY", "write its bytes alone first, array.tofile(…), and give their shape"],
+    ["PDF", "%PDF-", "write its text into a file first: pdftotext in.pdf out.txt"],
+    ["HDF5", "\x89HDF", NUMBERS],
+    ["Parquet", "PAR1", OWN_TEXT],
+    ["SQLite", "SQLite format 3\0", OWN_TEXT],
+  ],
+};
+
+/** Documents that are zip archives, by the first name in them. */
+const ZIPPED: readonly [string, RegExp, string][] = [
+  ["an Office document", /^\[Content_Types\]\.xml$/, OWN_TEXT],
+  ["an EPUB or OpenDocument", /^mimetype$/, OWN_TEXT],
+  ["a file of PyTorch", /(^|\/)data\.pkl$/, NUMBERS],
+  ["a file of NumPy", /\.npy$/, NUMBERS],
 ];
 
 /** Bytes by which every format is known. */
-const HEAD = 512;
+const HEAD = 2048;
 
 /** Archives within archives are opened this deep: .tar.gz is two. */
 const DEPTH = 4;
+
+/** What to do about a file that is not what its user means. */
+const INSIST = "; --as bytes takes it as it is";
 
 /** A file with samples in it, out of its archives. */
 interface Member {
   readonly reader: ByteReader;
   readonly format?: "png" | "wav";
-  /** Path in the archive that it came from, or the file's own name. */
+  /** Path in the archive or folder that it came from, canonical; or the file's own name. */
   readonly path: string;
+  /** Whether it came out of an archive. */
   readonly archived: boolean;
+  /** Whether it was given by itself, not with a folder or archive. */
+  readonly own: boolean;
+  /** What it is, where it is not read. */
+  readonly refused?: { readonly as: Refused; readonly error: DataError };
 }
 
-/** Files that systems put beside those of people. */
-const HIDDEN = /(^|\/)(\.|__MACOSX\/|Thumbs\.db$)/;
+/** A path in a folder or archive as others would write it: `/` between names, no `.`, `..`, drive or root. */
+export function canonicalPath(path: string): string {
+  return path.replace(/^[A-Za-z]:/, "").split(/[\\/]+/).filter((name) => name !== "" && name !== "." && name !== "..").join("/");
+}
 
-async function* members(file: DataFile, path: string, archived: boolean, depth = 0): AsyncGenerator<Member> {
-  const { name } = file, reader = new ByteReader(file.data, name);
+/** Files that systems put beside those of people, and hidden ones. */
+const HIDDEN = /(^|\/)(\.[^/]+|__MACOSX|\$RECYCLE\.BIN|System Volume Information|(ehthumbs|thumbs)\.db|desktop\.ini)(\/|$)/i;
+
+/**
+ * Whether a path in a folder or archive, of any form, is that of a hidden file, or of one that a system put there: `.git/config`,
+ * `__MACOSX/a`, `Thumbs.db`. {@linkcode loadDataset} leaves those out, so who opens a folder need not.
+ */
+export function isHidden(path: string): boolean {
+  return HIDDEN.test(canonicalPath(path));
+}
+
+/** Takes a file that is left out. */
+type Skip = (file: Skipped) => void;
+
+/** What is told while files are read. */
+interface Told {
+  readonly notify: Notify;
+  readonly skip: Skip;
+  /** Whether bytes are taken as they are. */
+  readonly plain: boolean;
+}
+
+const OF_SYSTEM = "hidden or the system's";
+
+async function* members(
+  file: DataFile,
+  path: string,
+  { archived = false, own = true, depth = 0 }: { archived?: boolean; own?: boolean; depth?: number },
+  told: Told,
+): AsyncGenerator<Member> {
+  const { name } = file, reader = new ByteReader(file.data, name), { notify, skip, plain } = told;
   try {
+    if (plain) return yield { reader, path, archived, own };
     const head = await reader.peek(HEAD), format = (Object.keys(FORMATS) as Format[]).find((one) => FORMATS[one].begins(head));
-    for (const [refused, begins, hint] of format ? [] : REFUSED) {
-      if (begins(head)) throw new DataError(`Cannot read ${name}: it is ${refused} by its first bytes, which is not supported; ${hint}`);
+    const refuse = (as: Refused, what: string, hint: string) => ({
+      as,
+      error: new DataError(`Cannot read ${name}: it is ${what}, which is not supported; ${hint}${INSIST}`),
+    });
+    for (const as of format ? [] : Object.keys(REFUSED) as Refused[]) {
+      const found = REFUSED[as].find(([, begins]) => typeof begins === "string" ? starts(head, begins) : begins(head));
+      if (found) return yield { reader, path, archived, own, refused: refuse(as, `${found[0]} by its first bytes`, found[2]) };
     }
+    const instead = format ? undefined : standIn(new TextDecoder("latin1").decode(head.subarray(0, 256)));
+    // A web page may be what is to be learnt; not so in place of another format.
+    if (instead?.includes("pointer")) throw new DataError(`Cannot read ${name}: it is ${instead}${INSIST}`);
     for (const { want, ending } of format ? [] : Object.values(FORMATS)) {
       if (!ending.test(path)) continue;
       const found = Array.from(head.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
-      throw new DataError(`Cannot read ${name}: by its name it begins with ${want}, found ${found || "nothing"} at byte 0`);
+      throw new DataError(
+        `Cannot read ${name}: by its name it begins with ${want}, found ${found || "nothing"} at byte 0${
+          instead ? `: it is ${instead}` : ""
+        }`,
+      );
     }
-    if (format === undefined || format === "png" || format === "wav") {
-      yield { reader, format, path, archived };
-      return;
-    }
+    if (format === undefined || format === "png" || format === "wav") return yield { reader, format, path, archived, own };
     if (depth === DEPTH) throw new DataError(`Cannot read ${name}: it is an archive in ${DEPTH} archives, unpack it first`);
-    const open = (inner: string, data: DataFile["data"]) => members({ name: `${excerpt(inner)} of ${name}`, data }, inner, true, depth + 1);
+    const open = (inner: string, data: DataFile["data"], size: number) => {
+      const canonical = canonicalPath(inner), label = `${excerpt(inner)} of ${name}`;
+      if (HIDDEN.test(canonical)) return skip({ name: label, bytes: size, why: OF_SYSTEM });
+      return members(
+        { name: label, data },
+        archived ? `${path}/${canonical}` : canonical,
+        { archived: true, own: false, depth: depth + 1 },
+        told,
+      );
+    };
     if (format === "gzip") {
       // One file, without a name of its own, and so no archive of many.
       const inner = path.replace(/\.tgz$/i, ".tar").replace(/\.gz$/i, "");
-      yield* members({ name, data: gunzipPieces(reader.rest(), name) }, inner, archived, depth + 1);
+      yield* members({ name, data: gunzipPieces(reader.rest(), name, Infinity, notify) }, inner, { archived, own, depth: depth + 1 }, told);
     } else if (format === "tar") {
-      for await (const inner of tarFiles(reader.rest(), name)) if (!HIDDEN.test(inner.name)) yield* open(inner.name, inner.data);
-    } else {
-      for (const entry of zipEntries(await reader.whole(), name)) {
-        if (!HIDDEN.test(entry.name)) yield* open(entry.name, unzip(entry, name));
+      for await (const { name: inner, size, other, data } of tarFiles(reader.rest(), name, notify)) {
+        if (other) skip({ name: `${excerpt(inner)} of ${name}`, bytes: size, why: other });
+        else yield* open(inner, data, size) ?? [];
       }
+    } else {
+      const at = isSliceable(file.data) ? file.data : await reader.whole();
+      const entries = at instanceof Uint8Array ? zipEntries(at, name, notify) : await zipPlaces(at, name, notify);
+      for (const [what, first, hint] of ZIPPED) {
+        if (entries.length > 0 && first.test(entries[0].name)) {
+          return yield { reader: new ByteReader(new Uint8Array(), name), path, archived, own, refused: refuse("document", what, hint) };
+        }
+      }
+      for (const entry of entries) yield* open(entry.name, unzipPieces(entry, at, name), entry.size) ?? [];
     }
   } finally {
     await reader.close();
   }
 }
 
-/** Whether bytes read as text: no zero, and hardly a control character, in the first 64 kB. */
-function isText(bytes: Uint8Array): boolean {
-  let controls = 0;
-  const head = bytes.subarray(0, 65536);
-  for (const byte of head) {
-    if (byte === 0) return false;
-    if (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13 && byte !== 12 && byte !== 27) controls++;
-  }
-  return controls <= head.length / 200;
-}
+/** The files of CIFAR, by the names they have in its archives. */
+const CIFAR_NAMES: readonly [Cifar, RegExp][] = [
+  ["CIFAR-10", /(^|\/)(data_batch_\d+|test_batch)\.bin$/],
+  ["CIFAR-100", /(^|\/)cifar-?100[^/]*\/(train|test)\.bin$/],
+];
 
-/** The files of CIFAR-10, by the names they have in its archive. */
-const CIFAR_NAME = /(^|\/)(data_batch_\d+|test_batch)\.bin$/;
+/** Parts that the makers of image sets set apart: test_batch.bin, test.bin, t10k-images-idx3-ubyte. */
+const TEST_NAME = /(^|[\/_-])(test|t10k)([._-][^/]*)?$/;
+
+/** Text, or bytes that nobody knows. */
+interface Stream {
+  readonly label: string;
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly archived: boolean;
+  readonly own: boolean;
+  readonly kind: "text" | "bytes";
+}
 
 /** Collects the samples of files, and holds them to one kind, size and rate. */
 class Samples {
   readonly images: Uint8Array[] = [];
   readonly testImages: Uint8Array[] = [];
   readonly sound: Uint8Array[] = [];
-  readonly streams: { label: string; path: string; bytes: Uint8Array; archived: boolean }[] = [];
-  readonly skipped: string[] = [];
+  readonly skipped: Skipped[] = [];
   readonly found = new Map<string, number>();
+  streams: Stream[] = [];
+  /** Files of a folder or archive that are not read, should nothing else be there. */
+  readonly refused: { readonly as: Refused; readonly error: DataError; readonly file: Skipped }[] = [];
   shape: ImageShape | undefined;
   #tokens = 0;
+  #levels = { peak: 0, clipped: 0, silent: 0, samples: 0 };
 
-  constructor(readonly options: DatasetOptions) {}
+  constructor(readonly options: DatasetOptions, readonly notify: Notify) {}
 
   #count(what: string, tokens: Uint8Array, name: string): Uint8Array {
     this.#hold(tokens.length, name);
@@ -188,17 +321,25 @@ class Samples {
     return this.images.length > 0 || this.testImages.length > 0;
   }
 
+  /** Of all WAV files together. */
+  get levels(): SoundLevels | undefined {
+    const { peak, clipped, silent, samples } = this.#levels;
+    return samples > 0 ? { peak, clipped: clipped / samples, silent: silent / samples } : undefined;
+  }
+
   /**
    * Checks that what was added is of one kind.
    *
    * @param name of the whole
    */
   check(name: string): void {
-    const sounding = this.sound.length > 0, mixed = this.pictured || sounding ? this.streams.find(({ archived }) => !archived) : undefined;
+    const sounding = this.sound.length > 0, mixed = this.pictured || sounding ? this.streams.find(({ own }) => own) : undefined;
+    const missed = this.refused.find(({ as }) => as === "archive" || as === "image" && this.pictured || as === "audio" && sounding);
+    if (missed) throw missed.error;
     if (!mixed && !(this.pictured && sounding)) return;
     throw new DataError(
       `Cannot make one data set of ${name}: ${
-        mixed ? `${mixed.label} is neither PNG, CIFAR-10 nor WAV, others are` : "some files are images, some sound"
+        mixed ? `${mixed.label} is neither PNG, CIFAR, IDX nor WAV, others are` : "some files are images, some sound"
       }; give files of one kind`,
     );
   }
@@ -206,29 +347,48 @@ class Samples {
   #shaped(shape: ImageShape, name: string): void {
     const want = this.shape ?? this.options.shape;
     if (want && want.some((size, axis) => size !== shape[axis])) {
-      throw new DataError(`Cannot read ${name}: its images are ${shape.join(" × ")}, wanted are ${want.join(" × ")}; ${resizeHint(want)}`);
+      throw new DataError(
+        `Cannot read ${name}: its images are ${shape.join(" × ")}, wanted are ${want.join(" × ")}: ${shapeHint(shape, want)}`,
+      );
     }
     this.shape = shape;
   }
 
-  async add({ reader, format, path, archived }: Member): Promise<void> {
-    const { name } = reader, { shape, codes, rate } = this.options;
-    if (format === "png") {
-      const image = decodePng(await reader.whole(), name, this.shape ?? shape);
-      this.#shaped([image.height, image.width, 3], name);
-      this.images.push(this.#count("PNG", image.rgb, name));
+  /** Keeps images; by their name apart those that are for a last test. */
+  #picture(what: string, rows: Uint8Array, shape: ImageShape, name: string, path: string): void {
+    this.#shaped(shape, name);
+    (TEST_NAME.test(path) ? this.testImages : this.images).push(this.#count(what, rows, name));
+  }
+
+  async add({ reader, format, path, archived, own, refused }: Member): Promise<void> {
+    const { name } = reader, { shape, codes, rate, as } = this.options, { notify } = this;
+    if (refused) {
+      if (own) throw refused.error;
+      this.refused.push({ ...refused, file: { name, bytes: await reader.count() || undefined, why: "of a format that is not read" } });
+    } else if (format === "png") {
+      const want = this.shape ?? shape, { height, width, rgb } = decodePng(await reader.whole(), name, want, notify);
+      const grey = want?.[2] === 1 && rgb.every((value, i) => value === rgb[i - i % 3]);
+      this.#shaped([height, width, grey ? 1 : 3], name);
+      this.images.push(this.#count("PNG", grey ? rgb.filter((_, i) => i % 3 === 0) : rgb, name));
     } else if (format === "wav") {
-      const { codes, from } = await readWav(reader, rate ?? SOUND_RATE);
+      const { codes, from, levels } = await readWav(reader, rate ?? SOUND_RATE, notify), all = this.#levels, { length } = codes;
       const what = `WAV of ${from.encoding}, ${from.rate} Hz, ${from.channels === 1 ? "mono" : `${from.channels} channels`}`;
       this.sound.push(this.#count(what, codes, name));
+      all.peak = Math.max(all.peak, levels.peak);
+      all.clipped += levels.clipped * length;
+      all.silent += levels.silent * length;
+      all.samples += length;
     } else {
-      const bytes = await reader.whole();
-      if (CIFAR_NAME.test(path) || (shape === undefined && codes === undefined && isCifar10(bytes))) {
-        const rows = await decodeCifar10(bytes, name);
-        this.#shaped(CIFAR_SHAPE, name);
-        (/test_batch/.test(path) ? this.testImages : this.images).push(this.#count("CIFAR-10 binary", rows, name));
-      } else if (shape) {
-        const unit = shape.reduce((a, b) => a * b, 1), rest = bytes.length % unit;
+      const bytes = await reader.whole(), unit = shape?.reduce((a, b) => a * b, 1), rest = unit === undefined ? 0 : bytes.length % unit;
+      // A shape makes rows of anything that is whole rows, but for a header that says the length to a byte.
+      const plain = as !== undefined || codes !== undefined, header = plain ? undefined : idxOf(bytes);
+      const idx = shape === undefined || rest !== 0 || header?.end === bytes.length ? header : undefined;
+      const cifar = as
+        ? undefined
+        : CIFAR_NAMES.find(([, named]) => named.test(path))?.[0] ?? (plain || shape ? undefined : cifarOf(bytes));
+      if (cifar) this.#picture(`${cifar} binary`, await decodeCifar(bytes, name, cifar), CIFAR_SHAPE, name, path);
+      else if (idx) this.#idx(bytes, idx, name, path, own);
+      else if (shape) {
         if (rest !== 0) {
           throw new DataError(
             `Cannot read ${name}: cut short, a row of ${shape.join(" × ")} at byte ${bytes.length - rest} has ${unit} bytes, ` +
@@ -237,23 +397,67 @@ class Samples {
         }
         this.#shaped(shape, name);
         this.images.push(this.#count("raw rows", bytes, name));
-      } else if (codes || /\.(ulaw|mulaw|ul)$/i.test(path)) {
+      } else if (codes || !as && /\.(ulaw|mulaw|ul)$/i.test(path)) {
         this.sound.push(this.#count(codes === "g711" ? "G.711 codes" : "µ-law codes", codes === "g711" ? orderG711(bytes) : bytes, name));
-      } else this.#stream({ label: name, path, bytes, archived });
+      } else {
+        const wide = as ? undefined : fromUtf16(bytes);
+        if (wide) {
+          notify(name, `it is ${wide.how} and was made UTF-8${wide.lost ? `; ${counted(wide.lost, "character")} of it were damaged` : ""}`);
+        }
+        const text = wide?.text ?? bytes;
+        this.#hold(text.length, name);
+        this.streams.push({ label: name, path, bytes: text, archived, own, kind: !as && isText(text) ? "text" : "bytes" });
+      }
     }
   }
 
-  /** Text, or nobody knows what. Of an archive only the largest is kept: the others are its licence and the like. */
-  #stream(one: Samples["streams"][number]): void {
-    const last = this.streams.at(-1);
-    if (one.archived && last?.archived) {
-      const smaller = one.bytes.length > last.bytes.length ? last : one;
-      this.skipped.push(smaller.label);
-      if (smaller === one) return;
-      this.#tokens -= this.streams.pop()!.bytes.length;
+  /** MNIST and its kind: images in grey, or of channels, and their labels in a file of one axis. */
+  #idx(bytes: Uint8Array, { axes, begin, end }: Idx, name: string, path: string, own: boolean): void {
+    const [, height, width, channels = 1] = axes, file = { name, bytes: bytes.length, why: "labels" };
+    if (axes.length < 3) {
+      const error = new DataError(`Cannot read ${name}: it is IDX of ${axes.join(" × ")}, which are labels; give the file of images`);
+      if (own) throw error;
+      this.refused.push({ as: "document", error, file });
+      return;
     }
-    this.#hold(one.bytes.length, one.label);
-    this.streams.push(one);
+    if (end < bytes.length) {
+      this.notify(name, `${counted(bytes.length - end, "byte")} behind the end of its images, at byte ${end}, were left out`);
+    }
+    this.#picture("IDX", bytes.subarray(begin, end), [height, width, channels], name, path);
+  }
+
+  /**
+   * Leaves out what does not belong to the most of a folder or archive: beside images or sound all else; of text and bytes the fewer.
+   *
+   * @throws {DataError} where nothing is left but files that are not read
+   */
+  settle(): void {
+    const media = this.pictured || this.sound.length > 0,
+      size = (kind: string) => this.streams.reduce((sum, one) => sum + (one.kind === kind ? one.bytes.length : 0), 0);
+    const kind = size("text") >= size("bytes") ? "text" : "bytes";
+    const why = media ? "neither image nor sound" : `${kind === "text" ? "bytes" : "text"} among ${kind}`;
+    this.streams = this.streams.filter((one) => {
+      const kept = !media && (one.own || one.kind === kind);
+      if (!kept) this.skipped.push({ name: one.label, bytes: one.bytes.length, why });
+      return kept;
+    });
+    if (!media && this.streams.length === 0 && this.refused.length > 0) throw this.refused[0].error;
+    this.skipped.push(...this.refused.map(({ file }) => file));
+  }
+}
+
+/** What was left out, in a sentence a reason. */
+function tellSkipped(skipped: readonly Skipped[], name: string, notify: Notify): void {
+  for (const why of new Set(skipped.map(({ why }) => why))) {
+    const files = skipped.filter((file) => file.why === why);
+    const shown = files.slice(0, 3).map(({ name, bytes }) => name + (bytes === undefined ? "" : ` (${counted(bytes, "byte")})`));
+    const rest = files.slice(3), bytes = rest.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
+    notify(
+      name,
+      `left out as ${why}: ${shown.join(", ")}${
+        rest.length > 0 ? ` and ${counted(rest.length, "file")} more (${counted(bytes, "byte")})` : ""
+      }`,
+    );
   }
 }
 
@@ -266,9 +470,10 @@ function heldOutImages(count: number): number {
 }
 
 /**
- * Makes a data set of files. Each is known by its first bytes: gzip, zip and tar are opened, PNG and WAV decoded, whole
- * CIFAR-10 rows recognised; anything else is text, or bytes. Files of one kind follow each other in the order given. Of
- * an archive that holds images or sound, other files are skipped; otherwise its largest file is taken.
+ * Makes a data set of files. Each is known by its first bytes: gzip, zip and tar are opened, PNG and WAV decoded, IDX (MNIST) and
+ * whole rows of CIFAR-10 and CIFAR-100 recognised; anything else is text, made UTF-8 where it is UTF-16, or bytes. Files of one kind follow
+ * each other in the order given, texts of an archive by their paths, as those of a folder. Of a folder or archive hidden files are left out,
+ * beside images or sound all else, and of text and bytes the fewer. `notices` says so, and what else is to be known.
  *
  * Held out are: of CIFAR-10's 50,000 training images the last 2,000 (its test batch is `test`), of other images a
  * twenty-fifth; of enwik8 bytes 90,000,000 to 95,000,000 (the rest is `test`); of other streams what `splitHeldOut` says.
@@ -293,45 +498,76 @@ export async function loadDataset(
   name?: string,
 ): Promise<Dataset> {
   checkOptions(options);
-  const samples = new Samples(options), cifar: { path: string; at: number }[] = [];
+  const notices = new Notices(), notify = notices.add, samples = new Samples(options, notify);
+  const skip: Skip = (file) => void samples.skipped.push(file), told = { notify, skip, plain: options.as === "bytes" };
+  const cifar: { path: string; at: number }[] = [];
   let first: string | undefined, count = 0;
   for await (const file of files) {
+    const path = file.path === undefined ? undefined : canonicalPath(file.path);
+    if (path !== undefined && HIDDEN.test(path)) {
+      skip({ name: file.name, bytes: file.size, why: OF_SYSTEM });
+      continue;
+    }
     first ??= file.name;
     count++;
-    for await (const member of members(file, file.name, false)) {
+    const before = samples.streams.length;
+    for await (const member of members(file, path ?? file.name, { own: path === undefined }, told)) {
       const at = samples.images.length;
       await samples.add(member);
       // After each: a folder of everything is not read to its end first.
       samples.check(name ?? first);
-      if (CIFAR_NAME.test(member.path) && samples.images.length > at) cifar.push({ path: member.path, at });
+      if (CIFAR_NAMES.some(([, named]) => named.test(member.path)) && samples.images.length > at) cifar.push({ path: member.path, at });
     }
+    // An archive may have them in any order; a folder's files come by name, folders in their place.
+    const order = ({ path }: Stream) => path.replaceAll("/", "\0");
+    const texts = samples.streams.splice(before).sort((a, b) => a.archived && b.archived ? order(a) < order(b) ? -1 : 1 : 0);
+    samples.streams.push(...texts);
   }
-  const { sound, streams, found, skipped } = samples;
-  if (first === undefined) throw new DataError(`Cannot make a data set${name === undefined ? "" : ` of ${name}`}: there is no file`);
-  const title = name ?? (count > 1 ? `${first} and ${count - 1} more` : first);
+  samples.settle();
+  const { sound, streams, found, skipped } = samples, title = name ?? (count > 1 ? `${first} and ${count - 1} more` : first);
+  if (!samples.pictured && sound.length === 0 && streams.length === 0) {
+    const out = skipped.length > 0
+      ? `all of it was left out: ${skipped[0].name} is ${skipped[0].why}`
+      : `there is no file${count > 0 ? " in it" : ""}`;
+    const more = skipped.length > 1 ? `, as are ${skipped.length - 1} more` : "";
+    throw new DataError(`Cannot make a data set${title === undefined ? "" : ` of ${title}`}: ${out}${more}`);
+  }
   // Archives keep their files in any order; the split goes by number.
   if (cifar.length > 0 && cifar.length === samples.images.length) {
     const number = ({ path }: { path: string }) => Number(/(\d+)\.bin$/.exec(path)?.[1] ?? 0);
     const sorted = cifar.slice().sort((a, b) => number(a) - number(b)).map(({ at }) => samples.images[at]);
     samples.images.splice(0, Infinity, ...sorted);
   }
-  if (samples.pictured || sound.length > 0) skipped.push(...streams.map(({ label }) => label));
-  const what = [...found].map(([format, times]) => times > 1 ? `${times} files of ${format}` : format).join(", ");
-  const base = { name: title, skipped };
-  if (samples.pictured) return splitImages({ ...base, what, shape: samples.shape! }, samples, options);
-  const { heldOut } = options;
+  tellSkipped(skipped, title!, notify);
+  const made = split(
+    samples,
+    title!,
+    [...found].map(([format, times]) => times > 1 ? `${times} files of ${format}` : format).join(", "),
+    options,
+  );
+  const { train, kind } = made;
+  if (train.length > 1 && train.every((token) => token === train[0])) {
+    notify(title!, `all of its ${counted(train.length, "token")} to train on are ${train[0]}: there is nothing to learn`);
+  }
+  return { ...made, skipped, notices: notices.all, ...(kind === "audio" && samples.levels ? { levels: samples.levels } : {}) };
+}
+
+/** The samples as parts to train on and to hold out. */
+function split(samples: Samples, name: string, what: string, options: DatasetOptions): Omit<Dataset, "skipped" | "notices"> {
+  const { sound, streams } = samples, { heldOut } = options;
+  if (samples.pictured) return splitImages({ name, what, shape: samples.shape! }, samples, options);
   if (sound.length > 0) {
-    const codes = join(sound), rate = options.rate ?? SOUND_RATE, parts = splitStream(codes, "audio", title, options);
-    return { ...base, kind: "audio", about: `${what}; ${held(parts.heldOut.length, "sample")}`, ...parts, unit: 1, rate };
+    const codes = join(sound), rate = options.rate ?? SOUND_RATE, parts = splitStream(codes, "audio", name, options);
+    return { name, kind: "audio", about: `${what}; ${held(parts.heldOut.length, "sample")}`, ...parts, unit: 1, rate };
   }
   const bytes = streams.length === 1 ? streams[0].bytes : join(streams.map(({ bytes }) => bytes));
-  const kind = isText(bytes) ? "text" : "bytes", made = { ...base, kind, unit: 1 } as const;
+  const kind = streams.every(({ kind }) => kind === "text") ? "text" : "bytes", made = { name, kind, unit: 1 } as const;
   if (isEnwik8(bytes) && heldOut === undefined) {
     const [train, valid, test] = [[0, 90e6], [90e6, 95e6], [95e6, 100e6]].map(([from, to]) => bytes.subarray(from, to));
     return { ...made, about: "enwik8, 90 / 5 / 5 million bytes", train, heldOut: valid, test };
   }
-  const parts = splitStream(bytes, kind, title, options);
-  return { ...made, about: `${kind}; ${held(parts.heldOut.length, "byte")}`, ...parts };
+  const parts = splitStream(bytes, kind, name, options), files = streams.length > 1 ? `${streams.length} files of ` : "";
+  return { ...made, about: `${files}${kind}; ${held(parts.heldOut.length, "byte")}`, ...parts };
 }
 
 const held = (count: number, what: string) =>
@@ -346,7 +582,10 @@ function contextOf({ nCtx }: DatasetOptions, kind: DataKind, shape?: ImageShape)
   return typeof nCtx === "function" ? nCtx(kind, shape) : nCtx;
 }
 
-function checkOptions({ shape, rate }: DatasetOptions): void {
+function checkOptions({ shape, rate, as }: DatasetOptions): void {
+  if (as !== undefined && as !== "bytes") {
+    throw new ConfigError(`Cannot read data as ${excerpt(String(as))}: it must be bytes, or left out`);
+  }
   if (shape && !(shape.length === 3 && shape.every((size) => Number.isInteger(size) && size >= 1 && size <= 65536))) {
     throw new ConfigError(
       `Cannot read images: the shape must be height, width and channels, current value is ${excerpt(JSON.stringify(shape))}`,
@@ -358,11 +597,11 @@ function checkOptions({ shape, rate }: DatasetOptions): void {
 }
 
 function splitImages(
-  made: { name: string; what: string; skipped: readonly string[]; shape: ImageShape },
+  made: { name: string; what: string; shape: ImageShape },
   { images, testImages }: Samples,
   options: DatasetOptions,
-): Dataset {
-  const { name, what, skipped, shape } = made, unit = shape.reduce((a, b) => a * b, 1);
+): Omit<Dataset, "skipped" | "notices"> {
+  const { name, what, shape } = made, unit = shape.reduce((a, b) => a * b, 1);
   const { heldOut } = options, nCtx = contextOf(options, "image", shape);
   // Test images alone are images like any other.
   const rows = join(images.length > 0 ? images : testImages), count = rows.length / unit;
@@ -373,16 +612,15 @@ function splitImages(
     throw new ConfigError(`Cannot hold out part of ${name}: the part must be from 1 to ${count - 1} images, current value is ${heldOut}`);
   }
   const from = (count - (heldOut ?? heldOutImages(count))) * unit;
-  const dataset: Dataset = {
+  const dataset = {
     name,
-    kind: "image",
+    kind: "image" as const,
     about: `${what}, ${shape.join(" × ")}; ${held(count - from / unit, "image")}`,
     train: rows.subarray(0, from),
     heldOut: rows.subarray(from),
     ...(images.length > 0 && testImages.length > 0 ? { test: join(testImages) } : {}),
     unit,
     shape,
-    skipped,
   };
   if (nCtx !== undefined) checkDataset(dataset, { n_ctx: nCtx, vocab_size: 256 });
   return dataset;
@@ -393,7 +631,10 @@ function splitImages(
  *
  * @throws {DataError} where an image is not one context, a part is shorter than a context, or a token is outside the vocabulary
  */
-export function checkDataset(dataset: Dataset, { n_ctx, vocab_size }: { n_ctx: number; vocab_size: number }): void {
+export function checkDataset(
+  dataset: Omit<Dataset, "skipped" | "notices">,
+  { n_ctx, vocab_size }: { n_ctx: number; vocab_size: number },
+): void {
   const { name, unit, shape } = dataset;
   if (shape && unit !== n_ctx) {
     throw new DataError(

@@ -8,7 +8,7 @@ import { convertIndexedToRgb, decode, type DecodedPng } from "npm:fast-png@8.0.0
 import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
 import { ConfigError, DataError, excerpt, ShapeError } from "../errors.ts";
 import { crc32, hex } from "./crc32.ts";
-import { join } from "./reader.ts";
+import { counted, join, type Notify } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
 
 /** Pixels, 3 bytes each (red, green, blue), row-major. */
@@ -35,46 +35,63 @@ const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 
 /** First column, first row, and steps of the seven passes of an interlaced image. */
 const ADAM7 = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-/** How to give images one size. */
-export function resizeHint([height, width]: readonly number[]): string {
-  return `resize it first: ffmpeg -i in.png -vf scale=${width}:${height} out.png`;
+/** What of an image's shape is not as wanted, and how to make it so. */
+export function shapeHint(shape: readonly number[], want: readonly number[]): string {
+  const differ = ["height", "width", "number of channels"].filter((_, axis) => want[axis] !== shape[axis] && axis in shape && axis in want);
+  const hint = want[0] === shape[0] && want[1] === shape[1]
+    ? `PNG is read with 1 channel, grey, or 3: give --shape ${[...want.slice(0, 2), shape[2] === 1 ? 1 : 3].join("x")}`
+    : `resize it first: ffmpeg -i in.png -vf scale=${want[1]}:${want[0]} out.png`;
+  return `its ${differ.join(" and ")} differ${differ.length > 1 ? "" : "s"}; ${hint}`;
 }
 
 const OPAQUE = "give it a ground first: ffmpeg -i in.png -pix_fmt rgb24 out.png";
 
-/** What a PNG file says of itself, and its chunks that matter, once their lengths are known to be true. */
+/** What a PNG file says of itself, once its lengths are known to be true. */
 interface PngParts {
   readonly width: number;
   readonly height: number;
-  readonly colour: number;
-  readonly chunks: readonly Uint8Array[];
+  /** IHDR's data: size, depth, colour type, interlacing. */
+  readonly header: Uint8Array;
+  /** PLTE and tRNS as they are. */
+  readonly palette: readonly Uint8Array[];
+  /** Rows with their filters, of all passes. */
+  readonly lines: Uint8Array;
+  /** Of each pass: first column and row, steps, columns and rows, bytes of all its rows. */
+  readonly passes: readonly Pass[];
+}
+
+interface Pass {
+  readonly x: number;
+  readonly y: number;
+  readonly dx: number;
+  readonly dy: number;
+  readonly columns: number;
+  readonly rows: number;
+  readonly bytes: number;
 }
 
 /**
  * Walks the chunks before the decoder sees the file: it reads lengths and inflates without a bound. So this bounds both,
  * finds the offset of what is wrong, and leaves out chunks that do not make pixels (a colour profile is compressed too).
  */
-function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): PngParts {
+function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], notify?: Notify): PngParts {
   const fail = (what: string): never => {
     throw new DataError(`Cannot read ${name}: ${what}`);
   };
   const wrong = SIGNATURE.findIndex((byte, i) => bytes[i] !== byte);
   if (wrong >= 0) fail(`a PNG file begins with bytes 89 50 4e 47 0d 0a 1a 0a, it differs at byte ${wrong}`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), chunks = [bytes.subarray(0, 8)];
-  let width = 0, height = 0, colour = 0, expected = 0, count = 0, at = 8, first = 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), palette: Uint8Array[] = [], lines: Uint8Array[] = [];
+  let width = 0, height = 0, colour = 0, expected = 0, count = 0, at = 8, first = 0, passes: Pass[] = [];
   const inflator = new Unzlib((piece) => {
+    lines.push(piece.subarray(0, Math.max(0, expected - count)));
     count += piece.length;
-    if (count > expected) {
-      fail(`damaged, its image data from byte ${first} gives more than the ${expected} bytes of ${width} × ${height} pixels`);
-    }
   });
   const inflate = (piece: Uint8Array, last: boolean) => {
     try {
-      // In pieces, so that no more than 64 MiB come out at once.
-      for (let k = 0; k < piece.length; k += 65536) inflator.push(piece.subarray(k, k + 65536));
-      if (last) inflator.push(new Uint8Array(), true);
+      // In pieces, so that no more than 64 MiB come out at once; none, where all pixels are there.
+      for (let k = 0; k < piece.length && count <= expected; k += 65536) inflator.push(piece.subarray(k, k + 65536));
+      if (last && count < expected) inflator.push(new Uint8Array(), true);
     } catch (error) {
-      if (error instanceof DataError) throw error;
       fail(`damaged, its image data from byte ${first} cannot be inflated: ${(error as Error).message}`);
     }
   };
@@ -99,7 +116,7 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
         fail(`its size at byte 16 is ${width} × ${height}, it must have 1 to ${PIXEL_LIMIT} pixels`);
       }
       if (want && (want[0] !== height || want[1] !== width)) {
-        fail(`its size at byte 16 is ${width} × ${height}, those before have ${want[1]} × ${want[0]}; ${resizeHint(want)}`);
+        fail(`its size at byte 16 is ${width} × ${height}, wanted is ${want[1]} × ${want[0]}: ${shapeHint([height, width], want)}`);
       }
       if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth) || compression > 0 || filter > 0 || interlaced > 1) {
         fail(
@@ -107,14 +124,11 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
             `interlacing ${interlaced}`,
         );
       }
-      if (interlaced && depth < 8) {
-        fail(`it is interlaced with ${depth} bits a sample, which is not supported; convert it first: ffmpeg -i in.png out.png`);
-      }
-      const row = (columns: number) => columns === 0 ? 0 : 1 + Math.ceil(columns * channels * depth / 8);
-      const passes = interlaced ? ADAM7 : [[0, 0, 1, 1]];
-      for (const [x, y, dx, dy] of passes) {
-        expected += Math.max(0, Math.ceil((height - y) / dy)) * row(Math.max(0, Math.ceil((width - x) / dx)));
-      }
+      passes = (interlaced ? ADAM7 : [[0, 0, 1, 1]]).map(([x, y, dx, dy]) => {
+        const columns = Math.max(0, Math.ceil((width - x) / dx)), rows = columns && Math.max(0, Math.ceil((height - y) / dy));
+        return { x, y, dx, dy, columns, rows, bytes: rows * (1 + Math.ceil(columns * channels * depth / 8)) };
+      });
+      expected = passes.reduce((sum, { bytes }) => sum + bytes, 0);
     }
     // A colour that stands for nothing. Of a palette's, what is used decides.
     if (type === "tRNS" && colour !== 3) {
@@ -124,7 +138,7 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
       first ||= at + 8;
       inflate(bytes.subarray(at + 8, at + 8 + length), false);
     }
-    if (kept) chunks.push(bytes.subarray(at, end));
+    if (type === "PLTE" || type === "tRNS") palette.push(bytes.subarray(at, end));
     at = end;
   }
   if (first === 0) fail(`it has no image data before its end at byte ${at - 12}`);
@@ -132,7 +146,14 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[]): Pn
   if (count < expected) {
     fail(`damaged, its image data from byte ${first} gives ${count} bytes, ${width} × ${height} pixels have ${expected}`);
   }
-  return { width, height, colour, chunks };
+  if (count > expected) {
+    notify?.(
+      name,
+      `its image data from byte ${first} goes on behind the ${counted(expected, "byte")} of its pixels; the rest was left out`,
+    );
+  }
+  if (at < bytes.length) notify?.(name, `${counted(bytes.length - at, "byte")} behind its end, at byte ${at}, were left out`);
+  return { width, height, header: bytes.subarray(16, 29), palette, lines: join(lines), passes };
 }
 
 /** Samples of 8 bits, as many a pixel as the file has. */
@@ -152,27 +173,37 @@ function eightBits(png: DecodedPng, colour: number): { samples: Uint8Array | Uin
  *
  * @param name of the file, for messages
  * @param want height and width that it must have
+ * @param notify is told of bytes behind the pixels or the file's end, which are left out
  * @throws {DataError} with the offset, where it is not PNG, damaged, cut short, of another size than wanted, or transparent
  */
-export function decodePng(bytes: Uint8Array, name: string, want?: readonly number[]): Image {
-  const { width, height, colour, chunks } = pngParts(bytes, name, want);
-  let png: DecodedPng, samples: Uint8Array | Uint8ClampedArray, channels: number;
-  try {
-    png = decode(join(chunks));
-    ({ samples, channels } = eightBits(png, colour));
-  } catch (error) {
-    throw new DataError(`Cannot read ${name}: damaged: ${(error as Error).message}`);
-  }
-  const pixels = width * height, rgb = new Uint8Array(pixels * 3), alpha = channels === 2 || channels === 4;
-  for (let i = 0; i < pixels; i++) {
-    const at = i * channels;
-    if (alpha && samples[at + channels - 1] !== 255) {
-      const where = `row ${Math.floor(i / width)}, column ${i % width}`;
-      throw new DataError(`Cannot read ${name}: it is transparent at ${where}, and a token is a colour; ${OPAQUE}`);
+export function decodePng(bytes: Uint8Array, name: string, want?: readonly number[], notify?: Notify): Image {
+  const { width, height, header, palette, lines, passes } = pngParts(bytes, name, want, notify), rgb = new Uint8Array(width * height * 3);
+  let from = 0;
+  for (const { x, y, dx, dy, columns, rows, bytes } of passes) {
+    if (bytes === 0) continue;
+    // Each pass is a file of its own for the decoder, which reads interlaced ones of 8 and 16 bits alone; not packed again.
+    const own = header.slice(), view = new DataView(own.buffer);
+    view.setUint32(0, columns);
+    view.setUint32(4, rows);
+    own[12] = 0;
+    const data = zlibSync(lines.subarray(from, from += bytes), { level: 0 });
+    let png: DecodedPng, samples: Uint8Array | Uint8ClampedArray, channels: number;
+    try {
+      png = decode(pngFile(["IHDR", own], ...palette, ["IDAT", data]));
+      ({ samples, channels } = eightBits(png, own[9]));
+    } catch (error) {
+      throw new DataError(`Cannot read ${name}: damaged: ${(error as Error).message}`);
     }
-    rgb[i * 3] = samples[at];
-    rgb[i * 3 + 1] = samples[channels < 3 ? at : at + 1];
-    rgb[i * 3 + 2] = samples[channels < 3 ? at : at + 2];
+    const alpha = channels === 2 || channels === 4, green = channels < 3 ? 0 : 1;
+    for (let i = 0, at = 0; i < columns * rows; i++, at += channels) {
+      const row = y + dy * Math.floor(i / columns), column = x + dx * (i % columns), to = (row * width + column) * 3;
+      if (alpha && samples[at + channels - 1] !== 255) {
+        throw new DataError(`Cannot read ${name}: it is transparent at row ${row}, column ${column}, and a token is a colour; ${OPAQUE}`);
+      }
+      rgb[to] = samples[at];
+      rgb[to + 1] = samples[at + green];
+      rgb[to + 2] = samples[at + 2 * green];
+    }
   }
   return { width, height, rgb };
 }
@@ -185,6 +216,12 @@ function pngChunk(type: string, data: Uint8Array): Uint8Array {
   bytes.set(data, 8);
   view.setUint32(8 + data.length, crc32(bytes.subarray(4, 8 + data.length)));
   return bytes;
+}
+
+/** A PNG file of these chunks: ready ones, or types with their data. IEND follows. */
+function pngFile(...chunks: readonly (Uint8Array | readonly [string, Uint8Array])[]): Uint8Array<ArrayBuffer> {
+  const all = [...chunks, ["IEND", new Uint8Array()] as const];
+  return join([Uint8Array.from(SIGNATURE), ...all.map((chunk) => chunk instanceof Uint8Array ? chunk : pngChunk(...chunk))]);
 }
 
 /**
@@ -202,8 +239,7 @@ export function encodePng({ width, height, rgb }: Image): Uint8Array<ArrayBuffer
   // Depth, and the colour type of red, green, blue.
   header.set([8, 2], 8);
   for (let y = 0; y < height; y++) lines.set(rgb.subarray(y * wide, (y + 1) * wide), y * (wide + 1) + 1);
-  const chunks = { IHDR: header, IDAT: zlibSync(lines, { level: 6 }), IEND: new Uint8Array() };
-  return join([Uint8Array.from(SIGNATURE), ...Object.entries(chunks).map(([type, data]) => pngChunk(type, data))]);
+  return pngFile(["IHDR", header], ["IDAT", zlibSync(lines, { level: 6 })]);
 }
 
 /** Puts images beside each other, `columns` a row, on white with `gap` pixels around each. */
@@ -276,53 +312,96 @@ export function contactSheet(rows: Uint8Array, shape: ImageShape, columns?: numb
   return tileImages(images, columns ?? Math.ceil(Math.sqrt(images.length)), 4);
 }
 
-/** A row of the CIFAR-10 binary format: the class, then 32 × 32 pixels of red, of green, of blue. */
-const CIFAR_ROW = 3073;
+/** Pixels of a CIFAR image: 32 × 32 of red, of green, of blue. */
+const CIFAR_PIXELS = 3072;
 
-/** The shape of a CIFAR-10 image. */
+/** The shape of a CIFAR image. */
 export const CIFAR_SHAPE: ImageShape = [32, 32, 3];
 
-/** Whether bytes are whole CIFAR-10 rows, by the class at the beginning of each. */
-export function isCifar10(bytes: Uint8Array): boolean {
-  if (bytes.length === 0 || bytes.length % CIFAR_ROW !== 0) return false;
-  for (let at = 0; at < bytes.length; at += CIFAR_ROW) if (bytes[at] > 9) return false;
-  return true;
+/** Classes of each label that a row begins with: CIFAR-10 has one; CIFAR-100 one of 20 groups and one of 100. */
+const CIFAR_LABELS = { "CIFAR-10": [10], "CIFAR-100": [20, 100] } as const;
+
+/** Which of two data sets. */
+export type Cifar = keyof typeof CIFAR_LABELS;
+
+/** The first byte that is no class. */
+function noClass(bytes: Uint8Array, labels: readonly number[]): number | undefined {
+  const row = labels.length + CIFAR_PIXELS;
+  for (let at = 0; at < bytes.length; at += row) {
+    const wrong = labels.findIndex((classes, i) => bytes[at + i] >= classes);
+    if (wrong >= 0) return at + wrong;
+  }
+}
+
+/** Which CIFAR bytes are whole rows of, by the classes at the beginning of each. */
+export function cifarOf(bytes: Uint8Array): Cifar | undefined {
+  const whole = (labels: readonly number[]) => bytes.length % (labels.length + CIFAR_PIXELS) === 0 && noClass(bytes, labels) === undefined;
+  return bytes.length === 0 ? undefined : (Object.keys(CIFAR_LABELS) as Cifar[]).find((set) => whole(CIFAR_LABELS[set]));
 }
 
 const scratch = lazily(async () => {
   const made = await Scratch.create();
-  return { made, from: made.take(CIFAR_PIECE * CIFAR_ROW), to: made.take(CIFAR_PIECE * (CIFAR_ROW - 1) + 4) };
+  return { made, from: made.take(CIFAR_PIECE * (CIFAR_PIXELS + 2)), to: made.take(CIFAR_PIECE * CIFAR_PIXELS + 4) };
 });
 
 /** Rows converted at once, 96 kB: both ends stay in the cache. */
 const CIFAR_PIECE = 32;
 
 /**
- * Tokens of CIFAR-10 rows (data_batch_1.bin and its kind): row-major red, green, blue, 3,072 an image, the classes left out.
+ * Tokens of CIFAR rows (data_batch_1.bin of CIFAR-10, train.bin of CIFAR-100): row-major red, green, blue, 3,072 an image, the classes
+ * left out.
  *
  * @param name of the file, for messages
  * @throws {DataError} with the offset, where a row is cut short or begins with no class
  */
-export async function decodeCifar10(bytes: Uint8Array, name: string): Promise<Uint8Array<ArrayBuffer>> {
-  const rows = Math.floor(bytes.length / CIFAR_ROW), rest = bytes.length % CIFAR_ROW;
+export async function decodeCifar(bytes: Uint8Array, name: string, set: Cifar = "CIFAR-10"): Promise<Uint8Array<ArrayBuffer>> {
+  const labels = CIFAR_LABELS[set], wide = labels.length + CIFAR_PIXELS, rows = Math.floor(bytes.length / wide), rest = bytes.length % wide;
   if (rest !== 0 || rows === 0) {
     throw new DataError(
-      `Cannot read ${name}: cut short, a CIFAR-10 row at byte ${
-        rows * CIFAR_ROW
-      } has ${CIFAR_ROW} bytes, the file ends after ${rest} of them`,
+      `Cannot read ${name}: cut short, a ${set} row at byte ${rows * wide} has ${wide} bytes, the file ends after ${rest} of them`,
     );
   }
-  for (let at = 0; at < bytes.length; at += CIFAR_ROW) {
-    if (bytes[at] > 9) {
-      throw new DataError(`Cannot read ${name}: a CIFAR-10 row begins with a class from 0 to 9, found ${bytes[at]} at byte ${at}`);
-    }
+  const wrong = noClass(bytes, labels);
+  if (wrong !== undefined) {
+    throw new DataError(
+      `Cannot read ${name}: a ${set} row begins with a class from 0 to ${labels[wrong % wide] - 1}, found ${bytes[wrong]} at byte ${wrong}`,
+    );
   }
-  const { made, from, to } = await scratch(), unit = CIFAR_ROW - 1, tokens = new Uint8Array(rows * unit);
+  const { made, from, to } = await scratch(), tokens = new Uint8Array(rows * CIFAR_PIXELS);
   for (let row = 0; row < rows; row += CIFAR_PIECE) {
     const count = Math.min(CIFAR_PIECE, rows - row);
-    made.u8(from, count * CIFAR_ROW).set(bytes.subarray(row * CIFAR_ROW, (row + count) * CIFAR_ROW));
-    made.kernels.image_interleave(count, 1, unit / 3, from, to);
-    tokens.set(made.u8(to, count * unit), row * unit);
+    made.u8(from, count * wide).set(bytes.subarray(row * wide, (row + count) * wide));
+    made.kernels.image_interleave(count, labels.length, CIFAR_PIXELS / 3, from, to);
+    tokens.set(made.u8(to, count * CIFAR_PIXELS), row * CIFAR_PIXELS);
   }
   return tokens;
+}
+
+/** {@linkcode decodeCifar} of CIFAR-10. */
+export function decodeCifar10(bytes: Uint8Array, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return decodeCifar(bytes, name);
+}
+
+/** What the header of an IDX file, MNIST's format, says. */
+export interface Idx {
+  /** Sizes of its axes: the first counts what is in it. */
+  readonly axes: readonly number[];
+  /** Bytes before the elements. */
+  readonly begin: number;
+  /** Bytes of header and elements. */
+  readonly end: number;
+}
+
+/**
+ * Reads the header of an IDX file of bytes: two zeros, the type, the number of axes, their sizes.
+ *
+ * @returns undefined where it is none: another type, no element, more than four axes, or more elements than there are bytes
+ */
+export function idxOf(bytes: Uint8Array): Idx | undefined {
+  const [a, b, type, count] = bytes, begin = 4 + 4 * count;
+  if (a !== 0 || b !== 0 || type !== 8 || !(count >= 1 && count <= 4) || bytes.length < begin) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset),
+    axes = Array.from({ length: count }, (_, axis) => view.getUint32(4 + 4 * axis));
+  const end = axes.reduce((product, size) => product * size, 1) + begin;
+  return end > begin && end <= bytes.length ? { axes, begin, end } : undefined;
 }

@@ -6,8 +6,16 @@
 
 import { DataError } from "../errors.ts";
 
-/** A file's bytes: whole, or in pieces as they come. */
-export type Bytes = Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+/** A file that can be read at any place, as a Blob can: a zip archive's directory is at its end. */
+export interface Sliceable {
+  /** Bytes it has. */
+  readonly size: number;
+  /** Bytes `from` to `to`, the last one not included. */
+  slice(from: number, to: number): { arrayBuffer(): Promise<ArrayBuffer> };
+}
+
+/** A file's bytes: whole, in pieces as they come, or a place to read them from: of those alone zip archives over 2 GiB are read. */
+export type Bytes = Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | Sliceable;
 
 /** A file to read once. */
 export interface DataFile {
@@ -15,7 +23,33 @@ export interface DataFile {
   readonly name: string;
   /** Its bytes. */
   readonly data: Bytes;
+  /** Where it is in the folder that was given, if one was: beside others it may be left out, one given by itself is not. */
+  readonly path?: string;
+  /** Bytes it has, to be said where it is left out. */
+  readonly size?: number;
 }
+
+/** Takes a sentence on what was read otherwise than the file says, or left out: no error, but to be told. */
+export type Notify = (name: string, what: string) => void;
+
+/** The notices of a data set: the same of many files, but for numbers, is one sentence. */
+export class Notices {
+  readonly #found = new Map<string, { text: string; more: number }>();
+
+  readonly add: Notify = (name, what) => {
+    const key = what.replace(/\d+/g, "#"), before = this.#found.get(key);
+    if (before) before.more++;
+    else this.#found.set(key, { text: `${name}: ${what}`, more: 0 });
+  };
+
+  /** One sentence a kind, in the order they came. */
+  get all(): string[] {
+    return Array.from(this.#found.values(), ({ text, more }) => text + (more > 0 ? `; and so in ${more} more` : ""));
+  }
+}
+
+/** A count for people, with its unit. */
+export const counted = (count: number, what: string): string => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
 /** Most bytes of one file that are held at once: what JavaScript's arrays can hold on any runtime is a little above. */
 export const WHOLE_LIMIT = 2 ** 31 - 1;
@@ -25,10 +59,22 @@ export function told(error: unknown): boolean {
   return error instanceof DataError || (error as Error | undefined)?.name === "AbortError";
 }
 
-/** The pieces of `bytes`, in order. */
-export async function* pieces(bytes: Bytes): AsyncGenerator<Uint8Array> {
-  if (bytes instanceof Uint8Array) yield bytes;
-  else if (Symbol.asyncIterator in bytes) yield* bytes;
+/** Whether bytes can be read at any place. */
+export function isSliceable(bytes: Bytes): bytes is Sliceable {
+  return !(bytes instanceof Uint8Array) && "slice" in bytes && "size" in bytes;
+}
+
+/** Read at once from a place. */
+const SLICE = 2 ** 20;
+
+/** The pieces of `bytes`, in order; of those that can be read at any place, the part from `from` to `to`. */
+export async function* pieces(bytes: Bytes, from = 0, to = Infinity): AsyncGenerator<Uint8Array> {
+  if (bytes instanceof Uint8Array) yield bytes.subarray(from, to);
+  else if (isSliceable(bytes)) {
+    for (const end = Math.min(to, bytes.size); from < end; from += SLICE) {
+      yield new Uint8Array(await bytes.slice(from, Math.min(end, from + SLICE)).arrayBuffer());
+    }
+  } else if (Symbol.asyncIterator in bytes) yield* bytes;
   else {
     // Safari's streams are not iterable.
     const reader = (bytes as ReadableStream<Uint8Array>).getReader();
@@ -151,6 +197,13 @@ export class ByteReader {
   /** Everything that is left, piece by piece. */
   async *rest(): AsyncGenerator<Uint8Array> {
     for (let piece = await this.some(Infinity); piece.length > 0; piece = await this.some(Infinity)) yield piece;
+  }
+
+  /** How many bytes are left. They are read. */
+  async count(): Promise<number> {
+    const from = this.#offset;
+    while ((await this.some(Infinity)).length > 0);
+    return this.#offset - from;
   }
 
   /**
