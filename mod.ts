@@ -10,7 +10,8 @@
  * import { openModel, pickBackend, preset, train, type Snapshot } from "./mod.ts";
  *
  * const text = new TextEncoder().encode("to be or not to be, that is the question. ".repeat(20));
- * const config = { ...preset("text").model, n_ctx: 32, n_layer: 1, n_head: 2, d_model: 16, d_ff: 32, d_qk: 16 };
+ * const attention = { pattern: "strided", stride: 8 } as const;
+ * const config = { ...preset("text").model, n_ctx: 32, n_layer: 1, n_head: 2, d_model: 16, d_ff: 32, d_qk: 16, attention };
  * const { engine } = await pickBackend("wasm", { threads: 1 });
  * let trained: Snapshot | undefined;
  * for await (const report of train({ engine, config, train: { steps: 4, batch: 2, lr: 0.01 }, data: text })) {

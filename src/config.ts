@@ -384,7 +384,9 @@ export function phasesOf(config: ModelConfig, train: TrainConfig): PhaseAt[] {
       throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
     }
     const model = last ? config : checkConfig({ ...config, n_ctx, attention });
-    return { config: model, batch: phase.batch ?? batch, index, of, end: Math.round(until * steps) };
+    // A short run ends as the model itself too.
+    const end = last ? steps : Math.min(steps - 1, Math.round(until * steps));
+    return { config: model, batch: phase.batch ?? batch, index, of, end };
   });
 }
 

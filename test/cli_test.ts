@@ -113,6 +113,7 @@ Deno.test("cli: train prints for people, plainly where there is no terminal, and
     "loss.svg",
     "model.safetensors",
     "samples.txt",
+    "state-30/config.json",
     "state-30/optimizer.safetensors",
     "state-30/run.json",
   ]);
@@ -237,9 +238,13 @@ Deno.test("cli: a resume that does not fit is an error and leaves every file as 
   const before = files(at("kept")), resume = ["train", "--resume", at("kept"), "--data", at("text.txt"), "--backend", "wasm"];
   Deno.writeTextFileSync(at("other.txt"), "another text. ".repeat(400));
   const cases: [string[], number, ...string[]][] = [
-    [[...resume, "--n-ctx", "64", "--steps", "9"], 1, "n_ctx is 32 in the checkpoint, 64 was asked for"],
-    [[...resume, "--preset", "text", "--steps", "9"], 1, "n_layer is 2 in the checkpoint, 4 was asked for"],
-    [[...resume, "--pattern", "strided", "--steps", "9"], 1, "attention is {"],
+    [
+      [...resume, "--n-ctx", "64", "--steps", "9"],
+      1,
+      "n_ctx 32 → 64 would change 1 of its weights, embed.position.0.weight from [4, 16] to [8, 16]",
+    ],
+    [[...resume, "--preset", "text", "--steps", "9"], 1, "n_layer 2 → 4"],
+    [[...resume, "--optimizer", "adamw", "--steps", "9"], 1, "with the optimizer adamw: the run has the moments of muon"],
     [resume, 1, "all 4 of its steps are done; give more, for example --steps 8"],
     [[...resume.slice(0, 3), "--steps", "9", "--data", at("other.txt")], 1, "Cannot resume on other data", "give the same data"],
     [[...resume, "--out", at("x")], 2, "Cannot use --out with --resume"],
@@ -257,7 +262,9 @@ Deno.test("cli: a resume that does not fit is an error and leaves every file as 
 });
 
 Deno.test("cli: gradients that are not finite stop the run and say how to go on", async () => {
-  const ran = await run(...tiny("diverged", "--steps", "200", "--lr", "100", "--warmup", "0", "--clip", "0", "--dropout", "0"));
+  const ran = await run(
+    ...tiny("diverged", "--steps", "200", "--lr", "100", "--optimizer", "adamw", "--warmup", "0", "--clip", "0", "--dropout", "0"),
+  );
   failed(ran, 1, "steps were not finite and none was applied", "with a lower lr than 100");
   assert(!/NaN|Infinity/.test(files(at("diverged")).get("loss.svg") ?? ""));
 });
@@ -371,16 +378,16 @@ Deno.test("cli: layout counts what the paper counts, and draws", async () => {
   assertMatch(drawn.out, /\(i − j\) mod 4 = 0 +24 /);
   assertMatch(drawn.out, /^Valid: every earlier position reaches every later one within 2 layers\.$/m);
   assert(drawn.out.split("\n").every((line) => line.length <= 80), "fits 80 columns");
-  const gap = await run("layout", "--pattern", "fixed", "--stride", "16", "--c", "4", "--integration", "multihead");
-  assertMatch(gap.out, /^Not valid: some positions do not reach others within 3 layers/m);
-  assertStringIncludes(gap.out, "384 of 2,080 pairs, such as 12 → 16");
+  const gap = await run("layout", "--pattern", "local", "--stride", "16");
+  assertMatch(gap.out, /^Not valid: some positions do not reach others within 2 layers/m);
+  assertStringIncludes(gap.out, "496 of 2,080 pairs, such as 0 → 33");
 });
 
 Deno.test("cli: layout writes PNG and SVG", async () => {
   const { code } = await run("layout", "--preset", "text", "--png", at("text.png"), "--svg", at("text.svg"));
   assertEquals(code, 0);
   assertEquals([...Deno.readFileSync(at("text.png")).subarray(1, 4)], [0x50, 0x4e, 0x47]);
-  assertMatch(Deno.readTextFileSync(at("text.svg")), /^<svg [^]*strided, multihead, l 16: n 512, 4 layers × 4 heads[^]*<\/svg>\n$/);
+  assertMatch(Deno.readTextFileSync(at("text.svg")), /^<svg [^]*a pattern per layer: n 512, 4 layers × 4 heads[^]*<\/svg>\n$/);
   failed(await run("layout", "--png", join(at("file"), "x.png")), 1, "Cannot write");
   failed(await run("layout", "--preset", "text", "--config", at("config.json")), 1, "Cannot use --preset and --config together");
 });

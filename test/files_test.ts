@@ -108,7 +108,7 @@ Deno.test("files: a run is read back as saved, from a folder that other programs
   withFolder((path) => {
     saved(path, 1, 2, 3);
     assertEquals(names(path), [".lock", "config.json", "model.safetensors", "state-3"]);
-    assertEquals(names(`${path}/state-3`), ["optimizer.safetensors", "run.json"]);
+    assertEquals(names(`${path}/state-3`), ["config.json", "optimizer.safetensors", "run.json"]);
     assertEquals(loadRun(path), checkpointAt(3));
     assertEquals(loadTrained(path).model, { config: MODEL, weights: checkpointAt(3).weights as Map<string, Float32Array> });
     const folder = openRunFolder(path, true);
@@ -166,7 +166,12 @@ Deno.test("files: files of two saves or damaged ones are not taken for one run",
 
     const config = Deno.readTextFileSync(a("config.json"));
     Deno.writeTextFileSync(a("config.json"), config.replace('"dropout": 0', '"dropout": 0.5'));
+    // The run has its own, which a save that was cut off after the first of the two leaves behind the other.
+    assertEquals(loadRun(`${path}/a`).config.dropout, 0);
+    const own = a("state-5/config.json"), kept = Deno.readTextFileSync(own);
+    Deno.removeSync(own);
     assertThrows(() => loadRun(`${path}/a`), CheckpointError, "config.json was changed since it was saved");
+    Deno.writeTextFileSync(own, kept);
     Deno.writeTextFileSync(a("config.json"), config.replace('"n_ctx": 64', '"n_ctx": 640'));
     assertThrows(() => loadTrained(`${path}/a`).model, CheckpointError, "use the config.json they were saved with");
     Deno.writeTextFileSync(a("config.json"), "{}");

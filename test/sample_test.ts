@@ -55,7 +55,7 @@ const random = new Random(11, 1), text = Uint32Array.from({ length: 2 * N }, () 
 /** The oracle's logits of both sequences of the text in one pass, by sequence and position. */
 async function logitsOf(config: ModelConfig): Promise<(row: number, i: number) => TensorData> {
   const on = new ReferenceEngine(), params = place(on, { ...config, dropout: 0 }), optimizer = optimizerTensors(params.all, "adamw");
-  const { program, batches, logits, constants } = trainingProgram(params, optimizer, checkTrain({ batch: 2 }), true);
+  const { program, batches, logits, constants } = trainingProgram(params, optimizer, checkTrain({ batch: 2, optimizer: "adamw" }), true);
   const inputs = new Map([...constants, ...batchData(batches[0], text, config.vocab_size, N)]);
   on.allocate([...Object.values(optimizer).flat(), logits!, ...inputs.keys()]);
   for (const [t, data] of inputs) on.write(t, data);
