@@ -7,6 +7,7 @@
 import { checkConfig, checkTrain, type ModelConfig, positionSizes, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
 import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
+import { notFinite } from "./finite.ts";
 import { toHalves } from "./half.ts";
 import { parseJson, shown } from "./json.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
@@ -75,6 +76,28 @@ function listed(what: string, items: string[]): string[] {
   return [`${items.length} ${what}: ${items.slice(0, LISTED).join(", ")}${more}`];
 }
 
+/** The numbers of a tensor, where all are finite. */
+function finite<T extends ArrayLike<number>>(data: T, cannot: string, name: string): T {
+  const found = notFinite(data);
+  if (found) throw new CheckpointError(`${cannot}: ${name} ${found}; it is damaged, or of a run that diverged: use an earlier copy`);
+  return data;
+}
+
+/**
+ * The numbers of a model's parameters, one after another.
+ *
+ * @throws {CheckpointError} where one is missing, has another length than its shape, or numbers that are not finite
+ */
+export function* weightsOf({ config, weights }: Model): Generator<[string, Float32Array]> {
+  for (const [name, shape] of parameterShapes(config)) {
+    const data = weights.get(name), count = shape.reduce((a, b) => a * b, 1);
+    if (data?.length !== count) {
+      throw new CheckpointError(`Cannot use the weights: ${name} must have ${count} numbers, got ${data?.length ?? "none"}`);
+    }
+    yield [name, finite(data, "Cannot use the weights", name)];
+  }
+}
+
 /** Numbers by parameter name for each prefix: what `file` must hold, no tensor more and none less. */
 function take(
   config: ModelConfig,
@@ -94,7 +117,7 @@ function take(
       else if (!fits(tensor, want)) {
         misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of ${dtypes[0]} [${want.join(", ")}]`);
         positions ||= parameter.startsWith("embed.position.") && tensor.shape[0] !== want[0];
-      } else values.set(parameter, f32(tensor));
+      } else values.set(parameter, finite(f32(tensor), `Cannot use ${name}`, key));
       tensors.delete(key);
     }
     return values;
@@ -127,8 +150,8 @@ export interface Model {
  *
  * @param names of the files, for messages
  * @throws {ConfigError} where the configuration is wrong
- * @throws {CheckpointError} where the weights cannot be read, or naming every kind of tensor that is missing, unexpected
- * or of another shape
+ * @throws {CheckpointError} where the weights cannot be read, naming every kind of tensor that is missing, unexpected or of another
+ * shape, or the first that holds a number that is not finite
  */
 export function readModel(
   config: string,
@@ -153,6 +176,9 @@ export function readMoments(
   return { m, v };
 }
 
+/** From here on the nearest f16 is infinity. */
+const F16_END = 65520;
+
 /** Tensors to save, each parameter once under each prefix. */
 function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, Float32Array>>): Map<string, TensorToSave> {
   const tensors = new Map<string, TensorToSave>();
@@ -160,7 +186,7 @@ function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, F
     for (const [parameter, shape] of parameterShapes(config)) {
       const data = values.get(parameter);
       if (!data) throw new CheckpointError(`Cannot save the checkpoint: ${prefix}${parameter} is missing`);
-      tensors.set(prefix + parameter, { shape, data });
+      tensors.set(prefix + parameter, { shape, data: finite(data, "Cannot save the checkpoint", prefix + parameter) });
     }
   }
   return tensors;
@@ -170,7 +196,7 @@ function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, F
  * `model.safetensors` in pieces.
  *
  * @param dtype `F16` halves the file, for a model that is finished: training goes on from F32 alone
- * @throws {CheckpointError} where a parameter is missing
+ * @throws {CheckpointError} where a parameter is missing, or holds a number that is not finite or that F16 has no room for
  * @throws {ShapeError} where one has another length than its shape
  */
 export function modelChunks(
@@ -179,14 +205,20 @@ export function modelChunks(
 ): Iterable<Uint8Array> {
   // "pt" is what other programs look for to take the tensors as PyTorch's.
   const tensors = give(config, { "": weights });
-  if (dtype === "F16") { for (const [name, { shape, data }] of tensors) tensors.set(name, { shape, data: toHalves(data) }); }
+  if (dtype === "F16") {
+    for (const [name, { shape, data }] of tensors) {
+      const at = data.findIndex((x) => Math.abs(x) >= F16_END);
+      if (at >= 0) throw new CheckpointError(`Cannot save ${name} as F16: its number ${data[at]} at ${at} is beyond ±65,504; save as F32`);
+      tensors.set(name, { shape, data: toHalves(data) });
+    }
+  }
   return safetensorsChunks(tensors, { format: "pt" });
 }
 
 /**
  * `optimizer.safetensors` in pieces: tensors `m.<parameter>` and `v.<parameter>`.
  *
- * @throws {CheckpointError} where a moment is missing
+ * @throws {CheckpointError} where a moment is missing, or holds a number that is not finite
  * @throws {ShapeError} where one has another length than its shape
  */
 export function momentChunks(

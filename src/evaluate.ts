@@ -5,6 +5,7 @@
  */
 
 import { ConfigError, DataError } from "./errors.ts";
+import { checkComputed } from "./finite.ts";
 import { batchData, compileWith, type Parameters, type ScoringProgram, scoringProgram } from "./model.ts";
 import type { Engine, Executable, Tensor } from "./ops.ts";
 
@@ -64,12 +65,14 @@ export class Scorer {
    *
    * @param tokens [batch · n_ctx]
    * @returns bits [batch · n_ctx]
+   * @throws {DivergedError} where the model's loss is not finite
    */
   async score(tokens: ArrayLike<number>): Promise<Float64Array> {
     const { config } = this.params;
     for (const [t, data] of batchData(this.scoring.batch, tokens, config.vocab_size, config.n_ctx)) this.engine.write(t, data);
     await this.executable.run();
-    return Float64Array.from(await this.engine.read(this.scoring.losses), (nats) => nats / Math.LN2);
+    const losses = checkComputed(await this.engine.read(this.scoring.losses), "Cannot evaluate", "the loss by token", this.engine);
+    return Float64Array.from(losses, (nats) => nats / Math.LN2);
   }
 
   /**
@@ -79,6 +82,7 @@ export class Scorer {
    *
    * @throws {DataError} where there is no token
    * @throws {ConfigError} where minContext is not below n_ctx, or windows would begin inside a unit
+   * @throws {DivergedError} where the model's loss is not finite
    */
   async *evaluate(tokens: Tokens, { limit = tokens.length, minContext = 0, unit = 1 }: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
     const { n_ctx } = this.params.config, of = Math.min(limit, tokens.length), advance = n_ctx - minContext;

@@ -9,6 +9,7 @@
 import { setsOf } from "./config.ts";
 import type { Image, ImageShape } from "./data/image.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
+import { checkComputed } from "./finite.ts";
 import { buildLayout, type Layout } from "./layout.ts";
 import { batchData, compileWith, type Parameters, queryKeyProgram } from "./model.ts";
 import type { Engine, TensorData } from "./ops.ts";
@@ -73,6 +74,7 @@ function choice(what: string, chosen: readonly number[] | undefined, count: numb
  * @param tokens at most n_ctx of them
  * @throws {ConfigError} where a layer, head or query is not there
  * @throws {ShapeError} where there is no token, more than n_ctx, fewer and the model is not causal, or one outside the vocabulary
+ * @throws {DivergedError} where queries or keys are not finite
  *
  * @example
  * ```ts
@@ -110,10 +112,15 @@ export async function* attentionMaps(
     const layouts = new Map<string, Promise<Layout>>();
     for (const [layer, { q, k }] of made) {
       const [qs, ks] = await Promise.all([engine.read(q), engine.read(k)]), sets = setsOf(config, layer);
+      checkComputed(qs, "Cannot map attention", `of layer ${layer} the queries`, engine);
+      checkComputed(ks, "Cannot map attention", `of layer ${layer} the keys`, engine);
       for (const head of heads) {
         const set = sets[head], key = setKey(set);
         if (!layouts.has(key)) layouts.set(key, buildLayout(set, n, { q: 64, k: 64 }));
         const rows = weigh(await layouts.get(key)!, queries, { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head });
+        for (const { query, weights } of rows) {
+          checkComputed(weights, "Cannot map attention", `of layer ${layer}, head ${head}, query ${query} the weights`, engine);
+        }
         yield { layer, head, n, causal: (set as AttentionSet).causal, rows };
       }
     }

@@ -5,10 +5,10 @@
  */
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
-import { type Model, readModel } from "./checkpoint.ts";
+import { type Model, readModel, weightsOf } from "./checkpoint.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { encodeText, TextStream } from "./data/text.ts";
-import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
+import { ConfigError, excerpt } from "./errors.ts";
 import { fetchBytes, type FetchOptions } from "./fetch.ts";
 import { Parameters } from "./model.ts";
 import type { Engine } from "./ops.ts";
@@ -63,11 +63,9 @@ export class OpenedModel {
     if (typeof model?.weights?.has !== "function") {
       throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
     }
-    const { config, weights } = model;
-    const params = new Parameters(checkConfig(config));
-    for (const { name } of params.all) {
-      if (!weights.has(name)) throw new CheckpointError(`Cannot open the model: its weights lack ${name}`);
-    }
+    const config = checkConfig(model.config),
+      weights = new Map(weightsOf({ config, weights: model.weights })),
+      params = new Parameters(config);
     const { engine, why } = await pickBackend(backend, options);
     try {
       engine.allocate(params.all);

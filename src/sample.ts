@@ -7,7 +7,8 @@
 
 import { CachePlan } from "./cache.ts";
 import { type ModelConfig, setsOf } from "./config.ts";
-import { ConfigError, ShapeError } from "./errors.ts";
+import { ConfigError, KernelError, ShapeError } from "./errors.ts";
+import { checkComputed } from "./finite.ts";
 import { compileWith, type DecodingProgram, decodingProgram, type Parameters, type PrefillProgram, prefillProgram } from "./model.ts";
 import type { Engine, Executable, Tensor, TensorData } from "./ops.ts";
 import { setKey } from "./pattern.ts";
@@ -79,6 +80,12 @@ export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
   }
   return plans;
 }
+
+/**
+ * Logits looked at with each batch of tokens, so that what a model computes wrongly ends a stream instead of looking like tokens (the
+ * likeliest of NaN is token 0): of 256 sequences of bytes all, of more the first ones.
+ */
+const LOOKED_AT = 65536;
 
 /** Decodes with parameters that are on an engine. */
 export class Decoder {
@@ -220,10 +227,13 @@ export class Decoder {
    * may hold this thread until all that was begun is through: so what comes next is begun after it, ready to start at once.
    *
    * @throws {ConfigError} where the decoder has begun anew in the meantime
+   * @throws {DivergedError} where the logits are not finite
+   * @throws {KernelError} where the device answers with what is no token
    */
   async *stream(from: number, to: number): AsyncGenerator<Uint32Array> {
-    const { batch, executable, engine: { deferred } } = this, beginning = this.#beginnings;
-    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? UNMEASURED_POSITIONS : 1, last = performance.now();
+    const { batch, executable, engine, config: { vocab_size }, decoding: { logits } } = this, { deferred } = engine;
+    const beginning = this.#beginnings, rows = Math.min(batch, Math.max(1, Math.floor(LOOKED_AT / vocab_size)));
+    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? UNMEASURED_POSITIONS : 1, before = performance.now();
     const after = (end: number) => Math.min(to, Math.max(end, this.#position) + positions);
     /** Begins the positions up to `end` and makes those up to the returned one ready. */
     const begin = async (end: number): Promise<number> => {
@@ -239,13 +249,18 @@ export class Decoder {
       let next = await (begun ?? begin(end));
       // Positions that were made ready before it was known how long they take.
       if (next - end > 2 * most) next = end + most;
-      const reading = this.read(done, end);
+      const reading = Promise.all([this.read(done, end), engine.read(logits, [0, rows])]);
       begun = deferred && next > end ? begin(next) : undefined;
-      const [data, ready = next] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
+      const [[data, last], ready = next] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
+      checkComputed(last, "Cannot go on sampling", `after position ${end - 1} the logits`, engine);
+      const odd = tokens.find((token) => token >= vocab_size);
+      if (odd !== undefined) {
+        throw new KernelError(`Cannot go on sampling: ${engine.description} answered token ${odd}, the vocabulary has ${vocab_size}`);
+      }
       // In that time the device ran these and the host made others ready: the more of them, the surer it is what one takes.
       const count = Math.max(end - done, ready - next);
-      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - last) * count)));
-      last = now;
+      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - before) * count)));
+      before = now;
       for (let at = 0; done < end; at += batch, done++) yield tokens.subarray(at, at + batch);
       end = next;
     }

@@ -7,8 +7,9 @@
 
 import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
-import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "./errors.ts";
+import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "./errors.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
+import { checkComputed, notFinite } from "./finite.ts";
 import { batchData, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
 import { type Engine, type Executable, size, type Tensor } from "./ops.ts";
 import { hyperparameters, learningRate, LOSS_SCALE, type OptimizerTensors, optimizerTensors } from "./optimizer.ts";
@@ -50,6 +51,7 @@ export class Trainer {
   readonly #tensors: readonly Tensor[];
   #done: number;
   #sinceReading = 0;
+  #skipped = 0;
 
   private constructor(
     engine: Engine,
@@ -57,7 +59,14 @@ export class Trainer {
     readonly params: Parameters,
     readonly config: ModelConfig,
     readonly train: TrainConfig,
-    made: { optimizer: OptimizerTensors; step: TrainingProgram; executable: Executable; tensors: readonly Tensor[]; done: number },
+    made: {
+      optimizer: OptimizerTensors;
+      step: TrainingProgram;
+      executable: Executable;
+      tensors: readonly Tensor[];
+      done: number;
+      skipped: number;
+    },
   ) {
     this.#engine = engine;
     this.#optimizer = made.optimizer;
@@ -65,13 +74,14 @@ export class Trainer {
     this.#executable = made.executable;
     this.#tensors = made.tensors;
     this.#done = made.done;
+    this.#skipped = made.skipped;
   }
 
   /**
    * Allocates and records. Without `from`, weights are drawn from `train.seed`.
    *
    * @throws {ConfigError} where a field is out of range
-   * @throws {CheckpointError} where the snapshot's tensors are not the model's
+   * @throws {CheckpointError} where the snapshot's tensors are not the model's, or not finite
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, config: ModelConfig, train: Partial<TrainConfig>, from?: Snapshot): Promise<Trainer> {
@@ -99,6 +109,8 @@ export class Trainer {
             `Cannot start from the snapshot: ${t.name} must have ${size(t)} numbers, got ${data?.length ?? "none"}`,
           );
         }
+        const found = notFinite(data);
+        if (found) throw new CheckpointError(`Cannot start from the snapshot: ${t.name} ${found}; use an earlier one`);
         engine.write(t, data);
       });
     try {
@@ -115,7 +127,14 @@ export class Trainer {
         engine.write(skipped, Uint32Array.from(from.skipped));
       }
       const executable = await engine.compile(step.program);
-      return new Trainer(engine, params, config, checked, { optimizer, step, executable, tensors, done: from?.step ?? 0 });
+      return new Trainer(engine, params, config, checked, {
+        optimizer,
+        step,
+        executable,
+        tensors,
+        done: from?.step ?? 0,
+        skipped: from?.skipped[0] ?? 0,
+      });
     } catch (error) {
       engine.free(tensors);
       throw error;
@@ -157,11 +176,27 @@ export class Trainer {
     this.#sinceReading++;
   }
 
-  /** Waits for the steps so far and reads what they measured. */
+  /**
+   * Waits for the steps so far and reads what they measured.
+   *
+   * @throws {DivergedError} where the loss is not finite though the gradients are
+   * @throws {KernelError} where the device answers what cannot be
+   */
   async measure(): Promise<Measured> {
     const { loss } = this.#step, { squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
     const reads = [loss, squareNorm, skipped, lossScale].map((t) => this.#engine.read(t));
     const [total, square, counts, [next, clean]] = await Promise.all(reads);
+    if (!(next > 0 && counts[1] <= counts[0] && counts[0] <= this.#done)) {
+      throw new KernelError(
+        `Cannot go on training: ${this.#engine.description} answered a loss scale of ${next} and ${counts[0]} steps skipped, ` +
+          `${counts[1]} in a row, of ${this.#done}; it computes wrongly, verify tells how`,
+      );
+    }
+    // Steps with gradients that are not finite are skipped and counted, and those gradients explain a loss.
+    if (counts[0] === this.#skipped) {
+      checkComputed([total[0], square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
+    }
+    this.#skipped = counts[0];
     this.#engine.write(loss, Float32Array.of(0));
     this.#sinceReading = 0;
     // With no clean step since it changed, the scale has just doubled: the norm was taken under the one before.
@@ -174,14 +209,21 @@ export class Trainer {
     await this.#engine.read(this.#optimizer.squareNorm);
   }
 
-  /** Copies out everything that training continues from. */
+  /**
+   * Copies out everything that training continues from.
+   *
+   * @throws {DivergedError} where weights or moments are not finite
+   */
   async snapshot(): Promise<Snapshot> {
     const read = async (tensors: readonly Tensor[]) => {
       const values = new Map<string, Float32Array>();
       for (let first = 0, end = 0; first < tensors.length; first = end) {
         for (let bytes = 0; end < tensors.length && (end === first || bytes < READING); end++) bytes += 4 * size(tensors[end]);
         const some = await Promise.all(tensors.slice(first, end).map((t) => this.#engine.read(t)));
-        some.forEach((data, at) => values.set(this.params.all[first + at].name, new Float32Array(data)));
+        some.forEach((data, at) => {
+          checkComputed(data, `Cannot save step ${this.#done}`, tensors[first + at].name, this.#engine);
+          values.set(this.params.all[first + at].name, new Float32Array(data));
+        });
       }
       return values;
     };
