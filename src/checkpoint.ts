@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import { checkConfig, checkTrain, type ModelConfig, positionSizes, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
 import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
@@ -17,6 +18,7 @@ import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type Tensor
  * then all of rank 1. Linear weights are [out, in].
  */
 export function parameterShapes(config: ModelConfig): Map<string, number[]> {
+  config = checkConfig(config);
   const { n_layer, d_model, d_ff, d_qk, vocab_size } = config;
   const matrices: [string, number[]][] = [["embed.token.weight", [vocab_size + 1, d_model]]];
   const vectors: [string, number[]][] = [];
@@ -55,6 +57,7 @@ export function parameterCount(config: ModelConfig): number {
  * @throws {ConfigError} naming the file, the first field that is wrong and what is allowed
  */
 export function parseConfig(text: string, name: string): ModelConfig {
+  expect("Cannot read the configuration", { text: [text, "a string"], name: [name, "a string"] });
   try {
     return checkConfig(parseJson(text));
   } catch (error) {
@@ -65,6 +68,7 @@ export function parseConfig(text: string, name: string): ModelConfig {
 
 /** A `config.json`, as {@linkcode parseConfig} reads it. */
 export function formatConfig(config: ModelConfig): string {
+  expect("Cannot write the configuration", { config: [config, "an object"] });
   return JSON.stringify(config, null, 2) + "\n";
 }
 
@@ -89,8 +93,10 @@ function finite<T extends ArrayLike<number>>(data: T, cannot: string, name: stri
  * @throws {CheckpointError} where one is missing, has another length than its shape, or numbers that are not finite
  */
 export function* weightsOf({ config, weights }: Model): Generator<[string, Float32Array]> {
+  expect("Cannot use the weights", { weights: [weights, "a Map"] });
   for (const [name, shape] of parameterShapes(config)) {
     const data = weights.get(name), count = shape.reduce((a, b) => a * b, 1);
+    if (data !== undefined) expect("Cannot use the weights", { [name]: [data, "an array of floats"] });
     if (data?.length !== count) {
       throw new CheckpointError(`Cannot use the weights: ${name} must have ${count} numbers, got ${data?.length ?? "none"}`);
     }
@@ -106,6 +112,7 @@ function take(
   prefixes: readonly string[],
   dtypes: readonly SavedTensor["dtype"][],
 ): Map<string, Float32Array>[] {
+  expect("Cannot read tensors", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const { tensors } = parseSafetensors(bytes, name), shapes = parameterShapes(config), missing: string[] = [], misshaped: string[] = [];
   const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtypes.includes(dtype) && String(shape) === String(want);
   let positions = false;
@@ -180,12 +187,15 @@ export function readMoments(
 const F16_END = 65520;
 
 /** Tensors to save, each parameter once under each prefix. */
-function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, Float32Array>>): Map<string, TensorToSave> {
+function give(of: { config: ModelConfig }, sources: Record<string, ReadonlyMap<string, Float32Array>>): Map<string, TensorToSave> {
+  expect("Cannot save the checkpoint", { checkpoint: [of, "an object"] });
+  for (const [name, values] of Object.entries(sources)) expect("Cannot save the checkpoint", { [name || "weights"]: [values, "a Map"] });
   const tensors = new Map<string, TensorToSave>();
   for (const [prefix, values] of Object.entries(sources)) {
-    for (const [parameter, shape] of parameterShapes(config)) {
+    for (const [parameter, shape] of parameterShapes(of.config)) {
       const data = values.get(parameter);
       if (!data) throw new CheckpointError(`Cannot save the checkpoint: ${prefix}${parameter} is missing`);
+      expect("Cannot save the checkpoint", { [prefix + parameter]: [data, "an array of floats"] });
       tensors.set(prefix + parameter, { shape, data: finite(data, "Cannot save the checkpoint", prefix + parameter) });
     }
   }
@@ -200,11 +210,11 @@ function give(config: ModelConfig, sources: Record<string, ReadonlyMap<string, F
  * @throws {ShapeError} where one has another length than its shape
  */
 export function modelChunks(
-  { config, weights }: { config: ModelConfig; weights: ReadonlyMap<string, Float32Array> },
+  model: { config: ModelConfig; weights: ReadonlyMap<string, Float32Array> },
   dtype: "F32" | "F16" = "F32",
 ): Iterable<Uint8Array> {
   // "pt" is what other programs look for to take the tensors as PyTorch's.
-  const tensors = give(config, { "": weights });
+  const tensors = give(model, { "": model?.weights });
   if (dtype === "F16") {
     for (const [name, { shape, data }] of tensors) {
       const at = data.findIndex((x) => Math.abs(x) >= F16_END);
@@ -222,9 +232,9 @@ export function modelChunks(
  * @throws {ShapeError} where one has another length than its shape
  */
 export function momentChunks(
-  { config, m, v }: { config: ModelConfig; m: ReadonlyMap<string, Float32Array>; v: ReadonlyMap<string, Float32Array> },
+  moments: { config: ModelConfig; m: ReadonlyMap<string, Float32Array>; v: ReadonlyMap<string, Float32Array> },
 ): Iterable<Uint8Array> {
-  return safetensorsChunks(give(config, { "m.": m, "v.": v }));
+  return safetensorsChunks(give(moments, { "m.": moments?.m, "v.": moments?.v }));
 }
 
 /** One point of a run's curve. */
@@ -281,6 +291,7 @@ export interface Digests {
 
 /** `run.json` with the digests of the files that it belongs to. */
 export function formatRunState(state: RunState, files: Digests): string {
+  expect("Cannot write the run state", { state: [state, "an object"], history: [state?.history, "a list"], files: [files, "an object"] });
   const { step, skipped, lossScale, engine, train, data, history } = state;
   const lines = history.map((entry) => "    " + JSON.stringify(entry)).join(",\n");
   const head = JSON.stringify({ version: 1, step, skipped, lossScale, engine, train, data, files }, null, 2);
@@ -294,6 +305,7 @@ export function formatRunState(state: RunState, files: Digests): string {
  * @throws {CheckpointError} naming the first field that is missing, unknown or out of range
  */
 export function parseRunState(text: string, name: string): { state: RunState; files: Digests } {
+  expect("Cannot read the run state", { text: [text, "a string"], name: [name, "a string"] });
   const fail = (what: string): never => {
     throw new CheckpointError(`Cannot read ${name}: ${what}`);
   };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import { ConfigError, excerpt } from "./errors.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "./pattern.ts";
 
@@ -211,7 +212,7 @@ function checkPosition({ position, n_ctx }: ModelConfig): void {
   const fail = (what: string): never => {
     throw new ConfigError(`Cannot use the configuration: ${what}, current value is ${excerpt(String(JSON.stringify(position)))}`);
   };
-  const counts = (x: unknown) => typeof x === "number" && Number.isInteger(x) && x >= 1;
+  const counts = (x: unknown) => typeof x === "number" && Number.isInteger(x) && x >= 1 && x <= 2 ** 24;
   if (typeof position !== "object" || position === null) fail(`position must be an object of kind "attention" or "data"`);
   if (position.kind === "attention") {
     if (!counts(position.stride)) fail("position.stride must be a whole number from 1");
@@ -228,6 +229,7 @@ function checkPosition({ position, n_ctx }: ModelConfig): void {
  * @throws {ConfigError} naming the field and what is allowed
  */
 export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
+  expect("Cannot train", { "the training constants": [given, "an object"] });
   const train = { ...TRAIN_DEFAULTS, ...given }, fields = train as unknown as Record<string, unknown>;
   const unknown = Object.keys(fields).find((name) => !Object.hasOwn(TRAIN_DEFAULTS, name));
   if (unknown !== undefined) {
@@ -384,6 +386,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
  * @throws {ConfigError} listing the names there are
  */
 export function preset(name: string): Preset {
+  expect("Cannot use the preset", { name: [name, "a string"] });
   if (!Object.hasOwn(PRESETS, name)) {
     throw new ConfigError(`Cannot use preset ${excerpt(name)}: it must be one of ${Object.keys(PRESETS).join(", ")}`);
   }
@@ -408,6 +411,11 @@ export function presetFor(
   kind: "text" | "bytes" | "image" | "audio",
   shape?: readonly [number, number, number],
 ): { name: string; preset: Preset } {
+  expect("Cannot suit a preset", { kind: [kind, "a string"], "preset of that kind": [PRESET_OF[kind], "a string"] });
+  if (shape !== undefined) {
+    expect("Cannot suit a preset", { shape: [shape, "a list"] });
+    for (const at of [0, 1, 2]) expect("Cannot suit a preset", { [`shape[${at}]`]: [shape[at], [1, 65536]] });
+  }
   const name = PRESET_OF[kind], chosen = preset(name), { model } = chosen;
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
   const [height, width, channels] = shape, stride = width * channels;

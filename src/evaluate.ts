@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect, expectTokens, MOST } from "./check.ts";
 import { ConfigError, DataError } from "./errors.ts";
 import { checkComputed } from "./finite.ts";
 import { batchData, compileWith, type Parameters, type ScoringProgram, scoringProgram } from "./model.ts";
@@ -56,6 +57,7 @@ export class Scorer {
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, params: Parameters, batch: number): Promise<Scorer> {
+    expect("Cannot evaluate", { engine: [engine, "an engine"] });
     const scoring = scoringProgram(params, batch), tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
     return new Scorer(engine, params, batch, scoring, await compileWith(engine, scoring.program, tensors, scoring.constants), tensors);
   }
@@ -68,6 +70,7 @@ export class Scorer {
    * @throws {DivergedError} where the model's loss is not finite
    */
   async score(tokens: ArrayLike<number>): Promise<Float64Array> {
+    expectTokens("Cannot evaluate", tokens);
     const { config } = this.params;
     for (const [t, data] of batchData(this.scoring.batch, tokens, config.vocab_size, config.n_ctx)) this.engine.write(t, data);
     await this.executable.run();
@@ -84,7 +87,11 @@ export class Scorer {
    * @throws {ConfigError} where minContext is not below n_ctx, or windows would begin inside a unit
    * @throws {DivergedError} where the model's loss is not finite
    */
-  async *evaluate(tokens: Tokens, { limit = tokens.length, minContext = 0, unit = 1 }: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
+  async *evaluate(tokens: Tokens, options: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
+    const cannot = "Cannot evaluate";
+    expect(cannot, { tokens: [tokens, "a typed array"], options: [options, "an object"] });
+    const { limit = tokens.length, minContext = 0, unit = 1 } = options;
+    expect(cannot, { limit: [limit, [0, MOST]], unit: [unit, [1, MOST]] });
     const { n_ctx } = this.params.config, of = Math.min(limit, tokens.length), advance = n_ctx - minContext;
     if (of < 1) throw new DataError("Cannot evaluate: there are no tokens");
     if (!Number.isInteger(minContext) || minContext < 0 || advance < 1) {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { expect, expectTokens, MOST } from "./check.ts";
 import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "./errors.ts";
@@ -85,6 +86,7 @@ export class Trainer {
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, config: ModelConfig, train: Partial<TrainConfig>, from?: Snapshot): Promise<Trainer> {
+    expect("Cannot train", { engine: [engine, "an engine"] });
     config = checkConfig(config);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all);
     const step = trainingProgram(params, optimizer, checked);
@@ -158,6 +160,8 @@ export class Trainer {
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
    */
   async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
+    expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
+    for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
     const { config, train } = this, engine = this.#engine, rows = train.batch * config.n_ctx;
     if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
       throw new ShapeError(
@@ -334,7 +338,18 @@ function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Token
  * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
-  const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768 } = options;
+  expect("Cannot train", {
+    options: [options, "an object"],
+    engine: [options?.engine, "an engine"],
+  });
+  const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit = 1 } = options;
+  const size = [1, MOST] as const, many = [0, MOST] as const;
+  expect("Cannot train", {
+    unit: [unit, size],
+    reportSeconds: [reportSeconds, "a finite number"],
+    evaluations: [evaluations, many],
+    evaluationTokens: [evaluationTokens, many],
+  });
   const { n_ctx } = checkConfig(options.config);
   for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
     // Callers without types.

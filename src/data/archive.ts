@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "../check.ts";
 import { Gunzip, Inflate } from "npm:fflate@0.8.3";
 import { createTarDecoder } from "npm:modern-tar@0.8.6";
 import { DataError, excerpt } from "../errors.ts";
@@ -121,6 +122,7 @@ class GzipReader {
  * @throws {DataError} where it is not gzip, is damaged or cut off (with the offset), or gives more than `limit` bytes
  */
 export function gunzip(bytes: Uint8Array, name: string, limit = UNPACKED_LIMIT): Uint8Array<ArrayBuffer> {
+  expect("Cannot unpack", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const reader = new GzipReader(name, limit), parts: Uint8Array[] = [];
   for (let at = 0; at === 0 || at < bytes.length; at += PIECE) {
     parts.push(...reader.push(bytes.subarray(at, at + PIECE), at + PIECE >= bytes.length));
@@ -234,6 +236,7 @@ export interface ZipEntry {
  * @throws {DataError} where it is not zip or damaged (with the offset), or needs zip64
  */
 export function zipEntries(bytes: Uint8Array, name: string): ZipEntry[] {
+  expect("Cannot unpack", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const fail = (what: string): never => {
     throw new DataError(`Cannot unpack ${name}: ${what}`);
   };
@@ -291,6 +294,7 @@ export function zipEntries(bytes: Uint8Array, name: string): ZipEntry[] {
  * method than deflate, or gives more than `limit` bytes
  */
 export function unzip(entry: ZipEntry, name: string, limit = UNPACKED_LIMIT): Uint8Array<ArrayBuffer> {
+  expect("Cannot unpack", { entry: [entry, "an object"], packed: [entry?.packed, "an array of bytes"], name: [name, "a string"] });
   const output = new Output(`${excerpt(entry.name)} of ${name}`, limit);
   if (entry.method === 0) output.push(entry.packed);
   else if (entry.method === 8) {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect, MOST } from "../check.ts";
 import { ConfigError, DataError, excerpt } from "../errors.ts";
 import { gunzipPieces, tarFiles, unzip, zipEntries } from "./archive.ts";
 import { orderG711, readWav, SOUND_RATE } from "./audio.ts";
@@ -292,10 +293,20 @@ export async function loadDataset(
   options: DatasetOptions = {},
   name?: string,
 ): Promise<Dataset> {
+  expect("Cannot make a data set", { files: [files, "an object"], options: [options, "an object"] });
   checkOptions(options);
   const samples = new Samples(options), cifar: { path: string; at: number }[] = [];
   let first: string | undefined, count = 0;
+  const some = files as object;
+  if (!(Symbol.iterator in some) && !(Symbol.asyncIterator in some)) {
+    throw new ConfigError("Cannot make a data set: files must be a list of { name, data }");
+  }
   for await (const file of files) {
+    expect("Cannot make a data set", {
+      file: [file, "an object"],
+      "its name": [file?.name, "a string"],
+      "its data": [file?.data, "an object"],
+    });
     first ??= file.name;
     count++;
     for await (const member of members(file, file.name, false)) {
@@ -393,7 +404,14 @@ function splitImages(
  *
  * @throws {DataError} where an image is not one context, a part is shorter than a context, or a token is outside the vocabulary
  */
-export function checkDataset(dataset: Dataset, { n_ctx, vocab_size }: { n_ctx: number; vocab_size: number }): void {
+export function checkDataset(dataset: Dataset, model: { n_ctx: number; vocab_size: number }): void {
+  expect("Cannot check the data set", { model: [model, "an object"] });
+  const { n_ctx, vocab_size } = model;
+  expect("Cannot check the data set", {
+    "data set": [dataset, "an object"],
+    n_ctx: [n_ctx, [1, MOST]],
+    vocab_size: [vocab_size, [1, MOST]],
+  });
   const { name, unit, shape } = dataset;
   if (shape && unit !== n_ctx) {
     throw new DataError(
@@ -429,6 +447,7 @@ const counting = lazily(async () => {
 
 /** How often each byte occurs, [256]. */
 export async function histogram(bytes: Uint8Array): Promise<Float64Array<ArrayBuffer>> {
+  expect("Cannot count", { bytes: [bytes, "an array of bytes"] });
   const { made, bytes: at, counts, tables } = await counting(), total = new Float64Array(256);
   for (let from = 0; from < bytes.length; from += PIECE) {
     const piece = bytes.subarray(from, from + PIECE);
