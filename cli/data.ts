@@ -139,10 +139,11 @@ export async function identityOf(dataset: Dataset, path: string | undefined, { c
   return { ...await identify(name, tokens, held.length), source };
 }
 
-/** Reads the model of a folder and its run's state. One that is damaged is said and left out: training alone needs it. */
+/** Reads the model of a folder and its run's state. What is damaged or changed of them is said; training alone needs them as they were. */
 export function readTrained(run: string): Trained {
   const trained = loadTrained(run);
-  if (trained.damage) new Screen(Deno.stderr).print(`Going on without what the run knew of its data and steps. ${trained.damage}`);
+  const { state, damage } = trained, without = state ? "" : "Going on without what the run knew of its data and steps. ";
+  if (damage) new Screen(Deno.stderr).print(without + damage);
   return trained;
 }
 

@@ -222,9 +222,12 @@ class Stopper {
         onStop();
         this.#controller.abort();
       };
-      Deno.addSignalListener(name, handler);
       return [name, handler] as const;
     });
+    // Where a file would grow over the system's limit a write then fails, and what was begun is removed; without a listener the process
+    // would end there and leave it.
+    if (Deno.build.os !== "windows") this.#handlers.push(["SIGXFSZ", () => {}]);
+    for (const [name, handler] of this.#handlers) Deno.addSignalListener(name, handler);
   }
 
   get signal(): AbortSignal {

@@ -371,6 +371,19 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
   } catch (error) {
     return fail((error as Error).message);
   }
+  const few = (value: unknown, where: string, most: number): number => {
+    const found = whole(value, where);
+    return found <= most ? found : fail(`${where} must be at most ${most}, found ${found}`);
+  };
+  const positive = (value: unknown, where: string): number => {
+    const found = finite(value, where);
+    return found > 0 ? found : fail(`${where} must be above 0, found ${found}`);
+  };
+  const natural = (value: unknown, where: string): number => {
+    const found = finite(value, where);
+    return found >= 0 ? found : fail(`${where} must be at least 0, found ${found}`);
+  };
+  const skips = few(skipped[0], "skipped[0]", step), bytes = whole(data.bytes, "data.bytes");
   let before = 0;
   const history = run.history.map((value: unknown, at: number): HistoryEntry => {
     const where = `history[${at}]`,
@@ -380,24 +393,24 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
     before = now;
     const made: { -readonly [K in keyof HistoryEntry]: HistoryEntry[K] } = {
       step: now,
-      loss: entry.loss === null ? NaN : finite(entry.loss, `${where}.loss`),
+      loss: entry.loss === null ? NaN : natural(entry.loss, `${where}.loss`),
     };
-    if (entry.heldOut !== undefined) made.heldOut = entry.heldOut === null ? NaN : finite(entry.heldOut, `${where}.heldOut`);
-    if (entry.ms !== undefined) made.ms = finite(entry.ms, `${where}.ms`);
+    if (entry.heldOut !== undefined) made.heldOut = entry.heldOut === null ? NaN : natural(entry.heldOut, `${where}.heldOut`);
+    if (entry.ms !== undefined) made.ms = natural(entry.ms, `${where}.ms`);
     return made;
   });
   return {
     state: {
       step,
-      skipped: [whole(skipped[0], "skipped[0]"), whole(skipped[1], "skipped[1]")],
-      lossScale: [finite(lossScale[0], "lossScale[0]"), whole(lossScale[1], "lossScale[1]")],
+      skipped: [skips, few(skipped[1], "skipped[1]", skips)],
+      lossScale: [positive(lossScale[0], "lossScale[0]"), few(lossScale[1], "lossScale[1]", step)],
       engine: string(run.engine, "engine"),
       train,
       data: {
         name: string(data.name, "data.name"),
-        bytes: whole(data.bytes, "data.bytes"),
+        bytes,
         sha256: digest(data.sha256, "data.sha256"),
-        heldOut: whole(data.heldOut, "data.heldOut"),
+        heldOut: few(data.heldOut, "data.heldOut", bytes),
         ...data.source === undefined ? {} : { source: source(data.source) },
       },
       history,

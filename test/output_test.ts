@@ -101,4 +101,27 @@ Deno.test({ name: "output: a hang-up that nohup ignores stays ignored", ignore: 
   assertEquals([code, loadRun(at("nohup")).step], [0, 600]);
 });
 
+Deno.test({ name: "output: a limit on files' sizes is an error that leaves nothing behind", ignore: noFull }, async () => {
+  // 32 MiB: above what the runtime keeps for itself, below the 50 of the model.
+  const script = `ulimit -f 32768; exec "$0" run -A --no-code-cache "$@"`,
+    words = [Deno.execPath(), MAIN, ...train("limited", 1, "--d-model", "1024", "--d-qk", "1024", "--d-ff", "1024")];
+  const { code, stderr } = await new Deno.Command("bash", { args: ["-c", script, ...words], stdin: "null", stdout: "null" }).output();
+  const err = new TextDecoder().decode(stderr);
+  assertEquals(code, 1, err);
+  assertMatch(err, /Cannot write .*limited: File too large.*; no save of the run is there/);
+  assertEquals([...Deno.readDirSync(at("limited"))].map(({ name }) => name), [".lock"]);
+});
+
+Deno.test("output: sample, evaluate and maps say that the weights are not those of the run", async () => {
+  const path = at("model/model.safetensors"), bytes = Deno.readFileSync(path), changed = bytes.slice();
+  changed[changed.length - 4] ^= 1;
+  for (const [weights, says] of [[changed, true], [bytes, false]] as const) {
+    Deno.writeFileSync(path, weights);
+    for (const args of [["sample", "--length", "3"], ["evaluate", "--data", at("t.txt"), "--json"], ["maps", "--prompt", "It", "--json"]]) {
+      const { code, err } = await run(args[0], at("model"), ...args.slice(1), "--backend", "wasm");
+      assertEquals([code, err.includes(`${path} is not the one that the run saved (its state is of step 2)`)], [0, says], err);
+    }
+  }
+});
+
 Deno.test("output: end", () => Deno.removeSync(folder, { recursive: true }));
