@@ -258,3 +258,36 @@ Deno.test("faults: a real device destroyed during a read, or at any call of one,
     engine.dispose();
   }
 });
+
+Deno.test("faults: an engine that is disposed of is kept by nothing, though its caller's device lives on", async () => {
+  const code = `
+    import { FaultyGpu } from ${JSON.stringify(new URL("./faulty_gpu.ts", import.meta.url).href)};
+    import { WebGpuEngine } from ${JSON.stringify(new URL("../src/webgpu/engine.ts", import.meta.url).href)};
+    import { Program, tensor } from ${JSON.stringify(new URL("../src/ops.ts", import.meta.url).href)};
+    const device = await (await new FaultyGpu().gpu.requestAdapter()).requestDevice(), left = [];
+    async function one() {
+      const engine = await WebGpuEngine.create({ device }), x = tensor("x", [4]), y = tensor("y", [1]), program = new Program("adding");
+      program.add({ op: "sum", x, y, scale: 1, accumulate: false });
+      engine.allocate([x, y]);
+      const executable = await engine.compile(program);
+      await executable.run();
+      await engine.read(y);
+      engine.dispose();
+      left.push(new WeakRef(engine), new WeakRef(executable));
+    }
+    for (let i = 0; i < 20; i++) await one();
+    // Twice, with a turn between: what a turn keeps goes with it.
+    for (let i = 0; i < 3; i++) {
+      await new Promise((resume) => setTimeout(resume, 10));
+      gc();
+    }
+    console.log(left.filter((one) => one.deref()).length, device.lost instanceof Promise);`;
+  const args = ["run", "-A", "--no-check", "--v8-flags=--expose-gc", "--ext=ts", "-"];
+  const child = new Deno.Command(Deno.execPath(), { args, stdin: "piped", stdout: "piped", stderr: "inherit" }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(code));
+  await writer.close();
+  const { stdout } = await child.output(), [alive] = new TextDecoder().decode(stdout).split(" ").map(Number);
+  // The last one may be on the stack still.
+  assert(alive <= 2, `${alive} of 40 are kept`);
+});

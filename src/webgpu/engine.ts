@@ -159,6 +159,25 @@ function loaded(t: Tensor, bytes: ArrayBuffer): TensorData {
   return isPacked(t) ? fromHalves(new Uint16Array(bytes)) : new Float32Array(bytes);
 }
 
+/** Whom the loss of a device concerns: nobody, once its engine is disposed of. */
+interface Watched {
+  fail?: (error: BackendError) => void;
+}
+
+/**
+ * Tells of the loss of a device. Not in the engine's constructor, whose functions all keep the engine: a caller's device lives on, and
+ * would keep every engine that there was, half a megabyte each.
+ */
+function watch(device: GPUDevice, name: string, watched: Watched): void {
+  const lost = (why: string) =>
+    watched.fail?.(
+      new BackendError(
+        `The WebGPU device (${name}) is lost, ${why}; what was on it is gone, make a new engine and load the last checkpoint`,
+      ),
+    );
+  device.lost.then(({ reason, message }) => lost(`${reason}: ${message}`), (error) => lost(saying(error)));
+}
+
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
@@ -179,6 +198,7 @@ export class WebGpuEngine implements Engine {
   readonly #pipelines: Pipelines;
   /** Bound where a kernel declares an operand that its variant never touches: one range to read, others to write. */
   readonly #absent: { read: GPUBuffer; write: GPUBuffer };
+  readonly #unwatch: () => void;
   #failure: LongstrideError | undefined;
   #running = "no program yet";
   readonly #onError = (event: Event) => {
@@ -212,13 +232,9 @@ export class WebGpuEngine implements Engine {
     this.#pipelines = new Pipelines(device);
     this.#absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
     device.addEventListener("uncapturederror", this.#onError);
-    const lost = (why: string) =>
-      this.#fail(
-        new BackendError(
-          `The WebGPU device (${adapterName}) is lost, ${why}; what was on it is gone, make a new engine and load the last checkpoint`,
-        ),
-      );
-    device.lost.then(({ reason, message }) => lost(`${reason}: ${message}`), (error) => lost(saying(error)));
+    const watched: Watched = { fail: (error) => this.#fail(error) };
+    this.#unwatch = () => watched.fail = undefined;
+    watch(device, adapterName, watched);
   }
 
   /**
@@ -641,6 +657,8 @@ export class WebGpuEngine implements Engine {
     release({ destroy: () => this.#device.removeEventListener("uncapturederror", this.#onError) });
     this.#pages.dispose();
     release(this.#absent.read, this.#absent.write);
+    this.#unwatch();
+    this.#pipelines.clear();
     this.#fail(new BackendError("Cannot use this WebGPU engine: it has been disposed"));
     if (this.#owned) release(this.#device);
   }

@@ -51,6 +51,11 @@ export class Pipelines {
 
   constructor(readonly device: GPUDevice) {}
 
+  /** Forgets them: WebGPU frees pipelines with the last that refers to them. */
+  clear(): void {
+    this.#made.clear();
+  }
+
   /**
    * The pipeline of a kernel with values, made once.
    *
