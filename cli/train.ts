@@ -211,11 +211,11 @@ class Stopper {
     // Windows has no SIGTERM.
     const names = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).filter((name) => name === "SIGINT" || Deno.build.os !== "windows");
     // Asked before any listener: with one, Deno takes all signals that end a process, and ends it by those that nobody listens to.
-    const deaf = isHangupIgnored();
+    const isDeaf = isHangupIgnored();
     let first = -Infinity;
     this.#handlers = names.map((name) => {
       const handler = () => {
-        if (performance.now() - first < ONE_STOP || (name === "SIGHUP" && deaf)) return;
+        if (performance.now() - first < ONE_STOP || (name === "SIGHUP" && isDeaf)) return;
         if (this.came) Deno.exit(SIGNALS[name]);
         first = performance.now();
         this.came = name;
