@@ -197,12 +197,12 @@ export async function identityOf(
 }
 
 /**
- * Reads the model of a folder and its run's state. Tensors that are not read are said; so is a state that is damaged, which training alone
- * needs.
+ * Reads the model of a folder and its run's state. Tensors that are not read are said; so is what is damaged or changed of them, which
+ * training alone needs as it was.
  */
 export function readTrained(run: string): Trained {
-  const trained = loadTrained(run), screen = new Screen(Deno.stderr), { unread } = trained.model;
-  if (trained.damage) screen.print(`Going on without what the run knew of its data and steps. ${trained.damage}`);
+  const trained = loadTrained(run), screen = new Screen(Deno.stderr), { model: { unread }, state, damage } = trained;
+  if (damage) screen.print((state ? "" : "Going on without what the run knew of its data and steps. ") + damage);
   if (unread) {
     const [first, type] = [...unread][0], more = unread.size > 1 ? ` and ${unread.size - 1} more` : "";
     screen.print(

@@ -146,8 +146,60 @@ function cannotWrite(path: string, error: unknown, remains: string): unknown {
 export interface RunFolder {
   /** Where it is. */
   readonly path: string;
+  /**
+   * Makes sure that it still is this process's alone. The lock is a file, which may be deleted, and its folder with it; what another
+   * process saved there is then not overwritten.
+   *
+   * @throws {CheckpointError} where another process has the folder, or has saved in it, or it is gone
+   */
+  check(): void;
+  /** Notes what is there as this process's own. */
+  own(): void;
   /** Lets others have it. */
   close(): void;
+}
+
+/** Which file stands under a name: another one after each rename. */
+function fileAt(path: string): string | undefined {
+  try {
+    const { dev, ino, size, mtime } = Deno.statSync(path);
+    return [dev, ino, size, mtime?.getTime()].join();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+/** The folder's lock; undefined where another process has it. */
+function takeLock(path: string): Deno.FsFile | undefined {
+  const lock = Deno.openSync(join(path, ".lock"), { write: true, create: true });
+  if (tryLock(lock)) return lock;
+  lock.close();
+}
+
+function runFolder(path: string, held: Deno.FsFile): RunFolder {
+  const name = join(path, ".lock"), model = join(path, "model.safetensors");
+  let lock = held, locked = fileAt(name), last = fileAt(model);
+  const lost = (what: string): never => {
+    throw new CheckpointError(`Cannot save the run in ${path}: ${what}; nothing there was changed, give another folder with --out`);
+  };
+  return {
+    path,
+    check: () => {
+      if (fileAt(path) === undefined) lost("the folder was deleted or moved, and the run's saves with it");
+      if (fileAt(name) !== locked) {
+        // Deleted: whoever came since has a lock of its own.
+        const again = takeLock(path);
+        if (!again) return lost("its .lock was deleted, and another process is training in it now");
+        lock.close();
+        lock = again;
+        locked = fileAt(name);
+      }
+      if (fileAt(model) !== last) lost("its model.safetensors is no longer the one that this run left there: another program wrote it");
+    },
+    own: () => last = fileAt(model),
+    close: () => lock.close(),
+  };
 }
 
 function exists(path: string): boolean {
@@ -169,7 +221,7 @@ function exists(path: string): boolean {
  */
 export function openRunFolder(path: string, resume: boolean): RunFolder {
   const model = join(path, "model.safetensors"), config = join(path, "config.json");
-  let lock: Deno.FsFile;
+  let lock: Deno.FsFile | undefined;
   try {
     if (!exists(model) && resume) {
       throw new ConfigError(`Cannot resume in ${path}: it holds no model.safetensors; leave out --resume to begin a run there`);
@@ -177,13 +229,12 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
     if (!resume) free(model, path);
     if (!resume && exists(config)) foreign(config, path);
     Deno.mkdirSync(path, { recursive: true });
-    lock = Deno.openSync(join(path, ".lock"), { write: true, create: true });
+    lock = takeLock(path);
   } catch (error) {
     if (!refused(error)) throw error;
     throw new ConfigError(`Cannot use ${path} as a run folder: ${trouble(error)}`, { cause: error });
   }
-  if (!tryLock(lock)) {
-    lock.close();
+  if (!lock) {
     throw new ConfigError(`Cannot use ${path} as a run folder: another process is training in it; wait for it, or give another --out`);
   }
   try {
@@ -194,7 +245,7 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
     throw error;
   }
   for (const { name } of Deno.readDirSync(path)) if (TEMPORARY.test(name)) removeQuietly(join(path, name));
-  return { path, close: () => lock.close() };
+  return runFolder(path, lock);
 }
 
 /** Refuses a folder that holds a run. */
@@ -237,12 +288,14 @@ function states(path: string): string[] {
 /**
  * Saves a run: afterwards {@linkcode loadRun} gives exactly this, before exactly what was there, never a mixture.
  *
- * @throws {CheckpointError} where it cannot be written; the run stays at its last whole save
+ * @throws {CheckpointError} where it cannot be written, and what is there then: where the folder is still there, the last whole save; and
+ * where another process has the folder, or has written to it
  */
-export function saveRun({ path }: RunFolder, checkpoint: Checkpoint): void {
-  const model = join(path, "model.safetensors"), config = join(path, "config.json");
+export function saveRun(folder: RunFolder, checkpoint: Checkpoint): void {
+  const { path } = folder, model = join(path, "model.safetensors"), config = join(path, "config.json");
   let state: string | undefined, written: Written | undefined;
   try {
+    folder.check();
     const old = states(path);
     written = writeTemporary(path, modelChunks(checkpoint));
     const text = utf8(formatConfig(checkpoint.config));
@@ -259,14 +312,24 @@ export function saveRun({ path }: RunFolder, checkpoint: Checkpoint): void {
     // the top of the folder fits the model before this one too.
     commit(writeTemporary(state, [text]), join(state, "config.json"));
     commit(writeTemporary(path, [text]), config);
+    folder.check();
     // From here on the state folder may be the one that counts: a failure leaves it.
     state = undefined;
-    commit(written, model);
+    try {
+      commit(written, model);
+    } finally {
+      folder.own();
+    }
     for (const before of old) removeQuietly(join(path, before));
   } catch (error) {
     if (written) removeQuietly(written.temporary);
     if (state) removeQuietly(state);
-    throw cannotWrite(path, error, "the run there stays at its last whole save");
+    const remains = exists(model)
+      ? "the run there stays at its last whole save"
+      : exists(path)
+      ? "no save of the run is there"
+      : "the folder was deleted or moved, and the run's saves with it";
+    throw cannotWrite(path, error, remains);
   }
 }
 
@@ -296,7 +359,7 @@ export interface Trained {
   readonly model: Model;
   /** What the run was at, where its state is there. */
   readonly state?: RunState;
-  /** What is wrong with the state that is there: a sentence. */
+  /** What is wrong with the state that is there, or with the model, which the state knows: a sentence. */
   readonly damage?: string;
 }
 
@@ -337,8 +400,22 @@ function stateOf(path: string, digest: string): States {
  * @throws {ConfigError} where config.json is wrong
  */
 export function loadTrained(path: string): Trained {
-  const { model, weights } = readFiles(path), { found, damage } = stateOf(path, sha256(weights));
-  return { model, state: found?.state, damage: damage?.message };
+  for (let before: string | undefined;;) {
+    const { model, config, weights } = readFiles(path), digest = sha256(weights), { found, seen, damage } = stateOf(path, digest);
+    // A process that trains there may save in between: then the model is another one when it is read again.
+    if (!found && seen.length > 0 && digest !== before) {
+      before = digest;
+      continue;
+    }
+    const changed = found
+      ? found.files.config === sha256(utf8(config)) ? undefined : `${join(path, "config.json")} was changed since the run saved it.`
+      : seen.length > 0
+      ? `${join(path, "model.safetensors")} is not the one that the run saved (its state is of ${
+        seen.join(", ")
+      }): it was changed or exchanged.`
+      : undefined;
+    return { model, state: found?.state, damage: changed ?? damage?.message };
+  }
 }
 
 /**

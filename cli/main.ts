@@ -15,7 +15,7 @@ import { layout } from "./layout.ts";
 import { maps } from "./maps.ts";
 import { program } from "./program.ts";
 import { sample } from "./sample.ts";
-import { columns, Screen, write } from "./terminal.ts";
+import { columns, OutputError, Screen, write } from "./terminal.ts";
 import { train } from "./train.ts";
 import { tune } from "./tune.ts";
 import { verify } from "./verify.ts";
@@ -60,7 +60,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return await main(argv);
   } catch (error) {
     // Whoever was reading has gone, as `head` does: nothing is wrong.
-    if (error instanceof Deno.errors.BrokenPipe) return 0;
+    if (error instanceof OutputError && error.isLeft) return 0;
     if (!(error instanceof LongstrideError)) throw error;
     new Screen(Deno.stderr).print(error.message);
     return error instanceof UsageError ? 2 : 1;

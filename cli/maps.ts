@@ -64,7 +64,9 @@ export const maps: Command = {
     "maps runs/cifar --at 7 --query 16,16",
   ],
   async run(args) {
-    const [run] = args.operands, report = new Report(args.on("json") ?? false), out = args.text("out") ?? join(run, "maps");
+    const [run] = args.operands,
+      report = new Report(args.on("json") ?? false, "the pictures are drawn all the same"),
+      out = args.text("out") ?? join(run, "maps");
     const list = (flag: string) => args.text(flag) === undefined ? undefined : numbersOf(flag, args.text(flag)!);
     const { model: { config, weights }, state } = readTrained(run), { n_ctx, position } = config, prompt = args.text("prompt");
     const layers = list("layers") ?? spread(config.n_layer), heads = list("heads") ?? spread(config.n_head), query = list("query");
@@ -120,6 +122,6 @@ export const maps: Command = {
       report.event("sheet", { file, columns: across });
       report.say(`all of them, a row a layer, a column a head: ${file}`);
     }
-    return 0;
+    return report.code(`The pictures are in ${out}`);
   },
 };

@@ -4,19 +4,38 @@
  * @module
  */
 
-import { Screen, write } from "./terminal.ts";
+import { Lasting, Screen, type Stream, write } from "./terminal.ts";
 
 /** What a run says: lines for people, or objects for programs. */
 export class Report {
-  readonly screen = new Screen(Deno.stdout);
+  readonly screen: Screen;
+  readonly #out: Stream;
+  readonly #lasting: Lasting | undefined;
 
-  constructor(readonly json: boolean) {}
+  /** @param goesOn what goes on where stdout cannot be written to any more; without it that ends the command */
+  constructor(readonly json: boolean, goesOn?: string) {
+    const tell = (why: string) => new Screen(Deno.stderr).print(`${why}; ${goesOn}.`);
+    this.#lasting = goesOn === undefined ? undefined : new Lasting(Deno.stdout, tell);
+    this.#out = this.#lasting ?? Deno.stdout;
+    this.screen = new Screen(this.#out);
+  }
 
   say(line: string): void {
     if (!this.json) this.screen.print(line);
   }
 
   event(event: string, fields: Record<string, unknown>): void {
-    if (this.json) write(Deno.stdout, JSON.stringify({ event, ...fields }) + "\n");
+    if (this.json) write(this.#out, JSON.stringify({ event, ...fields }) + "\n");
+  }
+
+  /**
+   * The exit code of what is done, with a last word on stderr where its output was cut short.
+   *
+   * @param done what is done, and where it is
+   */
+  code(done: string): 0 | 1 {
+    if (this.#lasting?.ended === undefined) return 0;
+    new Screen(Deno.stderr).print(`${done}; what was printed is incomplete.`);
+    return 1;
   }
 }

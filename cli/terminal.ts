@@ -4,21 +4,61 @@
  * @module
  */
 
-import { cellColor, type Image, type PatternMap } from "../mod.ts";
+import { cellColor, type Image, LongstrideError, type PatternMap } from "../mod.ts";
 
 /** Where lines go. */
-export type Stream = typeof Deno.stdout | typeof Deno.stderr;
+export type Stream = Pick<typeof Deno.stdout, "writeSync" | "isTerminal">;
+
+/** Output that cannot be written any more. */
+export class OutputError extends LongstrideError {
+  override name = "OutputError";
+
+  /** @param isLeft whether who was reading has gone, as `head` does, rather than that a disk is full or a terminal closed */
+  constructor(readonly isLeft: boolean, cause: Error) {
+    const why = isLeft ? "nobody reads it any more" : (cause as { code?: string }).code === "ENOSPC" ? "the disk is full" : cause.message;
+    super(`Cannot write to stdout: ${why}`, { cause });
+  }
+}
+
+/** Output of work that goes on without it: what cannot be written ends it, and is told once. */
+export class Lasting implements Stream {
+  /** Why it ended. */
+  ended: string | undefined;
+
+  constructor(readonly stream: Stream, readonly tell: (why: string) => void) {}
+
+  isTerminal(): boolean {
+    return this.stream.isTerminal();
+  }
+
+  writeSync(bytes: Uint8Array): number {
+    if (this.ended !== undefined) return bytes.length;
+    try {
+      return this.stream.writeSync(bytes);
+    } catch (error) {
+      this.ended = outputError(error).message;
+      this.tell(this.ended);
+      return bytes.length;
+    }
+  }
+}
+
+const outputError = (error: unknown) => new OutputError(error instanceof Deno.errors.BrokenPipe, error as Error);
 
 const utf8 = new TextEncoder();
 
 /**
- * Writes all of a text.
+ * Writes all of a text. What stderr does not take is nobody's: there is no other place to say it.
  *
- * @throws {Deno.errors.BrokenPipe} where nobody reads any more
+ * @throws {OutputError} where stdout cannot be written to any more
  */
 export function write(stream: Stream, text: string): void {
   const bytes = utf8.encode(text);
-  for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  try {
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  } catch (error) {
+    if (stream !== Deno.stderr) throw outputError(error);
+  }
 }
 
 /** Columns of the terminal; 80 where there is none. */

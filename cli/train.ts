@@ -88,7 +88,9 @@ const BETTER_SECONDS = 15;
 /** Points of the curve that are kept: beyond, every second one goes. */
 const HISTORY = 2000;
 /** Exit codes of a process that a signal ended. */
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+/** Milliseconds in which signals are one stop: `deno task` passes on a Ctrl-C that the terminal has sent to all, service managers send two. */
+const ONE_STOP = 500;
 
 /** A run, new or gone on with. */
 interface Plan {
@@ -263,7 +265,7 @@ class Keeper {
   }
 }
 
-/** Turns the first SIGINT or SIGTERM into an abort, the second into the end. */
+/** Turns the first signal into an abort, a later one into the end. */
 class Stopper {
   readonly #controller = new AbortController();
   readonly #handlers: (readonly [Deno.Signal, () => void])[];
@@ -273,20 +275,24 @@ class Stopper {
   constructor(onStop: () => void) {
     // Windows has no SIGTERM.
     const names = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).filter((name) => name === "SIGINT" || Deno.build.os !== "windows");
+    // Asked before any listener: with one, Deno takes all signals that end a process, and ends it by those that nobody listens to.
+    const isDeaf = isHangupIgnored();
+    let first = -Infinity;
     this.#handlers = names.map((name) => {
-      let first = -Infinity;
       const handler = () => {
-        // `deno task` passes on a Ctrl-C that the terminal has sent to all: two signals within 1 ms are one.
-        if (performance.now() - first < 500) return;
+        if (performance.now() - first < ONE_STOP || (name === "SIGHUP" && isDeaf)) return;
         if (this.came) Deno.exit(SIGNALS[name]);
         first = performance.now();
         this.came = name;
         onStop();
         this.#controller.abort();
       };
-      Deno.addSignalListener(name, handler);
       return [name, handler] as const;
     });
+    // Where a file would grow over the system's limit a write then fails, and what was begun is removed; without a listener the process
+    // would end there and leave it.
+    if (Deno.build.os !== "windows") this.#handlers.push(["SIGXFSZ", () => {}]);
+    for (const [name, handler] of this.#handlers) Deno.addSignalListener(name, handler);
   }
 
   get signal(): AbortSignal {
@@ -295,6 +301,17 @@ class Stopper {
 
   close(): void {
     for (const [name, handler] of this.#handlers) Deno.removeSignalListener(name, handler);
+  }
+}
+
+/** Whether a closed terminal is to end nothing, as `nohup` asks by ignoring its signal: a listener would take that back. */
+function isHangupIgnored(): boolean {
+  try {
+    const [, mask] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
+    return (BigInt(`0x${mask}`) & 1n) === 1n;
+  } catch {
+    // Systems that do not tell: `nohup` leaves no terminal.
+    return ![Deno.stdin, Deno.stdout, Deno.stderr].some((stream) => stream.isTerminal());
   }
 }
 
@@ -432,7 +449,7 @@ export const train: Command = {
 
 /** @param taken the folder of the run to go on with */
 async function begin(args: Args, taken?: RunFolder): Promise<number> {
-  const report = new Report(args.on("json") ?? false),
+  const report = new Report(args.on("json") ?? false, "the run goes on and saves as before"),
     path = args.text("data"),
     implied = path !== undefined && args.given(["preset", "config"]).length === 0;
   let plan = taken ? planResumed(args, taken.path) : implied ? undefined : planNew(args);
@@ -459,7 +476,8 @@ async function begin(args: Args, taken?: RunFolder): Promise<number> {
       stopper.close();
       if (!taken) folder.close();
     }
-    return stopper.came ? SIGNALS[stopper.came] : 0;
+    const code = report.code(`The run is ${stopper.came ? `stopped by ${stopper.came}` : "done"} and saved in ${plan.path}`);
+    return stopper.came ? SIGNALS[stopper.came] : code;
   } finally {
     engine.dispose();
   }

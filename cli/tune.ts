@@ -83,7 +83,7 @@ export const tune: Command = {
     const works: TuneWork[] = PRECISIONS[args.text("precision") ?? "both"].flatMap((precision) =>
       trainingWorks(model, { batch, precision })
     );
-    const report = new Report(args.on("json") ?? false), { screen } = report, out = args.text("out");
+    const report = new Report(args.on("json") ?? false, "measuring goes on"), { screen } = report, out = args.text("out");
     const { engine } = await pickBackend("webgpu" satisfies BackendName);
     try {
       const { description: device } = engine, path = out ?? tuningPath(device);
@@ -138,6 +138,6 @@ export const tune: Command = {
     } finally {
       engine.dispose();
     }
-    return 0;
+    return report.code(`The tuning is in ${out ?? tuningPath(engine.description)}`);
   },
 };

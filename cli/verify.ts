@@ -9,7 +9,8 @@ import { type GoldenCase, goldenCases, verifyAttention, verifyModel } from "../d
 import { DataError } from "../mod.ts";
 import { ENGINE_FLAGS, engineOf, readIn } from "./common.ts";
 import type { Command } from "./flags.ts";
-import { colored, Screen, write } from "./terminal.ts";
+import { Report } from "./report.ts";
+import { colored } from "./terminal.ts";
 
 const attention = (path: string): GoldenCase => ({ name: basename(path), run: (engine) => verifyAttention(engine, path, readIn(path)) });
 
@@ -60,35 +61,35 @@ export const verify: Command = {
   ],
   examples: ["verify", "verify --backend webgpu", "verify my-golden/ --backend wasm --json"],
   async run(args) {
-    const given = args.operands.flatMap(casesAt), json = args.on("json") ?? false, screen = new Screen(Deno.stdout);
+    const given = args.operands.flatMap(casesAt),
+      report = new Report(args.on("json") ?? false, "comparing goes on, and the exit code tells"),
+      { screen } = report;
     const { engine, why } = await engineOf(args);
     const mark = (pass: boolean) => colored(Deno.stdout) ? pass ? "\x1b[32mpass\x1b[0m" : "\x1b[1;31mFAIL\x1b[0m" : pass ? "pass" : "FAIL";
     let count = 0, failed = 0, worst = 0;
     try {
-      if (!json) screen.print(`${screen.bold(engine.name)}  ${engine.description}\n${screen.faint(why)}`);
+      report.say(`${screen.bold(engine.name)}  ${engine.description}\n${screen.faint(why)}`);
       for await (const golden of args.operands.length ? given : goldenCases()) {
-        if (!json) screen.print(`\n${screen.bold(golden.name)}`);
+        report.say(`\n${screen.bold(golden.name)}`);
         for await (const { name, error, limit, pass } of golden.run(engine)) {
           count++;
           if (!pass) failed++;
           if (limit > 0) worst = Math.max(worst, error / limit);
-          if (json) write(Deno.stdout, JSON.stringify({ event: "compared", case: golden.name, name, error, limit, pass }) + "\n");
-          else {screen.print(
-              `  ${mark(pass)}  ${name.padEnd(36)} ${limit === 0 ? `${error} pairs differ` : `${error.toExponential(1)}  of ${limit}`}`,
-            );}
+          report.event("compared", { case: golden.name, name, error, limit, pass });
+          report.say(
+            `  ${mark(pass)}  ${name.padEnd(36)} ${limit === 0 ? `${error} pairs differ` : `${error.toExponential(1)}  of ${limit}`}`,
+          );
         }
       }
     } finally {
       engine.dispose();
     }
-    if (json) write(Deno.stdout, JSON.stringify({ event: "end", engine: engine.name, compared: count, failed, worst }) + "\n");
-    else {
-      screen.print(
-        `\n${count} numbers compared on ${engine.name}, ${failed} failed; the worst took ${
-          (worst * 100).toPrecision(2)
-        } % of what is allowed`,
-      );
-    }
-    return failed > 0 ? 1 : 0;
+    report.event("end", { engine: engine.name, compared: count, failed, worst });
+    report.say(
+      `\n${count} numbers compared on ${engine.name}, ${failed} failed; the worst took ${
+        (worst * 100).toPrecision(2)
+      } % of what is allowed`,
+    );
+    return report.code(`${count} numbers compared, ${failed} failed`) || (failed > 0 ? 1 : 0);
   },
 };

@@ -21,10 +21,29 @@ const answer = textServer(async () =>
   await openModel(readModel(await readFile(`${MODEL}/config.json`, "utf8"), await readFile(`${MODEL}/model.safetensors`)))
 );
 
-const server = createServer(async (request, response) => {
-  const { status, headers, body } = await answer(new Request(new URL(request.url, "http://localhost")));
-  response.writeHead(status, Object.fromEntries(headers));
-  // Rejects where the client goes away, which ends the text.
-  await pipeline(Readable.fromWeb(body), response).catch(() => {});
+/** The request as other runtimes give it, or what is wrong with its address. */
+function requestOf({ url, method }, signal) {
+  try {
+    return new Request(url.startsWith("/") ? `http://localhost${url}` : url, { method, signal });
+  } catch (error) {
+    return error;
+  }
+}
+
+const server = createServer(async (incoming, response) => {
+  const gone = new AbortController();
+  response.on("close", () => gone.abort());
+  try {
+    const request = requestOf(incoming, gone.signal);
+    const { status, headers, body } = request instanceof Request
+      ? await answer(request)
+      : new Response(`${request.message}\n`, { status: 400 });
+    response.writeHead(status, Object.fromEntries(headers));
+    if (body) await pipeline(Readable.fromWeb(body), response);
+    else response.end();
+  } catch {
+    // The client went away, which ends the text; or it broke off, and so does the response.
+    response.destroy();
+  }
 });
 server.listen(Number(PORT), "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}/`));

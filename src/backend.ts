@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import { BackendError, ConfigError, excerpt } from "./errors.ts";
 import type { Engine } from "./ops.ts";
 import type { WebGpuEngine, WebGpuOptions } from "./webgpu/engine.ts";
@@ -51,6 +52,7 @@ export async function pickBackend(name: "webgpu", options?: PickOptions): Promis
  */
 export async function pickBackend(name?: BackendName, options?: PickOptions): Promise<Picked>;
 export async function pickBackend(name: BackendName = "auto", options: PickOptions = {}): Promise<Picked> {
+  expect("Cannot pick an engine", { name: [name, "a string"], options: [options, "an object"] });
   const { device, tuning } = options;
   switch (name) {
     case "reference": {

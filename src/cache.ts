@@ -9,6 +9,7 @@
  */
 
 import { ConfigError } from "./errors.ts";
+import { expect } from "./check.ts";
 import { buildLayout, type Layout } from "./layout.ts";
 import { type AttentionSet, setKey } from "./pattern.ts";
 
@@ -75,6 +76,7 @@ export class CachePlan {
    * @throws {ConfigError} where a set is not causal: decoding reads no later key
    */
   static async create(sets: readonly AttentionSet[], n: number): Promise<CachePlan> {
+    expect("Cannot plan the caches", { sets: [sets, "a list"], heads: [sets?.length, [1, 4096]], n: [n, [1, 2 ** 24]] });
     const keys = sets.map(setKey), distinct = [...new Set(keys)], made: CachedSet[] = [];
     for (const key of distinct) {
       const set = sets[keys.indexOf(key)];
@@ -84,13 +86,19 @@ export class CachePlan {
     return new CachePlan(made, keys.map((key) => distinct.indexOf(key)), n);
   }
 
+  #check(h: number, i: number): void {
+    expect("Cannot look into the caches", { head: [h, [0, this.heads - 1]], position: [i, [0, this.n - 1]] });
+  }
+
   /** Where head h keeps position i. */
   slot(h: number, i: number): number {
+    this.#check(h, i);
     return this.#sets[this.#setOf[h]].slot[i];
   }
 
   /** The slots that head h reads at position i, its own key's among them. */
   reads(h: number, i: number): Uint32Array {
+    this.#check(h, i);
     const { parts } = this.#sets[this.#setOf[h]], into = new Uint32Array(parts.reduce((sum, { lo, hi }) => sum + hi[i] - lo[i], 0));
     let count = 0;
     for (const { lo, hi, slots } of parts) {
@@ -102,9 +110,10 @@ export class CachePlan {
 
   /** [heads · slots]: the position whose key each slot holds once `count` positions are done, or {@linkcode EMPTY_SLOT}. */
   held(count: number): Uint32Array {
+    expect("Cannot look into the caches", { count: [count, [0, this.n]] });
     const held = new Uint32Array(this.heads * this.slots).fill(EMPTY_SLOT);
     for (let h = 0; h < this.heads; h++) {
-      for (let i = 0; i < count; i++) held[h * this.slots + this.slot(h, i)] = i;
+      for (let i = 0; i < count; i++) held[h * this.slots + this.#sets[this.#setOf[h]].slot[i]] = i;
     }
     return held;
   }

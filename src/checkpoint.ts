@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import {
   byMuon,
   checkConfig,
@@ -16,6 +17,7 @@ import {
 } from "./config.ts";
 import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "./data/bytes.ts";
 import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
+import { notFinite } from "./finite.ts";
 import { toHalves } from "./half.ts";
 import { parseJson, shown, standIn } from "./json.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
@@ -25,6 +27,7 @@ import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type Tensor
  * then all of rank 1. Linear weights are [out, in].
  */
 export function parameterShapes(config: ModelConfig): Map<string, number[]> {
+  config = checkConfig(config);
   const { n_layer, d_model, d_ff, d_qk, vocab_size } = config;
   const matrices: [string, number[]][] = [["embed.token.weight", [vocab_size + 1, d_model]]];
   const vectors: [string, number[]][] = [];
@@ -63,6 +66,7 @@ export function parameterCount(config: ModelConfig): number {
  * @throws {ConfigError} naming the file, the first field that is wrong and what is allowed
  */
 export function parseConfig(text: string, name: string): ModelConfig {
+  expect("Cannot read the configuration", { text: [text, "a string"], name: [name, "a string"] });
   const instead = standIn(text.slice(0, 256));
   if (instead) throw new ConfigError(`Cannot read ${name}: it is ${instead}`);
   try {
@@ -75,6 +79,7 @@ export function parseConfig(text: string, name: string): ModelConfig {
 
 /** A `config.json`, as {@linkcode parseConfig} reads it. */
 export function formatConfig(config: ModelConfig): string {
+  expect("Cannot write the configuration", { config: [config, "an object"] });
   return JSON.stringify(config, null, 2) + "\n";
 }
 
@@ -84,6 +89,30 @@ function listed(what: string, items: string[]): string[] {
   if (items.length === 0) return [];
   const more = items.length > LISTED ? ` and ${items.length - LISTED} more` : "";
   return [`${items.length} ${what}: ${items.slice(0, LISTED).join(", ")}${more}`];
+}
+
+/** The numbers of a tensor, where all are finite. */
+function finite<T extends ArrayLike<number>>(data: T, cannot: string, name: string): T {
+  const found = notFinite(data);
+  if (found) throw new CheckpointError(`${cannot}: ${name} ${found}; it is damaged, or of a run that diverged: use an earlier copy`);
+  return data;
+}
+
+/**
+ * The numbers of a model's parameters, one after another.
+ *
+ * @throws {CheckpointError} where one is missing, has another length than its shape, or numbers that are not finite
+ */
+export function* weightsOf({ config, weights }: Model): Generator<[string, Float32Array]> {
+  expect("Cannot use the weights", { weights: [weights, "a Map"] });
+  for (const [name, shape] of parameterShapes(config)) {
+    const data = weights.get(name), count = shape.reduce((a, b) => a * b, 1);
+    if (data !== undefined) expect("Cannot use the weights", { [name]: [data, "an array of floats"] });
+    if (data?.length !== count) {
+      throw new CheckpointError(`Cannot use the weights: ${name} must have ${count} numbers, got ${data?.length ?? "none"}`);
+    }
+    yield [name, finite(data, "Cannot use the weights", name)];
+  }
 }
 
 /** Shapes of the parameters that have a second moment. */
@@ -99,6 +128,7 @@ function take(
   prefixes: Readonly<Record<string, ReadonlyMap<string, number[]>>>,
   dtypes: readonly SavedTensor["dtype"][],
 ): { taken: Map<string, Float32Array>[]; unread: Map<string, string> } {
+  expect("Cannot read tensors", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const { tensors, unread } = parseSafetensors(bytes, name), missing: string[] = [], misshaped: string[] = [];
   const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtypes.includes(dtype) && String(shape) === String(want);
   let positions = false;
@@ -111,7 +141,7 @@ function take(
       else if (!fits(tensor, want)) {
         misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of ${dtypes[0]} [${want.join(", ")}]`);
         positions ||= parameter.startsWith("embed.position.") && tensor.shape[0] !== want[0];
-      } else values.set(parameter, f32(tensor));
+      } else values.set(parameter, finite(f32(tensor), `Cannot use ${name}`, key));
       tensors.delete(key);
     }
     return values;
@@ -147,8 +177,8 @@ export interface Model {
  *
  * @param names of the files, for messages
  * @throws {ConfigError} where the configuration is wrong
- * @throws {CheckpointError} where the weights cannot be read, or naming every kind of tensor that is missing, unexpected
- * or of another shape
+ * @throws {CheckpointError} where the weights cannot be read, naming every kind of tensor that is missing, unexpected or of another
+ * shape, or the first that holds a number that is not finite
  */
 export function readModel(
   config: string,
@@ -175,16 +205,28 @@ export function readMoments(
   return { m, v };
 }
 
+/** From here on the nearest f16 is infinity. */
+const F16_END = 65520;
+
 /** Tensors to save, each parameter of those shapes once under its prefix. */
 function give(
-  sources: Record<string, { readonly values: ReadonlyMap<string, Float32Array>; readonly shapes: ReadonlyMap<string, number[]> }>,
+  of: { config: ModelConfig },
+  sources: Record<
+    string,
+    { readonly values: ReadonlyMap<string, Float32Array>; readonly shapes: (of: ModelConfig) => Map<string, number[]> }
+  >,
 ): Map<string, TensorToSave> {
+  expect("Cannot save the checkpoint", { checkpoint: [of, "an object"] });
+  for (const [name, { values }] of Object.entries(sources)) {
+    expect("Cannot save the checkpoint", { [name || "weights"]: [values, "a Map"] });
+  }
   const tensors = new Map<string, TensorToSave>();
   for (const [prefix, { values, shapes }] of Object.entries(sources)) {
-    for (const [parameter, shape] of shapes) {
+    for (const [parameter, shape] of shapes(of.config)) {
       const data = values.get(parameter);
       if (!data) throw new CheckpointError(`Cannot save the checkpoint: ${prefix}${parameter} is missing`);
-      tensors.set(prefix + parameter, { shape, data });
+      expect("Cannot save the checkpoint", { [prefix + parameter]: [data, "an array of floats"] });
+      tensors.set(prefix + parameter, { shape, data: finite(data, "Cannot save the checkpoint", prefix + parameter) });
     }
   }
   return tensors;
@@ -194,35 +236,42 @@ function give(
  * `model.safetensors` in pieces.
  *
  * @param dtype `F16` halves the file, for a model that is finished: training goes on from F32 alone
- * @throws {CheckpointError} where a parameter is missing
+ * @throws {CheckpointError} where a parameter is missing, or holds a number that is not finite or that F16 has no room for
  * @throws {ShapeError} where one has another length than its shape
  */
 export function modelChunks(
-  { config, weights }: { config: ModelConfig; weights: ReadonlyMap<string, Float32Array> },
+  model: { config: ModelConfig; weights: ReadonlyMap<string, Float32Array> },
   dtype: "F32" | "F16" = "F32",
 ): Iterable<Uint8Array> {
   // "pt" is what other programs look for to take the tensors as PyTorch's.
-  const tensors = give({ "": { values: weights, shapes: parameterShapes(config) } });
-  if (dtype === "F16") { for (const [name, { shape, data }] of tensors) tensors.set(name, { shape, data: toHalves(data) }); }
+  const tensors = give(model, { "": { values: model?.weights, shapes: parameterShapes } });
+  if (dtype === "F16") {
+    for (const [name, { shape, data }] of tensors) {
+      const at = data.findIndex((x) => Math.abs(x) >= F16_END);
+      if (at >= 0) throw new CheckpointError(`Cannot save ${name} as F16: its number ${data[at]} at ${at} is beyond ±65,504; save as F32`);
+      tensors.set(name, { shape, data: toHalves(data) });
+    }
+  }
   return safetensorsChunks(tensors, { format: "pt" });
 }
 
 /**
  * `optimizer.safetensors` in pieces: tensors `m.<parameter>`, and `v.<parameter>` of those that AdamW updates.
  *
- * @throws {CheckpointError} where a moment is missing
+ * @throws {CheckpointError} where a moment is missing, or holds a number that is not finite
  * @throws {ShapeError} where one has another length than its shape
  */
 export function momentChunks(
-  { config, train, m, v }: {
+  moments: {
     config: ModelConfig;
     train: Pick<TrainConfig, "optimizer">;
     m: ReadonlyMap<string, Float32Array>;
     v: ReadonlyMap<string, Float32Array>;
   },
 ): Iterable<Uint8Array> {
-  const shapes = { m: parameterShapes(config), v: secondMoments(config, train.optimizer) };
-  return safetensorsChunks(give({ "m.": { values: m, shapes: shapes.m }, "v.": { values: v, shapes: shapes.v } }));
+  expect("Cannot save the checkpoint", { checkpoint: [moments, "an object"], train: [moments?.train, "an object"] });
+  const { m, v, train: { optimizer } } = moments, second = (of: ModelConfig) => secondMoments(of, optimizer);
+  return safetensorsChunks(give(moments, { "m.": { values: m, shapes: parameterShapes }, "v.": { values: v, shapes: second } }));
 }
 
 /** One point of a run's curve. */
@@ -279,6 +328,7 @@ export interface Digests {
 
 /** `run.json` with the digests of the files that it belongs to. */
 export function formatRunState(state: RunState, files: Digests): string {
+  expect("Cannot write the run state", { state: [state, "an object"], history: [state?.history, "a list"], files: [files, "an object"] });
   const { step, skipped, lossScale, engine, train, data, history } = state;
   const lines = history.map((entry) => "    " + JSON.stringify(entry)).join(",\n");
   const head = JSON.stringify({ version: 1, step, skipped, lossScale, engine, train, data, files }, null, 2);
@@ -292,6 +342,7 @@ export function formatRunState(state: RunState, files: Digests): string {
  * @throws {CheckpointError} naming the first field that is missing, unknown or out of range
  */
 export function parseRunState(text: string, name: string): { state: RunState; files: Digests } {
+  expect("Cannot read the run state", { text: [text, "a string"], name: [name, "a string"] });
   const fail = (what: string): never => {
     throw new CheckpointError(`Cannot read ${name}: ${what}`);
   };
@@ -359,6 +410,19 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
   } catch (error) {
     return fail((error as Error).message);
   }
+  const few = (value: unknown, where: string, most: number): number => {
+    const found = whole(value, where);
+    return found <= most ? found : fail(`${where} must be at most ${most}, found ${found}`);
+  };
+  const positive = (value: unknown, where: string): number => {
+    const found = finite(value, where);
+    return found > 0 ? found : fail(`${where} must be above 0, found ${found}`);
+  };
+  const natural = (value: unknown, where: string): number => {
+    const found = finite(value, where);
+    return found >= 0 ? found : fail(`${where} must be at least 0, found ${found}`);
+  };
+  const skips = few(skipped[0], "skipped[0]", step), bytes = whole(data.bytes, "data.bytes");
   let before = 0;
   const history = run.history.map((value: unknown, at: number): HistoryEntry => {
     const where = `history[${at}]`,
@@ -368,24 +432,24 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
     before = now;
     const made: { -readonly [K in keyof HistoryEntry]: HistoryEntry[K] } = {
       step: now,
-      loss: entry.loss === null ? NaN : finite(entry.loss, `${where}.loss`),
+      loss: entry.loss === null ? NaN : natural(entry.loss, `${where}.loss`),
     };
-    if (entry.heldOut !== undefined) made.heldOut = entry.heldOut === null ? NaN : finite(entry.heldOut, `${where}.heldOut`);
-    if (entry.ms !== undefined) made.ms = finite(entry.ms, `${where}.ms`);
+    if (entry.heldOut !== undefined) made.heldOut = entry.heldOut === null ? NaN : natural(entry.heldOut, `${where}.heldOut`);
+    if (entry.ms !== undefined) made.ms = natural(entry.ms, `${where}.ms`);
     return made;
   });
   return {
     state: {
       step,
-      skipped: [whole(skipped[0], "skipped[0]"), whole(skipped[1], "skipped[1]")],
-      lossScale: [finite(lossScale[0], "lossScale[0]"), whole(lossScale[1], "lossScale[1]")],
+      skipped: [skips, few(skipped[1], "skipped[1]", skips)],
+      lossScale: [positive(lossScale[0], "lossScale[0]"), few(lossScale[1], "lossScale[1]", step)],
       engine: string(run.engine, "engine"),
       train,
       data: {
         name: string(data.name, "data.name"),
-        bytes: whole(data.bytes, "data.bytes"),
+        bytes,
         sha256: digest(data.sha256, "data.sha256"),
-        heldOut: whole(data.heldOut, "data.heldOut"),
+        heldOut: few(data.heldOut, "data.heldOut", bytes),
         ...data.source === undefined ? {} : { source: source(data.source) },
       },
       history,

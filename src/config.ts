@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect, MOST } from "./check.ts";
 import { ConfigError, excerpt } from "./errors.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "./pattern.ts";
 
@@ -159,6 +160,7 @@ export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
  * @throws {ConfigError} naming the first layer whose attention is not causal
  */
 export function checkCausal(config: ModelConfig, what: string): void {
+  expect("Cannot check the model", { config: [config, "an object"], what: [what, "a string"], n_layer: [config?.n_layer, [1, MOST]] });
   const layer = Array.from({ length: config.n_layer }, (_, layer) => layer).find((layer) => attentionOf(config, layer).causal === false);
   if (layer === undefined) return;
   throw new ConfigError(
@@ -280,7 +282,7 @@ function checkPosition({ position, n_ctx }: ModelConfig): void {
   const fail = (what: string): never => {
     throw new ConfigError(`Cannot use the configuration: ${what}, current value is ${excerpt(String(JSON.stringify(position)))}`);
   };
-  const counts = (x: unknown) => typeof x === "number" && Number.isInteger(x) && x >= 1;
+  const counts = (x: unknown) => typeof x === "number" && Number.isInteger(x) && x >= 1 && x <= 2 ** 24;
   if (typeof position !== "object" || position === null) fail(`position must be an object of kind "attention" or "data"`);
   if (position.kind === "attention") {
     if (!counts(position.stride)) fail("position.stride must be a whole number from 1");
@@ -297,6 +299,7 @@ function checkPosition({ position, n_ctx }: ModelConfig): void {
  * @throws {ConfigError} naming the field and what is allowed
  */
 export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
+  expect("Cannot train", { "the training constants": [given, "an object"] });
   const train = { ...TRAIN_DEFAULTS, ...given }, fields = train as unknown as Record<string, unknown>;
   const unknown = Object.keys(fields).find((name) => !Object.hasOwn(TRAIN_DEFAULTS, name));
   if (unknown !== undefined) {
@@ -373,11 +376,11 @@ export interface PhaseAt {
 /**
  * The phases of a run in order, the last of them the model as configured.
  *
- * @param train as {@linkcode checkTrain} gives it
- * @throws {ConfigError} where a phase's context is larger than the model's, or its attention does not fit the model
+ * @throws {ConfigError} where a field of either is out of range, a phase's context is larger than the model's, or its attention does not fit the model
  */
-export function phasesOf(config: ModelConfig, train: TrainConfig): PhaseAt[] {
-  const { phases, steps, batch } = train, of = phases.length + 1;
+export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): PhaseAt[] {
+  config = checkConfig(config);
+  const { phases, steps, batch } = checkTrain(train), of = phases.length + 1;
   return [...phases, { until: 1 }].map((phase: Phase, index) => {
     const { until, n_ctx = config.n_ctx, attention = config.attention } = phase, last = index === of - 1;
     if (n_ctx > config.n_ctx) {
@@ -392,6 +395,11 @@ export function phasesOf(config: ModelConfig, train: TrainConfig): PhaseAt[] {
 
 /** The phase of update t, t from 0; of updates after the run, its last. */
 export function phaseAt<P extends PhaseAt>(phases: readonly P[], t: number): P {
+  expect("Cannot find the phase", {
+    phases: [phases, "a list"],
+    t: [t, [0, MOST]],
+    "the last phase": [phases?.[phases.length - 1], "an object"],
+  });
   return phases.find(({ end }) => t < end) ?? phases[phases.length - 1];
 }
 
@@ -528,6 +536,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
  * @throws {ConfigError} listing the names there are
  */
 export function preset(name: string): Preset {
+  expect("Cannot use the preset", { name: [name, "a string"] });
   if (!Object.hasOwn(PRESETS, name)) {
     throw new ConfigError(`Cannot use preset ${excerpt(name)}: it must be one of ${Object.keys(PRESETS).join(", ")}`);
   }
@@ -552,6 +561,11 @@ export function presetFor(
   kind: "text" | "bytes" | "image" | "audio",
   shape?: readonly [number, number, number],
 ): { name: string; preset: Preset } {
+  expect("Cannot suit a preset", { kind: [kind, "a string"], "preset of that kind": [PRESET_OF[kind], "a string"] });
+  if (shape !== undefined) {
+    expect("Cannot suit a preset", { shape: [shape, "a list"] });
+    for (const at of [0, 1, 2]) expect("Cannot suit a preset", { [`shape[${at}]`]: [shape[at], [1, 65536]] });
+  }
   const name = PRESET_OF[kind], chosen = preset(name), { model } = chosen;
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
   const [height, width, channels] = shape, stride = width * channels;

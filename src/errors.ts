@@ -53,7 +53,10 @@ export class OutOfMemoryError extends LongstrideError {
   override name = "OutOfMemoryError";
 }
 
-/** Training produced non-finite gradients several times in a row; the weights are those of the last good step. */
+/**
+ * Numbers came out that are not finite: gradients several times in a row, then the weights are those of the last good step; losses, or
+ * what a model computes, of weights too large for f32 or on a device that computes wrongly.
+ */
 export class DivergedError extends LongstrideError {
   /** The class's own name. */
   override name = "DivergedError";

@@ -4,8 +4,10 @@
  * @module
  */
 
+import { expect, expectTokens, MOST } from "./check.ts";
 import { checkCausal } from "./config.ts";
 import { ConfigError, DataError } from "./errors.ts";
+import { checkComputed } from "./finite.ts";
 import { batchData, compileWith, type Parameters, type ScoringProgram, scoringProgram } from "./model.ts";
 import type { Engine, Executable, Tensor } from "./ops.ts";
 
@@ -57,7 +59,8 @@ export class Scorer {
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, params: Parameters, batch: number): Promise<Scorer> {
-    checkCausal(params.config, "evaluate");
+    expect("Cannot evaluate", { engine: [engine, "an engine"] });
+    checkCausal(params?.config, "evaluate");
     const scoring = scoringProgram(params, batch), tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
     return new Scorer(engine, params, batch, scoring, await compileWith(engine, scoring.program, tensors, scoring.constants), tensors);
   }
@@ -67,12 +70,15 @@ export class Scorer {
    *
    * @param tokens [batch · n_ctx]
    * @returns bits [batch · n_ctx]
+   * @throws {DivergedError} where the model's loss is not finite
    */
   async score(tokens: ArrayLike<number>): Promise<Float64Array> {
+    expectTokens("Cannot evaluate", tokens);
     const { config } = this.params;
     for (const [t, data] of batchData(this.scoring.batch, tokens, config.vocab_size, config.n_ctx)) this.engine.write(t, data);
     await this.executable.run();
-    return Float64Array.from(await this.engine.read(this.scoring.losses), (nats) => nats / Math.LN2);
+    const losses = checkComputed(await this.engine.read(this.scoring.losses), "Cannot evaluate", "the loss by token", this.engine);
+    return Float64Array.from(losses, (nats) => nats / Math.LN2);
   }
 
   /**
@@ -82,8 +88,13 @@ export class Scorer {
    *
    * @throws {DataError} where there is no token
    * @throws {ConfigError} where minContext is not below n_ctx, or windows would begin inside a unit
+   * @throws {DivergedError} where the model's loss is not finite
    */
-  async *evaluate(tokens: Tokens, { limit = tokens.length, minContext = 0, unit = 1 }: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
+  async *evaluate(tokens: Tokens, options: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
+    const cannot = "Cannot evaluate";
+    expect(cannot, { tokens: [tokens, "a typed array"], options: [options, "an object"] });
+    const { limit = tokens.length, minContext = 0, unit = 1 } = options;
+    expect(cannot, { limit: [limit, [0, MOST]], unit: [unit, [1, MOST]] });
     const { n_ctx } = this.params.config, of = Math.min(limit, tokens.length), advance = n_ctx - minContext;
     if (of < 1) throw new DataError("Cannot evaluate: there are no tokens");
     if (!Number.isInteger(minContext) || minContext < 0 || advance < 1) {

@@ -5,6 +5,7 @@
  */
 
 import { unzlibSync } from "npm:fflate@0.8.3";
+import { ConfigError } from "./errors.ts";
 import { KERNELS } from "./kernels.gen.ts";
 
 /** Exports of `asm/`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
@@ -22,8 +23,12 @@ let compiled: Promise<WebAssembly.Module> | undefined;
  * The CPU engine then runs on one thread. Call it before anything else; without a module it takes that back.
  *
  * @param module of `longstride.wasm` (`asm/kernels.wasm`), of this library's own version
+ * @throws {ConfigError} where it is no module
  */
 export function useKernels(module?: WebAssembly.Module): void {
+  if (module !== undefined && Object.prototype.toString.call(module) !== "[object WebAssembly.Module]") {
+    throw new ConfigError("Cannot use the kernels: give a compiled WebAssembly.Module, or nothing");
+  }
   given = module;
 }
 

@@ -5,9 +5,10 @@
  * @module
  */
 
-import { type AttentionSet, type Part, parts, type Rows, type Span } from "./pattern.ts";
+import { type AttentionSet, checkSet, type Part, parts, type Rows, type Span } from "./pattern.ts";
 import { instantiateKernels } from "./kernels.ts";
 import { OutOfMemoryError } from "./errors.ts";
+import { expect } from "./check.ts";
 
 /**
  * For tile t of one side, `list[starts[t]]` … `list[starts[t + 1] − 1]` are the tiles of the other side, ascending:
@@ -64,6 +65,8 @@ export interface InOrderPart extends Omit<LayoutPart, "lo" | "hi"> {
   readonly bits: Uint32Array;
 }
 
+const BUILDING = "Cannot build the layout", LIMIT = [1, 2 ** 24] as const;
+
 const SIDE = { "-1": -1, "0": 0, "1": 1, "self": 2 } as const;
 
 /** Working memory of one layout: a bump allocator over the kernels' memory. Addresses stay below 2³² (4 GiB). */
@@ -107,9 +110,11 @@ class Arena {
  * @param set the set of one head
  * @param n positions
  * @param tile queries and keys a tile; each engine chooses its own
+ * @throws {ConfigError} where set, n or tile are out of range
  * @throws {OutOfMemoryError} where the lists do not fit in 4 GiB (n = 1,048,576 dense in tiles of 16, for example)
  */
 export async function buildLayout(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<Layout> {
+  expect(BUILDING, { tile: [tile, "an object"], "tile.q": [tile?.q, LIMIT], "tile.k": [tile?.k, LIMIT] });
   const { arena, kernels, each } = await spans(set, n), queryTiles = Math.ceil(n / tile.q);
   let pairs = 0, tiles = 0;
   const made = each(({ queries, keys, lo, hi }): LayoutPart => {
@@ -158,6 +163,8 @@ interface Ordered {
 
 /** Kernels over working memory, and a walk over the parts of a set with the interval of keys of each query. */
 async function spans(set: AttentionSet, n: number) {
+  checkSet(set);
+  expect(BUILDING, { n: [n, LIMIT] });
   const arena = new Arena(new WebAssembly.Memory({ initial: 1, maximum: 65536 }));
   const kernels = await instantiateKernels(arena.memory), lo = arena.take(n), hi = arena.take(n);
   const rowsOf = (rows: Rows): Ordered => {

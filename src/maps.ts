@@ -6,9 +6,11 @@
  * @module
  */
 
+import { expect, expectTokens, MOST } from "./check.ts";
 import { setsOf } from "./config.ts";
 import type { Image, ImageShape } from "./data/image.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
+import { checkComputed } from "./finite.ts";
 import { buildLayout, type Layout } from "./layout.ts";
 import { batchData, compileWith, type Parameters, queryKeyProgram } from "./model.ts";
 import type { Engine, TensorData } from "./ops.ts";
@@ -73,6 +75,7 @@ function choice(what: string, chosen: readonly number[] | undefined, count: numb
  * @param tokens at most n_ctx of them
  * @throws {ConfigError} where a layer, head or query is not there
  * @throws {ShapeError} where there is no token, more than n_ctx, fewer and the model is not causal, or one outside the vocabulary
+ * @throws {DivergedError} where queries or keys are not finite
  *
  * @example
  * ```ts
@@ -90,6 +93,17 @@ export async function* attentionMaps(
   tokens: ArrayLike<number>,
   options: MapOptions = {},
 ): AsyncGenerator<AttentionMap> {
+  const cannot = "Cannot map attention";
+  expect(cannot, {
+    engine: [engine, "an engine"],
+    parameters: [params, "an object"],
+    config: [params?.config, "an object"],
+    options: [options, "an object"],
+  });
+  for (const name of ["layers", "heads", "queries"] as const) {
+    if (options[name] !== undefined) expect(cannot, { [name]: [options[name], "a list"] });
+  }
+  expectTokens(cannot, tokens);
   const { config } = params, { n_ctx, n_head, vocab_size } = config, n = tokens.length;
   if (n < 1 || n > n_ctx) throw new ShapeError(`Cannot map attention: the sequence must have 1 to ${n_ctx} tokens, got ${n}`);
   const layers = choice("layers", options.layers, config.n_layer), heads = choice("heads", options.heads, n_head);
@@ -110,10 +124,15 @@ export async function* attentionMaps(
     const layouts = new Map<string, Promise<Layout>>();
     for (const [layer, { q, k }] of made) {
       const [qs, ks] = await Promise.all([engine.read(q), engine.read(k)]), sets = setsOf(config, layer);
+      checkComputed(qs, "Cannot map attention", `of layer ${layer} the queries`, engine);
+      checkComputed(ks, "Cannot map attention", `of layer ${layer} the keys`, engine);
       for (const head of heads) {
         const set = sets[head], key = setKey(set);
         if (!layouts.has(key)) layouts.set(key, buildLayout(set, n, { q: 64, k: 64 }));
         const rows = weigh(await layouts.get(key)!, queries, { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head });
+        for (const { query, weights } of rows) {
+          checkComputed(weights, "Cannot map attention", `of layer ${layer}, head ${head}, query ${query} the weights`, engine);
+        }
         yield { layer, head, n, causal: (set as AttentionSet).causal, rows };
       }
     }
@@ -170,7 +189,15 @@ function weightColor(share: number): Color {
  *
  * @param side pixels a side at most
  */
-export function attentionImage({ n, rows, causal }: AttentionMap, side = CELLS): Image {
+export function attentionImage(map: AttentionMap, side = CELLS): Image {
+  expect("Cannot draw attention", { map: [map, "an object"] });
+  const { n, rows, causal } = map;
+  expect("Cannot draw attention", {
+    n: [n, [1, MOST]],
+    rows: [rows, "a list"],
+    "number of rows": [rows?.length, [1, MOST]],
+    side: [side, [1, 2 ** 14]],
+  });
   const across = Math.ceil(n / side), down = Math.ceil(rows.length / side);
   const columns = Math.ceil(n / across), lines = Math.ceil(rows.length / down);
   // Small maps are drawn larger; a few chosen queries as bands.
@@ -209,6 +236,10 @@ const DIMMED = 0.55;
  * @throws {ShapeError} where the tokens are not one image of that shape
  */
 export function attentionOverImage(row: AttentionRow, tokens: ArrayLike<number>, shape: ImageShape, scale?: number): Image {
+  const cannot = "Cannot draw attention over an image", size = [1, 65536] as const;
+  expect(cannot, { row: [row, "an object"], shape: [shape, "a list"], scale: [scale === undefined ? 1 : scale, [1, 64]] });
+  for (const at of [0, 1, 2]) expect(cannot, { [`shape[${at}]`]: [shape[at], size] });
+  expectTokens(cannot, tokens);
   const [high, wide, channels] = shape, pixels = high * wide;
   if (tokens.length !== pixels * channels || row.query >= tokens.length) {
     throw new ShapeError(`Cannot draw attention over an image of ${shape.join(" × ")}: got ${tokens.length} tokens, query ${row.query}`);

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { expect, expectTokens } from "./check.ts";
 import type { CachePlan } from "./cache.ts";
 import { parameterShapes } from "./checkpoint.ts";
 import { type Initialisation, type ModelConfig, positionRows, positionSizes, setsOf, type TrainConfig } from "./config.ts";
@@ -53,6 +54,7 @@ export class Parameters {
    * @throws {ShapeError} where there is none
    */
   get(name: string): Tensor {
+    expect("Cannot find the parameter", { name: [name, "a string"] });
     const found = this.#byName.get(name);
     if (!found) throw new ShapeError(`Cannot find parameter ${name}: the model has none of that name`);
     return found;
@@ -409,6 +411,7 @@ export interface ScoringProgram {
 
 /** Writes the program that scores `batch` sequences of n_ctx tokens. */
 export function scoringProgram(params: Parameters, batch: number): ScoringProgram {
+  expect("Cannot score", { parameters: [params, "an object"], config: [params?.config, "an object"], batch: [batch, [1, 65536]] });
   const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, config.n_ctx);
   const inputs = e.batchTensors(0), losses = tensor("losses", [e.rows]), none = () => undefined;
   let h = e.embed(inputs.tokens);
@@ -539,6 +542,7 @@ export function prefillProgram(
  * @throws {ShapeError} where a token is outside the vocabulary
  */
 export function batchData(batch: BatchTensors, tokens: ArrayLike<number>, start: number, n: number): Constants {
+  expectTokens("Cannot use the batch", tokens);
   const targets = Uint32Array.from(tokens), shifted = new Uint32Array(targets.length);
   targets.forEach((token, at) => {
     if (token >= start) throw new ShapeError(`Cannot use token ${token} at place ${at}: the vocabulary has ${start} values, from 0`);

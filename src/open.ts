@@ -5,10 +5,11 @@
  */
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
-import { type Model, readModel } from "./checkpoint.ts";
+import { type Model, readModel, weightsOf } from "./checkpoint.ts";
+import { expect } from "./check.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { encodeText, TextStream } from "./data/text.ts";
-import { CheckpointError, ConfigError, excerpt } from "./errors.ts";
+import { ConfigError, excerpt } from "./errors.ts";
 import { fetchBytes, type FetchOptions } from "./fetch.ts";
 import { Parameters } from "./model.ts";
 import type { Engine } from "./ops.ts";
@@ -58,16 +59,16 @@ export class OpenedModel {
   }
 
   /** Puts a model on an engine; see {@linkcode openModel}. */
-  static async create(model: Model, { backend, ...options }: OpenOptions = {}): Promise<OpenedModel> {
+  static async create(model: Model, given: OpenOptions = {}): Promise<OpenedModel> {
+    expect("Cannot open the model", { options: [given, "an object"] });
+    const { backend, ...options } = given;
     // Callers without types.
     if (typeof model?.weights?.has !== "function") {
       throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
     }
-    const { config, weights } = model;
-    const params = new Parameters(checkConfig(config));
-    for (const { name } of params.all) {
-      if (!weights.has(name)) throw new CheckpointError(`Cannot open the model: its weights lack ${name}`);
-    }
+    const config = checkConfig(model.config),
+      weights = new Map(weightsOf({ config, weights: model.weights })),
+      params = new Parameters(config);
     const { engine, why } = await pickBackend(backend, options);
     try {
       engine.allocate(params.all);
@@ -113,7 +114,9 @@ export class OpenedModel {
    * model.dispose();
    * ```
    */
-  async *samples({ batch, ...options }: SamplesOptions & { readonly batch: number }): AsyncGenerator<Uint32Array> {
+  async *samples(given: SamplesOptions & { readonly batch: number }): AsyncGenerator<Uint32Array> {
+    expect("Cannot sample", { options: [given, "an object"] });
+    const { batch, ...options } = given;
     if (batch === 1) return yield* samples(this.#decoder, options);
     if (this.#batch?.batch !== batch) {
       this.#batch?.dispose();
@@ -128,7 +131,9 @@ export class OpenedModel {
    *
    * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
    */
-  async *text({ prompt = "", ...options }: TextOptions): AsyncGenerator<string> {
+  async *text(given: TextOptions): AsyncGenerator<string> {
+    expect("Cannot write text", { options: [given, "an object"] });
+    const { prompt = "", ...options } = given;
     if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
     if (this.config.vocab_size > 256) {
       throw new ConfigError(`Cannot write text: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
@@ -169,6 +174,7 @@ export class OpenedModel {
  * ```
  */
 export async function openModel(source: string | URL | Model, options: OpenOptions = {}): Promise<OpenedModel> {
+  expect("Cannot open the model", { options: [options, "an object"] });
   return await OpenedModel.create(
     typeof source === "string" || source instanceof URL ? await fetchModel(source, options) : source,
     options,

@@ -9,6 +9,7 @@
  */
 
 import { ConfigError } from "./errors.ts";
+import { expect, MOST } from "./check.ts";
 import { Random, STREAM } from "./random.ts";
 
 /** Names of the patterns. */
@@ -77,6 +78,7 @@ export type AttentionSet =
 
 /** A canonical string: the key of layouts and kernels made for a set. */
 export function setKey(set: AttentionSet): string {
+  expect("Cannot name the attention set", { set: [set, "an object"] });
   return JSON.stringify(Object.entries(set).sort(([a], [b]) => a < b ? -1 : 1));
 }
 
@@ -156,7 +158,9 @@ function callersBlocks(config: AttentionConfig, n: number, head: number, heads: 
  * @throws {ConfigError} where a field is missing or out of range
  */
 export function resolveSets(config: AttentionConfig, shape: { n: number; layer: number; heads: number }): AttentionSet[] {
+  expect("Cannot resolve the pattern", { attention: [config, "an object"], shape: [shape, "an object"] });
   const { n, layer, heads } = shape;
+  expect("Cannot resolve the pattern", { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
   if (!PATTERNS.includes(config.pattern)) {
     throw new ConfigError(`Cannot use attention pattern ${JSON.stringify(config.pattern)}: it must be one of ${PATTERNS.join(", ")}`);
   }
@@ -200,8 +204,48 @@ export function resolveSets(config: AttentionConfig, shape: { n: number; layer: 
   });
 }
 
-/** Whether query i attends to key j: the definition every layout and kernel is held against. */
+/** The sizes of each kind of set, and from where on they may be. */
+const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  dense: {},
+  window: { l: 0 },
+  column: { l: 1 },
+  strided: { l: 1 },
+  segment: { l: 1 },
+  summary: { l: 1, from: 0, to: 0 },
+  fixed: { l: 1, from: 0, to: 0 },
+  longformer: { l: 0, globals: 0 },
+  blocks: { block: 1 },
+};
+
+const checked = new WeakSet<AttentionSet>();
+
+/**
+ * Refuses what is no set: callers may make them by hand.
+ *
+ * @throws {ConfigError} naming what is wrong
+ */
+export function checkSet(set: AttentionSet): void {
+  const cannot = "Cannot use the attention set", fields = set as unknown as Record<string, unknown>;
+  expect(cannot, { set: [set, "an object"] });
+  if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
+  for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
+  if (set.kind === "blocks") expect(cannot, { blocks: [set.blocks, "a list"] });
+}
+
+/**
+ * Whether query i attends to key j: the definition every layout and kernel is held against.
+ *
+ * @throws {ConfigError} where the set is none, or a position
+ */
 export function attends(set: AttentionSet, i: number, j: number): boolean {
+  // Asked for n² pairs: what is right costs little.
+  if (!checked.has(set)) {
+    checkSet(set);
+    checked.add(set);
+  }
+  if (!(i >= 0 && j >= 0 && i % 1 === 0 && j % 1 === 0) || i > MOST || j > MOST || typeof i !== "number" || typeof j !== "number") {
+    expect("Cannot look up a pair", { query: [i, [0, MOST]], key: [j, [0, MOST]] });
+  }
   if (set.causal && j > i) return false;
   switch (set.kind) {
     case "dense":

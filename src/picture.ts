@@ -6,9 +6,12 @@
  */
 
 import { encodePng, type Image } from "./data/image.ts";
+import { expect, MOST } from "./check.ts";
 import { escapeXml, wrapText } from "./data/text.ts";
 import { buildLayout } from "./layout.ts";
 import { type AttentionSet, parts, setKey } from "./pattern.ts";
+
+const DRAWING = "Cannot draw";
 
 /** A pattern reduced to cells: which share of each cell's allowed pairs is in the set. */
 export interface PatternMap {
@@ -45,6 +48,14 @@ export const DRAWN_LIMIT = 4096;
  * @param most cells a side at most; where n is smaller, a cell is a pair
  */
 export async function patternMap(title: string, sets: readonly AttentionSet[], n: number, most: number): Promise<PatternMap> {
+  const size = [1, 2 ** 24] as const;
+  expect(DRAWING, {
+    title: [title, "a string"],
+    sets: [sets, "a list"],
+    "number of sets": [sets?.length, [1, MOST]],
+    n: [n, size],
+    most: [most, size],
+  });
   // Whole positions a cell, the same for all but the last: uneven cells would show a beat of their own.
   const drawn = Math.min(n, DRAWN_LIMIT), each = Math.ceil(drawn / most), cells = Math.ceil(drawn / each);
   const width = (cell: number) => Math.min(drawn, (cell + 1) * each) - cell * each;
@@ -114,6 +125,8 @@ export interface Panel {
 
 /** The sets of a schedule that differ, in order of first use, titled for people. */
 export function panelsOf(schedule: readonly (readonly AttentionSet[])[]): Panel[] {
+  expect(DRAWING, { schedule: [schedule, "a list"] });
+  for (const sets of schedule) expect(DRAWING, { "a layer's sets": [sets, "a list"] });
   const found = new Map<string, { set: AttentionSet; layers: Set<number>; heads: Set<number>; uses: number }>();
   schedule.forEach((sets, layer) =>
     sets.forEach((set, head) => {
@@ -144,8 +157,14 @@ export const COLORS: Readonly<Record<"near" | "far" | "empty" | "forbidden", Col
   forbidden: [255, 255, 255],
 };
 
+function checkMap(map: PatternMap): void {
+  expect(DRAWING, { map: [map, "an object"], "map.cells": [map?.cells, [1, MOST]] });
+}
+
 /** The colour of one cell. Shares are raised by a square root: a stride of 128 drawn in 16 × 16 cells is 1 pair in 16. */
 export function cellColor(map: PatternMap, row: number, column: number): Color {
+  checkMap(map);
+  expect(DRAWING, { row: [row, [0, map.cells - 1]], column: [column, [0, map.cells - 1]] });
   const at = row * map.cells + column, allowed = map.allowed[at], total = map.near[at] + map.far[at];
   const lift = total > 0 ? Math.sqrt(total) / total : 0;
   return [0, 1, 2].map((channel) => {
@@ -157,6 +176,8 @@ export function cellColor(map: PatternMap, row: number, column: number): Color {
 
 /** Draws a map with whole pixels a cell, as many as fit into `side`. */
 export function patternImage(map: PatternMap, side = 480): Image {
+  checkMap(map);
+  expect(DRAWING, { side: [side, [1, 2 ** 14]] });
   const { cells } = map, scale = Math.max(1, Math.floor(side / cells)), width = cells * scale, rgb = new Uint8Array(width * width * 3);
   // A line between cells where there is room for it.
   const line = scale >= 6 ? 1 : 0;
@@ -188,6 +209,7 @@ const css = (color: Color) => `rgb(${color.join(",")})`;
  * @param notes lines below: pair counts, validity
  */
 export function patternSvg(maps: readonly PatternMap[], heading: string, notes: readonly string[] = []): string {
+  expect(DRAWING, { maps: [maps, "a list"], heading: [heading, "a string"], notes: [notes, "a list"] });
   const side = maps.length === 1 ? 480 : 300, gap = 44, columns = Math.min(3, maps.length), rows = Math.ceil(maps.length / columns);
   const width = columns * (side + gap) + gap, lines = notes.flatMap((note) => wrapText(note, Math.floor((width - 2 * gap) / 7)));
   const top = 84, height = top + rows * (side + 58) + lines.length * 20 + 16;
@@ -273,6 +295,9 @@ function ticks(low: number, high: number, count: number): number[] {
  * ```
  */
 export function lossCurveSvg(title: string, points: readonly CurvePoint[], steps: number, marks: readonly CurveMark[] = []): string {
+  expect(DRAWING, { title: [title, "a string"], points: [points, "a list"], steps: [steps, [1, MOST]], marks: [marks, "a list"] });
+  for (const point of points) expect(DRAWING, { point: [point, "an object"], step: [point?.step, [0, MOST]] });
+  for (const mark of marks) expect(DRAWING, { mark: [mark, "an object"], bits: [mark?.bits, "a finite number"] });
   const width = 760, height = 440, left = 56, right = 24, top = 76, bottom = 48;
   const finite = points.filter(({ loss }) => Number.isFinite(loss)), held = finite.filter(({ heldOut }) => heldOut !== undefined);
   const levels = [...finite.map(({ loss }) => loss), ...held.map(({ heldOut }) => heldOut!), ...marks.map(({ bits }) => bits)];

@@ -7,8 +7,9 @@
  */
 
 import { ConfigError } from "./errors.ts";
+import { expect } from "./check.ts";
 import { buildLayout } from "./layout.ts";
-import { type AttentionConfig, type AttentionSet, resolveSets, setKey } from "./pattern.ts";
+import { type AttentionConfig, type AttentionSet, checkSet, resolveSets, setKey } from "./pattern.ts";
 
 /** Every layer's sets, one a head. */
 export type Schedule = readonly (readonly AttentionSet[])[];
@@ -23,6 +24,11 @@ export function scheduleOf(
   attention: AttentionConfig | readonly AttentionConfig[],
   shape: { n: number; layers: number; heads: number },
 ): AttentionSet[][] {
+  expect("Cannot lay out the schedule", {
+    attention: [attention, "an object"],
+    shape: [shape, "an object"],
+    layers: [shape?.layers, [1, 4096]],
+  });
   const { n, layers, heads } = shape, each = Array.isArray(attention) ? attention as readonly AttentionConfig[] : undefined;
   if (each && each.length !== layers) {
     throw new ConfigError(`Cannot lay out the schedule: attention lists ${each.length} layers, there are ${layers}`);
@@ -35,6 +41,7 @@ export function scheduleOf(
 
 /** p: 2 where any layer's pattern has two factors (`strided`, `fixed`), else 1. */
 export function factorsOf(attention: AttentionConfig | readonly AttentionConfig[]): 1 | 2 {
+  expect("Cannot count the factors", { attention: [attention, "an object"] });
   return [attention].flat().some(({ pattern }) => pattern === "strided" || pattern === "fixed") ? 2 : 1;
 }
 
@@ -185,6 +192,12 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
  * ```
  */
 export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, limit = 4096): Promise<Reach> {
+  const cannot = "Cannot check the schedule";
+  expect(cannot, { schedule: [schedule, "a list"], n: [n, [1, 2 ** 24]], factors: [factors, [1, 2]], limit: [limit, [1, 2 ** 20]] });
+  for (const [layer, sets] of schedule.entries()) {
+    expect(cannot, { [`layer ${layer}`]: [sets, "a list"] });
+    sets.forEach(checkSet);
+  }
   if (schedule.length === 0) throw new ConfigError("Cannot check the schedule: it has no layer");
   const checked = Math.min(n, limit), causal = schedule.some((sets) => sets.some((set) => set.causal));
   const end = (i: number) => causal ? i + 1 : checked, triangular = schedule.every((sets) => sets.every((set) => set.causal));

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { expect, MOST } from "./check.ts";
 import { CheckpointError, excerpt, ShapeError } from "./errors.ts";
 import { fromHalves } from "./half.ts";
 import { parseJson, shown, standIn } from "./json.ts";
@@ -93,6 +94,7 @@ const HEADER_LIMIT = 100_000_000;
  * @throws {CheckpointError} saying what was found and what is allowed
  */
 export function parseSafetensors(file: Uint8Array<ArrayBuffer>, name: string): Safetensors {
+  expect("Cannot read tensors", { file: [file, "an array of bytes"], name: [name, "a string"] });
   const fail = (what: string): never => {
     throw new CheckpointError(`Cannot read ${name}: ${what}`);
   };
@@ -263,6 +265,15 @@ export function* safetensorsChunks(
   tensors: ReadonlyMap<string, TensorToSave>,
   metadata: Record<string, string> = {},
 ): Iterable<Uint8Array> {
+  expect("Cannot save tensors", { tensors: [tensors, "a Map"] });
+  for (const [name, tensor] of tensors) {
+    expect(`Cannot save tensor ${excerpt(name)}`, {
+      tensor: [tensor, "an object"],
+      shape: [tensor?.shape, "a list"],
+      data: [tensor?.data, "a typed array"],
+    });
+    for (const size of tensor.shape) expect(`Cannot save tensor ${excerpt(name)}`, { size: [size, [0, MOST]] });
+  }
   const order = [...tensors].sort(([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1));
   const entries: [string, unknown][] = Object.keys(metadata).length > 0 ? [["__metadata__", metadata]] : [];
   let end = 0;

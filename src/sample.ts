@@ -5,9 +5,11 @@
  * @module
  */
 
+import { expect, expectTokens, MOST } from "./check.ts";
 import { CachePlan } from "./cache.ts";
 import { type ModelConfig, setsOf } from "./config.ts";
-import { ConfigError, ShapeError } from "./errors.ts";
+import { ConfigError, KernelError, ShapeError } from "./errors.ts";
+import { checkComputed } from "./finite.ts";
 import { compileWith, type DecodingProgram, decodingProgram, type Parameters, type PrefillProgram, prefillProgram } from "./model.ts";
 import type { Engine, Executable, Tensor, TensorData } from "./ops.ts";
 import { setKey } from "./pattern.ts";
@@ -44,9 +46,9 @@ function checkChoice({ temperature = 1, topK = 0, topP = 1, seed = 0 }: Choice):
   const fail = (what: string, value: unknown): never => {
     throw new ConfigError(`Cannot sample: ${what}, current value is ${value}`);
   };
-  if (!(temperature >= 0 && temperature < Infinity)) fail("temperature must be a finite number from 0", temperature);
-  if (!Number.isInteger(topK) || topK < 0) fail("topK must be a whole number from 0", topK);
-  if (!(topP > 0 && topP <= 1)) fail("topP must be in (0, 1]", topP);
+  if (!(Number.isFinite(temperature) && temperature >= 0)) fail("temperature must be a finite number from 0", temperature);
+  if (!Number.isSafeInteger(topK) || topK < 0) fail("topK must be a whole number from 0", topK);
+  if (!(Number.isFinite(topP) && topP > 0 && topP <= 1)) fail("topP must be in (0, 1]", topP);
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) fail("seed must be a whole number below 2³²", seed);
   // Beyond a vocabulary's size every k is the same, and f32 holds whole numbers up to 2²⁴.
   return { temperature, topK: Math.min(topK, 2 ** 24), topP, seed };
@@ -80,6 +82,12 @@ export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
   return plans;
 }
 
+/**
+ * Logits looked at with each batch of tokens, so that what a model computes wrongly ends a stream instead of looking like tokens (the
+ * likeliest of NaN is token 0): of 256 sequences of bytes all, of more the first ones.
+ */
+const LOOKED_AT = 65536;
+
 /** Decodes with parameters that are on an engine. */
 export class Decoder {
   #position = 0;
@@ -108,6 +116,13 @@ export class Decoder {
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, params: Parameters, batch = 1, sideBySide: number = prefillFrom(engine)): Promise<Decoder> {
+    const cannot = "Cannot sample";
+    expect(cannot, {
+      engine: [engine, "an engine"],
+      parameters: [params, "an object"],
+      config: [params?.config, "an object"],
+      sideBySide: [sideBySide === Infinity ? MOST : sideBySide, [1, MOST]],
+    });
     if (!Number.isInteger(batch) || batch < 1 || batch > MOST_SEQUENCES) {
       throw new ConfigError(`Cannot sample: batch must be a whole number from 1 to ${MOST_SEQUENCES}, current value is ${batch}`);
     }
@@ -140,6 +155,8 @@ export class Decoder {
    * @throws {ShapeError} where there are more positions than the model has, or a token is outside the vocabulary
    */
   async begin(given: ArrayLike<number>, choice: Choice = {}, beginning = 0): Promise<void> {
+    expect("Cannot sample", { choice: [choice, "an object"], beginning: [beginning, [0, MOST]] });
+    expectTokens("Cannot sample", given);
     const { engine, config, batch, decoding: { state } } = this, { temperature, topK, topP, seed } = checkChoice(choice);
     const count = given.length / batch, tape = new Uint32Array(config.n_ctx * batch);
     if (!Number.isInteger(count) || count > config.n_ctx) {
@@ -198,6 +215,7 @@ export class Decoder {
    * @throws {ShapeError} past n_ctx positions
    */
   async run(positions = 1): Promise<void> {
+    expect("Cannot decode", { positions: [positions, [1, MOST]] });
     const { n_ctx } = this.config, last = this.#position + positions - 1;
     if (last >= n_ctx) throw new ShapeError(`Cannot decode position ${last}: the model has ${n_ctx}; begin anew from a later part`);
     this.#position += positions;
@@ -206,6 +224,7 @@ export class Decoder {
 
   /** Tokens of positions [from, to), [positions · batch]. */
   read(from: number, to: number): Promise<TensorData> {
+    expect("Cannot read tokens", { from: [from, [0, MOST]], to: [to, [0, MOST]] });
     return this.engine.read(this.decoding.state.tape, [from, to]);
   }
 
@@ -220,10 +239,14 @@ export class Decoder {
    * may hold this thread until all that was begun is through: so what comes next is begun after it, ready to start at once.
    *
    * @throws {ConfigError} where the decoder has begun anew in the meantime
+   * @throws {DivergedError} where the logits are not finite
+   * @throws {KernelError} where the device answers with what is no token
    */
   async *stream(from: number, to: number): AsyncGenerator<Uint32Array> {
-    const { batch, executable, engine: { deferred } } = this, beginning = this.#beginnings;
-    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? UNMEASURED_POSITIONS : 1, last = performance.now();
+    expect("Cannot sample", { from: [from, [0, this.config.n_ctx]], to: [to, [0, this.config.n_ctx]] });
+    const { batch, executable, engine, config: { vocab_size }, decoding: { logits } } = this, { deferred } = engine;
+    const beginning = this.#beginnings, rows = Math.min(batch, Math.max(1, Math.floor(LOOKED_AT / vocab_size)));
+    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? UNMEASURED_POSITIONS : 1, before = performance.now();
     const after = (end: number) => Math.min(to, Math.max(end, this.#position) + positions);
     /** Begins the positions up to `end` and makes those up to the returned one ready. */
     const begin = async (end: number): Promise<number> => {
@@ -239,13 +262,18 @@ export class Decoder {
       let next = await (begun ?? begin(end));
       // Positions that were made ready before it was known how long they take.
       if (next - end > 2 * most) next = end + most;
-      const reading = this.read(done, end);
+      const reading = Promise.all([this.read(done, end), engine.read(logits, [0, rows])]);
       begun = deferred && next > end ? begin(next) : undefined;
-      const [data, ready = next] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
+      const [[data, last], ready = next] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
+      checkComputed(last, "Cannot go on sampling", `after position ${end - 1} the logits`, engine);
+      const odd = tokens.find((token) => token >= vocab_size);
+      if (odd !== undefined) {
+        throw new KernelError(`Cannot go on sampling: ${engine.description} answered token ${odd}, the vocabulary has ${vocab_size}`);
+      }
       // In that time the device ran these and the host made others ready: the more of them, the surer it is what one takes.
       const count = Math.max(end - done, ready - next);
-      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - last) * count)));
-      last = now;
+      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - before) * count)));
+      before = now;
       for (let at = 0; done < end; at += batch, done++) yield tokens.subarray(at, at + batch);
       end = next;
     }
@@ -271,14 +299,14 @@ function checkTokens(tokens: ArrayLike<number>, vocabulary: number): void {
 
 /** A prompt, position by position: [positions · batch]. */
 function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number): number[] {
-  if (typeof prompt !== "object" || !("length" in prompt)) {
+  if (typeof prompt !== "object" || prompt === null || !("length" in prompt)) {
     throw new ConfigError("Cannot sample: prompt must be a list of tokens; text() takes a string");
   }
-  const each = prompt.length > 0 && typeof prompt[0] !== "number" ? prompt as readonly ArrayLike<number>[] : undefined;
+  const each = typeof prompt[0] === "object" && prompt[0] !== null ? prompt as readonly ArrayLike<number>[] : undefined;
   const prompts = each ?? Array.from({ length: batch }, () => prompt as ArrayLike<number>);
-  if (prompts.length !== batch || prompts.some(({ length }) => length !== prompts[0].length)) {
+  if (prompts.length !== batch || prompts.some((one) => one?.length !== prompts[0].length)) {
     throw new ShapeError(
-      `Cannot sample: ${batch} sequences need one prompt, or ${batch} of the same length, got ${prompts.map(({ length }) => length)}`,
+      `Cannot sample: ${batch} sequences need one prompt, or ${batch} of the same length, got ${prompts.map((one) => one?.length)}`,
     );
   }
   return Array.from({ length: prompts[0].length * batch }, (_, at) => prompts[at % batch][Math.floor(at / batch)]);
@@ -292,8 +320,9 @@ function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number
  * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
  */
 export async function* samples(decoder: Decoder, options: SamplesOptions): AsyncGenerator<Uint32Array> {
+  expect("Cannot sample", { decoder: [decoder, "an object"], options: [options, "an object"], config: [decoder?.config, "an object"] });
   const { length, prompt = [], ...choice } = options, { batch, config: { n_ctx, vocab_size } } = decoder;
-  if (!Number.isInteger(length) || length < 0) {
+  if (!Number.isSafeInteger(length) || length < 0) {
     throw new ConfigError(`Cannot sample: length must be a whole number from 0, current value is ${length}`);
   }
   checkChoice(choice);
@@ -319,6 +348,7 @@ export async function* samples(decoder: Decoder, options: SamplesOptions): Async
  * @throws {ShapeError} where a prompt token is outside the vocabulary
  */
 export async function* sample(decoder: Decoder, options: SampleOptions): AsyncGenerator<number> {
+  expect("Cannot sample", { decoder: [decoder, "an object"] });
   if (decoder.batch !== 1) throw new ConfigError(`Cannot sample one sequence: the decoder makes ${decoder.batch}; use samples`);
   for await (const [token] of samples(decoder, options)) yield token;
 }

@@ -5,10 +5,12 @@
  * @module
  */
 
+import { expect, expectTokens, MOST } from "./check.ts";
 import { checkCausal, checkConfig, checkTrain, type ModelConfig, type PhaseAt, phaseAt, phasesOf, type TrainConfig } from "./config.ts";
 import { batchOffsets } from "./data/bytes.ts";
-import { CheckpointError, ConfigError, DataError, DivergedError, ShapeError } from "./errors.ts";
+import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "./errors.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
+import { checkComputed, notFinite } from "./finite.ts";
 import { batchData, compileWith, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "./model.ts";
 import { type Engine, type Executable, size, type Tensor } from "./ops.ts";
 import {
@@ -75,6 +77,8 @@ export class Trainer {
   #recorded: Recorded | undefined;
   #done: number;
   #sinceReading = 0;
+  /** Steps skipped in all at the last reading of what was measured. */
+  #skipped: number;
   /** Steps skipped in all when the device was last asked. */
   #known: number;
   #sinceKnown = 0;
@@ -99,7 +103,7 @@ export class Trainer {
     this.#tensors = made.tensors;
     this.#rate = made.rate ?? learningRate;
     this.#done = made.from?.step ?? 0;
-    this.#known = made.from?.skipped[0] ?? 0;
+    this.#skipped = this.#known = made.from?.skipped[0] ?? 0;
   }
 
   /**
@@ -107,7 +111,7 @@ export class Trainer {
    *
    * @param rate the learning rate, where it is not the schedule that `train` names
    * @throws {ConfigError} where a field is out of range, or attention is not causal
-   * @throws {CheckpointError} where the snapshot's tensors are not the model's
+   * @throws {CheckpointError} where the snapshot's tensors are not the model's, or not finite
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(
@@ -117,6 +121,7 @@ export class Trainer {
     from?: Snapshot,
     rate?: LearningRate,
   ): Promise<Trainer> {
+    expect("Cannot train", { engine: [engine, "an engine"] });
     config = checkConfig(config);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
@@ -131,6 +136,8 @@ export class Trainer {
             `Cannot start from the snapshot: ${t.name} must have ${size(t)} numbers, got ${data?.length ?? "none"}`,
           );
         }
+        const found = notFinite(data);
+        if (found) throw new CheckpointError(`Cannot start from the snapshot: ${t.name} ${found}; use an earlier one`);
         engine.write(t, data);
       }
     };
@@ -177,6 +184,11 @@ export class Trainer {
     this.#recorded = undefined;
   }
 
+  /** Parameter tensors on the engine. */
+  get params(): Parameters {
+    return this.#params;
+  }
+
   /** Updates done. */
   get done(): number {
     return this.#done;
@@ -194,6 +206,8 @@ export class Trainer {
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
    */
   async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
+    expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
+    for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
     const { train } = this, engine = this.#engine, { batch, config, step, executable } = await this.#record(), rows = batch * config.n_ctx;
     if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
       throw new ShapeError(
@@ -220,11 +234,27 @@ export class Trainer {
     return this.#rate(Math.max(0, this.#done - this.#known - 1), this.train);
   }
 
-  /** Waits for the steps so far and reads what they measured. */
+  /**
+   * Waits for the steps so far and reads what they measured.
+   *
+   * @throws {DivergedError} where the loss is not finite though the gradients are
+   * @throws {KernelError} where the device answers what cannot be
+   */
   async measure(): Promise<Measured> {
     const { loss, squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
     const reads = [loss, squareNorm, skipped, lossScale].map((t) => this.#engine.read(t));
     const [total, square, counts, [next, clean]] = await Promise.all(reads);
+    if (!(next > 0 && counts[1] <= counts[0] && counts[0] <= this.#done)) {
+      throw new KernelError(
+        `Cannot go on training: ${this.#engine.description} answered a loss scale of ${next} and ${counts[0]} steps skipped, ` +
+          `${counts[1]} in a row, of ${this.#done}; it computes wrongly, verify tells how`,
+      );
+    }
+    // Steps with gradients that are not finite are skipped and counted, and those gradients explain a loss.
+    if (counts[0] === this.#skipped) {
+      checkComputed([total[0], square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
+    }
+    this.#skipped = counts[0];
     this.#engine.write(loss, Float32Array.of(0));
     this.#sinceReading = 0;
     this.#known = counts[0];
@@ -240,14 +270,22 @@ export class Trainer {
     this.#sinceKnown = 0;
   }
 
-  /** Copies out everything that training continues from. */
+  /**
+   * Copies out everything that training continues from.
+   *
+   * @throws {DivergedError} where weights or moments are not finite
+   */
   async snapshot(): Promise<Snapshot> {
     const read = async (tensors: readonly Tensor[], prefix = "") => {
       const values = new Map<string, Float32Array>();
       for (let first = 0, end = 0; first < tensors.length; first = end) {
         for (let bytes = 0; end < tensors.length && (end === first || bytes < READING); end++) bytes += 4 * size(tensors[end]);
         const some = await Promise.all(tensors.slice(first, end).map((t) => this.#engine.read(t)));
-        some.forEach((data, at) => values.set(tensors[first + at].name.slice(prefix.length), new Float32Array(data)));
+        some.forEach((data, at) => {
+          const { name } = tensors[first + at];
+          checkComputed(data, `Cannot save step ${this.#done}`, name, this.#engine);
+          values.set(name.slice(prefix.length), new Float32Array(data));
+        });
       }
       return values;
     };
@@ -358,7 +396,18 @@ function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Token
  * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
-  const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768 } = options;
+  expect("Cannot train", {
+    options: [options, "an object"],
+    engine: [options?.engine, "an engine"],
+  });
+  const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit = 1 } = options;
+  const size = [1, MOST] as const, many = [0, MOST] as const;
+  expect("Cannot train", {
+    unit: [unit, size],
+    reportSeconds: [reportSeconds, "a finite number"],
+    evaluations: [evaluations, many],
+    evaluationTokens: [evaluationTokens, many],
+  });
   const { n_ctx } = checkConfig(options.config);
   for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
     // Callers without types.

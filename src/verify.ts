@@ -6,6 +6,7 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import { readModel } from "./checkpoint.ts";
 import { checkTrain, type ModelConfig, TRAIN_DEFAULTS, type TrainConfig } from "./config.ts";
 import { CheckpointError, DataError } from "./errors.ts";
@@ -114,6 +115,7 @@ function byRows(data: Float32Array, heads: number, n: number): Float32Array {
  * @throws {ConfigError} where its attention is not one of ours
  */
 export async function* verifyAttention(engine: Engine, file: string, bytes: Uint8Array<ArrayBuffer>): AsyncGenerator<Verified> {
+  expect("Cannot verify", { engine: [engine, "an engine"] });
   const golden = parseSafetensors(bytes, file), { tensor: limit } = limitsOf(engine), { shape } = need(golden, "q", file);
   const [heads, n] = shape, layer = Number(metadata(golden, "layer", file));
   if (shape.length !== 3 || heads < 1 || n < 1) {
@@ -183,6 +185,7 @@ function trainOf(golden: Safetensors, file: string, batch: number, recompute: bo
  * @throws {ConfigError} where the configuration is wrong
  */
 export async function* verifyModel(engine: Engine, folder: string, files: GoldenModel, recompute = false): AsyncGenerator<Verified> {
+  expect("Cannot verify", { engine: [engine, "an engine"], folder: [folder, "a string"], files: [files, "an object"] });
   const names = { config: `${folder}/config.json`, weights: `${folder}/model.safetensors` }, file = `${folder}/expected.safetensors`;
   const { config, weights } = readModel(files.config, files.model, names), limits = limitsOf(engine);
   const golden = parseSafetensors(files.expected, file), expected = (key: string) => f32(need(golden, key, file));

@@ -230,6 +230,15 @@ Deno.test("checkpoint: run state is read strictly", () => {
   bad({ skipped: [1] }, "skipped must be two numbers");
   bad({ lossScale: [1] }, "lossScale must be two numbers");
   bad({ skipped: [1, -1] }, "skipped[1]");
+  // States that no run is ever in.
+  bad({ skipped: [21, 0] }, "skipped[0] must be at most 20, found 21");
+  bad({ skipped: [1, 2] }, "skipped[1] must be at most 1, found 2");
+  for (const scale of [0, -1, "1", null]) bad({ lossScale: [scale, 0] }, "lossScale[0] must be");
+  bad({ lossScale: [1, 21] }, "lossScale[1] must be at most 20");
+  bad({ data: { ...whole.data, heldOut: 1001 } }, "data.heldOut must be at most 1000");
+  for (const name of ["loss", "heldOut", "ms"]) {
+    bad({ history: [{ step: 9, loss: 1, [name]: -1 }] }, `history[0].${name} must be at least 0`);
+  }
   bad({ train: { ...whole.train, lr: -1 } }, "lr must be from");
   bad({ train: { ...whole.train, more: 1 } }, 'train has an unknown field "more"');
   const { seed: _, ...unseeded } = whole.train;

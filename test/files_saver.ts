@@ -29,7 +29,7 @@ export function checkpointAt(step: number): Checkpoint {
     skipped: [0, 0],
     lossScale: [65536, 0],
     engine: "reference",
-    train: TRAIN_DEFAULTS,
+    train: { ...TRAIN_DEFAULTS, optimizer: "adamw" },
     data: { name: "none", bytes: 0, sha256: "00".repeat(32), heldOut: 0 },
     history: [{ step, loss: 1 }],
     weights: fill(step),

@@ -14,6 +14,7 @@ import type { DatasetOptions } from "../src/data/dataset.ts";
 import { CheckpointError, ConfigError, DataError } from "../src/errors.ts";
 import { entropy0 } from "../src/data/bytes.ts";
 import { Random } from "../src/random.ts";
+import { files } from "./commands.ts";
 import { checkpointAt, MODEL, stepOf } from "./files_saver.ts";
 
 function withFolder<T>(use: (path: string) => T): T {
@@ -206,6 +207,71 @@ Deno.test("files: a run folder is taken once, for what was asked", () =>
     Deno.writeTextFileSync(`${path}/other/config.json`, '{"model_type": "llama"}');
     assertThrows(() => openRunFolder(`${path}/other`, false), ConfigError, "its config.json is not of a Sparse Transformer");
     assertEquals(names(`${path}/other`), ["config.json"]);
+  }));
+
+Deno.test("files: a lock that was deleted lets nobody overwrite anything", () =>
+  withFolder((path) => {
+    const lock = `${path}/.lock`, first = openRunFolder(path, false);
+    saveRun(first, checkpointAt(1));
+    // Deleted, and nobody came: the next save takes it again.
+    Deno.removeSync(lock);
+    saveRun(first, checkpointAt(2));
+    assertThrows(() => openRunFolder(path, true), ConfigError, "another process is training in it");
+    // Deleted, and another came.
+    Deno.removeSync(lock);
+    const second = openRunFolder(path, true), before = files(path);
+    assertThrows(
+      () => saveRun(first, checkpointAt(3)),
+      CheckpointError,
+      "its .lock was deleted, and another process is training in it now",
+    );
+    assertEquals([files(path), loadRun(path).step], [before, 2]);
+    saveRun(second, checkpointAt(9));
+    second.close();
+    // Another came, saved and left.
+    const after = files(path);
+    for (let times = 0; times < 2; times++) {
+      assertThrows(() => saveRun(first, checkpointAt(4)), CheckpointError, "its model.safetensors is no longer the one that this run left");
+    }
+    assertEquals([files(path), stepOf(loadRun(path))], [after, 9]);
+    first.close();
+  }));
+
+Deno.test("files: what is left of a run is said as it is", () =>
+  withFolder((path) => {
+    const folder = openRunFolder(`${path}/run`, false),
+      full = () => {
+        const { error } = failing(1, true, () => saveRun(folder, checkpointAt(1)));
+        return (error as Error).message;
+      };
+    assertStringIncludes(full(), "the disk is full; free some space or choose another folder; no save of the run is there");
+    saveRun(folder, checkpointAt(1));
+    assertStringIncludes(full(), "the run there stays at its last whole save");
+    Deno.removeSync(`${path}/run`, { recursive: true });
+    assertThrows(() => saveRun(folder, checkpointAt(2)), CheckpointError, "the folder was deleted or moved, and the run's saves with it");
+    assertEquals(names(path), []);
+    folder.close();
+  }));
+
+Deno.test("files: a model or configuration that the run did not save is said", () =>
+  withFolder((path) => {
+    saved(path, 5);
+    const model = `${path}/model.safetensors`, bytes = Deno.readFileSync(model), config = Deno.readTextFileSync(`${path}/config.json`);
+    assertEquals(loadTrained(path).damage, undefined);
+    bytes[bytes.length - 1] ^= 1;
+    Deno.writeFileSync(model, bytes);
+    const { state, damage } = loadTrained(path);
+    assertEquals([state, damage], [
+      undefined,
+      `${model} is not the one that the run saved (its state is of step 5): it was changed or exchanged.`,
+    ]);
+    bytes[bytes.length - 1] ^= 1;
+    Deno.writeFileSync(model, bytes);
+    Deno.writeTextFileSync(`${path}/config.json`, config.replace('"dropout": 0', '"dropout": 0.5'));
+    const other = loadTrained(path);
+    assertEquals([other.state?.step, other.damage], [5, `${path}/config.json was changed since the run saved it.`]);
+    Deno.removeSync(`${path}/state-5`, { recursive: true });
+    assertEquals(loadTrained(path).damage, undefined, "a model alone is one");
   }));
 
 Deno.test("files: what dead runs left behind goes at the next start, what users have stays", () =>

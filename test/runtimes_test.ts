@@ -122,6 +122,20 @@ const WORKERD = /"socket":"http","port":(\d+)/;
 
 const QUERY = "/?prompt=The%20&length=60&temperature=0.8&seed=1";
 
+/** What a server answers to a request's first line as it stands. */
+async function raw(base: string, line: string): Promise<string> {
+  const { hostname, port } = new URL(base), connection = await Deno.connect({ hostname, port: Number(port) });
+  const timer = setTimeout(() => connection.close(), 5000);
+  try {
+    await connection.write(new TextEncoder().encode(`${line}\r\nHost: localhost\r\nConnection: close\r\n\r\n`));
+    return await new Response(connection.readable).text();
+  } catch {
+    return "";
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** What an example's server must do. */
 async function exampleHolds(base: string): Promise<void> {
   const model = await longstride.openModel(MODEL, { backend: "wasm", threads: 1 });
@@ -138,6 +152,40 @@ async function exampleHolds(base: string): Promise<void> {
   const wrong = await fetch(`${base}/?temperature=-1`);
   assertEquals(wrong.status, 400);
   assertStringIncludes(await wrong.text(), "temperature");
+
+  // What is none of the server's.
+  const answered = async (path: string, method: string) => {
+    const { status, headers, body } = await fetch(base + path, { method });
+    await body?.cancel();
+    return [status, headers.get("allow")];
+  };
+  for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) assertEquals(await answered(QUERY, method), [405, "GET, HEAD"]);
+  assertEquals([await answered(QUERY, "HEAD"), await answered("/favicon.ico", "GET")], [[200, null], [404, null]]);
+  for (
+    const line of ["GET //[ HTTP/1.1", "GET http://[ HTTP/1.1", "GET //x:y/ HTTP/1.1", "GET \\\\[ HTTP/1.1", "TRACE / HTTP/1.1", "\u0001"]
+  ) {
+    const said = await raw(base, line);
+    // Of an address that is none Bun makes one that is.
+    assert(/^HTTP\/1\.1 \d\d\d /.test(said) || said === "", `${line}: ${said}`);
+    if (line === "GET //[ HTTP/1.1") assertMatch(said, /^HTTP\/1\.1 400 /);
+  }
+
+  // Many at once are served one after another, up to a bound; all alike.
+  const all = await Promise.all(Array.from({ length: 300 }, async (_, at) => {
+    const short = `/?prompt=The%20&length=${1 + at % 3}&seed=1`, response = await fetch(base + short), text = await response.text();
+    return { short, status: response.status, text, after: response.headers.get("retry-after") };
+  }));
+  const served = all.filter(({ status }) => status === 200), full = all.filter(({ status }) => status === 503);
+  assertEquals(served.length + full.length, 300);
+  assert(served.length >= 256, `${served.length} of 300 served at once`);
+  for (const { after, text } of full) assert(Number(after) >= 1 && text.startsWith("busy: 256 texts"), `${after} ${text}`);
+  for (const { short, text } of served) assertEquals(text, served.find((other) => other.short === short)!.text);
+
+  // Those that wait and go away are waited for by nobody.
+  const leave = new AbortController(), waiting = Array.from({ length: 50 }, () => fetch(`${base}/?length=4000`, { signal: leave.signal }));
+  await new Promise((resume) => setTimeout(resume, 100));
+  leave.abort();
+  await Promise.allSettled(waiting);
 
   // A client that goes away ends its text, so that the next one is served.
   const gone = new AbortController(), long = await fetch(`${base}/?length=4000`, { signal: gone.signal });

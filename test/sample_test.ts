@@ -372,7 +372,7 @@ Deno.test("sample: openModel by address and by contents", async () => {
   await assertRejects(() => openModel(new URL("nowhere/", folder)), DataError, "Cannot fetch");
   const config = configOf({ pattern: "dense" }), weights = initialWeights(config, 0);
   weights.delete("norm.weight");
-  await assertRejects(() => openModel({ config, weights }), CheckpointError, "lack norm.weight");
+  await assertRejects(() => openModel({ config, weights }), CheckpointError, "norm.weight must have 24 numbers, got none");
   const wide = configOf({ pattern: "dense" }, { vocab_size: 300 }),
     model = await openModel({ config: wide, weights: initialWeights(wide, 0) }, {
       backend: "reference",

@@ -16,8 +16,10 @@
 export const LAYERS: readonly (readonly string[])[] = [
   // Imported by anyone.
   ["src/errors.ts", "src/random.ts", "src/half.ts", "src/kernels.gen.ts"],
-  // Sparse sets as mathematics; the WASM binary; text and bytes from strangers.
-  ["src/pattern.ts", "src/kernels.ts", "src/json.ts", "src/fetch.ts"],
+  // The WASM binary; arguments, text, numbers and bytes from strangers.
+  ["src/kernels.ts", "src/json.ts", "src/check.ts", "src/finite.ts", "src/fetch.ts"],
+  // Sparse sets as mathematics.
+  ["src/pattern.ts"],
   // Tiles of a set, and what decoding keeps of it.
   ["src/layout.ts"],
   ["src/cache.ts"],

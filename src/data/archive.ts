@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "../check.ts";
 import { FlateErrorCode, Gunzip, Inflate } from "npm:fflate@0.8.3";
 import { DataError, excerpt } from "../errors.ts";
 import { crc32, hex } from "./crc32.ts";
@@ -166,6 +167,7 @@ class GzipReader {
  * @throws {DataError} where it is not gzip, is damaged or cut off (with the offset), or gives more than `limit` bytes
  */
 export function gunzip(bytes: Uint8Array, name: string, limit = UNPACKED_LIMIT, notify?: Notify): Uint8Array<ArrayBuffer> {
+  expect("Cannot unpack", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const reader = new GzipReader(name, limit, notify), parts: Uint8Array[] = [];
   for (let at = 0; at === 0 || at < bytes.length; at += PIECE) {
     parts.push(...reader.push(bytes.subarray(at, at + PIECE), at + PIECE >= bytes.length));
@@ -517,6 +519,7 @@ class Unzipper {
  * method than deflate, or gives more than `limit` bytes
  */
 export function unzip(entry: ZipEntry, name: string, limit = UNPACKED_LIMIT): Uint8Array<ArrayBuffer> {
+  expect("Cannot unpack", { entry: [entry, "an object"], packed: [entry?.packed, "an array of bytes"], name: [name, "a string"] });
   return join(new Unzipper(entry, name, limit).push(entry.packed, true));
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { expect, MOST } from "../check.ts";
 import { ConfigError, DataError, excerpt } from "../errors.ts";
 import { ByteReader, type Bytes, counted, join, type Notify, WHOLE_LIMIT } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
@@ -28,11 +29,13 @@ const stepsOf = (x: number) => x < 0 ? SILENCE : 255 - SILENCE;
  * @returns 0 … 255, the code where it is whole
  */
 export function mulaw(x: number): number {
+  expect("Cannot encode the amplitude", { x: [x, "a finite number"] });
   return SILENCE + Math.sign(x) * stepsOf(x) * Math.log1p(MU * Math.abs(x)) / Math.log1p(MU);
 }
 
 /** The amplitude of a code, or of a place between two: the inverse of {@linkcode mulaw}. */
 export function mulawAmplitude(code: number): number {
+  expect("Cannot decode the amplitude", { code: [code, "a finite number"] });
   const steps = code - SILENCE;
   return Math.sign(steps) * Math.expm1(Math.abs(steps) / stepsOf(steps) * Math.log1p(MU)) / MU;
 }
@@ -136,11 +139,13 @@ class Companding {
  * ```
  */
 export async function encodeMulaw(samples: Float32Array): Promise<Uint8Array<ArrayBuffer>> {
+  expect("Cannot encode the samples", { samples: [samples, "an array of floats"] });
   return (await Companding.create()).encode(samples);
 }
 
 /** Codes to samples in [−1, 1]. */
 export async function decodeMulaw(codes: Uint8Array): Promise<Float32Array<ArrayBuffer>> {
+  expect("Cannot decode the codes", { codes: [codes, "an array of bytes"] });
   return (await Companding.create()).decode(codes);
 }
 
@@ -150,6 +155,7 @@ export async function decodeMulaw(codes: Uint8Array): Promise<Float32Array<Array
  * {@linkcode decodeMulaw} plays is up to 9 % from its amplitudes.
  */
 export function orderG711(codes: Uint8Array): Uint8Array<ArrayBuffer> {
+  expect("Cannot order the codes", { codes: [codes, "an array of bytes"] });
   return Uint8Array.from(codes, (code) => code & 0x80 ? 0x80 | ~code & 0x7f : code & 0x7f);
 }
 
@@ -495,6 +501,7 @@ async function skipPadding(reader: ByteReader, length: number): Promise<void> {
  * @throws {ConfigError} where the rate is out of range, or has too few divisors in common with the file's
  */
 export function decodeWav(file: Bytes, name: string, rate: number = SOUND_RATE, notify?: Notify): Promise<Sound> {
+  expect("Cannot read WAV", { file: [file, "an object"], name: [name, "a string"] });
   return readWav(new ByteReader(file, name), rate, notify);
 }
 
@@ -661,6 +668,7 @@ function tellLevels({ peak, clipped, silent }: SoundLevels, mixed: number, chann
  * @throws {DataError} where it is longer than a WAV file can say, 4 GiB
  */
 export async function encodeWav(sound: Uint8Array | Float32Array, rate: number = SOUND_RATE): Promise<Uint8Array<ArrayBuffer>> {
+  expect("Cannot write WAV", { sound: [sound, "a typed array"], rate: [rate, [1, MOST]] });
   const bytes = sound.length * 2;
   if (36 + bytes > LENGTH_LIMIT) {
     throw new DataError(`Cannot write WAV: ${sound.length} samples of 2 bytes do not fit in its 4 GiB; write parts`);

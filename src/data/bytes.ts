@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "../check.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { Random, STREAM } from "../random.ts";
 
@@ -20,6 +21,7 @@ const HELD_OUT_LIMIT = 200_000;
  * @throws {ConfigError} where `heldOut` leaves no context on one of the sides
  */
 export function splitHeldOut(bytes: Uint8Array, nCtx: number, name: string, heldOut?: number): { train: Uint8Array; heldOut: Uint8Array } {
+  expect("Cannot split the data", { bytes: [bytes, "an array of bytes"], nCtx: [nCtx, [1, 2 ** 24]] });
   if (bytes.length < 2 * nCtx) {
     const found = bytes.length === 0 ? "is empty" : `has ${bytes.length} bytes`;
     throw new DataError(
@@ -75,6 +77,11 @@ export interface DataIdentity {
 
 /** Names the data in a way that a resumed run can recognise. */
 export async function identify(name: string, bytes: Uint8Array<ArrayBuffer>, heldOut: number): Promise<DataIdentity> {
+  expect("Cannot identify the data", {
+    name: [name, "a string"],
+    bytes: [bytes, "an array of bytes"],
+    heldOut: [heldOut, [0, bytes?.length]],
+  });
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return { name, bytes: bytes.length, sha256: Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""), heldOut };
 }
@@ -85,6 +92,7 @@ export async function identify(name: string, bytes: Uint8Array<ArrayBuffer>, hel
  * @throws {DataError} saying what differs
  */
 export function checkSameData(began: DataIdentity, now: DataIdentity): void {
+  for (const data of [began, now]) expect("Cannot compare the data", { identity: [data, "an object"] });
   if (began.bytes === now.bytes && began.sha256 === now.sha256 && began.heldOut === now.heldOut) return;
   const shown = ({ name, bytes, heldOut, sha256 }: DataIdentity) =>
     `${name} (${bytes} bytes, ${heldOut} held out, SHA-256 ${sha256.slice(0, 12)}…)`;
@@ -119,6 +127,7 @@ export function batchOffsets(
 
 /** Order-0 entropy in bits a byte: what the best code for single bytes reaches. */
 export function entropy0(bytes: Uint8Array): number {
+  expect("Cannot measure the entropy", { bytes: [bytes, "an array of bytes"] });
   const counts = new Float64Array(256);
   for (const byte of bytes) counts[byte]++;
   return entropyOf(counts);
@@ -126,6 +135,7 @@ export function entropy0(bytes: Uint8Array): number {
 
 /** Order-0 entropy, in bits a symbol, of symbols that occur so often. */
 export function entropyOf(counts: Float64Array): number {
+  expect("Cannot measure the entropy", { counts: [counts, "an array of floats"] });
   const all = counts.reduce((a, b) => a + b, 0);
   let bits = 0;
   for (const count of counts) if (count > 0) bits -= count / all * Math.log2(count / all);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect, MOST } from "../check.ts";
 import { ConfigError, DataError, excerpt } from "../errors.ts";
 import { standIn } from "../json.ts";
 import { gunzipPieces, tarFiles, unzipPieces, zipEntries, zipPlaces } from "./archive.ts";
@@ -185,6 +186,7 @@ const HIDDEN = /(^|\/)(\.[^/]+|__MACOSX|\$RECYCLE\.BIN|System Volume Information
  * `__MACOSX/a`, `Thumbs.db`. {@linkcode loadDataset} leaves those out, so who opens a folder need not.
  */
 export function isHidden(path: string): boolean {
+  expect("Cannot judge a path", { path: [path, "a string"] });
   return HIDDEN.test(canonicalPath(path));
 }
 
@@ -497,12 +499,22 @@ export async function loadDataset(
   options: DatasetOptions = {},
   name?: string,
 ): Promise<Dataset> {
+  expect("Cannot make a data set", { files: [files, "an object"], options: [options, "an object"] });
   checkOptions(options);
   const notices = new Notices(), notify = notices.add, samples = new Samples(options, notify);
   const skip: Skip = (file) => void samples.skipped.push(file), told = { notify, skip, plain: options.as === "bytes" };
   const cifar: { path: string; at: number }[] = [];
   let first: string | undefined, count = 0;
+  const some = files as object;
+  if (!(Symbol.iterator in some) && !(Symbol.asyncIterator in some)) {
+    throw new ConfigError("Cannot make a data set: files must be a list of { name, data }");
+  }
   for await (const file of files) {
+    expect("Cannot make a data set", {
+      file: [file, "an object"],
+      "its name": [file?.name, "a string"],
+      "its data": [file?.data, "an object"],
+    });
     const path = file.path === undefined ? undefined : canonicalPath(file.path);
     if (path !== undefined && HIDDEN.test(path)) {
       skip({ name: file.name, bytes: file.size, why: OF_SYSTEM });
@@ -633,8 +645,15 @@ function splitImages(
  */
 export function checkDataset(
   dataset: Omit<Dataset, "skipped" | "notices">,
-  { n_ctx, vocab_size }: { n_ctx: number; vocab_size: number },
+  model: { n_ctx: number; vocab_size: number },
 ): void {
+  expect("Cannot check the data set", { model: [model, "an object"] });
+  const { n_ctx, vocab_size } = model;
+  expect("Cannot check the data set", {
+    "data set": [dataset, "an object"],
+    n_ctx: [n_ctx, [1, MOST]],
+    vocab_size: [vocab_size, [1, MOST]],
+  });
   const { name, unit, shape } = dataset;
   if (shape && unit !== n_ctx) {
     throw new DataError(
@@ -670,6 +689,7 @@ const counting = lazily(async () => {
 
 /** How often each byte occurs, [256]. */
 export async function histogram(bytes: Uint8Array): Promise<Float64Array<ArrayBuffer>> {
+  expect("Cannot count", { bytes: [bytes, "an array of bytes"] });
   const { made, bytes: at, counts, tables } = await counting(), total = new Float64Array(256);
   for (let from = 0; from < bytes.length; from += PIECE) {
     const piece = bytes.subarray(from, from + PIECE);

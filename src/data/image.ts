@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect, MOST } from "../check.ts";
 import { convertIndexedToRgb, decode, type DecodedPng } from "npm:fast-png@8.0.0";
 import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
 import { ConfigError, DataError, excerpt, ShapeError } from "../errors.ts";
@@ -177,6 +178,7 @@ function eightBits(png: DecodedPng, colour: number): { samples: Uint8Array | Uin
  * @throws {DataError} with the offset, where it is not PNG, damaged, cut short, of another size than wanted, or transparent
  */
 export function decodePng(bytes: Uint8Array, name: string, want?: readonly number[], notify?: Notify): Image {
+  expect("Cannot read PNG", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const { width, height, header, palette, lines, passes } = pngParts(bytes, name, want, notify), rgb = new Uint8Array(width * height * 3);
   let from = 0;
   for (const { x, y, dx, dy, columns, rows, bytes } of passes) {
@@ -229,7 +231,11 @@ function pngFile(...chunks: readonly (Uint8Array | readonly [string, Uint8Array]
  *
  * @throws {ShapeError} where the image has another number of bytes than its size says
  */
-export function encodePng({ width, height, rgb }: Image): Uint8Array<ArrayBuffer> {
+export function encodePng(image: Image): Uint8Array<ArrayBuffer> {
+  expect("Cannot write PNG", { image: [image, "an object"] });
+  const { width, height, rgb } = image;
+  const size = [0, 2 ** 24] as const;
+  expect("Cannot write PNG", { width: [width, size], height: [height, size], rgb: [rgb, "an array of bytes"] });
   if (rgb.length !== width * height * 3 || rgb.length === 0) {
     throw new ShapeError(`Cannot write PNG: ${width} × ${height} pixels have ${width * height * 3} bytes, got ${rgb.length}`);
   }
@@ -244,6 +250,8 @@ export function encodePng({ width, height, rgb }: Image): Uint8Array<ArrayBuffer
 
 /** Puts images beside each other, `columns` a row, on white with `gap` pixels around each. */
 export function tileImages(images: readonly Image[], columns: number, gap = 16): Image {
+  expect("Cannot tile images", { images: [images, "a list"], columns: [columns, [1, MOST]], gap: [gap, [0, 4096]] });
+  for (const one of images) expect("Cannot tile images", { image: [one, "an object"], rgb: [one?.rgb, "an array of bytes"] });
   const across = Math.min(columns, images.length), down = Math.ceil(images.length / across);
   const cellWidth = Math.max(...images.map(({ width }) => width)) + gap, cellHeight = Math.max(...images.map(({ height }) => height)) + gap;
   const width = across * cellWidth + gap, height = down * cellHeight + gap, rgb = new Uint8Array(width * height * 3).fill(255);
@@ -264,6 +272,14 @@ export function tileImages(images: readonly Image[], columns: number, gap = 16):
  * @throws {ShapeError} where the rows are not whole images
  */
 export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[] {
+  const size = [1, 65536] as const, [high, wide, deep] = [0, 1, 2].map((at) => shape?.[at]);
+  expect("Cannot draw images", {
+    rows: [rows, "an array of bytes"],
+    shape: [shape, "a list"],
+    height: [high, size],
+    width: [wide, size],
+    channels: [deep, size],
+  });
   const [height, width, channels] = shape, unit = height * width * channels;
   if ((channels !== 1 && channels !== 3) || !(unit > 0)) {
     throw new ShapeError(`Cannot draw images of shape ${shape.join(" × ")}: they must have 1 or 3 channels`);
@@ -306,6 +322,11 @@ export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[
  * ```
  */
 export function contactSheet(rows: Uint8Array, shape: ImageShape, columns?: number): Image {
+  expect("Cannot draw a contact sheet", {
+    rows: [rows, "an array of bytes"],
+    shape: [shape, "a list"],
+    columns: [columns === undefined ? 1 : columns, [1, MOST]],
+  });
   if (rows.length === 0) throw new ShapeError("Cannot draw a contact sheet: there is no image");
   // Small images are drawn larger: 32 × 32 three pixels a pixel.
   const images = imagesOf(rows, shape, Math.max(1, Math.floor(96 / Math.max(shape[0], shape[1]))));
@@ -355,6 +376,7 @@ const CIFAR_PIECE = 32;
  * @throws {DataError} with the offset, where a row is cut short or begins with no class
  */
 export async function decodeCifar(bytes: Uint8Array, name: string, set: Cifar = "CIFAR-10"): Promise<Uint8Array<ArrayBuffer>> {
+  expect("Cannot read CIFAR", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const labels = CIFAR_LABELS[set], wide = labels.length + CIFAR_PIXELS, rows = Math.floor(bytes.length / wide), rest = bytes.length % wide;
   if (rest !== 0 || rows === 0) {
     throw new DataError(

@@ -4,10 +4,12 @@
  * @module
  */
 
+import { expect, MOST } from "../check.ts";
 import { join } from "./reader.ts";
 
 /** The bytes of a text, UTF-8. */
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
+  expect("Cannot encode the text", { text: [text, "a string"] });
   return new TextEncoder().encode(text);
 }
 
@@ -20,6 +22,7 @@ const ACTING = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u20
 
 /** The text with every character that would act on a terminal replaced by a picture of it (␛ for escape), or by �. */
 export function visible(text: string): string {
+  expect("Cannot show the text", { text: [text, "a string"] });
   return text.replace(ACTING, (character) => {
     const code = character.charCodeAt(0);
     return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? "\u2421" : "\ufffd";
@@ -32,6 +35,7 @@ export class TextStream {
 
   /** The text that these bytes complete, made {@linkcode visible}; bytes that are not UTF-8 become �. */
   push(bytes: Uint8Array): string {
+    expect("Cannot decode text", { bytes: [bytes, "an array of bytes"] });
     return visible(this.#decoder.decode(bytes, { stream: true }));
   }
 
@@ -48,6 +52,7 @@ export function escapeXml(text: string): string {
 
 /** A text in lines of at most so many characters, broken between words. */
 export function wrapText(text: string, most: number): string[] {
+  expect("Cannot wrap the text", { text: [text, "a string"], most: [most, [1, MOST]] });
   const lines = [""];
   for (const word of text.split(" ")) {
     const longer = lines.at(-1) + (lines.at(-1) ? " " : "") + word;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect, MOST } from "../check.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { mulawAmplitude } from "./audio.ts";
 import type { Image } from "./image.ts";
@@ -31,6 +32,7 @@ export interface Envelope {
  * @throws {ConfigError} where `columns` is not from 1 to 16,384
  */
 export function envelope(samples: Wave, columns: number): Envelope {
+  expect("Cannot draw a waveform", { samples: [samples, "a typed array"] });
   if (samples.length === 0) throw new ShapeError("Cannot draw a waveform: there is no sample");
   if (!Number.isInteger(columns) || columns < 1 || columns > 16384) {
     throw new ConfigError(`Cannot draw a waveform: its width must be from 1 to 16384, current value is ${columns}`);
@@ -104,6 +106,7 @@ function clock(seconds: number, step: number): string {
  * @throws {ConfigError} where the width is out of range
  */
 export function waveformSvg(samples: Wave, rate: number, title: string, width = 960): string {
+  expect("Cannot draw a waveform", { rate: [rate, [1, MOST]], title: [title, "a string"] });
   const { low, high, rms, peak } = envelope(samples, width), height = 240, top = 44, left = 16, seconds = samples.length / rate;
   const y = (x: number) => (top + (1 - x / peak) / 2 * height).toFixed(1);
   const outline = (upper: (x: number) => number, lower: (x: number) => number) => {

@@ -64,7 +64,7 @@ export class WasmEngine implements Engine {
    * @throws {OutOfMemoryError} where not even an empty memory can be made
    */
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
-    const wanted = options.threads ?? Math.min(256, globalThis.navigator?.hardwareConcurrency || 1);
+    const wanted = options.threads !== undefined ? options.threads : Math.min(256, globalThis.navigator?.hardwareConcurrency || 1);
     if (!(Number.isInteger(wanted) && wanted > 0 && wanted <= 256)) {
       throw new ConfigError(`Cannot use ${wanted} threads: it must be a whole number from 1 to 256`);
     }

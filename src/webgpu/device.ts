@@ -5,6 +5,7 @@
  */
 
 import { BackendError } from "../errors.ts";
+import { saying } from "./scopes.ts";
 
 /** How to make a device. */
 export interface DeviceOptions {
@@ -74,6 +75,18 @@ async function checkGiven(device: GPUDevice, name: string): Promise<void> {
  * the caller's device is lost, or its limits are below what the kernels need
  */
 export async function acquireDevice(options: DeviceOptions): Promise<Acquired> {
+  try {
+    return await acquire(options);
+  } catch (cause) {
+    // Whatever a browser or driver throws here, `auto` must be able to go on without it.
+    if (cause instanceof BackendError) throw cause;
+    throw new BackendError(`Cannot use WebGPU: asking for ${options.device ? "the device given" : "a device"} failed: ${saying(cause)}`, {
+      cause,
+    });
+  }
+}
+
+async function acquire(options: DeviceOptions): Promise<Acquired> {
   if (options.device) {
     const info = (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo, { name, software } = describe(info);
     await checkGiven(options.device, name);
@@ -100,10 +113,12 @@ export async function acquireDevice(options: DeviceOptions): Promise<Acquired> {
     for (const limit of WANTED) requiredLimits[limit] = Math.min(adapter.limits[limit], LARGEST_BUFFER);
   }
   const requiredFeatures: GPUFeatureName[] = adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];
+  let device: GPUDevice | null, cause: unknown = "it answered with none";
   try {
-    const device = await adapter.requestDevice({ label: "longstride", requiredFeatures, requiredLimits });
-    return { device, owned: true, isSoftware: software, adapterName: name };
-  } catch (cause) {
-    throw new BackendError(`Cannot use WebGPU: ${name} gave no device: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    device = await adapter.requestDevice({ label: "longstride", requiredFeatures, requiredLimits });
+  } catch (error) {
+    [device, cause] = [null, error];
   }
+  if (!device) throw new BackendError(`Cannot use WebGPU: ${name} gave no device: ${saying(cause)}`, { cause });
+  return { device, owned: true, isSoftware: software, adapterName: name };
 }

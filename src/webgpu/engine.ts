@@ -34,7 +34,7 @@ import { join, jointProducts } from "./joint.ts";
 import { planLayerNorm, planLayerNormBackward } from "./layernorm.ts";
 import { planMuon } from "./muon.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
-import { Pages, planSlots, storageBuffer } from "./memory.ts";
+import { Pages, planSlots, release, storageBuffer } from "./memory.ts";
 import { planClip, planSquareNorm, planSum } from "./norm.ts";
 import { type Pipeline, Pipelines, storageBindings } from "./pipelines.ts";
 import {
@@ -50,6 +50,7 @@ import {
   type TilePreference,
   timeOf,
 } from "./plan.ts";
+import { naming, saying, scoped } from "./scopes.ts";
 import { kernelSource } from "./specialise.ts";
 import { planInPieces } from "./split.ts";
 import type { Tuning } from "./tuning.ts";
@@ -77,6 +78,10 @@ export interface WebGpuOptions extends DeviceOptions {
   keepBytes?: number;
 }
 
+// How long a failure waits for the news that the device is lost, since what was under way may be told of it first: a quarter of a second,
+// in turns, because one that other work makes long is one turn only.
+const LOSS_TURNS = 10, LOSS_MS = 25;
+
 // Over 12,288 positions and 8 heads strided with l = 128 keeps 84 MiB and fixed with c = 32 612; dense would keep 2.3 GiB.
 const KEPT_BYTES = 2 ** 30;
 
@@ -92,8 +97,8 @@ export interface Recording {
   readonly device: GPUDevice;
   readonly program: Program;
   readonly bound: readonly Bound[];
-  /** Throws what has failed on the device since. */
-  readonly check: () => void;
+  /** Does work on the device: what it throws, or has failed there since, comes out typed. */
+  readonly guard: <T>(what: string, work: () => Promise<T>) => Promise<T>;
 }
 
 /** By executable: `profile` measures them. Its code is not here, since pages do not need it. */
@@ -157,6 +162,25 @@ function loaded(t: Tensor, bytes: ArrayBuffer): TensorData {
   return isPacked(t) ? fromHalves(new Uint16Array(bytes)) : new Float32Array(bytes);
 }
 
+/** Whom the loss of a device concerns: nobody, once its engine is disposed of. */
+interface Watched {
+  fail?: (error: BackendError) => void;
+}
+
+/**
+ * Tells of the loss of a device. Not in the engine's constructor, whose functions all keep the engine: a caller's device lives on, and
+ * would keep every engine that there was, half a megabyte each.
+ */
+function watch(device: GPUDevice, name: string, watched: Watched): void {
+  const lost = (why: string) =>
+    watched.fail?.(
+      new BackendError(
+        `The WebGPU device (${name}) is lost, ${why}; what was on it is gone, make a new engine and load the last checkpoint`,
+      ),
+    );
+  device.lost.then(({ reason, message }) => lost(`${reason}: ${message}`), (error) => lost(saying(error)));
+}
+
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
@@ -177,6 +201,7 @@ export class WebGpuEngine implements Engine {
   readonly #pipelines: Pipelines;
   /** Bound where a kernel declares an operand that its variant never touches: one range to read, others to write. */
   readonly #absent: { read: GPUBuffer; write: GPUBuffer };
+  readonly #unwatch: () => void;
   #failure: LongstrideError | undefined;
   #running = "no program yet";
   readonly #onError = (event: Event) => {
@@ -210,13 +235,9 @@ export class WebGpuEngine implements Engine {
     this.#pipelines = new Pipelines(device);
     this.#absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
     device.addEventListener("uncapturederror", this.#onError);
-    device.lost.then(({ reason, message }) =>
-      this.#fail(
-        new BackendError(
-          `The WebGPU device (${adapterName}) is lost, ${reason}: ${message}; what was on it is gone, make a new engine and load the last checkpoint`,
-        ),
-      )
-    );
+    const watched: Watched = { fail: (error) => this.#fail(error) };
+    this.#unwatch = () => watched.fail = undefined;
+    watch(device, adapterName, watched);
   }
 
   /**
@@ -227,7 +248,16 @@ export class WebGpuEngine implements Engine {
    * @throws {ConfigError} where the tuning was measured on another device
    */
   static async create(options: WebGpuOptions = {}): Promise<WebGpuEngine> {
-    const engine = new WebGpuEngine(await acquireDevice(options), options), { description } = engine, measured = engine.#tuning?.device;
+    const acquired = await acquireDevice(options);
+    let engine: WebGpuEngine;
+    try {
+      engine = new WebGpuEngine(acquired, options);
+    } catch (cause) {
+      if (acquired.owned) release(acquired.device);
+      if (cause instanceof LongstrideError) throw cause;
+      throw new BackendError(`Cannot use WebGPU: ${acquired.adapterName} failed at once: ${saying(cause)}`, { cause });
+    }
+    const { description } = engine, measured = engine.#tuning?.device;
     if (measured === undefined || measured === description) return engine;
     engine.dispose();
     throw new ConfigError(
@@ -252,20 +282,56 @@ export class WebGpuEngine implements Engine {
 
   /** Keeps the first failure; a lost device outweighs what follows from it. */
   #fail(error: LongstrideError): void {
-    if (!this.#failure || (error instanceof BackendError && !(this.#failure instanceof BackendError))) this.#failure = error;
+    if (!this.#failure || (error instanceof BackendError && !this.#gone)) this.#failure = error;
   }
 
   /** Throws a failure once: what is on the device can still be read and saved after it, unless the device is lost. */
   #check(): void {
     const failure = this.#failure;
-    if (failure && !(failure instanceof BackendError)) this.#failure = undefined;
+    if (failure && !this.#gone) this.#failure = undefined;
     if (failure) throw failure;
   }
 
-  /** Notes what an error scope caught, and names what it was about. */
-  async #note(what: string, scopes: Promise<GPUError | null>[]): Promise<LongstrideError | undefined> {
+  /**
+   * Does work on the device, begun at once. Every error comes out typed, as that of a lost device where it is lost: a call may fail of
+   * it before the device says so.
+   */
+  async #guard<T>(what: string, work: () => Promise<T>): Promise<T> {
+    try {
+      this.#check();
+      return await work();
+    } catch (error) {
+      const typed = this.#typed(what, error);
+      if (!(typed instanceof KernelError || typed instanceof OutOfMemoryError)) throw typed;
+      for (let turn = 0; turn < LOSS_TURNS && !this.#gone; turn++) await new Promise((resume) => setTimeout(resume, LOSS_MS));
+      throw this.#gone ?? typed;
+    }
+  }
+
+  /** Does work whose failure on the device, WebGPU answering late, the next compile, run or read tells. */
+  #later(what: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof LongstrideError && !(error instanceof KernelError)) throw error;
+      this.#fail(this.#typed(what, error));
+    }
+  }
+
+  /** The loss of the device. */
+  get #gone(): BackendError | undefined {
+    return this.#failure instanceof BackendError ? this.#failure : undefined;
+  }
+
+  #typed(what: string, error: unknown): LongstrideError {
+    return error instanceof LongstrideError ? error : new KernelError(`${what}: ${saying(error)}`, { cause: error });
+  }
+
+  /** Notes what error scopes caught, and names what it was about. */
+  async #note(what: string, scopes: Promise<(GPUError | null)[]>): Promise<LongstrideError | undefined> {
     let noted: LongstrideError | undefined;
-    for (const error of await Promise.all(scopes)) {
+    const errors = await scopes.catch((error) => [new Error(`its error scope gave no answer: ${saying(error)}`)]);
+    for (const error of errors) {
       if (!error) continue;
       const memory = error.constructor.name === "GPUOutOfMemoryError";
       noted = memory ? new OutOfMemoryError(`Out of GPU memory: ${what}: ${error.message}`) : new KernelError(`${what}: ${error.message}`);
@@ -276,16 +342,8 @@ export class WebGpuEngine implements Engine {
 
   /** Runs `make` inside validation and out-of-memory scopes; returns with what they caught, once their verdict is in. */
   #scoped<T>(what: string, make: () => T): [T, Promise<LongstrideError | undefined>] {
-    this.#device.pushErrorScope("validation");
-    this.#device.pushErrorScope("out-of-memory");
-    try {
-      const made = make();
-      return [made, this.#note(what, [this.#device.popErrorScope(), this.#device.popErrorScope()])];
-    } catch (error) {
-      this.#device.popErrorScope();
-      this.#device.popErrorScope();
-      throw error;
-    }
+    const [made, scopes] = scoped(this.#device, ["validation", "out-of-memory"], make);
+    return [made, this.#note(what, scopes)];
   }
 
   /**
@@ -295,8 +353,9 @@ export class WebGpuEngine implements Engine {
    * @throws {OutOfMemoryError} where not even 64 rows of a tensor fit one binding of the device, naming it
    */
   allocate(tensors: readonly Tensor[]): void {
-    const bytes = tensors.reduce((sum, t) => sum + storedBytes(t), 0);
-    this.#scoped(`allocating ${tensors.length} tensors, ${(bytes / 2 ** 20).toFixed(1)} MiB`, () => this.#pages.allocate(tensors));
+    const bytes = tensors.reduce((sum, t) => sum + storedBytes(t), 0),
+      what = `allocating ${tensors.length} tensors, ${(bytes / 2 ** 20).toFixed(1)} MiB`;
+    this.#later(what, () => void this.#scoped(what, () => this.#pages.allocate(tensors)));
   }
 
   /** Frees persistent tensors. */
@@ -322,15 +381,19 @@ export class WebGpuEngine implements Engine {
    * @throws {ShapeError} where the length differs from the tensor's size, or the tensor has no place
    */
   write(t: Tensor, data: TensorData): void {
+    // Where not even its place could be made, the next run tells.
+    if (this.#failure && !this.#bands.flat([t]).every((one) => this.#pages.place(one))) return;
     const segments = this.#segments(t, "write");
     // Also what a detached array looks like: writeBuffer would end the process.
     if (data.length !== size(t)) {
       throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
     }
-    for (const { buffer, offset, first, count } of segments) {
-      const some = segments.length > 1 ? data.subarray(first, first + count) : data;
-      if (count > 0) this.#device.queue.writeBuffer(buffer, offset, stored(t, some) as Float32Array<ArrayBuffer>);
-    }
+    this.#later(`writing ${t.name}`, () => {
+      for (const { buffer, offset, first, count } of segments) {
+        const some = segments.length > 1 ? data.subarray(first, first + count) : data;
+        if (count > 0) this.#device.queue.writeBuffer(buffer, offset, stored(t, some) as Float32Array<ArrayBuffer>);
+      }
+    });
   }
 
   /**
@@ -340,7 +403,10 @@ export class WebGpuEngine implements Engine {
    * @throws {KernelError} naming the program, when an earlier run failed on the device
    */
   async read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
-    this.#check();
+    return await this.#guard(`Cannot read ${t.name}`, () => this.#read(t, range));
+  }
+
+  async #read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
     const { first, count } = extent(t, range), width = isPacked(t) ? 2 : 4;
     const wanted = this.#segments(t, "read").flatMap((segment) => {
       const from = Math.max(first, segment.first), to = Math.min(first + count, segment.first + segment.count);
@@ -353,30 +419,32 @@ export class WebGpuEngine implements Engine {
       }];
     });
     if (wanted.length === 0) return loaded(t, new ArrayBuffer(0));
-    const [copies, verdict] = this.#scoped(`reading ${t.name}`, () => {
-      const encoder = this.#device.createCommandEncoder();
-      const copies = wanted.map(({ buffer, offset, bytes }) => {
-        const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
-        encoder.copyBufferToBuffer(buffer, offset, copy, 0, bytes);
-        return copy;
-      });
-      this.#device.queue.submit([encoder.finish()]);
-      return copies;
-    });
+    const copies: GPUBuffer[] = [];
+    let verdict: Promise<unknown> | undefined;
     try {
-      await Promise.all(copies.map((copy) => copy.mapAsync(1)));
+      [, verdict] = this.#scoped(`reading ${t.name}`, () => {
+        const encoder = this.#device.createCommandEncoder();
+        for (const { buffer, offset, bytes } of wanted) {
+          const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+          copies.push(copy);
+          encoder.copyBufferToBuffer(buffer, offset, copy, 0, bytes);
+        }
+        this.#device.queue.submit([encoder.finish()]);
+      });
+      await Promise.all(copies.map(async (copy) => await copy.mapAsync(1)));
       await verdict;
       this.#check();
       if (copies.length === 1) return loaded(t, copies[0].getMappedRange().slice(0));
       const all = new Uint8Array(count * width);
       copies.forEach((copy, i) => all.set(new Uint8Array(copy.getMappedRange()), wanted[i].at));
       return loaded(t, all.buffer);
-    } catch (cause) {
+    } catch (error) {
+      // What the scopes caught says more than the call that followed from it.
       await verdict;
       this.#check();
-      throw new KernelError(`Cannot read ${t.name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+      throw error;
     } finally {
-      for (const copy of copies) copy.destroy();
+      release(...copies);
     }
   }
 
@@ -389,8 +457,10 @@ export class WebGpuEngine implements Engine {
    * @throws {ShapeError} where a tensor of the program is not allocated
    */
   async compile(program: Program, options: { tuning?: Tuning } = {}): Promise<Executable> {
-    this.#check();
-    return await this.#compile(program, options.tuning ?? this.#tuning, this.#keep);
+    return await this.#guard(
+      `Cannot compile ${program.name}`,
+      () => this.#compile(program, options.tuning ?? this.#tuning, this.#keep),
+    );
   }
 
   async #compile(program: Program, tuning: Tuning | undefined, keep: number): Promise<Executable> {
@@ -420,7 +490,7 @@ export class WebGpuEngine implements Engine {
       pending.push(verdict);
       return value;
     };
-    const dispose = () => buffers.splice(0).forEach((buffer) => buffer.destroy());
+    const dispose = () => release(...buffers.splice(0));
     try {
       const [scratch, verdict] = this.#scoped(
         `compiling ${program.name}, ${(scratchBytes / 2 ** 20).toFixed(1)} MiB of scratch tensors`,
@@ -481,11 +551,12 @@ export class WebGpuEngine implements Engine {
           return this.#run(program.name, () => made ?? this.#encode(bound, times));
         },
         prepare: (times) => {
-          this.#scoped(`running ${program.name}`, () => next = { times, commands: this.#encode(bound, times) });
+          const what = `running ${program.name}`;
+          this.#later(what, () => void this.#scoped(what, () => next = { times, commands: this.#encode(bound, times) }));
         },
         dispose,
       };
-      recordings.set(executable, { device, program, bound, check: () => this.#check() });
+      recordings.set(executable, { device, program, bound, guard: (what, work) => this.#guard(what, work) });
       return executable;
     } catch (error) {
       await Promise.all(pending);
@@ -533,17 +604,18 @@ export class WebGpuEngine implements Engine {
     device.queue.writeBuffer(uniforms, 0, data.buffer as ArrayBuffer);
     const groups = dispatches.map(({ kernel }, i) => {
       const { pipeline, entries } = ready[i];
-      return device.createBindGroup({
-        label: kernel,
-        layout: pipeline.layout,
-        entries: [
-          ...entries.map(({ resource }, at) => ({ binding: pipeline.bindings[at].number, resource })),
-          {
-            binding: pipeline.uniforms.number,
-            resource: { buffer: uniforms, offset: i * stride, size: roundUp(pipeline.uniforms.fields.length * 4, 16) },
-          },
-        ],
-      });
+      return naming(`Cannot compile ${name}`, kernel, () =>
+        device.createBindGroup({
+          label: kernel,
+          layout: pipeline.layout,
+          entries: [
+            ...entries.map(({ resource }, at) => ({ binding: pipeline.bindings[at].number, resource })),
+            {
+              binding: pipeline.uniforms.number,
+              resource: { buffer: uniforms, offset: i * stride, size: roundUp(pipeline.uniforms.fields.length * 4, 16) },
+            },
+          ],
+        }));
     });
     return { groups, uniforms };
   }
@@ -552,10 +624,12 @@ export class WebGpuEngine implements Engine {
     const encoder = this.#device.createCommandEncoder(), pass = encoder.beginComputePass();
     let last: GPUComputePipeline | undefined;
     for (let time = 0; time < times; time++) {
-      for (const { pipeline, group, dispatch: { grid } } of bound) {
-        if (pipeline !== last) pass.setPipeline(last = pipeline);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+      for (const { pipeline, group, dispatch: { grid, kernel } } of bound) {
+        naming("Cannot encode a run", kernel, () => {
+          if (pipeline !== last) pass.setPipeline(last = pipeline);
+          pass.setBindGroup(0, group);
+          pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+        });
       }
     }
     pass.end();
@@ -565,9 +639,7 @@ export class WebGpuEngine implements Engine {
   /** Finds the first dispatch that cannot be encoded, so that the failure names its kernel. */
   async #blame(name: string, bound: readonly Bound[]): Promise<void> {
     for (const one of bound) {
-      this.#device.pushErrorScope("validation");
-      this.#encode([one]);
-      const error = await this.#device.popErrorScope();
+      const [error] = await scoped(this.#device, ["validation"], () => this.#encode([one]))[1];
       if (!error) continue;
       this.#failure = new KernelError(`Cannot compile ${name}: kernel ${one.dispatch.kernel}: ${error.message}`);
       return;
@@ -575,24 +647,22 @@ export class WebGpuEngine implements Engine {
   }
 
   #run(name: string, commands: () => GPUCommandBuffer): Promise<void> {
-    try {
-      this.#check();
+    return this.#guard(`Cannot run ${name}`, () => {
       this.#running = name;
       // The verdict comes when the device has looked at it; the next run or read throws it.
       this.#scoped(`running ${name}`, () => this.#device.queue.submit([commands()]));
       return Promise.resolve();
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    });
   }
 
   /** Frees everything; a device that was made here is destroyed, a caller's own is left. */
   dispose(): void {
-    this.#device.removeEventListener("uncapturederror", this.#onError);
+    release({ destroy: () => this.#device.removeEventListener("uncapturederror", this.#onError) });
     this.#pages.dispose();
-    this.#absent.read.destroy();
-    this.#absent.write.destroy();
+    release(this.#absent.read, this.#absent.write);
+    this.#unwatch();
+    this.#pipelines.clear();
     this.#fail(new BackendError("Cannot use this WebGPU engine: it has been disposed"));
-    if (this.#owned) this.#device.destroy();
+    if (this.#owned) release(this.#device);
   }
 }

@@ -17,6 +17,15 @@ export function storageBuffer(device: GPUDevice, label: string, bytes: number): 
   return device.createBuffer({ label, size: bytes, usage: USAGE });
 }
 
+/** Frees what is on a device; one that is lost or broken has nothing to free, and may say so by an exception. */
+export function release(...made: readonly { destroy(): void }[]): void {
+  for (const one of made) {
+    try {
+      one.destroy();
+    } catch { /* The failure that led here is the one to tell. */ }
+  }
+}
+
 interface Page {
   buffer: GPUBuffer;
   tensors: number;
@@ -36,13 +45,23 @@ export class Pages {
     return this.#places.get(t);
   }
 
-  /** Lays tensors, or their bands, out one after the other, in as many pages as the largest buffer makes necessary. */
+  /** Lays tensors, or their bands, out one after the other, in as many pages as the largest buffer makes necessary: all or none. */
   allocate(given: readonly Tensor[]): void {
-    const { limits } = this.device, tensors = this.bands.flat(given);
+    const tensors = this.bands.flat(given);
     for (const t of tensors) {
       if (this.#places.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
       if (t.scratch) throw new ShapeError(`Cannot allocate ${t.name}: it is a scratch tensor of a program, which compile places`);
     }
+    try {
+      this.#place(tensors);
+    } catch (error) {
+      this.free(given);
+      throw error;
+    }
+  }
+
+  #place(tensors: readonly Tensor[]): void {
+    const { limits } = this.device;
     for (let first = 0; first < tensors.length;) {
       let end = first, bytes = 0;
       while (end < tensors.length && (end === first || bytes + paddedBytes(tensors[end]) <= limits.maxBufferSize)) {
@@ -68,7 +87,7 @@ export class Pages {
       this.#places.delete(t);
       if (--place.page.tensors === 0) {
         this.bytes -= place.buffer.size;
-        place.buffer.destroy();
+        release(place.buffer);
       }
     }
   }

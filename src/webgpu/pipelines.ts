@@ -5,6 +5,7 @@
  */
 
 import { KernelError } from "../errors.ts";
+import { saying, scoped } from "./scopes.ts";
 import { kernelKey, specialise, type Values } from "./specialise.ts";
 
 /** A storage binding of a kernel. */
@@ -50,6 +51,11 @@ export class Pipelines {
 
   constructor(readonly device: GPUDevice) {}
 
+  /** Forgets them: WebGPU frees pipelines with the last that refers to them. */
+  clear(): void {
+    this.#made.clear();
+  }
+
   /**
    * The pipeline of a kernel with values, made once.
    *
@@ -59,7 +65,11 @@ export class Pipelines {
   get(kernel: string, values: Values, writable: readonly string[] = []): Promise<Pipeline> {
     const key = kernelKey(kernel, values) + writable.map((name) => `+${name}`).join("");
     let made = this.#made.get(key);
-    if (!made) this.#made.set(key, made = this.#make(kernel, values, writable, key));
+    if (!made) {
+      this.#made.set(key, made = this.#make(kernel, values, writable, key));
+      // What failed is not kept: memory may have been short.
+      made.catch(() => this.#made.delete(key));
+    }
     return made;
   }
 
@@ -68,30 +78,36 @@ export class Pipelines {
     let text = specialise(kernel, values);
     for (const name of writable) text = text.replace(`var<storage,read>${name}:`, `var<storage,read_write>${name}:`);
     const bindings = storageBindings(text), uniforms = uniformFields(text);
-    device.pushErrorScope("validation");
-    const module = device.createShaderModule({ label: key, code: text });
     const visibility = 0x4; // compute
-    const layout = device.createBindGroupLayout({
-      label: key,
-      entries: [
-        ...bindings.map(({ number, writes }): GPUBindGroupLayoutEntry => ({
-          binding: number,
-          visibility,
-          buffer: { type: writes ? "storage" : "read-only-storage" },
-        })),
-        { binding: uniforms.number, visibility, buffer: { type: "uniform" } },
-      ],
-    });
-    const scope = device.popErrorScope();
-    // Asked for before anything is awaited, so that kernels compile side by side.
-    const pipeline = device.createComputePipelineAsync({
-      label: key,
-      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: "main" },
-    }).then((value) => ({ value }), (error: Error) => ({ error }));
-    const invalid = await scope, done = await pipeline;
-    const message = invalid?.message ?? ("error" in done ? done.error.message : undefined);
-    if (message !== undefined) throw new KernelError(`Cannot compile kernel ${key}: ${withLine(message, text)}`);
-    return { pipeline: (done as { value: GPUComputePipeline }).value, layout, bindings, uniforms };
+    try {
+      const [{ layout, pipeline }, scope] = scoped(device, ["validation"], () => {
+        const module = device.createShaderModule({ label: key, code: text });
+        const layout = device.createBindGroupLayout({
+          label: key,
+          entries: [
+            ...bindings.map(({ number, writes }): GPUBindGroupLayoutEntry => ({
+              binding: number,
+              visibility,
+              buffer: { type: writes ? "storage" : "read-only-storage" },
+            })),
+            { binding: uniforms.number, visibility, buffer: { type: "uniform" } },
+          ],
+        });
+        // Asked for before anything is awaited, so that kernels compile side by side.
+        const pipeline = device.createComputePipelineAsync({
+          label: key,
+          layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+          compute: { module, entryPoint: "main" },
+        });
+        // What the scope says comes first.
+        pipeline.catch(() => {});
+        return { layout, pipeline };
+      });
+      const [invalid] = await scope;
+      if (invalid) throw new Error(invalid.message);
+      return { pipeline: await pipeline, layout, bindings, uniforms };
+    } catch (cause) {
+      throw new KernelError(`Cannot compile kernel ${key}: ${withLine(saying(cause), text)}`, { cause });
+    }
   }
 }

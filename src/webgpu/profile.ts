@@ -6,7 +6,8 @@
 
 import { BackendError } from "../errors.ts";
 import type { Executable, Op } from "../ops.ts";
-import { recordings } from "./engine.ts";
+import { type Recording, recordings } from "./engine.ts";
+import { naming } from "./scopes.ts";
 
 /** GPU time of one dispatch. */
 export interface DispatchTime {
@@ -31,8 +32,15 @@ export interface DispatchTime {
 export async function profile(executable: Executable, repeats = 1): Promise<DispatchTime[]> {
   const recording = recordings.get(executable);
   if (!recording) throw new BackendError("Cannot profile: the program was compiled by another engine than WebGPU");
-  const { device, program, bound: once, check } = recording, times: number[] = [];
-  check();
+  const { program, guard } = recording;
+  const what = `Cannot profile ${program.name}`, times = await guard(what, () => measure(recording, repeats));
+  // What its runs got wrong.
+  await guard(what, () => Promise.resolve());
+  return times;
+}
+
+async function measure({ device, program, bound: once }: Recording, repeats: number): Promise<DispatchTime[]> {
+  const times: number[] = [];
   const bound = Array.from({ length: repeats }, () => once).flat();
   if (!device.features.has("timestamp-query")) {
     throw new BackendError(`Cannot profile ${program.name}: the device has no timestamp-query`);
@@ -44,15 +52,17 @@ export async function profile(executable: Executable, repeats = 1): Promise<Disp
     const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
     const copy = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
     const encoder = device.createCommandEncoder();
-    some.forEach(({ pipeline, group, dispatch: { grid } }, i) => {
-      const pass = encoder.beginComputePass({
-        timestampWrites: { querySet: queries, beginningOfPassWriteIndex: i * 2, endOfPassWriteIndex: i * 2 + 1 },
-      });
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
-      pass.end();
-    });
+    some.forEach(({ pipeline, group, dispatch: { grid, kernel } }, i) =>
+      naming(`Cannot profile ${program.name}`, kernel, () => {
+        const pass = encoder.beginComputePass({
+          timestampWrites: { querySet: queries, beginningOfPassWriteIndex: i * 2, endOfPassWriteIndex: i * 2 + 1 },
+        });
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+        pass.end();
+      })
+    );
     encoder.resolveQuerySet(queries, 0, count, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, copy, 0, bytes);
     device.queue.submit([encoder.finish()]);
@@ -63,7 +73,6 @@ export async function profile(executable: Executable, repeats = 1): Promise<Disp
     resolved.destroy();
     copy.destroy();
   }
-  check();
   return once.map(({ dispatch }, at) => {
     const all = Array.from({ length: repeats }, (_, turn) => times[turn * once.length + at]).sort((a, b) => a - b);
     return { at: dispatch.op, op: program.ops[dispatch.op].op, kernel: dispatch.kernel, ms: all[repeats >> 1] };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "../check.ts";
 import { BackendError, LongstrideError, OutOfMemoryError } from "../errors.ts";
 import { type Attention, type AttentionBackward, type DType, type Linear, type Op, Program, size, type Tensor, tensor } from "../ops.ts";
 import type { AttentionSet } from "../pattern.ts";
@@ -115,6 +116,7 @@ function nameOfSet(set: AttentionSet): string {
 
 /** A work in a few words. */
 export function nameOfWork(work: TuneWork): string {
+  expect("Cannot name the work", { work: [work, "an object"] });
   const dtype = work.dtype ?? "f32";
   if (!isAttention(work)) return `linear ${work.rows}×${work.in}→${work.out} ${dtype}`;
   const { sets, n, batch = 1, d, dv = d } = work, kinds = [...new Set(sets.map(nameOfSet))].join(" + ");
@@ -123,6 +125,7 @@ export function nameOfWork(work: TuneWork): string {
 
 /** What a program asks of the kernels that have variants: each kind and size of attention and of matrix product once. */
 export function worksOf(program: Program): TuneWork[] {
+  expect("Cannot list the works", { program: [program, "an object"], operations: [program?.ops, "a list"] });
   const works = new Map<string, TuneWork>(), packed = (t: Tensor) => t.dtype === "f16";
   for (const op of program.ops) {
     if (op.op === "attention") {
@@ -309,6 +312,7 @@ function problemsOf(work: TuneWork, prepared: Prepared): (kernel: string) => Pro
  * @throws {BackendError} where the device has no timestamps, or is lost
  */
 export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], options: TuneOptions = {}): Promise<Tuning> {
+  expect("Cannot tune", { engine: [engine, "an engine"], works: [works, "a list"], options: [options, "an object"] });
   if (!engine.timestamps) throw new BackendError("Cannot tune: the device has no timestamp-query");
   const { report = () => {}, seconds = Infinity } = options, end = performance.now() + seconds * 1e3;
   const copies = (variants: readonly object[]) => variants.map((variant) => ({ ...variant } as Choice["variant"]));

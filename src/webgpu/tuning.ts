@@ -5,6 +5,7 @@
  * @module
  */
 
+import { expect, MOST } from "../check.ts";
 import { ConfigError, excerpt, KernelError } from "../errors.ts";
 import { parseJson, shown } from "../json.ts";
 import type { Attention, AttentionBackward } from "../ops.ts";
@@ -62,7 +63,10 @@ export interface Tuning {
 }
 
 /** A tuning as a file: one choice a line. */
-export function formatTuning({ version, device, choices }: Tuning): string {
+export function formatTuning(tuning: Tuning): string {
+  expect("Cannot write the tuning", { tuning: [tuning, "an object"] });
+  const { version, device, choices } = tuning;
+  expect("Cannot write the tuning", { version: [version, [1, MOST]], device: [device, "a string"], choices: [choices, "a list"] });
   const lines = choices.map((choice) => "    " + JSON.stringify(choice)).join(",\n");
   return `{\n  "version": ${version},\n  "device": ${JSON.stringify(device)},\n  "choices": [${lines && `\n${lines}\n  `}]\n}\n`;
 }
@@ -90,6 +94,7 @@ const MOST_CHOICES = 10_000;
  * @throws {ConfigError} where it is not one, is of another version, or names a kernel or variant that this version has not
  */
 export function parseTuning(text: string, name: string): Tuning {
+  expect("Cannot read the tuning", { text: [text, "a string"], name: [name, "a string"] });
   const fail = (what: string): never => {
     throw new ConfigError(`Cannot use the tuning ${name}: ${what}`);
   };
@@ -138,6 +143,7 @@ export function parseTuning(text: string, name: string): Tuning {
 
 /** Whether a tuning file was written by a version before this one, so that it can only be measured anew. */
 export function isOutdated(text: string): boolean {
+  expect("Cannot read the tuning", { text: [text, "a string"] });
   try {
     const { version } = parseJson(text) as { version?: unknown };
     return typeof version === "number" && version < TUNING_VERSION;
@@ -150,6 +156,7 @@ export function isOutdated(text: string): boolean {
  * A tuning with what was measured later in the place of what it knew before. Of one device, whose description is the later one's.
  */
 export function mergeTunings(before: Tuning | undefined, later: Tuning): Tuning {
+  expect("Cannot merge the tunings", { tuning: [later, "an object"], choices: [later?.choices, "a list"] });
   const key = ({ kernel, kind, sizes }: Choice) => JSON.stringify([kernel, kind, sizes]),
     problem = ({ kind, sizes }: Choice) => `${kind} ${sizes}`;
   const again = new Set(later.choices.map(key));

@@ -1,0 +1,446 @@
+/**
+ * Callers without types: every public function, given what it cannot mean at any place of its arguments, refuses it by a typed error.
+ *
+ * Plan. A table of calls that are right, with what each place of their arguments is; from it are generated all calls that are wrong in
+ * one place. Each must throw a LongstrideError before it does anything, never a TypeError, a WASM trap or a result, and never go on for
+ * ever. Every export of mod.ts and device.ts is in the table, or is a constant.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import * as device from "../device.ts";
+import * as longstride from "../mod.ts";
+import { type AttentionSet, LongstrideError, type ModelConfig, type RunState } from "../mod.ts";
+import { disposeEngines, engine } from "./engines.ts";
+
+/** What stands at a place of the arguments, or null where anything may. */
+type Kind =
+  | "optional number"
+  | "optional text"
+  | "optional tokens"
+  | "optional list"
+  | "whole"
+  | "optional whole"
+  | "number"
+  | "text"
+  | "bytes"
+  | "floats"
+  | "tokens"
+  | "object"
+  | "optional object"
+  | "list"
+  | "function"
+  | "engine";
+
+/** What is wrong of each kind. A place that may be left out is not given nothing. */
+const WRONG: Readonly<Record<Kind, readonly unknown[]>> = {
+  "whole": [-1, 1.5, NaN, 2 ** 53, Infinity, "7", null, undefined, {}],
+  "optional whole": [-1, 1.5, NaN, 2 ** 53, "7", null, {}],
+  "number": [NaN, Infinity, "1", null, undefined, {}],
+  "optional number": [NaN, Infinity, "1", null, {}],
+  "optional text": [7, null, {}, new Uint8Array(3)],
+  "optional tokens": ["abc", 7, null, {}, [1.5, 2], ["1", "2"], [NaN], [-1], [2 ** 53], [null]],
+  "optional list": ["abc", 7, null, {}],
+  "text": [7, null, undefined, {}, new Uint8Array(3)],
+  "bytes": ["abc", 7, null, undefined, {}, [1.5]],
+  "floats": ["abc", 7, null, undefined, {}, ["1"]],
+  "tokens": ["abc", 7, null, undefined, {}, [1.5, 2], ["1", "2"], [NaN], [-1], [2 ** 53], [null]],
+  "object": ["abc", 7, null, undefined],
+  "optional object": ["abc", 7, null],
+  "list": ["abc", 7, null, undefined, {}],
+  "function": ["abc", 7, null, {}],
+  "engine": ["wasm", 7, null, undefined, {}],
+};
+
+/** A call: arguments that are right, and by the path of each place its kind: "1.q" is q of the second. */
+interface Call {
+  readonly name: string;
+  // deno-lint-ignore no-explicit-any
+  readonly call: (...args: any[]) => unknown;
+  readonly args: readonly unknown[];
+  readonly kinds: Readonly<Record<string, Kind>>;
+}
+
+const config: ModelConfig = {
+  model_type: "sparse_transformer",
+  n_ctx: 16,
+  n_layer: 1,
+  n_head: 2,
+  d_model: 8,
+  d_ff: 8,
+  d_qk: 8,
+  vocab_size: 256,
+  dropout: 0,
+  attention: { pattern: "fixed", stride: 4, c: 1 },
+  position: { kind: "attention", stride: 4 },
+};
+const on = await engine("wasm"), params = new longstride.Parameters(config), bytes = Uint8Array.from({ length: 64 }, (_, at) => at);
+on.allocate(params.all);
+const weights = new Map(params.all.map((t) => [t.name, new Float32Array(t.shape.reduce((a, b) => a * b))]));
+const set: AttentionSet = { kind: "window", l: 3, causal: true }, schedule = [[set, set], [set, set]];
+const map = await longstride.patternMap("a title", [set], 16, 8), image = longstride.patternImage(map), name = "a.bin";
+const row = { query: 1, keys: Uint32Array.of(0, 1), weights: Float32Array.of(0.5, 0.5) };
+const attention = { layer: 0, head: 0, n: 2, causal: true, rows: [row] };
+const decoder = await longstride.Decoder.create(on, params), plan = await longstride.CachePlan.create([set], 16);
+const scorer = await longstride.Scorer.create(on, params, 1), trainer = await longstride.Trainer.create(on, config, { batch: 1 });
+const model = await longstride.openModel({ config, weights }, { backend: "reference" });
+const state: RunState = {
+  step: 2,
+  skipped: [0, 0],
+  lossScale: [1, 0],
+  engine: "wasm",
+  train: longstride.TRAIN_DEFAULTS,
+  data: { name, bytes: 3, sha256: "ab".repeat(32), heldOut: 1 },
+  history: [],
+};
+const files = { config: "01".repeat(32), model: "23".repeat(32), optimizer: "45".repeat(32) };
+const weightsFile = new Uint8Array([...longstride.modelChunks({ config, weights })].flatMap((chunk) => [...chunk]));
+const momentsFile = new Uint8Array(
+  [...longstride.momentChunks({ config, train: { optimizer: "adamw" }, m: weights, v: weights })].flatMap((chunk) => [...chunk]),
+);
+const png = longstride.encodePng(image), wav = await longstride.encodeWav(bytes);
+const tuning = { version: device.TUNING_VERSION, device: "a GPU", choices: [] };
+const dataset = await longstride.loadDataset([{ name, data: new Uint8Array(400).fill(65) }]);
+
+const makes = (...names: (keyof typeof longstride)[]) => names;
+/** Constants, classes that are not made by callers, and errors, which anything may be said with. */
+const REST: readonly string[] = [
+  ...makes(
+    "PATTERNS",
+    "BACKENDS",
+    "PRESETS",
+    "TRAIN_DEFAULTS",
+    "INITIALISATIONS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "COLORS",
+    "DRAWN_LIMIT",
+    "ROWS_LIMIT",
+    "DATA_KINDS",
+    "SILENCE",
+    "SOUND_RATE",
+  ),
+  ...makes("BackendError", "CheckpointError", "ConfigError", "DataError", "DivergedError", "KernelError", "LongstrideError"),
+  ...makes("OutOfMemoryError", "ShapeError", "excerpt"),
+  ...["TUNING_VERSION", "goldenCases"],
+];
+
+const call = (name: string, call: Call["call"], args: readonly unknown[], kinds: Call["kinds"]): Call => ({ name, call, args, kinds });
+/** A function by its export's name. */
+const of = (name: keyof typeof longstride, args: readonly unknown[], kinds: Call["kinds"]) =>
+  call(name, (longstride as unknown as Record<string, unknown>)[name] as Call["call"], args, kinds);
+const ofDevice = (name: keyof typeof device, args: readonly unknown[], kinds: Call["kinds"]) =>
+  call(name, (device as unknown as Record<string, unknown>)[name] as Call["call"], args, kinds);
+const choice = { length: 2, temperature: 1, topK: 3, topP: 0.9, seed: 1 };
+const CHOICE = (at: number): Record<string, Kind> => ({
+  [`${at}`]: "object",
+  [`${at}.length`]: "whole",
+  [`${at}.temperature`]: "optional number",
+  [`${at}.topK`]: "optional whole",
+  [`${at}.topP`]: "optional number",
+  [`${at}.seed`]: "optional whole",
+});
+
+const CALLS: readonly Call[] = [
+  // Sets and layouts.
+  of("resolveSets", [config.attention, { n: 16, layer: 0, heads: 2 }], {
+    0: "object",
+    1: "object",
+    "1.n": "whole",
+    "1.layer": "whole",
+    "1.heads": "whole",
+  }),
+  of("attends", [set, 1, 0], { 0: "object", "0.l": "whole", 1: "whole", 2: "whole" }),
+  of("setKey", [set], { 0: "object" }),
+  of("buildLayout", [set, 16, { q: 4, k: 4 }], { 0: "object", "0.l": "whole", 1: "whole", 2: "object", "2.q": "whole", "2.k": "whole" }),
+  of("scheduleOf", [config.attention, { n: 16, layers: 2, heads: 2 }], {
+    ...{ 0: "object", 1: "object", "1.n": "whole", "1.layers": "whole", "1.heads": "whole" },
+  }),
+  of("factorsOf", [config.attention], { 0: "object" }),
+  of("checkReach", [schedule, 16, 1, 16], {
+    0: "list",
+    "0.0": "list",
+    "0.0.0": "object",
+    "0.0.0.l": "whole",
+    1: "whole",
+    2: "whole",
+    3: "optional whole",
+  }),
+  call("CachePlan.create", longstride.CachePlan.create, [[set], 16], { 0: "list", "0.0": "object", "0.0.l": "whole", 1: "whole" }),
+  call("CachePlan.slot", (h, i) => plan.slot(h, i), [0, 3], { 0: "whole", 1: "whole" }),
+  call("CachePlan.reads", (h, i) => plan.reads(h, i), [0, 3], { 0: "whole", 1: "whole" }),
+  call("CachePlan.held", (count) => plan.held(count), [3], { 0: "whole" }),
+  // Pictures.
+  of("patternMap", ["a title", [set], 16, 8], { 0: "text", 1: "list", "1.0": "object", "1.0.l": "whole", 2: "whole", 3: "whole" }),
+  of("cellColor", [map, 1, 1], { 0: "object", 1: "whole", 2: "whole" }),
+  of("patternImage", [map, 64], { 0: "object", 1: "optional whole" }),
+  of("patternSvg", [[map], "a heading", ["a note"]], { 0: "list", 1: "text", 2: "optional list" }),
+  of("panelsOf", [schedule], { 0: "list", "0.0": "list", "0.0.0": "object" }),
+  of("lossCurveSvg", ["a title", [{ step: 1, loss: 2 }], 9, [{ label: "a", bits: 1 }]], {
+    0: "text",
+    1: "list",
+    "1.0": "object",
+    "1.0.step": "whole",
+    2: "whole",
+    3: "optional list",
+    "3.0.bits": "number",
+  }),
+  of("attentionImage", [attention], { 0: "object", "0.n": "whole", "0.rows": "list" }),
+  of("attentionOverImage", [row, new Uint8Array(12), [2, 2, 3], 2], {
+    0: "object",
+    1: "tokens",
+    2: "list",
+    "2.0": "whole",
+    3: "optional whole",
+  }),
+  of("encodePng", [image], { 0: "object", "0.width": "whole", "0.height": "whole", "0.rgb": "bytes" }),
+  of("decodePng", [png, name], { 0: "bytes", 1: "text" }),
+  of("tileImages", [[image], 2, 4], { 0: "list", "0.0": "object", 1: "whole", 2: "optional whole" }),
+  of("imagesOf", [new Uint8Array(24), [2, 2, 3], 2], { 0: "bytes", 1: "list", "1.0": "whole", "1.2": "whole", 2: "optional whole" }),
+  of("contactSheet", [new Uint8Array(24), [2, 2, 3], 2], { 0: "bytes", 1: "list", "1.0": "whole", "1.2": "whole", 2: "optional whole" }),
+  // Configurations and engines.
+  of("checkConfig", [config], {
+    0: "object",
+    "0.n_ctx": "whole",
+    "0.dropout": "number",
+    "0.attention": "object",
+    "0.position": "object",
+    "0.position.stride": "whole",
+  }),
+  of("checkTrain", [{ steps: 3, lr: 0.1, seed: 1 }], { 0: "object", "0.steps": "whole", "0.lr": "number", "0.seed": "whole" }),
+  of("checkCausal", [config, "train"], { 0: "object", "0.n_layer": "whole", 1: "text" }),
+  of("phasesOf", [config, { steps: 3, phases: [{ until: 0.5, n_ctx: 4 }] }], {
+    ...{ 0: "object", "0.n_ctx": "whole", 1: "object", "1.steps": "whole", "1.phases": "list" },
+    ...{ "1.phases.0": "object", "1.phases.0.until": "number", "1.phases.0.n_ctx": "optional whole" },
+  }),
+  of("phaseAt", [longstride.phasesOf(config, {}), 1], { 0: "list", 1: "whole" }),
+  of("preset", ["text"], { 0: "text" }),
+  of("isHidden", ["a/b.txt"], { 0: "text" }),
+  of("presetFor", ["image", [2, 2, 3]], { 0: "text", 1: "optional list", "1.0": "whole" }),
+  of("memoryPlan", [config, { batch: 2 }], { 0: "object", 1: "object", "1.batch": "whole" }),
+  of("pickBackend", ["wasm", { threads: 1 }], { 0: "optional text", 1: "optional object", "1.threads": "optional whole" }),
+  of("useKernels", [undefined], { 0: "function" }),
+  // Models.
+  call("new Parameters", (config) => new longstride.Parameters(config), [config], { 0: "object", "0.n_ctx": "whole" }),
+  call("Parameters.get", (name) => params.get(name), ["norm.bias"], { 0: "text" }),
+  of("parameterCount", [config], { 0: "object", "0.d_model": "whole" }),
+  of("parameterShapes", [config], { 0: "object", "0.d_model": "whole" }),
+  of("openModel", [{ config, weights }, { backend: "reference" }], {
+    0: "object",
+    "0.config": "object",
+    "0.config.n_ctx": "whole",
+    "0.weights": "object",
+    1: "optional object",
+    "1.backend": "optional text",
+  }),
+  call(
+    "openModel of arrays",
+    (data) => longstride.openModel({ config, weights: new Map([...weights, ["norm.bias", data]]) }, { backend: "reference" }),
+    [new Float32Array(8)],
+    { 0: "floats" },
+  ),
+  call("OpenedModel.create", (given, options) => longstride.OpenedModel.create(given, options), [{ config, weights }, {
+    backend: "reference",
+  }], { 0: "object", 1: "optional object" }),
+  call("OpenedModel.tokens", (options) => model.tokens(options), [{ ...choice, prompt: [1, 2] }], {
+    ...CHOICE(0),
+    "0.prompt": "optional tokens",
+  }),
+  call("OpenedModel.samples", (options) => model.samples(options), [{ ...choice, prompt: [1, 2], batch: 2 }], {
+    ...CHOICE(0),
+    "0.prompt": "optional tokens",
+    "0.batch": "whole",
+  }),
+  call("OpenedModel.text", (options) => model.text(options), [{ ...choice, prompt: "a" }], { ...CHOICE(0), "0.prompt": "optional text" }),
+  call("Decoder.create", (...args) => longstride.Decoder.create(...args as [never, never]), [on, params, 1, 16], {
+    0: "engine",
+    1: "object",
+    2: "optional whole",
+    3: "optional whole",
+  }),
+  call("Decoder.begin", (...args) => decoder.begin(...args as [never]), [[1, 2], {}, 0], {
+    0: "tokens",
+    1: "optional object",
+    2: "optional whole",
+  }),
+  call("Decoder.run", (positions) => decoder.run(positions), [1], { 0: "optional whole" }),
+  call("Decoder.read", (from, to) => decoder.read(from, to), [0, 1], { 0: "whole", 1: "whole" }),
+  call("Decoder.stream", (from, to) => decoder.stream(from, to), [3, 4], { 0: "whole", 1: "whole" }),
+  of("sample", [decoder, { ...choice, prompt: [1] }], { 0: "object", ...CHOICE(1), "1.prompt": "optional tokens" }),
+  of("samples", [decoder, { ...choice, prompt: [1] }], { 0: "object", ...CHOICE(1), "1.prompt": "optional tokens" }),
+  of("attentionMaps", [on, params, [1, 2, 3], { layers: [0], heads: [1], queries: [2] }], {
+    ...{
+      0: "engine",
+      1: "object",
+      2: "tokens",
+      3: "optional object",
+      "3.layers": "optional list",
+      "3.layers.0": "whole",
+      "3.heads": "optional list",
+      "3.queries.0": "whole",
+    },
+  }),
+  call("Scorer.create", (...args) => longstride.Scorer.create(...args as [never, never, never]), [on, params, 1], {
+    0: "engine",
+    1: "object",
+    2: "whole",
+  }),
+  call("Scorer.score", (tokens) => scorer.score(tokens), [bytes.subarray(0, 16)], { 0: "tokens" }),
+  call("Scorer.evaluate", (tokens, options) => scorer.evaluate(tokens, options), [bytes, { limit: 20, minContext: 2, unit: 1 }], {
+    0: "bytes",
+    1: "optional object",
+    "1.limit": "optional whole",
+    "1.minContext": "optional whole",
+    "1.unit": "optional whole",
+  }),
+  call("Scorer.bits", (tokens, options) => scorer.bits(tokens, options), [bytes, { limit: 20 }], {
+    0: "bytes",
+    1: "optional object",
+    "1.limit": "optional whole",
+  }),
+  of("train", [{
+    engine: on,
+    config,
+    train: { steps: 1, batch: 1 },
+    data: bytes,
+    unit: 1,
+    heldOut: bytes,
+    reportSeconds: 0,
+    evaluations: 1,
+    evaluationTokens: 16,
+  }], {
+    ...{
+      0: "object",
+      "0.engine": "engine",
+      "0.config": "object",
+      "0.train": "object",
+      "0.train.steps": "whole",
+      "0.data": "bytes",
+      "0.unit": "optional whole",
+    },
+    ...{ "0.reportSeconds": "optional number", "0.evaluations": "optional whole", "0.evaluationTokens": "optional whole" },
+  }),
+  call("Trainer.create", (...args) => longstride.Trainer.create(...args as [never, never, never]), [on, config, { batch: 1 }], {
+    0: "engine",
+    1: "object",
+    2: "object",
+  }),
+  call("Trainer.step", (micro) => trainer.step(micro), [[bytes.subarray(0, 16)]], { 0: "list", "0.0": "tokens" }),
+  // Files.
+  of("formatConfig", [config], { 0: "object" }),
+  of("parseConfig", [longstride.formatConfig(config), name], { 0: "text", 1: "text" }),
+  of("formatRunState", [state, files], { 0: "object", 1: "object" }),
+  of("parseRunState", [longstride.formatRunState(state, files), name], { 0: "text", 1: "text" }),
+  of("modelChunks", [{ config, weights }], { 0: "object", "0.config": "object", "0.weights": "object" }),
+  of("momentChunks", [{ config, m: weights, v: weights }], { 0: "object", "0.config": "object", "0.m": "object" }),
+  of("readModel", [longstride.formatConfig(config), weightsFile], { 0: "text", 1: "bytes" }),
+  of("readMoments", [config, momentsFile, name], { 0: "object", 1: "bytes", 2: "text" }),
+  of("parseSafetensors", [weightsFile, name], { 0: "bytes", 1: "text" }),
+  of("safetensorsChunks", [new Map([["a", { shape: [2], data: new Float32Array(2) }]])], { 0: "object" }),
+  call("safetensorsChunks of", (one) => longstride.safetensorsChunks(new Map([["a", one]])), [{ shape: [2], data: new Float32Array(2) }], {
+    0: "object",
+    "0.shape": "list",
+    "0.shape.0": "whole",
+    "0.data": "floats",
+  }),
+  // Data.
+  of("checkSameData", [state.data, state.data], { 0: "object", 1: "object" }),
+  of("entropy0", [bytes], { 0: "bytes" }),
+  of("entropyOf", [new Float64Array(256).fill(1)], { 0: "floats" }),
+  of("identify", [name, bytes, 3], { 0: "text", 1: "bytes", 2: "whole" }),
+  of("splitHeldOut", [bytes, 16], { 0: "bytes", 1: "whole" }),
+  of("gunzip", [new Uint8Array(0), name], { 1: "text" }),
+  of("zipEntries", [new Uint8Array(0), name], { 1: "text" }),
+  of("unzip", [{}, name], { 0: "object" }),
+  of("encodeText", ["a"], { 0: "text" }),
+  of("visible", ["a"], { 0: "text" }),
+  of("wrapText", ["a b", 3], { 0: "text", 1: "whole" }),
+  call("TextStream.push", (bytes) => new longstride.TextStream().push(bytes), [bytes], { 0: "bytes" }),
+  of("decodeCifar10", [new Uint8Array(3073), name], { 0: "bytes", 1: "text" }),
+  of("mulaw", [0.5], { 0: "number" }),
+  of("mulawAmplitude", [3], { 0: "number" }),
+  of("encodeMulaw", [new Float32Array(3)], { 0: "floats" }),
+  of("decodeMulaw", [bytes], { 0: "bytes" }),
+  of("orderG711", [bytes], { 0: "bytes" }),
+  of("encodeWav", [bytes, 8000], { 0: "bytes", 1: "optional whole" }),
+  of("decodeWav", [wav, name, 12000], { 0: "bytes", 1: "text", 2: "optional whole" }),
+  of("envelope", [bytes, 4], { 0: "bytes", 1: "whole" }),
+  of("waveformImage", [bytes, 40, 20], { 0: "bytes", 1: "optional whole", 2: "optional whole" }),
+  of("waveformSvg", [bytes, 12000, "a title", 100], { 0: "bytes", 1: "whole", 2: "text", 3: "optional whole" }),
+  of("checkDataset", [dataset, { n_ctx: 16, vocab_size: 256 }], { 0: "object", 1: "object", "1.n_ctx": "whole", "1.vocab_size": "whole" }),
+  of("histogram", [bytes], { 0: "bytes" }),
+  of("loadDataset", [[{ name, data: new Uint8Array(400).fill(65) }], { heldOut: 40 }, name], {
+    0: "list",
+    "0.0": "object",
+    "0.0.data": "bytes",
+    1: "optional object",
+    "1.heldOut": "optional whole",
+  }),
+  // The device.
+  ofDevice("formatTuning", [tuning], { 0: "object", "0.device": "text", "0.choices": "list" }),
+  ofDevice("parseTuning", [device.formatTuning(tuning), name], { 0: "text", 1: "text" }),
+  ofDevice("isOutdated", [device.formatTuning(tuning)], { 0: "text" }),
+  ofDevice("mergeTunings", [undefined, tuning], { 1: "object" }),
+  ofDevice("nameOfWork", [device.trainingWorks(config, {})[0]], { 0: "object" }),
+  ofDevice("worksOf", [{ ops: [] }], { 0: "object" }),
+  ofDevice("trainingWorks", [config, { batch: 1 }], { 0: "object", 1: "object", "1.batch": "whole" }),
+  ofDevice("tune", [on, []], { 0: "engine", 1: "list" }),
+  ofDevice("verifyAttention", [on, name, bytes], { 0: "engine", 1: "text", 2: "bytes" }),
+  ofDevice("verifyModel", [on, name, { config: "{}", model: bytes, expected: bytes }], { 0: "engine", 1: "text", 2: "object" }),
+];
+
+/** The arguments with one place exchanged; what is on the way there is copied. */
+function exchanged(args: readonly unknown[], path: string, value: unknown): unknown[] {
+  const copy = (from: unknown, [key, ...rest]: string[]): unknown => {
+    const next = rest.length > 0 ? copy((from as Record<string, unknown>)[key], rest) : value;
+    if (Array.isArray(from)) return Object.assign(from.slice(), { [key]: next });
+    return { ...from as object, [key]: next };
+  };
+  return copy(args, path.split(".")) as unknown[];
+}
+
+/** Calls, and takes all that comes, up to a number of things. */
+async function outcome({ call }: Call, args: readonly unknown[]): Promise<unknown> {
+  const made = await call(...args) as Iterable<unknown> | AsyncIterable<unknown> | undefined;
+  if (typeof made !== "object" || made === null || "length" in made || made instanceof Map) return made;
+  let count = 0;
+  if (Symbol.asyncIterator in made || Symbol.iterator in made) { for await (const _ of made) if (++count > 40) return "goes on for ever"; }
+  return made;
+}
+
+const exports = Object.keys({ ...longstride, ...device }).sort();
+
+Deno.test("callers: every export is in the table", () => {
+  const called = new Set(CALLS.flatMap(({ name }) => name.split(/[ .]/))),
+    missing = exports.filter((name) => !called.has(name) && !REST.includes(name));
+  assertEquals(missing, []);
+});
+
+Deno.test("callers: what a function cannot mean is refused by every one, by a typed error", async () => {
+  const passed: string[] = [];
+  let count = 0;
+  for (const call of CALLS) {
+    for (const [path, kind] of Object.entries(call.kinds)) {
+      for (const value of WRONG[kind]) {
+        if (kind === "function" && value === undefined) continue;
+        count++;
+        const said = await Promise.race([
+          outcome(call, exchanged(call.args, path, value)).then((made) => `answers ${String(made).slice(0, 40)}`, (error) => error),
+          new Promise((resume) => setTimeout(() => resume("is still at it"), 5000)),
+        ]);
+        if (said instanceof LongstrideError) continue;
+        const shown = typeof value === "number" || value === undefined ? String(value) : JSON.stringify(value);
+        passed.push(`${call.name} with ${path} ${shown}: ${String(said).split("\n")[0]}`);
+      }
+    }
+  }
+  assert(count > 1000, `only ${count} calls`);
+  assertEquals(passed, []);
+});
+
+Deno.test("callers: end", async () => {
+  model.dispose();
+  trainer.dispose();
+  scorer.dispose();
+  decoder.dispose();
+  await disposeEngines();
+});
