@@ -1,13 +1,13 @@
 /**
- * A training step (2 layers, d 128, 2 heads, feed-forward 512, vocabulary 256, Adam) on the WASM engine, with dense and with
- * fixed attention in turn, so that other work on the machine hinders both alike.
+ * A training step (2 layers, d 128, 2 heads, feed-forward 512, vocabulary 256, AdamW) on the WASM engine, with dense and with
+ * fixed attention in turn, so that other work on the machine hinders both alike; and the small presets' steps by AdamW and by Muon.
  *
  *     deno run -A bench/train_step.ts [--json] [--peers DIR]
  *
  * @module
  */
 
-import { checkConfig, checkTrain } from "../src/config.ts";
+import { checkConfig, checkTrain, type ModelConfig, preset, type TrainConfig } from "../src/config.ts";
 import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
 import { optimizerState, optimizerTensors, scheduleRows } from "../src/optimizer.ts";
 import type { AttentionConfig } from "../src/pattern.ts";
@@ -16,26 +16,12 @@ import { WasmEngine } from "../src/wasm/engine.ts";
 import { peer, report, type Row, timeInTurn } from "./lib.ts";
 
 /** A step ready to run again and again. */
-async function prepareStep(engine: WasmEngine, n: number, attention: AttentionConfig): Promise<() => Promise<void>> {
-  const config = checkConfig({
-    model_type: "sparse_transformer",
-    n_ctx: n,
-    n_layer: 2,
-    n_head: 2,
-    d_model: 128,
-    d_ff: 512,
-    d_qk: 128,
-    vocab_size: 256,
-    dropout: 0,
-    attention,
-    position: { kind: "attention", stride: 32 },
-  });
-  const train = checkTrain({ steps: 1000, warmup: 10 }),
-    params = new Parameters(config),
-    optimizer = optimizerTensors(params.all, train.optimizer);
-  const { program, batches, constants } = trainingProgram(params, optimizer, train), draw = new Random(1, 0);
-  const tokens = Uint32Array.from({ length: n }, () => draw.below(256));
-  const inputs = new Map([...constants, ...batchData(batches[0], tokens, 256, n)]);
+async function prepareStep(engine: WasmEngine, model: ModelConfig, constants: Partial<TrainConfig>): Promise<() => Promise<void>> {
+  const config = checkConfig(model), train = checkTrain({ steps: 1000, warmup: 10, ...constants, phases: [] });
+  const params = new Parameters(config), optimizer = optimizerTensors(params.all, train.optimizer), draw = new Random(1, 0);
+  const { program, batches, constants: written } = trainingProgram(params, optimizer, train);
+  const tokens = Uint32Array.from({ length: train.batch * config.n_ctx }, () => draw.below(256));
+  const inputs = new Map([...written, ...batchData(batches[0], tokens, config.vocab_size, config.n_ctx)]);
   const { grads, m, v } = optimizer, tensors = [...params.all, ...grads, ...m, ...v, ...optimizerState(optimizer), ...inputs.keys()];
   engine.allocate(tensors);
   for (const [t, data] of inputs) engine.write(t, data);
@@ -49,12 +35,28 @@ async function prepareStep(engine: WasmEngine, n: number, attention: AttentionCo
   };
 }
 
+/** The peers' model: 2 layers, d 128, 2 heads. */
+const small = (n: number, attention: AttentionConfig): ModelConfig => ({
+  model_type: "sparse_transformer",
+  n_ctx: n,
+  n_layer: 2,
+  n_head: 2,
+  d_model: 128,
+  d_ff: 512,
+  d_qk: 128,
+  vocab_size: 256,
+  dropout: 0,
+  attention,
+  position: { kind: "attention", stride: 32 },
+});
+
 const rows: Row[] = [], one = await WasmEngine.create({ threads: 1 }), all = await WasmEngine.create();
 for (const n of [256, 1024]) {
   const patterns: AttentionConfig[] = [{ pattern: "dense" }, { pattern: "fixed", stride: 32, c: 8 }];
-  const jax = await peer("jax_train.mjs", ["--device=wasm", `--T=${n}`]);
-  const single = await timeInTurn(await Promise.all(patterns.map((attention) => prepareStep(one, n, attention))));
-  const several = await timeInTurn(await Promise.all(patterns.map((attention) => prepareStep(all, n, attention))));
+  const jax = await peer("jax_train.mjs", ["--device=wasm", `--T=${n}`]),
+    steps = (engine: WasmEngine) =>
+      Promise.all(patterns.map((attention) => prepareStep(engine, small(n, attention), { optimizer: "adamw" })));
+  const single = await timeInTurn(await steps(one)), several = await timeInTurn(await steps(all));
   patterns.forEach(({ pattern }, i) =>
     rows.push({
       "T": `${n}`,
@@ -68,6 +70,22 @@ for (const n of [256, 1024]) {
     })
   );
 }
+report("training step, 2 layers, d 128, AdamW", rows);
+
+const presets: Row[] = [];
+for (const name of ["text", "image", "sound"]) {
+  const { model, train } = preset(name), optimizers = ["adamw", "muon"] as const;
+  const [adamw, muon] = await timeInTurn(
+    await Promise.all(optimizers.map((optimizer) => prepareStep(one, model, { ...train, optimizer }))),
+  );
+  presets.push({
+    "preset": name,
+    "tokens": `${train.batch! * model.n_ctx}`,
+    "AdamW, CPU ms": adamw.best,
+    "Muon, CPU ms": muon.best,
+    "Muon's share of the step": (muon.best - adamw.best) / muon.best,
+  });
+}
 one.dispose();
 all.dispose();
-report("training step, 2 layers, d 128", rows);
+report("training step of the small presets, 1 thread, best: what Muon costs", presets);

@@ -470,7 +470,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
     // The upper quarters of four images a step instead of one image: 4.67 bits/byte for 4.75 after so many bytes (means of three seeds).
     train: {
-      ...{ steps: 850, batch: 1, lr: 0.006, warmup: 20, beta2: 0.95, schedule: "linear" },
+      ...{ steps: 2000, batch: 1, lr: 0.006, warmup: 20, beta2: 0.95, schedule: "linear" },
       phases: [{ until: 0.5, n_ctx: 768, batch: 4 }],
     },
   },
@@ -485,7 +485,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
     // Eight short windows a step are eight places of the piece instead of one: 5.93 bits a sample for 6.03 (means of three seeds).
     train: {
-      ...{ steps: 600, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
+      ...{ steps: 1000, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
       phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
     },
   },

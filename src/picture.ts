@@ -299,7 +299,7 @@ export function lossCurveSvg(title: string, points: readonly CurvePoint[], steps
   for (const point of points) expect(DRAWING, { point: [point, "an object"], step: [point?.step, [0, MOST]] });
   for (const mark of marks) expect(DRAWING, { mark: [mark, "an object"], bits: [mark?.bits, "a finite number"] });
   const width = 760, height = 440, left = 56, right = 24, top = 76, bottom = 48;
-  const finite = points.filter(({ loss }) => Number.isFinite(loss)), held = finite.filter(({ heldOut }) => heldOut !== undefined);
+  const finite = points.filter(({ loss }) => Number.isFinite(loss)), held = points.filter(({ heldOut }) => Number.isFinite(heldOut));
   const levels = [...finite.map(({ loss }) => loss), ...held.map(({ heldOut }) => heldOut!), ...marks.map(({ bits }) => bits)];
   const high = Math.max(1, ...levels) * 1.05, low = Math.max(0, Math.min(high * 0.8, ...levels) - high * 0.08);
   const x = (step: number) => left + (width - left - right) * step / Math.max(1, steps);

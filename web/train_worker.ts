@@ -85,9 +85,10 @@ const SAMPLE_SECONDS = 10;
 /** Bytes of a sample of text. */
 const SAMPLE_TEXT = 240;
 
-/** The model of a page's size: two layers, and of text 256 bytes of context. */
+/** The model of a page's size: of its layers the first and the last, and of text 256 bytes of context. */
 function smaller(config: ModelConfig): ModelConfig {
-  return { ...config, n_layer: 2, n_ctx: 256, d_model: 64, d_ff: 256, d_qk: 64 };
+  const layers = [config.attention].flat();
+  return { ...config, n_layer: 2, attention: [layers[0], layers.at(-1)!], n_ctx: 256, d_model: 64, d_ff: 256, d_qk: 64 };
 }
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
