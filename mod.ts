@@ -100,7 +100,7 @@ export {
   type MapOptions,
   ROWS_LIMIT,
 } from "./src/maps.ts";
-export { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./src/sample.ts";
+export { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions, type Stoppable } from "./src/sample.ts";
 export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/open.ts";
 export {
   type Checkpoint,

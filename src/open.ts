@@ -6,7 +6,7 @@
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
 import { type Model, readModel, weightsOf } from "./checkpoint.ts";
-import { expect } from "./check.ts";
+import { expect, MOST } from "./check.ts";
 import { checkConfig, type ModelConfig } from "./config.ts";
 import { encodeText, TextStream } from "./data/text.ts";
 import { ConfigError, excerpt } from "./errors.ts";
@@ -42,7 +42,8 @@ export class OpenedModel {
   /** Its parameters, on the engine. */
   readonly params: Parameters;
   readonly #decoder: Decoder;
-  #batch: Decoder | undefined;
+  /** By sequences at once, with the streams that use each. */
+  readonly #batches = new Map<number, { readonly making: Promise<Decoder>; made?: Decoder; users: number }>();
 
   private constructor(
     /** Where it runs. */
@@ -86,7 +87,7 @@ export class OpenedModel {
   }
 
   /**
-   * Streams tokens. One stream at a time.
+   * Streams tokens. Streams of one model take turns, each to its end.
    *
    * @throws {ConfigError} where an option is out of range
    * @throws {ShapeError} where a prompt token is outside the vocabulary
@@ -96,8 +97,8 @@ export class OpenedModel {
   }
 
   /**
-   * Streams tokens of several sequences at once, [batch] a position. One stream at a time. Caches of the last batch's size are
-   * kept.
+   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns. Caches of the last
+   * size, and of those that are streaming, are kept.
    *
    * @throws {ConfigError} where an option is out of range
    * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
@@ -117,13 +118,24 @@ export class OpenedModel {
   async *samples(given: SamplesOptions & { readonly batch: number }): AsyncGenerator<Uint32Array> {
     expect("Cannot sample", { options: [given, "an object"] });
     const { batch, ...options } = given;
+    expect("Cannot sample", { batch: [batch, [1, MOST]] });
     if (batch === 1) return yield* samples(this.#decoder, options);
-    if (this.#batch?.batch !== batch) {
-      this.#batch?.dispose();
-      this.#batch = undefined;
-      this.#batch = await Decoder.create(this.engine, this.params, batch);
+    for (const [size, { users, made }] of this.#batches) {
+      if (users > 0 || size === batch) continue;
+      this.#batches.delete(size);
+      made?.dispose();
     }
-    yield* samples(this.#batch, options);
+    let own = this.#batches.get(batch);
+    if (!own) this.#batches.set(batch, own = { making: Decoder.create(this.engine, this.params, batch), users: 0 });
+    own.users++;
+    try {
+      own.made = await own.making;
+      yield* samples(own.made, options);
+    } finally {
+      own.users--;
+      // What could not be made is tried again by the next.
+      if (!own.made) this.#batches.delete(batch);
+    }
   }
 
   /**
@@ -149,7 +161,7 @@ export class OpenedModel {
 
   /** Frees everything, the engine with it. */
   dispose(): void {
-    this.#batch?.dispose();
+    for (const { made } of this.#batches.values()) made?.dispose();
     this.#decoder.dispose();
     this.engine.free(this.params.all);
     this.engine.dispose();

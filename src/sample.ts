@@ -13,6 +13,7 @@ import { checkComputed } from "./finite.ts";
 import { compileWith, type DecodingProgram, decodingProgram, type Parameters, type PrefillProgram, prefillProgram } from "./model.ts";
 import type { Engine, Executable, Tensor, TensorData } from "./ops.ts";
 import { setKey } from "./pattern.ts";
+import { Turns } from "./turns.ts";
 
 /** How one token is chosen. */
 export interface Choice {
@@ -26,8 +27,14 @@ export interface Choice {
   readonly seed?: number;
 }
 
+/** How a stream ends before its time. */
+export interface Stoppable {
+  /** Ends the stream with its reason as the error, waiting for a turn or between two tokens; other streams go on. */
+  readonly signal?: AbortSignal;
+}
+
 /** How one sequence is made. */
-export interface SampleOptions extends Choice {
+export interface SampleOptions extends Choice, Stoppable {
   /** Tokens to start from; may be empty. */
   readonly prompt?: ArrayLike<number>;
   /** Tokens to write. */
@@ -35,7 +42,7 @@ export interface SampleOptions extends Choice {
 }
 
 /** How several sequences are made at once. */
-export interface SamplesOptions extends Choice {
+export interface SamplesOptions extends Choice, Stoppable {
   /** Tokens that all sequences start from, or those of each: then all of the same length. */
   readonly prompt?: ArrayLike<number> | readonly ArrayLike<number>[];
   /** Tokens to write in each. */
@@ -288,6 +295,9 @@ export class Decoder {
   }
 }
 
+/** Of the streams of each decoder, which holds one sequence of each place at a time. */
+const TURNS = new WeakMap<Decoder, Turns>();
+
 function checkTokens(tokens: ArrayLike<number>, vocabulary: number): void {
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at];
@@ -314,29 +324,46 @@ function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number
 
 /**
  * Streams tokens of all sequences of a decoder, [batch] a position. Past the model's context they go on from the latter half of
- * what they have, as a new beginning; so does a prompt that leaves no room.
+ * what they have, as a new beginning; so does a prompt that leaves no room. Streams of one decoder take turns, each to its end; one whose
+ * reader takes nothing for a quarter of a second gives its turn to the next that waits, and goes on after it from what it has.
  *
  * @throws {ConfigError} where an option is out of range
  * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
  */
 export async function* samples(decoder: Decoder, options: SamplesOptions): AsyncGenerator<Uint32Array> {
   expect("Cannot sample", { decoder: [decoder, "an object"], options: [options, "an object"], config: [decoder?.config, "an object"] });
-  const { length, prompt = [], ...choice } = options, { batch, config: { n_ctx, vocab_size } } = decoder;
+  const { length, prompt = [], signal, ...choice } = options, { batch, config: { n_ctx, vocab_size } } = decoder;
   if (!Number.isSafeInteger(length) || length < 0) {
     throw new ConfigError(`Cannot sample: length must be a whole number from 0, current value is ${length}`);
   }
   checkChoice(choice);
   let tokens = interleave(prompt, batch);
   checkTokens(tokens, vocab_size);
-  for (let left = length, beginning = 0; left > 0; beginning++) {
-    if (tokens.length >= n_ctx * batch) tokens = tokens.slice(tokens.length - Math.floor(n_ctx / 2) * batch);
-    const from = tokens.length / batch, to = Math.min(n_ctx, from + left);
-    await decoder.begin(tokens, choice, beginning);
-    for await (const drawn of decoder.stream(from, to)) {
-      tokens.push(...drawn);
-      left--;
-      yield drawn;
+  const turns = TURNS.get(decoder) ?? new Turns(), turn = turns.join();
+  TURNS.set(decoder, turns);
+  let mine = false;
+  try {
+    for (let left = length, beginning = 0; left > 0; beginning++) {
+      if (tokens.length >= n_ctx * batch) tokens = tokens.slice(tokens.length - Math.floor(n_ctx / 2) * batch);
+      const to = Math.min(n_ctx, tokens.length / batch + left);
+      // Once, or again where another stream has used the decoder meanwhile: draws depend on the position alone.
+      while (tokens.length / batch < to) {
+        if (!mine) await turn.take(signal);
+        mine = true;
+        await decoder.begin(tokens, choice, beginning);
+        for await (const drawn of decoder.stream(tokens.length / batch, to)) {
+          tokens.push(...drawn);
+          left--;
+          turn.rest();
+          yield drawn;
+          mine = turn.resume();
+          signal?.throwIfAborted();
+          if (!mine) break;
+        }
+      }
     }
+  } finally {
+    turn.leave();
   }
 }
 

@@ -15,7 +15,7 @@
 /** Lowest first. A name that ends in "/" is a folder, whose files may also import each other. */
 export const LAYERS: readonly (readonly string[])[] = [
   // Imported by anyone.
-  ["src/errors.ts", "src/random.ts", "src/half.ts", "src/kernels.gen.ts"],
+  ["src/errors.ts", "src/random.ts", "src/half.ts", "src/turns.ts", "src/kernels.gen.ts"],
   // The WASM binary; arguments, text, numbers and bytes from strangers.
   ["src/kernels.ts", "src/json.ts", "src/check.ts", "src/finite.ts", "src/fetch.ts"],
   // Sparse sets as mathematics.
