@@ -7,7 +7,7 @@
 import { checkDataset, ConfigError, entropy0, excerpt, Parameters, Scorer } from "../mod.ts";
 import { describeModel, ENGINE_FLAGS, engineOf } from "./common.ts";
 import { dataFor, READ_FLAGS, readTrained } from "./data.ts";
-import { gzipBits } from "./files.ts";
+import { gzipBits, runPath } from "./files.ts";
 import { type Command, UsageError } from "./flags.ts";
 import { Report } from "./report.ts";
 import { duration, percent, whole } from "./terminal.ts";
@@ -62,7 +62,7 @@ export const evaluate: Command = {
     "evaluate runs/my-run --data other.txt --limit 100000",
   ],
   async run(args) {
-    const [run] = args.operands, report = new Report(args.on("json") ?? false), { screen } = report;
+    const run = runPath(args.operands[0]), report = new Report(args.on("json") ?? false), { screen } = report;
     const contexts = numbersOf("min-context", args.text("min-context") ?? "0");
     const { model: { config, weights }, state } = readTrained(run), { n_ctx } = config;
     const tooLong = contexts.find((context) => context >= n_ctx);

@@ -17,7 +17,7 @@
  */
 
 import { createHash, type Hash } from "node:crypto";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import {
   type Checkpoint,
@@ -248,10 +248,17 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
   return runFolder(path, lock);
 }
 
+/** The folder of a run that may be named by a file in it, as other programs do. */
+export function runPath(named: string): string {
+  return /^(model\.safetensors|config\.json)$/.test(basename(named)) ? dirname(named) : named;
+}
+
 /** Refuses a folder that holds a run. */
 function free(model: string, path: string): void {
   if (!exists(model)) return;
-  throw new ConfigError(`Cannot begin a run in ${path}: it holds one already; add --resume to go on with it, or give another --out`);
+  throw new ConfigError(
+    `Cannot begin a run in ${path}: it holds one already; --resume ${path} in place of --out goes on with it, or give another --out`,
+  );
 }
 
 function tryLock(file: Deno.FsFile): boolean {

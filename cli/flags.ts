@@ -30,6 +30,10 @@ export interface Flag {
   readonly high?: number;
   /** A switch that can also be turned off, by `--no-name`. */
   readonly negatable?: boolean;
+  /** Whether its value may be empty. */
+  readonly empty?: boolean;
+  /** What others call it: who gives that name is told this one. */
+  readonly alias?: readonly string[];
 }
 
 /** One command. */
@@ -118,9 +122,9 @@ export function parse(command: Command, argv: readonly string[]): Args {
     negatable: switches.filter(({ negatable }) => negatable).map(({ name }) => name),
     unknown: (arg, key) => {
       if (key === undefined) return;
-      const flag = /^-+([^=]*)/.exec(arg)?.[1] ?? arg;
+      const flag = /^-+([^=]*)/.exec(arg)?.[1] ?? arg, known = command.flags.find(({ alias }) => alias?.includes(flag))?.name;
       throw new UsageError(
-        `Cannot use ${excerpt(arg)}: ${command.name} has no such flag${nearest(flag, names, "--")}${
+        `Cannot use ${excerpt(arg)}: ${command.name} has no such flag${known ? `; it is --${known} here` : nearest(flag, names, "--")}${
           flag.length === 1 ? "; flags have two dashes" : ""
         } (${command.name} --help lists them)`,
       );
@@ -134,9 +138,13 @@ export function parse(command: Command, argv: readonly string[]): Args {
     if (given) values.set(name, given === `--${name}`);
   }
   for (const flag of valued) {
-    const { name, kind } = flag, value = parsed[name];
+    const { name, kind, empty } = flag, value = parsed[name];
     if (!seen.some((arg) => arg.split("=")[0] === `--${name}`)) continue;
-    if (typeof value !== "string" || value === "") throw new UsageError(`Cannot use --${name}: it needs a value, --${name} ${flag.value}`);
+    // `--prompt ""` is an empty prompt, `--prompt` at the end has none.
+    const hasValue = seen.some((arg) => arg.startsWith(`--${name}=`));
+    if (typeof value !== "string" || (value === "" && !(empty && hasValue))) {
+      throw new UsageError(`Cannot use --${name}: it needs a value, --${name} ${flag.value}`);
+    }
     if (kind === "whole" || kind === "number") values.set(name, numberOf(flag, value));
     else {
       if (kind && !kind.includes(value)) {

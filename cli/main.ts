@@ -13,7 +13,7 @@ import { evaluate } from "./evaluate.ts";
 import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { layout } from "./layout.ts";
 import { maps } from "./maps.ts";
-import { program } from "./program.ts";
+import { program, VERSION } from "./program.ts";
 import { sample } from "./sample.ts";
 import { columns, OutputError, Screen, write } from "./terminal.ts";
 import { train } from "./train.ts";
@@ -36,6 +36,10 @@ async function main(argv: readonly string[]): Promise<number> {
   if (name === undefined || wantsHelp(name) || name === "help") {
     write(name === undefined ? Deno.stderr : Deno.stdout, overview() + "\n");
     return name === undefined ? 2 : 0;
+  }
+  if (name === "--version" || name === "-V" || name === "version") {
+    write(Deno.stdout, `longstride ${VERSION}\n`);
+    return 0;
   }
   const command = COMMANDS.find((command) => command.name === name);
   if (!command) {

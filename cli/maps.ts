@@ -21,6 +21,7 @@ import {
 import { ENGINE_FLAGS, engineOf, writeOut } from "./common.ts";
 import { dataFor, READ_FLAGS, readTrained } from "./data.ts";
 import { numbersOf } from "./evaluate.ts";
+import { runPath } from "./files.ts";
 import { type Command, UsageError } from "./flags.ts";
 import { Report } from "./report.ts";
 import { whole } from "./terminal.ts";
@@ -64,7 +65,7 @@ export const maps: Command = {
     "maps runs/cifar --at 7 --query 16,16",
   ],
   async run(args) {
-    const [run] = args.operands,
+    const run = runPath(args.operands[0]),
       report = new Report(args.on("json") ?? false, "the pictures are drawn all the same"),
       out = args.text("out") ?? join(run, "maps");
     const list = (flag: string) => args.text(flag) === undefined ? undefined : numbersOf(flag, args.text(flag)!);

@@ -7,6 +7,9 @@
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** Of this program, as in deno.json. */
+export const VERSION = "0.1.0";
+
 /** The words before the command: `deno task` inside the project's folder, else `deno run` of the module's address. */
 export function program(): string {
   // A machine with node alone runs Deno from npx's cache.

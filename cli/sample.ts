@@ -22,6 +22,7 @@ import {
 } from "../mod.ts";
 import { checkOut, ENGINE_FLAGS, engineOptions, writeOut } from "./common.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset, readTrained } from "./data.ts";
+import { runPath } from "./files.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
 import { imagesFile, rowsOf, soundFile } from "./samples.ts";
 import { bytes, duration, percent, Screen, soundLength, whole, write } from "./terminal.ts";
@@ -53,7 +54,7 @@ async function prompts(
   if (text && (kind === "image" || kind === "audio")) {
     throw new UsageError("Cannot use --prompt: the model makes no text; --prefix FILE goes on from an image or a sound");
   }
-  let tokens = encodeText(text ?? ""), count = tokens.length, whose = "the prompt";
+  let tokens = encodeText(text ?? ""), count = tokens.length, whose = "the prefix";
   if (file !== undefined || asked !== undefined) {
     const dataset = file === undefined ? undefined : await readDataset(file, { ...dataOptions(args, state?.data.source), heldOut: 0 });
     if (dataset?.shape) checkDataset({ ...dataset, heldOut: dataset.train }, { n_ctx: nCtx, vocab_size: 256 });
@@ -66,6 +67,8 @@ async function prompts(
       );
     }
   }
+  // The model goes on from the latter half of what it has, as past its context.
+  if (file === undefined && asked === undefined) return Array.from({ length: batch }, () => tokens);
   if (count > nCtx - 1) {
     throw new ConfigError(
       `Cannot sample: ${whose} must leave room in a context of ${whole(nCtx)}, so it is at most ${
@@ -83,7 +86,7 @@ export const sample: Command = {
   about: "make text, images or sounds with a trained model",
   operands: { name: "RUN", least: 1, most: 1 },
   flags: [
-    { name: "prompt", value: "TEXT", about: "text to go on from (default: none)" },
+    { name: "prompt", value: "TEXT", empty: true, about: "text to go on from (default: none)" },
     { name: "prefix", value: "FILE", about: "data to go on from: text, images to complete, a sound (default: none)" },
     {
       name: "prefix-tokens",
@@ -132,7 +135,7 @@ export const sample: Command = {
     "sample runs/piano --prefix tune.wav --length 24000 --out more.wav",
   ],
   async run(args) {
-    const [run] = args.operands,
+    const run = runPath(args.operands[0]),
       notes = new Screen(Deno.stderr),
       { model: loaded, state } = readTrained(run),
       kind = kindOf(args, state, loaded.config);

@@ -48,7 +48,7 @@ import {
 } from "../mod.ts";
 import { ATTENTION_FLAGS, attentionFrom, describeAttention, describeModel, ENGINE_FLAGS, engineOf, readConfig, readIn } from "./common.ts";
 import { DATA_FLAGS, dataOptions, describeData, identityOf, readDataset } from "./data.ts";
-import { gzipBits, loadRun, openRunFolder, type RunFolder, saveRun, writeAtomic } from "./files.ts";
+import { gzipBits, loadRun, openRunFolder, type RunFolder, runPath, saveRun, writeAtomic } from "./files.ts";
 import { type Args, type Command, UsageError } from "./flags.ts";
 import { program, quote } from "./program.ts";
 import { Report } from "./report.ts";
@@ -384,10 +384,17 @@ export const train: Command = {
     { name: "config", value: "FILE", about: "the model of a config.json instead of the preset's" },
     { name: "out", value: "DIR", about: "the run folder (default: runs/<date>-<preset>)" },
     { name: "resume", value: "RUN", about: "go on with a run, bit for bit where it is the same engine" },
-    { name: "steps", value: "N", kind: "whole", low: 1, about: "updates in all" },
-    { name: "batch", value: "N", kind: "whole", low: 1, high: 65536, about: "sequences a micro-batch" },
+    {
+      name: "steps",
+      value: "N",
+      alias: ["epochs", "iterations", "max-steps", "max-iters"],
+      kind: "whole",
+      low: 1,
+      about: "updates in all",
+    },
+    { name: "batch", value: "N", alias: ["batch-size", "bs"], kind: "whole", low: 1, high: 65536, about: "sequences a micro-batch" },
     { name: "accumulate", value: "N", kind: "whole", low: 1, high: 65536, about: "micro-batches an update (default: 1)" },
-    { name: "lr", value: "X", kind: "number", low: 0, about: "peak learning rate" },
+    { name: "lr", value: "X", alias: ["learning-rate", "learning_rate"], kind: "number", low: 0, about: "peak learning rate" },
     { name: "warmup", value: "N", kind: "whole", low: 0, about: "updates of linear warm-up, at most a tenth of the steps by default" },
     { name: "lr-min", value: "F", kind: "number", low: 0, high: 1, about: "what the rate falls to, as a fraction of --lr (default: 0)" },
     { name: "schedule", value: "NAME", kind: SCHEDULES, about: "how the rate falls after the warm-up: cosine, linear or constant" },
@@ -415,9 +422,16 @@ export const train: Command = {
       about: "make activations again in the backward pass instead of keeping them: less memory, a third more time",
     },
     { name: "precision", value: "f32|f16", about: "what activations and their gradients are stored in (default: f32)" },
-    { name: "n-ctx", value: "N", kind: "whole", low: 1, about: "positions of a sequence" },
-    { name: "layers", value: "N", kind: "whole", low: 1, about: "residual blocks" },
-    { name: "heads", value: "N", kind: "whole", low: 1, about: "attention heads" },
+    {
+      name: "n-ctx",
+      value: "N",
+      alias: ["context", "block-size", "seq-len", "context-length"],
+      kind: "whole",
+      low: 1,
+      about: "positions of a sequence",
+    },
+    { name: "layers", value: "N", alias: ["n-layer", "num-layers"], kind: "whole", low: 1, about: "residual blocks" },
+    { name: "heads", value: "N", alias: ["n-head", "num-heads"], kind: "whole", low: 1, about: "attention heads" },
     { name: "d-model", value: "N", kind: "whole", low: 1, about: "width of the residual stream" },
     { name: "d-ff", value: "N", kind: "whole", low: 1, about: "width of the feed-forward layers" },
     { name: "d-qk", value: "N", kind: "whole", low: 1, about: "features of queries and keys, over all heads" },
@@ -438,7 +452,7 @@ export const train: Command = {
     if (resumed === undefined) return await begin(args);
     if (args.text("out")) throw new UsageError("Cannot use --out with --resume: a run goes on in its own folder");
     // Before the run is read: a process that is still training there would save later steps than those read.
-    const folder = openRunFolder(resumed, true);
+    const folder = openRunFolder(runPath(resumed), true);
     try {
       return await begin(args, folder);
     } finally {

@@ -75,6 +75,10 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["trian"], `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data; did you mean train?`],
     [["train", "--step", "3"], `Cannot use "--step": train has no such flag; did you mean --steps?`],
     [["train", "-x"], "flags have two dashes"],
+    [["train", "--learning-rate", "3"], `Cannot use "--learning-rate": train has no such flag; it is --lr here`],
+    [["train", "--batch-size", "3"], "it is --batch here"],
+    [["train", "--epochs=3"], "it is --steps here"],
+    [["sample", "x", "--prompt"], "Cannot use --prompt: it needs a value"],
     [["train", "--steps", "many"], `Cannot use --steps "many": it must be a whole number from 1`],
     [["train", "--steps"], "Cannot use --steps: it needs a value, --steps N"],
     [["train", "--lr", "-1"], `Cannot use --lr "-1": it must be a number from 0`],
@@ -248,7 +252,7 @@ Deno.test("cli: a resume that does not fit is an error and leaves every file as 
     [resume, 1, "all 4 of its steps are done; give more, for example --steps 8"],
     [[...resume.slice(0, 3), "--steps", "9", "--data", at("other.txt")], 1, "Cannot resume on other data", "give the same data"],
     [[...resume, "--out", at("x")], 2, "Cannot use --out with --resume"],
-    [tiny("kept"), 1, "it holds one already; add --resume"],
+    [tiny("kept"), 1, "it holds one already; --resume "],
   ];
   for (const [args, code, ...includes] of cases) failed(await run(...args), code, ...includes);
   assertEquals(files(at("kept")), before);
@@ -295,6 +299,18 @@ Deno.test("cli: sample streams text; the same seed gives the same", async () => 
   assertEquals(tokens.length, 60);
   assertEquals("It was" + json.events.map(({ text }) => text).join("") + "\n", one.out);
   assertEquals((await write("--temperature", "0")).out, (await write("--top-k", "1", "--seed", "9")).out);
+});
+
+Deno.test("cli: a run by a file in it, an empty prompt, one longer than the context, and the version", async () => {
+  const write = (...more: string[]) =>
+    run("sample", join(at("people"), "model.safetensors"), "--backend", "wasm", "--length", "20", ...more);
+  const none = await write(),
+    empty = await write("--prompt", ""),
+    long = await write("--prompt", "It was the best of times, it was the worst");
+  assertEquals([none.code, empty.out], [0, none.out]);
+  assertEquals([long.code, long.out.startsWith("It was the best of times, it was the worst")], [0, true]);
+  const { out } = await run("--version"), { version } = JSON.parse(Deno.readTextFileSync(new URL("../deno.json", import.meta.url)));
+  assertEquals(out, `longstride ${version}\n`);
 });
 
 Deno.test("cli: sample writes several texts at once, the first as a single one", async () => {

@@ -193,7 +193,7 @@ Deno.test("files: a run folder is taken once, for what was asked", () =>
     assertThrows(() => openRunFolder(run, false), ConfigError, "another process is training in it");
     saveRun(folder, checkpointAt(1));
     folder.close();
-    assertThrows(() => openRunFolder(run, false), ConfigError, "add --resume to go on with it, or give another --out");
+    assertThrows(() => openRunFolder(run, false), ConfigError, `--resume ${run} in place of --out goes on with it, or give another --out`);
     openRunFolder(run, true).close();
     assertEquals(loadRun(run).step, 1, "refusing and opening change nothing");
 
