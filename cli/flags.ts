@@ -116,7 +116,8 @@ export function parse(command: Command, argv: readonly string[]): Args {
   const switches = command.flags.filter(({ value }) => value === undefined),
     valued = command.flags.filter(({ value }) => value !== undefined);
   const names = command.flags.flatMap(({ name, negatable }) => negatable ? [name, `no-${name}`] : [name]);
-  const parsed = parseArgs(joined(argv, valued.map(({ name }) => name)), {
+  argv = joined(argv, valued.map(({ name }) => name));
+  const parsed = parseArgs([...argv], {
     boolean: switches.map(({ name }) => name),
     string: ["_", ...valued.map(({ name }) => name)],
     negatable: switches.filter(({ negatable }) => negatable).map(({ name }) => name),
