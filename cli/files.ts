@@ -401,6 +401,15 @@ function stateOf(path: string, digest: string): States {
 }
 
 /**
+ * The configuration that a state is of: what is at the top of the folder, or, where a save was cut off between the two files and the top is
+ * a step ahead, the state's own.
+ */
+function fittingConfig({ folder, files }: NonNullable<States["found"]>, top: string): string | undefined {
+  const own = join(folder, "config.json");
+  return [top, ...exists(own) ? [readText(own)] : []].find((text) => sha256(utf8(text)) === files.config);
+}
+
+/**
  * Reads the model of a folder, and what the run knows that made it.
  *
  * @throws {CheckpointError} where a file of the model is missing or damaged
@@ -414,14 +423,16 @@ export function loadTrained(path: string): Trained {
       before = digest;
       continue;
     }
+    const own = found && fittingConfig(found, config);
     const changed = found
-      ? found.files.config === sha256(utf8(config)) ? undefined : `${join(path, "config.json")} was changed since the run saved it.`
+      ? own !== undefined ? undefined : `${join(path, "config.json")} was changed since the run saved it.`
       : seen.length > 0
       ? `${join(path, "model.safetensors")} is not the one that the run saved (its state is of ${
         seen.join(", ")
       }): it was changed or exchanged.`
       : undefined;
-    return { model, state: found?.state, damage: changed ?? damage?.message };
+    const fit = own === undefined || own === config ? model : { ...model, config: parseConfig(own, join(found!.folder, "config.json")) };
+    return { model: fit, state: found?.state, damage: changed ?? damage?.message };
   }
 }
 
@@ -446,9 +457,7 @@ export function loadRun(path: string): Checkpoint {
     );
   }
   const { folder, state, files } = found, optimizer = join(folder, "optimizer.safetensors");
-  const moments = readBytes(optimizer), own = join(folder, "config.json");
-  // Where a save was cut off between the two files, the configuration at the top is a step ahead of the model.
-  const fitting = [config, ...exists(own) ? [readText(own)] : []].find((text) => sha256(utf8(text)) === files.config);
+  const moments = readBytes(optimizer), fitting = fittingConfig(found, config);
   if (sha256(moments) !== files.optimizer) {
     throw new CheckpointError(`Cannot resume from ${path}: ${optimizer} was changed or damaged since it was saved; restore it from a copy`);
   }
@@ -457,7 +466,7 @@ export function loadRun(path: string): Checkpoint {
       `Cannot resume from ${path}: ${join(path, "config.json")} was changed since it was saved; restore it, or begin a new run`,
     );
   }
-  const fit = parseConfig(fitting, own);
+  const fit = parseConfig(fitting, join(folder, "config.json"));
   return { config: fit, weights: model.weights, ...readMoments(fit, moments, optimizer, state.train.optimizer), ...state };
 }
 

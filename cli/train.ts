@@ -123,7 +123,7 @@ function changedConstants(args: Args, base: Partial<TrainConfig>): Partial<Train
 
 /** The phases of a `--phases` flag: their list as JSON, or a file that holds it. */
 function phasesFrom(text: string): Phase[] {
-  const json = text.trimStart().startsWith("[") ? text : new TextDecoder().decode(readIn(text));
+  const json = /^\s*[\[{]/.test(text) ? text : new TextDecoder().decode(readIn(text));
   try {
     return JSON.parse(json);
   } catch (error) {
@@ -136,7 +136,7 @@ function phasesFrom(text: string): Phase[] {
 
 /**
  * The model that the flags make of another. Of a list of patterns, the flags are for those layers that are like the last: a list begins
- * with layers that see little, on purpose. `--layers` keeps its head and repeats its tail.
+ * with layers that see little, on purpose. `--layers` keeps its head, as far as there is room beside its last, and repeats that.
  */
 function changedModel(args: Args, base: ModelConfig, resumed = false): ModelConfig {
   const made: Record<string, unknown> = { ...base }, init = args.text("init");
@@ -148,7 +148,8 @@ function changedModel(args: Args, base: ModelConfig, resumed = false): ModelConf
   const layers = args.number("layers");
   let { attention } = base;
   if (layers !== undefined && Array.isArray(attention)) {
-    attention = Array.from({ length: layers }, (_, layer) => (attention as AttentionConfig[]).at(Math.min(layer, base.n_layer - 1))!);
+    const list = attention;
+    attention = Array.from({ length: layers }, (_, layer) => list.at(layer === layers - 1 ? -1 : Math.min(layer, list.length - 1))!);
   }
   if (args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0) {
     const last = [attention].flat().at(-1)!, { pattern } = last, changed = attentionFrom(args, last);
@@ -173,13 +174,32 @@ function withCausal(args: Args, layer: AttentionConfig): AttentionConfig {
 /** What a token is called. */
 const UNITS: Readonly<Record<DataKind, string>> = { text: "bytes", bytes: "bytes", image: "bytes of pixels", audio: "samples" };
 
+/**
+ * Where phases were not asked for: of those that there were the ones that are shorter than the context, with their share of the batch.
+ *
+ * @param before the batch that they were made for
+ */
+function fittingPhases(
+  args: Args,
+  train: Partial<TrainConfig>,
+  { n_ctx }: ModelConfig,
+  before: number = TRAIN_DEFAULTS.batch,
+): Partial<TrainConfig> {
+  if (args.text("phases") !== undefined || !train.phases) return train;
+  const share = (train.batch ?? TRAIN_DEFAULTS.batch) / before;
+  const phases = train.phases.filter((phase) => (phase.n_ctx ?? 0) < n_ctx)
+    .map((phase) => phase.batch ? { ...phase, batch: Math.max(1, Math.round(phase.batch * share)) } : phase);
+  return { ...train, phases };
+}
+
 /** @param data what the run is for, where the preset follows from it */
 function planNew(args: Args, data?: { kind: DataKind; shape?: ImageShape }): Plan {
   const file = args.text("config"), suits = presetFor(data?.kind ?? "text", data?.shape);
   const name = args.text("preset") ?? (file ? undefined : suits.name);
   const chosen = args.text("preset") ? preset(args.text("preset")!) : file ? undefined : suits.preset;
   const config = changedModel(args, file ? readConfig(file) : chosen!.model);
-  const base = changedConstants(args, chosen?.train ?? {}), steps = base.steps ?? TRAIN_DEFAULTS.steps;
+  const base = fittingPhases(args, changedConstants(args, chosen?.train ?? {}), config, chosen?.train.batch),
+    steps = base.steps ?? TRAIN_DEFAULTS.steps;
   // A warm-up made for a longer run would never end in a shorter one.
   if (args.number("warmup") === undefined) base.warmup = Math.min(base.warmup ?? TRAIN_DEFAULTS.warmup, Math.ceil(steps / 10));
   const time = new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace("T", "-").replaceAll(
@@ -201,7 +221,8 @@ const shown = (value: unknown, field?: string) =>
 function planResumed(args: Args, path: string): Plan {
   const from = loadRun(path), { config } = from;
   const file = args.text("config"), name = args.text("preset");
-  const asked = changedModel(args, file ? readConfig(file) : name ? preset(name).model : config, true);
+  if (args.text("init") !== undefined) throw new UsageError("Cannot use --init with --resume: first weights are drawn once");
+  const asked = changedModel(args, { ...file ? readConfig(file) : name ? preset(name).model : config, init: config.init }, true);
   const shapes = parameterShapes(config), wanted = parameterShapes(asked);
   const misfits = [...new Set([...shapes.keys(), ...wanted.keys()])].filter((name) => shown(shapes.get(name)) !== shown(wanted.get(name)));
   const changes = differing(config, asked);
@@ -212,7 +233,7 @@ function planResumed(args: Args, path: string): Plan {
       }] to [${wanted.get(misfits[0])?.join(", ") ?? "none"}] first; leave those flags out, or begin a new run with --out`,
     );
   }
-  const train = checkTrain(changedConstants(args, from.train));
+  const train = checkTrain(fittingPhases(args, changedConstants(args, from.train), asked, from.train.batch));
   if (train.optimizer !== from.train.optimizer) {
     throw new CheckpointError(
       `Cannot resume ${path} with the optimizer ${train.optimizer}: the run has the moments of ${from.train.optimizer}; ` +
@@ -394,7 +415,14 @@ export const train: Command = {
     },
     { name: "batch", value: "N", alias: ["batch-size", "bs"], kind: "whole", low: 1, high: 65536, about: "sequences a micro-batch" },
     { name: "accumulate", value: "N", kind: "whole", low: 1, high: 65536, about: "micro-batches an update (default: 1)" },
-    { name: "lr", value: "X", alias: ["learning-rate", "learning_rate"], kind: "number", low: 0, about: "peak learning rate" },
+    {
+      name: "lr",
+      value: "X",
+      alias: ["learning-rate", "learning_rate"],
+      kind: "number",
+      low: 0,
+      about: "peak learning rate of AdamW; Muon's is --muon-lr",
+    },
     { name: "warmup", value: "N", kind: "whole", low: 0, about: "updates of linear warm-up, at most a tenth of the steps by default" },
     { name: "lr-min", value: "F", kind: "number", low: 0, high: 1, about: "what the rate falls to, as a fraction of --lr (default: 0)" },
     { name: "schedule", value: "NAME", kind: SCHEDULES, about: "how the rate falls after the warm-up: cosine, linear or constant" },
@@ -474,7 +502,7 @@ async function begin(args: Args, taken?: RunFolder): Promise<number> {
   const dataset = await readDataset(from, options);
   plan ??= planNew(args, dataset);
   checkDataset(dataset, plan.config);
-  checkCausal(plan.config, "train");
+  for (const { config } of phasesOf(plan.config, plan.train)) checkCausal(config, "train");
   const identity = await identityOf(dataset, from, options);
   if (plan.from) checkSameData(plan.from.data, identity);
   const { engine, why } = await engineOf(args);
@@ -556,8 +584,11 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, dat
   const keeper = new Keeper(folder, plan, identity, engine, [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }]);
   const samples = new Samples(engine, dataset, path, report);
   let phase = phaseAt(phases, from?.step ?? 0).index;
-  const heldBefore = keeper.history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
-  let held = heldBefore, best = Infinity, saved = performance.now(), told = saved, saves = from ? 1 : 0;
+  let held = keeper.history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut,
+    best = Infinity,
+    saved = performance.now(),
+    told = saved,
+    saves = 0;
   try {
     // Drawing 95 million weights takes 10 s and more.
     if (screen.terminal && !report.json) screen.progress("preparing weights and kernels …");
@@ -583,7 +614,7 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, dat
       if (!report.json) screen.progress(progressLine(progress, held));
       report.event("progress", {
         ...{ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft },
-        ...phases.length > 1 ? { phase } : {},
+        ...phases.length > 1 ? { phase: phase + 1, phases: phases.length } : {},
       });
       const stopped = last && step < steps, better = heldOut !== undefined && heldOut < best;
       const seconds = (since: number) => (performance.now() - since) / 1000;
@@ -607,10 +638,13 @@ async function follow(args: Args, report: Report, plan: Plan, { engine, why, dat
     }
   } catch (error) {
     if (!(error instanceof DivergedError)) throw error;
-    const again = resumeLine(args, path) + ` --lr ${train.lr / 4}`;
-    throw new DivergedError(`${error.message}${saves > 0 ? `:\n\n  ${again}\n` : "; nothing was saved yet, so begin again with one"}`, {
-      cause: error,
-    });
+    const lower = `--lr ${train.lr / 4}${train.optimizer === "muon" ? ` --muon-lr ${train.muon_lr / 4}` : ""}`;
+    const what = saves > 0
+      ? `:\n\n  ${resumeLine(args, path)} ${lower}\n`
+      : from
+      ? `; nothing was saved since it was resumed, so give that command again with ${lower}`
+      : `; nothing was saved yet, so begin again with ${lower}`;
+    throw new DivergedError(error.message + what, { cause: error });
   } finally {
     screen.clear();
     samples.dispose();

@@ -335,6 +335,9 @@ export function formatRunState(state: RunState, files: Digests): string {
   return `${head.slice(0, -2)},\n  "history": [${lines && `\n${lines}\n  `}]\n}\n`;
 }
 
+/** Training constants that runs did not have before there was Muon: those were AdamW's. */
+const LATER = ["schedule", "lr_min", "optimizer", "muon_lr", "momentum", "phases"];
+
 /**
  * Reads a `run.json`.
  *
@@ -403,10 +406,10 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
   if (!Array.isArray(skipped) || skipped.length !== 2) return fail(`skipped must be two numbers, found ${shown(skipped)}`);
   if (!Array.isArray(lossScale) || lossScale.length !== 2) return fail(`lossScale must be two numbers, found ${shown(lossScale)}`);
   if (!Array.isArray(run.history)) return fail(`history must be a list, found ${shown(run.history)}`);
-  const constants = fields(run.train, "train", Object.keys(TRAIN_DEFAULTS));
+  const constants = fields(run.train, "train", Object.keys(TRAIN_DEFAULTS).filter((name) => !LATER.includes(name)), LATER);
   let train: TrainConfig;
   try {
-    train = checkTrain(constants);
+    train = checkTrain({ optimizer: "adamw", ...constants });
   } catch (error) {
     return fail((error as Error).message);
   }

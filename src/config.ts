@@ -354,9 +354,18 @@ function checkPhases(phases: unknown): void {
     }
     before = until;
     for (const [name, high] of [["n_ctx", 2 ** 24], ["batch", 2 ** 16]] as const) {
-      if (phase[name] !== undefined) whole(phase as unknown as Record<string, unknown>, name, 1, high);
+      if (phase[name] !== undefined) inPhase(at, () => whole(phase as unknown as Record<string, unknown>, name, 1, high));
     }
   });
+}
+
+/** What is wrong within a phase is said of it. */
+function inPhase<T>(index: number, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    throw error instanceof ConfigError ? new ConfigError(`Cannot train: phases[${index}]: ${error.message}`) : error;
+  }
 }
 
 /** Where in a run a step is: what the model is there, and how many sequences it sees at once. */
@@ -386,7 +395,7 @@ export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): Phas
     if (n_ctx > config.n_ctx) {
       throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
     }
-    const model = last ? config : checkConfig({ ...config, n_ctx, attention });
+    const model = last ? config : inPhase(index, () => checkConfig({ ...config, n_ctx, attention }));
     // A short run ends as the model itself too.
     const end = last ? steps : Math.min(steps - 1, Math.round(until * steps));
     return { config: model, batch: phase.batch ?? batch, index, of, end };

@@ -87,7 +87,9 @@ export class OpenedModel {
   }
 
   /**
-   * Streams tokens. Streams of one model take turns, each to its end.
+   * Streams tokens. Streams of one model take turns, each to its end, or until its reader has taken nothing for a quarter of a second while
+   * another waits: it then goes on after that one from what it has, which costs its prompt once more, and what was drawn with logits
+   * that round otherwise may differ.
    *
    * @throws {ConfigError} where an option is out of range
    * @throws {ShapeError} where a prompt token is outside the vocabulary
@@ -97,7 +99,7 @@ export class OpenedModel {
   }
 
   /**
-   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns. Caches of the last
+   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns, as those of {@linkcode tokens} do. Caches of the last
    * size, and of those that are streaming, are kept.
    *
    * @throws {ConfigError} where an option is out of range
@@ -134,7 +136,7 @@ export class OpenedModel {
     } finally {
       own.users--;
       // What could not be made is tried again by the next.
-      if (!own.made) this.#batches.delete(batch);
+      if (!own.made && this.#batches.get(batch) === own) this.#batches.delete(batch);
     }
   }
 

@@ -101,7 +101,7 @@ export function emitUpdate(program: Program, params: readonly Tensor[], o: Optim
   });
 }
 
-/** A learning rate of one's own: of update t, t from 0; skipped steps do not count. */
+/** AdamW's rate of update t, t from 0; skipped steps do not count. Muon's is muon_lr · rate(t) / lr, so that both rise and fall together. */
 export type LearningRate = (t: number, train: TrainConfig) => number;
 
 /** The learning rate of update t, t from 0: linear warm-up, then as `schedule` says down to lr_min·lr at `steps`. */

@@ -325,7 +325,8 @@ function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number
 /**
  * Streams tokens of all sequences of a decoder, [batch] a position. Past the model's context they go on from the latter half of
  * what they have, as a new beginning; so does a prompt that leaves no room. Streams of one decoder take turns, each to its end; one whose
- * reader takes nothing for a quarter of a second gives its turn to the next that waits, and goes on after it from what it has.
+ * reader takes nothing for a quarter of a second gives its turn to the next that waits, and goes on after it from what it has, as from a
+ * prompt.
  *
  * @throws {ConfigError} where an option is out of range
  * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length

@@ -373,12 +373,13 @@ const READING = 64 * 2 ** 20;
 
 /**
  * Windows spread evenly over tokens: the beginning alone may be of another kind than the rest, and a curve over it then jumps where all
- * are evaluated (by 0.4 bits/byte on a mixture of texts).
+ * are evaluated (by 0.4 bits/byte on a mixture of texts). Each begins a unit, however much longer than a window that is.
  *
- * @returns all tokens, or `windows` times n_ctx of them
+ * @returns all tokens, or at most `windows` times n_ctx of them
  */
 function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Tokens {
-  if (windows * n_ctx >= tokens.length) return tokens;
+  if (windows * n_ctx >= tokens.length && n_ctx % unit === 0) return tokens;
+  windows = Math.min(windows, Math.floor((tokens.length - n_ctx) / unit) + 1);
   const chosen = new Uint32Array(windows * n_ctx), apart = (tokens.length - n_ctx) / Math.max(1, windows - 1) / unit;
   for (let at = 0; at < windows; at++) {
     const from = Math.floor(at * apart) * unit;
@@ -462,7 +463,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       if (measured.skipped[1] >= PATIENCE[train.precision]) {
         throw new DivergedError(
           `Cannot go on: the gradients of the last ${measured.skipped[1]} steps were not finite and none was applied; ` +
-            `resume from the last checkpoint with a lower lr than ${train.lr}`,
+            `resume from the last checkpoint with a lower lr than ${train.lr}${
+              train.optimizer === "muon" ? ` and a lower muon_lr than ${train.muon_lr}` : ""
+            }`,
         );
       }
       // A stop between steps reports none: the loss is then that of the report before.

@@ -1,14 +1,14 @@
 /**
  * What a run is made of besides its model: optimizer, first weights, schedule and phases, by the library and by the command line.
  *
- * Plan. Schedules at their ends and between; a caller's own; phases by step, and what of them is refused; the flags that say all this, a
- * resume in the middle of a phase, another attention at a resume; presets as they are meant; and that models which see the future are
+ * Plan. Schedules at their ends and between; a caller's own; phases by step, and what of them is refused; the flags that say all this,
+ * another attention at a resume; presets as they are meant; and that models which see the future are
  * neither trained nor scored.
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
-import { checkTrain, type ModelConfig, phaseAt, phasesOf, preset, presetFor, PRESETS } from "../src/config.ts";
+import { checkConfig, checkTrain, type ModelConfig, phaseAt, phasesOf, preset, presetFor, PRESETS } from "../src/config.ts";
 import { ConfigError } from "../src/errors.ts";
 import { Scorer } from "../src/evaluate.ts";
 import { Parameters } from "../src/model.ts";
@@ -72,17 +72,42 @@ Deno.test("recipe: phases follow from the step, keep to the model, and the last 
     [[{ until: 0.5 }, { until: 0.5 }], "phases[1].until must be above 0.5"],
     [[{ until: 0.5, steps: 3 }], 'phases[0] has an unknown field "steps"'],
     [[{ until: 0.5, n_ctx: 64 }], "phases[0].n_ctx must be at most the model's 32"],
-    [[{ until: 0.5, batch: 0 }], "batch must be a whole number from 1"],
+    [[{ until: 0.5, batch: 0 }], "phases[0]: Cannot use the configuration: batch must be a whole number from 1"],
     [[{ until: 0.5, attention: { pattern: "none" } }], "it must be one of"],
   ];
   for (const [phases, includes] of wrong) assertThrows(() => phasesOf(MODEL, { phases } as never), ConfigError, includes);
+});
+
+Deno.test("recipe: a short phase is scored on the beginnings of units, as it is trained", async () => {
+  const bits = async (rest: number) => {
+    // Three units of 32, alike in their first 8 tokens.
+    const heldOut = Uint8Array.from({ length: 96 }, (_, at) => at % 32 < 8 ? at % 32 : rest),
+      engine = new ReferenceEngine(),
+      found: unknown[] = [];
+    const constants = { steps: 2, batch: 1, phases: [{ until: 0.5, n_ctx: 8 }] };
+    const options = {
+      engine,
+      config: MODEL,
+      train: constants,
+      data: text.subarray(0, 640),
+      unit: 32,
+      heldOut,
+      evaluations: 2,
+      reportSeconds: 0,
+    };
+    for await (const { heldOut } of train(options)) found.push(heldOut);
+    return found;
+  };
+  const [a, b] = [await bits(3), await bits(77)];
+  assertEquals(a[0], b[0]);
+  assert(a[1] !== b[1]);
 });
 
 Deno.test("recipe: the small presets learn by Muon, the paper's are the paper's; images of another size have phases of whole rows", () => {
   for (const [name, { model, train }] of Object.entries(PRESETS)) {
     const small = ["text", "image", "sound"].includes(name), { optimizer } = checkTrain(train);
     assertEquals([optimizer, model.init], small ? ["muon", undefined] : ["adamw", "paper"], name);
-    assert(phasesOf(model, train).length >= 1);
+    assertEquals(phasesOf(model, train).at(-1)!.config, checkConfig(model));
   }
   const { model, train } = presetFor("image", [12, 20, 1]).preset;
   assertEquals([model.n_ctx, [model.attention].flat().at(-1)!.stride, train.phases![0].n_ctx], [240, 20, 60]);
@@ -151,6 +176,7 @@ Deno.test("recipe: a resume takes another attention, context or rate where the w
     other.out,
     /Changed since: n_ctx 32 → 30, attention local l 4, then strided multihead l 8 → local l 4, then strided multihead l 4, steps 3 → 5, lr 0.001 → 0.0005;/,
   );
+  failed(await run(...resume, "--steps", "7", "--init", "paper"), 2, "Cannot use --init with --resume");
   const config = JSON.parse(files(at("first")).get("config.json")!);
   assertEquals([config.n_ctx, config.attention[0].stride, config.attention[1].stride, config.position.stride], [30, 4, 4, 8]);
   failed(await run(...resume, "--steps", "7", "--n-ctx", "64"), 1, "embed.position.0.weight from [4, 16] to [8, 16]");
@@ -175,13 +201,24 @@ Deno.test("recipe: --layers keeps the head of a list of patterns and repeats its
   };
   const small = ["--d-qk", "16", "--d-ff", "16", "--n-ctx", "64", "--json"];
   assertEquals((await made("--layers", "6", "--out", at("six"), ...small)).map(({ stride }) => stride), [4, 4, 16, 32, 32, 32]);
-  assertEquals((await made("--layers", "1", "--out", at("one"), ...small)).map(({ pattern, stride }) => [pattern, stride]), [["local", 4]]);
+  assertEquals((await made("--layers", "2", "--out", at("two layers"), ...small)).map(({ stride }) => stride), [4, 32]);
   assertEquals(
     (await made("--pattern", "fixed", "--stride", "8", "--c", "2", "--out", at("fix"), ...small)).map((
       { pattern, stride },
     ) => [pattern, stride]),
     [["local", 4], ["local", 4], ["fixed", 8], ["fixed", 8]],
   );
+});
+
+Deno.test("recipe: a preset's phases follow the context and the batch that are asked for", async () => {
+  const made = async (...flags: string[]) => {
+    const args = ["train", "--preset", "sound", "--data", at("text.txt"), "--as", "bytes", "--steps", "1", "--backend", "wasm", "--json"];
+    const { code, events, err } = await run(...args, "--d-model", "16", "--d-qk", "16", "--d-ff", "16", ...flags);
+    assertEquals([code, err], [0, ""]);
+    return (events[0].train as { phases: unknown }).phases;
+  };
+  assertEquals(await made("--n-ctx", "256", "--out", at("short")), []);
+  assertEquals(await made("--n-ctx", "1024", "--batch", "2", "--out", at("two")), [{ until: 0.7, n_ctx: 512, batch: 16 }]);
 });
 
 Deno.test("recipe: what was made for it goes", () => Deno.remove(folder, { recursive: true }));

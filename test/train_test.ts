@@ -85,11 +85,11 @@ const KINDS: Readonly<Record<string, Partial<TrainConfig>>> = {
 
 for (const name of new Set(["reference", ...ENGINES])) {
   for (const [kind, more] of Object.entries(KINDS)) {
-    engineTest(name, `train: ${name}: ${kind}: 6 steps are 1, 2 and 3 more, in every bit`, async () => {
+    engineTest(name, `train: ${name}: ${kind}: 6 steps are 1, 1 and 4 more, in every bit`, async () => {
       const on = await engine(name), straight = await run(on, Infinity, more), one = await run(on, 1, more);
       assertEquals(straight.end.step, 6);
-      const half = await run(on, 3, more, one.end), rest = await run(on, Infinity, more, half.end);
-      assertEquals(half.end.step, 3);
+      const half = await run(on, 2, more, one.end), rest = await run(on, Infinity, more, half.end);
+      assertEquals(half.end.step, 2);
       // The oracle computes in 64 bits and a snapshot has 32: there the rounding shows, and Muon makes small singular values large.
       if (name === "reference") {
         const limit = kind === "adamw" ? 1e-5 : 1e-4;

@@ -188,6 +188,7 @@ export function serveTraining(scope: {
         history.push({ step, loss, heldOut, ms: Math.round(performance.now() - begun) });
         const numbers = [
           `step ${step} of ${steps}`,
+          ...progress.phase.of > 1 ? [`phase ${progress.phase.index + 1} of ${progress.phase.of}`] : [],
           `loss ${loss.toFixed(3)} bits/byte`,
           ...held === undefined ? [] : [`held out ${held.toFixed(3)}`],
           `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`,
@@ -199,7 +200,7 @@ export function serveTraining(scope: {
         say({ is: "report", step, steps, numbers, last: progress.last, curve });
         if (wanted) await save(checkpoint!);
         if (progress.last ? step === steps : performance.now() - told > SAMPLE_SECONDS * 1000) {
-          say({ is: "sample", made: await sample(engine, progress.phase.params, { kind, shape, rate, step }) });
+          say({ is: "sample", made: await sample(engine, progress.phase.params, { kind, shape, rate, step, whole: config.n_ctx }) });
           told = performance.now();
         }
       }
@@ -211,15 +212,16 @@ export function serveTraining(scope: {
   async function sample(
     engine: Engine,
     params: Parameters,
-    { kind, shape, rate, step }: { kind: DataKind; shape?: readonly number[]; rate?: number; step: number },
+    { kind, shape, rate, step, whole }: { kind: DataKind; shape?: readonly number[]; rate?: number; step: number; whole: number },
   ): Promise<Made> {
     const decoder = await Decoder.create(engine, params), textual = kind === "text" || kind === "bytes";
     try {
-      const made: number[] = [], length = textual ? SAMPLE_TEXT : params.config.n_ctx;
+      // A phase's context may be a part of the model's: of images so many rows, of sound as long a piece as always.
+      const { n_ctx } = params.config, made: number[] = [], length = textual ? SAMPLE_TEXT : shape ? n_ctx : whole;
       for await (const [token] of samples(decoder, { length, temperature: textual ? 0.8 : 1, seed: step })) made.push(token);
       const bytes = Uint8Array.from(made), stream = new TextStream();
       if (textual) return { kind, step, text: stream.push(bytes) + stream.end() };
-      if (shape) return { kind, step, image: { shape, row: bytes } };
+      if (shape) return { kind, step, image: { shape: [Math.floor(n_ctx / (shape[1] * shape[2])), shape[1], shape[2]], row: bytes } };
       return { kind, step, wav: await encodeWav(bytes, rate ?? SOUND_RATE) };
     } finally {
       decoder.dispose();

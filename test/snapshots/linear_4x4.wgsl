@@ -134,6 +134,7 @@ const LSWAP:u32=2u;
 const RSWAP:u32=2u;
 var<workgroup>ls:array<array<array<vec4f,1u>,1u>,4u>;
 var<workgroup>rs:array<array<array<vec4f,1u>,1u>,4u>;
+const HALF:u32=0u;
 const MASKED:u32=1u;
 const PLAIN:u32=0u;
 @compute @workgroup_size(THREADS)
