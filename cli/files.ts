@@ -425,7 +425,9 @@ export function loadTrained(path: string): Trained {
     }
     const own = found && fittingConfig(found, config);
     const changed = found
-      ? own !== undefined ? undefined : `${join(path, "config.json")} was changed since the run saved it.`
+      ? own === config
+        ? undefined
+        : `${join(path, "config.json")} was changed since the run saved it${own === undefined ? "" : "; what it saved is used"}.`
       : seen.length > 0
       ? `${join(path, "model.safetensors")} is not the one that the run saved (its state is of ${
         seen.join(", ")

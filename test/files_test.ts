@@ -269,7 +269,11 @@ Deno.test("files: a model or configuration that the run did not save is said", (
     Deno.writeFileSync(model, bytes);
     Deno.writeTextFileSync(`${path}/config.json`, config.replace('"dropout": 0', '"dropout": 0.5'));
     const other = loadTrained(path);
-    assertEquals([other.state?.step, other.damage], [5, `${path}/config.json was changed since the run saved it.`]);
+    assertEquals([other.state?.step, other.damage], [5, `${path}/config.json was changed since the run saved it; what it saved is used.`]);
+    assertEquals(other.model.config.dropout, 0);
+    Deno.removeSync(`${path}/state-5/config.json`);
+    const none = loadTrained(path);
+    assertEquals([none.damage, none.model.config.dropout], [`${path}/config.json was changed since the run saved it.`, 0.5]);
     Deno.removeSync(`${path}/state-5`, { recursive: true });
     assertEquals(loadTrained(path).damage, undefined, "a model alone is one");
   }));
