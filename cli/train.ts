@@ -293,11 +293,10 @@ class Stopper {
   /** Which signal came. */
   came: keyof typeof SIGNALS | undefined;
 
-  constructor(onStop: () => void) {
+  /** @param isDeaf whether a hang-up is to end nothing */
+  constructor(isDeaf: boolean, onStop: () => void) {
     // Windows has no SIGTERM.
     const names = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]).filter((name) => name === "SIGINT" || Deno.build.os !== "windows");
-    // Asked before any listener: with one, Deno takes all signals that end a process, and ends it by those that nobody listens to.
-    const isDeaf = isHangupIgnored();
     let first = -Infinity;
     this.#handlers = names.map((name) => {
       const handler = () => {
@@ -491,7 +490,10 @@ export const train: Command = {
 
 /** @param taken the folder of the run to go on with */
 async function begin(args: Args, taken?: RunFolder): Promise<number> {
-  const report = new Report(args.on("json") ?? false, "the run goes on and saves as before"),
+  // Asked first of all: once anything listens to a signal Deno takes all that end a process. Asked after the engine was there, one of six runs
+  // that began under nohup on a busy machine was ended by a hang-up.
+  const isDeaf = isHangupIgnored(),
+    report = new Report(args.on("json") ?? false, "the run goes on and saves as before"),
     path = args.text("data"),
     implied = path !== undefined && args.given(["preset", "config"]).length === 0;
   let plan = taken ? planResumed(args, taken.path) : implied ? undefined : planNew(args);
@@ -509,7 +511,7 @@ async function begin(args: Args, taken?: RunFolder): Promise<number> {
   try {
     // Taken before training, so that a folder that cannot be written is known now.
     const folder = taken ?? openRunFolder(plan.path, false);
-    const stopper = new Stopper(() => {
+    const stopper = new Stopper(isDeaf, () => {
       report.say("Stopping after this step; once more to quit at once without saving.");
     });
     try {
