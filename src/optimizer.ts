@@ -120,20 +120,14 @@ export const learningRate: LearningRate = (t, { lr, lr_min, warmup, steps, sched
  * @throws {ConfigError} where the caller's rate is not a finite number from 0
  */
 export function scheduleRows(train: TrainConfig, t: number, rate: LearningRate = learningRate): Float32Array {
-  return Float32Array.from({ length: AHEAD * HYPER }, (_, i) => {
-    const update = Math.max(0, t - Math.floor(i / HYPER)), lr = rate(update, train);
+  const rows = new Float32Array(AHEAD * HYPER);
+  for (let row = 0; row < AHEAD; row++) {
+    const update = Math.max(0, t - row), lr = rate(update, train);
     if (!(Number.isFinite(lr) && lr >= 0)) {
       throw new ConfigError(`Cannot train: the learning rate of update ${update} must be a number from 0, current value is ${lr}`);
     }
-    switch (i % HYPER) {
-      case 0:
-        return lr;
-      case 1:
-        return 1 / (1 - train.beta1 ** (update + 1));
-      case 2:
-        return 1 / (1 - train.beta2 ** (update + 1));
-      default:
-        return train.muon_lr * lr / train.lr;
-    }
-  });
+    const corrections = [train.beta1, train.beta2].map((beta) => 1 / (1 - beta ** (update + 1)));
+    rows.set([lr, ...corrections, train.muon_lr * lr / train.lr], row * HYPER);
+  }
+  return rows;
 }
