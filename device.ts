@@ -18,7 +18,7 @@ export {
   type TuneOptions,
   type TuneWork,
   worksOf,
-} from "./src/webgpu/tune.ts";
+} from "./src/engines/webgpu/tuning/tune.ts";
 export {
   type Choice,
   formatTuning,
@@ -28,8 +28,8 @@ export {
   type Problem,
   type Tuning,
   TUNING_VERSION,
-} from "./src/webgpu/tuning.ts";
-export { trainingWorks } from "./src/works.ts";
+} from "./src/engines/webgpu/tuning/tuning.ts";
+export { trainingWorks } from "./src/run/works.ts";
 export {
   type GoldenCase,
   goldenCases,
@@ -38,4 +38,4 @@ export {
   type Verified,
   verifyAttention,
   verifyModel,
-} from "./src/verify.ts";
+} from "./src/run/verify.ts";

@@ -28,7 +28,7 @@
  * @module
  */
 
-export * from "./src/errors.ts";
+export * from "./src/base/errors.ts";
 export {
   checkCausal,
   checkConfig,
@@ -51,7 +51,7 @@ export {
   SCHEDULES,
   TRAIN_DEFAULTS,
   type TrainConfig,
-} from "./src/config.ts";
+} from "./src/files/config.ts";
 export {
   attends,
   type AttentionConfig,
@@ -62,10 +62,10 @@ export {
   PATTERNS,
   resolveSets,
   setKey,
-} from "./src/pattern.ts";
-export { CachePlan } from "./src/cache.ts";
-export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/layout.ts";
-export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/reach.ts";
+} from "./src/pattern/sets.ts";
+export { CachePlan } from "./src/pattern/cache.ts";
+export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
+export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
 export {
   cellColor,
   type Color,
@@ -80,17 +80,17 @@ export {
   type PatternMap,
   patternMap,
   patternSvg,
-} from "./src/picture.ts";
-export type * from "./src/ops.ts";
-export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/backend.ts";
-export type { DeviceOptions, TilePreference, WebGpuEngine, WebGpuOptions } from "./src/webgpu/engine.ts";
-export type { Choice as TunedChoice, Problem, Tuning } from "./src/webgpu/tuning.ts";
-export { useKernels } from "./src/kernels.ts";
-export { Parameters } from "./src/model.ts";
-export { type Measured, type Progress, type Snapshot, train, type TrainedPhase, Trainer, type TrainOptions } from "./src/train.ts";
-export type { LearningRate } from "./src/optimizer.ts";
-export { type MemoryPlan, memoryPlan } from "./src/memory.ts";
-export { type EvaluateOptions, type Evaluation, Scorer, type Tokens } from "./src/evaluate.ts";
+} from "./src/pictures/picture.ts";
+export type * from "./src/ops/mod.ts";
+export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/run/backend.ts";
+export type { DeviceOptions, TilePreference, WebGpuEngine, WebGpuOptions } from "./src/engines/webgpu/engine.ts";
+export type { Choice as TunedChoice, Problem, Tuning } from "./src/engines/webgpu/tuning/tuning.ts";
+export { useKernels } from "./src/base/kernels.ts";
+export { Parameters } from "./src/model/model.ts";
+export { type Measured, type Progress, type Snapshot, train, type TrainedPhase, Trainer, type TrainOptions } from "./src/run/train.ts";
+export type { LearningRate } from "./src/model/optimizer.ts";
+export { type MemoryPlan, memoryPlan } from "./src/run/memory.ts";
+export { type EvaluateOptions, type Evaluation, Scorer, type Tokens } from "./src/run/evaluate.ts";
 export {
   attentionImage,
   type AttentionMap,
@@ -99,9 +99,9 @@ export {
   type AttentionRow,
   type MapOptions,
   ROWS_LIMIT,
-} from "./src/maps.ts";
-export { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions, type Stoppable } from "./src/sample.ts";
-export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/open.ts";
+} from "./src/run/maps.ts";
+export { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions, type Stoppable } from "./src/run/sample.ts";
+export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/run/open.ts";
 export {
   type Checkpoint,
   type Digests,
@@ -118,7 +118,7 @@ export {
   readModel,
   readMoments,
   type RunState,
-} from "./src/checkpoint.ts";
+} from "./src/files/checkpoint.ts";
 export {
   parseSafetensors,
   type Safetensors,
@@ -126,7 +126,7 @@ export {
   type SavedTensor,
   type SavedType,
   type TensorToSave,
-} from "./src/safetensors.ts";
+} from "./src/files/safetensors.ts";
 export {
   checkSameData,
   DATA_KINDS,
@@ -156,6 +156,6 @@ export {
   type SoundLevels,
   type WavFormat,
 } from "./src/data/audio.ts";
-export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/data/waveform.ts";
+export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/pictures/waveform.ts";
 export { checkDataset, type Dataset, type DatasetOptions, histogram, isHidden, loadDataset, type Skipped } from "./src/data/dataset.ts";
 export type { Bytes, DataFile, Notify, Sliceable } from "./src/data/reader.ts";

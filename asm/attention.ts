@@ -1,4 +1,4 @@
-// Sparse attention over tiles of queries × tiles of keys (see src/layout.ts), with online softmax in base 2.
+// Sparse attention over tiles of queries × tiles of keys (see src/pattern/layout.ts), with online softmax in base 2.
 //
 // A call is one part of one set, for the heads that share the set. Rows are packed into the workspace in the part's order,
 // straight from where they lie, so that every inner product runs over contiguous panels (matmul.ts), and are worked on four at

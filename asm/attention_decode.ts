@@ -44,7 +44,7 @@ function mix(o: usize, p: usize, values: usize, slots: usize, count: u32, dv: u3
   }
 }
 
-// `plan` is CachePlan.words (src/cache.ts). Workspace, in floats: twice the most keys of a position, rounded up to 4.
+// `plan` is CachePlan.words (src/pattern/cache.ts). Workspace, in floats: twice the most keys of a position, rounded up to 4.
 export function attention_decode(
   begin: u32, end: u32, q: usize, k: usize, v: usize, o: usize, keys: usize, values: usize, position: usize, plan: usize,
   heads: u32, slots: u32, dk: u32, dv: u32, most: u32, parts: u32,

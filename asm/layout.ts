@@ -1,5 +1,5 @@
 // Layouts: the order of rows, the interval of keys of each query, and the tile lists made from them.
-// The meaning of each kind is in src/pattern.ts (Rows, Span); src/layout.ts calls these in that order.
+// The meaning of each kind is in src/pattern/sets.ts (Rows, Span); src/pattern/layout.ts calls these in that order.
 
 import { getU32, setU32 } from "./memory";
 

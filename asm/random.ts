@@ -1,4 +1,4 @@
-// Threefry-2x32-20, four counters at once: the twin of src/random.ts.
+// Threefry-2x32-20, four counters at once: the twin of src/base/random.ts.
 
 import { words } from "./workspace";
 

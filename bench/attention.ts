@@ -8,10 +8,10 @@
  * @module
  */
 
-import { buildLayout } from "../src/layout.ts";
-import type { Op } from "../src/ops.ts";
-import type { AttentionSet } from "../src/pattern.ts";
-import { WasmEngine } from "../src/wasm/engine.ts";
+import { buildLayout } from "../src/pattern/layout.ts";
+import type { Op } from "../src/ops/mod.ts";
+import type { AttentionSet } from "../src/pattern/sets.ts";
+import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { flag, inputs, peer, prepare, report, type Row, time, type Timing } from "./lib.ts";
 
 const HEADS = 2, D = 64;

@@ -4,12 +4,12 @@
  */
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
-import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
-import { Program, size, tensor } from "../src/ops.ts";
-import { Random } from "../src/random.ts";
-import { relativeError } from "../src/verify.ts";
-import { WebGpuEngine } from "../src/webgpu/engine.ts";
-import { settledProfile } from "../src/webgpu/settle.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { Program, size, tensor } from "../src/ops/mod.ts";
+import { Random } from "../src/base/random.ts";
+import { relativeError } from "../src/run/verify.ts";
+import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
+import { settledProfile } from "../src/engines/webgpu/tuning/settle.ts";
 
 const flags = parseArgs(Deno.args, { string: ["batch"], boolean: ["quick"] });
 const heads = 8, d = 64, batch = Number(flags.batch ?? 1), draw = new Random(11, 5);

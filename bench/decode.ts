@@ -15,14 +15,14 @@
  * @module
  */
 
-import { checkConfig, type ModelConfig, preset } from "../src/config.ts";
-import { compileWith, decodingProgram, Parameters } from "../src/model.ts";
-import { type Engine, size } from "../src/ops.ts";
-import { Random } from "../src/random.ts";
-import { cachePlans, Decoder } from "../src/sample.ts";
-import { WasmEngine } from "../src/wasm/engine.ts";
-import { profile } from "../src/webgpu/profile.ts";
-import { WebGpuEngine } from "../src/webgpu/engine.ts";
+import { checkConfig, type ModelConfig, preset } from "../src/files/config.ts";
+import { compileWith, decodingProgram, Parameters } from "../src/model/model.ts";
+import { type Engine, size } from "../src/ops/mod.ts";
+import { Random } from "../src/base/random.ts";
+import { cachePlans, Decoder } from "../src/run/sample.ts";
+import { WasmEngine } from "../src/engines/wasm/engine.ts";
+import { profile } from "../src/engines/webgpu/tuning/profile.ts";
+import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { flag, normals, peer, report, type Row } from "./lib.ts";
 
 /** Parameters on an engine: small normals, of which a pool is enough. */

@@ -6,9 +6,9 @@
  * @module
  */
 
-import { HYPER, type Op, tensor } from "../src/ops.ts";
-import { dropoutKeeps } from "../src/random.ts";
-import { WasmEngine } from "../src/wasm/engine.ts";
+import { HYPER, type Op, tensor } from "../src/ops/mod.ts";
+import { dropoutKeeps } from "../src/base/random.ts";
+import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { inputs, prepare, report, type Row, time } from "./lib.ts";
 
 const ROWS = 1024, D = 512, COUNT = ROWS * D;

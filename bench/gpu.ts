@@ -14,18 +14,18 @@
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { TextLineStream } from "npm:deno-std@1.4.0/streams/text_line_stream.js";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern.ts";
-import { buildLayout } from "../src/layout.ts";
-import { checkTrain, preset } from "../src/config.ts";
-import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
-import { tune, type TuneWork } from "../src/webgpu/tune.ts";
-import { type Choice, formatTuning, parseTuning, TUNING_VERSION } from "../src/webgpu/tuning.ts";
-import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
-import { optimizerState, optimizerTensors, scheduleRows } from "../src/optimizer.ts";
-import { Random } from "../src/random.ts";
-import { relativeError } from "../src/verify.ts";
-import { WebGpuEngine } from "../src/webgpu/engine.ts";
-import { settledProfile } from "../src/webgpu/settle.ts";
+import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { buildLayout } from "../src/pattern/layout.ts";
+import { checkTrain, preset } from "../src/files/config.ts";
+import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model/model.ts";
+import { tune, type TuneWork } from "../src/engines/webgpu/tuning/tune.ts";
+import { type Choice, formatTuning, parseTuning, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
+import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
+import { optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
+import { Random } from "../src/base/random.ts";
+import { relativeError } from "../src/run/verify.ts";
+import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
+import { settledProfile } from "../src/engines/webgpu/tuning/settle.ts";
 import { measureRates } from "./rates.ts";
 
 const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds"], boolean: ["quick", "sweep"] });

@@ -5,8 +5,8 @@
  */
 
 import { cpuUsage } from "node:process";
-import { type Engine, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
-import { Random } from "../src/random.ts";
+import { type Engine, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
+import { Random } from "../src/base/random.ts";
 
 /** Standard normals from a seed. */
 export function normals(count: number, seed: number): Float32Array {

@@ -6,8 +6,8 @@
  * @module
  */
 
-import type { Op } from "../src/ops.ts";
-import { WasmEngine } from "../src/wasm/engine.ts";
+import type { Op } from "../src/ops/mod.ts";
+import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { inputs, normals, prepare, report, type Row, time } from "./lib.ts";
 
 /** y = x · wᵀ as one writes it: rows of both in order, four sums so that additions overlap. */

@@ -6,12 +6,12 @@
  */
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
-import { checkConfig, checkTrain, PRESETS } from "../src/config.ts";
-import { memoryPlan } from "../src/memory.ts";
-import { Parameters, trainingProgram } from "../src/model.ts";
-import { lifetimes } from "../src/ops.ts";
-import { optimizerTensors } from "../src/optimizer.ts";
-import { planSlots } from "../src/webgpu/memory.ts";
+import { checkConfig, checkTrain, PRESETS } from "../src/files/config.ts";
+import { memoryPlan } from "../src/run/memory.ts";
+import { Parameters, trainingProgram } from "../src/model/model.ts";
+import { lifetimes } from "../src/ops/mod.ts";
+import { optimizerTensors } from "../src/model/optimizer.ts";
+import { planSlots } from "../src/engines/webgpu/memory.ts";
 
 const flags = parseArgs(Deno.args, { string: ["batch"], boolean: ["json"] }), batch = Number(flags.batch ?? 1);
 const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20).toLocaleString("en-US");

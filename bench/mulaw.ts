@@ -11,7 +11,7 @@ import { assertEquals } from "@std/assert";
 import { decodeMulaw, decodeWav, encodeMulaw } from "../src/data/audio.ts";
 import { histogram } from "../src/data/dataset.ts";
 import { decodeCifar10 } from "../src/data/image.ts";
-import { Random } from "../src/random.ts";
+import { Random } from "../src/base/random.ts";
 import { report, type Row, time } from "./lib.ts";
 
 const MU = 255;

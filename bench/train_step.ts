@@ -7,12 +7,12 @@
  * @module
  */
 
-import { checkConfig, checkTrain, type ModelConfig, preset, type TrainConfig } from "../src/config.ts";
-import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
-import { optimizerState, optimizerTensors, scheduleRows } from "../src/optimizer.ts";
-import type { AttentionConfig } from "../src/pattern.ts";
-import { Random } from "../src/random.ts";
-import { WasmEngine } from "../src/wasm/engine.ts";
+import { checkConfig, checkTrain, type ModelConfig, preset, type TrainConfig } from "../src/files/config.ts";
+import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model/model.ts";
+import { optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
+import type { AttentionConfig } from "../src/pattern/sets.ts";
+import { Random } from "../src/base/random.ts";
+import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { peer, report, type Row, timeInTurn } from "./lib.ts";
 
 /** A step ready to run again and again. */

@@ -8,17 +8,17 @@
  */
 
 import { excerpt, LongstrideError } from "../mod.ts";
-import { data } from "./data.ts";
-import { evaluate } from "./evaluate.ts";
+import { data } from "./commands/data.ts";
+import { evaluate } from "./commands/evaluate.ts";
 import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
-import { layout } from "./layout.ts";
-import { maps } from "./maps.ts";
+import { layout } from "./commands/layout.ts";
+import { maps } from "./commands/maps.ts";
 import { program, VERSION } from "./program.ts";
-import { sample } from "./sample.ts";
+import { sample } from "./commands/sample.ts";
 import { columns, OutputError, Screen, write } from "./terminal.ts";
-import { train } from "./train.ts";
-import { tune } from "./tune.ts";
-import { verify } from "./verify.ts";
+import { train } from "./commands/train.ts";
+import { tune } from "./commands/tune.ts";
+import { verify } from "./commands/verify.ts";
 
 const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data];
 

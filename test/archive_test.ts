@@ -5,8 +5,8 @@ import { gzipSync } from "fflate";
 import { packTar } from "modern-tar";
 import { gunzip, gunzipPieces, tarFiles } from "../src/data/archive.ts";
 import { join, pieces } from "../src/data/reader.ts";
-import { DataError } from "../src/errors.ts";
-import { Random } from "../src/random.ts";
+import { DataError } from "../src/base/errors.ts";
+import { Random } from "../src/base/random.ts";
 
 async function* split(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));

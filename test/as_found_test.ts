@@ -15,8 +15,8 @@ import { crc32 } from "../src/data/crc32.ts";
 import { canonicalPath, type Dataset, type DatasetOptions, isHidden, loadDataset } from "../src/data/dataset.ts";
 import { encodePng } from "../src/data/image.ts";
 import { join } from "../src/data/reader.ts";
-import { DataError } from "../src/errors.ts";
-import { Random } from "../src/random.ts";
+import { DataError } from "../src/base/errors.ts";
+import { Random } from "../src/base/random.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const TEXT = utf8("It was a bright cold day in April, and the clocks were striking thirteen.\n".repeat(40));

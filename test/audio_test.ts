@@ -16,9 +16,9 @@ import {
   type SoundEncoding,
 } from "../src/data/audio.ts";
 import { join } from "../src/data/reader.ts";
-import { envelope, waveformImage, waveformSvg } from "../src/data/waveform.ts";
-import { ConfigError, DataError, ShapeError } from "../src/errors.ts";
-import { Random } from "../src/random.ts";
+import { envelope, waveformImage, waveformSvg } from "../src/pictures/waveform.ts";
+import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
+import { Random } from "../src/base/random.ts";
 
 /** Codec, bits and how a sample in [−1, 1) is written. */
 const CODECS: Readonly<

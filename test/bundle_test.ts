@@ -5,8 +5,8 @@
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import * as longstride from "../mod.ts";
-import { ConfigError } from "../src/errors.ts";
-import { kernelBytes } from "../src/kernels.ts";
+import { ConfigError } from "../src/base/errors.ts";
+import { kernelBytes } from "../src/base/kernels.ts";
 import { bundle, compressed } from "../tools/bundle.ts";
 import { failed } from "./commands.ts";
 import { needing } from "./needs.ts";

@@ -6,10 +6,10 @@
  * @module
  */
 
-import { CachePlan, EMPTY_SLOT } from "../src/cache.ts";
-import { activations, type DType, HYPER, type Op, type Tensor, tensor, type TensorData } from "../src/ops.ts";
-import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
-import { Random } from "../src/random.ts";
+import { CachePlan, EMPTY_SLOT } from "../src/pattern/cache.ts";
+import { activations, type DType, HYPER, type Op, type Tensor, tensor, type TensorData } from "../src/ops/mod.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { Random } from "../src/base/random.ts";
 
 /** Inputs, operations and the tensors to compare. */
 export class Case {

@@ -14,11 +14,11 @@ import {
   readModel,
   readMoments,
   type RunState,
-} from "../src/checkpoint.ts";
-import { checkConfig, checkTrain, type ModelConfig, preset, PRESETS, TRAIN_DEFAULTS } from "../src/config.ts";
+} from "../src/files/checkpoint.ts";
+import { checkConfig, checkTrain, type ModelConfig, preset, PRESETS, TRAIN_DEFAULTS } from "../src/files/config.ts";
 import { join } from "../src/data/reader.ts";
-import { CheckpointError, ConfigError, ShapeError } from "../src/errors.ts";
-import { f32, parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/safetensors.ts";
+import { CheckpointError, ConfigError, ShapeError } from "../src/base/errors.ts";
+import { f32, parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/files/safetensors.ts";
 
 const golden = new URL("../../shared/golden/", import.meta.url);
 

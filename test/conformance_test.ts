@@ -8,8 +8,8 @@
  */
 
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { OutOfMemoryError, ShapeError } from "../src/errors.ts";
-import { size, tensor } from "../src/ops.ts";
+import { OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
+import { size, tensor } from "../src/ops/mod.ts";
 import type { Case } from "./cases.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 import { ALL, deviations } from "./runtimes/conformance.ts";

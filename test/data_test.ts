@@ -5,8 +5,8 @@ import { gzipSync, strToU8, Zip, ZipDeflate, ZipPassThrough, zipSync } from "ffl
 import { gunzip, unzip, zipEntries } from "../src/data/archive.ts";
 import { batchOffsets, checkSameData, entropy0, identify, splitHeldOut } from "../src/data/bytes.ts";
 import { encodeText, TextStream, visible } from "../src/data/text.ts";
-import { ConfigError, DataError } from "../src/errors.ts";
-import { Random } from "../src/random.ts";
+import { ConfigError, DataError } from "../src/base/errors.ts";
+import { Random } from "../src/base/random.ts";
 
 const copy = (bytes: Uint8Array) => new Uint8Array(bytes);
 

@@ -8,8 +8,8 @@ import { batchOffsets, entropy0, entropyOf } from "../src/data/bytes.ts";
 import { checkDataset, type DatasetOptions, histogram, loadDataset } from "../src/data/dataset.ts";
 import { encodePng } from "../src/data/image.ts";
 import { join } from "../src/data/reader.ts";
-import { ConfigError, DataError } from "../src/errors.ts";
-import { Random } from "../src/random.ts";
+import { ConfigError, DataError } from "../src/base/errors.ts";
+import { Random } from "../src/base/random.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 

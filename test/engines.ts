@@ -5,13 +5,13 @@
  * @module
  */
 
-import type { Engine } from "../src/ops.ts";
+import type { Engine } from "../src/ops/mod.ts";
 import { needing } from "./needs.ts";
 
-const reference = async () => new (await import("../src/reference/engine.ts")).ReferenceEngine();
-const wasm = async (threads?: number) => await (await import("../src/wasm/engine.ts")).WasmEngine.create({ threads });
+const reference = async () => new (await import("../src/engines/reference/engine.ts")).ReferenceEngine();
+const wasm = async (threads?: number) => await (await import("../src/engines/wasm/engine.ts")).WasmEngine.create({ threads });
 const webgpu = async (options: { limits: "default" | "adapter"; bindingBytes?: number }) =>
-  await (await import("../src/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, ...options });
+  await (await import("../src/engines/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, ...options });
 
 /** What `webgpu-split` is. */
 export const SPLIT = { limits: "default", bindingBytes: 128 * 1024 } as const;

@@ -7,12 +7,12 @@
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig, type ModelConfig } from "../src/config.ts";
-import { ConfigError, DataError, ShapeError } from "../src/errors.ts";
-import { type Evaluation, Scorer } from "../src/evaluate.ts";
-import { initialWeights, Parameters } from "../src/model.ts";
-import type { Engine } from "../src/ops.ts";
-import { Random } from "../src/random.ts";
+import { checkConfig, type ModelConfig } from "../src/files/config.ts";
+import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
+import { type Evaluation, Scorer } from "../src/run/evaluate.ts";
+import { initialWeights, Parameters } from "../src/model/model.ts";
+import type { Engine } from "../src/ops/mod.ts";
+import { Random } from "../src/base/random.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const N = 7, V = 11;

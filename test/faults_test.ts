@@ -9,14 +9,14 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { pickBackend } from "../src/backend.ts";
-import { checkConfig } from "../src/config.ts";
-import { BackendError, ConfigError, KernelError, LongstrideError } from "../src/errors.ts";
-import { openModel } from "../src/open.ts";
-import { Program, tensor } from "../src/ops.ts";
-import { Trainer } from "../src/train.ts";
-import { WebGpuEngine } from "../src/webgpu/engine.ts";
-import { profile } from "../src/webgpu/profile.ts";
+import { pickBackend } from "../src/run/backend.ts";
+import { checkConfig } from "../src/files/config.ts";
+import { BackendError, ConfigError, KernelError, LongstrideError } from "../src/base/errors.ts";
+import { openModel } from "../src/run/open.ts";
+import { Program, tensor } from "../src/ops/mod.ts";
+import { Trainer } from "../src/run/train.ts";
+import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
+import { profile } from "../src/engines/webgpu/tuning/profile.ts";
 import { type Answer, type Question, serveModel, type WorkerScope } from "../web/model_worker.ts";
 import { type Fault, FaultyGpu, withGpu } from "./faulty_gpu.ts";
 
@@ -262,8 +262,8 @@ Deno.test("faults: a real device destroyed during a read, or at any call of one,
 Deno.test("faults: an engine that is disposed of is kept by nothing, though its caller's device lives on", async () => {
   const code = `
     import { FaultyGpu } from ${JSON.stringify(new URL("./faulty_gpu.ts", import.meta.url).href)};
-    import { WebGpuEngine } from ${JSON.stringify(new URL("../src/webgpu/engine.ts", import.meta.url).href)};
-    import { Program, tensor } from ${JSON.stringify(new URL("../src/ops.ts", import.meta.url).href)};
+    import { WebGpuEngine } from ${JSON.stringify(new URL("../src/engines/webgpu/engine.ts", import.meta.url).href)};
+    import { Program, tensor } from ${JSON.stringify(new URL("../src/ops/mod.ts", import.meta.url).href)};
     const device = await (await new FaultyGpu().gpu.requestAdapter()).requestDevice(), left = [];
     async function one() {
       const engine = await WebGpuEngine.create({ device }), x = tensor("x", [4]), y = tensor("y", [1]), program = new Program("adding");

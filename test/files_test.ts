@@ -5,15 +5,15 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, zipSync } from "fflate";
-import { dataFor, identityOf, readDataset } from "../cli/data.ts";
-import { evaluate } from "../cli/evaluate.ts";
+import { dataFor, identityOf, readDataset } from "../cli/commands/data.ts";
+import { evaluate } from "../cli/commands/evaluate.ts";
 import { gzipBits, loadRun, loadTrained, openRunFolder, saveRun, writeAtomic } from "../cli/files.ts";
 import { parse } from "../cli/flags.ts";
-import type { RunState } from "../src/checkpoint.ts";
+import type { RunState } from "../src/files/checkpoint.ts";
 import type { DatasetOptions } from "../src/data/dataset.ts";
-import { CheckpointError, ConfigError, DataError } from "../src/errors.ts";
+import { CheckpointError, ConfigError, DataError } from "../src/base/errors.ts";
 import { entropy0 } from "../src/data/bytes.ts";
-import { Random } from "../src/random.ts";
+import { Random } from "../src/base/random.ts";
 import { files } from "./commands.ts";
 import { checkpointAt, MODEL, stepOf } from "./files_saver.ts";
 

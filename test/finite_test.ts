@@ -7,17 +7,17 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { formatConfig, type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/checkpoint.ts";
-import { checkConfig, type ModelConfig, type TrainConfig } from "../src/config.ts";
-import { CheckpointError, DivergedError, KernelError } from "../src/errors.ts";
-import { Scorer } from "../src/evaluate.ts";
-import { notFinite } from "../src/finite.ts";
-import { attentionMaps } from "../src/maps.ts";
-import { initialWeights, Parameters } from "../src/model.ts";
-import { openModel } from "../src/open.ts";
-import type { Engine, Tensor, TensorData } from "../src/ops.ts";
-import { Decoder, sample } from "../src/sample.ts";
-import { type Snapshot, train, Trainer } from "../src/train.ts";
+import { formatConfig, type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/files/checkpoint.ts";
+import { checkConfig, type ModelConfig, type TrainConfig } from "../src/files/config.ts";
+import { CheckpointError, DivergedError, KernelError } from "../src/base/errors.ts";
+import { Scorer } from "../src/run/evaluate.ts";
+import { notFinite } from "../src/base/finite.ts";
+import { attentionMaps } from "../src/run/maps.ts";
+import { initialWeights, Parameters } from "../src/model/model.ts";
+import { openModel } from "../src/run/open.ts";
+import type { Engine, Tensor, TensorData } from "../src/ops/mod.ts";
+import { Decoder, sample } from "../src/run/sample.ts";
+import { type Snapshot, train, Trainer } from "../src/run/train.ts";
 import { failed, run } from "./commands.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
 

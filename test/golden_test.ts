@@ -7,9 +7,9 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { parseSafetensors } from "../src/safetensors.ts";
-import { CheckpointError } from "../src/errors.ts";
-import { type GoldenIndex, relativeError, type Verified, verifyAttention, verifyModel } from "../src/verify.ts";
+import { parseSafetensors } from "../src/files/safetensors.ts";
+import { CheckpointError } from "../src/base/errors.ts";
+import { type GoldenIndex, relativeError, type Verified, verifyAttention, verifyModel } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const SHIPPED = new URL("golden/", import.meta.url);

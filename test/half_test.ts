@@ -3,8 +3,8 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { fromHalves, toHalves } from "../src/half.ts";
-import { Random } from "../src/random.ts";
+import { fromHalves, toHalves } from "../src/base/half.ts";
+import { Random } from "../src/base/random.ts";
 
 Deno.test("half: every f16 comes back, the runtime agrees on its value", () => {
   const all = Uint16Array.from({ length: 65536 }, (_, i) => i),

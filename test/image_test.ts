@@ -5,8 +5,8 @@ import { zlibSync } from "fflate";
 import { crc32 } from "../src/data/crc32.ts";
 import { cifarOf, contactSheet, decodeCifar, decodeCifar10, decodePng, encodePng, imagesOf, tileImages } from "../src/data/image.ts";
 import { join } from "../src/data/reader.ts";
-import { ConfigError, DataError, ShapeError } from "../src/errors.ts";
-import { Random } from "../src/random.ts";
+import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
+import { Random } from "../src/base/random.ts";
 
 function chunk(type: string, data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(12 + data.length), view = new DataView(bytes.buffer);

@@ -4,9 +4,9 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { buildInOrder, buildLayout } from "../src/layout.ts";
-import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern.ts";
-import { ConfigError, OutOfMemoryError } from "../src/errors.ts";
+import { buildInOrder, buildLayout } from "../src/pattern/layout.ts";
+import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
+import { ConfigError, OutOfMemoryError } from "../src/base/errors.ts";
 import { ATTENTION, callersBlocks } from "./cases.ts";
 
 async function check(set: AttentionSet, n: number, q: number, k: number) {

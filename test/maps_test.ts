@@ -7,14 +7,14 @@
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/config.ts";
-import { ConfigError, ShapeError } from "../src/errors.ts";
-import { attentionImage, type AttentionMap, attentionMaps, attentionOverImage, type MapOptions } from "../src/maps.ts";
-import { initialWeights, Parameters } from "../src/model.ts";
-import { type Engine, Program, tensor } from "../src/ops.ts";
-import { attends, type AttentionConfig } from "../src/pattern.ts";
-import { COLORS } from "../src/picture.ts";
-import { Random } from "../src/random.ts";
+import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/files/config.ts";
+import { ConfigError, ShapeError } from "../src/base/errors.ts";
+import { attentionImage, type AttentionMap, attentionMaps, attentionOverImage, type MapOptions } from "../src/run/maps.ts";
+import { initialWeights, Parameters } from "../src/model/model.ts";
+import { type Engine, Program, tensor } from "../src/ops/mod.ts";
+import { attends, type AttentionConfig } from "../src/pattern/sets.ts";
+import { COLORS } from "../src/pictures/picture.ts";
+import { Random } from "../src/base/random.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const N = 24, V = 9;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ConfigError } from "../src/errors.ts";
+import { ConfigError } from "../src/base/errors.ts";
 import type { RUNTIMES } from "./runtimes/npm.ts";
 
 /** Something that tests may need. */

@@ -3,10 +3,10 @@
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { unzlibSync } from "fflate";
 import { crc32 } from "../src/data/crc32.ts";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern.ts";
+import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { encodePng, tileImages } from "../src/data/image.ts";
-import { cellColor, COLORS, lossCurveSvg, panelsOf, patternImage, patternMap, patternSvg } from "../src/picture.ts";
-import { scheduleOf } from "../src/reach.ts";
+import { cellColor, COLORS, lossCurveSvg, panelsOf, patternImage, patternMap, patternSvg } from "../src/pictures/picture.ts";
+import { scheduleOf } from "../src/pattern/reach.ts";
 import { ATTENTION } from "./cases.ts";
 
 Deno.test("picture: CRC-32 of the standard's check string, also in two pieces", () => {

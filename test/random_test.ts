@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { dropoutKeeps, Random, threefry } from "../src/random.ts";
+import { dropoutKeeps, Random, threefry } from "../src/base/random.ts";
 
 Deno.test("random: Threefry-2x32-20 known answers (Random123's kat_vectors)", () => {
   assertEquals(threefry(0, 0, 0, 0), [0x6b200159, 0x99ba4efe]);

@@ -3,9 +3,9 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { ConfigError } from "../src/errors.ts";
-import { attends, type AttentionConfig } from "../src/pattern.ts";
-import { checkReach, factorsOf, type Schedule, scheduleOf } from "../src/reach.ts";
+import { ConfigError } from "../src/base/errors.ts";
+import { attends, type AttentionConfig } from "../src/pattern/sets.ts";
+import { checkReach, factorsOf, type Schedule, scheduleOf } from "../src/pattern/reach.ts";
 import { ATTENTION, callersBlocks } from "./cases.ts";
 
 /** held[i][j]: whether something of j is at i after layers `from` … `from + steps − 1`; straight from the definition. */

@@ -8,13 +8,13 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
-import { checkConfig, checkTrain, type ModelConfig, phaseAt, phasesOf, preset, presetFor, PRESETS } from "../src/config.ts";
-import { ConfigError } from "../src/errors.ts";
-import { Scorer } from "../src/evaluate.ts";
-import { Parameters } from "../src/model.ts";
-import { learningRate, scheduleRows } from "../src/optimizer.ts";
-import { ReferenceEngine } from "../src/reference/engine.ts";
-import { train, Trainer } from "../src/train.ts";
+import { checkConfig, checkTrain, type ModelConfig, phaseAt, phasesOf, preset, presetFor, PRESETS } from "../src/files/config.ts";
+import { ConfigError } from "../src/base/errors.ts";
+import { Scorer } from "../src/run/evaluate.ts";
+import { Parameters } from "../src/model/model.ts";
+import { learningRate, scheduleRows } from "../src/model/optimizer.ts";
+import { ReferenceEngine } from "../src/engines/reference/engine.ts";
+import { train, Trainer } from "../src/run/train.ts";
 import { failed, files, run } from "./commands.ts";
 
 const MODEL: ModelConfig = {

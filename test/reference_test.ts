@@ -4,13 +4,13 @@
  */
 
 import { assert } from "@std/assert";
-import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
-import { checkTrain, type ModelConfig } from "../src/config.ts";
-import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops.ts";
-import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "../src/optimizer.ts";
-import { resolveSets } from "../src/pattern.ts";
-import { Random } from "../src/random.ts";
-import { ReferenceEngine } from "../src/reference/engine.ts";
+import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model/model.ts";
+import { checkTrain, type ModelConfig } from "../src/files/config.ts";
+import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
+import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
+import { resolveSets } from "../src/pattern/sets.ts";
+import { Random } from "../src/base/random.ts";
+import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { ATTENTION } from "./cases.ts";
 
 const random = new Random(99, 1);

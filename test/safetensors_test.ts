@@ -1,8 +1,8 @@
 /** The file format: files of others, round trips, and every way a header can lie. */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { f32, parseSafetensors, safetensorsChunks, type TensorToSave, u32, u8 } from "../src/safetensors.ts";
-import { CheckpointError, ShapeError } from "../src/errors.ts";
+import { f32, parseSafetensors, safetensorsChunks, type TensorToSave, u32, u8 } from "../src/files/safetensors.ts";
+import { CheckpointError, ShapeError } from "../src/base/errors.ts";
 
 function file(chunks: Iterable<Uint8Array>, offset = 0): Uint8Array<ArrayBuffer> {
   const parts = [...chunks], bytes = new Uint8Array(offset + parts.reduce((a, b) => a + b.length, 0));

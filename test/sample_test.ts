@@ -8,20 +8,20 @@
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { CachePlan, EMPTY_SLOT } from "../src/cache.ts";
-import { checkConfig, checkTrain, type ModelConfig } from "../src/config.ts";
-import { BackendError, CheckpointError, ConfigError, DataError, ShapeError } from "../src/errors.ts";
-import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model.ts";
-import { openModel } from "../src/open.ts";
-import { type Engine, Program, size, tensor, type TensorData } from "../src/ops.ts";
-import { optimizerTensors } from "../src/optimizer.ts";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern.ts";
-import { Random } from "../src/random.ts";
-import { chooseToken } from "../src/reference/choose.ts";
-import { ReferenceEngine } from "../src/reference/engine.ts";
-import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/sample.ts";
+import { CachePlan, EMPTY_SLOT } from "../src/pattern/cache.ts";
+import { checkConfig, checkTrain, type ModelConfig } from "../src/files/config.ts";
+import { BackendError, CheckpointError, ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
+import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model/model.ts";
+import { openModel } from "../src/run/open.ts";
+import { type Engine, Program, size, tensor, type TensorData } from "../src/ops/mod.ts";
+import { optimizerTensors } from "../src/model/optimizer.ts";
+import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { Random } from "../src/base/random.ts";
+import { chooseToken } from "../src/engines/reference/choose.ts";
+import { ReferenceEngine } from "../src/engines/reference/engine.ts";
+import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/run/sample.ts";
 import { ATTENTION, callersBlocks } from "./cases.ts";
-import { relativeError } from "../src/verify.ts";
+import { relativeError } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const N = 43;

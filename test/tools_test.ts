@@ -4,7 +4,7 @@
  */
 
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { ConfigError } from "../src/errors.ts";
+import { ConfigError } from "../src/base/errors.ts";
 import { checkLayers, runtimeNames } from "../tools/check_layers.ts";
 import { browserPaths, type Machine, remedy, type Way, waysTo } from "../tools/set_up_tests.ts";
 import { fileBelow, serveSite } from "../tools/web.ts";
@@ -21,7 +21,7 @@ async function planted(files: Record<string, string>): Promise<string[]> {
   const folder = await Deno.realPath(await Deno.makeTempDir());
   try {
     const all = {
-      "deno.json": `{ "imports": { "fflate": "npm:fflate@0.8.3" } }`,
+      "deno.json": `{ "exports": { ".": "./mod.ts", "./device": "./device.ts" }, "imports": { "fflate": "npm:fflate@0.8.3" } }`,
       "mod.ts": `export {};`,
       "device.ts": `export {};`,
       ...files,
@@ -37,52 +37,65 @@ async function planted(files: Record<string, string>): Promise<string[]> {
 }
 
 const GOOD = {
-  "mod.ts": `export * from "./src/train.ts";`,
-  "src/train.ts": `import type { E } from "./errors.ts"; export const x: E = 1;`,
-  "src/errors.ts": `export type E = number;`,
-  "src/wasm/engine.ts": `import "./plan.ts"; import "../ops.ts"; import "npm:fflate@0.8.3";`,
-  "src/wasm/plan.ts": `export {};`,
-  "src/ops.ts": `export {};`,
-  "cli/main.ts": `import "../mod.ts"; import "./train.ts";`,
-  "cli/train.ts": `export {};`,
+  "mod.ts": `export * from "./src/run/train.ts";`,
+  "src/run/train.ts": `import type { E } from "../base/errors.ts"; export const x: E = 1;`,
+  "src/base/errors.ts": `export type E = number;`,
+  "src/engines/wasm/engine.ts": `import "./plan.ts"; import "../../ops/mod.ts"; import "npm:fflate@0.8.3";`,
+  "src/engines/wasm/plan.ts": `export {};`,
+  "src/ops/mod.ts": `export {};`,
+  "cli/main.ts": `import "../mod.ts"; import "./commands/train.ts";`,
+  "cli/commands/train.ts": `export {};`,
 };
+const TRAIN = "cli/commands/train.ts";
 const VIOLATIONS: [string, Record<string, string>, string[]][] = [
   ["no violation", {}, []],
-  ["an import that goes up, of a type alone", { "src/errors.ts": `import type { x } from "./train.ts"; export type E = typeof x;` }, [
-    "src/errors.ts imports src/train.ts: that is not in a lower layer",
+  ["an import that goes up, of a type alone", {
+    "src/ops/mod.ts": `import type { x } from "../run/evaluate.ts"; export type E = typeof x;`,
+    "src/run/evaluate.ts": `export const x = 1;`,
+  }, [
+    "src/ops/mod.ts imports src/run/evaluate.ts: that is not in a lower layer",
   ]],
-  ["a dynamic import that goes up", { "src/ops.ts": `await import("./train.ts");` }, [
-    "src/ops.ts imports src/train.ts: that is not in a lower layer",
+  ["a dynamic import that goes up", { "src/ops/mod.ts": `await import("../run/train.ts");` }, [
+    "src/ops/mod.ts imports src/run/train.ts: that is not in a lower layer",
   ]],
-  ["one engine importing another", { "src/wasm/plan.ts": `import "../webgpu/engine.ts";`, "src/webgpu/engine.ts": `export {};` }, [
-    "src/wasm/plan.ts imports src/webgpu/engine.ts: that is not in a lower layer",
+  ["one engine importing another", {
+    "src/engines/wasm/plan.ts": `import "../webgpu/engine.ts";`,
+    "src/engines/webgpu/engine.ts": `export {};`,
+  }, [
+    "src/engines/wasm/plan.ts imports src/engines/webgpu/engine.ts: that is not in a lower layer",
   ]],
-  ["a program reaching behind mod.ts", { "cli/train.ts": `import "../src/errors.ts";` }, [
-    "cli/train.ts imports src/errors.ts: cli/ sees the library through mod.ts and device.ts alone",
+  ["files of one folder in a circle", {
+    "src/engines/wasm/plan.ts": `import type { Y } from "./deep/memory.ts"; export type X = Y;`,
+    "src/engines/wasm/deep/memory.ts": `import type { X } from "../plan.ts"; export type Y = X | 1;`,
+  }, [
+    "src/engines/wasm/deep/memory.ts imports src/engines/wasm/plan.ts imports src/engines/wasm/deep/memory.ts: no files may import each other in a circle",
   ]],
-  ["the library importing a program", { "src/train.ts": `import "../cli/train.ts";` }, [
-    "src/train.ts imports cli/train.ts: that is not in a lower layer",
+  ["a program reaching behind the faces", { [TRAIN]: `import "../../src/base/errors.ts";` }, [
+    `${TRAIN} imports src/base/errors.ts: cli/ sees the library through its faces alone, the modules that deno.json exports`,
   ]],
-  ["a bare specifier", { "src/ops.ts": `import "fflate";` }, [
-    `src/ops.ts imports "fflate": only relative and npm: specifiers work when the project is imported by URL`,
+  ["the library importing a program", { "src/run/train.ts": `import "../../${TRAIN}";` }, [
+    `src/run/train.ts imports ${TRAIN}: that is not in a lower layer`,
   ]],
-  ["a module of Node's in the library", { "src/ops.ts": `import "node:path";`, "cli/train.ts": `import "node:path";` }, [
-    `src/ops.ts imports "node:path": only relative and npm: specifiers work when the project is imported by URL`,
+  ["a bare specifier", { "src/ops/mod.ts": `import "fflate";` }, [
+    `src/ops/mod.ts imports "fflate": only relative and npm: specifiers work when the project is imported by URL`,
   ]],
-  ["a version that deno.json does not list", { "src/ops.ts": `import "npm:fflate@0.8.2";` }, [
-    `src/ops.ts imports "npm:fflate@0.8.2": deno.json must list that exact version`,
+  ["a module of Node's in the library", { "src/ops/mod.ts": `import "node:path";`, [TRAIN]: `import "node:path";` }, [
+    `src/ops/mod.ts imports "node:path": only relative and npm: specifiers work when the project is imported by URL`,
   ]],
-  ["no version", { "src/ops.ts": `import "npm:fflate";` }, [
-    `src/ops.ts imports "npm:fflate": deno.json must list that exact version`,
+  ["a version that deno.json does not list", { "src/ops/mod.ts": `import "npm:fflate@0.8.2";` }, [
+    `src/ops/mod.ts imports "npm:fflate@0.8.2": deno.json must list that exact version`,
   ]],
-  ["a file in no layer", { "src/new.ts": `export {};` }, [
-    "src/new.ts is in no layer: add it to LAYERS in tools/check_layers.ts",
+  ["no version", { "src/ops/mod.ts": `import "npm:fflate";` }, [
+    `src/ops/mod.ts imports "npm:fflate": deno.json must list that exact version`,
   ]],
-  ["a module that is not there", { "cli/train.ts": `import "./gone.ts";` }, [
-    `cli/gone.ts: Module not found "cli/gone.ts".`,
+  ["a loose file", { "src/new.ts": `export {};` }, [
+    "src/new.ts is in no layer: move it into a folder of LAYERS in tools/check_layers.ts",
   ]],
-  ["Deno named in the library", { "src/ops.ts": `export {};\nexport const a = Deno.args;` }, [
-    "src/ops.ts:2 names Deno or process: browsers and edge runtimes run src/",
+  ["a module that is not there", { [TRAIN]: `import "./gone.ts";` }, [
+    `cli/commands/gone.ts: Module not found "cli/commands/gone.ts".`,
+  ]],
+  ["Deno named in the library", { "src/ops/mod.ts": `export {};\nexport const a = Deno.args;` }, [
+    "src/ops/mod.ts:2 names Deno or process: browsers and edge runtimes run src/",
   ]],
 ];
 for (const [name, files, expected] of VIOLATIONS) {

@@ -7,16 +7,16 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig, checkTrain, type ModelConfig, type Phase, preset, type TrainConfig } from "../src/config.ts";
-import { CheckpointError, ConfigError, DataError, DivergedError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
-import { Scorer } from "../src/evaluate.ts";
-import { memoryPlan } from "../src/memory.ts";
-import { initialWeights, Parameters } from "../src/model.ts";
-import type { Engine, Tensor } from "../src/ops.ts";
-import { Random } from "../src/random.ts";
-import { ReferenceEngine } from "../src/reference/engine.ts";
-import { type Progress, type Snapshot, train, Trainer, type TrainOptions } from "../src/train.ts";
-import { relativeError } from "../src/verify.ts";
+import { checkConfig, checkTrain, type ModelConfig, type Phase, preset, type TrainConfig } from "../src/files/config.ts";
+import { CheckpointError, ConfigError, DataError, DivergedError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
+import { Scorer } from "../src/run/evaluate.ts";
+import { memoryPlan } from "../src/run/memory.ts";
+import { initialWeights, Parameters } from "../src/model/model.ts";
+import type { Engine, Tensor } from "../src/ops/mod.ts";
+import { Random } from "../src/base/random.ts";
+import { ReferenceEngine } from "../src/engines/reference/engine.ts";
+import { type Progress, type Snapshot, train, Trainer, type TrainOptions } from "../src/run/train.ts";
+import { relativeError } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const config: ModelConfig = checkConfig({

@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig } from "../src/config.ts";
-import { initialWeights } from "../src/model.ts";
-import { openModel } from "../src/open.ts";
+import { checkConfig } from "../src/files/config.ts";
+import { initialWeights } from "../src/model/model.ts";
+import { openModel } from "../src/run/open.ts";
 
 const config = checkConfig({
   model_type: "sparse_transformer",

@@ -9,14 +9,14 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
-import { kernelModule, useKernels } from "../src/kernels.ts";
-import { HYPER, type Op, Program, size, type Tensor, tensor } from "../src/ops.ts";
-import type { AttentionSet } from "../src/pattern.ts";
-import { Random } from "../src/random.ts";
-import { WasmEngine } from "../src/wasm/engine.ts";
-import { Heap } from "../src/wasm/memory.ts";
-import { type Claim, planArena } from "../src/wasm/plan.ts";
+import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
+import { kernelModule, useKernels } from "../src/base/kernels.ts";
+import { HYPER, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
+import type { AttentionSet } from "../src/pattern/sets.ts";
+import { Random } from "../src/base/random.ts";
+import { WasmEngine } from "../src/engines/wasm/engine.ts";
+import { Heap } from "../src/engines/wasm/memory.ts";
+import { type Claim, planArena } from "../src/engines/wasm/plan.ts";
 
 const BATCH = 2, N = 150, ROWS = BATCH * N, D = 24, F = 72, HEADS = 3;
 
@@ -225,7 +225,7 @@ Deno.test("wasm: without shared memory, or where workers may not start, one thre
 for (const [name, end] of [["after dispose", "engine.dispose();"], ["after a while without dispose", ""]]) {
   Deno.test(`wasm: a process ends by itself ${name}, without permissions`, async () => {
     const source = `
-      import { WasmEngine } from ${JSON.stringify(new URL("../src/wasm/engine.ts", import.meta.url).href)};
+      import { WasmEngine } from ${JSON.stringify(new URL("../src/engines/wasm/engine.ts", import.meta.url).href)};
       const engine = await WasmEngine.create({ threads: 3 });
       console.log(engine.description);
       ${end}

@@ -9,21 +9,21 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { pickBackend } from "../src/backend.ts";
-import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/errors.ts";
-import { type Attention, type Engine, HYPER, Program, size, type Tensor, tensor, type TensorData } from "../src/ops.ts";
-import { preset } from "../src/config.ts";
-import { type AttentionConfig, resolveSets } from "../src/pattern.ts";
-import { ReferenceEngine } from "../src/reference/engine.ts";
-import { recordings, WebGpuEngine } from "../src/webgpu/engine.ts";
-import { planSlots } from "../src/webgpu/memory.ts";
-import { Pipelines } from "../src/webgpu/pipelines.ts";
-import { Bands } from "../src/webgpu/bands.ts";
-import { ALIGNMENT, Plan, type PlanContext, type TilePreference } from "../src/webgpu/plan.ts";
-import { kernelKey, kernelSource, specialise } from "../src/webgpu/specialise.ts";
-import { profile } from "../src/webgpu/profile.ts";
-import { Trainer } from "../src/train.ts";
-import { bestOf, nameOfWork, tune } from "../src/webgpu/tune.ts";
+import { pickBackend } from "../src/run/backend.ts";
+import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
+import { type Attention, type Engine, HYPER, Program, size, type Tensor, tensor, type TensorData } from "../src/ops/mod.ts";
+import { preset } from "../src/files/config.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { ReferenceEngine } from "../src/engines/reference/engine.ts";
+import { recordings, WebGpuEngine } from "../src/engines/webgpu/engine.ts";
+import { planSlots } from "../src/engines/webgpu/memory.ts";
+import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
+import { Bands } from "../src/engines/webgpu/bands.ts";
+import { ALIGNMENT, Plan, type PlanContext, type TilePreference } from "../src/engines/webgpu/plan/plan.ts";
+import { kernelKey, kernelSource, specialise } from "../src/engines/webgpu/shader/specialise.ts";
+import { profile } from "../src/engines/webgpu/tuning/profile.ts";
+import { Trainer } from "../src/run/train.ts";
+import { bestOf, nameOfWork, tune } from "../src/engines/webgpu/tuning/tune.ts";
 import {
   attentionFits,
   attentionProblem,
@@ -34,7 +34,7 @@ import {
   parseTuning,
   type Tuning,
   TUNING_VERSION,
-} from "../src/webgpu/tuning.ts";
+} from "../src/engines/webgpu/tuning/tuning.ts";
 import {
   ATTENTION_DEFAULTS,
   ATTENTION_KERNELS,
@@ -45,14 +45,14 @@ import {
   LINEAR_KERNELS,
   LINEAR_VARIANTS,
   linearBytes,
-} from "../src/webgpu/variants.ts";
-import { trainingWorks } from "../src/works.ts";
-import { WGSL } from "../src/webgpu/wgsl.gen.ts";
+} from "../src/engines/webgpu/tuning/variants.ts";
+import { trainingWorks } from "../src/run/works.ts";
+import { WGSL } from "../src/engines/webgpu/shader/wgsl.gen.ts";
 import { generateWgsl, paste } from "../tools/gen_wgsl.ts";
 import { type Case, CASES, halved } from "./cases.ts";
 import { gpuTest, SPLIT } from "./engines.ts";
 import { ALL, deviations } from "./runtimes/conformance.ts";
-import { relativeError } from "../src/verify.ts";
+import { relativeError } from "../src/run/verify.ts";
 
 const software = { allowSoftware: true } as const;
 

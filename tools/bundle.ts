@@ -23,7 +23,7 @@ const ROOT = new URL("../", import.meta.url);
 /** What is bundled into which file. All but the library itself import the library's file. */
 const ENTRIES: Readonly<Record<string, string>> = {
   "longstride.js": "mod.ts",
-  "longstride.worker.js": "src/wasm/worker.ts",
+  "longstride.worker.js": "src/engines/wasm/worker.ts",
   "longstride-sample.js": "web/longstride_sample.ts",
 };
 

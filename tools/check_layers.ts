@@ -1,8 +1,9 @@
 /**
  * Checks who imports whom, over `deno info --json`:
  *
- * - a file imports only from lower layers of {@linkcode LAYERS}, or from its own folder below src/;
- * - the command line, the page elements and the examples see the library through `mod.ts` and `device.ts` alone;
+ * - folders are layers: a file imports from folders above its own in {@linkcode LAYERS}, or from its own; no files import each other
+ *   in a circle;
+ * - the command line, the page elements and the examples see the library through its faces alone, the files that deno.json exports;
  * - nothing reachable from those or `cli/` has a bare specifier (a remote import ignores this project's import map),
  *   and its `npm:` specifiers name the exact version that deno.json lists; `node:` is for `cli/` alone;
  * - nothing in src/ names `Deno` or `process`: browsers and edge runtimes run it.
@@ -12,40 +13,24 @@
  * @module
  */
 
-/** Lowest first. A name that ends in "/" is a folder, whose files may also import each other. */
+/** Lowest first. Folders of one line do not know each other; docs/architecture.md says what each is for. */
 export const LAYERS: readonly (readonly string[])[] = [
-  // Imported by anyone.
-  ["src/errors.ts", "src/random.ts", "src/half.ts", "src/turns.ts", "src/kernels.gen.ts"],
-  // The WASM binary; arguments, text, numbers and bytes from strangers.
-  ["src/kernels.ts", "src/json.ts", "src/check.ts", "src/finite.ts", "src/fetch.ts"],
-  // Sparse sets as mathematics.
-  ["src/pattern.ts"],
-  // Tiles of a set, and what decoding keeps of it.
-  ["src/layout.ts"],
-  ["src/cache.ts"],
-  // The contract between models and engines; what a model is; files as bytes.
-  ["src/ops.ts", "src/config.ts", "src/safetensors.ts", "src/data/"],
-  // What a layout tells; names on disk; the three implementers of the contract, none knowing another.
-  ["src/reach.ts", "src/checkpoint.ts", "src/reference/", "src/wasm/", "src/webgpu/"],
-  // Pictures of what the layers below found.
-  ["src/picture.ts"],
-  // Forward, backward and update, written once against the contract.
-  ["src/optimizer.ts"],
-  ["src/model.ts"],
-  // Loops over data.
-  ["src/evaluate.ts", "src/maps.ts", "src/sample.ts", "src/memory.ts", "src/verify.ts", "src/works.ts"],
-  ["src/train.ts"],
-  // The one place that picks an engine, and the short way in.
-  ["src/backend.ts"],
-  ["src/open.ts"],
-  ["mod.ts", "device.ts"],
-  // Programs: these see those alone.
+  ["src/base/"],
+  ["src/pattern/"],
+  ["src/ops/"],
+  ["src/data/"],
+  ["src/files/"],
+  ["src/engines/reference/", "src/engines/wasm/", "src/engines/webgpu/"],
+  ["src/model/"],
+  ["src/run/"],
+  ["src/pictures/"],
+  // The faces: modules of the root.
+  [""],
   ["cli/", "web/"],
-  // Whatever they need; nobody imports them.
   ["bench/", "test/", "tools/"],
 ];
 
-const LIBRARY = LAYERS.findIndex((names) => names.includes("mod.ts"));
+const LIBRARY = LAYERS.findIndex(([folder]) => folder === "");
 
 interface Dependency {
   specifier: string;
@@ -56,9 +41,29 @@ interface Graph {
   modules: { specifier: string; dependencies?: Dependency[]; error?: string }[];
 }
 
-const place = (path: string) =>
-  LAYERS.findIndex((names) => names.some((name) => name.endsWith("/") ? path.startsWith(name) : name === path));
-const folder = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
+/** The folder of {@linkcode LAYERS} that a file is in. */
+const folderOf = (path: string) => path.includes("/") ? LAYERS.flat().find((folder) => folder !== "" && path.startsWith(folder)) : "";
+const layerOf = (path: string) => LAYERS.findIndex((folders) => folders.includes(folderOf(path) ?? "none"));
+
+/** A circle of imports among those files, if there is one: each imports the next, the last the first. */
+function circle(imports: ReadonlyMap<string, readonly string[]>): string[] | undefined {
+  const done = new Set<string>(), way: string[] = [];
+  const visit = (file: string): string[] | undefined => {
+    if (way.includes(file)) return way.slice(way.indexOf(file));
+    if (done.has(file)) return;
+    way.push(file);
+    for (const next of imports.get(file) ?? []) {
+      const found = visit(next);
+      if (found) return found;
+    }
+    way.pop();
+    done.add(file);
+  };
+  for (const file of imports.keys()) {
+    const found = visit(file);
+    if (found) return found;
+  }
+}
 
 async function info(root: URL, path: string): Promise<Graph> {
   const command = new Deno.Command(Deno.execPath(), {
@@ -96,9 +101,13 @@ export function runtimeNames(code: string): number[] {
 /** Checks the tree at `root`, a file URL that ends in "/". Answers one line a violation, none where all is well. */
 export async function checkLayers(root: URL): Promise<string[]> {
   const found = new Set<string>(), seen = new Map<string, Dependency[]>();
-  const versions = new Set(Object.values(JSON.parse(await Deno.readTextFile(new URL("deno.json", root))).imports ?? {}) as string[]);
+  const { exports, imports: listed } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root))) as Record<
+    string,
+    Record<string, string>
+  >;
+  const versions = new Set(Object.values(listed ?? {}));
   const local = (specifier: string) => specifier.startsWith(root.href) ? specifier.slice(root.href.length) : undefined;
-  const files = ["mod.ts", "device.ts"];
+  const files = Object.values(exports).map((path) => path.slice(2));
   for (const path of ["src/", "cli/", "web/"]) for await (const file of sources(root, path)) files.push(file);
   for (const file of files) {
     if (seen.has(file)) continue;
@@ -109,10 +118,12 @@ export async function checkLayers(root: URL): Promise<string[]> {
       else seen.set(path, dependencies ?? []);
     }
   }
+  const imports = new Map<string, string[]>();
   for (const [path, dependencies] of seen) {
-    const from = place(path);
+    const from = layerOf(path), targets: string[] = [];
+    imports.set(path, targets);
     if (from < 0) {
-      found.add(`${path} is in no layer: add it to LAYERS in tools/check_layers.ts`);
+      found.add(`${path} is in no layer: move it into a folder of LAYERS in tools/check_layers.ts`);
       continue;
     }
     for (const { specifier, code, type } of dependencies) {
@@ -133,10 +144,14 @@ export async function checkLayers(root: URL): Promise<string[]> {
         found.add(`${path} imports "${specifier}": ${code?.error ?? type?.error ?? "outside the project"}`);
         continue;
       }
-      const to = place(target), same = folder(path) === folder(target) && folder(path) !== "src/";
-      if (from > LIBRARY && !same && place(target) !== LIBRARY && path !== target) {
-        found.add(`${path} imports ${target}: ${folder(path)} sees the library through mod.ts and device.ts alone`);
-      } else if (!same && to >= from) {
+      targets.push(target);
+      const to = layerOf(target), same = folderOf(path) === folderOf(target);
+      if (same) continue;
+      if (from > LIBRARY && to !== LIBRARY) {
+        found.add(
+          `${path} imports ${target}: ${folderOf(path)} sees the library through its faces alone, the modules that deno.json exports`,
+        );
+      } else if (to >= from) {
         found.add(`${path} imports ${target}: that is not in a lower layer`);
       }
     }
@@ -146,6 +161,8 @@ export async function checkLayers(root: URL): Promise<string[]> {
       }
     }
   }
+  const round = circle(imports);
+  if (round) found.add(`${round.join(" imports ")} imports ${round[0]}: no files may import each other in a circle`);
   return [...found].sort();
 }
 

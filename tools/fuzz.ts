@@ -35,7 +35,7 @@ import {
 } from "../mod.ts";
 import { crc32 } from "../src/data/crc32.ts";
 import { join } from "../src/data/reader.ts";
-import { Random } from "../src/random.ts";
+import { Random } from "../src/base/random.ts";
 
 /** A case that takes longer is a hang. The slowest that is meant, a filter between two rates without a common divisor, takes 4 s. */
 export const SECONDS = 20;

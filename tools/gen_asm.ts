@@ -1,5 +1,5 @@
 /**
- * Builds `asm/` into `asm/kernels.wasm` and the module that ships it, `src/kernels.gen.ts`.
+ * Builds `asm/` into `asm/kernels.wasm` and the module that ships it, `src/base/kernels.gen.ts`.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import asc from "npm:assemblyscript@0.28.20/asc";
 import zopfli from "npm:@gfx/zopfli@1.0.15";
 import { inflateSync } from "node:zlib";
 
-const MODULE = "src/kernels.gen.ts";
+const MODULE = "src/base/kernels.gen.ts";
 
 const OPTIONS = [
   ..."asm/index.ts -O3 --converge --runtime stub --enable simd --importMemory --noAssert".split(" "),
-  // 4 GiB: shared memory must name its maximum (src/kernels.ts turns the same binary into its shared form).
+  // 4 GiB: shared memory must name its maximum (src/base/kernels.ts turns the same binary into its shared form).
   ..."--maximumMemory 65536 --initialMemory 1".split(" "),
 ];
 

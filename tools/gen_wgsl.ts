@@ -1,12 +1,12 @@
 /**
- * Makes src/webgpu/wgsl.gen.ts from wgsl/*.wgsl: bundlers and remote imports need the kernels' text inside a module.
+ * Makes src/engines/webgpu/shader/wgsl.gen.ts from wgsl/*.wgsl: bundlers and remote imports need the kernels' text inside a module.
  *
  * `deno run -A tools/gen_wgsl.ts` writes it; `--check` only says whether it is current.
  *
  * @module
  */
 
-const MODULE = "src/webgpu/wgsl.gen.ts";
+const MODULE = "src/engines/webgpu/shader/wgsl.gen.ts";
 
 /**
  * A kernel without what only people and editors read: comments, spaces, and the numbers of bindings, which `kernelSource` counts

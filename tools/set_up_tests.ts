@@ -125,7 +125,7 @@ async function findBrowser(paths: readonly string[]): Promise<string | undefined
   }
 }
 
-const bundle = () => run(Deno.execPath(), ["bundle", "--quiet", "src/errors.ts"], { cwd: ROOT });
+const bundle = () => run(Deno.execPath(), ["bundle", "--quiet", "src/base/errors.ts"], { cwd: ROOT });
 
 /** Whether Deno has what `deno bundle` runs: asked without it, that would fetch it unsaid. */
 async function findBundler(): Promise<boolean> {

@@ -17,7 +17,7 @@ const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
 /** Scripts of the site, and what each is made of. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   "longstride.js": "mod.ts",
-  "longstride.worker.js": "src/wasm/worker.ts",
+  "longstride.worker.js": "src/engines/wasm/worker.ts",
   "longstride-sample.js": "web/longstride_sample.ts",
   "sample_page.js": "web/sample_page.ts",
   "train_page.js": "web/train_page.ts",

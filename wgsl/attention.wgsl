@@ -25,7 +25,7 @@ struct Params {
   scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> blocks: array<u32>; // tables of src/webgpu/attention_tables.ts
+@group(0) @binding(0) var<storage, read> blocks: array<u32>; // tables of src/engines/webgpu/plan/attention_tables.ts
 @group(0) @binding(1) var<uniform> params: Params;
 
 const TX: u32 = 8u;

@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> keys: array<Value>; // [batch, heads, slots, D]
 @group(0) @binding(4) var<storage, read_write> values: array<Value>; // [batch, heads, slots, V]
 @group(0) @binding(5) var<storage, read> position: array<u32>; // [1]
-@group(0) @binding(6) var<storage, read> plan: array<u32>; // CachePlan.words, src/cache.ts
+@group(0) @binding(6) var<storage, read> plan: array<u32>; // CachePlan.words, src/pattern/cache.ts
 @group(0) @binding(7) var<storage, read_write> partials: array<Value>; // [batch, heads, shares, 2 + V], or o where WHOLE: [batch, heads, V]
 @group(0) @binding(8) var<uniform> params: Params;
 

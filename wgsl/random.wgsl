@@ -1,4 +1,4 @@
-// Threefry-2x32-20, the twin of src/random.ts: the same (key, counter) gives the same words.
+// Threefry-2x32-20, the twin of src/base/random.ts: the same (key, counter) gives the same words.
 
 fn threefry_round(x: vec2u, r: u32) -> vec2u {
   let sum = x.x + x.y;

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { expect } from "../check.ts";
+import { expect } from "../base/check.ts";
 import { FlateErrorCode, Gunzip, Inflate } from "npm:fflate@0.8.3";
-import { DataError, excerpt } from "../errors.ts";
+import { DataError, excerpt } from "../base/errors.ts";
 import { crc32, hex } from "./crc32.ts";
 import { ByteReader, type Bytes, counted, join, type Notify, pieces, type Sliceable } from "./reader.ts";
 

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { expect, MOST } from "../check.ts";
-import { ConfigError, DataError, excerpt } from "../errors.ts";
+import { expect, MOST } from "../base/check.ts";
+import { ConfigError, DataError, excerpt } from "../base/errors.ts";
 import { ByteReader, type Bytes, counted, join, type Notify, WHOLE_LIMIT } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
 

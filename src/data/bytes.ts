@@ -4,9 +4,9 @@
  * @module
  */
 
-import { expect } from "../check.ts";
-import { ConfigError, DataError } from "../errors.ts";
-import { Random, STREAM } from "../random.ts";
+import { expect } from "../base/check.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
+import { Random, STREAM } from "../base/random.ts";
 
 /** Held-out bytes are at most this many, if a context is not longer: loss over 200 kB is exact to about 0.01 bits/byte. */
 const HELD_OUT_LIMIT = 200_000;

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { expect, MOST } from "../check.ts";
-import { ConfigError, DataError, excerpt } from "../errors.ts";
-import { standIn } from "../json.ts";
+import { expect, MOST } from "../base/check.ts";
+import { ConfigError, DataError, excerpt } from "../base/errors.ts";
+import { standIn } from "../base/json.ts";
 import { gunzipPieces, tarFiles, unzipPieces, zipEntries, zipPlaces } from "./archive.ts";
 import { orderG711, readWav, SOUND_RATE, type SoundLevels } from "./audio.ts";
 import { type DataKind, splitHeldOut } from "./bytes.ts";

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { expect, MOST } from "../check.ts";
+import { expect, MOST } from "../base/check.ts";
 import { convertIndexedToRgb, decode, type DecodedPng } from "npm:fast-png@8.0.0";
 import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
-import { ConfigError, DataError, excerpt, ShapeError } from "../errors.ts";
+import { ConfigError, DataError, excerpt, ShapeError } from "../base/errors.ts";
 import { crc32, hex } from "./crc32.ts";
 import { counted, join, type Notify } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DataError } from "../errors.ts";
+import { DataError } from "../base/errors.ts";
 
 /** A file that can be read at any place, as a Blob can: a zip archive's directory is at its end. */
 export interface Sliceable {

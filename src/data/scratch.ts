@@ -4,8 +4,8 @@
  * @module
  */
 
-import { OutOfMemoryError } from "../errors.ts";
-import { instantiateKernels, type KernelExports } from "../kernels.ts";
+import { OutOfMemoryError } from "../base/errors.ts";
+import { instantiateKernels, type KernelExports } from "../base/kernels.ts";
 
 /** An instance of the kernels and a bump allocator over its memory. */
 export class Scratch {

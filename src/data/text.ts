@@ -4,7 +4,7 @@
  * @module
  */
 
-import { expect, MOST } from "../check.ts";
+import { expect, MOST } from "../base/check.ts";
 import { join } from "./reader.ts";
 
 /** The bytes of a text, UTF-8. */

@@ -7,10 +7,10 @@
  * @module
  */
 
-import { type BackendName, pickBackend } from "../../src/backend.ts";
-import { type Engine, Program, type TensorData } from "../../src/ops.ts";
-import { ReferenceEngine } from "../../src/reference/engine.ts";
-import { goldenCases, relativeError } from "../../src/verify.ts";
+import { type BackendName, pickBackend } from "../../src/run/backend.ts";
+import { type Engine, Program, type TensorData } from "../../src/ops/mod.ts";
+import { ReferenceEngine } from "../../src/engines/reference/engine.ts";
+import { goldenCases, relativeError } from "../../src/run/verify.ts";
 import { type Case, CASES, halved } from "../cases.ts";
 
 const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };

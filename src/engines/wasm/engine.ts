@@ -1,0 +1,263 @@
+/**
+ * The CPU engine: kernels of `asm/` (f32 × 4 SIMD) on all cores. Results do not depend on the number of threads.
+ *
+ * Tensors of f16 are kept in f32 here: WebAssembly has no f16 arithmetic, and memory is not what limits a CPU.
+ *
+ * @module
+ */
+
+import { ConfigError, KernelError, ShapeError } from "../../base/errors.ts";
+import { instantiateKernels, kernelModule, readyKernels, sharedKernelModule } from "../../base/kernels.ts";
+import { buildLayout } from "../../pattern/layout.ts";
+import { type Engine, type Executable, extent, lifetimes, type Program, size, type Tensor, type TensorData } from "../../ops/mod.ts";
+import { type AttentionSet, setKey } from "../../pattern/sets.ts";
+import { lower, type PlacedLayout, placeLayout, TILE } from "./lower.ts";
+import { Heap } from "./memory.ts";
+import { align, ALIGNMENT, type Argument, type Call, type Claim, type Kernel, KERNELS, planArena, Region, Table } from "./plan.ts";
+import { type PlacedPlan, Threads } from "./threads.ts";
+
+/** Tables that programs share, and how many programs do. */
+type Shares = Map<Table, { address: number; users: number }>;
+
+/** Options of {@linkcode WasmEngine.create}. */
+export interface WasmOptions {
+  /** Threads in all; default: one a core where the platform shares memory between workers. */
+  threads?: number;
+  /**
+   * Address of the file that threads run, of the page's own origin. By default `longstride.worker.js` beside the bundle. Matters in
+   * pages, where shared memory is available (cross-origin isolation).
+   */
+  worker?: string | URL;
+}
+
+let plans = 0;
+
+/** Milliseconds of a run after which signals, timers and a page's events get their turn; workers go on meanwhile. */
+const SLICE = 40;
+
+/**
+ * Operations on the CPU through WebAssembly. Workers leave where no run comes for two seconds, and come back with the next, so that
+ * an engine that nobody disposed of keeps no process alive.
+ */
+export class WasmEngine implements Engine {
+  readonly name = "wasm";
+  readonly deferred = false;
+  readonly description: string;
+  readonly #heap: Heap;
+  readonly #threads: Threads;
+  readonly #tensors = new Map<Tensor, number>();
+  readonly #layouts = new Map<string, PlacedLayout>();
+  readonly #tables: Shares = new Map();
+  #workspace = 0;
+  #stride = 0;
+
+  private constructor(heap: Heap, threads: Threads, why: string) {
+    this.#heap = heap;
+    this.#threads = threads;
+    this.description = `WASM SIMD, ${threads.count} thread${threads.count === 1 ? "" : "s"}${why}`;
+  }
+
+  /**
+   * Compiles the kernels and starts the threads.
+   *
+   * @throws {ConfigError} where `threads` is not a whole number from 1 to 256
+   * @throws {OutOfMemoryError} where not even an empty memory can be made
+   */
+  static async create(options: WasmOptions = {}): Promise<WasmEngine> {
+    const wanted = options.threads !== undefined ? options.threads : Math.min(256, globalThis.navigator?.hardwareConcurrency || 1);
+    if (!(Number.isInteger(wanted) && wanted > 0 && wanted <= 256)) {
+      throw new ConfigError(`Cannot use ${wanted} threads: it must be a whole number from 1 to 256`);
+    }
+    const missing = readyKernels()
+      ? "a ready module runs on one"
+      : typeof SharedArrayBuffer === "undefined"
+      ? "shared memory is not available (a page needs cross-origin isolation)"
+      : typeof Worker === "undefined"
+      ? "workers are not available"
+      : undefined;
+    const count = missing ? 1 : wanted, heap = new Heap(count > 1);
+    const module = await (count > 1 ? sharedKernelModule() : kernelModule());
+    const threads = await Threads.start(count, module, heap.memory, await instantiateKernels(heap.memory, module), options.worker);
+    const why = wanted === 1 || threads.count === wanted ? "" : ` of ${wanted}: ${missing ?? `workers could not start: ${threads.why}`}`;
+    return new WasmEngine(heap, threads, why);
+  }
+
+  allocate(tensors: readonly Tensor[]): void {
+    const made: Tensor[] = [];
+    try {
+      for (const t of tensors) {
+        if (this.#tensors.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
+        this.#tensors.set(t, this.#heap.take(size(t) * 4, `tensor ${t.name}`));
+        made.push(t);
+      }
+    } catch (error) {
+      this.free(made);
+      throw error;
+    }
+  }
+
+  free(tensors: readonly Tensor[]): void {
+    this.#threads.finish();
+    for (const t of tensors) {
+      const address = this.#tensors.get(t);
+      if (address !== undefined) this.#heap.give(address);
+      this.#tensors.delete(t);
+    }
+  }
+
+  write(t: Tensor, data: TensorData): void {
+    if (data.length !== size(t)) throw new ShapeError(`Cannot write ${t.name}: it has ${size(t)} elements, got ${data.length}`);
+    this.#view(t).set(data);
+  }
+
+  async read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
+    const { first, count } = extent(t, range);
+    // slice() copies shared memory into memory of its own.
+    return await Promise.resolve(this.#view(t).slice(first, first + count));
+  }
+
+  async compile(program: Program): Promise<Executable> {
+    const layouts = await this.#layoutsOf(program);
+    const context = { threads: this.#threads.count, layout: (set: AttentionSet, n: number) => layouts.get(layoutKey(set, n))! };
+    return this.#place(program, program.ops.map((op) => lower(op, context)));
+  }
+
+  dispose(): void {
+    this.#threads.stop();
+    this.#tensors.clear();
+    this.#layouts.clear();
+  }
+
+  /** Tensors, regions, tables and the plan itself get their addresses. */
+  #place(program: Program, calls: readonly Call[][]): Executable {
+    this.#threads.finish();
+    const places = new Map<Tensor | Region | Table, number>(), blocks: number[] = [], tables = new Set<Table>();
+    const claims: (Claim & { of: Tensor | Region })[] = [];
+    for (const [t, [first, last]] of lifetimes(program)) claims.push({ of: t, bytes: size(t) * 4, first, last });
+    calls.forEach((list, at) => {
+      const regions = new Set<Region>();
+      for (const argument of list.flatMap(({ args }) => args)) {
+        if (argument instanceof Region) regions.add(argument);
+        if (argument instanceof Table) tables.add(argument);
+      }
+      for (const of of regions) claims.push({ of, bytes: of.bytes, first: at, last: at });
+    });
+    const arena = planArena(claims), flat = calls.flat();
+    const address = (a: Argument): number => {
+      if (typeof a === "number") return a;
+      if (!a) return 0;
+      const at = places.get(a as Tensor) ?? this.#tensors.get(a as Tensor);
+      if (at === undefined) throw new ShapeError(`Cannot compile ${program.name}: tensor ${(a as Tensor).name} is not allocated`);
+      return at;
+    };
+    const take = (bytes: number, what: string) => {
+      const at = this.#heap.take(bytes, what);
+      blocks.push(at);
+      return at;
+    };
+    const release = () => {
+      for (const at of blocks) this.#heap.give(at);
+      for (const table of tables) this.#drop(table);
+    };
+    try {
+      const base = take(arena.bytes, `the scratch tensors of ${program.name}`);
+      claims.forEach(({ of }, i) => places.set(of, base + arena.offsets[i]));
+      for (const table of tables) places.set(table, this.#share(table, address));
+      this.#reserve(Math.max(64, ...flat.map((call) => call.workspace)));
+      const words = flat.flatMap(({ kernel, units, grain, joined, args }) => {
+        return [KERNELS.indexOf(kernel), units, grain, joined ? 1 : 0, args.length, ...args.map(address)];
+      });
+      const tickets = flat.reduce((sum, { units, grain }) => sum + Math.ceil(units / grain), 0);
+      const plan = { id: ++plans, address: take(words.length * 8, `the plan of ${program.name}`), words: words.length, tickets };
+      new Float64Array(this.#heap.memory.buffer, plan.address, plan.words).set(words);
+      return this.#executable(program, plan, flat.map((call) => call.kernel), arena.bytes, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  #executable(program: Program, plan: PlacedPlan, kernels: readonly Kernel[], scratchBytes: number, release: () => void): Executable {
+    let live = true;
+    return {
+      scratchBytes,
+      run: async (times = 1) => {
+        for (let time = 0; time < times; time++) {
+          if (!live) throw new KernelError(`Cannot run ${program.name}: it was disposed of`);
+          if (plan.tickets === 0) return;
+          const run = this.#threads.begin(plan, this.#workspace, this.#stride);
+          while (!this.#threads.help(run, SLICE)) await new Promise((resume) => setTimeout(resume, 0));
+          if (run.failed === undefined) continue;
+          throw new KernelError(`Cannot run ${program.name}: kernel ${kernels[run.failed]} (call ${run.failed}) left its memory`);
+        }
+      },
+      dispose: () => {
+        this.#threads.finish();
+        if (live) release();
+        live = false;
+      },
+    };
+  }
+
+  /** The layouts of a program's sets; each is built once in the engine's life. */
+  async #layoutsOf(program: Program): Promise<Map<string, PlacedLayout>> {
+    const found = new Map<string, PlacedLayout>();
+    for (const op of program.ops) {
+      if (op.op !== "attention" && op.op !== "attention_backward") continue;
+      for (const set of op.sets) {
+        const key = layoutKey(set, op.n);
+        if (found.has(key)) continue;
+        const layout = this.#layouts.get(key) ?? placeLayout(await buildLayout(set, op.n, TILE));
+        this.#layouts.set(key, layout);
+        found.set(key, layout);
+      }
+    }
+    return found;
+  }
+
+  /** Address of a table, which is placed when its first user comes. */
+  #share(table: Table, address: (a: Argument) => number): number {
+    const known = this.#tables.get(table);
+    if (known) {
+      known.users++;
+      return known.address;
+    }
+    // Vector loads may read up to 7 words past a list's end.
+    const at = this.#heap.take((table.words.length + 8) * 4, "the lists of a layout");
+    const words = table.words instanceof Uint32Array
+      ? table.words
+      : table.words.map((word) => typeof word === "number" ? word : address(word.tensor) + word.offset);
+    new Uint32Array(this.#heap.memory.buffer, at, words.length).set(words);
+    this.#tables.set(table, { address: at, users: 1 });
+    return at;
+  }
+
+  #drop(table: Table): void {
+    const known = this.#tables.get(table);
+    if (!known || --known.users > 0) return;
+    this.#heap.give(known.address);
+    this.#tables.delete(table);
+  }
+
+  /** Gives each thread at least that many bytes of workspace. */
+  #reserve(bytes: number): void {
+    // The first three lines of a workspace hold random words and constants (asm/workspace.ts).
+    const stride = align(bytes) + 3 * ALIGNMENT;
+    if (stride <= this.#stride) return;
+    const workspace = this.#heap.take(stride * this.#threads.slots, "the threads' workspaces");
+    this.#heap.give(this.#workspace);
+    this.#workspace = workspace;
+    this.#stride = stride;
+  }
+
+  /** A tensor's numbers, once the runs that were asked for are over. */
+  #view(t: Tensor): Float32Array | Uint32Array {
+    this.#threads.finish();
+    const address = this.#tensors.get(t);
+    if (address === undefined) throw new ShapeError(`Cannot use tensor ${t.name}: it is not allocated in this engine`);
+    const { buffer } = this.#heap.memory;
+    return t.dtype === "u32" ? new Uint32Array(buffer, address, size(t)) : new Float32Array(buffer, address, size(t));
+  }
+}
+
+const layoutKey = (set: AttentionSet, n: number) => `${n} ${setKey(set)}`;

@@ -1,0 +1,124 @@
+/**
+ * Getting a WebGPU device, and saying clearly why there is none.
+ *
+ * @module
+ */
+
+import { BackendError } from "../../base/errors.ts";
+import { saying } from "./scopes.ts";
+
+/** How to make a device. */
+export interface DeviceOptions {
+  /** Use this device; it stays the caller's and is never destroyed here. */
+  device?: GPUDevice;
+  /** Ask this adapter for the device. */
+  adapter?: GPUAdapter;
+  /** Accept an adapter that computes on the CPU: right, but slower than the WASM engine. Default false. */
+  allowSoftware?: boolean;
+  /** `adapter` (the default) asks for what the adapter has; `default` for no more than every browser gives. */
+  limits?: "default" | "adapter";
+}
+
+/** A device with what is known about it. */
+export interface Acquired {
+  readonly device: GPUDevice;
+  /** Made here, so destroyed here. */
+  readonly owned: boolean;
+  readonly isSoftware: boolean;
+  /** The adapter's name for people. */
+  readonly adapterName: string;
+}
+
+/** Limits that choose kernel variants or bound buffers. */
+const WANTED = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+/** What every kernel has a variant for: the limits of any WebGPU device, save those asked for with lower ones ("compatibility"). */
+const NEEDED = {
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+} as const;
+
+// wgpu reports more for buffers than it can make; 4 GB was measured to work.
+const LARGEST_BUFFER = 4_000_000_000;
+
+function describe(info: GPUAdapterInfo | undefined): { name: string; software: boolean } {
+  const { description, device, architecture, vendor } = info ?? {} as Partial<GPUAdapterInfo>;
+  const name = description || [vendor, architecture, device].filter(Boolean).join(" ") || "an unnamed adapter";
+  const fallback = (info as { isFallbackAdapter?: boolean } | undefined)?.isFallbackAdapter === true;
+  return { name, software: fallback || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(`${name} ${architecture ?? ""}`) };
+}
+
+/** Refuses a device that is lost or on which some kernel would not compile. */
+async function checkGiven(device: GPUDevice, name: string): Promise<void> {
+  if (!device.limits) throw new BackendError("Cannot use the device given: it is no GPUDevice; give what requestDevice() resolves to");
+  const lost = await Promise.race([device.lost, Promise.resolve(undefined)]);
+  if (lost) throw new BackendError(`Cannot use the device given (${name}): it is lost, ${lost.reason}: ${lost.message}; give a live one`);
+  const short = Object.entries(NEEDED).filter(([limit, need]) => !(device.limits[limit as keyof typeof NEEDED] >= need));
+  if (short.length) {
+    const found = short.map(([limit, need]) => `${limit} is ${device.limits[limit as keyof typeof NEEDED]} and must be at least ${need}`);
+    throw new BackendError(`Cannot use the device given (${name}): its ${found.join(", its ")}; request it with these as requiredLimits`);
+  }
+}
+
+/**
+ * Takes the caller's device, or requests one.
+ *
+ * @throws {BackendError} where there is no WebGPU, no adapter, only a software adapter that is not allowed, or no device; and where
+ * the caller's device is lost, or its limits are below what the kernels need
+ */
+export async function acquireDevice(options: DeviceOptions): Promise<Acquired> {
+  try {
+    return await acquire(options);
+  } catch (cause) {
+    // Whatever a browser or driver throws here, `auto` must be able to go on without it.
+    if (cause instanceof BackendError) throw cause;
+    throw new BackendError(`Cannot use WebGPU: asking for ${options.device ? "the device given" : "a device"} failed: ${saying(cause)}`, {
+      cause,
+    });
+  }
+}
+
+async function acquire(options: DeviceOptions): Promise<Acquired> {
+  if (options.device) {
+    const info = (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo, { name, software } = describe(info);
+    await checkGiven(options.device, name);
+    return { device: options.device, owned: false, isSoftware: software, adapterName: name };
+  }
+  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (!options.adapter && !gpu) {
+    throw new BackendError("Cannot use WebGPU: this runtime has no navigator.gpu; use the wasm backend, or a runtime with WebGPU");
+  }
+  const adapter = options.adapter ?? await gpu!.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new BackendError(
+      "Cannot use WebGPU: the system offers no adapter (no GPU, or no Vulkan, Metal or D3D12 driver for it); use the wasm backend",
+    );
+  }
+  const { name, software } = describe(adapter.info);
+  if (software && !options.allowSoftware) {
+    throw new BackendError(
+      `Cannot use WebGPU: the only adapter, ${name}, computes on the CPU; use the wasm backend, or allow software adapters`,
+    );
+  }
+  const requiredLimits: Record<string, number> = {};
+  if (options.limits !== "default") {
+    for (const limit of WANTED) requiredLimits[limit] = Math.min(adapter.limits[limit], LARGEST_BUFFER);
+  }
+  const requiredFeatures: GPUFeatureName[] = adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];
+  let device: GPUDevice | null, cause: unknown = "it answered with none";
+  try {
+    device = await adapter.requestDevice({ label: "longstride", requiredFeatures, requiredLimits });
+  } catch (error) {
+    [device, cause] = [null, error];
+  }
+  if (!device) throw new BackendError(`Cannot use WebGPU: ${name} gave no device: ${saying(cause)}`, { cause });
+  return { device, owned: true, isSoftware: software, adapterName: name };
+}

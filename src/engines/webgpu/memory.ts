@@ -1,0 +1,119 @@
+/**
+ * Where tensors live: persistent ones in pages, one or more an `allocate` call; scratch ones in slots shared by lifetime.
+ *
+ * @module
+ */
+
+import { ShapeError } from "../../base/errors.ts";
+import type { Tensor } from "../../ops/mod.ts";
+import type { Bands } from "./bands.ts";
+import { paddedBytes, type Place, storedBytes } from "./plan/plan.ts";
+
+// STORAGE | COPY_SRC | COPY_DST, as numbers: GPUBufferUsage is a global that a worker-less runtime may lack.
+const USAGE = 0x80 | 0x4 | 0x8;
+
+/** Makes a storage buffer; what goes wrong is caught by the error scopes around it. */
+export function storageBuffer(device: GPUDevice, label: string, bytes: number): GPUBuffer {
+  return device.createBuffer({ label, size: bytes, usage: USAGE });
+}
+
+/** Frees what is on a device; one that is lost or broken has nothing to free, and may say so by an exception. */
+export function release(...made: readonly { destroy(): void }[]): void {
+  for (const one of made) {
+    try {
+      one.destroy();
+    } catch { /* The failure that led here is the one to tell. */ }
+  }
+}
+
+interface Page {
+  buffer: GPUBuffer;
+  tensors: number;
+}
+
+/** Persistent tensors. */
+export class Pages {
+  readonly #places = new Map<Tensor, Place & { page: Page }>();
+
+  constructor(readonly device: GPUDevice, readonly bands: Bands) {}
+
+  /** Bytes in all pages. */
+  bytes = 0;
+
+  /** Place of a tensor, undefined where it has none. */
+  place(t: Tensor): Place | undefined {
+    return this.#places.get(t);
+  }
+
+  /** Lays tensors, or their bands, out one after the other, in as many pages as the largest buffer makes necessary: all or none. */
+  allocate(given: readonly Tensor[]): void {
+    const tensors = this.bands.flat(given);
+    for (const t of tensors) {
+      if (this.#places.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
+      if (t.scratch) throw new ShapeError(`Cannot allocate ${t.name}: it is a scratch tensor of a program, which compile places`);
+    }
+    try {
+      this.#place(tensors);
+    } catch (error) {
+      this.free(given);
+      throw error;
+    }
+  }
+
+  #place(tensors: readonly Tensor[]): void {
+    const { limits } = this.device;
+    for (let first = 0; first < tensors.length;) {
+      let end = first, bytes = 0;
+      while (end < tensors.length && (end === first || bytes + paddedBytes(tensors[end]) <= limits.maxBufferSize)) {
+        bytes += paddedBytes(tensors[end++]);
+      }
+      const page: Page = {
+        buffer: storageBuffer(this.device, `page of ${tensors[first].name}`, Math.max(256, bytes)),
+        tensors: end - first,
+      };
+      this.bytes += page.buffer.size;
+      for (let offset = 0; first < end; first++) {
+        this.#places.set(tensors[first], { buffer: page.buffer, offset, page });
+        offset += paddedBytes(tensors[first]);
+      }
+    }
+  }
+
+  /** Forgets tensors; a page goes with its last. */
+  free(tensors: readonly Tensor[]): void {
+    for (const t of this.bands.flat(tensors)) {
+      const place = this.#places.get(t);
+      if (!place) continue;
+      this.#places.delete(t);
+      if (--place.page.tensors === 0) {
+        this.bytes -= place.buffer.size;
+        release(place.buffer);
+      }
+    }
+  }
+
+  /** Destroys every page. */
+  dispose(): void {
+    this.free([...this.#places.keys()]);
+  }
+}
+
+/**
+ * Which tensors can share memory: greedy by size, each into the first slot whose tensors live at other times.
+ *
+ * @param lives first and last operation of each tensor
+ * @returns slot of each tensor, and bytes of each slot
+ */
+export function planSlots(lives: ReadonlyMap<Tensor, readonly [number, number]>): { slots: Map<Tensor, number>; bytes: number[] } {
+  const slots = new Map<Tensor, number>(), bytes: number[] = [], taken: (readonly [number, number])[][] = [];
+  for (const [t, life] of [...lives].sort(([a], [b]) => storedBytes(b) - storedBytes(a))) {
+    let slot = taken.findIndex((others) => others.every(([first, last]) => last < life[0] || life[1] < first));
+    if (slot < 0) {
+      slot = taken.push([]) - 1;
+      bytes.push(Math.max(256, paddedBytes(t)));
+    }
+    taken[slot].push(life);
+    slots.set(t, slot);
+  }
+  return { slots, bytes };
+}

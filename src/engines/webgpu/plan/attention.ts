@@ -1,0 +1,210 @@
+/**
+ * Dispatches of sparse attention: one a part of a set and group of heads that share the set.
+ *
+ * @module
+ */
+
+import { ShapeError } from "../../../base/errors.ts";
+import { type Attention, type AttentionBackward, size, type Tensor } from "../../../ops/mod.ts";
+import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
+import { bindable } from "../bands.ts";
+import { type Plan, planInF32, roundUp, storage4 } from "./plan.ts";
+import { chooseAttention, isFused, ownerOf } from "../tuning/tuning.ts";
+import { type AttentionKernel, type AttentionVariant, isSquare } from "../tuning/variants.ts";
+
+const WIDEST = 128;
+
+/** Copies heads to a width that is a multiple of 4, since the kernels load vec4. */
+function padded(plan: Plan, t: Tensor, width: number): Tensor {
+  if (width % 4 === 0) return t;
+  const to = Math.ceil(width / 4) * 4, count = size(t) / width * to, y = plan.temporary(`${t.name} padded`, count);
+  planPad(plan, t, width, y, to, count);
+  return y;
+}
+
+/** A place for heads of a width that is a multiple of 4: the tensor itself where it is one. */
+function paddedOutput(plan: Plan, t: Tensor, width: number): Tensor {
+  return width % 4 === 0 ? t : plan.temporary(`${t.name} padded`, size(t) / width * Math.ceil(width / 4) * 4);
+}
+
+/** Copies padded heads back. */
+function unpad(plan: Plan, x: Tensor, t: Tensor, width: number): void {
+  if (x !== t) planPad(plan, x, Math.ceil(width / 4) * 4, t, width, size(t));
+}
+
+function planPad(plan: Plan, x: Tensor, source: number, y: Tensor, width: number, count: number): void {
+  plan.dispatch({ kernel: "pad_heads", values: {}, bindings: { x, y }, params: { count, source, width }, grid: plan.linear(count) });
+}
+
+/** What forward and backward have in common. */
+function geometry(op: Attention | AttentionBackward) {
+  const heads = op.sets.length, d = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
+  if (d > WIDEST || dv > WIDEST) {
+    throw new ShapeError(
+      `Cannot plan ${op.op}: heads are ${d} and ${dv} wide, the WebGPU engine has kernels up to ${WIDEST}; use more heads`,
+    );
+  }
+  return { heads, d, dv, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
+}
+
+/** Heads whose rows are not a multiple of four are padded, and that in f32. */
+const isWide = ({ d, dv }: { d: number; dv: number }) => d % 4 === 0 && dv % 4 === 0;
+
+// Tiles an item keeps at least where lists are cut, items wanted (several for each place on a large GPU), and what partial
+// results may take of memory.
+const LEAST_SHARE = 16, ITEMS = 4096, PARTIAL_BYTES = 96 * 2 ** 20;
+
+/**
+ * Most tiles of an item, 0 where lists are not cut: a list much longer than the mean would be the last to end. Under the
+ * smallest-tile preference every list is cut, so that tests see it.
+ */
+function shareOf(plan: Plan, { n, batch, sets }: Attention | AttentionBackward, owned: number, width4: number) {
+  const bytes = Math.min(PARTIAL_BYTES, plan.context.limits.maxStorageBufferBindingSize);
+  // Every list may bring one piece more than its length makes.
+  const room = Math.floor(bytes / (batch * owned * width4 * 16)) - sets.length * Math.ceil(n / owned),
+    items = Math.min(ITEMS / batch, room);
+  if (plan.context.tiles === "smallest") return () => 1;
+  return (tiles: number) => items < 1 ? 0 : Math.max(LEAST_SHARE, Math.ceil(tiles / items));
+}
+
+/** What the kernel of dk and dv keeps for dq: ds of each pair of tiles, in the memory of the statistics. */
+interface Kept {
+  readonly variant: AttentionVariant;
+  /** Pairs of tiles of a sequence. */
+  readonly pairs: number;
+  /** Sequences at a time. */
+  readonly sequences: number;
+  /** Numbers before the first, and with them all. */
+  readonly at: number;
+  readonly count: number;
+}
+
+/** Whether and where ds is kept: where tiles are square and there is room for one sequence, of as many at a time as there is room for. */
+async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Kept | undefined> {
+  const { sets, n, batch } = op, { limits, keep } = plan.context;
+  const variant = await chooseAttention(plan, "attention_backward_dkv", op), owned = variant.TY * variant.TM;
+  if (variant.KEEP === 0 || !isSquare(variant)) return;
+  const pairs = await pairsOfTiles(plan, sets, n, owned, variant.BITS === 1), numbers = pairs * owned ** 2;
+  const most = Math.floor((Math.min(keep, bindable(limits)) / 4 - at) / numbers);
+  if (!(most >= 1)) return;
+  const sequences = Math.ceil(batch / Math.ceil(batch / most));
+  plan.keeps = true;
+  return { variant, pairs, sequences, at, count: at + sequences * numbers };
+}
+
+const uncut = () => 0;
+
+/** A kernel over all heads of a layer: one dispatch a stage. Where ds is kept, over some sequences from the one that `first` says. */
+async function planKernel(
+  plan: Plan,
+  op: Attention | AttentionBackward,
+  kernel: AttentionKernel | "attention_backward_dq_kept",
+  bindings: Readonly<Record<string, Tensor>>,
+  outputs: Readonly<Record<string, number>>,
+  kept?: Kept,
+  first = 0,
+): Promise<void> {
+  const { n, sets } = op,
+    batch = Math.min(kept?.sequences ?? op.batch, op.batch - first),
+    { heads, d4, v4, scale } = geometry(op),
+    storage = storage4(op.q);
+  const variant = kept?.variant ?? await chooseAttention(plan, kernel as AttentionKernel, op);
+  const { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
+  const { blocks, stages }: Tables = await attentionTables(plan, sets, n, {
+    owner: ownerOf(kernel),
+    owned,
+    streamed: TX * TN,
+    share: kernel === "attention_forward" ? uncut : shareOf(plan, { ...op, batch }, owned, Math.max(d4, v4)),
+    bits: BITS === 1,
+    pairs: kept && ownerOf(kernel) === "query",
+  });
+  const values = { ...variant, STORAGE: storage, D4: d4, V4: v4, KEEP: Number(!!kept) };
+  stages.forEach(({ params, later, join }) => {
+    const [x, y] = plan.linear(params.items, 1),
+      shared = {
+        n,
+        heads,
+        scale,
+        later: Number(later && !join),
+        split: Number(!!join),
+        ...params,
+        first,
+        pairs: kept?.pairs ?? 0,
+        kept_at: (kept?.at ?? 0) / 2,
+      };
+    const written: Record<string, Tensor> = {};
+    for (const [name, width] of Object.entries(outputs)) {
+      written[name] = join ? plan.temporary(`partial ${name}`, batch * params.slots * owned * width * 4) : bindings[name];
+    }
+    plan.dispatch({
+      kernel,
+      values,
+      bindings: { blocks, ...bindings, ...written },
+      params: shared,
+      grid: [x, y, batch],
+    });
+    if (!join) return;
+    const [joinX, joinY] = plan.linear(join.items, 1);
+    for (const [name, width4] of Object.entries(outputs)) {
+      plan.dispatch({
+        kernel: "attention_join",
+        values: { STORAGE: storage },
+        bindings: { blocks, partials: written[name], y: bindings[name] },
+        params: { n, heads, ...join, later: Number(later), first, slots: params.slots, width4, tile: owned },
+        grid: [joinX, joinY, batch],
+      });
+    }
+  });
+}
+
+/** o and lse */
+export async function planAttention(plan: Plan, op: Attention): Promise<void> {
+  if (isWide(geometry(op))) await planForward(plan, op);
+  else await planInF32(plan, op, planForward);
+}
+
+async function planForward(plan: Plan, op: Attention): Promise<void> {
+  const { d, dv } = geometry(op);
+  const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, dv), o = paddedOutput(plan, op.o, dv);
+  await planKernel(plan, op, "attention_forward", { q, k, v, o, lse: op.lse }, {});
+  unpad(plan, o, op.o, dv);
+}
+
+/** delta, dq, dk, dv */
+export async function planAttentionBackward(plan: Plan, op: AttentionBackward): Promise<void> {
+  if (isWide(geometry(op))) await planBackward(plan, op);
+  else await planInF32(plan, op, planBackward);
+}
+
+async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
+  const { n, batch, lse, delta } = op, { heads, d, dv: widthV, d4, v4 } = geometry(op);
+  const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, widthV);
+  const o = padded(plan, op.o, widthV), d_o = padded(plan, op.dO, widthV);
+  const dq = paddedOutput(plan, op.dq, d), dk = paddedOutput(plan, op.dk, d), dv = paddedOutput(plan, op.dv, widthV);
+  const count = batch * n * heads, fused = isFused(plan, op), kept = fused ? await keptOf(plan, op, roundUp(2 * count, 4)) : undefined;
+  const stats = plan.temporary("attention statistics", kept?.count ?? 2 * count);
+  plan.dispatch({
+    kernel: "attention_backward_delta",
+    values: { STORAGE: storage4(o) },
+    bindings: { o, d_o, lse, delta, stats },
+    params: { count, n, heads, width4: v4 },
+    grid: plan.linear(count, 32),
+  });
+  const shared = { q, k, v, d_o, stats };
+  if (!kept) await planKernel(plan, op, "attention_backward_dq", { ...shared, dq }, { dq: d4 });
+  if (fused) {
+    const step = kept?.sequences ?? batch, of = Math.ceil(batch / step);
+    for (let at = 0; at < of; at++) {
+      await plan.step(at, of, async () => {
+        await planKernel(plan, op, "attention_backward_dkv", { q, k, v, d_o, notes: stats, dk, dv }, { dk: d4, dv: v4 }, kept, at * step);
+        if (kept) await planKernel(plan, op, "attention_backward_dq_kept", { k, notes: stats, dq }, { dq: d4 }, kept, at * step);
+      });
+    }
+  } else {
+    await planKernel(plan, op, "attention_backward_dk", { ...shared, dk }, { dk: d4 });
+    await planKernel(plan, op, "attention_backward_dv", { q, k, d_o, stats, dv }, { dv: v4 });
+  }
+  unpad(plan, dq, op.dq, d);
+  unpad(plan, dk, op.dk, d);
+  unpad(plan, dv, op.dv, widthV);
+}

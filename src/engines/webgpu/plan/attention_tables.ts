@@ -1,0 +1,300 @@
+/**
+ * What the tiled attention kernels read beside their operands: one array of u32 that holds, for a stage, its items (workgroups),
+ * their runs (tiles of one part), the tile lists, the order of rows, and the interval of keys of each query.
+ *
+ * A set's parts that share the order of the rows owned are one stage: a workgroup goes through the lists of all of them. All
+ * heads of a layer are in one dispatch, the longest lists first, whatever their sets.
+ *
+ * @module
+ */
+
+import { ShapeError } from "../../../base/errors.ts";
+import { buildInOrder, buildLayout, type InOrderPart, type LayoutPart } from "../../../pattern/layout.ts";
+import { type Tensor } from "../../../ops/mod.ts";
+import { type AttentionSet, setKey } from "../../../pattern/sets.ts";
+import type { Limits, Plan } from "./plan.ts";
+
+/** No table of rows: they are in order. */
+const IN_ORDER = 0xffffffff;
+
+/** One dispatch over all heads. */
+export interface Stage {
+  /** Uniforms of the kernel. */
+  readonly params: { readonly items: number; readonly items_at: number; readonly slots: number };
+  /** Not the first of its heads: adds to what is there. */
+  readonly later: boolean;
+  /** Where lists were cut: the items of attention_join. */
+  readonly join?: { readonly items: number; readonly items_at: number };
+}
+
+/** The stages of a layer for one kernel. */
+export interface Tables {
+  readonly blocks: Tensor;
+  readonly stages: readonly Stage[];
+}
+
+/** Which rows a workgroup owns, and how many of either side a tile has. */
+export interface TableOptions {
+  readonly owner: "query" | "key";
+  readonly owned: number;
+  readonly streamed: number;
+  /** Most tiles an item should have, given those of all; 0 where lists are not cut. */
+  readonly share: (tiles: number) => number;
+  /** Whether sets are one part in the rows' order, with bits for pairs, instead of parts with intervals. */
+  readonly bits: boolean;
+  /** Whether query owners are to find what was kept of each pair of tiles. */
+  readonly pairs?: boolean;
+}
+
+const sameRows = (a: Uint32Array | null, b: Uint32Array | null) =>
+  a === b || (a !== null && b !== null && a.length === b.length && a.every((row, at) => row === b[at]));
+
+/** The parts of a set by the order of the rows owned; the first of these orders has every row. */
+function stagesOf<P extends LayoutPart | InOrderPart>(parts: readonly P[], owner: "query" | "key"): P[][] {
+  const rows = (part: P) => owner === "query" ? part.queryRows : part.keyRows;
+  const orders: P[][] = [];
+  for (const part of parts) {
+    if (part.keys === 0) continue;
+    const known = orders.find(([first]) => sameRows(rows(first), rows(part)));
+    if (known) known.push(part);
+    else orders.push([part]);
+  }
+  if (owner === "key") orders.sort(([a], [b]) => Number(b.keys === b.queries) - Number(a.keys === a.queries));
+  const [first] = orders[0] ?? [];
+  if (!first || (owner === "key" && first.keys !== first.queries)) {
+    throw new ShapeError("Cannot plan attention over a set of which no part has every row among its keys");
+  }
+  return orders;
+}
+
+/** Words in the making. */
+class Words {
+  readonly #tables: Uint32Array[] = [];
+  #top = 0;
+
+  put(table: Uint32Array): number {
+    const at = this.#top;
+    this.#tables.push(table);
+    this.#top += table.length;
+    return at;
+  }
+
+  join(): Uint32Array {
+    const all = new Uint32Array(this.#top);
+    let at = 0;
+    for (const table of this.#tables) {
+      all.set(table, at);
+      at += table.length;
+    }
+    return all;
+  }
+}
+
+/** A tile of one head with its lists. */
+interface Owned {
+  readonly head: number;
+  readonly tile: number;
+  readonly rowsAt: number;
+  readonly rows: number;
+  /** Of each part that has any tile: first entry, end, and the words that every run of that part shares. */
+  readonly lists: { first: number; end: number; shared: readonly number[] }[];
+  readonly length: number;
+  /** Place of the first of this head's pairs of tiles. */
+  readonly pairs: number;
+}
+
+/** For each entry of the forward lists its place in the backward ones. */
+function turned({ forward, backward }: Pick<LayoutPart, "forward" | "backward">): Uint32Array {
+  const next = forward.starts.slice(), places = new Uint32Array(forward.list.length);
+  // Both sides list ascending, so the entries of a query tile are met in their order.
+  backward.list.forEach((entry, at) => places[next[entry >> 1]++] = at);
+  return places;
+}
+
+/** Lists cut into pieces of at most `share` tiles. */
+function pieces({ lists, length }: Owned, share: number): Owned["lists"][] {
+  const count = Math.ceil(length / share), each = Math.ceil(length / count), made: Owned["lists"][] = [];
+  let room = 0;
+  for (const { first, end, shared } of lists) {
+    for (let at = first; at < end;) {
+      if (room === 0) {
+        made.push([]);
+        room = each;
+      }
+      const take = Math.min(room, end - at);
+      made[made.length - 1].push({ first: at, end: at + take, shared });
+      at += take;
+      room -= take;
+    }
+  }
+  return made;
+}
+
+const ITEM = 8, JOIN = 6;
+
+const longestOf = (stage: readonly Owned[]) => stage.reduce((most, { length }) => Math.max(most, length), 0);
+
+/** Heads that share a set. */
+function headsBySet(sets: readonly AttentionSet[]): Iterable<{ set: AttentionSet; heads: number[] }> {
+  const groups = new Map<string, { set: AttentionSet; heads: number[] }>();
+  sets.forEach((set, head) => {
+    const key = setKey(set), group = groups.get(key);
+    if (group) group.heads.push(head);
+    else groups.set(key, { set, heads: [head] });
+  });
+  return groups.values();
+}
+
+/** The tiles of each stage with their lists, which go to `words`. */
+async function stagesWith(
+  words: Words,
+  sets: readonly AttentionSet[],
+  n: number,
+  { owner, owned, streamed, bits, pairs: isKept }: Omit<TableOptions, "share">,
+): Promise<Owned[][]> {
+  const tile = owner === "query" ? { q: owned, k: streamed } : { q: streamed, k: owned };
+  const stages: Owned[][] = [];
+  let pairs = 0;
+  for (const { set, heads } of headsBySet(sets)) {
+    const layout = await (bits ? buildInOrder : buildLayout)(set, n, tile);
+    const rows = new Map<Uint32Array, number>();
+    const rowsAt = (map: Uint32Array | null) => {
+      if (!map) return IN_ORDER;
+      if (!rows.has(map)) rows.set(map, words.put(map));
+      return rows.get(map)!;
+    };
+    // A pair of tiles has its place by the backward lists, whichever side owns.
+    const before = new Map<unknown, number>(), first = pairs;
+    let each = 0;
+    for (const part of layout.parts) {
+      before.set(part, each);
+      each += part.backward.list.length;
+    }
+    pairs += each * heads.length;
+    stagesOf<LayoutPart | InOrderPart>(layout.parts, owner).forEach((parts, stage) => {
+      const [own, count] = owner === "query" ? [parts[0].queryRows, parts[0].queries] : [parts[0].keyRows, parts[0].keys];
+      const placed = parts.map((part) => {
+        const { starts, list } = owner === "query" ? part.forward : part.backward, at = words.put(list);
+        const [other, others] = owner === "query" ? [part.keyRows, part.keys] : [part.queryRows, part.queries];
+        const keys = "bits" in part ? [words.put(part.bits), part.words] : [words.put(part.lo), words.put(part.hi)];
+        const places = owner === "key"
+          ? before.get(part)!
+          : isKept
+          ? words.put(turned(part).map((place) => place + before.get(part)!))
+          : at;
+        return { starts, at, shared: [rowsAt(other), others, ...keys, (places - at) >>> 0] };
+      });
+      const at = rowsAt(own);
+      for (let tile = 0; tile < Math.ceil(count / owned); tile++) {
+        const lists = placed.map(({ starts, at, shared }) => ({ first: at + starts[tile], end: at + starts[tile + 1], shared }))
+          .filter(({ first, end }) => end > first);
+        const length = lists.reduce((sum, { first, end }) => sum + end - first, 0);
+        // A later stage has nothing to add where it has no tile; the first writes every row.
+        if (length === 0 && stage > 0) continue;
+        heads.forEach((head, turn) =>
+          (stages[stage] ??= []).push({ head, tile, rowsAt: at, rows: count, lists, length, pairs: first + turn * each })
+        );
+      }
+    });
+  }
+  return stages;
+}
+
+async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
+  const words = new Words(), stages = await stagesWith(words, sets, n, options);
+  const made = stages.map((all, stage) => placeStage(words, all, stage > 0, options.share));
+  return { blocks: plan.constant(`tables of ${sets.length} heads`, words.join()), stages: made };
+}
+
+function placeStage(words: Words, all: Owned[], later: boolean, share: TableOptions["share"]): Stage {
+  const longest = longestOf(all);
+  const most = share(all.reduce((sum, { length }) => sum + length, 0)), isCut = most > 0 && longest > 1.5 * most;
+  // Longest first, so that what is left at the end is short; equal ones by tile, since the heads of a row are neighbours in memory.
+  const items: { owned: Owned; lists: Owned["lists"]; length: number; slot: number }[] = [], joins: number[] = [];
+  let slots = 0;
+  for (const owned of all) {
+    const cut = isCut ? pieces(owned, most) : [owned.lists];
+    if (isCut) joins.push(owned.head, owned.tile, slots, slots + cut.length, owned.rowsAt, owned.rows);
+    for (const lists of cut) {
+      items.push({
+        owned,
+        lists,
+        length: lists.reduce((sum, { first, end }) => sum + end - first, 0),
+        slot: isCut ? slots++ : 0,
+      });
+    }
+  }
+  items.sort((a, b) => b.length - a.length || a.owned.tile - b.owned.tile || a.owned.head - b.owned.head);
+  const runs: number[] = [], table = new Uint32Array(items.length * ITEM), ends: [number, number][] = [];
+  for (const { lists } of items) {
+    const begin = runs.length;
+    for (const { first, end, shared } of lists) runs.push(first, end, ...shared);
+    ends.push([begin, runs.length]);
+  }
+  const runsAt = words.put(Uint32Array.from(runs));
+  items.forEach(({ owned: { head, tile, rowsAt, rows, pairs }, slot }, at) =>
+    table.set([head, tile, runsAt + ends[at][0], runsAt + ends[at][1], rowsAt, rows, slot, pairs], at * ITEM)
+  );
+  const params = { items: items.length, items_at: words.put(table), slots };
+  return { params, later, join: isCut ? { items: joins.length / JOIN, items_at: words.put(Uint32Array.from(joins)) } : undefined };
+}
+
+// Bits of all sets of an operation, 16 MiB: no crossover lies where they are more.
+const MOST_BITS = 2 ** 27;
+
+/** Whether sets can also go in the rows' order: some does not anyway, and the device has room for bits beside tile lists. */
+export function mayGoInOrder(limits: Limits, sets: readonly AttentionSet[], n: number): boolean {
+  return sets.length * n * n <= Math.min(MOST_BITS, limits.maxStorageBufferBindingSize * 4) &&
+    sets.some(({ kind }) => !/dense|window|segment/.test(kind));
+}
+
+// What an item costs beside its tiles, what a stage adds to its longest list, both in tiles, and items at once on a large GPU
+// (docs/decisions.md, "The crossover").
+const ITEM_COST = 1, STAGE_COST = 2, PLACES = 256;
+
+/** What sets cost in one of the orders, in tiles: all of it one after another, and its time on a large GPU. */
+export async function orderCost(
+  sets: readonly AttentionSet[],
+  n: number,
+  batch: number,
+  options: Omit<TableOptions, "share">,
+): Promise<readonly [work: number, time: number]> {
+  let all = 0, time = 0;
+  for (const stage of await stagesWith(new Words(), sets, n, options)) {
+    const work = batch * stage.reduce((sum, { length }) => sum + length + ITEM_COST, 0);
+    all += work;
+    time += Math.max(longestOf(stage) + STAGE_COST, work / PLACES);
+  }
+  return [all, time];
+}
+
+/** Whether sets are less work in the rows' order and take less time there. */
+export async function isCheaperInOrder(
+  sets: readonly AttentionSet[],
+  n: number,
+  batch: number,
+  options: Omit<TableOptions, "share" | "bits">,
+): Promise<boolean> {
+  const cost = (bits: boolean) => orderCost(sets, n, batch, { ...options, bits }), grouped = await cost(false);
+  return (await cost(true)).every((each, at) => each < grouped[at]);
+}
+
+/** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once a plan. */
+export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: number, side: number, bits: boolean): Promise<number> {
+  return plan.once(JSON.stringify(["pairs", sets.map(setKey), n, side, bits]), async () => {
+    let pairs = 0;
+    for (const { set, heads } of headsBySet(sets)) {
+      const { parts } = await (bits ? buildInOrder : buildLayout)(set, n, { q: side, k: side });
+      for (const { backward } of parts) pairs += heads.length * backward.list.length;
+    }
+    return pairs;
+  });
+}
+
+/** The tables of a layer, made once a plan. */
+export function attentionTables(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
+  const { owner, owned, streamed, share, bits, pairs } = options;
+  // What `share` answers tells any two rules in use apart.
+  const key = JSON.stringify([sets.map(setKey), n, owner, owned, streamed, share(1), share(1 << 20), bits, pairs]);
+  return plan.once(key, () => build(plan, sets, n, options));
+}

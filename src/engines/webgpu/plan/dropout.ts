@@ -1,0 +1,20 @@
+/**
+ * Dispatch of dropout.
+ *
+ * @module
+ */
+
+import { type DropoutOp, size } from "../../../ops/mod.ts";
+import { dropoutParams, type Plan } from "./plan.ts";
+
+/** y = x masked and scaled */
+export function planDropout(plan: Plan, op: DropoutOp): void {
+  const count = size(op.x);
+  plan.dispatch({
+    kernel: "dropout",
+    values: {},
+    bindings: { x: op.x, seeds: op.dropout.seeds, y: op.y },
+    params: { count, ...dropoutParams(op.dropout, op.x.shape[1]) },
+    grid: plan.linear(count, 512),
+  });
+}

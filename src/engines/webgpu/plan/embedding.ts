@@ -1,0 +1,57 @@
+/**
+ * Dispatches of the embedding.
+ *
+ * @module
+ */
+
+import { type Embedding, type EmbeddingBackward, type EmbeddingDecode, size } from "../../../ops/mod.ts";
+import type { Plan } from "./plan.ts";
+
+/** y[r] = Σₜ tables[t][indices[t][r mod length]] */
+export function planEmbedding(plan: Plan, op: Embedding): void {
+  for (const { tensor: y, first } of plan.blocks(op.y)) {
+    const [rows, width] = y.shape, count = rows * width;
+    op.tables.forEach((whole, t) => {
+      for (const { tensor: table, first: tableFirst, rows: tableRows } of plan.blocks(whole)) {
+        plan.dispatch({
+          kernel: "embedding",
+          values: { ACCUMULATE: t > 0 || tableFirst > 0 },
+          bindings: { indices: op.indices[t], table, y },
+          params: { count, width, length: size(op.indices[t]), first, table_first: tableFirst, table_rows: tableRows },
+          grid: plan.linear(count),
+        });
+      }
+    });
+  }
+}
+
+/** y[b] = the row of the token before the position, and those of the position itself */
+export function planEmbeddingDecode(plan: Plan, op: EmbeddingDecode): void {
+  const { tape, position, start, y } = op, [batch, width] = y.shape, count = batch * width;
+  op.tables.forEach((table, t) =>
+    plan.dispatch({
+      kernel: "embedding_decode",
+      values: { TOKENS: t === 0 },
+      bindings: { tape, position, rows: t > 0 ? op.rows[t - 1] : undefined, table, y },
+      params: { count, width, batch, start },
+      grid: [Math.ceil(count / 256), 1, 1],
+    })
+  );
+}
+
+/** dTable[i] (+)= Σ dy[r] over the rows that read i */
+export function planEmbeddingBackward(plan: Plan, op: EmbeddingBackward): void {
+  for (const { tensor: table, first: tableFirst, rows: entries } of plan.blocks(op.dTable)) {
+    const starts = plan.rows(op.starts, tableFirst, entries + 1);
+    for (const { tensor: dy, first, rows } of plan.blocks(op.dy)) {
+      const [, width] = op.dTable.shape;
+      plan.dispatch({
+        kernel: "embedding_backward",
+        values: { ACCUMULATE: op.accumulate || first > 0 },
+        bindings: { dy, order: op.order, starts, table },
+        params: { size: entries, width, first, rows },
+        grid: [Math.ceil(width / 32), entries, 1],
+      });
+    }
+  }
+}

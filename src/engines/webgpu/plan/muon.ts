@@ -1,0 +1,110 @@
+/**
+ * Dispatches of Muon: many matrices of one shape at a time, one dispatch a product for all of them.
+ *
+ * @module
+ */
+
+import { type Muon, NEWTON_SCHULZ, type Tensor } from "../../../ops/mod.ts";
+import { bindable, tooLarge } from "../bands.ts";
+import { paddedBytes, type Plan, roundUp } from "./plan.ts";
+import { planReduce } from "./reduce.ts";
+import { contiguousRuns, type Run } from "./runs.ts";
+import { chooseLinear, linearProblem } from "../tuning/tuning.ts";
+
+/** Bytes of X that are worked on at a time, and of the X that follows it. */
+const AT_ONCE = 64 * 2 ** 20;
+
+/** Matrices of one shape in one run of neighbours. */
+interface Batch {
+  readonly run: Run;
+  readonly shape: readonly number[];
+  /** First element of each, in the run. */
+  readonly places: number[];
+}
+
+function batches(plan: Plan, op: Muon): Batch[] {
+  const made: Batch[] = [], most = bindable(plan.context.limits);
+  for (const run of contiguousRuns(plan, [op.params, op.grads, op.m])) {
+    const byShape = new Map<string, Batch>();
+    let bytes = 0;
+    for (const t of op.params.slice(run.first, run.first + run.count)) {
+      const key = t.shape.join(), held = 4 * t.shape.reduce((all, side) => all * roundUp(side, 4), 1);
+      if (held > most) throw tooLarge("plan muon", t, held, plan.context.limits, "use narrower layers, or the optimizer adamw");
+      let batch = byShape.get(key);
+      if (!batch) byShape.set(key, batch = { run, shape: t.shape, places: [] });
+      batch.places.push(bytes / 4);
+      bytes += paddedBytes(t);
+    }
+    for (const { shape, places } of byShape.values()) {
+      const each = 4 * shape.reduce((all, side) => all * roundUp(side, 4), 1),
+        some = Math.max(1, Math.floor(Math.min(AT_ONCE, most) / each));
+      for (let at = 0; at < places.length; at += some) made.push({ run, shape, places: places.slice(at, at + some) });
+    }
+  }
+  return made;
+}
+
+/** p ← p − η·(√max(1, out/in)·X + wd·p), X the momentum with its singular values brought near 1 */
+export async function planMuon(plan: Plan, op: Muon): Promise<void> {
+  const all = batches(plan, op);
+  for (const [at, batch] of all.entries()) {
+    await plan.step(at, all.length, () => {
+      planBatch(plan, op, batch);
+      return Promise.resolve();
+    });
+  }
+}
+
+function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: Batch): void {
+  const count = places.length, TALL = out > inner, r = roundUp(Math.min(out, inner), 4), c = roundUp(Math.max(out, inner), 4);
+  const bind = (list: readonly Tensor[]) => ({ tensor: list[run.first], bytes: run.bytes }), { a, b, c: cc, times } = NEWTON_SCHULZ;
+  // What is past the matrix's last row or column is made 0, so the tiles go over the rounded sides.
+  const tiles = [Math.ceil(roundUp(inner, 4) / 32), Math.ceil(roundUp(out, 4) / 32)], grid = [...tiles, count] as [number, number, number];
+  const params = { rows: out, columns: inner, stride: c, size: r * c },
+    shared = {
+      places: plan.constant("places of matrices", Uint32Array.from(places)),
+      factor: op.factor,
+    };
+  const partials = plan.temporary("squares by tile", tiles[0] * tiles[1] * count), squares = plan.temporary("squares", count);
+  let [x, next] = [0, 1].map((at) => plan.temporary(`X${at}`, count * r, c));
+  const gram = plan.temporary("A", count * r, r), polynomial = plan.temporary("P", count * r, r);
+  plan.dispatch({
+    kernel: "muon_momentum",
+    values: { TALL },
+    bindings: { ...shared, g: bind(op.grads), m: bind(op.m), x, squares: partials },
+    params: { ...params, mu: op.momentum },
+    grid,
+  });
+  planReduce(plan, { partials, count: tiles[0] * tiles[1], stride: count, offset: 0, y: squares, elements: count, accumulate: false });
+  const symmetric = (x: Tensor, inner: number, y: Tensor, values: Record<string, boolean>) => {
+    const variant = chooseLinear(plan, "linear", linearProblem(r, inner, r, false), r * count, r);
+    plan.dispatch({
+      kernel: "muon_gram",
+      values: { ...values, ...variant, HALF: 1 },
+      bindings: { x, squares, y },
+      params: { rows: r, inner4: inner / 4, a, b, c: cc },
+      grid: [Math.ceil(r / (variant.TX * variant.TN)), Math.ceil(r / (variant.TY * variant.TM)), count],
+    });
+  };
+  for (let time = 0; time < times; time++) {
+    const FIRST = time === 0;
+    symmetric(x, c, gram, { FIRST, POLYNOMIAL: false });
+    symmetric(gram, r, polynomial, { FIRST: false, POLYNOMIAL: true });
+    const variant = chooseLinear(plan, "linear_input_grad", linearProblem(r, r, c, false), r * count, c);
+    plan.dispatch({
+      kernel: "muon_apply",
+      values: { FIRST, ...variant },
+      bindings: { polynomial, x, squares, y: next },
+      params: { rows: r, inner4: r / 4, out4: c / 4 },
+      grid: [Math.ceil(c / (variant.TX * variant.TN)), Math.ceil(r / (variant.TY * variant.TM)), count],
+    });
+    [x, next] = [next, x];
+  }
+  plan.dispatch({
+    kernel: "muon_update",
+    values: { TALL },
+    bindings: { ...shared, p: bind(op.params), hyper: op.hyper, x },
+    params: { ...params, scale: Math.sqrt(Math.max(1, out / inner)), decay: op.weightDecay },
+    grid,
+  });
+}

@@ -1,0 +1,242 @@
+/**
+ * What one run of a program does on the device: a flat list of dispatches over tensors, before any of it exists there.
+ *
+ * @module
+ */
+
+import { KernelError } from "../../../base/errors.ts";
+import { activations, type Dropout, type Op, operands, size, type Tensor } from "../../../ops/mod.ts";
+import { type Band, bandRows, type Bands, bindable, rowsOf, rowsTensor } from "../bands.ts";
+import type { Storage, Values } from "../shader/specialise.ts";
+import type { Tuning } from "../tuning/tuning.ts";
+
+/** The limits of a device that planning looks at. */
+export type Limits = Pick<
+  GPUSupportedLimits,
+  | "maxBufferSize"
+  | "maxStorageBufferBindingSize"
+  | "maxComputeWorkgroupStorageSize"
+  | "maxComputeInvocationsPerWorkgroup"
+  | "maxComputeWorkgroupsPerDimension"
+>;
+
+/** Storage offsets are multiples of 256 bytes, so that is what every tensor is padded to in a page. */
+export const ALIGNMENT = 256;
+
+/** `value` rounded up to a multiple of `step`. */
+export const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step;
+
+/**
+ * Whether a tensor is stored in two bytes an element. Those of f16 whose rows are not a multiple of four are kept in f32:
+ * kernels load four halves at a time.
+ */
+export const isPacked = (t: Tensor): boolean => t.dtype === "f16" && (t.shape.at(-1) ?? 1) % 4 === 0;
+
+/** Bytes of a tensor. */
+export const storedBytes = (t: Tensor): number => size(t) * (isPacked(t) ? 2 : 4);
+
+/** Bytes of a tensor with its padding. */
+export const paddedBytes = (t: Tensor): number => roundUp(storedBytes(t), ALIGNMENT);
+
+/** How a kernel written for any storage meets a matrix. */
+export function storageOf(t: Tensor): Storage {
+  return isPacked(t) ? "f16x4" : t.shape[t.shape.length - 1] % 4 === 0 ? "f32x4" : "f32";
+}
+
+/** The same for kernels that know vec4 only. */
+export const storage4 = (t: Tensor): Storage => isPacked(t) ? "f16x4" : "f32x4";
+
+/** Elements of a storage's Value. */
+export const valueWidth = (storage: Storage): number => storage === "f32" ? 1 : 4;
+
+/** A tensor, or from its first element on so many bytes: neighbouring tensors of one page bound as one. */
+export type Operand = Tensor | { readonly tensor: Tensor; readonly bytes: number };
+
+/** One dispatch. */
+export interface Dispatch {
+  /** File of wgsl/, without its ending. */
+  readonly kernel: string;
+  /** Its constants. */
+  readonly values: Values;
+  /** Its storage bindings by name; a name left out is never touched by this variant. */
+  readonly bindings: Readonly<Record<string, Operand | undefined>>;
+  /** Its uniforms by name. */
+  readonly params: Readonly<Record<string, number>>;
+  /** Workgroups. */
+  readonly grid: readonly [number, number, number];
+}
+
+/** Which tile variants to prefer: `auto` by the size of the problem. The others are for tests and tuning. */
+export type TilePreference = "auto" | "largest" | "smallest";
+
+/** Where a persistent tensor lives. */
+export interface Place {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+}
+
+/** What planning needs to know about the device. */
+export interface PlanContext {
+  readonly limits: Limits;
+  /** Tensors that no binding holds whole. */
+  readonly bands: Bands;
+  readonly tiles: TilePreference;
+  /** Whether attention goes through sets in the rows' order, where there is room for it, or by their parts; the cheaper where absent. */
+  readonly inOrder?: boolean;
+  /** Bytes that a kernel may keep for a later one, which would otherwise compute them again. */
+  readonly keep: number;
+  /** What was measured on this device. */
+  readonly tuning?: Tuning;
+  /** Place of a persistent tensor; undefined for a scratch tensor. */
+  place(t: Tensor): Place | undefined;
+}
+
+// An operation's time is from its number to a little less than the next, so that what two operations use lies apart.
+const LAST = 0.999;
+
+/** The time of operations from one number to another. */
+export const timeOf = (first: number, last: number): readonly [number, number] => [first, last + LAST];
+
+/** A plan in the making: each operation's planner appends to it. */
+export class Plan {
+  /** Dispatches in order, each with the number of its operation. */
+  readonly dispatches: (Dispatch & { op: number })[] = [];
+  /** Scratch tensors of the planners' own, with the time they are used in: an operation's is from its number to less than the next. */
+  readonly temporaries = new Map<Tensor, readonly [number, number]>();
+  /** Tensors that are part of others, with the bytes before them there. */
+  readonly views = new Map<Tensor, { readonly of: Tensor; readonly at: number }>();
+  /** Tensors whose content is known when planning. */
+  readonly constants = new Map<Tensor, Uint32Array>();
+  #op = 0;
+  #time: readonly [number, number] = [0, LAST];
+  readonly #made = new Map<string, Promise<unknown>>();
+  /** Whether some kernel keeps anything: with `keep` 0 the plan would need less memory. */
+  keeps = false;
+
+  constructor(readonly context: PlanContext) {}
+
+  /** Begins with an operation. */
+  begin(op: number): void {
+    this.#op = op;
+    this.#time = [op, op + LAST];
+  }
+
+  /** Plans one of `of` pieces of the operation. Scratch tensors that it makes are its own, so pieces share memory. */
+  async step(at: number, of: number, make: () => Promise<void>): Promise<void> {
+    const before = this.#time, [first, last] = before, each = (last - first) / of;
+    this.#time = [first + at * each, first + (at + LAST) * each];
+    try {
+      await make();
+    } finally {
+      this.#time = before;
+    }
+  }
+
+  /** Appends a dispatch. */
+  dispatch(dispatch: Dispatch): void {
+    const most = this.context.limits.maxComputeWorkgroupsPerDimension;
+    if (dispatch.grid.some((count) => count > most)) {
+      throw new KernelError(
+        `Cannot dispatch kernel ${dispatch.kernel}: it needs ${
+          dispatch.grid.join(" × ")
+        } workgroups, the device allows ${most} a dimension; ` +
+          `use a shorter context or a smaller batch`,
+      );
+    }
+    if (dispatch.grid.every((count) => count > 0)) this.dispatches.push({ ...dispatch, op: this.#op });
+  }
+
+  /** A scratch tensor of this operation alone. */
+  temporary(name: string, ...shape: readonly number[]): Tensor {
+    return this.temporaryOf({ name, shape, dtype: "f32", scratch: true });
+  }
+
+  /** The same for a scratch tensor of any kind. */
+  temporaryOf(t: Tensor): Tensor {
+    this.temporaries.set(t, this.#time);
+    return t;
+  }
+
+  /** Some bytes of a tensor, as a tensor. */
+  view(of: Tensor, at: number, t: Tensor): Tensor {
+    this.views.set(t, { of, at });
+    return t;
+  }
+
+  /** What bindings hold of a tensor: its bands, or all of it. */
+  blocks(t: Tensor): readonly Band[] {
+    return this.context.bands.of(t) ?? [{ tensor: t, first: 0, rows: rowsOf(t).rows }];
+  }
+
+  /** Rows of tensors that have as many, cut so that each piece lies in one band of each, in f32 too. */
+  pieces(tensors: readonly Tensor[]): { first: number; rows: number }[] {
+    if (tensors.length === 0) return [];
+    const { limits } = this.context, { rows } = rowsOf(tensors[0]);
+    const large = tensors.filter((t) => size(t) * 4 > bindable(limits));
+    const most = Math.min(rows, ...large.map((t) => bandRows(t, rowsOf(t).width * 4, limits)));
+    return Array.from({ length: Math.ceil(rows / most) }, (_, at) => ({ first: at * most, rows: Math.min(most, rows - at * most) }));
+  }
+
+  /** Some rows of a tensor: those of a piece. */
+  rows(t: Tensor, first: number, rows: number): Tensor {
+    const within = this.blocks(t).find((band) => band.first <= first && first + rows <= band.first + band.rows);
+    const at = within ? (first - within.first) * rowsOf(t).width * (isPacked(t) ? 2 : 4) : NaN;
+    if (!within || at % ALIGNMENT !== 0) throw new KernelError(`Cannot bind rows ${first} to ${first + rows} of ${t.name}`);
+    if (within.first === first && within.rows === rows) return within.tensor;
+    return this.view(within.tensor, at, rowsTensor(t, rows));
+  }
+
+  /** A tensor that holds `data`. */
+  constant(name: string, data: Uint32Array): Tensor {
+    const t: Tensor = { name, shape: [data.length], dtype: "u32", scratch: true };
+    this.constants.set(t, data);
+    return t;
+  }
+
+  /** What `make` made the first time it was asked for under that key. */
+  once<T>(key: string, make: () => Promise<T>): Promise<T> {
+    let made = this.#made.get(key);
+    if (!made) this.#made.set(key, made = make());
+    return made as Promise<T>;
+  }
+
+  /** Workgroups for so many elements at so many a workgroup, folded into two dimensions where one is too short. */
+  linear(elements: number, each = 256): [number, number, number] {
+    const groups = Math.ceil(elements / each), most = this.context.limits.maxComputeWorkgroupsPerDimension;
+    const x = Math.min(groups, most);
+    return [x, Math.ceil(groups / x), 1];
+  }
+}
+
+/** A dropout over some rows and columns of a whole. */
+export interface PartialDropout extends Dropout {
+  /** Number, in the whole, of the first element; 0 where absent. */
+  readonly first?: number;
+  /** Columns of the whole, where they are not all. */
+  readonly width?: number;
+}
+
+/** Uniforms of a dropout over rows of so many columns. */
+export function dropoutParams(dropout: PartialDropout | undefined, columns: number): Record<string, number> {
+  if (!dropout) return { site: 0, micro: 0, threshold: 0, keep: 1, first: 0, whole: columns };
+  const { p, site, micro, first = 0, width = columns } = dropout;
+  return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p), first, whole: width };
+}
+
+/** Plans an operation with `next` on f32 copies of its packed tensors: for what has no kernel in f16. */
+export async function planInF32<O extends Op>(plan: Plan, op: O, next: (plan: Plan, op: O) => void | Promise<void>): Promise<void> {
+  const held = new Set(activations(op).filter(isPacked));
+  if (held.size === 0) return await next(plan, op);
+  const copies = new Map([...held].map((t) => [t, plan.temporary(`${t.name} in f32`, ...t.shape)]));
+  const { reads, writes } = operands(op);
+  const convert = (kernel: string, from: Tensor, to: Tensor) => {
+    for (const { first, rows } of plan.pieces([from, to])) {
+      const x = plan.rows(from, first, rows), y = plan.rows(to, first, rows), count4 = size(x) / 4;
+      plan.dispatch({ kernel, values: {}, bindings: { x, y }, params: { count4 }, grid: plan.linear(count4) });
+    }
+  };
+  for (const t of new Set(reads)) if (held.has(t)) convert("unpack_f16", t, copies.get(t)!);
+  const fields = Object.entries(op).map(([name, value]) => [name, copies.get(value as Tensor) ?? value]);
+  await next(plan, Object.fromEntries(fields) as O);
+  for (const t of new Set(writes)) if (held.has(t)) convert("pack_f16", copies.get(t)!, t);
+}

@@ -1,0 +1,200 @@
+/**
+ * Operations over tensors that no binding holds: the same operation several times, each over rows, or over heads, that one does.
+ *
+ * By rows go all operations whose rows do not know each other, sums over rows with `accumulate`. Attention needs every key of
+ * a head at once, so it goes by sequence and group of heads, copied to where they lie together; a product whose weights are too
+ * large by groups of its columns. The embedding, sums, norm and update split by themselves. Decoding does not: its operations
+ * have a row a sequence, and fewer sequences need less. What is then bound whole and does not fit throws and says so.
+ *
+ * @module
+ */
+
+import {
+  type Attention,
+  type AttentionBackward,
+  type Linear,
+  type LinearInputGrad,
+  type LinearWeightGrad,
+  type Op,
+  operands,
+  type Tensor,
+} from "../../../ops/mod.ts";
+import { bindable, rowsOf, tooLarge } from "../bands.ts";
+import { isPacked, type PartialDropout, type Plan, planInF32 } from "./plan.ts";
+
+/** Fields of an operation that have a row for each of its rows. */
+const BY_ROWS: Readonly<Partial<Record<Op["op"], readonly string[]>>> = {
+  layernorm: ["x", "y", "mean", "rstd"],
+  layernorm_backward: ["x", "mean", "rstd", "dy", "residual", "dx"],
+  linear: ["x", "y", "pre", "residual"],
+  linear_input_grad: ["dy", "dx", "pre", "residual"],
+  linear_weight_grad: ["dy", "x"],
+  dropout: ["x", "y"],
+  cross_entropy: ["logits", "targets", "losses", "dLogits"],
+};
+
+type Next = (plan: Plan, op: Op) => Promise<void>;
+
+/** Plans an operation with `next`, piece by piece where a binding does not hold it. */
+export async function planInPieces(plan: Plan, op: Op, next: Next): Promise<void> {
+  if (op.op === "attention" || op.op === "attention_backward") return await splitAttention(plan, op, next);
+  const fields = op as unknown as Record<string, Tensor | undefined>, names = (BY_ROWS[op.op] ?? []).filter((name) => fields[name]);
+  const pieces = plan.pieces(names.map((name) => fields[name]!));
+  if (pieces.length < 2) return await planWhole(plan, op, next);
+  for (const [at, { first, rows }] of pieces.entries()) {
+    const made: Record<string, unknown> = { ...op };
+    for (const name of names) made[name] = plan.rows(fields[name]!, first, rows);
+    if ("accumulate" in op) made.accumulate = op.accumulate || at > 0;
+    if ("dropout" in op && op.dropout) {
+      made.dropout = { ...op.dropout, first: first * rowsOf(op.y).width } satisfies PartialDropout;
+    }
+    await plan.step(at, pieces.length, () => planWhole(plan, made as unknown as Op, next));
+  }
+}
+
+/** All rows at once; a product whose weights no binding holds by groups of its columns. */
+async function planWhole(plan: Plan, op: Op, next: Next): Promise<void> {
+  switch (op.op) {
+    case "linear":
+      return await splitLinear(plan, op, next);
+    case "linear_input_grad":
+      return await splitInputGrad(plan, op, next);
+    case "linear_weight_grad":
+      return await splitWeightGrad(plan, op, next);
+    default:
+      return await next(plan, op);
+  }
+}
+
+/** How a copy of some of a tensor is stored: f16 of odd widths is kept in f32, whatever the width of the copy. */
+const kept = (t: Tensor) => isPacked(t) ? "f16" : "f32";
+
+/** Columns of a matrix, alone. */
+const columns = (plan: Plan, t: Tensor, width: number): Tensor =>
+  plan.temporaryOf({ name: t.name, shape: [rowsOf(t).rows, width], dtype: kept(t), scratch: true });
+
+/** Columns of a matrix, alone and copied there. */
+function taken(plan: Plan, t: Tensor, first: number, width: number): Tensor {
+  return moveBlock(plan, t, { rows: rowsOf(t).rows, first: 0, column: first, width }, columns(plan, t, width), "in");
+}
+
+function put(plan: Plan, alone: Tensor, t: Tensor, first: number, width: number): void {
+  moveBlock(plan, t, { rows: rowsOf(t).rows, first: 0, column: first, width }, alone, "out");
+}
+
+async function splitLinear(plan: Plan, op: Linear, next: Next): Promise<void> {
+  const blocks = plan.blocks(op.w), whole = op.w.shape[0];
+  if (blocks.length < 2) return await next(plan, op);
+  for (const [at, { tensor: w, first, rows: width }] of blocks.entries()) {
+    await plan.step(at, blocks.length, async () => {
+      const y = columns(plan, op.y, width), pre = op.pre && columns(plan, op.pre, width);
+      const dropout: PartialDropout | undefined = op.dropout &&
+        { ...op.dropout, first: ((op.dropout as PartialDropout).first ?? 0) + first, width: whole };
+      const residual = op.residual && taken(plan, op.residual, first, width);
+      await next(plan, { ...op, w, b: op.b && plan.rows(op.b, first, width), y, pre, residual, dropout });
+      put(plan, y, op.y, first, width);
+      if (pre) put(plan, pre, op.pre!, first, width);
+    });
+  }
+}
+
+async function splitInputGrad(plan: Plan, op: LinearInputGrad, next: Next): Promise<void> {
+  const blocks = plan.blocks(op.w);
+  if (blocks.length < 2) return await next(plan, op);
+  // The sum goes on in f32 from one group to the next.
+  if (isPacked(op.dx)) return await planInF32(plan, op, (plan, op) => splitInputGrad(plan, op, next));
+  const sums = [0, 1].map(() => plan.temporaryOf({ ...op.dx, scratch: true }));
+  for (const [at, { tensor: w, first, rows: width }] of blocks.entries()) {
+    await plan.step(at, blocks.length, async () => {
+      const residual = at === 0 ? op.residual : sums[(at - 1) % 2], dx = at === blocks.length - 1 ? op.dx : sums[at % 2];
+      await next(plan, { ...op, dy: taken(plan, op.dy, first, width), w, residual, dx });
+    });
+  }
+}
+
+async function splitWeightGrad(plan: Plan, op: LinearWeightGrad, next: Next): Promise<void> {
+  const blocks = plan.blocks(op.dw);
+  if (blocks.length < 2) return await next(plan, op);
+  for (const [at, { tensor: dw, first, rows: width }] of blocks.entries()) {
+    await plan.step(at, blocks.length, async () => {
+      await next(plan, { ...op, dy: taken(plan, op.dy, first, width), dw, db: op.db && plan.rows(op.db, first, width) });
+    });
+  }
+}
+
+const roundUp4 = (width: number) => Math.ceil(width / 4) * 4;
+
+/** Attention by sequence and group of heads. */
+async function splitAttention(plan: Plan, op: Attention | AttentionBackward, next: Next): Promise<void> {
+  const { n, batch, sets } = op, heads = sets.length, d = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
+  // Heads are made a multiple of 4 wide, and those of f16 then copied to f32.
+  const most = bindable(plan.context.limits), width = roundUp4(Math.max(d, dv)), bytes = n * width * 4;
+  if (batch * heads * bytes <= most) return await next(plan, op);
+  if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
+  const group = Math.floor(most / bytes);
+  if (group < 1) {
+    const head = { ...op.k, name: `${op.k.name} of one head`, shape: [n, width] };
+    throw tooLarge(`plan ${op.op}`, head, bytes, plan.context.limits, "use a shorter context or narrower heads");
+  }
+  // Matrices by the width of their heads; lse and delta have a row a head.
+  const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 0, delta: 0 };
+  const { reads, writes } = operands(op), fields = op as unknown as Record<string, Tensor>;
+  const tensors = Object.keys(widths).filter((name) => fields[name]).map((name) => [name, fields[name], widths[name]] as const);
+  const places = new Map<Tensor, Tensor>(), starts: [number, number][] = [];
+  for (let b = 0; b < batch; b++) for (let first = 0; first < heads; first += group) starts.push([b, first]);
+  for (const [at, [b, first]] of starts.entries()) {
+    const count = Math.min(group, heads - first);
+    /** Where a matrix' columns, or a row of numbers a head, lie while their group is worked on. */
+    const place = (t: Tensor, rows: number, width: number): Tensor => {
+      const shape = [rows, width], made = places.get(t);
+      if (made) return plan.view(made, 0, { ...made, shape });
+      const placed = plan.temporaryOf({ name: t.name, shape, dtype: kept(t), scratch: true });
+      places.set(t, placed);
+      return placed;
+    };
+    const made: Record<string, unknown> = { ...op, sets: sets.slice(first, first + count), batch: 1 };
+    for (const [name, t, width] of tensors) made[name] = width ? place(t, n, count * width) : place(t, count, n);
+    const move = (way: "in" | "out", which: readonly Tensor[]) => {
+      for (const [name, t, width] of tensors) {
+        if (!which.includes(t)) continue;
+        const block = width
+          ? { rows: n, first: b * n, column: first * width, width: count * width }
+          : { rows: count, first: b * heads + first, column: 0, width: n };
+        moveBlock(plan, t, block, made[name] as Tensor, way);
+      }
+    };
+    move("in", reads);
+    await plan.step(at, starts.length, () => next(plan, made as unknown as Op));
+    move("out", writes);
+  }
+}
+
+interface Block {
+  /** Rows, and the first of them. */
+  readonly rows: number;
+  readonly first: number;
+  /** First column, and columns. */
+  readonly column: number;
+  readonly width: number;
+}
+
+/** Copies a block of a tensor to where it lies alone, or from there. Columns of f16 are even. */
+function moveBlock(plan: Plan, t: Tensor, block: Block, alone: Tensor, move: "in" | "out"): Tensor {
+  const words = isPacked(t) ? 2 : 1, stride = rowsOf(t).width / words, width = block.width / words;
+  for (const band of plan.blocks(t)) {
+    const from = Math.max(block.first, band.first), to = Math.min(block.first + block.rows, band.first + band.rows);
+    if (from >= to) continue;
+    const there = { tensor: band.tensor, first: (from - band.first) * stride + block.column / words, stride };
+    const here = { tensor: alone, first: (from - block.first) * width, stride: width },
+      [x, y] = move === "in" ? [there, here] : [here, there];
+    const count = (to - from) * width;
+    plan.dispatch({
+      kernel: "copy_block",
+      values: {},
+      bindings: { x: x.tensor, y: y.tensor },
+      params: { count, width, x_first: x.first, x_stride: x.stride, y_first: y.first, y_stride: y.stride },
+      grid: plan.linear(count),
+    });
+  }
+  return alone;
+}

@@ -1,0 +1,286 @@
+/**
+ * Validity of a schedule (section 4.2): a factorization is valid where every earlier position reaches every later one
+ * within p + 1 steps. A step is a layer: position i takes over what any position it attends to holds, and keeps its own
+ * (the residual). The heads of a layer act together, as the union of their sets.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../base/errors.ts";
+import { expect } from "../base/check.ts";
+import { buildLayout } from "./layout.ts";
+import { type AttentionConfig, type AttentionSet, checkSet, resolveSets, setKey } from "./sets.ts";
+
+/** Every layer's sets, one a head. */
+export type Schedule = readonly (readonly AttentionSet[])[];
+
+/**
+ * The sets of all layers of a model.
+ *
+ * @param attention one pattern, or one a layer
+ * @throws {ConfigError} where a pattern's field is out of range, or the list is not as long as there are layers
+ */
+export function scheduleOf(
+  attention: AttentionConfig | readonly AttentionConfig[],
+  shape: { n: number; layers: number; heads: number },
+): AttentionSet[][] {
+  expect("Cannot lay out the schedule", {
+    attention: [attention, "an object"],
+    shape: [shape, "an object"],
+    layers: [shape?.layers, [1, 4096]],
+  });
+  const { n, layers, heads } = shape, each = Array.isArray(attention) ? attention as readonly AttentionConfig[] : undefined;
+  if (each && each.length !== layers) {
+    throw new ConfigError(`Cannot lay out the schedule: attention lists ${each.length} layers, there are ${layers}`);
+  }
+  return Array.from(
+    { length: layers },
+    (_, layer) => resolveSets(each ? each[layer] : attention as AttentionConfig, { n, layer, heads }),
+  );
+}
+
+/** p: 2 where any layer's pattern has two factors (`strided`, `fixed`), else 1. */
+export function factorsOf(attention: AttentionConfig | readonly AttentionConfig[]): 1 | 2 {
+  expect("Cannot count the factors", { attention: [attention, "an object"] });
+  return [attention].flat().some(({ pattern }) => pattern === "strided" || pattern === "fixed") ? 2 : 1;
+}
+
+/** What a run of p + 1 layers reaches. */
+export interface ReachFrom {
+  /** The layers it begins at; later ones with the same sets behave the same. */
+  readonly layers: readonly number[];
+  /** Pairs (i, j), j before i unless bidirectional, where nothing of j arrives at i. */
+  readonly missing: number;
+  /** The first of them, as [i, j], by i. */
+  readonly examples: readonly (readonly [number, number])[];
+  /** Why, where any is missing: one sentence. */
+  readonly reason?: string;
+}
+
+/** What {@linkcode checkReach} found. */
+export interface Reach {
+  /** Whether every start reaches everything. */
+  readonly valid: boolean;
+  /** p + 1, or fewer where the schedule has fewer layers. */
+  readonly steps: number;
+  /** p + 1. */
+  readonly allowed: number;
+  /** Positions of a sequence. */
+  readonly n: number;
+  /** Positions checked, from the first: at most `limit`. Patterns repeat by their stride. */
+  readonly checked: number;
+  /** Pairs that have to be reached, of those checked. */
+  readonly pairs: number;
+  /** One for each different run of layers. */
+  readonly starts: readonly ReachFrom[];
+  /** Layers from the first after which everything is reached; absent where all layers together do not. */
+  readonly layersNeeded?: number;
+}
+
+const EXAMPLES = 5;
+
+/** Rows of bits: bit j of row i. */
+class Bits {
+  readonly words: number;
+  readonly data: Uint32Array;
+
+  constructor(readonly n: number) {
+    this.words = Math.ceil(n / 32);
+    this.data = new Uint32Array(n * this.words);
+  }
+
+  set(i: number, j: number): void {
+    this.data[i * this.words + (j >>> 5)] |= 1 << (j & 31);
+  }
+
+  has(i: number, j: number): boolean {
+    return (this.data[i * this.words + (j >>> 5)] >>> (j & 31) & 1) === 1;
+  }
+
+  /** Bits 0 … end − 1 of row i are all set. */
+  full(i: number, end: number): boolean {
+    const at = i * this.words, whole = end >>> 5;
+    for (let w = 0; w < whole; w++) if (this.data[at + w] !== 0xffffffff) return false;
+    const rest = ~(-1 << (end & 31));
+    return (this.data[at + whole] & rest) === rest;
+  }
+
+  count(): number {
+    let total = 0;
+    for (let x of this.data) {
+      x -= x >>> 1 & 0x55555555;
+      x = (x & 0x33333333) + (x >>> 2 & 0x33333333);
+      total += Math.imul(x + (x >>> 4) & 0x0f0f0f0f, 0x01010101) >>> 24;
+    }
+    return total;
+  }
+}
+
+/** The keys of each query of one layer, over all its heads and itself, ascending. */
+interface Readers {
+  readonly starts: Uint32Array;
+  readonly keys: Uint32Array;
+}
+
+async function readersOf(sets: readonly AttentionSet[], n: number): Promise<Readers> {
+  const bits = new Bits(n), seen = new Set<string>();
+  for (let i = 0; i < n; i++) bits.set(i, i);
+  for (const set of sets) {
+    const key = setKey(set);
+    if (seen.has(key)) continue;
+    seen.add(key);
+    for (const { queryRows, keyRows, lo, hi } of (await buildLayout(set, n, { q: 64, k: 64 })).parts) {
+      for (let u = 0; u < n; u++) {
+        const i = queryRows ? queryRows[u] : u;
+        for (let k = lo[u]; k < hi[u]; k++) bits.set(i, keyRows ? keyRows[k] : k);
+      }
+    }
+  }
+  const starts = new Uint32Array(n + 1), keys = new Uint32Array(bits.count());
+  for (let i = 0, at = 0; i < n; i++) {
+    for (let w = 0; w < bits.words; w++) {
+      for (let word = bits.data[i * bits.words + w]; word !== 0; word &= word - 1) keys[at++] = w * 32 + 31 - Math.clz32(word & -word);
+    }
+    starts[i + 1] = at;
+  }
+  return { starts, keys };
+}
+
+/** What positions hold after one layer: what they read. */
+function afterOne({ starts, keys }: Readers, n: number): Bits {
+  const held = new Bits(n);
+  for (let i = 0; i < n; i++) for (let s = starts[i]; s < starts[i + 1]; s++) held.set(i, keys[s]);
+  return held;
+}
+
+/**
+ * One more layer: what i holds is what its keys held.
+ *
+ * @param end bits 0 … end(i) − 1 of row i are wanted; a row that has them is done
+ * @param causal whether no row holds anything after itself
+ */
+function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => number, causal: boolean): Bits {
+  const { n, words } = held, next = new Bits(n);
+  for (let i = 0; i < n; i++) {
+    const at = i * words, wanted = end(i);
+    next.data.set(held.data.subarray(at, at + words), at);
+    for (let s = starts[i]; s < starts[i + 1]; s++) {
+      // Looking whether a row is full costs as much as a key: every 16 keys.
+      if ((s - starts[i]) % 16 === 0 && next.full(i, wanted)) break;
+      const from = keys[s] * words, count = causal ? (keys[s] >>> 5) + 1 : words;
+      for (let w = 0; w < count; w++) next.data[at + w] |= held.data[from + w];
+    }
+  }
+  return next;
+}
+
+/**
+ * Checks every run of p + 1 successive layers that differs from the others, exactly, over the first `limit` positions.
+ *
+ * @param schedule sets of every layer, see {@linkcode scheduleOf}
+ * @param n positions of a sequence
+ * @param factors p, see {@linkcode factorsOf}
+ * @param limit positions to check at most; time grows as its pairs times limit / 32, memory as limit² / 4 bytes
+ * @throws {ConfigError} where the schedule has no layer
+ *
+ * @example
+ * ```ts
+ * import { checkReach, factorsOf, scheduleOf } from "../../mod.ts";
+ * const attention = { pattern: "fixed", stride: 16, c: 4, integration: "multihead" } as const;
+ * const reach = await checkReach(scheduleOf(attention, { n: 64, layers: 4, heads: 4 }), 64, factorsOf(attention));
+ * console.log(reach.valid, reach.starts[0].reason);
+ * ```
+ */
+export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, limit = 4096): Promise<Reach> {
+  const cannot = "Cannot check the schedule";
+  expect(cannot, { schedule: [schedule, "a list"], n: [n, [1, 2 ** 24]], factors: [factors, [1, 2]], limit: [limit, [1, 2 ** 20]] });
+  for (const [layer, sets] of schedule.entries()) {
+    expect(cannot, { [`layer ${layer}`]: [sets, "a list"] });
+    sets.forEach(checkSet);
+  }
+  if (schedule.length === 0) throw new ConfigError("Cannot check the schedule: it has no layer");
+  const checked = Math.min(n, limit), causal = schedule.some((sets) => sets.some((set) => set.causal));
+  const end = (i: number) => causal ? i + 1 : checked, triangular = schedule.every((sets) => sets.every((set) => set.causal));
+  const layerKeys = schedule.map((sets) => [...new Set(sets.map(setKey))].sort().join());
+  const made = new Map<string, Readers>();
+  const readers = async (layer: number): Promise<Readers> => {
+    const found = made.get(layerKeys[layer]);
+    if (found) return found;
+    const built = await readersOf(schedule[layer], checked);
+    made.set(layerKeys[layer], built);
+    return built;
+  };
+  const complete = (held: Bits) => {
+    for (let i = 0; i < checked; i++) if (!held.full(i, end(i))) return false;
+    return true;
+  };
+  const allowed = factors + 1, steps = Math.min(allowed, schedule.length);
+  const byRun = new Map<string, number[]>();
+  for (let layer = 0; layer + steps <= schedule.length; layer++) {
+    const key = layerKeys.slice(layer, layer + steps).join("|"), layers = byRun.get(key);
+    if (layers) layers.push(layer);
+    else byRun.set(key, [layer]);
+  }
+  const starts: ReachFrom[] = [];
+  for (const layers of byRun.values()) {
+    let held = afterOne(await readers(layers[0]), checked);
+    for (let step = 1; step < steps; step++) held = advance(held, await readers(layers[0] + step), end, triangular);
+    const examples: [number, number][] = [];
+    let missing = 0;
+    for (let i = 0; i < checked; i++) {
+      if (held.full(i, end(i))) continue;
+      for (let j = 0; j < end(i); j++) {
+        if (held.has(i, j)) continue;
+        if (missing++ < EXAMPLES) examples.push([i, j]);
+      }
+    }
+    const reason = missing > 0 ? reasonOf(schedule.slice(layers[0], layers[0] + steps), allowed) : undefined;
+    starts.push({ layers, missing, examples, reason });
+  }
+
+  // One position has reached all there is before any layer.
+  let layersNeeded = checked === 1 ? 0 : undefined, held = afterOne(await readers(0), checked);
+  for (let layer = 1; layersNeeded === undefined; layer++) {
+    if (complete(held)) layersNeeded = layer;
+    else if (layer === schedule.length) break;
+    else held = advance(held, await readers(layer), end, triangular);
+  }
+  const pairs = causal ? checked * (checked + 1) / 2 : checked * checked;
+  return { valid: starts.every(({ missing }) => missing === 0), steps, allowed, n, checked, pairs, starts, layersNeeded };
+}
+
+/** Which class of gap a run of layers has. */
+function reasonOf(layers: Schedule, allowed: number): string {
+  const sets = layers.flat(), count = layers.length, run = `${count} layer${count === 1 ? "" : "s"}`;
+  const is = <K extends AttentionSet["kind"]>(...kinds: K[]) =>
+    sets.filter((set): set is Extract<AttentionSet, { kind: K }> => (kinds as string[]).includes(set.kind));
+  const both = count < allowed
+    ? `${run} are too few to use both factors one after the other`
+    : "the factors follow each other in no order that works";
+  const columns = is("summary", "fixed"),
+    segments = is("segment", "fixed"),
+    strides = is("column", "strided"),
+    windows = is("window", "strided");
+  if (columns.length > 0) {
+    const { l } = columns[0], last = Math.max(...columns.map(({ to }) => to));
+    if (last < l) {
+      return `no A⁽²⁾ head reads sub-block 0: columns ${last} to ${l - 1} of each window of ${l} come after every summary column, ` +
+        `so later windows never see them`;
+    }
+    return segments.length > 0 ? both : "A⁽²⁾ is used without A⁽¹⁾: what is not in a summary column reaches no other position";
+  }
+  if (segments.length > 0) return `A⁽¹⁾ is used without A⁽²⁾: nothing crosses from one window of ${segments[0].l} to the next`;
+  if (strides.length > 0) {
+    return windows.length > 0 ? both : `A⁽²⁾ is used without A⁽¹⁾: positions of different residues mod ${strides[0].l} never meet`;
+  }
+  if (is("longformer").length > 0) {
+    return `the first tokens see only what comes before them and pass nothing on, so only windows of ${
+      is("longformer")[0].l
+    } carry forward`;
+  }
+  if (windows.length > 0) {
+    const far = layers.reduce((sum, heads) => sum + Math.max(0, ...heads.map((set) => set.kind === "window" ? set.l : 0)), 0);
+    return `windows alone carry at most ${far} positions in ${run}`;
+  }
+  return `the block lists hold no path of ${run} between these positions`;
+}

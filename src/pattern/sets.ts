@@ -1,0 +1,370 @@
+/**
+ * Sparse attention patterns as mathematics (section 4, Fig. 3): which keys j a query i attends to.
+ *
+ * A configuration resolves, for one layer and head, to an {@linkcode AttentionSet}. {@linkcode attends} is its
+ * definition, one pair at a time: the oracle. {@linkcode parts} is the same set as a union of disjoint parts, each of
+ * them one interval of keys for every query once rows are put into the part's order: what engines compute with.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../base/errors.ts";
+import { expect, MOST } from "../base/check.ts";
+import { Random, STREAM } from "../base/random.ts";
+
+/** Names of the patterns. */
+export type PatternName = "dense" | "local" | "strided" | "fixed" | "longformer" | "bigbird" | "blocks";
+
+/** All pattern names, for messages and checks. */
+export const PATTERNS: readonly PatternName[] = ["dense", "local", "strided", "fixed", "longformer", "bigbird", "blocks"];
+
+/** How the two factors of `strided` and `fixed` are used (Eqs. 6–8). */
+export type Integration = "interleaved" | "merged" | "multihead";
+
+/** Key blocks of each query block, or those of each head. */
+export type BlockLists = readonly (readonly number[])[];
+
+/** Attention as written in `config.json`. */
+export interface AttentionConfig {
+  /** Which pattern. */
+  pattern: PatternName;
+  /** l: the stride of `strided` and `fixed`, the reach of `local`, the window of `longformer`. */
+  stride?: number;
+  /** `fixed`: summary columns a head, 1 ≤ c ≤ l. */
+  c?: number;
+  /** `strided`, `fixed`: default `merged`. */
+  integration?: Integration;
+  /** Default true: a query sees no later key. */
+  causal?: boolean;
+  /** `longformer`: the first so many tokens see and are seen by all. `bigbird`: the same in blocks. Default 1. */
+  globals?: number;
+  /** `bigbird`, `blocks`: positions a block. */
+  block?: number;
+  /** `bigbird`: blocks on each side of the query's own. Default 1. */
+  window?: number;
+  /** `bigbird`: random blocks a query block. Default 3. */
+  random?: number;
+  /** `bigbird`: which random blocks. Default 0. */
+  seed?: number;
+  /** `blocks`: the key blocks of each query block, for all heads or for each head. */
+  blocks?: BlockLists | readonly BlockLists[];
+}
+
+/** A pattern resolved for one layer and head; plain data, equal sets have equal {@linkcode setKey}. */
+export type AttentionSet =
+  & {
+    /** j ≤ i is intersected with the set. */
+    readonly causal: boolean;
+  }
+  & (
+    | { readonly kind: "dense" }
+    /** |i − j| ≤ l: local, strided A⁽¹⁾ */
+    | { readonly kind: "window"; readonly l: number }
+    /** (i − j) mod l = 0: strided A⁽²⁾ */
+    | { readonly kind: "column"; readonly l: number }
+    /** strided A⁽¹⁾ ∪ A⁽²⁾ */
+    | { readonly kind: "strided"; readonly l: number }
+    /** ⌊j/l⌋ = ⌊i/l⌋: fixed A⁽¹⁾ */
+    | { readonly kind: "segment"; readonly l: number }
+    /** j mod l ∈ [from, to), or j = i: fixed A⁽²⁾ */
+    | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number }
+    /** fixed A⁽¹⁾ ∪ A⁽²⁾ */
+    | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number }
+    /** |i − j| ≤ l, or j < globals, or i < globals */
+    | { readonly kind: "longformer"; readonly l: number; readonly globals: number }
+    /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋], lists sorted without repeats */
+    | { readonly kind: "blocks"; readonly block: number; readonly blocks: BlockLists }
+  );
+
+/** A canonical string: the key of layouts and kernels made for a set. */
+export function setKey(set: AttentionSet): string {
+  expect("Cannot name the attention set", { set: [set, "an object"] });
+  return JSON.stringify(Object.entries(set).sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+function integer(config: AttentionConfig, field: keyof AttentionConfig, low: number, high: number, fallback?: number): number {
+  const value = config[field] ?? fallback;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < low || value > high) {
+    throw new ConfigError(
+      `Cannot use attention pattern "${config.pattern}": ${field} must be a whole number from ${low} to ${high}, ` +
+        `current value is ${JSON.stringify(config[field])}`,
+    );
+  }
+  return value;
+}
+
+const LARGEST = 2 ** 24;
+
+/** Random key blocks of BigBird for one head: window, globals and `random` others of each query block. */
+function bigbird(config: AttentionConfig, n: number, layer: number, head: number, causal: boolean): AttentionSet {
+  const block = integer(config, "block", 1, LARGEST), window = integer(config, "window", 0, LARGEST, 1);
+  const globals = integer(config, "globals", 0, LARGEST, 1), random = integer(config, "random", 0, LARGEST, 3);
+  const seed = integer(config, "seed", 0, 2 ** 32 - 1, 0), count = Math.ceil(n / block);
+  const blocks = Array.from({ length: count }, (_, q) => {
+    const last = causal ? q : count - 1;
+    const keys = new Set<number>();
+    for (let k = Math.max(0, q - window); k <= Math.min(last, q + window); k++) keys.add(k);
+    for (let k = 0; k < Math.min(globals, last + 1); k++) keys.add(k);
+    if (q < globals) { for (let k = 0; k <= last; k++) keys.add(k); }
+    const draw = new Random(seed, STREAM.layout + layer, head * count + q), most = Math.min(last + 1, keys.size + random);
+    while (keys.size < most) keys.add(draw.below(last + 1));
+    return [...keys].sort((a, b) => a - b);
+  });
+  return { kind: "blocks", block, blocks, causal };
+}
+
+function callersBlocks(config: AttentionConfig, n: number, head: number, heads: number, causal: boolean): AttentionSet {
+  const block = integer(config, "block", 1, LARGEST), count = Math.ceil(n / block);
+  const given = config.blocks ?? [];
+  const perHead = Array.isArray(given[0]?.[0]);
+  const lists = (perHead ? given[head] : given) as BlockLists | undefined;
+  if (perHead && given.length !== heads) {
+    throw new ConfigError(`Cannot use attention pattern "blocks": blocks holds lists for ${given.length} heads, the model has ${heads}`);
+  }
+  if (!lists || lists.length !== count) {
+    throw new ConfigError(
+      `Cannot use attention pattern "blocks": ${n} positions in blocks of ${block} need ${count} lists of key blocks, got ${
+        lists?.length ?? 0
+      }`,
+    );
+  }
+  const blocks = lists.map((keys, q) => {
+    for (const k of keys) {
+      if (!Number.isInteger(k) || k < 0 || k >= count) {
+        throw new ConfigError(
+          `Cannot use attention pattern "blocks": key blocks are whole numbers from 0 to ${count - 1}, query block ${q} names ${
+            JSON.stringify(k)
+          }`,
+        );
+      }
+    }
+    const sorted = [...new Set(keys)].filter((k) => !causal || k <= q).sort((a, b) => a - b);
+    if (!sorted.includes(q)) {
+      throw new ConfigError(
+        `Cannot use attention pattern "blocks": query block ${q} must name itself among its key blocks, or some of its rows would attend to nothing`,
+      );
+    }
+    return sorted;
+  });
+  return { kind: "blocks", block, blocks, causal };
+}
+
+/**
+ * The set of each head at one layer.
+ *
+ * @param config the attention of that layer
+ * @param shape n positions, layer number r from 0, number of heads
+ * @returns one set a head
+ * @throws {ConfigError} where a field is missing or out of range
+ */
+export function resolveSets(config: AttentionConfig, shape: { n: number; layer: number; heads: number }): AttentionSet[] {
+  expect("Cannot resolve the pattern", { attention: [config, "an object"], shape: [shape, "an object"] });
+  const { n, layer, heads } = shape;
+  expect("Cannot resolve the pattern", { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
+  if (!PATTERNS.includes(config.pattern)) {
+    throw new ConfigError(`Cannot use attention pattern ${JSON.stringify(config.pattern)}: it must be one of ${PATTERNS.join(", ")}`);
+  }
+  const integration = config.integration ?? "merged";
+  if (!["interleaved", "merged", "multihead"].includes(integration)) {
+    throw new ConfigError(
+      `Cannot use attention integration ${JSON.stringify(integration)}: it must be one of interleaved, merged, multihead`,
+    );
+  }
+  const causal = config.causal ?? true;
+  if (typeof causal !== "boolean") {
+    throw new ConfigError(
+      `Cannot use attention pattern "${config.pattern}": causal must be true or false, current value is ${JSON.stringify(causal)}`,
+    );
+  }
+  return Array.from({ length: heads }, (_, head): AttentionSet => {
+    const factor = integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : head) % 2;
+    switch (config.pattern) {
+      case "dense":
+        return { kind: "dense", causal };
+      case "local":
+        return { kind: "window", l: integer(config, "stride", 0, LARGEST), causal };
+      case "strided": {
+        const l = integer(config, "stride", 1, LARGEST);
+        return { kind: factor === 0 ? "strided" : factor === 1 ? "window" : "column", l, causal };
+      }
+      case "fixed": {
+        const l = integer(config, "stride", 1, LARGEST), c = integer(config, "c", 1, l);
+        if (factor === 1) return { kind: "segment", l, causal };
+        // Sub-blocks go round among the heads that read one: with a factor per head that is every second.
+        const s = (integration === "multihead" ? head >> 1 : head) % Math.floor(l / c);
+        return { kind: factor === 0 ? "fixed" : "summary", l, from: l - c * (s + 1), to: l - c * s, causal };
+      }
+      case "longformer":
+        return { kind: "longformer", l: integer(config, "stride", 0, LARGEST), globals: integer(config, "globals", 0, LARGEST, 1), causal };
+      case "bigbird":
+        return bigbird(config, n, layer, head, causal);
+      case "blocks":
+        return callersBlocks(config, n, head, heads, causal);
+    }
+  });
+}
+
+/** The sizes of each kind of set, and from where on they may be. */
+const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  dense: {},
+  window: { l: 0 },
+  column: { l: 1 },
+  strided: { l: 1 },
+  segment: { l: 1 },
+  summary: { l: 1, from: 0, to: 0 },
+  fixed: { l: 1, from: 0, to: 0 },
+  longformer: { l: 0, globals: 0 },
+  blocks: { block: 1 },
+};
+
+const checked = new WeakSet<AttentionSet>();
+
+/**
+ * Refuses what is no set: callers may make them by hand.
+ *
+ * @throws {ConfigError} naming what is wrong
+ */
+export function checkSet(set: AttentionSet): void {
+  const cannot = "Cannot use the attention set", fields = set as unknown as Record<string, unknown>;
+  expect(cannot, { set: [set, "an object"] });
+  if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
+  for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
+  if (set.kind === "blocks") expect(cannot, { blocks: [set.blocks, "a list"] });
+}
+
+/**
+ * Whether query i attends to key j: the definition every layout and kernel is held against.
+ *
+ * @throws {ConfigError} where the set is none, or a position
+ */
+export function attends(set: AttentionSet, i: number, j: number): boolean {
+  // Asked for n² pairs: what is right costs little.
+  if (!checked.has(set)) {
+    checkSet(set);
+    checked.add(set);
+  }
+  if (!(i >= 0 && j >= 0 && i % 1 === 0 && j % 1 === 0) || i > MOST || j > MOST || typeof i !== "number" || typeof j !== "number") {
+    expect("Cannot look up a pair", { query: [i, [0, MOST]], key: [j, [0, MOST]] });
+  }
+  if (set.causal && j > i) return false;
+  switch (set.kind) {
+    case "dense":
+      return true;
+    case "window":
+      return Math.abs(i - j) <= set.l;
+    case "column":
+      return (i - j) % set.l === 0;
+    case "strided":
+      return Math.abs(i - j) <= set.l || (i - j) % set.l === 0;
+    case "segment":
+      return Math.floor(i / set.l) === Math.floor(j / set.l);
+    case "summary":
+      return i === j || (j % set.l >= set.from && j % set.l < set.to);
+    case "fixed":
+      return Math.floor(i / set.l) === Math.floor(j / set.l) || (j % set.l >= set.from && j % set.l < set.to);
+    case "longformer":
+      return Math.abs(i - j) <= set.l || j < set.globals || i < set.globals;
+    case "blocks":
+      return set.blocks[Math.floor(i / set.block)].includes(Math.floor(j / set.block));
+  }
+}
+
+/**
+ * Which rows a part sees, and in which order: all of them; all, grouped by residue mod l (0, l, 2l, … 1, l + 1, …);
+ * or only those with j mod l ∈ [from, to), in order.
+ */
+export type Rows =
+  | { readonly kind: "all" }
+  | { readonly kind: "residue"; readonly l: number }
+  | { readonly kind: "columns"; readonly l: number; readonly from: number; readonly to: number };
+
+/**
+ * The interval of keys of each query, both numbered in the part's order. K is the number of the part's keys, u the query.
+ *
+ * - `window`: u − back … u + ahead
+ * - `segment`: the l keys of u's segment, up to u where causal
+ * - `residue`: u's residue class, of it only keys at least `gap` places before u (`side` −1), at least `gap` after it
+ *   (+1), or all (0)
+ * - `summary`: columns of windows before u's own (−1), after it (+1), at or before u itself (`self`), or all (0)
+ * - `self`: u alone, only where it is not a column of [from, to)
+ * - `listed`: as given
+ */
+export type Span =
+  | { readonly kind: "window"; readonly back: number; readonly ahead: number }
+  | { readonly kind: "segment"; readonly l: number; readonly causal: boolean }
+  | { readonly kind: "residue"; readonly l: number; readonly side: -1 | 0 | 1; readonly gap: number }
+  | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly side: -1 | 0 | 1 | "self" }
+  | { readonly kind: "self"; readonly l: number; readonly from: number; readonly to: number }
+  | { readonly kind: "listed"; readonly lo: Uint32Array; readonly hi: Uint32Array };
+
+/** One part of a set. Queries are all rows, in some order; keys are some of the rows, each at most once. */
+export interface Part {
+  readonly queries: Rows;
+  readonly keys: Rows;
+  readonly span: Span;
+}
+
+const ALL: Rows = { kind: "all" };
+const FAR = 2 ** 31 - 1;
+
+/** A set as disjoint parts: every pair of the set is in exactly one part, once. */
+export function parts(set: AttentionSet, n: number): Part[] {
+  const { causal } = set;
+  const inOrder = (span: Span): Part => ({ queries: ALL, keys: ALL, span });
+  const window = (l: number) => inOrder({ kind: "window", back: l, ahead: causal ? 0 : l });
+  switch (set.kind) {
+    case "dense":
+      return [window(FAR)];
+    case "window":
+      return [window(set.l)];
+    case "column":
+    case "strided": {
+      const { l } = set, rows: Rows = { kind: "residue", l };
+      const part = (side: -1 | 0 | 1, gap: number): Part => ({ queries: rows, keys: rows, span: { kind: "residue", l, side, gap } });
+      if (set.kind === "column") return [causal ? part(-1, 0) : part(0, 0)];
+      // Of its own residue class the window already holds the row itself and its neighbours at distance l.
+      return [window(l), part(-1, 2), ...causal ? [] : [part(1, 2)]];
+    }
+    case "segment":
+      return [inOrder({ kind: "segment", l: set.l, causal })];
+    case "summary":
+    case "fixed": {
+      const { l, from, to } = set;
+      const part = (side: -1 | 0 | 1 | "self"): Part => ({
+        queries: ALL,
+        keys: { kind: "columns", l, from, to },
+        span: { kind: "summary", l, from, to, side },
+      });
+      if (set.kind === "fixed") return [inOrder({ kind: "segment", l, causal }), part(-1), ...causal ? [] : [part(1)]];
+      return [inOrder({ kind: "self", l, from, to }), part(causal ? "self" : 0)];
+    }
+    case "longformer":
+      return listed(n, causal, (i) => {
+        if (i < set.globals) return [[0, n]];
+        const low = Math.max(0, i - set.l);
+        return [[0, Math.min(set.globals, low)], [low, Math.min(n, i + set.l + 1)]];
+      });
+    case "blocks":
+      return listed(n, causal, (i) => set.blocks[Math.floor(i / set.block)].map((k) => [k * set.block, Math.min(n, (k + 1) * set.block)]));
+  }
+}
+
+/** Parts for any set given as sorted intervals of each row; neighbouring intervals join. The row's last goes first. */
+function listed(n: number, causal: boolean, intervals: (i: number) => [number, number][]): Part[] {
+  const made: { lo: Uint32Array; hi: Uint32Array }[] = [];
+  for (let i = 0; i < n; i++) {
+    const joined: [number, number][] = [];
+    for (const [lo, end] of intervals(i)) {
+      const hi = causal ? Math.min(end, i + 1) : end, last = joined.at(-1);
+      if (hi <= lo) continue;
+      if (last && last[1] >= lo) last[1] = Math.max(last[1], hi);
+      else joined.push([lo, hi]);
+    }
+    joined.reverse().forEach(([lo, hi], part) => {
+      made[part] ??= { lo: new Uint32Array(n), hi: new Uint32Array(n) };
+      made[part].lo[i] = lo;
+      made[part].hi[i] = hi;
+    });
+  }
+  return made.map((span) => ({ queries: ALL, keys: ALL, span: { kind: "listed", ...span } }));
+}

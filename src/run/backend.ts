@@ -1,0 +1,88 @@
+/**
+ * The one place that picks an engine. Engines are loaded only when picked.
+ *
+ * @module
+ */
+
+import { expect } from "../base/check.ts";
+import { BackendError, ConfigError, excerpt } from "../base/errors.ts";
+import type { Engine } from "../ops/mod.ts";
+import type { WebGpuEngine, WebGpuOptions } from "../engines/webgpu/engine.ts";
+
+/** What a user may ask for. */
+export type BackendName = "auto" | "webgpu" | "wasm" | "reference";
+
+/** All of them, for messages and checks. */
+export const BACKENDS: readonly BackendName[] = ["auto", "webgpu", "wasm", "reference"];
+
+/** An engine, and why it was picked. */
+export interface Picked<E extends Engine = Engine> {
+  /** The engine; dispose of it when done. */
+  readonly engine: E;
+  /** For people: one sentence. */
+  readonly why: string;
+}
+
+/** What an engine is made with. */
+export interface PickOptions {
+  /** Threads of the WASM engine; default all cores, where the platform shares memory between workers. */
+  readonly threads?: number;
+  /** Address of the file that they run, of the page's own origin; default `longstride.worker.js` beside the bundle. */
+  readonly worker?: string | URL;
+  /** A ready device for the WebGPU engine, which `auto` then picks. It stays the caller's and is never destroyed here. */
+  readonly device?: GPUDevice;
+  /** What `tune` measured on the WebGPU device, or what to ask for it by its description. */
+  readonly tuning?: WebGpuOptions["tuning"];
+}
+
+/**
+ * Makes an engine. `auto` takes WebGPU where a hardware adapter answers, WASM otherwise: a software adapter is slower
+ * than WASM (two-core llvmpipe trains at a small part of its rate).
+ *
+ * @param name which
+ * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}, or the tuning was measured on another device
+ * @throws {BackendError} where WebGPU was asked for and is not there, or the device given cannot be used
+ */
+export async function pickBackend(name: "webgpu", options?: PickOptions): Promise<Picked<WebGpuEngine>>;
+/**
+ * Makes any of the engines.
+ *
+ * @throws {ConfigError} where the name is none of {@linkcode BACKENDS}, or the tuning was measured on another device
+ * @throws {BackendError} where WebGPU was asked for and is not there, or the device given cannot be used
+ */
+export async function pickBackend(name?: BackendName, options?: PickOptions): Promise<Picked>;
+export async function pickBackend(name: BackendName = "auto", options: PickOptions = {}): Promise<Picked> {
+  expect("Cannot pick an engine", { name: [name, "a string"], options: [options, "an object"] });
+  const { device, tuning } = options;
+  switch (name) {
+    case "reference": {
+      const { ReferenceEngine } = await import("../engines/reference/engine.ts");
+      return { engine: new ReferenceEngine(), why: "the reference engine was asked for: exact and slow" };
+    }
+    case "wasm":
+      return { engine: await wasm(options), why: "WASM was asked for" };
+    case "webgpu": {
+      const { WebGpuEngine } = await import("../engines/webgpu/engine.ts");
+      return { engine: await WebGpuEngine.create({ device, tuning, allowSoftware: true }), why: "WebGPU was asked for" };
+    }
+    case "auto": {
+      const { WebGpuEngine } = await import("../engines/webgpu/engine.ts");
+      try {
+        return { engine: await WebGpuEngine.create({ device, tuning }), why: "WebGPU has a hardware adapter" };
+      } catch (error) {
+        if (!(error instanceof BackendError) || device) throw error;
+        return {
+          engine: await wasm(options),
+          why: `no hardware WebGPU: ${error.message.replace(/^Cannot use WebGPU: |; use [^;]*$/g, "")}`,
+        };
+      }
+    }
+    default:
+      throw new ConfigError(`Cannot use backend ${excerpt(String(name))}: it must be one of ${BACKENDS.join(", ")}`);
+  }
+}
+
+async function wasm({ threads, worker }: PickOptions): Promise<Engine> {
+  const { WasmEngine } = await import("../engines/wasm/engine.ts");
+  return await WasmEngine.create({ threads, worker });
+}

@@ -1,0 +1,222 @@
+/**
+ * A trained model, ready to sample: the short way in for pages and scripts.
+ *
+ * @module
+ */
+
+import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
+import { type Model, readModel, weightsOf } from "../files/checkpoint.ts";
+import { expect, MOST } from "../base/check.ts";
+import { checkConfig, type ModelConfig } from "../files/config.ts";
+import { encodeText, TextStream } from "../data/text.ts";
+import { ConfigError, excerpt } from "../base/errors.ts";
+import { fetchBytes, type FetchOptions } from "../base/fetch.ts";
+import { Parameters } from "../model/model.ts";
+import type { Engine } from "../ops/mod.ts";
+import { safetensorsLength } from "../files/safetensors.ts";
+import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
+
+/** Choices of {@linkcode openModel}. */
+export interface OpenOptions extends PickOptions {
+  /** Which engine; default `auto`. */
+  readonly backend?: BackendName;
+  /** Gives up fetching; the promise is rejected with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * Called as `model.safetensors` arrives, from the network or a cache: bytes received, and the file's true length by its own header,
+   * undefined for as long as that has not come.
+   */
+  readonly onProgress?: (loaded: number, total: number | undefined) => void;
+  /** What fetched files must hash to, as HTML's `integrity`: `sha256-…`, `sha384-…` or `sha512-…` in base64. */
+  readonly integrity?: { readonly [file in "config.json" | "model.safetensors"]?: string };
+}
+
+/** {@linkcode SampleOptions} with a prompt of text. */
+export interface TextOptions extends Omit<SampleOptions, "prompt"> {
+  /** Text to start from, as UTF-8 bytes; may be empty. */
+  readonly prompt?: string;
+}
+
+/** A model on an engine. Dispose of it when done. */
+export class OpenedModel {
+  /** Its parameters, on the engine. */
+  readonly params: Parameters;
+  readonly #decoder: Decoder;
+  /** By sequences at once, with the streams that use each. */
+  readonly #batches = new Map<number, { readonly making: Promise<Decoder>; made?: Decoder; users: number }>();
+
+  private constructor(
+    /** Where it runs. */
+    readonly engine: Engine,
+    /** Why there: one sentence. */
+    readonly why: string,
+    /** What it is. */
+    readonly config: ModelConfig,
+    params: Parameters,
+    decoder: Decoder,
+  ) {
+    this.params = params;
+    this.#decoder = decoder;
+  }
+
+  /** Puts a model on an engine; see {@linkcode openModel}. */
+  static async create(model: Model, given: OpenOptions = {}): Promise<OpenedModel> {
+    expect("Cannot open the model", { options: [given, "an object"] });
+    const { backend, ...options } = given;
+    // Callers without types.
+    if (typeof model?.weights?.has !== "function") {
+      throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
+    }
+    const config = checkConfig(model.config),
+      weights = new Map(weightsOf({ config, weights: model.weights })),
+      params = new Parameters(config);
+    const { engine, why } = await pickBackend(backend, options);
+    try {
+      engine.allocate(params.all);
+      for (const t of params.all) engine.write(t, weights.get(t.name)!);
+      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params));
+    } catch (error) {
+      engine.dispose();
+      throw error;
+    }
+  }
+
+  /** Bytes of the keys and values that decoding keeps, and of those that a cache of every position would keep. */
+  get cacheBytes(): { kept: number; dense: number } {
+    return this.#decoder.cacheBytes;
+  }
+
+  /**
+   * Streams tokens. Streams of one model take turns, each to its end, or until its reader has taken nothing for a quarter of a second while
+   * another waits: it then goes on after that one from what it has, which costs its prompt once more, and what was drawn with logits
+   * that round otherwise may differ.
+   *
+   * @throws {ConfigError} where an option is out of range
+   * @throws {ShapeError} where a prompt token is outside the vocabulary
+   */
+  tokens(options: SampleOptions): AsyncGenerator<number> {
+    return sample(this.#decoder, options);
+  }
+
+  /**
+   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns, as those of {@linkcode tokens} do. Caches of the last
+   * size, and of those that are streaming, are kept.
+   *
+   * @throws {ConfigError} where an option is out of range
+   * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
+   * @throws {OutOfMemoryError} where caches of so many sequences do not fit
+   *
+   * @example Four endings of one sentence
+   * ```ts
+   * import { openModel } from "../../mod.ts";
+   * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const made: number[][] = [[], [], [], []];
+   * for await (const tokens of model.samples({ batch: 4, prompt: [84, 104, 101], length: 8, seed: 1 })) {
+   *   tokens.forEach((token, b) => made[b].push(token));
+   * }
+   * model.dispose();
+   * ```
+   */
+  async *samples(given: SamplesOptions & { readonly batch: number }): AsyncGenerator<Uint32Array> {
+    expect("Cannot sample", { options: [given, "an object"] });
+    const { batch, ...options } = given;
+    expect("Cannot sample", { batch: [batch, [1, MOST]] });
+    if (batch === 1) return yield* samples(this.#decoder, options);
+    for (const [size, { users, made }] of this.#batches) {
+      if (users > 0 || size === batch) continue;
+      this.#batches.delete(size);
+      made?.dispose();
+    }
+    let own = this.#batches.get(batch);
+    if (!own) this.#batches.set(batch, own = { making: Decoder.create(this.engine, this.params, batch), users: 0 });
+    own.users++;
+    try {
+      own.made = await own.making;
+      yield* samples(own.made, options);
+    } finally {
+      own.users--;
+      // What could not be made is tried again by the next.
+      if (!own.made && this.#batches.get(batch) === own) this.#batches.delete(batch);
+    }
+  }
+
+  /**
+   * Streams text of a model whose tokens are bytes, piece by piece, with control characters made visible.
+   *
+   * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
+   */
+  async *text(given: TextOptions): AsyncGenerator<string> {
+    expect("Cannot write text", { options: [given, "an object"] });
+    const { prompt = "", ...options } = given;
+    if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
+    if (this.config.vocab_size > 256) {
+      throw new ConfigError(`Cannot write text: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
+    }
+    const stream = new TextStream();
+    for await (const token of this.tokens({ ...options, prompt: encodeText(prompt) })) {
+      const piece = stream.push(Uint8Array.of(token));
+      if (piece) yield piece;
+    }
+    const rest = stream.end();
+    if (rest) yield rest;
+  }
+
+  /** Frees everything, the engine with it. */
+  dispose(): void {
+    for (const { made } of this.#batches.values()) made?.dispose();
+    this.#decoder.dispose();
+    this.engine.free(this.params.all);
+    this.engine.dispose();
+  }
+}
+
+/**
+ * Opens a model for sampling.
+ *
+ * @param source address of a folder with `config.json` and `model.safetensors`, or their contents
+ * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
+ * @throws {CheckpointError} where the weights are damaged or not those of the configuration
+ * @throws {ConfigError} where the configuration is wrong, or the model is not causal
+ * @throws {BackendError} where the engine asked for is not there
+ *
+ * @example
+ * ```ts
+ * import { openModel } from "../../mod.ts";
+ * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+ * for await (const text of model.text({ prompt: "The ", length: 8, temperature: 0.8, seed: 1 })) console.log(text);
+ * model.dispose();
+ * ```
+ */
+export async function openModel(source: string | URL | Model, options: OpenOptions = {}): Promise<OpenedModel> {
+  expect("Cannot open the model", { options: [options, "an object"] });
+  return await OpenedModel.create(
+    typeof source === "string" || source instanceof URL ? await fetchModel(source, options) : source,
+    options,
+  );
+}
+
+async function fetchModel(source: string | URL, { signal, onProgress, integrity }: OpenOptions): Promise<Model> {
+  let folder: URL;
+  try {
+    folder = new URL(source, globalThis.location?.href);
+  } catch {
+    throw new ConfigError(`Cannot open the model at ${excerpt(String(source))}: it must be an absolute address, such as https://…/model/`);
+  }
+  if (!folder.pathname.endsWith("/")) folder.pathname += "/";
+  const names = { config: new URL("config.json", folder), weights: new URL("model.safetensors", folder) };
+  // Where one fails the other is not waited for, and not fetched to its end.
+  const both = new AbortController(), stop = () => both.abort(signal!.reason);
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
+  const fetched = (name: URL, more: FetchOptions) => fetchBytes(name, { ...more, signal: both.signal });
+  try {
+    const [config, weights] = await Promise.all([
+      fetched(names.config, { integrity: integrity?.["config.json"] }),
+      fetched(names.weights, { onProgress, lengthOf: safetensorsLength, integrity: integrity?.["model.safetensors"] }),
+    ]);
+    return readModel(new TextDecoder().decode(config), weights, { config: names.config.href, weights: names.weights.href });
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    both.abort();
+  }
+}

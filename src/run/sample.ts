@@ -1,0 +1,389 @@
+/**
+ * Sampling: a token at a time, remembering only the keys and values that the pattern reads again. The engine chooses tokens
+ * and goes on by itself; the host reads them in batches.
+ *
+ * @module
+ */
+
+import { expect, expectTokens, MOST } from "../base/check.ts";
+import { CachePlan } from "../pattern/cache.ts";
+import { type ModelConfig, setsOf } from "../files/config.ts";
+import { ConfigError, KernelError, ShapeError } from "../base/errors.ts";
+import { checkComputed } from "../base/finite.ts";
+import {
+  compileWith,
+  type DecodingProgram,
+  decodingProgram,
+  type Parameters,
+  type PrefillProgram,
+  prefillProgram,
+} from "../model/model.ts";
+import type { Engine, Executable, Tensor, TensorData } from "../ops/mod.ts";
+import { setKey } from "../pattern/sets.ts";
+import { Turns } from "../base/turns.ts";
+
+/** How one token is chosen. */
+export interface Choice {
+  /** Logits are divided by this; 0 takes the likeliest token. Default 1. */
+  readonly temperature?: number;
+  /** Only the k likeliest tokens; 0, the default, means all. */
+  readonly topK?: number;
+  /** Only the likeliest tokens that together reach this probability; default 1. */
+  readonly topP?: number;
+  /** Same seed, same tokens on one engine. Default 0. */
+  readonly seed?: number;
+}
+
+/** How a stream ends before its time. */
+export interface Stoppable {
+  /** Ends the stream with its reason as the error, waiting for a turn or between two tokens; other streams go on. */
+  readonly signal?: AbortSignal;
+}
+
+/** How one sequence is made. */
+export interface SampleOptions extends Choice, Stoppable {
+  /** Tokens to start from; may be empty. */
+  readonly prompt?: ArrayLike<number>;
+  /** Tokens to write. */
+  readonly length: number;
+}
+
+/** How several sequences are made at once. */
+export interface SamplesOptions extends Choice, Stoppable {
+  /** Tokens that all sequences start from, or those of each: then all of the same length. */
+  readonly prompt?: ArrayLike<number> | readonly ArrayLike<number>[];
+  /** Tokens to write in each. */
+  readonly length: number;
+}
+
+function checkChoice({ temperature = 1, topK = 0, topP = 1, seed = 0 }: Choice): Required<Choice> {
+  const fail = (what: string, value: unknown): never => {
+    throw new ConfigError(`Cannot sample: ${what}, current value is ${value}`);
+  };
+  if (!(Number.isFinite(temperature) && temperature >= 0)) fail("temperature must be a finite number from 0", temperature);
+  if (!Number.isSafeInteger(topK) || topK < 0) fail("topK must be a whole number from 0", topK);
+  if (!(Number.isFinite(topP) && topP > 0 && topP <= 1)) fail("topP must be in (0, 1]", topP);
+  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) fail("seed must be a whole number below 2³²", seed);
+  // Beyond a vocabulary's size every k is the same, and f32 holds whole numbers up to 2²⁴.
+  return { temperature, topK: Math.min(topK, 2 ** 24), topP, seed };
+}
+
+/** Sequences have a random stream each; STREAM.tokens has room for this many. */
+const MOST_SEQUENCES = 65536;
+
+/**
+ * Positions of a prompt from which they go through the model side by side; below it one by one, like those that follow. On two
+ * CPU cores 16 positions of a model of 3.5 M parameters take 22 ms side by side and 42 one by one. On a GPU it saves less and
+ * costs a compilation, with hundreds of bind groups at 17 to 38 µs for a deep model.
+ */
+const prefillFrom = ({ deferred }: Engine) => deferred ? 64 : 16;
+
+/** Fewest positions that the program of such a prompt has. */
+const SHORTEST_PREFILL = 16;
+
+// What a stream runs at a time where the engine defers its work: first so many positions, then twice as many until they take so
+// many milliseconds, or are the most; no more than the unmeasured ones until it is known how long they take.
+const FIRST_POSITIONS = 4, UNMEASURED_POSITIONS = 12, STREAM_MS = 50, MOST_POSITIONS = 256;
+
+/** What the caches of each layer hold when; layers that attend alike share a plan. */
+export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
+  const made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
+  for (let layer = 0; layer < config.n_layer; layer++) {
+    const sets = setsOf(config, layer), key = sets.map(setKey).join();
+    if (!made.has(key)) made.set(key, await CachePlan.create(sets, config.n_ctx));
+    plans.push(made.get(key)!);
+  }
+  return plans;
+}
+
+/**
+ * Logits looked at with each batch of tokens, so that what a model computes wrongly ends a stream instead of looking like tokens (the
+ * likeliest of NaN is token 0): of 256 sequences of bytes all, of more the first ones.
+ */
+const LOOKED_AT = 65536;
+
+/** Decodes with parameters that are on an engine. */
+export class Decoder {
+  #position = 0;
+  #beginnings = 0;
+  #prefill: { n: number; sequences: number; made: PrefillProgram; tensors: Tensor[]; executable: Executable } | undefined;
+
+  private constructor(
+    readonly engine: Engine,
+    readonly config: ModelConfig,
+    /** Sequences decoded at once. */
+    readonly batch: number,
+    private readonly params: Parameters,
+    private readonly sideBySide: number,
+    private readonly decoding: DecodingProgram,
+    private readonly executable: Executable,
+    private readonly plans: readonly CachePlan[],
+    private readonly tensors: readonly Tensor[],
+  ) {}
+
+  /**
+   * Plans the caches and records the step.
+   *
+   * @param batch sequences at once
+   * @param sideBySide positions of a prompt from which they go through the model side by side, not one by one
+   * @throws {ConfigError} where the model's attention is not causal, or the batch is out of range
+   * @throws {OutOfMemoryError} where the engine has not the memory
+   */
+  static async create(engine: Engine, params: Parameters, batch = 1, sideBySide: number = prefillFrom(engine)): Promise<Decoder> {
+    const cannot = "Cannot sample";
+    expect(cannot, {
+      engine: [engine, "an engine"],
+      parameters: [params, "an object"],
+      config: [params?.config, "an object"],
+      sideBySide: [sideBySide === Infinity ? MOST : sideBySide, [1, MOST]],
+    });
+    if (!Number.isInteger(batch) || batch < 1 || batch > MOST_SEQUENCES) {
+      throw new ConfigError(`Cannot sample: batch must be a whole number from 1 to ${MOST_SEQUENCES}, current value is ${batch}`);
+    }
+    const { config } = params, plans = await cachePlans(config);
+    const decoding = decodingProgram(params, batch, plans), { state, logits, caches, constants } = decoding;
+    const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
+    const executable = await compileWith(engine, decoding.program, tensors, constants);
+    return new Decoder(engine, config, batch, params, sideBySide, decoding, executable, plans, tensors);
+  }
+
+  /** The next position: those before it are in the caches. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Bytes that the caches hold, over all layers: what a dense cache of n_ctx positions would be is for comparison. */
+  get cacheBytes(): { kept: number; dense: number } {
+    const width = this.config.d_qk + this.config.d_model, { caches } = this.decoding;
+    const kept = caches.reduce((sum, { keys }) => sum + this.batch * keys.shape[2] * width * 4, 0);
+    return { kept, dense: caches.length * this.batch * this.config.n_ctx * width * 4 };
+  }
+
+  /**
+   * Begins anew; what the caches held is not read again. A long prompt is put into them here, of a short one the next runs do it.
+   *
+   * @param given [positions · batch], the sequences' tokens of each position in turn: not to be chosen
+   * @param choice how later tokens are chosen
+   * @param beginning makes another draw of the same seed
+   * @throws {ConfigError} where the choice is out of range
+   * @throws {ShapeError} where there are more positions than the model has, or a token is outside the vocabulary
+   */
+  async begin(given: ArrayLike<number>, choice: Choice = {}, beginning = 0): Promise<void> {
+    expect("Cannot sample", { choice: [choice, "an object"], beginning: [beginning, [0, MOST]] });
+    expectTokens("Cannot sample", given);
+    const { engine, config, batch, decoding: { state } } = this, { temperature, topK, topP, seed } = checkChoice(choice);
+    const count = given.length / batch, tape = new Uint32Array(config.n_ctx * batch);
+    if (!Number.isInteger(count) || count > config.n_ctx) {
+      throw new ShapeError(
+        `Cannot sample: got ${given.length} tokens for ${batch} sequences of at most ${config.n_ctx}, and each has as many as the others`,
+      );
+    }
+    checkTokens(given, config.vocab_size);
+    tape.set(given);
+    this.#beginnings++;
+    this.#position = 0;
+    engine.write(state.tape, tape);
+    engine.write(state.given, Uint32Array.of(count));
+    engine.write(state.choice, Float32Array.of(temperature, topK, topP));
+    engine.write(state.seeds, Uint32Array.of(seed, beginning));
+    if (count >= this.sideBySide) await this.#fill(tape, count);
+    engine.write(state.position, Uint32Array.of(this.#position));
+  }
+
+  /** Puts the keys and values of the first `count` positions into the caches. */
+  async #fill(tape: Uint32Array, count: number): Promise<void> {
+    const { batch, config, engine, plans } = this;
+    const n = Math.min(config.n_ctx, Math.max(SHORTEST_PREFILL, 2 ** Math.ceil(Math.log2(count))));
+    let alike = true;
+    for (let at = 0; at < count * batch && alike; at++) alike = tape[at] === tape[at - at % batch];
+    const sequences = alike ? 1 : batch, { made, executable } = await this.#prefillOf(n, sequences);
+    const tokens = Uint32Array.from({ length: sequences * n }, (_, row) => {
+      const b = Math.floor(row / n), i = row % n;
+      return i === 0 ? config.vocab_size : i < count ? tape[(i - 1) * batch + b] : 0;
+    });
+    engine.write(made.tokens, tokens);
+    new Map(plans.map((plan, layer) => [made.rows[layer], plan])).forEach((plan, rows) => engine.write(rows, plan.held(count)));
+    await executable.run();
+    this.#position = count;
+  }
+
+  /** The program for prompts of up to n positions; the last one is kept. */
+  async #prefillOf(n: number, sequences: number) {
+    if (this.#prefill?.n === n && this.#prefill.sequences === sequences) return this.#prefill;
+    this.#dropPrefill();
+    const { engine, params, plans, decoding } = this, made = prefillProgram(params, sequences, n, plans, decoding.caches);
+    const tensors = [made.tokens, ...new Set(made.rows), ...made.constants.keys()];
+    return this.#prefill = { n, sequences, made, tensors, executable: await compileWith(engine, made.program, tensors, made.constants) };
+  }
+
+  #dropPrefill(): void {
+    if (!this.#prefill) return;
+    this.#prefill.executable.dispose();
+    this.engine.free(this.#prefill.tensors);
+    this.#prefill = undefined;
+  }
+
+  /**
+   * Decodes the next positions and chooses their tokens where they are not given. On WebGPU it does not wait.
+   *
+   * @throws {ShapeError} past n_ctx positions
+   */
+  async run(positions = 1): Promise<void> {
+    expect("Cannot decode", { positions: [positions, [1, MOST]] });
+    const { n_ctx } = this.config, last = this.#position + positions - 1;
+    if (last >= n_ctx) throw new ShapeError(`Cannot decode position ${last}: the model has ${n_ctx}; begin anew from a later part`);
+    this.#position += positions;
+    await this.executable.run(positions);
+  }
+
+  /** Tokens of positions [from, to), [positions · batch]. */
+  read(from: number, to: number): Promise<TensorData> {
+    expect("Cannot read tokens", { from: [from, [0, MOST]], to: [to, [0, MOST]] });
+    return this.engine.read(this.decoding.state.tape, [from, to]);
+  }
+
+  /** Logits of the position decoded last, [batch · vocabulary]. */
+  logits(): Promise<TensorData> {
+    return this.engine.read(this.decoding.logits);
+  }
+
+  /**
+   * Decodes up to position `to` and streams the tokens from position `from` on, [batch] each. Where the engine defers its work it
+   * always has the next positions while those before are read, as many at a time as take about a twentieth of a second. A read
+   * may hold this thread until all that was begun is through: so what comes next is begun after it, ready to start at once.
+   *
+   * @throws {ConfigError} where the decoder has begun anew in the meantime
+   * @throws {DivergedError} where the logits are not finite
+   * @throws {KernelError} where the device answers with what is no token
+   */
+  async *stream(from: number, to: number): AsyncGenerator<Uint32Array> {
+    expect("Cannot sample", { from: [from, [0, this.config.n_ctx]], to: [to, [0, this.config.n_ctx]] });
+    const { batch, executable, engine, config: { vocab_size }, decoding: { logits } } = this, { deferred } = engine;
+    const beginning = this.#beginnings, rows = Math.min(batch, Math.max(1, Math.floor(LOOKED_AT / vocab_size)));
+    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? UNMEASURED_POSITIONS : 1, before = performance.now();
+    const after = (end: number) => Math.min(to, Math.max(end, this.#position) + positions);
+    /** Begins the positions up to `end` and makes those up to the returned one ready. */
+    const begin = async (end: number): Promise<number> => {
+      if (end > this.#position) await this.run(end - this.#position);
+      positions = Math.min(2 * positions, most);
+      const next = after(end);
+      if (deferred && next > end) executable.prepare?.(next - end);
+      return next;
+    };
+    let begun: Promise<number> | undefined;
+    for (let done = from, end = after(from); done < to;) {
+      if (beginning !== this.#beginnings) throw new ConfigError("Cannot go on sampling: the decoder has begun another sequence");
+      let next = await (begun ?? begin(end));
+      // Positions that were made ready before it was known how long they take.
+      if (next - end > 2 * most) next = end + most;
+      const reading = Promise.all([this.read(done, end), engine.read(logits, [0, rows])]);
+      begun = deferred && next > end ? begin(next) : undefined;
+      const [[data, last], ready = next] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
+      checkComputed(last, "Cannot go on sampling", `after position ${end - 1} the logits`, engine);
+      const odd = tokens.find((token) => token >= vocab_size);
+      if (odd !== undefined) {
+        throw new KernelError(`Cannot go on sampling: ${engine.description} answered token ${odd}, the vocabulary has ${vocab_size}`);
+      }
+      // In that time the device ran these and the host made others ready: the more of them, the surer it is what one takes.
+      const count = Math.max(end - done, ready - next);
+      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - before) * count)));
+      before = now;
+      for (let at = 0; done < end; at += batch, done++) yield tokens.subarray(at, at + batch);
+      end = next;
+    }
+  }
+
+  /** Frees what this made; the parameters stay. */
+  dispose(): void {
+    this.#beginnings++;
+    this.#dropPrefill();
+    this.executable.dispose();
+    this.engine.free(this.tensors);
+  }
+}
+
+/** Of the streams of each decoder, which holds one sequence of each place at a time. */
+const TURNS = new WeakMap<Decoder, Turns>();
+
+function checkTokens(tokens: ArrayLike<number>, vocabulary: number): void {
+  for (let at = 0; at < tokens.length; at++) {
+    const token = tokens[at];
+    if (!Number.isInteger(token) || token < 0 || token >= vocabulary) {
+      throw new ShapeError(`Cannot sample: prompt token ${token} is outside the vocabulary of ${vocabulary}`);
+    }
+  }
+}
+
+/** A prompt, position by position: [positions · batch]. */
+function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number): number[] {
+  if (typeof prompt !== "object" || prompt === null || !("length" in prompt)) {
+    throw new ConfigError("Cannot sample: prompt must be a list of tokens; text() takes a string");
+  }
+  const each = typeof prompt[0] === "object" && prompt[0] !== null ? prompt as readonly ArrayLike<number>[] : undefined;
+  const prompts = each ?? Array.from({ length: batch }, () => prompt as ArrayLike<number>);
+  if (prompts.length !== batch || prompts.some((one) => one?.length !== prompts[0].length)) {
+    throw new ShapeError(
+      `Cannot sample: ${batch} sequences need one prompt, or ${batch} of the same length, got ${prompts.map((one) => one?.length)}`,
+    );
+  }
+  return Array.from({ length: prompts[0].length * batch }, (_, at) => prompts[at % batch][Math.floor(at / batch)]);
+}
+
+/**
+ * Streams tokens of all sequences of a decoder, [batch] a position. Past the model's context they go on from the latter half of
+ * what they have, as a new beginning; so does a prompt that leaves no room. Streams of one decoder take turns, each to its end; one whose
+ * reader takes nothing for a quarter of a second gives its turn to the next that waits, and goes on after it from what it has, as from a
+ * prompt.
+ *
+ * @throws {ConfigError} where an option is out of range
+ * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
+ */
+export async function* samples(decoder: Decoder, options: SamplesOptions): AsyncGenerator<Uint32Array> {
+  expect("Cannot sample", { decoder: [decoder, "an object"], options: [options, "an object"], config: [decoder?.config, "an object"] });
+  const { length, prompt = [], signal, ...choice } = options, { batch, config: { n_ctx, vocab_size } } = decoder;
+  if (!Number.isSafeInteger(length) || length < 0) {
+    throw new ConfigError(`Cannot sample: length must be a whole number from 0, current value is ${length}`);
+  }
+  checkChoice(choice);
+  let tokens = interleave(prompt, batch);
+  checkTokens(tokens, vocab_size);
+  const turns = TURNS.get(decoder) ?? new Turns(), turn = turns.join();
+  TURNS.set(decoder, turns);
+  let mine = false;
+  try {
+    for (let left = length, beginning = 0; left > 0; beginning++) {
+      if (tokens.length >= n_ctx * batch) tokens = tokens.slice(tokens.length - Math.floor(n_ctx / 2) * batch);
+      const to = Math.min(n_ctx, tokens.length / batch + left);
+      // Once, or again where another stream has used the decoder meanwhile: draws depend on the position alone.
+      while (tokens.length / batch < to) {
+        if (!mine) await turn.take(signal);
+        mine = true;
+        await decoder.begin(tokens, choice, beginning);
+        for await (const drawn of decoder.stream(tokens.length / batch, to)) {
+          tokens.push(...drawn);
+          left--;
+          turn.rest();
+          yield drawn;
+          mine = turn.resume();
+          signal?.throwIfAborted();
+          if (!mine) break;
+        }
+      }
+    }
+  } finally {
+    turn.leave();
+  }
+}
+
+/**
+ * Streams tokens of one sequence; see {@linkcode samples}.
+ *
+ * @param decoder with a batch of 1
+ * @throws {ConfigError} where an option is out of range
+ * @throws {ShapeError} where a prompt token is outside the vocabulary
+ */
+export async function* sample(decoder: Decoder, options: SampleOptions): AsyncGenerator<number> {
+  expect("Cannot sample", { decoder: [decoder, "an object"] });
+  if (decoder.batch !== 1) throw new ConfigError(`Cannot sample one sequence: the decoder makes ${decoder.batch}; use samples`);
+  for await (const [token] of samples(decoder, options)) yield token;
+}

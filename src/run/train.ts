@@ -1,0 +1,512 @@
+/**
+ * Training: a {@linkcode Trainer} owns the tensors and the recorded step; {@linkcode train} drives it over data and
+ * reports as it goes. No file and no console in here.
+ *
+ * @module
+ */
+
+import { expect, expectTokens, MOST } from "../base/check.ts";
+import {
+  checkCausal,
+  checkConfig,
+  checkTrain,
+  type ModelConfig,
+  type PhaseAt,
+  phaseAt,
+  phasesOf,
+  type TrainConfig,
+} from "../files/config.ts";
+import { batchOffsets } from "../data/bytes.ts";
+import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "../base/errors.ts";
+import { Scorer, type Tokens } from "./evaluate.ts";
+import { checkComputed, notFinite } from "../base/finite.ts";
+import { batchData, compileWith, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "../model/model.ts";
+import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
+import {
+  AHEAD,
+  type LearningRate,
+  learningRate,
+  LOSS_SCALE,
+  optimizerState,
+  type OptimizerTensors,
+  optimizerTensors,
+  scheduleRows,
+} from "../model/optimizer.ts";
+
+/** Everything that training continues from: weights and moments by parameter name, and where the run is. */
+export interface Snapshot {
+  /** Updates done, skipped ones included. */
+  readonly step: number;
+  /** Steps skipped for non-finite gradients, in all and in a row. */
+  readonly skipped: readonly [number, number];
+  /** Loss scale and the clean steps since it last changed; moves only where activations are f16. */
+  readonly lossScale: readonly [number, number];
+  /** The model. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** First moments of AdamW, momentum of Muon. */
+  readonly m: ReadonlyMap<string, Float32Array>;
+  /** Second moments, of the parameters that AdamW updates. */
+  readonly v: ReadonlyMap<string, Float32Array>;
+}
+
+/** What the device knows about the steps since the last reading. */
+export interface Measured {
+  /** Mean training loss of those steps, in nats a token. */
+  readonly loss: number;
+  /** Global gradient norm of the last step, before clipping. */
+  readonly gradNorm: number;
+  /** Steps skipped, in all and in a row. */
+  readonly skipped: readonly [number, number];
+  /** What the loss is multiplied by where activations are f16. */
+  readonly lossScale: number;
+}
+
+/** A phase, with the parameters as the model that it trains. */
+export interface TrainedPhase extends PhaseAt {
+  /** On the engine; `params.config` is the phase's. */
+  readonly params: Parameters;
+}
+
+/** The recorded step of one phase, and what is made for it alone. */
+interface Recorded extends PhaseAt {
+  readonly step: TrainingProgram;
+  readonly executable: Executable;
+  readonly tensors: readonly Tensor[];
+}
+
+/** A model in training on one engine. */
+export class Trainer {
+  readonly #engine: Engine;
+  readonly #params: Parameters;
+  readonly #phases: readonly TrainedPhase[];
+  readonly #optimizer: OptimizerTensors;
+  readonly #tensors: readonly Tensor[];
+  readonly #rate: LearningRate;
+  /** Undefined where making the next phase's failed. */
+  #recorded: Recorded | undefined;
+  #done: number;
+  #sinceReading = 0;
+  /** Steps skipped in all at the last reading of what was measured. */
+  #skipped: number;
+  /** Steps skipped in all when the device was last asked. */
+  #known: number;
+  #sinceKnown = 0;
+
+  private constructor(
+    engine: Engine,
+    readonly config: ModelConfig,
+    readonly train: TrainConfig,
+    made: {
+      params: Parameters;
+      phases: readonly TrainedPhase[];
+      optimizer: OptimizerTensors;
+      tensors: readonly Tensor[];
+      from?: Snapshot;
+      rate?: LearningRate;
+    },
+  ) {
+    this.#engine = engine;
+    this.#params = made.params;
+    this.#phases = made.phases;
+    this.#optimizer = made.optimizer;
+    this.#tensors = made.tensors;
+    this.#rate = made.rate ?? learningRate;
+    this.#done = made.from?.step ?? 0;
+    this.#skipped = this.#known = made.from?.skipped[0] ?? 0;
+  }
+
+  /**
+   * Allocates and records. Without `from`, weights are drawn from `train.seed`.
+   *
+   * @param rate the learning rate, where it is not the schedule that `train` names
+   * @throws {ConfigError} where a field is out of range, or attention is not causal
+   * @throws {CheckpointError} where the snapshot's tensors are not the model's, or not finite
+   * @throws {OutOfMemoryError} where the engine has not the memory
+   */
+  static async create(
+    engine: Engine,
+    config: ModelConfig,
+    train: Partial<TrainConfig>,
+    from?: Snapshot,
+    rate?: LearningRate,
+  ): Promise<Trainer> {
+    expect("Cannot train", { engine: [engine, "an engine"] });
+    config = checkConfig(config);
+    const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
+    // One that does not fit is refused before any memory is taken.
+    const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
+    for (const phase of phases) checkCausal(phase.config, "train");
+    const tensors: Tensor[] = [];
+    const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
+      for (const t of tensors) {
+        const data = values.get(t.name.slice(prefix.length));
+        if (data?.length !== size(t)) {
+          throw new CheckpointError(
+            `Cannot start from the snapshot: ${t.name} must have ${size(t)} numbers, got ${data?.length ?? "none"}`,
+          );
+        }
+        const found = notFinite(data);
+        if (found) throw new CheckpointError(`Cannot start from the snapshot: ${t.name} ${found}; use an earlier one`);
+        engine.write(t, data);
+      }
+    };
+    let trainer: Trainer | undefined;
+    try {
+      for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, optimizerState(optimizer)]) {
+        engine.allocate(group);
+        tensors.push(...group);
+      }
+      fill(params.all, "", from?.weights ?? initialWeights(config, checked.seed));
+      engine.write(optimizer.lossScale, Float32Array.from(from?.lossScale ?? LOSS_SCALE));
+      if (from) {
+        fill(optimizer.m, "m.", from.m);
+        fill(optimizer.v, "v.", from.v);
+        engine.write(optimizer.skipped, Uint32Array.from(from.skipped));
+      }
+      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate });
+      await trainer.#record();
+      return trainer;
+    } catch (error) {
+      engine.free(tensors);
+      throw error;
+    }
+  }
+
+  /** The phase of update t, t from 0. */
+  phase(t: number): TrainedPhase {
+    return phaseAt(this.#phases, t);
+  }
+
+  /** The recorded step of the phase that the next update is in, made anew where another phase begins. */
+  async #record(): Promise<Recorded> {
+    const { params, ...phase } = this.phase(this.#done), engine = this.#engine;
+    if (this.#recorded?.index === phase.index) return this.#recorded;
+    this.#release();
+    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch: phase.batch });
+    const tensors = [...step.constants.keys(), ...step.batches.flatMap(Object.values)];
+    return this.#recorded = { ...phase, step, tensors, executable: await compileWith(engine, step.program, tensors, step.constants) };
+  }
+
+  #release(): void {
+    this.#recorded?.executable.dispose();
+    if (this.#recorded) this.#engine.free(this.#recorded.tensors);
+    this.#recorded = undefined;
+  }
+
+  /** Parameter tensors on the engine. */
+  get params(): Parameters {
+    return this.#params;
+  }
+
+  /** Updates done. */
+  get done(): number {
+    return this.#done;
+  }
+
+  /** Bytes of the arena for activations. */
+  get scratchBytes(): number {
+    return this.#recorded?.executable.scratchBytes ?? 0;
+  }
+
+  /**
+   * One update.
+   *
+   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as the {@linkcode Trainer.phase} has
+   * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
+   */
+  async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
+    expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
+    for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
+    const { train } = this, engine = this.#engine, { batch, config, step, executable } = await this.#record(), rows = batch * config.n_ctx;
+    if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
+      throw new ShapeError(
+        `Cannot take a step: it needs ${train.accumulate} micro-batches of ${rows} tokens, got ${
+          microBatches.map((t) => t.length).join(", ")
+        }`,
+      );
+    }
+    microBatches.forEach((tokens, micro) => {
+      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx)) engine.write(t, data);
+    });
+    if (this.#sinceKnown === AHEAD) await this.settle();
+    engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));
+    engine.write(this.#optimizer.known, Uint32Array.of(this.#known));
+    engine.write(this.#optimizer.seeds, Uint32Array.of(train.seed, this.#done * train.accumulate));
+    await executable.run();
+    this.#done++;
+    this.#sinceReading++;
+    this.#sinceKnown++;
+  }
+
+  /** The learning rate of the last update, as far as is known how many steps were skipped. */
+  get lr(): number {
+    return this.#rate(Math.max(0, this.#done - this.#known - 1), this.train);
+  }
+
+  /**
+   * Waits for the steps so far and reads what they measured.
+   *
+   * @throws {DivergedError} where the loss is not finite though the gradients are
+   * @throws {KernelError} where the device answers what cannot be
+   */
+  async measure(): Promise<Measured> {
+    const { loss, squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
+    const reads = [loss, squareNorm, skipped, lossScale].map((t) => this.#engine.read(t));
+    const [total, square, counts, [next, clean]] = await Promise.all(reads);
+    if (!(next > 0 && counts[1] <= counts[0] && counts[0] <= this.#done)) {
+      throw new KernelError(
+        `Cannot go on training: ${this.#engine.description} answered a loss scale of ${next} and ${counts[0]} steps skipped, ` +
+          `${counts[1]} in a row, of ${this.#done}; it computes wrongly, verify tells how`,
+      );
+    }
+    // Steps with gradients that are not finite are skipped and counted, and those gradients explain a loss.
+    if (counts[0] === this.#skipped) {
+      checkComputed([total[0], square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
+    }
+    this.#skipped = counts[0];
+    this.#engine.write(loss, Float32Array.of(0));
+    this.#sinceReading = 0;
+    this.#known = counts[0];
+    this.#sinceKnown = 0;
+    // With no clean step since it changed, the scale has just doubled: the norm was taken under the one before.
+    const scale = this.train.precision === "f32" ? 1 : clean === 0 ? next / 2 : next;
+    return { loss: total[0] / steps, gradNorm: Math.sqrt(square[0]) / scale, skipped: [counts[0], counts[1]], lossScale: next };
+  }
+
+  /** Waits for the steps so far and learns how many were skipped; `step` does so too, now and then. */
+  async settle(): Promise<void> {
+    [this.#known] = await this.#engine.read(this.#optimizer.skipped);
+    this.#sinceKnown = 0;
+  }
+
+  /**
+   * Copies out everything that training continues from.
+   *
+   * @throws {DivergedError} where weights or moments are not finite
+   */
+  async snapshot(): Promise<Snapshot> {
+    const read = async (tensors: readonly Tensor[], prefix = "") => {
+      const values = new Map<string, Float32Array>();
+      for (let first = 0, end = 0; first < tensors.length; first = end) {
+        for (let bytes = 0; end < tensors.length && (end === first || bytes < READING); end++) bytes += 4 * size(tensors[end]);
+        const some = await Promise.all(tensors.slice(first, end).map((t) => this.#engine.read(t)));
+        some.forEach((data, at) => {
+          const { name } = tensors[first + at];
+          checkComputed(data, `Cannot save step ${this.#done}`, name, this.#engine);
+          values.set(name.slice(prefix.length), new Float32Array(data));
+        });
+      }
+      return values;
+    };
+    const { m, v, skipped, lossScale } = this.#optimizer, counts = await this.#engine.read(skipped);
+    const [scale, clean] = await this.#engine.read(lossScale);
+    return {
+      step: this.#done,
+      skipped: [counts[0], counts[1]],
+      lossScale: [scale, clean],
+      weights: await read(this.#params.all),
+      m: await read(m, "m."),
+      v: await read(v, "v."),
+    };
+  }
+
+  /** Frees everything on the engine. */
+  dispose(): void {
+    this.#release();
+    this.#engine.free(this.#tensors);
+  }
+}
+
+/** What {@linkcode train} reports. Losses are in bits a token: bits/byte where tokens are bytes. */
+export interface Progress {
+  /** Updates done. */
+  readonly step: number;
+  /** Updates in all. */
+  readonly steps: number;
+  /** Mean training loss since the last report. */
+  readonly loss: number;
+  /** Loss on the held-out tokens in windows of the phase's n_ctx, where this report has one. */
+  readonly heldOut?: number;
+  /** Learning rate of the last update. */
+  readonly lr: number;
+  /** Gradient norm of the last update, before clipping. */
+  readonly gradNorm: number;
+  /** Steps skipped for non-finite gradients. */
+  readonly skipped: number;
+  /** What the loss is multiplied by where activations are f16. */
+  readonly lossScale: number;
+  /** Training tokens a second since the last report, evaluation not counted. */
+  readonly tokensPerSecond: number;
+  /** Seconds until the last step at the mean rate so far, evaluation included. */
+  readonly secondsLeft: number;
+  /** Whether this is the run's last report: all steps are done, or `signal` was raised. */
+  readonly last: boolean;
+  /** Where the last update was, with the parameters as the model it trained: to sample from before asking for the next report. */
+  readonly phase: TrainedPhase;
+  /** Everything to save. Take it before asking for the next report. */
+  snapshot(): Promise<Snapshot>;
+}
+
+/** A run: model, constants, data and how often to look. */
+export interface TrainOptions {
+  /** Where to train. */
+  readonly engine: Engine;
+  /** What to train. */
+  readonly config: ModelConfig;
+  /** Training constants; defaults for those left out. */
+  readonly train: Partial<TrainConfig>;
+  /** Tokens to train on. */
+  readonly data: Tokens;
+  /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
+  readonly unit?: number;
+  /** Tokens to evaluate on, not among `data`. */
+  readonly heldOut?: Tokens;
+  /** Where to go on from. */
+  readonly from?: Snapshot;
+  /** Seconds between reports, default 1. */
+  readonly reportSeconds?: number;
+  /** Reports with a held-out loss, spread evenly over the run and at its end; default 10. */
+  readonly evaluations?: number;
+  /** Held-out tokens looked at each time but the last, spread evenly over all of them; default 32,768. */
+  readonly evaluationTokens?: number;
+  /** The learning rate, where it is not the schedule that `train` names; a resumed run needs the same again. */
+  readonly learningRate?: LearningRate;
+  /** Stops after the step under way. */
+  readonly signal?: AbortSignal;
+}
+
+/** Steps in a row with non-finite gradients after which training stops; in f16 each of them halves the loss scale, from 2¹⁶. */
+const PATIENCE = { f32: 10, f16: 26 };
+/** Bytes of reads under way together in a snapshot: waiting for each of a hundred tensors in turn cost 11 ms each in Deno. */
+const READING = 64 * 2 ** 20;
+
+/**
+ * Windows spread evenly over tokens: the beginning alone may be of another kind than the rest, and a curve over it then jumps where all
+ * are evaluated (by 0.4 bits/byte on a mixture of texts). Each begins a unit, however much longer than a window that is.
+ *
+ * @returns all tokens, or at most `windows` times n_ctx of them
+ */
+function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Tokens {
+  if (windows * n_ctx >= tokens.length && n_ctx % unit === 0) return tokens;
+  windows = Math.min(windows, Math.floor((tokens.length - n_ctx) / unit) + 1);
+  const chosen = new Uint32Array(windows * n_ctx), apart = (tokens.length - n_ctx) / Math.max(1, windows - 1) / unit;
+  for (let at = 0; at < windows; at++) {
+    const from = Math.floor(at * apart) * unit;
+    chosen.set(tokens.subarray(from, from + n_ctx), at * n_ctx);
+  }
+  return chosen;
+}
+
+/**
+ * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
+ * on from a snapshot sees what the uninterrupted one would have seen.
+ *
+ * @throws {ConfigError} where a field is out of range or unknown, or the data is no typed array
+ * @throws {DataError} where the data is shorter than one context
+ * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
+  expect("Cannot train", {
+    options: [options, "an object"],
+    engine: [options?.engine, "an engine"],
+  });
+  const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit = 1 } = options;
+  const size = [1, MOST] as const, many = [0, MOST] as const;
+  expect("Cannot train", {
+    unit: [unit, size],
+    reportSeconds: [reportSeconds, "a finite number"],
+    evaluations: [evaluations, many],
+    evaluationTokens: [evaluationTokens, many],
+  });
+  const { n_ctx } = checkConfig(options.config);
+  for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
+    // Callers without types.
+    if ((name === "training" || tokens) && typeof tokens?.subarray !== "function") {
+      throw new ConfigError(`Cannot train: the ${name} data must be a typed array of tokens; encodeText() makes one of a string`);
+    }
+    if (tokens && tokens.length < n_ctx) {
+      throw new DataError(
+        `Cannot train: the ${name} data has ${tokens.length} tokens, one context is ${n_ctx}; give more data or a smaller n_ctx`,
+      );
+    }
+  }
+  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate);
+  let scoring: { scorer: Scorer; glance: Tokens; index: number } | undefined;
+  /** Scores with a phase's model, at a glance or, at the end of the run, everything. */
+  const bits = async ({ params, config: { n_ctx }, index }: TrainedPhase, all: boolean) => {
+    if (scoring?.index !== index) {
+      scoring?.scorer.dispose();
+      scoring = undefined;
+      const scorer = await Scorer.create(engine, params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
+      const glance = spread(heldOut!, Math.max(1, Math.floor(evaluationTokens / n_ctx)), n_ctx, options.unit);
+      scoring = { scorer, glance, index };
+    }
+    // Of the glance each window lies alone already, however much shorter than a unit the phase's are.
+    return all ? await scoring.scorer.bits(heldOut!, { unit: options.unit }) : await scoring.scorer.bits(scoring.glance);
+  };
+  try {
+    const { train } = trainer, { steps, accumulate } = train, first = trainer.done;
+    const tokensOf = ({ batch, config: { n_ctx } }: PhaseAt) => accumulate * batch * n_ctx;
+    const every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations))), begun = performance.now();
+    let reported = begun, reportedStep = first, loss = NaN, seen = 0, seenBefore = 0;
+    while (true) {
+      const finished = trainer.done >= steps || (signal?.aborted ?? false);
+      if (!finished) {
+        const phase = trainer.phase(trainer.done), { batch, config: { n_ctx } } = phase;
+        const micro = Array.from({ length: accumulate }, (_, m) => {
+          const tokens = new Uint32Array(batch * n_ctx);
+          batchOffsets(train.seed, trainer.done, m, batch, data.length, n_ctx, options.unit).forEach((offset, row) =>
+            tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
+          );
+          return tokens;
+        });
+        await trainer.step(micro);
+        seen += tokensOf(phase);
+        // Lets signals, timers and a page's frames run between steps.
+        await new Promise((resume) => setTimeout(resume, 0));
+      }
+      const last = trainer.done >= steps || (signal?.aborted ?? false);
+      const evaluates = heldOut && (last ? trainer.done >= steps : trainer.done % every === 0);
+      if (!last && !evaluates && performance.now() - reported < reportSeconds * 1000) continue;
+      const measured = await trainer.measure(), now = performance.now(), phase = trainer.phase(Math.max(0, trainer.done - 1));
+      if (measured.skipped[1] >= PATIENCE[train.precision]) {
+        throw new DivergedError(
+          `Cannot go on: the gradients of the last ${measured.skipped[1]} steps were not finite and none was applied; ` +
+            `resume from the last checkpoint with a lower lr than ${train.lr}${
+              train.optimizer === "muon" ? ` and a lower muon_lr than ${train.muon_lr}` : ""
+            }`,
+        );
+      }
+      // A stop between steps reports none: the loss is then that of the report before.
+      if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
+      const rate = (seen - seenBefore) / Math.max(1e-9, (now - reported) / 1000);
+      const held = evaluates ? await bits(phase, trainer.done >= steps) : undefined;
+      reported = performance.now();
+      reportedStep = trainer.done;
+      seenBefore = seen;
+      let left = 0;
+      for (let t = trainer.done; t < steps; t = trainer.phase(t).end) left += (trainer.phase(t).end - t) * tokensOf(trainer.phase(t));
+      yield {
+        step: trainer.done,
+        steps,
+        loss,
+        heldOut: held,
+        lr: trainer.lr,
+        gradNorm: measured.gradNorm,
+        skipped: measured.skipped[0],
+        lossScale: measured.lossScale,
+        tokensPerSecond: rate,
+        secondsLeft: (reported - begun) / 1000 / Math.max(1, seen) * left,
+        last,
+        phase,
+        snapshot: () => trainer.snapshot(),
+      };
+      if (last) return;
+      // Saving between reports is not training time.
+      reported = performance.now();
+    }
+  } finally {
+    scoring?.scorer.dispose();
+    trainer.dispose();
+  }
+}
