@@ -1,9 +1,16 @@
 /**
  * Longstride: Sparse Transformers (arXiv:1904.10509) trained and sampled anywhere WebGPU or WebAssembly runs.
  *
- * Sample from a trained model with {@linkcode openModel}; train with {@linkcode train}; look at a pattern with
- * {@linkcode patternMap} and {@linkcode checkReach}. Whether a device computes rightly, and which kernels are the fastest
- * there, is asked through `device.ts`.
+ * Train with {@linkcode train}, sample from a trained model with {@linkcode openModel}, measure one with {@linkcode Scorer}. Other
+ * concerns have faces of their own:
+ *
+ * | face          |                                                                                        |
+ * | ------------- | -------------------------------------------------------------------------------------- |
+ * | `ops.ts`      | what models are made of: sparse sets, programs of operations, decoders, trainers       |
+ * | `data.ts`     | text, images and sound as tokens, and a data set of files                              |
+ * | `pictures.ts` | patterns, loss curves, attention, images and waveforms drawn                           |
+ * | `files.ts`    | what a run keeps: configuration, weights, optimizer state, history                     |
+ * | `device.ts`   | whether a device computes rightly, its fastest kernels, the memory that training takes |
  *
  * @example Train a few steps, then sample
  * ```ts
@@ -28,134 +35,36 @@
  * @module
  */
 
-export * from "./src/base/errors.ts";
 export {
-  checkCausal,
+  BackendError,
+  CheckpointError,
+  ConfigError,
+  DataError,
+  DivergedError,
+  KernelError,
+  LongstrideError,
+  OutOfMemoryError,
+  ShapeError,
+} from "./src/base/errors.ts";
+export { useKernels } from "./src/base/kernels.ts";
+export { type AttentionConfig, type Integration, type PatternName, PATTERNS } from "./src/pattern/sets.ts";
+export {
   checkConfig,
   checkTrain,
-  type Initialisation,
-  INITIALISATIONS,
   type ModelConfig,
-  type OptimizerName,
-  OPTIMIZERS,
   type Phase,
-  type PhaseAt,
-  phaseAt,
-  phasesOf,
   type PositionConfig,
   type Preset,
   preset,
   presetFor,
   PRESETS,
-  type ScheduleName,
-  SCHEDULES,
   TRAIN_DEFAULTS,
   type TrainConfig,
 } from "./src/files/config.ts";
-export {
-  attends,
-  type AttentionConfig,
-  type AttentionSet,
-  type BlockLists,
-  type Integration,
-  type PatternName,
-  PATTERNS,
-  resolveSets,
-  setKey,
-} from "./src/pattern/sets.ts";
-export { CachePlan } from "./src/pattern/cache.ts";
-export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
-export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
-export {
-  cellColor,
-  type Color,
-  COLORS,
-  type CurveMark,
-  type CurvePoint,
-  DRAWN_LIMIT,
-  lossCurveSvg,
-  type Panel,
-  panelsOf,
-  patternImage,
-  type PatternMap,
-  patternMap,
-  patternSvg,
-} from "./src/pictures/picture.ts";
-export type * from "./src/ops/mod.ts";
+export type { Model } from "./src/files/checkpoint.ts";
+export { encodeText } from "./src/data/text.ts";
 export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/run/backend.ts";
-export type { DeviceOptions, TilePreference, WebGpuEngine, WebGpuOptions } from "./src/engines/webgpu/engine.ts";
-export type { Choice as TunedChoice, Problem, Tuning } from "./src/engines/webgpu/tuning/tuning.ts";
-export { useKernels } from "./src/base/kernels.ts";
-export { Parameters } from "./src/model/model.ts";
-export { type Measured, type Progress, type Snapshot, train, type TrainedPhase, Trainer, type TrainOptions } from "./src/run/train.ts";
-export type { LearningRate } from "./src/model/optimizer.ts";
-export { type MemoryPlan, memoryPlan } from "./src/run/memory.ts";
-export { type EvaluateOptions, type Evaluation, Scorer, type Tokens } from "./src/run/evaluate.ts";
-export {
-  attentionImage,
-  type AttentionMap,
-  attentionMaps,
-  attentionOverImage,
-  type AttentionRow,
-  type MapOptions,
-  ROWS_LIMIT,
-} from "./src/run/maps.ts";
-export { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions, type Stoppable } from "./src/run/sample.ts";
+export { type Progress, type Snapshot, train, type TrainedPhase, type TrainOptions } from "./src/run/train.ts";
+export { type EvaluateOptions, type Evaluation, Scorer } from "./src/run/evaluate.ts";
+export type { SampleOptions, SamplesOptions } from "./src/run/sample.ts";
 export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/run/open.ts";
-export {
-  type Checkpoint,
-  type Digests,
-  formatConfig,
-  formatRunState,
-  type HistoryEntry,
-  type Model,
-  modelChunks,
-  momentChunks,
-  parameterCount,
-  parameterShapes,
-  parseConfig,
-  parseRunState,
-  readModel,
-  readMoments,
-  type RunState,
-} from "./src/files/checkpoint.ts";
-export {
-  parseSafetensors,
-  type Safetensors,
-  safetensorsChunks,
-  type SavedTensor,
-  type SavedType,
-  type TensorToSave,
-} from "./src/files/safetensors.ts";
-export {
-  checkSameData,
-  DATA_KINDS,
-  type DataIdentity,
-  type DataKind,
-  type DataSource,
-  entropy0,
-  entropyOf,
-  identify,
-  splitHeldOut,
-} from "./src/data/bytes.ts";
-export { gunzip, unzip, zipEntries, type ZipEntry, type ZipPlace } from "./src/data/archive.ts";
-export { encodeText, TextStream, visible, wrapText } from "./src/data/text.ts";
-export { contactSheet, decodeCifar10, decodePng, encodePng, type Image, type ImageShape, imagesOf, tileImages } from "./src/data/image.ts";
-export {
-  decodeMulaw,
-  decodeWav,
-  encodeMulaw,
-  encodeWav,
-  mulaw,
-  mulawAmplitude,
-  orderG711,
-  SILENCE,
-  type Sound,
-  SOUND_RATE,
-  type SoundEncoding,
-  type SoundLevels,
-  type WavFormat,
-} from "./src/data/audio.ts";
-export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/pictures/waveform.ts";
-export { checkDataset, type Dataset, type DatasetOptions, histogram, isHidden, loadDataset, type Skipped } from "./src/data/dataset.ts";
-export type { Bytes, DataFile, Notify, Sliceable } from "./src/data/reader.ts";

@@ -488,7 +488,7 @@ function heldOutImages(count: number): number {
  *
  * @example
  * ```ts
- * import { loadDataset } from "../../mod.ts";
+ * import { loadDataset } from "../../data.ts";
  * const bytes = new TextEncoder().encode("so it goes. ".repeat(100));
  * const { kind, train, heldOut } = await loadDataset([{ name: "a.txt", data: bytes }]);
  * console.log(kind, train.length, heldOut.length); // text 1140 60
