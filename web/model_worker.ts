@@ -1,14 +1,11 @@
 /**
- * The worker's side of a model that works beside the page: opens it, makes tokens and sends them as they come, and loads the
- * weights again where the GPU's device is lost.
+ * A worker's script: a model that works beside the page (remote_model.ts is the page's side). It opens the model, makes tokens and sends
+ * them as they come, and loads the weights again where the GPU's device is lost.
  *
  * @module
  */
 
 import { BackendError, type BackendName, type OpenedModel, openModel, type OpenOptions, type SampleOptions } from "../mod.ts";
-
-/** By this name a worker knows what it is for: page and worker load the same file. */
-export const WORKER_NAME = "longstride-model";
 
 /** What the page asks for. */
 export type Question =
@@ -38,7 +35,7 @@ export type Answer =
   | { readonly is: "error"; readonly id?: number; readonly name: string; readonly message: string };
 
 /** What of a worker's global scope is used. */
-export interface WorkerScope {
+interface WorkerScope {
   onmessage: ((event: MessageEvent<Question>) => void) | null;
   postMessage(answer: Answer): void;
 }
@@ -60,7 +57,7 @@ function turns(): () => Promise<void> {
 }
 
 /** Answers a page's questions about one model. */
-export function serveModel(scope: WorkerScope): void {
+function serveModel(scope: WorkerScope): void {
   const turn = turns();
   let opening: Extract<Question, { ask: "open" }> | undefined, model: OpenedModel | undefined, stopped = -1, last = Promise.resolve();
   const say = (answer: Answer) => scope.postMessage(answer);
@@ -119,3 +116,5 @@ export function serveModel(scope: WorkerScope): void {
     }
   };
 }
+
+serveModel(globalThis as unknown as WorkerScope);
