@@ -103,22 +103,17 @@ export {
 export { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions, type Stoppable } from "./src/run/sample.ts";
 export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/run/open.ts";
 export {
-  type Checkpoint,
-  type Digests,
   formatConfig,
-  formatRunState,
-  type HistoryEntry,
   type Model,
   modelChunks,
   momentChunks,
   parameterCount,
   parameterShapes,
   parseConfig,
-  parseRunState,
   readModel,
   readMoments,
-  type RunState,
 } from "./src/files/checkpoint.ts";
+export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
 export {
   parseSafetensors,
   type Safetensors,

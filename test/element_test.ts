@@ -492,7 +492,7 @@ test("it says what is wrong", async () => {
     for (
       const [set, message] of [
         [{ src: "nowhere/" }, "the server answered 404"],
-        [{ src: "model/", temperature: -1 }, "temperature must be a finite number from 0"],
+        [{ src: "model/", temperature: -1 }, "temperature must be a number from 0"],
         [{ temperature: 1, topK: 1.5 }, "topK must be a whole number from 0"],
         [{ topK: 0, length: NaN }, "length must be a whole number from 0"],
         [{ length: 5, backend: "abacus" }, "it must be one of auto"],

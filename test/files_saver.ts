@@ -1,8 +1,9 @@
 /** Saves runs whose numbers all tell the step, for the tests to kill: `files_saver.ts FOLDER`. @module */
 
 import { openRunFolder, saveRun } from "../cli/files.ts";
-import { type Checkpoint, parameterShapes } from "../src/files/checkpoint.ts";
+import { parameterShapes } from "../src/files/checkpoint.ts";
 import { type ModelConfig, TRAIN_DEFAULTS } from "../src/files/config.ts";
+import type { Checkpoint } from "../src/files/run_state.ts";
 
 /** 25,536 parameters: a save writes 306 kB. */
 export const MODEL: ModelConfig = {

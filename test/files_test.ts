@@ -9,7 +9,7 @@ import { dataFor, identityOf, readDataset } from "../cli/commands/data.ts";
 import { evaluate } from "../cli/commands/evaluate.ts";
 import { gzipBits, loadRun, loadTrained, openRunFolder, saveRun, writeAtomic } from "../cli/files.ts";
 import { parse } from "../cli/flags.ts";
-import type { RunState } from "../src/files/checkpoint.ts";
+import type { RunState } from "../src/files/run_state.ts";
 import type { DatasetOptions } from "../src/data/dataset.ts";
 import { CheckpointError, ConfigError, DataError } from "../src/base/errors.ts";
 import { entropy0 } from "../src/data/bytes.ts";

@@ -5,8 +5,9 @@
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
+import { expect, inWords, MOST, wrongOf } from "../base/check.ts";
 import { ConfigError, DataError, excerpt } from "../base/errors.ts";
+import { FRAME_RATES } from "../base/limits.ts";
 import { ByteReader, type Bytes, counted, join, type Notify, WHOLE_LIMIT } from "./reader.ts";
 import { lazily, Scratch } from "./scratch.ts";
 
@@ -467,7 +468,7 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): Layout {
       `has ${bits} bits a sample in frames of ${frame} bytes and ${channels} channels; known are PCM of 8, 16, 24, 32 bits, float of 32, 64`,
     );
   }
-  if (rate < 1000 || rate > 384000) fail(4, `has ${rate} frames a second, it must be from 1000 to 384000`);
+  if (wrongOf("", rate, FRAME_RATES)) fail(4, `has ${rate} frames per second, it must be ${inWords(FRAME_RATES)}`);
   return { encoding: encoding!, channels, rate, width, spare: codec === 1 ? width * 8 - bits : 0 };
 }
 
@@ -508,11 +509,7 @@ export function decodeWav(file: Bytes, name: string, rate: number = SOUND_RATE, 
 /** {@linkcode decodeWav} of a file of which nothing has been read yet. */
 export async function readWav(reader: ByteReader, rate: number, notify: Notify = () => {}): Promise<Sound> {
   const { name } = reader;
-  if (!Number.isInteger(rate) || rate < 1000 || rate > 384000) {
-    throw new ConfigError(
-      `Cannot read ${name}: the rate must be a whole number from 1000 to 384000 samples a second, current value is ${rate}`,
-    );
-  }
+  expect(`Cannot read ${name}`, { "the rate": [rate, FRAME_RATES] });
   const fail = (what: string): never => {
     throw new DataError(`Cannot read ${name}: ${what}`);
   };

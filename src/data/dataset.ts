@@ -6,6 +6,7 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError, DataError, excerpt } from "../base/errors.ts";
+import { FRAME_RATES, IMAGE_SHAPE } from "../base/limits.ts";
 import { standIn } from "../base/json.ts";
 import { gunzipPieces, tarFiles, unzipPieces, zipEntries, zipPlaces } from "./archive.ts";
 import { orderG711, readWav, SOUND_RATE, type SoundLevels } from "./audio.ts";
@@ -595,17 +596,9 @@ function contextOf({ nCtx }: DatasetOptions, kind: DataKind, shape?: ImageShape)
 }
 
 function checkOptions({ shape, rate, as }: DatasetOptions): void {
-  if (as !== undefined && as !== "bytes") {
-    throw new ConfigError(`Cannot read data as ${excerpt(String(as))}: it must be bytes, or left out`);
-  }
-  if (shape && !(shape.length === 3 && shape.every((size) => Number.isInteger(size) && size >= 1 && size <= 65536))) {
-    throw new ConfigError(
-      `Cannot read images: the shape must be height, width and channels, current value is ${excerpt(JSON.stringify(shape))}`,
-    );
-  }
-  if (rate !== undefined && !(Number.isInteger(rate) && rate >= 1000 && rate <= 384000)) {
-    throw new ConfigError(`Cannot read sound: the rate must be a whole number from 1000 to 384000, current value is ${rate}`);
-  }
+  if (as !== undefined) expect("Cannot read data", { as: [as, { oneOf: ["bytes"] }] });
+  if (shape) expect("Cannot read images", { "the shape": [shape, IMAGE_SHAPE] });
+  if (rate !== undefined) expect("Cannot read sound", { "the rate": [rate, FRAME_RATES] });
 }
 
 function splitImages(

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
-import { ConfigError, excerpt } from "../base/errors.ts";
+import { type Allowed, expect, MOST, mustBe, type ObjectOf, shown, whole } from "../base/check.ts";
+import { ConfigError } from "../base/errors.ts";
+import { SEEDS, SEQUENCES } from "../base/limits.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
@@ -188,27 +189,24 @@ export function positionRows(config: ModelConfig, i: number): number[] {
   return rows;
 }
 
-function whole(fields: Record<string, unknown>, name: string, low: number, high = 2 ** 31 - 1): number {
-  const value = fields[name];
-  if (typeof value !== "number" || !Number.isInteger(value) || value < low || value > high) {
-    throw new ConfigError(
-      `Cannot use the configuration: ${name} must be a whole number from ${low} to ${high}, current value is ${
-        excerpt(String(JSON.stringify(value)))
-      }`,
-    );
-  }
-  return value;
-}
+/** What each field of `config.json` may be. */
+export const MODEL_FIELDS: Readonly<Record<keyof ModelConfig, Allowed>> = {
+  model_type: { oneOf: ["sparse_transformer"] },
+  n_ctx: whole(1, 2 ** 24),
+  n_layer: whole(1, 4096),
+  n_head: whole(1, 4096),
+  d_model: whole(1, 2 ** 16),
+  d_ff: whole(1, 2 ** 18),
+  d_qk: whole(1, 2 ** 16),
+  vocab_size: whole(2, 2 ** 20),
+  dropout: { from: 0, below: 1 },
+  attention: "an object",
+  position: "an object",
+  init: { oneOf: INITIALISATIONS },
+};
 
-function oneOf<T extends string>(what: string, fields: Record<string, unknown>, name: string, known: readonly T[]): T {
-  const found = known.find((one) => one === fields[name]);
-  if (found !== undefined) return found;
-  throw new ConfigError(
-    `Cannot ${what}: ${name} must be one of ${known.join(", ")}, current value is ${excerpt(String(JSON.stringify(fields[name])))}`,
-  );
-}
-
-const FIELDS = "model_type n_ctx n_layer n_head d_model d_ff d_qk vocab_size dropout attention position init".split(" ");
+/** A `config.json` as a whole: older ones have no `init`. */
+const { init: INIT, ...NEEDED } = MODEL_FIELDS, MODEL: ObjectOf = { fields: NEEDED, optional: { init: INIT } };
 
 /**
  * Checks a configuration, for example parsed from `config.json`, and every layer's attention in it.
@@ -217,81 +215,68 @@ const FIELDS = "model_type n_ctx n_layer n_head d_model d_ff d_qk vocab_size dro
  * @throws {ConfigError} naming the first field that is missing, unknown or out of range, and what is allowed
  */
 export function checkConfig(given: unknown): ModelConfig {
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    throw new ConfigError(`Cannot use the configuration: it must be an object, got ${excerpt(String(JSON.stringify(given)))}`);
-  }
-  const fields = given as Record<string, unknown>;
-  for (const name of Object.keys(fields)) {
-    if (!FIELDS.includes(name)) {
-      throw new ConfigError(`Cannot use the configuration: unknown field ${excerpt(name)}, known are ${FIELDS.join(", ")}`);
-    }
-  }
-  if (fields.model_type !== "sparse_transformer") {
-    throw new ConfigError(
-      `Cannot use the configuration: model_type must be "sparse_transformer", current value is ${
-        excerpt(String(JSON.stringify(fields.model_type)))
-      }`,
-    );
-  }
-  const config: ModelConfig = {
-    model_type: "sparse_transformer",
-    n_ctx: whole(fields, "n_ctx", 1, 2 ** 24),
-    n_layer: whole(fields, "n_layer", 1, 4096),
-    n_head: whole(fields, "n_head", 1, 4096),
-    d_model: whole(fields, "d_model", 1, 2 ** 16),
-    d_ff: whole(fields, "d_ff", 1, 2 ** 18),
-    d_qk: whole(fields, "d_qk", 1, 2 ** 16),
-    vocab_size: whole(fields, "vocab_size", 2, 2 ** 20),
-    dropout: fields.dropout as number,
-    attention: fields.attention as ModelConfig["attention"],
-    position: fields.position as PositionConfig,
-  };
+  const cannot = "Cannot use the configuration";
+  expect(cannot, { it: [given, MODEL] });
+  // In one order, so that equal configurations are saved as equal bytes.
+  const fields = Object.keys(MODEL_FIELDS).map((name) => [name, (given as Record<string, unknown>)[name]] as const);
+  const config = Object.fromEntries(fields.filter(([, value]) => value !== undefined)) as unknown as ModelConfig;
+  const { n_layer, n_head, n_ctx, attention } = config;
   for (const width of ["d_model", "d_qk"] as const) {
-    if (config[width] % config.n_head !== 0) {
-      throw new ConfigError(`Cannot use the configuration: ${width} ${config[width]} must be a multiple of n_head ${config.n_head}`);
-    }
+    if (config[width] % n_head !== 0) throw new ConfigError(`${cannot}: ${width} ${config[width]} must be a multiple of n_head ${n_head}`);
   }
-  if (typeof config.dropout !== "number" || !(config.dropout >= 0 && config.dropout < 1)) {
-    throw new ConfigError(
-      `Cannot use the configuration: dropout must be in [0, 1), current value is ${excerpt(String(JSON.stringify(config.dropout)))}`,
-    );
-  }
-  if (fields.init !== undefined) config.init = oneOf("use the configuration", fields, "init", INITIALISATIONS);
   checkPosition(config);
-  const layers = Array.isArray(config.attention) ? config.attention : [config.attention];
-  if (Array.isArray(config.attention) && layers.length !== config.n_layer) {
-    throw new ConfigError(`Cannot use the configuration: attention lists ${layers.length} layers, n_layer is ${config.n_layer}`);
+  const layers = [attention].flat();
+  if (Array.isArray(attention) && layers.length !== n_layer) {
+    throw new ConfigError(`${cannot}: attention lists ${layers.length} layers, n_layer is ${n_layer}`);
   }
-  for (const attention of layers) {
-    if (typeof attention !== "object" || attention === null) {
-      throw new ConfigError(
-        `Cannot use the configuration: attention must be an object with a pattern, current value is ${
-          excerpt(String(JSON.stringify(attention)))
-        }`,
-      );
-    }
-  }
+  layers.forEach((one, at) => expect(cannot, { [Array.isArray(attention) ? `attention[${at}]` : "attention"]: [one, "an object"] }));
   layers.forEach((attention, layer) => {
     // The two factors alternate by layer: two layers show every set of one pattern.
-    for (const r of layers.length === 1 ? [0, 1] : [layer]) resolveSets(attention, { n: config.n_ctx, layer: r, heads: config.n_head });
+    for (const r of layers.length === 1 ? [0, 1] : [layer]) resolveSets(attention, { n: n_ctx, layer: r, heads: n_head });
   });
   return config;
 }
 
 function checkPosition({ position, n_ctx }: ModelConfig): void {
-  const fail = (what: string): never => {
-    throw new ConfigError(`Cannot use the configuration: ${what}, current value is ${excerpt(String(JSON.stringify(position)))}`);
-  };
-  const counts = (x: unknown) => typeof x === "number" && Number.isInteger(x) && x >= 1 && x <= 2 ** 24;
-  if (typeof position !== "object" || position === null) fail(`position must be an object of kind "attention" or "data"`);
-  if (position.kind === "attention") {
-    if (!counts(position.stride)) fail("position.stride must be a whole number from 1");
-  } else if (position.kind === "data") {
-    if (!Array.isArray(position.shape) || !position.shape.every(counts)) fail("position.shape must be a list of whole numbers from 1");
-    const places = position.shape.reduce((a, b) => a * b, 1);
-    if (places < n_ctx) fail(`position.shape must have at least n_ctx = ${n_ctx} places, it has ${places}`);
-  } else fail(`position.kind must be "attention" or "data"`);
+  const cannot = "Cannot use the configuration", sizes = whole(1, 2 ** 24);
+  expect(cannot, { "position.kind": [position.kind, { oneOf: ["attention", "data"] }] });
+  if (position.kind === "attention") return expect(cannot, { "position.stride": [position.stride, sizes] });
+  expect(cannot, { "position.shape": [position.shape, { each: sizes }] });
+  const places = position.shape.reduce((a, b) => a * b, 1);
+  if (places < n_ctx) {
+    throw new ConfigError(
+      `${cannot}: position.shape must have at least n_ctx = ${n_ctx} places, found ${shown(position.shape)}, ${places}`,
+    );
+  }
 }
+
+/** What each training constant may be. */
+export const TRAIN_FIELDS: Readonly<Record<keyof TrainConfig, Allowed>> = {
+  steps: whole(1, MOST),
+  batch: SEQUENCES,
+  accumulate: whole(1, 2 ** 16),
+  lr: { from: 1e-12, to: 100 },
+  warmup: whole(0, MOST),
+  schedule: { oneOf: SCHEDULES },
+  lr_min: { from: 0, to: 1 },
+  optimizer: { oneOf: OPTIMIZERS },
+  muon_lr: { from: 1e-12, to: 100 },
+  momentum: { from: 0, to: 0.9999999 },
+  clip: { from: 0, to: 1e9 },
+  weight_decay: { from: 0, to: 1 },
+  beta1: { from: 0, to: 0.9999999 },
+  beta2: { from: 0, to: 0.9999999 },
+  eps: { from: 1e-30, to: 1 },
+  seed: SEEDS,
+  recompute: "true or false",
+  precision: { oneOf: ["f32", "f16"] },
+  phases: {
+    each: {
+      fields: { until: { above: 0, below: 1 } },
+      optional: { n_ctx: MODEL_FIELDS.n_ctx, batch: SEQUENCES, attention: "an object" },
+    },
+  },
+};
 
 /**
  * Checks training constants.
@@ -300,63 +285,14 @@ function checkPosition({ position, n_ctx }: ModelConfig): void {
  */
 export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
   expect("Cannot train", { "the training constants": [given, "an object"] });
-  const train = { ...TRAIN_DEFAULTS, ...given }, fields = train as unknown as Record<string, unknown>;
-  const unknown = Object.keys(fields).find((name) => !Object.hasOwn(TRAIN_DEFAULTS, name));
-  if (unknown !== undefined) {
-    throw new ConfigError(`Cannot train: unknown field ${excerpt(unknown)}, known are ${Object.keys(TRAIN_DEFAULTS).join(", ")}`);
-  }
-  whole(fields, "steps", 1);
-  whole(fields, "batch", 1, 2 ** 16);
-  whole(fields, "accumulate", 1, 2 ** 16);
-  whole(fields, "warmup", 0);
-  whole(fields, "seed", 0, 2 ** 32 - 1);
-  const range = (name: keyof TrainConfig, low: number, high: number) => {
-    const value = train[name];
-    if (typeof value !== "number" || !(value >= low && value <= high)) {
-      throw new ConfigError(
-        `Cannot train: ${name} must be from ${low} to ${high}, current value is ${excerpt(String(JSON.stringify(value)))}`,
-      );
-    }
-  };
-  range("lr", 1e-12, 100);
-  range("clip", 0, 1e9);
-  range("weight_decay", 0, 1);
-  range("beta1", 0, 0.9999999);
-  range("beta2", 0, 0.9999999);
-  range("eps", 1e-30, 1);
-  range("lr_min", 0, 1);
-  range("muon_lr", 1e-12, 100);
-  range("momentum", 0, 0.9999999);
-  oneOf("train", fields, "schedule", SCHEDULES);
-  oneOf("train", fields, "optimizer", OPTIMIZERS);
-  if (typeof train.recompute !== "boolean") {
-    throw new ConfigError(`Cannot train: recompute must be true or false, current value is ${JSON.stringify(train.recompute)}`);
-  }
-  oneOf("train", fields, "precision", ["f32", "f16"]);
-  checkPhases(train.phases);
-  return train;
-}
-
-function checkPhases(phases: unknown): void {
-  const fail = (what: string): never => {
-    throw new ConfigError(`Cannot train: ${what}`);
-  };
-  const shown = (value: unknown) => excerpt(String(JSON.stringify(value)));
-  if (!Array.isArray(phases)) return fail(`phases must be a list, current value is ${shown(phases)}`);
+  const train = { ...TRAIN_DEFAULTS, ...given };
+  expect("Cannot train", { it: [train, { fields: TRAIN_FIELDS }] });
   let before = 0;
-  phases.forEach((phase: Phase, at) => {
-    if (typeof phase !== "object" || phase === null) fail(`phases[${at}] must be an object, current value is ${shown(phase)}`);
-    const unknown = Object.keys(phase).find((name) => !["until", "n_ctx", "batch", "attention"].includes(name));
-    if (unknown !== undefined) fail(`phases[${at}] has an unknown field ${excerpt(unknown)}, known are until, n_ctx, batch, attention`);
-    const { until } = phase;
-    if (typeof until !== "number" || !(until > before && until < 1)) {
-      fail(`phases[${at}].until must be above ${before} and below 1, current value is ${shown(until)}`);
-    }
+  train.phases.forEach(({ until }, at) => {
+    expect("Cannot train", { [`phases[${at}].until`]: [until, { above: before, below: 1 }] });
     before = until;
-    for (const [name, high] of [["n_ctx", 2 ** 24], ["batch", 2 ** 16]] as const) {
-      if (phase[name] !== undefined) inPhase(at, () => whole(phase as unknown as Record<string, unknown>, name, 1, high));
-    }
   });
+  return train;
 }
 
 /** What is wrong within a phase is said of it. */
@@ -393,7 +329,7 @@ export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): Phas
   return [...phases, { until: 1 }].map((phase: Phase, index) => {
     const { until, n_ctx = config.n_ctx, attention = config.attention } = phase, last = index === of - 1;
     if (n_ctx > config.n_ctx) {
-      throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
+      throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, found ${n_ctx}`);
     }
     const model = last ? config : inPhase(index, () => checkConfig({ ...config, n_ctx, attention }));
     // A short run ends as the model itself too.
@@ -547,7 +483,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
 export function preset(name: string): Preset {
   expect("Cannot use the preset", { name: [name, "a string"] });
   if (!Object.hasOwn(PRESETS, name)) {
-    throw new ConfigError(`Cannot use preset ${excerpt(name)}: it must be one of ${Object.keys(PRESETS).join(", ")}`);
+    throw new ConfigError(`Cannot use the preset: ${mustBe("it", { oneOf: Object.keys(PRESETS) }, name)}`);
   }
   return structuredClone(PRESETS[name]);
 }
