@@ -19,17 +19,14 @@ import { recordings, WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { planSlots } from "../src/engines/webgpu/memory.ts";
 import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
 import { Bands } from "../src/engines/webgpu/bands.ts";
-import { ALIGNMENT, Plan, type PlanContext, type TilePreference } from "../src/engines/webgpu/plan/plan.ts";
+import { Plan, type PlanContext, type TilePreference } from "../src/engines/webgpu/plan/plan.ts";
 import { kernelKey, kernelSource, specialise } from "../src/engines/webgpu/shader/specialise.ts";
 import { profile } from "../src/engines/webgpu/tuning/profile.ts";
 import { Trainer } from "../src/run/train.ts";
 import { bestOf, nameOfWork, tune } from "../src/engines/webgpu/tuning/tune.ts";
 import {
-  attentionFits,
   attentionProblem,
-  chooseAttention,
   formatTuning,
-  linearFits,
   mergeTunings,
   parseTuning,
   type Tuning,
@@ -53,6 +50,8 @@ import { type Case, CASES, halved } from "./cases.ts";
 import { gpuTest, SPLIT } from "./engines.ts";
 import { ALL, deviations } from "./runtimes/conformance.ts";
 import { relativeError } from "../src/run/verify.ts";
+import { ALIGNMENT } from "../src/engines/webgpu/storage.ts";
+import { attentionFits, chooseAttention, linearFits } from "../src/engines/webgpu/tuning/select.ts";
 
 const software = { allowSoftware: true } as const;
 
