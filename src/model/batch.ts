@@ -7,9 +7,9 @@
 import { expectTokens } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Constants } from "./compile.ts";
-import type { Tensor } from "../ops/mod.ts";
+import { type Tensor, tensor } from "../ops/mod.ts";
 
-/** Inputs of one batch, written by {@linkcode writeBatch}. */
+/** Inputs of one batch; {@linkcode batchData} has their numbers. */
 export interface BatchTensors {
   /** u32 [R]: x[i − 1], or the start token at position 0. */
   readonly tokens: Tensor;
@@ -19,6 +19,17 @@ export interface BatchTensors {
   readonly order: Tensor;
   /** u32 [V + 2]: where each token's rows start in `order`. */
   readonly starts: Tensor;
+}
+
+/** Makes the tensors of micro-batch number `micro`: of R rows, tokens from 0 to `vocabulary`, which is the start token. */
+export function batchTensors(rows: number, vocabulary: number, micro = 0): BatchTensors {
+  const u32 = (name: string, length: number) => tensor(`${name}.${micro}`, [length], "u32");
+  return {
+    tokens: u32("tokens", rows),
+    targets: u32("targets", rows),
+    order: u32("token_order", rows),
+    starts: u32("token_starts", vocabulary + 2),
+  };
 }
 
 /** Rows sorted by index (a stable counting sort), and where each index starts. */

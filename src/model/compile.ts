@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Engine, type Executable, Program, type Tensor, type TensorData } from "../ops/mod.ts";
+import { type Engine, type Executable, type Program, type Tensor, type TensorData } from "../ops/mod.ts";
 
 /** Numbers to write into tensors before a program's first run. */
 export type Constants = Map<Tensor, TensorData>;

@@ -5,8 +5,8 @@
  */
 
 import type { Constants } from "./compile.ts";
-import { Emitter } from "./emitter.ts";
-import { Parameters } from "./parameters.ts";
+import { Emitter, NO_DROPOUT } from "./emitter.ts";
+import type { Parameters } from "./parameters.ts";
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
 import type { CachePlan } from "../pattern/cache.ts";
 
@@ -100,7 +100,7 @@ export function prefillProgram(
   plans: readonly CachePlan[],
   caches: readonly CacheTensors[],
 ): PrefillProgram {
-  const { config } = params, program = new Program("prefill"), e = new Emitter(program, params, sequences, n), none = () => undefined;
+  const { config } = params, program = new Program("prefill"), e = new Emitter(program, params, sequences, n);
   const tokens = tensor("prefill_tokens", [e.rows], "u32"), made = new Map<CachePlan, Tensor>();
   const rows = plans.map((plan, at) => {
     const known = made.get(plan) ?? tensor(`prefill_rows.${at}`, [plan.heads, plan.slots], "u32");
@@ -111,9 +111,9 @@ export function prefillProgram(
   caches.forEach((cache, layer) => {
     const fill = (k: Tensor, v: Tensor) => program.add({ op: "cache_fill", k, v, ...cache, rows: rows[layer], n });
     if (layer < config.n_layer - 1) {
-      const block = e.block(layer, h, none, false);
+      const block = e.block(layer, h, NO_DROPOUT, false);
       fill(block.attended.k, block.attended.v);
-      h = e.blockOutput(layer, block, none);
+      h = e.blockOutput(layer, block, NO_DROPOUT);
     } else {
       // Of the last layer nothing but the keys and values is read again.
       const { y } = e.norm(`layers.${layer}.attn.norm`, h);

@@ -7,10 +7,10 @@
  */
 
 import { type ModelConfig, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
-import { type BatchTensors, sortByIndex } from "./batch.ts";
+import { sortByIndex } from "./batch.ts";
 import type { Constants } from "./compile.ts";
-import { Parameters } from "./parameters.ts";
-import { type Dropout, type DType, type Linear, Program, type Tensor, tensor } from "../ops/mod.ts";
+import type { Parameters } from "./parameters.ts";
+import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
 
 /** Rows by the entry of a positional table that they read, for its gradient; written once. One of each a table. */
 interface PositionOrder {
@@ -19,6 +19,18 @@ interface PositionOrder {
   /** u32 [size + 1] */
   readonly starts: readonly Tensor[];
 }
+
+/** What a dropout site does: 2·layer at the end of attention, 2·layer + 1 at that of the feed-forward layer. */
+export type DropoutAt = (site: number) => Dropout | undefined;
+
+/** Nowhere: what all programs but a training step have. */
+export const NO_DROPOUT: DropoutAt = () => undefined;
+
+/** A layer norm's output and what its backward pass reads. */
+export type Normed = ReturnType<Emitter["norm"]>;
+
+/** What a block made and its backward pass reads. */
+export type Block = ReturnType<Emitter["block"]>;
 
 /** Emits operations of one model into one program. */
 export class Emitter {
@@ -41,22 +53,13 @@ export class Emitter {
     return this.params.config;
   }
 
+  /** Scratch of the activations' precision, [R, width]. */
   matrix(name: string, width: number): Tensor {
     return this.program.scratch(name, [this.rows, width], this.precision);
   }
 
   #parameter(layer: number, name: string): Tensor {
     return this.params.get(`layers.${layer}.${name}`);
-  }
-
-  batchTensors(micro: number): BatchTensors {
-    const u32 = (name: string, length: number) => tensor(`${name}.${micro}`, [length], "u32");
-    return {
-      tokens: u32("tokens", this.rows),
-      targets: u32("targets", this.rows),
-      order: u32("token_order", this.rows),
-      starts: u32("token_starts", this.config.vocab_size + 2),
-    };
   }
 
   #constant(name: string, data: Uint32Array): Tensor {
@@ -75,6 +78,7 @@ export class Emitter {
     return this.#positionRows ??= this.#positionData(n).map((index, table) => this.#constant(`position_rows.${table}`, index));
   }
 
+  /** What the gradients of the positional tables read. */
   get positionOrder(): PositionOrder {
     if (this.#positionOrder) return this.#positionOrder;
     const tables = this.tables().slice(1);
@@ -87,6 +91,7 @@ export class Emitter {
     };
   }
 
+  /** The token table, then the positional ones. */
   tables(): Tensor[] {
     return [
       this.params.get("embed.token.weight"),
@@ -94,12 +99,14 @@ export class Emitter {
     ];
   }
 
+  /** Eq. 15: (R, d) of u32 [R]. */
   embed(tokens: Tensor): Tensor {
     const y = this.matrix("embedded", this.config.d_model);
     this.program.add({ op: "embedding", indices: [tokens, ...this.positionRows()], tables: this.tables(), y });
     return y;
   }
 
+  /** A layer norm of (R, d), with the statistics of each row. */
   norm(name: string, x: Tensor): { y: Tensor; mean: Tensor; rstd: Tensor } {
     const stat = (what: string) => this.program.scratch(`${name}.${what}`, [this.rows]);
     const out = { y: this.matrix(name, this.config.d_model), mean: stat("mean"), rstd: stat("rstd") };
@@ -107,6 +114,7 @@ export class Emitter {
     return out;
   }
 
+  /** x·Wᵀ + b of a layer's weights, with what is fused into it. */
   linear(
     layer: number,
     name: string,
@@ -123,6 +131,7 @@ export class Emitter {
     return { gain: this.params.get(`${name}.weight`), bias: this.params.get(`${name}.bias`) };
   }
 
+  /** Queries and keys (R, d_qk), values (R, d), of x or of its norm. */
   qkv(layer: number, x: Tensor, norm?: Linear["norm"]): { q: Tensor; k: Tensor; v: Tensor } {
     const project = (name: string) => this.linear(layer, `attn.${name}`, x, { norm });
     return { q: project("q"), k: project("k"), v: project("v") };
@@ -132,7 +141,7 @@ export class Emitter {
    * Everything of a residual block (Eqs. 9–14) up to the input of W₂. Its backward pass reads all of it again, `pre`
    * among it, which is written only where `keepPre` says that this is the making the backward pass will read.
    */
-  block(layer: number, h: Tensor, dropout: (site: number) => Dropout | undefined, keepPre: boolean) {
+  block(layer: number, h: Tensor, dropout: DropoutAt, keepPre: boolean) {
     const { config, program } = this, norm1 = this.norm(`layers.${layer}.attn.norm`, h);
     const qkv = this.qkv(layer, norm1.y), sets = setsOf(config, layer);
     const attended = {
@@ -151,11 +160,17 @@ export class Emitter {
   }
 
   /** The block's output: h1 + dropout(W₂·active + b₂). */
-  blockOutput(layer: number, { active, h1 }: ReturnType<Emitter["block"]>, dropout: (site: number) => Dropout | undefined): Tensor {
+  blockOutput(layer: number, { active, h1 }: Block, dropout: DropoutAt): Tensor {
     return this.linear(layer, "ff.w2", active, { dropout: dropout(2 * layer + 1), residual: h1 });
   }
 
-  logits(h: Tensor): { final: ReturnType<Emitter["norm"]>; logits: Tensor } {
+  /** A whole block of which nothing is kept for a backward pass. */
+  forward(layer: number, h: Tensor): Tensor {
+    return this.blockOutput(layer, this.block(layer, h, NO_DROPOUT, false), NO_DROPOUT);
+  }
+
+  /** The last norm and (R, V) logits of it. */
+  logits(h: Tensor): { final: Normed; logits: Tensor } {
     const final = this.norm("norm", h), logits = this.matrix("logits", this.config.vocab_size); // (R, V)
     this.program.add({ op: "linear", x: final.y, w: this.params.get("out.weight"), y: logits });
     return { final, logits };

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { BatchTensors } from "./batch.ts";
+import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter } from "./emitter.ts";
-import { Parameters } from "./parameters.ts";
+import type { Parameters } from "./parameters.ts";
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
 
 /** Forward only as far as needed: queries and keys of chosen layers, kept for reading. */
@@ -22,7 +22,7 @@ export interface QueryKeyProgram {
 /** Writes the program that gives queries and keys of one sequence at those layers; kernels of attention keep no weights. */
 export function queryKeyProgram(params: Parameters, layers: readonly number[]): QueryKeyProgram {
   const { config } = params, program = new Program("queries and keys"), e = new Emitter(program, params, 1, config.n_ctx);
-  const inputs = e.batchTensors(0), kept = new Map<number, { q: Tensor; k: Tensor }>(), none = () => undefined, last = Math.max(...layers);
+  const inputs = batchTensors(e.rows, config.vocab_size), kept = new Map<number, { q: Tensor; k: Tensor }>(), last = Math.max(...layers);
   let h = e.embed(inputs.tokens);
   for (let layer = 0; layer <= last; layer++) {
     if (layers.includes(layer)) {
@@ -34,7 +34,7 @@ export function queryKeyProgram(params: Parameters, layers: readonly number[]): 
       };
       kept.set(layer, { q: project("q"), k: project("k") });
     }
-    if (layer < last) h = e.blockOutput(layer, e.block(layer, h, none, false), none);
+    if (layer < last) h = e.forward(layer, h);
   }
   return { program, batch: inputs, layers: kept, constants: e.constants };
 }
