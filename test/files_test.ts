@@ -12,7 +12,7 @@ import { parse } from "../cli/flags.ts";
 import type { RunState } from "../src/files/run_state.ts";
 import type { DatasetOptions } from "../src/data/dataset.ts";
 import { CheckpointError, ConfigError, DataError } from "../src/base/errors.ts";
-import { entropy0 } from "../src/data/bytes.ts";
+import { entropy0 } from "../src/data/entropy.ts";
 import { Random } from "../src/base/random.ts";
 import { files } from "./commands.ts";
 import { checkpointAt, MODEL, stepOf } from "./files_saver.ts";

@@ -1,5 +1,5 @@
 /**
- * `run.json`: where a training run is, beside its weights and moments.
+ * `run.json`: where a run is.
  *
  * @module
  */
@@ -7,8 +7,9 @@
 import { type Allowed, expect, mustBe, type NumberRange, type ObjectOf, whole, wrongOf } from "../base/check.ts";
 import { CheckpointError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
-import { DATA_KINDS, type DataIdentity } from "../data/bytes.ts";
-import { checkTrain, type ModelConfig, TRAIN_DEFAULTS, TRAIN_FIELDS, type TrainConfig } from "./config.ts";
+import { DATA_KINDS, type DataIdentity } from "../data/identity.ts";
+import type { ModelConfig } from "./model_config.ts";
+import { checkTrain, TRAIN_FIELDS, type TrainConfig } from "./train_config.ts";
 
 /** One point of a run's curve. */
 export interface HistoryEntry {

@@ -1,77 +1,17 @@
 /**
- * What a checkpoint holds, what its tensors are called, and reading it back with every tensor accounted for.
+ * `model.safetensors` and `optimizer.safetensors`: a model's numbers and the moments of its optimizer, with every tensor accounted for.
  *
  * @module
  */
 
 import { expect } from "../base/check.ts";
-import { byMuon, checkConfig, type ModelConfig, type OptimizerName, positionSizes, type TrainConfig } from "./config.ts";
-import { CheckpointError, ConfigError, excerpt } from "../base/errors.ts";
+import { CheckpointError, excerpt } from "../base/errors.ts";
 import { notFinite } from "../base/finite.ts";
 import { toHalves } from "../base/half.ts";
-import { parseJson, standIn } from "../base/json.ts";
+import { type ModelConfig, parseConfig } from "./model_config.ts";
+import { parameterShapes } from "./parameter_shapes.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
-
-/**
- * Names on disk and shapes of a model's parameters, in the order every list of them has: all of rank 2 (those decay),
- * then all of rank 1. Linear weights are [out, in].
- */
-export function parameterShapes(config: ModelConfig): Map<string, number[]> {
-  config = checkConfig(config);
-  const { n_layer, d_model, d_ff, d_qk, vocab_size } = config;
-  const matrices: [string, number[]][] = [["embed.token.weight", [vocab_size + 1, d_model]]];
-  const vectors: [string, number[]][] = [];
-  const norm = (name: string) => vectors.push([`${name}.weight`, [d_model]], [`${name}.bias`, [d_model]]);
-  const linear = (name: string, out: number, inner: number) => {
-    matrices.push([`${name}.weight`, [out, inner]]);
-    vectors.push([`${name}.bias`, [out]]);
-  };
-  positionSizes(config).forEach((rows, j) => matrices.push([`embed.position.${j}.weight`, [rows, d_model]]));
-  for (let k = 0; k < n_layer; k++) {
-    norm(`layers.${k}.attn.norm`);
-    linear(`layers.${k}.attn.q`, d_qk, d_model);
-    linear(`layers.${k}.attn.k`, d_qk, d_model);
-    linear(`layers.${k}.attn.v`, d_model, d_model);
-    linear(`layers.${k}.attn.p`, d_model, d_model);
-    norm(`layers.${k}.ff.norm`);
-    linear(`layers.${k}.ff.w1`, d_ff, d_model);
-    linear(`layers.${k}.ff.w2`, d_model, d_ff);
-  }
-  norm("norm");
-  matrices.push(["out.weight", [vocab_size, d_model]]);
-  return new Map([...matrices, ...vectors]);
-}
-
-/** Numbers in all parameters of a model. */
-export function parameterCount(config: ModelConfig): number {
-  let count = 0;
-  for (const shape of parameterShapes(config).values()) count += shape.reduce((a, b) => a * b, 1);
-  return count;
-}
-
-/**
- * Reads a `config.json`.
- *
- * @param name of the file, for messages
- * @throws {ConfigError} naming the file, the first field that is wrong and what is allowed
- */
-export function parseConfig(text: string, name: string): ModelConfig {
-  expect("Cannot read the configuration", { text: [text, "a string"], name: [name, "a string"] });
-  const instead = standIn(text.slice(0, 256));
-  if (instead) throw new ConfigError(`Cannot read ${name}: it is ${instead}`);
-  try {
-    return checkConfig(parseJson(text));
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof ConfigError) throw new ConfigError(`Cannot read ${name}: ${error.message}`);
-    throw error;
-  }
-}
-
-/** A `config.json`, as {@linkcode parseConfig} reads it. */
-export function formatConfig(config: ModelConfig): string {
-  expect("Cannot write the configuration", { config: [config, "an object"] });
-  return JSON.stringify(config, null, 2) + "\n";
-}
+import { byMuon, type OptimizerName, type TrainConfig } from "./train_config.ts";
 
 const LISTED = 8;
 
@@ -86,6 +26,16 @@ function finite<T extends ArrayLike<number>>(data: T, cannot: string, name: stri
   const found = notFinite(data);
   if (found) throw new CheckpointError(`${cannot}: ${name} ${found}; it is damaged, or of a run that diverged: use an earlier copy`);
   return data;
+}
+
+/** A trained model. */
+export interface Model {
+  /** Its shape. */
+  readonly config: ModelConfig;
+  /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** Tensors of the file that are left alone, by name with their type, where there are any: of types that nobody here reads. */
+  readonly unread?: ReadonlyMap<string, string>;
 }
 
 /**
@@ -149,16 +99,6 @@ function take(
     throw new CheckpointError(`Cannot use ${name} with this configuration: of its tensors ${wrong.join("; ")}${hint}`);
   }
   return { taken, unread };
-}
-
-/** A trained model. */
-export interface Model {
-  /** Its shape. */
-  readonly config: ModelConfig;
-  /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
-  readonly weights: ReadonlyMap<string, Float32Array>;
-  /** Tensors of the file that are left alone, by name with their type, where there are any: of types that nobody here reads. */
-  readonly unread?: ReadonlyMap<string, string>;
 }
 
 /**
