@@ -11,16 +11,15 @@ import {
   BACKENDS,
   ConfigError,
   DataError,
-  factorsOf,
   type ModelConfig,
   type OpenOptions,
-  parameterCount,
-  parseConfig,
   type PatternName,
   PATTERNS,
   pickBackend,
   type Picked,
 } from "../mod.ts";
+import { parameterCount, parseConfig } from "../files.ts";
+import { factorsOf } from "../ops.ts";
 import type { Args, Flag } from "./flags.ts";
 import { whole } from "./terminal.ts";
 import { TUNING_FLAGS, TuningChoice } from "./tuning.ts";

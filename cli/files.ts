@@ -19,15 +19,12 @@
 import { createHash, type Hash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { CheckpointError, ConfigError, DataError, type Model } from "../mod.ts";
 import {
   type Checkpoint,
-  CheckpointError,
-  ConfigError,
-  DataError,
   type Digests,
   formatConfig,
   formatRunState,
-  type Model,
   modelChunks,
   momentChunks,
   parseConfig,
@@ -35,7 +32,7 @@ import {
   readModel,
   readMoments,
   type RunState,
-} from "../mod.ts";
+} from "../files.ts";
 
 /** Ours, and nobody else's: a name that no user gives, so that leftovers can be removed. */
 const TEMPORARY = /^\.longstride-[0-9a-f]{16}\.tmp$/;

@@ -7,7 +7,8 @@
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { closestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 import { levenshteinDistance } from "npm:deno-std@1.4.0/text/levenshtein_distance.js";
-import { ConfigError, excerpt, wrapText } from "../mod.ts";
+import { ConfigError } from "../mod.ts";
+import { excerpt, wrapText } from "../data.ts";
 
 /** A command line that cannot be understood: exit code 2. */
 export class UsageError extends ConfigError {

@@ -7,7 +7,8 @@
  * @module
  */
 
-import { excerpt, LongstrideError } from "../mod.ts";
+import { LongstrideError } from "../mod.ts";
+import { excerpt } from "../data.ts";
 import { data } from "./commands/data.ts";
 import { evaluate } from "./commands/evaluate.ts";
 import { type Command, help, nearest, parse, UsageError } from "./flags.ts";

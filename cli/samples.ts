@@ -5,25 +5,10 @@
  */
 
 import { join } from "node:path";
-import {
-  ConfigError,
-  contactSheet,
-  type Dataset,
-  Decoder,
-  encodePng,
-  encodeText,
-  encodeWav,
-  type Engine,
-  type ImageShape,
-  type Parameters,
-  type Progress,
-  sample,
-  samples,
-  SILENCE,
-  SOUND_RATE,
-  TextStream,
-  visible,
-} from "../mod.ts";
+import { ConfigError, encodeText, type Progress } from "../mod.ts";
+import { type Dataset, encodePng, encodeWav, type ImageShape, SILENCE, SOUND_RATE, TextStream, visible } from "../data.ts";
+import { Decoder, type Engine, type Parameters, sample, samples } from "../ops.ts";
+import { contactSheet } from "../pictures.ts";
 import { writeAtomic } from "./files.ts";
 import { program } from "./program.ts";
 import type { Report } from "./report.ts";

@@ -4,7 +4,9 @@
  * @module
  */
 
-import { cellColor, type Image, LongstrideError, type PatternMap } from "../mod.ts";
+import { LongstrideError } from "../mod.ts";
+import type { Image } from "../data.ts";
+import { cellColor, type PatternMap } from "../pictures.ts";
 
 /** Where lines go. */
 export type Stream = Pick<typeof Deno.stdout, "writeSync" | "isTerminal">;

@@ -3,14 +3,29 @@
  *
  * Plan. A table of calls that are right, with what each place of their arguments is; from it are generated all calls that are wrong in
  * one place. Each must throw a LongstrideError before it does anything, never a TypeError, a WASM trap or a result, and never go on for
- * ever. Every export of mod.ts and device.ts is in the table, or is a constant.
+ * ever. Every export of every face is in the table, or is a constant.
  */
 
 import { assert, assertEquals } from "@std/assert";
+import * as data from "../data.ts";
 import * as device from "../device.ts";
-import * as longstride from "../mod.ts";
-import { type AttentionSet, LongstrideError, type ModelConfig, type RunState } from "../mod.ts";
+import * as files from "../files.ts";
+import * as main from "../mod.ts";
+import { LongstrideError, type ModelConfig } from "../mod.ts";
+import * as ops from "../ops.ts";
+import type { AttentionSet } from "../ops.ts";
+import type { RunState } from "../files.ts";
+import * as pictures from "../pictures.ts";
+import { gunzip } from "../src/data/gzip.ts";
+import { unzip, zipEntries } from "../src/data/zip.ts";
+import { decodeCifar10 } from "../src/data/cifar.ts";
+import { setKey } from "../src/pattern/sets.ts";
 import { disposeEngines, engine } from "./engines.ts";
+
+/** What every face exports. */
+const FACES = { ...main, ...ops, ...data, ...pictures, ...files, ...device };
+/** The same, and what is called with a caller's values though no face has it. */
+const longstride = { ...FACES, gunzip, unzip, zipEntries, decodeCifar10, setKey };
 
 /** What stands at a place of the arguments, or null where anything may. */
 type Kind =
@@ -92,7 +107,7 @@ const state: RunState = {
   data: { name, bytes: 3, sha256: "ab".repeat(32), heldOut: 1 },
   history: [],
 };
-const files = { config: "01".repeat(32), model: "23".repeat(32), optimizer: "45".repeat(32) };
+const digests = { config: "01".repeat(32), model: "23".repeat(32), optimizer: "45".repeat(32) };
 const weightsFile = new Uint8Array([...longstride.modelChunks({ config, weights })].flatMap((chunk) => [...chunk]));
 const momentsFile = new Uint8Array(
   [...longstride.momentChunks({ config, train: { optimizer: "adamw" }, m: weights, v: weights })].flatMap((chunk) => [...chunk]),
@@ -128,8 +143,6 @@ const call = (name: string, call: Call["call"], args: readonly unknown[], kinds:
 /** A function by its export's name. */
 const of = (name: keyof typeof longstride, args: readonly unknown[], kinds: Call["kinds"]) =>
   call(name, (longstride as unknown as Record<string, unknown>)[name] as Call["call"], args, kinds);
-const ofDevice = (name: keyof typeof device, args: readonly unknown[], kinds: Call["kinds"]) =>
-  call(name, (device as unknown as Record<string, unknown>)[name] as Call["call"], args, kinds);
 const choice = { length: 2, temperature: 1, topK: 3, topP: 0.9, seed: 1 };
 const CHOICE = (at: number): Record<string, Kind> => ({
   [`${at}`]: "object",
@@ -140,7 +153,15 @@ const CHOICE = (at: number): Record<string, Kind> => ({
   [`${at}.seed`]: "optional whole",
 });
 
+const x = longstride.tensor("x", [1]);
+
 const CALLS: readonly Call[] = [
+  // Programs.
+  of("tensor", ["x", [2, 3]], { 0: "text", 1: "list", "1.0": "whole" }),
+  call("Program.add", (op) => new longstride.Program("a program").add(op), [{ op: "sum", x, y: x, scale: 1, accumulate: false }], {
+    0: "object",
+    "0.op": "text",
+  }),
   // Sets and layouts.
   of("resolveSets", [config.attention, { n: 16, layer: 0, heads: 2 }], {
     0: "object",
@@ -328,8 +349,8 @@ const CALLS: readonly Call[] = [
   // Files.
   of("formatConfig", [config], { 0: "object" }),
   of("parseConfig", [longstride.formatConfig(config), name], { 0: "text", 1: "text" }),
-  of("formatRunState", [state, files], { 0: "object", 1: "object" }),
-  of("parseRunState", [longstride.formatRunState(state, files), name], { 0: "text", 1: "text" }),
+  of("formatRunState", [state, digests], { 0: "object", 1: "object" }),
+  of("parseRunState", [longstride.formatRunState(state, digests), name], { 0: "text", 1: "text" }),
   of("modelChunks", [{ config, weights }], { 0: "object", "0.config": "object", "0.weights": "object" }),
   of("momentChunks", [{ config, m: weights, v: weights }], { 0: "object", "0.config": "object", "0.m": "object" }),
   of("readModel", [longstride.formatConfig(config), weightsFile], { 0: "text", 1: "bytes" }),
@@ -376,16 +397,16 @@ const CALLS: readonly Call[] = [
     "1.heldOut": "optional whole",
   }),
   // The device.
-  ofDevice("formatTuning", [tuning], { 0: "object", "0.device": "text", "0.choices": "list" }),
-  ofDevice("parseTuning", [device.formatTuning(tuning), name], { 0: "text", 1: "text" }),
-  ofDevice("isOutdated", [device.formatTuning(tuning)], { 0: "text" }),
-  ofDevice("mergeTunings", [undefined, tuning], { 1: "object" }),
-  ofDevice("nameOfWork", [device.trainingWorks(config, {})[0]], { 0: "object" }),
-  ofDevice("worksOf", [{ ops: [] }], { 0: "object" }),
-  ofDevice("trainingWorks", [config, { batch: 1 }], { 0: "object", 1: "object", "1.batch": "whole" }),
-  ofDevice("tune", [on, []], { 0: "engine", 1: "list" }),
-  ofDevice("verifyAttention", [on, name, bytes], { 0: "engine", 1: "text", 2: "bytes" }),
-  ofDevice("verifyModel", [on, name, { config: "{}", model: bytes, expected: bytes }], { 0: "engine", 1: "text", 2: "object" }),
+  of("formatTuning", [tuning], { 0: "object", "0.device": "text", "0.choices": "list" }),
+  of("parseTuning", [device.formatTuning(tuning), name], { 0: "text", 1: "text" }),
+  of("isOutdated", [device.formatTuning(tuning)], { 0: "text" }),
+  of("mergeTunings", [undefined, tuning], { 1: "object" }),
+  of("nameOfWork", [device.trainingWorks(config, {})[0]], { 0: "object" }),
+  of("worksOf", [{ ops: [] }], { 0: "object" }),
+  of("trainingWorks", [config, { batch: 1 }], { 0: "object", 1: "object", "1.batch": "whole" }),
+  of("tune", [on, []], { 0: "engine", 1: "list" }),
+  of("verifyAttention", [on, name, bytes], { 0: "engine", 1: "text", 2: "bytes" }),
+  of("verifyModel", [on, name, { config: "{}", model: bytes, expected: bytes }], { 0: "engine", 1: "text", 2: "object" }),
 ];
 
 /** The arguments with one place exchanged; what is on the way there is copied. */
@@ -407,7 +428,7 @@ async function outcome({ call }: Call, args: readonly unknown[]): Promise<unknow
   return made;
 }
 
-const exports = Object.keys({ ...longstride, ...device }).sort();
+const exports = Object.keys(FACES).sort();
 
 Deno.test("callers: every export is in the table", () => {
   const called = new Set(CALLS.flatMap(({ name }) => name.split(/[ .]/))),

@@ -14,7 +14,11 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { Buffer } from "node:buffer";
 import type { Browser, Page } from "playwright-core";
 import * as longstride from "../mod.ts";
-import { encodePng, encodeText, formatConfig, modelChunks, type ModelConfig, pickBackend, Trainer, unzip, zipEntries } from "../mod.ts";
+import { encodeText, type ModelConfig, pickBackend } from "../mod.ts";
+import { encodePng } from "../data.ts";
+import { formatConfig, modelChunks } from "../files.ts";
+import { Trainer } from "../ops.ts";
+import { unzip, zipEntries } from "../src/data/zip.ts";
 import { buildSite, HEADERS, serveSite } from "../tools/web.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
 import { run } from "./commands.ts";

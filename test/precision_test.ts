@@ -1,7 +1,8 @@
 /** Training with activations in f16: it follows f32, the loss scale falls when gradients overflow, and it is kept. */
 
 import { assert, assertEquals } from "@std/assert";
-import { preset, type TrainConfig, Trainer } from "../mod.ts";
+import { preset, type TrainConfig } from "../mod.ts";
+import { Trainer } from "../ops.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const model = {

@@ -15,7 +15,8 @@
  * @module
  */
 
-import { type BackendName, ConfigError, type DataKind, encodeText, encodeWav, mulawAmplitude, SOUND_RATE, TextStream } from "../mod.ts";
+import { type BackendName, ConfigError, encodeText } from "../mod.ts";
+import { type DataKind, encodeWav, mulawAmplitude, SOUND_RATE, TextStream } from "../data.ts";
 import { type ModelInfo, serveModel, WORKER_NAME, type WorkerScope } from "./model_worker.ts";
 import { RemoteModel } from "./remote_model.ts";
 

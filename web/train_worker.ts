@@ -5,41 +5,21 @@
  */
 
 import { zipSync } from "npm:fflate@0.8.3";
+import { type BackendName, checkTrain, type ModelConfig, pickBackend, presetFor, type Progress, train, type TrainConfig } from "../mod.ts";
 import {
-  type BackendName,
   checkDataset,
-  type Checkpoint,
-  checkTrain,
   type DataIdentity,
   type DataKind,
-  Decoder,
   encodeWav,
-  type Engine,
   entropy0,
-  formatConfig,
-  formatRunState,
-  type HistoryEntry,
   identify,
   loadDataset,
-  lossCurveSvg,
-  modelChunks,
-  type ModelConfig,
-  momentChunks,
-  panelsOf,
-  parameterCount,
-  type Parameters,
-  patternMap,
-  patternSvg,
-  pickBackend,
-  presetFor,
-  type Progress,
-  samples,
-  scheduleOf,
   SOUND_RATE,
   TextStream,
-  train,
-  type TrainConfig,
-} from "../mod.ts";
+} from "../data.ts";
+import { type Checkpoint, formatConfig, formatRunState, type HistoryEntry, modelChunks, momentChunks, parameterCount } from "../files.ts";
+import { Decoder, type Engine, type Parameters, samples, scheduleOf } from "../ops.ts";
+import { lossCurveSvg, panelsOf, patternMap, patternSvg } from "../pictures.ts";
 
 /** By this name a worker knows what it is for. */
 export const WORKER_NAME = "longstride-train";

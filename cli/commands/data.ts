@@ -5,10 +5,8 @@
  */
 
 import { basename, join, relative, resolve } from "node:path";
+import { ConfigError, DataError } from "../../mod.ts";
 import {
-  ConfigError,
-  contactSheet,
-  DataError,
   type DataFile,
   type DataIdentity,
   type Dataset,
@@ -22,12 +20,11 @@ import {
   type ImageShape,
   isHidden,
   loadDataset,
-  type RunState,
   type Sliceable,
   visible,
-  waveformImage,
-  waveformSvg,
-} from "../../mod.ts";
+} from "../../data.ts";
+import type { RunState } from "../../files.ts";
+import { contactSheet, waveformImage, waveformSvg } from "../../pictures.ts";
 import { writeOut } from "../common.ts";
 import { defaultText, FACTBOOK, gzipBits, loadTrained, type Trained } from "../files.ts";
 import { type Args, type Command, type Flag, UsageError } from "../flags.ts";

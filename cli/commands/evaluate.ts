@@ -4,7 +4,9 @@
  * @module
  */
 
-import { checkDataset, ConfigError, entropy0, excerpt, Parameters, Scorer } from "../../mod.ts";
+import { ConfigError, Scorer } from "../../mod.ts";
+import { checkDataset, entropy0, excerpt } from "../../data.ts";
+import { Parameters } from "../../ops.ts";
 import { describeModel, ENGINE_FLAGS, engineOf } from "../common.ts";
 import { dataFor, READ_FLAGS, readTrained } from "./data.ts";
 import { gzipBits, runPath } from "../files.ts";

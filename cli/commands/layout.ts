@@ -4,25 +4,10 @@
  * @module
  */
 
-import {
-  type AttentionSet,
-  buildLayout,
-  checkReach,
-  ConfigError,
-  DRAWN_LIMIT,
-  encodePng,
-  factorsOf,
-  panelsOf,
-  patternImage,
-  patternMap,
-  patternSvg,
-  preset,
-  PRESETS,
-  type Reach,
-  scheduleOf,
-  tileImages,
-  wrapText,
-} from "../../mod.ts";
+import { ConfigError, preset, PRESETS } from "../../mod.ts";
+import { encodePng, wrapText } from "../../data.ts";
+import { type AttentionSet, buildLayout, checkReach, factorsOf, type Reach, scheduleOf } from "../../ops.ts";
+import { DRAWN_LIMIT, panelsOf, patternImage, patternMap, patternSvg, tileImages } from "../../pictures.ts";
 import { ATTENTION_FLAGS, attentionFrom, readConfig, writeOut } from "../common.ts";
 import type { Args, Command } from "../flags.ts";
 import { colored, columns, drawPattern, percent, Screen, whole, write } from "../terminal.ts";

@@ -5,19 +5,10 @@
  */
 
 import { join } from "node:path";
-import {
-  attentionImage,
-  attentionMaps,
-  attentionOverImage,
-  checkDataset,
-  ConfigError,
-  encodePng,
-  encodeText,
-  type Image,
-  type ImageShape,
-  Parameters,
-  tileImages,
-} from "../../mod.ts";
+import { ConfigError, encodeText } from "../../mod.ts";
+import { checkDataset, encodePng, type Image, type ImageShape } from "../../data.ts";
+import { Parameters } from "../../ops.ts";
+import { attentionImage, attentionMaps, attentionOverImage, tileImages } from "../../pictures.ts";
 import { ENGINE_FLAGS, engineOf, writeOut } from "../common.ts";
 import { dataFor, READ_FLAGS, readTrained } from "./data.ts";
 import { numbersOf } from "./evaluate.ts";

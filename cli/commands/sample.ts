@@ -5,21 +5,9 @@
  */
 
 import { join } from "node:path";
-import {
-  checkDataset,
-  ConfigError,
-  DATA_KINDS,
-  type DataKind,
-  encodeText,
-  type ImageShape,
-  type ModelConfig,
-  type OpenedModel,
-  openModel,
-  type RunState,
-  SOUND_RATE,
-  TextStream,
-  visible,
-} from "../../mod.ts";
+import { ConfigError, encodeText, type ModelConfig, type OpenedModel, openModel } from "../../mod.ts";
+import { checkDataset, DATA_KINDS, type DataKind, type ImageShape, SOUND_RATE, TextStream, visible } from "../../data.ts";
+import type { RunState } from "../../files.ts";
 import { checkOut, ENGINE_FLAGS, engineOptions, writeOut } from "../common.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset, readTrained } from "./data.ts";
 import { runPath } from "../files.ts";

@@ -7,45 +7,46 @@
 import { join } from "node:path";
 import {
   type AttentionConfig,
-  checkCausal,
   checkConfig,
-  checkDataset,
-  type Checkpoint,
   CheckpointError,
-  checkReach,
-  checkSameData,
   checkTrain,
   ConfigError,
-  type DataIdentity,
-  type DataKind,
-  type Dataset,
   DivergedError,
-  type Engine,
-  entropy0,
-  excerpt,
-  factorsOf,
-  type HistoryEntry,
-  type ImageShape,
-  INITIALISATIONS,
-  lossCurveSvg,
-  memoryPlan,
   type ModelConfig,
-  OPTIMIZERS,
-  parameterShapes,
   type Phase,
-  type PhaseAt,
-  phaseAt,
-  phasesOf,
   preset,
   presetFor,
   PRESETS,
   type Progress,
-  scheduleOf,
-  SCHEDULES,
   train as trainModel,
   TRAIN_DEFAULTS,
   type TrainConfig,
 } from "../../mod.ts";
+import {
+  checkDataset,
+  checkSameData,
+  type DataIdentity,
+  type DataKind,
+  type Dataset,
+  entropy0,
+  excerpt,
+  type ImageShape,
+} from "../../data.ts";
+import { memoryPlan } from "../../device.ts";
+import {
+  checkCausal,
+  type Checkpoint,
+  type HistoryEntry,
+  INITIALISATIONS,
+  OPTIMIZERS,
+  parameterShapes,
+  type PhaseAt,
+  phaseAt,
+  phasesOf,
+  SCHEDULES,
+} from "../../files.ts";
+import { checkReach, type Engine, factorsOf, scheduleOf } from "../../ops.ts";
+import { lossCurveSvg } from "../../pictures.ts";
 import { ATTENTION_FLAGS, attentionFrom, describeAttention, describeModel, ENGINE_FLAGS, engineOf, readConfig, readIn } from "../common.ts";
 import { DATA_FLAGS, dataOptions, describeData, identityOf, readDataset } from "./data.ts";
 import { gzipBits, loadRun, openRunFolder, type RunFolder, runPath, saveRun, writeAtomic } from "../files.ts";

@@ -46,7 +46,7 @@ function tellSkipped(skipped: readonly Skipped[], name: string, notify: Notify):
  *
  * @example
  * ```ts
- * import { loadDataset } from "../../mod.ts";
+ * import { loadDataset } from "../../data.ts";
  * const bytes = new TextEncoder().encode("so it goes. ".repeat(100));
  * const { kind, train, heldOut } = await loadDataset([{ name: "a.txt", data: bytes }]);
  * console.log(kind, train.length, heldOut.length); // text 1140 60

@@ -127,7 +127,7 @@ export class Companding {
  * @param samples in [−1, 1], none NaN
  * @example
  * ```ts
- * import { decodeMulaw, encodeMulaw } from "../../mod.ts";
+ * import { decodeMulaw, encodeMulaw } from "../../data.ts";
  * const codes = await encodeMulaw(Float32Array.of(-1, 0, 0.01, 1));
  * console.log(codes, await decodeMulaw(codes)); // 0, 128, 157, 255
  * ```

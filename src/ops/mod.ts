@@ -12,7 +12,8 @@
  */
 
 import type { CachePlan } from "../pattern/cache.ts";
-import { ShapeError } from "../base/errors.ts";
+import { expect, MOST } from "../base/check.ts";
+import { ConfigError, excerpt, ShapeError } from "../base/errors.ts";
 import type { AttentionSet } from "../pattern/sets.ts";
 
 /**
@@ -36,8 +37,14 @@ export interface Tensor {
 /** Numbers going into or coming out of a tensor. The reference engine answers with Float64Array. */
 export type TensorData = Float32Array | Float64Array | Uint32Array;
 
-/** Makes a persistent tensor. */
+/**
+ * Makes a persistent tensor.
+ *
+ * @throws {ConfigError} where the name is no string, or a size is not a whole number
+ */
 export function tensor(name: string, shape: readonly number[], dtype: DType = "f32"): Tensor {
+  expect("Cannot make a tensor", { name: [name, "a string"], shape: [shape, "a list"], dtype: [dtype, "a string"] });
+  for (const length of shape) expect(`Cannot make tensor ${excerpt(name)}`, { "each size": [length, [0, MOST]] });
   return { name, shape, dtype, scratch: false };
 }
 
@@ -563,9 +570,14 @@ export class Program {
   /**
    * Appends one operation.
    *
+   * @throws {ConfigError} where there is no such operation
    * @throws {ShapeError} where operand shapes or types do not fit each other, naming operation and tensors
    */
   add(op: Op): void {
+    expect("Cannot add an operation", { op: [op, "an object"] });
+    if (!Object.hasOwn(OPERANDS, op.op)) {
+      throw new ConfigError(`Cannot add an operation: there is none of the name ${excerpt(String(op.op))}`);
+    }
     checkShapes(op);
     this.ops.push(op);
   }
