@@ -14,34 +14,21 @@
  * @module
  */
 
-export { checkDataset, type Dataset, type DatasetOptions, histogram, isHidden, loadDataset, type Skipped } from "./src/data/dataset.ts";
-export type { Bytes, DataFile, Notify, Sliceable } from "./src/data/reader.ts";
-export {
-  checkSameData,
-  DATA_KINDS,
-  type DataIdentity,
-  type DataKind,
-  type DataSource,
-  entropy0,
-  entropyOf,
-  identify,
-  splitHeldOut,
-} from "./src/data/bytes.ts";
-export { TextStream, visible, wrapText } from "./src/data/text.ts";
+export { checkDataset, type Dataset, type DatasetOptions, type Skipped } from "./src/data/dataset.ts";
+export { histogram } from "./src/data/entropy.ts";
+export { isHidden } from "./src/data/members.ts";
+export { loadDataset } from "./src/data/load.ts";
+export type { Bytes, DataFile, Sliceable } from "./src/data/reader.ts";
+export type { Notify } from "./src/data/notices.ts";
+export { checkSameData, DATA_KINDS, type DataIdentity, type DataKind, type DataSource, identify } from "./src/data/identity.ts";
+export { entropy0, entropyOf } from "./src/data/entropy.ts";
+export { splitHeldOut } from "./src/data/held_out.ts";
+export { TextStream, visible } from "./src/data/text.ts";
+export { wrapText } from "./src/base/wrap.ts";
 export { excerpt } from "./src/base/errors.ts";
-export { decodePng, encodePng, type Image, type ImageShape } from "./src/data/image.ts";
-export {
-  decodeMulaw,
-  decodeWav,
-  encodeMulaw,
-  encodeWav,
-  mulaw,
-  mulawAmplitude,
-  orderG711,
-  SILENCE,
-  type Sound,
-  SOUND_RATE,
-  type SoundEncoding,
-  type SoundLevels,
-  type WavFormat,
-} from "./src/data/audio.ts";
+export { decodePng, encodePng } from "./src/data/png.ts";
+export { type Image, type ImageShape } from "./src/data/image.ts";
+export { decodeMulaw, encodeMulaw, mulaw, mulawAmplitude, SILENCE } from "./src/data/mulaw.ts";
+export { decodeWav, encodeWav } from "./src/data/wav.ts";
+export { orderG711 } from "./src/data/g711.ts";
+export { type Sound, SOUND_RATE, type SoundEncoding, type SoundLevels, type WavFormat } from "./src/data/sound.ts";

@@ -20,34 +20,13 @@
  * @module
  */
 
-export {
-  checkCausal,
-  type Initialisation,
-  INITIALISATIONS,
-  type OptimizerName,
-  OPTIMIZERS,
-  type PhaseAt,
-  phaseAt,
-  phasesOf,
-  type ScheduleName,
-  SCHEDULES,
-} from "./src/files/config.ts";
-export {
-  type Checkpoint,
-  type Digests,
-  formatConfig,
-  formatRunState,
-  type HistoryEntry,
-  modelChunks,
-  momentChunks,
-  parameterCount,
-  parameterShapes,
-  parseConfig,
-  parseRunState,
-  readModel,
-  readMoments,
-  type RunState,
-} from "./src/files/checkpoint.ts";
+export { checkCausal, type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
+export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES } from "./src/files/train_config.ts";
+export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
+export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
+export { formatConfig, parseConfig } from "./src/files/model_config.ts";
+export { modelChunks, momentChunks, readModel, readMoments } from "./src/files/weights.ts";
+export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
 export {
   parseSafetensors,
   type Safetensors,

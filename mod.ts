@@ -48,20 +48,10 @@ export {
 } from "./src/base/errors.ts";
 export { useKernels } from "./src/base/kernels.ts";
 export { type AttentionConfig, type Integration, type PatternName, PATTERNS } from "./src/pattern/sets.ts";
-export {
-  checkConfig,
-  checkTrain,
-  type ModelConfig,
-  type Phase,
-  type PositionConfig,
-  type Preset,
-  preset,
-  presetFor,
-  PRESETS,
-  TRAIN_DEFAULTS,
-  type TrainConfig,
-} from "./src/files/config.ts";
-export type { Model } from "./src/files/checkpoint.ts";
+export { checkConfig, type ModelConfig, type PositionConfig } from "./src/files/model_config.ts";
+export { checkTrain, type Phase, TRAIN_DEFAULTS, type TrainConfig } from "./src/files/train_config.ts";
+export { type Preset, preset, presetFor, PRESETS } from "./src/files/presets.ts";
+export type { Model } from "./src/files/weights.ts";
 export { encodeText } from "./src/data/text.ts";
 export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/run/backend.ts";
 export { type Progress, type Snapshot, train, type TrainedPhase, type TrainOptions } from "./src/run/train.ts";

@@ -26,7 +26,7 @@ export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/
 export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
 export type * from "./src/ops/mod.ts";
 export { Program, tensor } from "./src/ops/mod.ts";
-export { Parameters } from "./src/model/model.ts";
+export { Parameters } from "./src/model/parameters.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type Measured, Trainer } from "./src/run/train.ts";
 export type { Tokens } from "./src/run/evaluate.ts";

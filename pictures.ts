@@ -16,27 +16,17 @@
 
 export {
   cellColor,
-  type Color,
-  COLORS,
-  type CurveMark,
-  type CurvePoint,
   DRAWN_LIMIT,
-  lossCurveSvg,
   type Panel,
   panelsOf,
   patternImage,
   type PatternMap,
   patternMap,
   patternSvg,
-} from "./src/pictures/picture.ts";
+} from "./src/pictures/layouts.ts";
+export { type Color, COLORS } from "./src/pictures/colors.ts";
+export { type CurveMark, type CurvePoint, lossCurveSvg } from "./src/pictures/curves.ts";
 export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/pictures/waveform.ts";
-export { contactSheet, imagesOf, tileImages } from "./src/data/image.ts";
-export {
-  attentionImage,
-  type AttentionMap,
-  attentionMaps,
-  attentionOverImage,
-  type AttentionRow,
-  type MapOptions,
-  ROWS_LIMIT,
-} from "./src/run/maps.ts";
+export { contactSheet, imagesOf, tileImages } from "./src/pictures/sheets.ts";
+export { attentionImage, attentionOverImage } from "./src/pictures/maps.ts";
+export { type AttentionMap, attentionMaps, type AttentionRow, type MapOptions, ROWS_LIMIT } from "./src/run/maps.ts";

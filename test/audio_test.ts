@@ -4,17 +4,10 @@
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import {
-  decodeMulaw,
-  decodeWav,
-  encodeMulaw,
-  encodeWav,
-  mulaw,
-  mulawAmplitude,
-  orderG711,
-  SILENCE,
-  type SoundEncoding,
-} from "../src/data/audio.ts";
+import { decodeMulaw, encodeMulaw, mulaw, mulawAmplitude, SILENCE } from "../src/data/mulaw.ts";
+import { decodeWav, encodeWav } from "../src/data/wav.ts";
+import { orderG711 } from "../src/data/g711.ts";
+import type { SoundEncoding } from "../src/data/sound.ts";
 import { join } from "../src/data/reader.ts";
 import { envelope, waveformImage, waveformSvg } from "../src/pictures/waveform.ts";
 import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
@@ -276,8 +269,8 @@ Deno.test("WAV: what is not supported is named, with what to do", async () => {
     [changed(22, 3), "in frames of 2 bytes and 3 channels"],
     [changed(34, 0), "0 bits a sample in frames of 2 bytes"],
     [changed(34, 20), "20 bits a sample in frames of 2 bytes"],
-    [changed(24, 0, 4), "its format at byte 24 has 0 frames a second, it must be from 1000 to 384000"],
-    [changed(24, 0xffffffff, 4), "has 4294967295 frames a second"],
+    [changed(24, 0, 4), "its format at byte 24 has 0 frames per second, it must be a whole number from 1000 to 384000"],
+    [changed(24, 0xffffffff, 4), "has 4294967295 frames per second"],
     [changed(16, 0xfffffff0, 4), "its format at byte 12 has 4294967280 bytes, it must have 16 to 4096"],
     [changed(40, 0x70000000, 4), "cut short, its data chunk at byte 44 has 1879048192 bytes, the file ends after"],
     [wav([], { says: 0 }), "its data chunk at byte 44 is empty"],

@@ -16,8 +16,9 @@ import * as ops from "../ops.ts";
 import type { AttentionSet } from "../ops.ts";
 import type { RunState } from "../files.ts";
 import * as pictures from "../pictures.ts";
-import { gunzip, unzip, zipEntries } from "../src/data/archive.ts";
-import { decodeCifar10 } from "../src/data/image.ts";
+import { gunzip } from "../src/data/gzip.ts";
+import { unzip, zipEntries } from "../src/data/zip.ts";
+import { decodeCifar10 } from "../src/data/cifar.ts";
 import { setKey } from "../src/pattern/sets.ts";
 import { disposeEngines, engine } from "./engines.ts";
 

@@ -3,10 +3,14 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, zipSync } from "fflate";
 import { packTar } from "modern-tar";
-import { encodeMulaw, encodeWav, orderG711 } from "../src/data/audio.ts";
-import { batchOffsets, entropy0, entropyOf } from "../src/data/bytes.ts";
-import { checkDataset, type DatasetOptions, histogram, loadDataset } from "../src/data/dataset.ts";
-import { encodePng } from "../src/data/image.ts";
+import { encodeMulaw } from "../src/data/mulaw.ts";
+import { encodeWav } from "../src/data/wav.ts";
+import { orderG711 } from "../src/data/g711.ts";
+import { batchOffsets } from "../src/data/batches.ts";
+import { entropy0, entropyOf, histogram } from "../src/data/entropy.ts";
+import { checkDataset, type DatasetOptions } from "../src/data/dataset.ts";
+import { loadDataset } from "../src/data/load.ts";
+import { encodePng } from "../src/data/png.ts";
 import { join } from "../src/data/reader.ts";
 import { ConfigError, DataError } from "../src/base/errors.ts";
 import { Random } from "../src/base/random.ts";
@@ -129,7 +133,7 @@ Deno.test("raw rows: whole ones of the shape given", async () => {
     "cut short, a row of 2 × 2 × 3 at byte 108 has 12 bytes, the file ends after 11",
   );
   for (const shape of [[0, 1, 1], [1, 1], [1.5, 1, 1], [1, 1, 1e9]]) {
-    await assertRejects(() => load("r", rows, { shape: shape as unknown as [number, number, number] }), ConfigError, "the shape must be");
+    await assertRejects(() => load("r", rows, { shape: shape as unknown as [number, number, number] }), ConfigError, "the shape");
   }
   for (const heldOut of [-1, 10, 1.5]) {
     await assertRejects(() => load("r", rows, { shape: [2, 2, 3], heldOut }), ConfigError, "from 1 to 9 images");

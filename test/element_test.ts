@@ -18,7 +18,7 @@ import { encodeText, type ModelConfig, pickBackend } from "../mod.ts";
 import { encodePng } from "../data.ts";
 import { formatConfig, modelChunks } from "../files.ts";
 import { Trainer } from "../ops.ts";
-import { unzip, zipEntries } from "../src/data/archive.ts";
+import { unzip, zipEntries } from "../src/data/zip.ts";
 import { buildSite, HEADERS, serveSite } from "../tools/web.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
 import { run } from "./commands.ts";
@@ -496,7 +496,7 @@ test("it says what is wrong", async () => {
     for (
       const [set, message] of [
         [{ src: "nowhere/" }, "the server answered 404"],
-        [{ src: "model/", temperature: -1 }, "temperature must be a finite number from 0"],
+        [{ src: "model/", temperature: -1 }, "temperature must be a number from 0"],
         [{ temperature: 1, topK: 1.5 }, "topK must be a whole number from 0"],
         [{ topK: 0, length: NaN }, "length must be a whole number from 0"],
         [{ length: 5, backend: "abacus" }, "it must be one of auto"],

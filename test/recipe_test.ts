@@ -8,10 +8,13 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
-import { checkConfig, checkTrain, type ModelConfig, phaseAt, phasesOf, preset, presetFor, PRESETS } from "../src/files/config.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { checkTrain } from "../src/files/train_config.ts";
+import { phaseAt, phasesOf } from "../src/files/phases.ts";
+import { preset, presetFor, PRESETS } from "../src/files/presets.ts";
 import { ConfigError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";
-import { Parameters } from "../src/model/model.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { learningRate, scheduleRows } from "../src/model/optimizer.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { train, Trainer } from "../src/run/train.ts";
@@ -68,11 +71,11 @@ Deno.test("recipe: phases follow from the step, keep to the model, and the last 
   const wrong: [unknown, string][] = [
     [7, "phases must be a list"],
     [[7], "phases[0] must be an object"],
-    [[{ until: 1 }], "phases[0].until must be above 0 and below 1"],
-    [[{ until: 0.5 }, { until: 0.5 }], "phases[1].until must be above 0.5"],
+    [[{ until: 1 }], "phases[0].until must be a number above 0 and below 1"],
+    [[{ until: 0.5 }, { until: 0.5 }], "phases[1].until must be a number above 0.5"],
     [[{ until: 0.5, steps: 3 }], 'phases[0] has an unknown field "steps"'],
     [[{ until: 0.5, n_ctx: 64 }], "phases[0].n_ctx must be at most the model's 32"],
-    [[{ until: 0.5, batch: 0 }], "phases[0]: Cannot use the configuration: batch must be a whole number from 1"],
+    [[{ until: 0.5, batch: 0 }], "phases[0].batch must be a whole number from 1"],
     [[{ until: 0.5, attention: { pattern: "none" } }], "it must be one of"],
   ];
   for (const [phases, includes] of wrong) assertThrows(() => phasesOf(MODEL, { phases } as never), ConfigError, includes);
@@ -163,7 +166,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   const none = await run(...tiny("none", "--steps", "2", "--phases", "none", "--pattern", "dense"));
   assertEquals([none.code, /^(Phases|Reach)/m.test(none.out)], [0, false]);
   failed(await run(...tiny("bad", "--phases", "[{")), 2, "Cannot use --phases", "it is none, a list such as");
-  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 1, "phases[0].until must be above 0 and below 1");
+  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 1, "phases[0].until must be a number above 0 and below 1");
   failed(await run(...tiny("bad", "--optimizer", "moon")), 2, "did you mean muon?");
   failed(await run(...tiny("bad", "--no-causal")), 1, "is not causal");
 });

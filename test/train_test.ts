@@ -7,11 +7,13 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig, checkTrain, type ModelConfig, type Phase, preset, type TrainConfig } from "../src/files/config.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { checkTrain, type Phase, type TrainConfig } from "../src/files/train_config.ts";
+import { preset } from "../src/files/presets.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";
 import { memoryPlan } from "../src/run/memory.ts";
-import { initialWeights, Parameters } from "../src/model/model.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import type { Engine, Tensor } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
@@ -216,7 +218,7 @@ Deno.test("train: bad input is an error of its own", async () => {
     };
   await assertRejects(() => start({ data: text.subarray(0, 36) }), DataError, "the training data has 36 tokens, one context is 37");
   await assertRejects(() => start({ heldOut: text.subarray(0, 9) }), DataError, "the held-out data has 9 tokens");
-  await assertRejects(() => start({ train: { ...constants, lr: NaN } }), ConfigError, "lr must be from");
+  await assertRejects(() => start({ train: { ...constants, lr: NaN } }), ConfigError, "lr must be a number from");
   await assertRejects(() => start({ train: { ...constants, steps: 0 } }), ConfigError, "steps must be a whole number from 1");
   await assertRejects(() => start({ config: { ...config, d_qk: 13 } }), ConfigError, "d_qk 13 must be a multiple of n_head 2");
   const { end } = await run(on, 1), less = new Map(end.weights);

@@ -12,24 +12,21 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { pickBackend } from "../src/run/backend.ts";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
 import { type Attention, type Engine, HYPER, Program, size, type Tensor, tensor, type TensorData } from "../src/ops/mod.ts";
-import { preset } from "../src/files/config.ts";
+import { preset } from "../src/files/presets.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { recordings, WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { planSlots } from "../src/engines/webgpu/memory.ts";
 import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
 import { Bands } from "../src/engines/webgpu/bands.ts";
-import { ALIGNMENT, Plan, type PlanContext, type TilePreference } from "../src/engines/webgpu/plan/plan.ts";
+import { Plan, type PlanContext, type TilePreference } from "../src/engines/webgpu/plan/plan.ts";
 import { kernelKey, kernelSource, specialise } from "../src/engines/webgpu/shader/specialise.ts";
 import { profile } from "../src/engines/webgpu/tuning/profile.ts";
 import { Trainer } from "../src/run/train.ts";
 import { bestOf, nameOfWork, tune } from "../src/engines/webgpu/tuning/tune.ts";
 import {
-  attentionFits,
   attentionProblem,
-  chooseAttention,
   formatTuning,
-  linearFits,
   mergeTunings,
   parseTuning,
   type Tuning,
@@ -53,6 +50,8 @@ import { type Case, CASES, halved } from "./cases.ts";
 import { gpuTest, SPLIT } from "./engines.ts";
 import { ALL, deviations } from "./runtimes/conformance.ts";
 import { relativeError } from "../src/run/verify.ts";
+import { ALIGNMENT } from "../src/engines/webgpu/storage.ts";
+import { attentionFits, chooseAttention, linearFits } from "../src/engines/webgpu/tuning/select.ts";
 
 const software = { allowSoftware: true } as const;
 
@@ -450,7 +449,7 @@ Deno.test("tuning files: what was written is read, and anything else is refused"
   };
   refused(text, "", "Cannot use the tuning t.json: it is not valid JSON");
   refused(text, "null", "version must be 4, found nothing");
-  refused('"version": 4', '"version": 1', 'version must be 4, found "1"; tune again');
+  refused('"version": 4', '"version": 1', 'version must be 4, found 1; tune again');
   refused('"version": 4', '"version": 4, "x": 1', 'it has an unknown field "x"');
   refused('"version": 4', '"version": 3, "version": 3', 'names "version" twice');
   refused(/"choices".*\}\s*\]/s, '"choices": {}', "choices must be a list");

@@ -1,10 +1,10 @@
 /**
- * Text for people: prompts to bytes, and bytes to characters that a terminal can show.
+ * Text: prompts to bytes, bytes to characters that a terminal can show, and whether bytes are text at all.
  *
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
+import { expect } from "../base/check.ts";
 import { join } from "./reader.ts";
 
 /** The bytes of a text, UTF-8. */
@@ -43,23 +43,6 @@ export class TextStream {
   end(): string {
     return visible(this.#decoder.decode());
   }
-}
-
-/** The text as XML or HTML shows it, between tags or in quotes. */
-export function escapeXml(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => `&${{ "&": "amp", "<": "lt", ">": "gt", '"': "quot" }[c]};`);
-}
-
-/** A text in lines of at most so many characters, broken between words. */
-export function wrapText(text: string, most: number): string[] {
-  expect("Cannot wrap the text", { text: [text, "a string"], most: [most, [1, MOST]] });
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const longer = lines.at(-1) + (lines.at(-1) ? " " : "") + word;
-    if (longer.length > most && lines.at(-1)) lines.push(word);
-    else lines[lines.length - 1] = longer;
-  }
-  return lines;
 }
 
 /** Whether bytes read as text: no zero, and hardly a control character, in the first 64 kB. */

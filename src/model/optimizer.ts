@@ -4,7 +4,7 @@
  * @module
  */
 
-import { byMuon, type TrainConfig } from "../files/config.ts";
+import { byMuon, type TrainConfig } from "../files/train_config.ts";
 import { ConfigError } from "../base/errors.ts";
 import { HYPER, type Program, type Tensor, tensor } from "../ops/mod.ts";
 

@@ -5,13 +5,13 @@
  */
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
-import { type Model, readModel, weightsOf } from "../files/checkpoint.ts";
+import { type Model, readModel, weightsOf } from "../files/weights.ts";
 import { expect, MOST } from "../base/check.ts";
-import { checkConfig, type ModelConfig } from "../files/config.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { encodeText, TextStream } from "../data/text.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
 import { fetchBytes, type FetchOptions } from "../base/fetch.ts";
-import { Parameters } from "../model/model.ts";
+import { Parameters } from "../model/parameters.ts";
 import type { Engine } from "../ops/mod.ts";
 import { safetensorsLength } from "../files/safetensors.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";

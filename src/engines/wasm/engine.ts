@@ -6,7 +6,9 @@
  * @module
  */
 
-import { ConfigError, KernelError, ShapeError } from "../../base/errors.ts";
+import { expect } from "../../base/check.ts";
+import { KernelError, ShapeError } from "../../base/errors.ts";
+import { THREADS } from "../../base/limits.ts";
 import { instantiateKernels, kernelModule, readyKernels, sharedKernelModule } from "../../base/kernels.ts";
 import { buildLayout } from "../../pattern/layout.ts";
 import { type Engine, type Executable, extent, lifetimes, type Program, size, type Tensor, type TensorData } from "../../ops/mod.ts";
@@ -64,10 +66,8 @@ export class WasmEngine implements Engine {
    * @throws {OutOfMemoryError} where not even an empty memory can be made
    */
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
-    const wanted = options.threads !== undefined ? options.threads : Math.min(256, globalThis.navigator?.hardwareConcurrency || 1);
-    if (!(Number.isInteger(wanted) && wanted > 0 && wanted <= 256)) {
-      throw new ConfigError(`Cannot use ${wanted} threads: it must be a whole number from 1 to 256`);
-    }
+    const wanted = options.threads !== undefined ? options.threads : Math.min(THREADS.to!, globalThis.navigator?.hardwareConcurrency || 1);
+    expect("Cannot start the WASM engine", { threads: [wanted, THREADS] });
     const missing = readyKernels()
       ? "a ready module runs on one"
       : typeof SharedArrayBuffer === "undefined"

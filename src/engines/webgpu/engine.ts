@@ -6,6 +6,7 @@
  */
 
 import { BackendError, ConfigError, excerpt, KernelError, LongstrideError, OutOfMemoryError, ShapeError } from "../../base/errors.ts";
+import { fromHalves, toHalves } from "../../base/half.ts";
 import {
   type Engine,
   type Executable,
@@ -19,40 +20,29 @@ import {
   type Tensor,
   type TensorData,
 } from "../../ops/mod.ts";
+import { Bands, tooLarge } from "./bands.ts";
+import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
+import type { Limits } from "./device.ts";
+import { Pages, planSlots, release, storageBuffer } from "./memory.ts";
 import { planAdam } from "./plan/adam.ts";
 import { planAttention, planAttentionBackward } from "./plan/attention.ts";
-import { Bands, bindable, rowsOf, tooLarge } from "./bands.ts";
 import { planAttentionDecode } from "./plan/attention_decode.ts";
 import { planCacheFill } from "./plan/cache_fill.ts";
 import { planChoose } from "./plan/choose.ts";
 import { planCrossEntropy } from "./plan/cross_entropy.ts";
-import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { planDropout } from "./plan/dropout.ts";
 import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./plan/embedding.ts";
-import { fromHalves, toHalves } from "../../base/half.ts";
 import { join, jointProducts } from "./plan/joint.ts";
 import { planLayerNorm, planLayerNormBackward } from "./plan/layernorm.ts";
-import { planMuon } from "./plan/muon.ts";
 import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./plan/linear.ts";
-import { Pages, planSlots, release, storageBuffer } from "./memory.ts";
+import { planMuon } from "./plan/muon.ts";
 import { planClip, planSquareNorm, planSum } from "./plan/norm.ts";
-import { type Pipeline, Pipelines, storageBindings } from "./shader/pipelines.ts";
-import {
-  ALIGNMENT,
-  type Dispatch,
-  isPacked,
-  type Limits,
-  type Operand,
-  Plan,
-  planInF32,
-  roundUp,
-  storedBytes,
-  type TilePreference,
-  timeOf,
-} from "./plan/plan.ts";
-import { naming, saying, scoped } from "./scopes.ts";
-import { kernelSource } from "./shader/specialise.ts";
+import { type Dispatch, type Operand, Plan, planInF32, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/split.ts";
+import { naming, saying, scoped } from "./scopes.ts";
+import { type Pipeline, Pipelines, storageBindings } from "./shader/pipelines.ts";
+import { kernelSource } from "./shader/specialise.ts";
+import { ALIGNMENT, bindable, isPacked, roundUp, rowsOf, storedBytes } from "./storage.ts";
 import type { Tuning } from "./tuning/tuning.ts";
 
 export type { DeviceOptions, TilePreference, Tuning };

@@ -7,7 +7,8 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Bands } from "./bands.ts";
-import { paddedBytes, type Place, storedBytes } from "./plan/plan.ts";
+import type { Place } from "./plan/plan.ts";
+import { paddedBytes, storedBytes } from "./storage.ts";
 
 // STORAGE | COPY_SRC | COPY_DST, as numbers: GPUBufferUsage is a global that a worker-less runtime may lack.
 const USAGE = 0x80 | 0x4 | 0x8;

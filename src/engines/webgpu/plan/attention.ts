@@ -6,11 +6,11 @@
 
 import { ShapeError } from "../../../base/errors.ts";
 import { type Attention, type AttentionBackward, size, type Tensor } from "../../../ops/mod.ts";
-import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
-import { bindable } from "../bands.ts";
-import { type Plan, planInF32, roundUp, storage4 } from "./plan.ts";
-import { chooseAttention, isFused, ownerOf } from "../tuning/tuning.ts";
+import { bindable, roundUp, storage4 } from "../storage.ts";
+import { chooseAttention, isFused, ownerOf } from "../tuning/select.ts";
 import { type AttentionKernel, type AttentionVariant, isSquare } from "../tuning/variants.ts";
+import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
+import { type Plan, planInF32 } from "./plan.ts";
 
 const WIDEST = 128;
 

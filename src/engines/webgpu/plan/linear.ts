@@ -5,12 +5,12 @@
  */
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../../../ops/mod.ts";
-import { bindable } from "../bands.ts";
-import type { JointLinear } from "./joint.ts";
+import { bindable, isPacked, roundUp, storage4, storageOf, valueWidth } from "../storage.ts";
+import { chooseLinear } from "../tuning/select.ts";
+import { linearProblem } from "../tuning/tuning.ts";
 import { planLayerNorm } from "./layernorm.ts";
-import { dropoutParams, isPacked, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
+import { dropoutParams, type Plan, planInF32 } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
-import { chooseLinear, linearProblem } from "../tuning/tuning.ts";
 
 // Workgroups wanted: a large GPU runs about this many at a time.
 const FILL = 256;
@@ -31,6 +31,12 @@ export async function planLinear(plan: Plan, op: Linear): Promise<void> {
   else if (op.norm) await planInF32(plan, op, planNormedLinear);
   else if (isWide(op.w) && rows > FEW_ROWS) planTiledLinear(plan, op);
   else await planInF32(plan, op, planAnyLinear);
+}
+
+/** Several products in one: w and b are theirs in a row, y holds [rows, own columns] of each in turn. */
+export interface JointLinear extends Linear {
+  /** The columns at which products begin, the first left out. */
+  readonly starts?: readonly number[];
 }
 
 function planFewLinear(plan: Plan, op: JointLinear): void {

@@ -5,11 +5,13 @@
  */
 
 import { type Muon, NEWTON_SCHULZ, type Tensor } from "../../../ops/mod.ts";
-import { bindable, tooLarge } from "../bands.ts";
-import { paddedBytes, type Plan, roundUp } from "./plan.ts";
+import { tooLarge } from "../bands.ts";
+import { bindable, paddedBytes, roundUp } from "../storage.ts";
+import { chooseLinear } from "../tuning/select.ts";
+import { linearProblem } from "../tuning/tuning.ts";
+import type { Plan } from "./plan.ts";
 import { planReduce } from "./reduce.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
-import { chooseLinear, linearProblem } from "../tuning/tuning.ts";
 
 /** Bytes of X that are worked on at a time, and of the X that follows it. */
 const AT_ONCE = 64 * 2 ** 20;

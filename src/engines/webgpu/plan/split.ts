@@ -19,8 +19,9 @@ import {
   operands,
   type Tensor,
 } from "../../../ops/mod.ts";
-import { bindable, rowsOf, tooLarge } from "../bands.ts";
-import { isPacked, type PartialDropout, type Plan, planInF32 } from "./plan.ts";
+import { tooLarge } from "../bands.ts";
+import { bindable, isPacked, rowsOf } from "../storage.ts";
+import { type PartialDropout, type Plan, planInF32 } from "./plan.ts";
 
 /** Fields of an operation that have a row for each of its rows. */
 const BY_ROWS: Readonly<Partial<Record<Op["op"], readonly string[]>>> = {

@@ -1,32 +1,16 @@
 /**
- * Which kernel variant a problem gets: what was measured on this device for the nearest problem, or a rule by the device's limits
- * and the problem's size.
+ * What was measured on a device, as a file: the best variant of each kernel and problem.
  *
  * @module
  */
 
-import { expect, MOST } from "../../../base/check.ts";
-import { ConfigError, excerpt, KernelError } from "../../../base/errors.ts";
-import { parseJson, shown } from "../../../base/json.ts";
+import { type Allowed, expect, MOST, mustBe, type ObjectOf, shown, whole, wrongOf } from "../../../base/check.ts";
+import { ConfigError } from "../../../base/errors.ts";
+import { parseJson } from "../../../base/json.ts";
 import type { Attention, AttentionBackward } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
-import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "../plan/attention_tables.ts";
-import { isPacked, type Limits, type Plan } from "../plan/plan.ts";
-import {
-  ATTENTION_DEFAULTS,
-  ATTENTION_KERNELS,
-  ATTENTION_VARIANTS,
-  attentionBytes,
-  type AttentionKernel,
-  type AttentionVariant,
-  isSquare,
-  LINEAR_DEFAULTS,
-  LINEAR_KERNELS,
-  LINEAR_VARIANTS,
-  linearBytes,
-  type LinearKernel,
-  type LinearVariant,
-} from "./variants.ts";
+import { isPacked } from "../storage.ts";
+import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, ATTENTION_VARIANTS, LINEAR_KERNELS, LINEAR_VARIANTS } from "./variants.ts";
 
 /** What a problem is to tuning: its kind, on which variants are never shared, and its sizes, of which the nearest is taken. */
 export interface Problem {
@@ -87,6 +71,19 @@ function knownVariants(): ReadonlyMap<string, ReadonlySet<string>> {
 /** Choices that a file may hold; one preset makes about 60. */
 const MOST_CHOICES = 10_000;
 
+/** A text that a device or this program wrote: no more is meant. */
+const TEXT: Allowed = { form: /^[^]{0,500}$/, words: "a string of at most 500 characters" };
+
+const FILE = {
+  fields: {
+    version: whole(TUNING_VERSION, TUNING_VERSION),
+    device: TEXT,
+    choices: {
+      each: { fields: { kernel: TEXT, kind: TEXT, sizes: { each: whole(1) }, variant: "an object", ms: { from: 0 } } },
+    },
+  },
+} satisfies ObjectOf;
+
 /**
  * Reads a tuning file.
  *
@@ -98,18 +95,6 @@ export function parseTuning(text: string, name: string): Tuning {
   const fail = (what: string): never => {
     throw new ConfigError(`Cannot use the tuning ${name}: ${what}`);
   };
-  const fields = (value: unknown, where: string, names: readonly string[]): Record<string, unknown> => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      return fail(`${where} must be an object, found ${shown(value)}`);
-    }
-    for (const key of Object.keys(value)) if (!names.includes(key)) fail(`${where} has an unknown field ${excerpt(key)}`);
-    for (const key of names) if (!Object.hasOwn(value, key)) fail(`${where} lacks ${key}`);
-    return value as Record<string, unknown>;
-  };
-  const string = (value: unknown, where: string): string =>
-    typeof value === "string" && value.length <= 500
-      ? value
-      : fail(`${where} must be a string of at most 500 characters, found ${shown(value)}`);
   let json: unknown;
   try {
     json = parseJson(text);
@@ -117,28 +102,20 @@ export function parseTuning(text: string, name: string): Tuning {
     fail((error as SyntaxError).message);
   }
   const version = (json as { version?: unknown } | null)?.version;
-  if (version !== TUNING_VERSION) fail(`version must be ${TUNING_VERSION}, found ${shown(version)}; tune again`);
-  const { device, choices } = fields(json, "it", ["version", "device", "choices"]);
-  if (!Array.isArray(choices) || choices.length > MOST_CHOICES) {
-    return fail(`choices must be a list of at most ${MOST_CHOICES}, found ${Array.isArray(choices) ? choices.length : shown(choices)}`);
-  }
-  const known = knownVariants();
-  const checked = choices.map((value: unknown, at: number): Choice => {
-    const where = `choices[${at}]`,
-      { kernel, kind, sizes, variant, ms } = fields(value, where, ["kernel", "kind", "sizes", "variant", "ms"]);
-    const variants = known.get(string(kernel, `${where}.kernel`));
+  if (version !== TUNING_VERSION) fail(`${mustBe("version", FILE.fields.version, version)}; tune again`);
+  const wrong = wrongOf("it", json, FILE);
+  if (wrong) fail(wrong);
+  const { device, choices } = json as Tuning, known = knownVariants();
+  if (choices.length > MOST_CHOICES) fail(`choices must be a list of at most ${MOST_CHOICES}, found ${choices.length}`);
+  choices.forEach(({ kernel, sizes, variant }, at) => {
+    const where = `choices[${at}]`, variants = known.get(kernel);
     if (!variants) return fail(`${where} is of a kernel ${shown(kernel)} that has no variants; tune again`);
-    if (!Array.isArray(sizes) || sizes.length === 0 || sizes.length > 8 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0)) {
-      fail(`${where}.sizes must be a list of whole numbers from 1, found ${shown(sizes)}`);
-    }
-    if (typeof ms !== "number" || !(ms >= 0)) fail(`${where}.ms must be a number from 0, found ${shown(ms)}`);
-    const given = fields(variant, `${where}.variant`, Object.keys(variant ?? {}));
-    if (!variants.has(constants(given as Record<string, number>))) {
+    if (sizes.length === 0 || sizes.length > 8) fail(`${where}.sizes must be a list of 1 to 8, found ${shown(sizes)}`);
+    if (Array.isArray(variant) || !variants.has(constants(variant as unknown as Record<string, number>))) {
       fail(`${where}.variant is none that this version has for ${kernel}, found ${shown(variant)}; tune again`);
     }
-    return { kernel, kind: string(kind, `${where}.kind`), sizes, variant: given, ms } as Choice;
   });
-  return { version: TUNING_VERSION, device: string(device, "device"), choices: checked };
+  return { version: TUNING_VERSION, device, choices };
 }
 
 /** Whether a tuning file was written by a version before this one, so that it can only be measured anew. */
@@ -181,133 +158,4 @@ export function attentionProblem(op: Attention | AttentionBackward): Problem {
 /** A matrix product as a problem. */
 export function linearProblem(rows: number, inner: number, columns: number, packed: boolean): Problem {
   return { kind: packed ? "f16" : "f32", sizes: [rows, inner, columns] };
-}
-
-// A problem whose sizes differ by more than 8 times, all factors together, is another problem: a tile that is right for 512
-// positions is wrong for 12,288.
-const FARTHEST = Math.log(8) + 1e-9;
-
-// In which order attention is cheaper turns with a factor of less than 2 in n.
-const NEAR = Math.log(2) + 1e-9;
-
-function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem, least = FARTHEST): Choice | undefined {
-  let best: Choice | undefined;
-  for (const choice of tuning?.choices ?? []) {
-    if (choice.kernel !== kernel || choice.kind !== kind) continue;
-    const distance = choice.sizes.reduce((sum, size, at) => sum + Math.abs(Math.log(size / sizes[at])), 0);
-    if (distance < least) [best, least] = [choice, distance];
-  }
-  return best;
-}
-
-// Workgroups below which a smaller tile is taken, so that a large GPU has something to do.
-const FILL = 256;
-
-// Keys or queries at a time for sets without long rows.
-const NARROW = 32;
-
-// What a score costs dk and dv's kernel, and dq's with it, in 32 × 32 tiles, in one by 64 × 64 (H200: strided l 128 at n 12,288 1.13, l 256 at
-// 65,536 1.14). Narrow bands have fewer scores in the small ones: 223 a key for 298 in the first case, 431 for 479 in the other.
-const SMALL_COST = 1.13;
-
-/** Whether a device has room for an attention variant. */
-export function attentionFits(
-  limits: Limits,
-  kernel: AttentionKernel,
-  variant: AttentionVariant,
-  d4: number,
-  v4: number,
-): boolean {
-  return attentionBytes(kernel, variant, d4, v4) <= limits.maxComputeWorkgroupStorageSize &&
-    variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
-}
-
-/** Whether queries of some set have keys without end. */
-const hasLongRows = (sets: readonly AttentionSet[]): boolean => sets.some(({ kind }) => /dense|fixed|summary/.test(kind));
-
-/** Which side of the pairs an attention kernel owns. */
-export const ownerOf = (kernel: string): "query" | "key" => /forward|_dq/.test(kernel) ? "query" : "key";
-
-/**
- * The variant of an attention kernel. Where nothing near was measured it goes through its sets in the rows' order if that is less
- * work in all and takes less time on a large GPU, and dk and dv's keeps ds for dq, which saves two products of seven.
- *
- * @throws {KernelError} where no variant fits the device
- */
-export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
-  const { limits, tiles, tuning, inOrder } = plan.context,
-    { sets, n, batch } = op,
-    tile = await chooseTile(plan, kernel, op),
-    open = mayGoInOrder(limits, sets, n);
-  if (tiles === "auto" && inOrder === undefined && tuned(tuning, kernel, attentionProblem(op), NEAR)) {
-    return { ...tile, BITS: open ? tile.BITS : 0 };
-  }
-  let bits = open && inOrder;
-  if (bits === undefined) {
-    const options = { owner: ownerOf(kernel), owned: tile.TY * tile.TM, streamed: tile.TX * tile.TN };
-    bits = await plan.once(JSON.stringify([sets, n, batch, options]), () => isCheaperInOrder(sets, n, batch, options));
-  }
-  return { ...tile, BITS: Number(bits), KEEP: Number(kernel === "attention_backward_dkv") };
-}
-
-/** Whether a tile is for more than the smallest devices; dk and dv together keep ds in square ones only. */
-const isUsable = (tile: AttentionVariant, together: boolean): boolean => tile.TX === 8 && (!together || isSquare(tile));
-
-async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
-  const { limits, tiles, tuning } = plan.context, { sets, n } = op, heads = sets.length;
-  const d4 = Math.ceil(op.q.shape[1] / heads / 4), v4 = Math.ceil(op.v.shape[1] / heads / 4);
-  const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
-  if (choice && attentionFits(limits, kernel, choice, d4, v4)) return choice;
-  const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
-  if (fitting.length === 0) {
-    throw new KernelError(
-      `Cannot run attention with heads of ${d4 * 4} and ${v4 * 4}: the smallest tile needs ${attentionBytes(kernel, last, d4, v4)} bytes ` +
-        `of workgroup memory, the device allows ${limits.maxComputeWorkgroupStorageSize}`,
-    );
-  }
-  if (tiles === "largest") return fitting[0];
-  if (tiles === "smallest") return fitting[fitting.length - 1];
-  // Narrow bands waste what tall and wide tiles have outside of them.
-  const lines = heads * op.batch, together = kernel === "attention_backward_dkv", long = hasLongRows(sets);
-  const usable = fitting.filter((tile) => isUsable(tile, together) && (long || together || tile.TX * tile.TN <= NARROW));
-  const tile = usable.find(({ TY, TM }) => Math.ceil(n / (TY * TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
-  const smaller = usable[usable.indexOf(tile) + 1];
-  if (long || !together || !smaller) return tile;
-  const scores = async ({ TY, TM }: AttentionVariant) => (TY * TM) ** 2 * await pairsOfTiles(plan, sets, n, TY * TM, false);
-  return await scores(smaller) * SMALL_COST < await scores(tile) ? smaller : tile;
-}
-
-/**
- * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device has room
- * for it. With room for 32 × 32 only, long rows go apart where that is by the largest tiles: of dense at n 12,288 together 16.2 ms, by 64 × 64
- * 12.5, apart 13.9; of fixed together 4.5 and by 64 × 32, the next smaller ones, 5.0 apart (H200).
- */
-export function isFused(plan: Plan, op: AttentionBackward): boolean {
-  const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), heads = op.sets.length;
-  if (tiles === "smallest") return false;
-  if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
-  if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem)) return false;
-  const [d4, v4] = [op.q, op.v].map((t) => Math.ceil(t.shape[1] / heads / 4));
-  const fits = (kernel: AttentionKernel, tile: AttentionVariant) => attentionFits(limits, kernel, tile, d4, v4);
-  const together = ATTENTION_DEFAULTS.filter((tile) => isUsable(tile, true) && fits("attention_backward_dkv", tile));
-  return together.length > 1 || (together.length === 1 && !(hasLongRows(op.sets) && fits("attention_backward_dk", ATTENTION_DEFAULTS[0])));
-}
-
-/** Whether a device has room for a variant of the matrix products. */
-export function linearFits(limits: Limits, variant: LinearVariant): boolean {
-  return linearBytes(variant) <= limits.maxComputeWorkgroupStorageSize &&
-    variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
-}
-
-/** The variant of a matrix product whose result has rows × columns, over `splits` of the summed index at most. */
-export function chooseLinear(plan: Plan, kernel: LinearKernel, problem: Problem, rows: number, columns: number, splits = 1): LinearVariant {
-  const { limits, tiles, tuning } = plan.context;
-  const choice = tiles === "auto" ? tuned(tuning, kernel, problem)?.variant as LinearVariant | undefined : undefined;
-  if (choice && linearFits(limits, choice)) return choice;
-  const fitting = LINEAR_DEFAULTS[kernel].filter((variant) => linearFits(limits, variant)), last = fitting[fitting.length - 1];
-  if (tiles === "largest") return fitting[0];
-  if (tiles === "smallest") return last;
-  const invocations = ({ TX, TY, TM, TN }: LinearVariant) =>
-    Math.ceil(rows / (TY * TM)) * Math.ceil(columns / (TX * TN)) * splits * TX * TY;
-  return fitting.find((variant) => invocations(variant) >= FILL * 128) ?? last;
 }

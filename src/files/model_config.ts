@@ -1,0 +1,181 @@
+/**
+ * What a model is: the fields of `config.json` and their validation.
+ *
+ * @module
+ */
+
+import { type Allowed, expect, MOST, type ObjectOf, shown, whole } from "../base/check.ts";
+import { ConfigError } from "../base/errors.ts";
+import { parseJson, standIn } from "../base/json.ts";
+import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
+
+/** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
+export type PositionConfig =
+  /** (⌊i/stride⌋, i mod stride) */
+  | { kind: "attention"; stride: number }
+  /** Coordinates of position i in row-major order, for example [height, width, channel]. */
+  | { kind: "data"; shape: number[] };
+
+/** A Sparse Transformer's shape, as in `config.json`. */
+export interface ModelConfig {
+  /** Always "sparse_transformer". */
+  model_type: "sparse_transformer";
+  /** Positions of a sequence. */
+  n_ctx: number;
+  /** Residual blocks. */
+  n_layer: number;
+  /** Attention heads; divides d_model and d_qk. */
+  n_head: number;
+  /** Width of the residual stream. */
+  d_model: number;
+  /** Width of the feed-forward layer. */
+  d_ff: number;
+  /** Features of queries and of keys, over all heads. */
+  d_qk: number;
+  /** Token values; the embedding has one row more, the start token. */
+  vocab_size: number;
+  /** Probability of dropout, only at the end of each residual branch. */
+  dropout: number;
+  /** One pattern, or one a layer. */
+  attention: AttentionConfig | AttentionConfig[];
+  /** Positional embedding. */
+  position: PositionConfig;
+  /** What weights are drawn with (spec of {@linkcode ../model/parameters.ts!initialWeights}): "default", or the paper's letter. */
+  init?: Initialisation;
+}
+
+/** Deviations of the first weights, by name. */
+export type Initialisation = "default" | "paper";
+
+/** The names of {@linkcode Initialisation}. */
+export const INITIALISATIONS: readonly Initialisation[] = ["default", "paper"];
+
+/** The attention of layer r. */
+function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
+  return Array.isArray(config.attention) ? config.attention[layer] : config.attention;
+}
+
+/** The sets of every head of layer r. */
+export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
+  return resolveSets(attentionOf(config, layer), { n: config.n_ctx, layer, heads: config.n_head });
+}
+
+/**
+ * Refuses a model that sees the future where next tokens are to be predicted.
+ *
+ * @param what was to be done, for the message
+ * @throws {ConfigError} naming the first layer whose attention is not causal
+ */
+export function checkCausal(config: ModelConfig, what: string): void {
+  expect("Cannot check the model", { config: [config, "an object"], what: [what, "a string"], n_layer: [config?.n_layer, [1, MOST]] });
+  const layer = Array.from({ length: config.n_layer }, (_, layer) => layer).find((layer) => attentionOf(config, layer).causal === false);
+  if (layer === undefined) return;
+  throw new ConfigError(
+    `Cannot ${what}: the attention of layer ${layer} is not causal, so a position sees the token that it is to predict, and the bits would ` +
+      `only say how well it copies; leave out "causal": false (--no-causal)`,
+  );
+}
+
+/** Rows of each positional table. */
+export function positionSizes(config: ModelConfig): number[] {
+  const { position, n_ctx } = config;
+  return position.kind === "attention" ? [Math.ceil(n_ctx / position.stride), Math.min(n_ctx, position.stride)] : position.shape;
+}
+
+/** Row of each positional table that position i reads. */
+export function positionRows(config: ModelConfig, i: number): number[] {
+  const { position } = config;
+  if (position.kind === "attention") return [Math.floor(i / position.stride), i % position.stride];
+  const rows: number[] = [];
+  let rest = i;
+  for (let axis = position.shape.length - 1; axis >= 0; axis--) {
+    rows.unshift(rest % position.shape[axis]);
+    rest = Math.floor(rest / position.shape[axis]);
+  }
+  return rows;
+}
+
+/** What each field of `config.json` may be. */
+export const MODEL_FIELDS: Readonly<Record<keyof ModelConfig, Allowed>> = {
+  model_type: { oneOf: ["sparse_transformer"] },
+  n_ctx: whole(1, 2 ** 24),
+  n_layer: whole(1, 4096),
+  n_head: whole(1, 4096),
+  d_model: whole(1, 2 ** 16),
+  d_ff: whole(1, 2 ** 18),
+  d_qk: whole(1, 2 ** 16),
+  vocab_size: whole(2, 2 ** 20),
+  dropout: { from: 0, below: 1 },
+  attention: "an object",
+  position: "an object",
+  init: { oneOf: INITIALISATIONS },
+};
+
+/** A `config.json` as a whole: older ones have no `init`. */
+const { init: INIT, ...NEEDED } = MODEL_FIELDS, MODEL: ObjectOf = { fields: NEEDED, optional: { init: INIT } };
+
+/**
+ * Checks a configuration, for example parsed from `config.json`, and every layer's attention in it.
+ *
+ * @returns the same, as a {@linkcode ModelConfig} with nothing else in it
+ * @throws {ConfigError} naming the first field that is missing, unknown or out of range, and what is allowed
+ */
+export function checkConfig(given: unknown): ModelConfig {
+  const cannot = "Cannot use the configuration";
+  expect(cannot, { it: [given, MODEL] });
+  // In one order, so that equal configurations are saved as equal bytes.
+  const fields = Object.keys(MODEL_FIELDS).map((name) => [name, (given as Record<string, unknown>)[name]] as const);
+  const config = Object.fromEntries(fields.filter(([, value]) => value !== undefined)) as unknown as ModelConfig;
+  const { n_layer, n_head, n_ctx, attention } = config;
+  for (const width of ["d_model", "d_qk"] as const) {
+    if (config[width] % n_head !== 0) throw new ConfigError(`${cannot}: ${width} ${config[width]} must be a multiple of n_head ${n_head}`);
+  }
+  checkPosition(config);
+  const layers = [attention].flat();
+  if (Array.isArray(attention) && layers.length !== n_layer) {
+    throw new ConfigError(`${cannot}: attention lists ${layers.length} layers, n_layer is ${n_layer}`);
+  }
+  layers.forEach((one, at) => expect(cannot, { [Array.isArray(attention) ? `attention[${at}]` : "attention"]: [one, "an object"] }));
+  layers.forEach((attention, layer) => {
+    // The two factors alternate by layer: two layers show every set of one pattern.
+    for (const r of layers.length === 1 ? [0, 1] : [layer]) resolveSets(attention, { n: n_ctx, layer: r, heads: n_head });
+  });
+  return config;
+}
+
+function checkPosition({ position, n_ctx }: ModelConfig): void {
+  const cannot = "Cannot use the configuration", sizes = whole(1, 2 ** 24);
+  expect(cannot, { "position.kind": [position.kind, { oneOf: ["attention", "data"] }] });
+  if (position.kind === "attention") return expect(cannot, { "position.stride": [position.stride, sizes] });
+  expect(cannot, { "position.shape": [position.shape, { each: sizes }] });
+  const places = position.shape.reduce((a, b) => a * b, 1);
+  if (places < n_ctx) {
+    throw new ConfigError(
+      `${cannot}: position.shape must have at least n_ctx = ${n_ctx} places, found ${shown(position.shape)}, ${places}`,
+    );
+  }
+}
+
+/**
+ * Reads a `config.json`.
+ *
+ * @param name of the file, for messages
+ * @throws {ConfigError} naming the file, the first field that is wrong and what is allowed
+ */
+export function parseConfig(text: string, name: string): ModelConfig {
+  expect("Cannot read the configuration", { text: [text, "a string"], name: [name, "a string"] });
+  const instead = standIn(text.slice(0, 256));
+  if (instead) throw new ConfigError(`Cannot read ${name}: it is ${instead}`);
+  try {
+    return checkConfig(parseJson(text));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof ConfigError) throw new ConfigError(`Cannot read ${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** A `config.json`, as {@linkcode parseConfig} reads it. */
+export function formatConfig(config: ModelConfig): string {
+  expect("Cannot write the configuration", { config: [config, "an object"] });
+  return JSON.stringify(config, null, 2) + "\n";
+}
