@@ -37,7 +37,7 @@ const FACES: Readonly<Record<string, string>> = {
 const ENTRIES: Readonly<Record<string, string>> = {
   ...FACES,
   "longstride-sample": "web/longstride_sample.ts",
-  "longstride-sample.worker": "web/model_worker.ts",
+  "longstride-sample.worker": "web/sample_worker.ts",
 };
 
 /** Alone, and so in one file: it is what a page puts onto its own origin where the library comes from another. */
@@ -46,9 +46,15 @@ export const THREADS: Readonly<Record<string, string>> = { "longstride.worker": 
 /** Files that are named, not imported: workers, and what each becomes. */
 const WORKERS: Readonly<Record<string, string>> = {
   "./worker.ts": "./longstride.worker.js",
-  "./model_worker.ts": "./longstride-sample.worker.js",
+  "./sample_worker.ts": "./longstride-sample.worker.js",
   "./train_worker.ts": "./train_worker.js",
 };
+
+/**
+ * What samples is there wherever one of these is: they import it, so that it is one chunk. Left to itself, esbuild makes a chunk of every
+ * file, or few, that another set of modules shares: 39 for 16.
+ */
+const CORE = { module: "src/run/open.ts", of: /[/\\](mod|ops|pictures|device|engines[/\\]\w+[/\\]engine)\.ts$/ };
 
 async function deno(...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output(), decoder = new TextDecoder();
@@ -132,6 +138,10 @@ const plugin: esbuild.Plugin = {
   setup(build) {
     build.onLoad({ filter: /[/\\]web[/\\]\w+\.ts$/ }, async ({ path }) => ({
       contents: await throughFaces(await Deno.readTextFile(path)),
+      loader: "ts",
+    }));
+    build.onLoad({ filter: CORE.of }, async ({ path }) => ({
+      contents: `${await Deno.readTextFile(path)}\nimport ${JSON.stringify(fileURLToPath(new URL(CORE.module, ROOT)))};\n`,
       loader: "ts",
     }));
     build.onResolve({ filter: /^npm:/ }, async ({ path, kind, importer, resolveDir }) => {

@@ -17,7 +17,7 @@ const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
 /** Scripts of the site, and what each is made of. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   "longstride-sample": "web/longstride_sample.ts",
-  "longstride-sample.worker": "web/model_worker.ts",
+  "longstride-sample.worker": "web/sample_worker.ts",
   "sample_page": "web/sample_page.ts",
   "train_page": "web/train_page.ts",
   "train_worker": "web/train_worker.ts",

@@ -1,6 +1,6 @@
 /**
- * A worker's script: a model that works beside the page (remote_model.ts is the page's side). It opens the model, makes tokens and sends
- * them as they come, and loads the weights again where the GPU's device is lost.
+ * The worker's side of a model that works beside the page (remote_model.ts is the page's): opens it, makes tokens and sends them as they
+ * come, and loads the weights again where the GPU's device is lost.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export type Answer =
   | { readonly is: "error"; readonly id?: number; readonly name: string; readonly message: string };
 
 /** What of a worker's global scope is used. */
-interface WorkerScope {
+export interface WorkerScope {
   onmessage: ((event: MessageEvent<Question>) => void) | null;
   postMessage(answer: Answer): void;
 }
@@ -57,7 +57,7 @@ function turns(): () => Promise<void> {
 }
 
 /** Answers a page's questions about one model. */
-function serveModel(scope: WorkerScope): void {
+export function serveModel(scope: WorkerScope): void {
   const turn = turns();
   let opening: Extract<Question, { ask: "open" }> | undefined, model: OpenedModel | undefined, stopped = -1, last = Promise.resolve();
   const say = (answer: Answer) => scope.postMessage(answer);
@@ -116,5 +116,3 @@ function serveModel(scope: WorkerScope): void {
     }
   };
 }
-
-serveModel(globalThis as unknown as WorkerScope);

@@ -101,7 +101,7 @@ export class RemoteModel {
     try {
       worker = options.worker === undefined
         // As bundlers know it: they find the file by these words, and put it where its address then leads.
-        ? new Worker(new URL("./model_worker.ts", import.meta.url), { type: "module" })
+        ? new Worker(new URL("./sample_worker.ts", import.meta.url), { type: "module" })
         : new Worker(new URL(options.worker, document.baseURI), { type: "module" });
     } catch (cause) {
       throw new BackendError(
