@@ -51,7 +51,7 @@ console.log(JSON.stringify(touched));`;
 });
 
 test("the raw kernels are those inside", async () => {
-  assertEquals(await Deno.readFile(new URL("longstride.wasm", await dist())), kernelBytes());
+  assertEquals(await Deno.readFile(new URL("longstride.wasm", await dist())), await kernelBytes());
 });
 
 test("source maps name sources, not this machine", async () => {

@@ -52,9 +52,13 @@ const WORKERS: Readonly<Record<string, string>> = {
 
 /**
  * What samples is there wherever one of these is: they import it, so that it is one chunk. Left to itself, esbuild makes a chunk of every
- * file, or few, that another set of modules shares: 39 for 16.
+ * file, or few, that another set of modules shares: 39 for these 11.
  */
-const CORE = { module: "src/run/open.ts", of: /[/\\](mod|ops|pictures|device|engines[/\\]\w+[/\\]engine)\.ts$/ };
+const CORE = "src/run/open.ts";
+const WITH_CORE: readonly string[] = [
+  ...["mod.ts", "ops.ts", "pictures.ts", "device.ts"],
+  ...["reference", "wasm", "webgpu"].map((name) => `src/engines/${name}/engine.ts`),
+];
 
 async function deno(...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output(), decoder = new TextDecoder();
@@ -132,18 +136,10 @@ async function linkPackages(folder: string): Promise<void> {
   }
 }
 
-/** What a bundle is made of, for {@linkcode bundleEntries}. */
-const plugin: esbuild.Plugin = {
-  name: "longstride",
+/** Packages by the names that Deno has for them. */
+const npm: esbuild.Plugin = {
+  name: "npm",
   setup(build) {
-    build.onLoad({ filter: /[/\\]web[/\\]\w+\.ts$/ }, async ({ path }) => ({
-      contents: await throughFaces(await Deno.readTextFile(path)),
-      loader: "ts",
-    }));
-    build.onLoad({ filter: CORE.of }, async ({ path }) => ({
-      contents: `${await Deno.readTextFile(path)}\nimport ${JSON.stringify(fileURLToPath(new URL(CORE.module, ROOT)))};\n`,
-      loader: "ts",
-    }));
     build.onResolve({ filter: /^npm:/ }, async ({ path, kind, importer, resolveDir }) => {
       const bare = path.replace(/^npm:((?:@[^/]+\/)?[^/@]+)@[^/]+/, "$1"),
         found = await build.resolve(bare, { kind, importer, resolveDir });
@@ -152,13 +148,32 @@ const plugin: esbuild.Plugin = {
   },
 };
 
+/** What goes into which chunk. */
+const chunks: esbuild.Plugin = {
+  name: "chunks",
+  setup(build) {
+    build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const { href } = pathToFileURL(path), file = href.startsWith(ROOT.href) ? href.slice(ROOT.href.length) : "";
+      if (file.startsWith("web/")) return { contents: await throughFaces(await Deno.readTextFile(path)), loader: "ts" };
+      if (!WITH_CORE.includes(file)) return undefined;
+      const core = JSON.stringify(fileURLToPath(new URL(CORE, ROOT)));
+      return { contents: `${await Deno.readTextFile(path)}\nimport ${core};\n`, loader: "ts" };
+    });
+  },
+};
+
 /**
- * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share
- * goes into chunks beside them.
+ * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share, or
+ * load when they need it, goes into chunks beside them.
  *
  * @param entries by the name of the file to make, without ".js", the module
+ * @param options `isOne`: everything an entry imports is in its own file
  */
-export async function bundleEntries(entries: Readonly<Record<string, string>>, out: URL): Promise<void> {
+export async function bundleEntries(
+  entries: Readonly<Record<string, string>>,
+  out: URL,
+  { isOne = false }: { isOne?: boolean } = {},
+): Promise<void> {
   const packages = await Deno.makeTempDir();
   try {
     await linkPackages(packages);
@@ -167,9 +182,9 @@ export async function bundleEntries(entries: Readonly<Record<string, string>>, o
       entryPoints: { ...entries },
       outdir: fileURLToPath(out),
       nodePaths: [packages],
-      plugins: [plugin],
+      plugins: isOne ? [npm] : [npm, chunks],
       bundle: true,
-      splitting: true,
+      splitting: !isOne,
       format: "esm",
       platform: "browser",
       target: "es2022",
