@@ -60,8 +60,8 @@ const WITH_CORE: readonly string[] = [
   ...["reference", "wasm", "webgpu"].map((name) => `src/engines/${name}/engine.ts`),
 ];
 
-async function deno(...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output(), decoder = new TextDecoder();
+async function deno({ cwd }: { cwd: URL }, ...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output(), decoder = new TextDecoder();
   if (!success) throw new LongstrideError(`Cannot bundle: deno ${args.join(" ")} failed: ${decoder.decode(stderr)}`);
   return decoder.decode(stdout);
 }
@@ -124,7 +124,7 @@ async function throughFaces(text: string): Promise<string> {
 
 /** Packages of npm where Deno keeps them, as esbuild looks for packages: below `node_modules/` of a folder of its own. */
 async function linkPackages(folder: string): Promise<void> {
-  const { npmPackages } = JSON.parse(await deno("info", "--json", "mod.ts")) as {
+  const { npmPackages } = JSON.parse(await deno({ cwd: ROOT }, "info", "--json", "mod.ts")) as {
     npmPackages: Record<string, { name: string; localPath: string }>;
   };
   for (const { name, localPath } of Object.values(npmPackages)) {
@@ -215,29 +215,73 @@ export async function bundleEntries(
   }
 }
 
-/** Declarations of mod.ts and all that they name, below `types/`. */
+/**
+ * Declarations of every face and of the element, and all that they name, below `types/`.
+ *
+ * They are made in a copy of the library that is checked as browser code. `GPUDevice` and its like are known to some (TypeScript from 6.0,
+ * those who have `@webgpu/types`) and not to others: an interface declared again without members, or with those that are picked of it,
+ * changes nothing for the ones and is enough for the others, so that nobody needs a package for them.
+ */
 async function declarations(out: URL): Promise<void> {
-  const scratch = new URL("types.scratch/", out);
-  await deno("transpile", "--quiet", "--declaration", "--outdir", fileURLToPath(scratch), "mod.ts");
-  const left = [new URL("mod.d.ts", scratch)], seen = new Set<string>();
-  for (let url; (url = left.pop());) {
-    if (seen.has(url.href)) continue;
-    seen.add(url.href);
-    const to = new URL(`types/${url.href.slice(scratch.href.length)}`, out), from = url;
-    const text = (await Deno.readTextFile(url)).replace(/(from |import\()"(\.[^"]*)\.ts"/g, (_, word: string, path: string) => {
-      left.push(new URL(`${path}.d.ts`, from));
-      return `${word}"${path}.js"`;
-    });
-    await Deno.mkdir(new URL(".", to), { recursive: true });
-    await Deno.writeTextFile(to, text);
+  const scratch = new URL(`file://${await Deno.makeTempDir()}/`), made = new URL("made/", scratch);
+  try {
+    const roots = [...Object.values(FACES), "web/longstride_sample.ts"];
+    for (const path of [...Object.values(FACES), "src", "web"]) await copy(new URL(path, ROOT), new URL(path, scratch));
+    const { compilerOptions } = JSON.parse(await Deno.readTextFile(new URL("web/browser.json", ROOT)));
+    const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+    await Deno.writeTextFile(new URL("deno.json", scratch), JSON.stringify({ compilerOptions, imports }));
+    const flags = ["--quiet", "--no-lock", "--declaration", "--outdir", fileURLToPath(made)];
+    await deno({ cwd: scratch }, "transpile", ...flags, ...roots);
+    const left = roots.map((root) => new URL(root.replace(/ts$/, "d.ts"), made)), seen = new Set<string>(), gpu = new Set<string>();
+    const members = new Map<string, Set<string>>();
+    for (let url; (url = left.pop());) {
+      if (seen.has(url.href)) continue;
+      seen.add(url.href);
+      const path = url.href.slice(made.href.length), to = new URL(`types/${path}`, out), from = url;
+      let text = (await Deno.readTextFile(url)).replace(/^\/\/\/ <amd-module .*\n/gm, "");
+      text = text.replace(/(from |import\()"(\.[^"]*)\.ts"/g, (_, word: string, path: string) => {
+        left.push(new URL(`${path}.d.ts`, from));
+        return `${word}"${path}.js"`;
+      });
+      const named = new Set(text.replace(/\/\*[\s\S]*?\*\//g, "").match(/\bGPU[A-Z]\w+/g));
+      for (const name of named) gpu.add(name);
+      for (const [, name, picked] of text.matchAll(/\bPick<(GPUSupportedLimits), ([^>]+)>/g)) {
+        const limits = picked.matchAll(/"(\w+)"/g).map(([, limit]) => `\n  readonly ${limit}: number;`);
+        members.set(name, new Set([...members.get(name) ?? [], ...limits]));
+      }
+      if (named.size > 0) text = `/// <reference path="${"../".repeat(path.split("/").length - 1) || "./"}webgpu.d.ts" />\n${text}`;
+      await Deno.mkdir(new URL(".", to), { recursive: true });
+      await Deno.writeTextFile(to, text);
+    }
+    const interfaces = [...gpu].sort().map((name) => `interface ${name} {${[...members.get(name) ?? []].sort().join("")}}\n`);
+    await Deno.writeTextFile(
+      new URL("types/webgpu.d.ts", out),
+      `/** What the declarations name of WebGPU; \`@webgpu/types\` or TypeScript's own library say what they are. */\n${
+        interfaces.join("")
+      }`,
+    );
+    await Deno.copyFile(new URL("web/react.d.ts", ROOT), new URL("types/web/react.d.ts", out));
+  } finally {
+    await Deno.remove(scratch, { recursive: true });
   }
-  await Deno.remove(scratch, { recursive: true });
-  await Deno.writeTextFile(new URL("longstride.d.ts", out), `export * from "./types/mod.js";\n`);
+}
+
+/** Copies a file, or the TypeScript of a folder. */
+async function copy(from: URL, to: URL): Promise<void> {
+  if ((await Deno.stat(from)).isFile) return await Deno.copyFile(from, to);
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory || name.endsWith(".ts")) await copy(new URL(`${from.href}/${name}`), new URL(`${to.href}/${name}`));
+  }
 }
 
 /** The package's description for npm: name, version and licence are deno.json's. */
 async function manifest(): Promise<string> {
   const { name, version, license } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  const faces = Object.entries(FACES).map(([made, face]) => {
+    const stem = face.slice(0, -3);
+    return [stem === "mod" ? "." : `./${stem}`, { types: `./types/${stem}.d.ts`, default: `./${made}.js` }];
+  });
   return JSON.stringify(
     {
       name,
@@ -247,14 +291,16 @@ async function manifest(): Promise<string> {
       type: "module",
       engines: { node: ">=20" },
       exports: {
-        ".": { types: "./types/mod.d.ts", default: "./longstride.js" },
-        "./longstride.wasm": "./longstride.wasm",
+        ...Object.fromEntries(faces),
+        "./sample": { types: "./types/web/longstride_sample.d.ts", default: "./longstride-sample.js" },
+        "./react": { types: "./types/web/react.d.ts" },
+        "./longstride-sample.worker.js": "./longstride-sample.worker.js",
         "./longstride.worker.js": "./longstride.worker.js",
-        "./sample": "./longstride-sample.js",
+        "./longstride.wasm": "./longstride.wasm",
         "./package.json": "./package.json",
       },
       types: "./types/mod.d.ts",
-      sideEffects: ["./longstride-sample.js"],
+      sideEffects: ["./longstride-sample.js", "./longstride-sample.worker.js", "./longstride.worker.js"],
     },
     undefined,
     2,
@@ -264,7 +310,10 @@ async function manifest(): Promise<string> {
 /** The project's README, importing what those who install the package import. */
 async function readme(): Promise<string> {
   const { name } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
-  return (await Deno.readTextFile(new URL("README.md", ROOT))).replaceAll(`"./mod.ts"`, JSON.stringify(name));
+  return (await Deno.readTextFile(new URL("README.md", ROOT))).replace(
+    /"\.\/(mod|ops|data|pictures|files|device)\.ts"/g,
+    (_, face: string) => JSON.stringify(face === "mod" ? name : `${name}/${face}`),
+  );
 }
 
 /**

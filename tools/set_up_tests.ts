@@ -17,8 +17,6 @@ import { ConfigError, LongstrideError } from "../mod.ts";
 import { type Need, NEEDS, parseNeeds } from "../test/needs.ts";
 import { cause, executable, PATIENCE, PROGRAMS } from "../test/runtimes/npm.ts";
 
-const ROOT = fileURLToPath(new URL("../", import.meta.url));
-
 const ENVIRONMENT: Variable = (name) => Deno.env.get(name);
 
 /** The machine, as far as it decides where things may come from. */
