@@ -2,7 +2,7 @@
 
 import type { Linear, LinearInputGrad, LinearWeightGrad } from "../../ops/mod.ts";
 import { dropoutFactor } from "./dropout.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 import { normalise } from "./layernorm.ts";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
