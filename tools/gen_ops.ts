@@ -32,6 +32,14 @@ const ENGINES = [
     doc: "What computes each operation.",
   },
   {
+    folder: "src/engines/wasm/lower/",
+    list: "LOWERINGS",
+    type: "Lowering",
+    from: "./lowering.ts",
+    part: (constant: string) => `lower${pascal(constant)}`,
+    doc: "What turns each operation into calls of kernels.",
+  },
+  {
     folder: "src/engines/webgpu/plan/",
     list: "PLANNERS",
     type: "Planner",

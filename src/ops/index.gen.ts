@@ -24,7 +24,7 @@ export { type CrossEntropy } from "./cross_entropy.ts";
 export { type Dropout, type DropoutOp } from "./dropout.ts";
 export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./embedding.ts";
 export { LAYERNORM_EPSILON, type LayerNorm, type LayerNormBackward } from "./layernorm.ts";
-export { type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
+export { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
 export { NEWTON_SCHULZ, type Muon } from "./muon.ts";
 export { HYPER, CLEAN_STEPS, type Sum, type SquareNorm, type Clip } from "./norm.ts";
 

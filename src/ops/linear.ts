@@ -69,6 +69,9 @@ export interface LinearWeightGrad {
   readonly accumulate: boolean;
 }
 
+/** Of the activation x·sigmoid(1.702x) (section 5.3). */
+export const GELU_SLOPE = 1.702;
+
 /** What {@linkcode Linear} says of itself. */
 export const linear: Descriptor<Linear> = {
   reads: ["x", "w", "b", "residual", "dropout.seeds", "norm.gain", "norm.bias"],
