@@ -24,8 +24,10 @@ export { attends, type AttentionSet, type BlockLists, resolveSets } from "./src/
 export { CachePlan } from "./src/pattern/cache.ts";
 export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
 export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
-export type * from "./src/ops/mod.ts";
-export { Program, tensor } from "./src/ops/mod.ts";
+export { type DType, type Tensor, tensor, type TensorData } from "./src/ops/tensor.ts";
+export type * from "./src/ops/index.gen.ts";
+export { Program } from "./src/ops/program.ts";
+export type { Engine, Executable } from "./src/ops/engine.ts";
 export { Parameters } from "./src/model/parameters.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type Measured, Trainer } from "./src/run/train.ts";

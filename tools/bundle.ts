@@ -20,6 +20,8 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { ConfigError, LongstrideError } from "../mod.ts";
+import { writeDeclarations } from "./declarations.ts";
+import { deno } from "./deno.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -33,10 +35,13 @@ const FACES: Readonly<Record<string, string>> = {
   "device": "device.ts",
 };
 
+/** The page element. */
+const ELEMENT = "web/longstride_sample.ts";
+
 /** All that is bundled together, and so shares chunks. */
 const ENTRIES: Readonly<Record<string, string>> = {
   ...FACES,
-  "longstride-sample": "web/longstride_sample.ts",
+  "longstride-sample": ELEMENT,
   "longstride-sample.worker": "web/sample_worker.ts",
 };
 
@@ -59,12 +64,6 @@ const WITH_CORE: readonly string[] = [
   ...["mod.ts", "ops.ts", "pictures.ts", "device.ts"],
   ...["reference", "wasm", "webgpu"].map((name) => `src/engines/${name}/engine.ts`),
 ];
-
-async function deno({ cwd }: { cwd: URL }, ...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output(), decoder = new TextDecoder();
-  if (!success) throw new LongstrideError(`Cannot bundle: deno ${args.join(" ")} failed: ${decoder.decode(stderr)}`);
-  return decoder.decode(stdout);
-}
 
 /**
  * Makes a folder, a file URL that ends in "/", where there is none.
@@ -124,7 +123,7 @@ async function throughFaces(text: string): Promise<string> {
 
 /** Packages of npm where Deno keeps them, as esbuild looks for packages: below `node_modules/` of a folder of its own. */
 async function linkPackages(folder: string): Promise<void> {
-  const { npmPackages } = JSON.parse(await deno({ cwd: ROOT }, "info", "--json", "mod.ts")) as {
+  const { npmPackages } = JSON.parse(await deno(ROOT, "info", "--json", "mod.ts")) as {
     npmPackages: Record<string, { name: string; localPath: string }>;
   };
   for (const { name, localPath } of Object.values(npmPackages)) {
@@ -215,66 +214,6 @@ export async function bundleEntries(
   }
 }
 
-/**
- * Declarations of every face and of the element, and all that they name, below `types/`.
- *
- * They are made in a copy of the library that is checked as browser code. `GPUDevice` and its like are known to some (TypeScript from 6.0,
- * those who have `@webgpu/types`) and not to others: an interface declared again without members, or with those that are picked of it,
- * changes nothing for the ones and is enough for the others, so that nobody needs a package for them.
- */
-async function declarations(out: URL): Promise<void> {
-  const scratch = new URL(`file://${await Deno.makeTempDir()}/`), made = new URL("made/", scratch);
-  try {
-    const roots = [...Object.values(FACES), "web/longstride_sample.ts"];
-    for (const path of [...Object.values(FACES), "src", "web"]) await copy(new URL(path, ROOT), new URL(path, scratch));
-    const { compilerOptions } = JSON.parse(await Deno.readTextFile(new URL("web/browser.json", ROOT)));
-    const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
-    await Deno.writeTextFile(new URL("deno.json", scratch), JSON.stringify({ compilerOptions, imports }));
-    const flags = ["--quiet", "--no-lock", "--declaration", "--outdir", fileURLToPath(made)];
-    await deno({ cwd: scratch }, "transpile", ...flags, ...roots);
-    const left = roots.map((root) => new URL(root.replace(/ts$/, "d.ts"), made)), seen = new Set<string>(), gpu = new Set<string>();
-    const members = new Map<string, Set<string>>();
-    for (let url; (url = left.pop());) {
-      if (seen.has(url.href)) continue;
-      seen.add(url.href);
-      const path = url.href.slice(made.href.length), to = new URL(`types/${path}`, out), from = url;
-      let text = (await Deno.readTextFile(url)).replace(/^\/\/\/ <amd-module .*\n/gm, "");
-      text = text.replace(/(from |import\()"(\.[^"]*)\.ts"/g, (_, word: string, path: string) => {
-        left.push(new URL(`${path}.d.ts`, from));
-        return `${word}"${path}.js"`;
-      });
-      const named = new Set(text.replace(/\/\*[\s\S]*?\*\//g, "").match(/\bGPU[A-Z]\w+/g));
-      for (const name of named) gpu.add(name);
-      for (const [, name, picked] of text.matchAll(/\bPick<(GPUSupportedLimits), ([^>]+)>/g)) {
-        const limits = picked.matchAll(/"(\w+)"/g).map(([, limit]) => `\n  readonly ${limit}: number;`);
-        members.set(name, new Set([...members.get(name) ?? [], ...limits]));
-      }
-      if (named.size > 0) text = `/// <reference path="${"../".repeat(path.split("/").length - 1) || "./"}webgpu.d.ts" />\n${text}`;
-      await Deno.mkdir(new URL(".", to), { recursive: true });
-      await Deno.writeTextFile(to, text);
-    }
-    const interfaces = [...gpu].sort().map((name) => `interface ${name} {${[...members.get(name) ?? []].sort().join("")}}\n`);
-    await Deno.writeTextFile(
-      new URL("types/webgpu.d.ts", out),
-      `/** What the declarations name of WebGPU; \`@webgpu/types\` or TypeScript's own library say what they are. */\n${
-        interfaces.join("")
-      }`,
-    );
-    await Deno.copyFile(new URL("web/react.d.ts", ROOT), new URL("types/web/react.d.ts", out));
-  } finally {
-    await Deno.remove(scratch, { recursive: true });
-  }
-}
-
-/** Copies a file, or the TypeScript of a folder. */
-async function copy(from: URL, to: URL): Promise<void> {
-  if ((await Deno.stat(from)).isFile) return await Deno.copyFile(from, to);
-  await Deno.mkdir(to, { recursive: true });
-  for await (const { name, isDirectory } of Deno.readDir(from)) {
-    if (isDirectory || name.endsWith(".ts")) await copy(new URL(`${from.href}/${name}`), new URL(`${to.href}/${name}`));
-  }
-}
-
 /** The package's description for npm: name, version and licence are deno.json's. */
 async function manifest(): Promise<string> {
   const { name, version, license } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
@@ -331,7 +270,7 @@ export async function bundle(out: URL): Promise<void> {
   await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
   await Promise.all([
     bundleEntries(ENTRIES, out).then(() => bundleEntries(THREADS, out)),
-    declarations(out),
+    writeDeclarations([...Object.values(FACES), ELEMENT], out),
     Deno.copyFile(new URL("asm/kernels.wasm", ROOT), new URL("longstride.wasm", out)),
     Deno.copyFile(new URL("LICENSE", ROOT), new URL("LICENSE", out)),
     readme().then((text) => Deno.writeTextFile(new URL("README.md", out), text)),

@@ -11,7 +11,6 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { cacheFolder, type Variable } from "../cli/tuning.ts";
 import { ConfigError, LongstrideError } from "../mod.ts";
 import { type Need, NEEDS, parseNeeds } from "../test/needs.ts";
