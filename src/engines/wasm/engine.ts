@@ -9,7 +9,7 @@
 import { expect } from "../../base/check.ts";
 import { KernelError, ShapeError } from "../../base/errors.ts";
 import { THREADS } from "../../base/limits.ts";
-import { instantiateKernels, kernelModule, readyKernels, sharedKernelModule } from "../../base/kernels.ts";
+import { givenKernels, instantiate } from "../../base/kernels.ts";
 import {
   type Engine,
   type Executable,
@@ -21,12 +21,14 @@ import {
   type Tensor,
   type TensorData,
 } from "../../ops/mod.ts";
+import { engineModule, sharedModule } from "./binary.ts";
 import { PARAMETERS, RESERVED } from "./kernels.gen.ts";
 import { Layouts } from "./layouts.ts";
 import { LOWERINGS } from "./lower/index.gen.ts";
 import type { LowerContext, Lowering } from "./lower/lowering.ts";
 import { Heap } from "./memory.ts";
 import { align, type Argument, type Call, type Claim, planArena, Region, Table } from "./plan.ts";
+import type { Exports } from "./thread.ts";
 import { type PlacedPlan, Threads } from "./threads.ts";
 
 /** Tables that programs share, and how many programs do. */
@@ -82,7 +84,7 @@ export class WasmEngine implements Engine {
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
     const wanted = options.threads !== undefined ? options.threads : Math.min(THREADS.to!, globalThis.navigator?.hardwareConcurrency || 1);
     expect("Cannot start the WASM engine", { threads: [wanted, THREADS] });
-    const missing = readyKernels()
+    const missing = givenKernels()
       ? "a ready module runs on one"
       : typeof SharedArrayBuffer === "undefined"
       ? "shared memory is not available (a page needs cross-origin isolation)"
@@ -90,8 +92,15 @@ export class WasmEngine implements Engine {
       ? "workers are not available"
       : undefined;
     const count = missing ? 1 : wanted, heap = new Heap(count > 1);
-    const module = await (count > 1 ? sharedKernelModule() : kernelModule());
-    const threads = await Threads.start(count, module, heap.memory, await instantiateKernels(heap.memory, module), NAMES, options.worker);
+    const module = await (count > 1 ? sharedModule() : engineModule());
+    const threads = await Threads.start(
+      count,
+      module,
+      heap.memory,
+      await instantiate(module, heap.memory) as Exports,
+      NAMES,
+      options.worker,
+    );
     const why = wanted === 1 || threads.count === wanted ? "" : ` of ${wanted}: ${missing ?? `workers could not start: ${threads.why}`}`;
     return new WasmEngine(heap, threads, why);
   }
