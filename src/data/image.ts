@@ -1,5 +1,5 @@
 /**
- * Images as tokens, row-major red, green, blue, a byte each.
+ * Images as tokens, row-major red, green, blue, one byte each.
  *
  * @module
  */

@@ -11,9 +11,10 @@ import { canonicalPath, HIDDEN, members, OF_SYSTEM, type Skip } from "./members.
 import { counted, Notices, type Notify } from "./notices.ts";
 import type { DataFile } from "./reader.ts";
 import { CIFAR_NAMES, Samples, type Stream } from "./samples.ts";
+import { RATE_LEAST, RATE_MOST } from "./sound.ts";
 import { split } from "./split.ts";
 
-/** What was left out, in a sentence a reason. */
+/** What was left out, in one sentence per reason. */
 function tellSkipped(skipped: readonly Skipped[], name: string, notify: Notify): void {
   for (const why of new Set(skipped.map(({ why }) => why))) {
     const files = skipped.filter((file) => file.why === why);
@@ -130,7 +131,9 @@ function checkOptions({ shape, rate, as }: DatasetOptions): void {
       `Cannot read images: the shape must be height, width and channels, current value is ${excerpt(JSON.stringify(shape))}`,
     );
   }
-  if (rate !== undefined && !(Number.isInteger(rate) && rate >= 1000 && rate <= 384000)) {
-    throw new ConfigError(`Cannot read sound: the rate must be a whole number from 1000 to 384000, current value is ${rate}`);
+  if (rate !== undefined && !(Number.isInteger(rate) && rate >= RATE_LEAST && rate <= RATE_MOST)) {
+    throw new ConfigError(
+      `Cannot read sound: the rate must be a whole number from ${RATE_LEAST} to ${RATE_MOST}, current value is ${rate}`,
+    );
   }
 }

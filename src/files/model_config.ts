@@ -7,8 +7,8 @@
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
-import { oneOf, whole } from "./fields.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
+import { oneOf, whole } from "./fields.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
 export type PositionConfig =
@@ -37,7 +37,7 @@ export interface ModelConfig {
   vocab_size: number;
   /** Probability of dropout, only at the end of each residual branch. */
   dropout: number;
-  /** One pattern, or one a layer. */
+  /** One pattern, or one per layer. */
   attention: AttentionConfig | AttentionConfig[];
   /** Positional embedding. */
   position: PositionConfig;

@@ -6,8 +6,8 @@
 
 import { expect } from "../base/check.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
-import { oneOf, whole } from "./fields.ts";
 import type { AttentionConfig } from "../pattern/sets.ts";
+import { oneOf, whole } from "./fields.ts";
 
 /** What takes gradients to steps: AdamW for everything, or Muon for the matrices of the blocks and AdamW for the rest. */
 export type OptimizerName = "muon" | "adamw";
