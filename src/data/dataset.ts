@@ -6,9 +6,9 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
-import type { SoundLevels } from "./sound.ts";
 import type { DataKind } from "./identity.ts";
 import type { ImageShape } from "./image.ts";
+import type { SoundLevels } from "./sound.ts";
 
 /** Tokens to train on, one byte each, and what they stand for. */
 export interface Dataset {
@@ -28,7 +28,7 @@ export interface Dataset {
   readonly unit: number;
   /** Height, width and channels of images. */
   readonly shape?: ImageShape;
-  /** Samples a second of sound. */
+  /** Samples per second of sound. */
   readonly rate?: number;
   /** How loud the sound of WAV files was, all of them together. */
   readonly levels?: SoundLevels;
@@ -56,7 +56,7 @@ export interface DatasetOptions {
   readonly codes?: "mulaw" | "g711";
   /** `bytes`: a file's bytes are tokens as they are, whatever it is; no archive is opened, no picture or sound decoded. */
   readonly as?: "bytes";
-  /** Samples a second of sound; default 12,000. */
+  /** Samples per second of sound; default 12,000. */
   readonly rate?: number;
   /** How much to hold out: images, or tokens of anything else; 0 leaves all in one part, however short. */
   readonly heldOut?: number;

@@ -21,7 +21,7 @@ export interface DataSource {
   readonly path?: string;
   /** Height, width and channels of images. */
   readonly shape?: readonly [number, number, number];
-  /** Samples a second of sound. */
+  /** Samples per second of sound. */
   readonly rate?: number;
   /** Which codes of sound raw bytes are. */
   readonly codes?: "mulaw" | "g711";

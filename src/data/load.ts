@@ -6,15 +6,16 @@
 
 import { expect } from "../base/check.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
-import { FRAME_RATES, IMAGE_SHAPE } from "../base/limits.ts";
 import type { Dataset, DatasetOptions, Skipped } from "./dataset.ts";
 import { canonicalPath, HIDDEN, members, OF_SYSTEM, type Skip } from "./members.ts";
 import { counted, Notices, type Notify } from "./notices.ts";
 import type { DataFile } from "./reader.ts";
 import { CIFAR_NAMES, Samples, type Stream } from "./samples.ts";
+import { IMAGE_SHAPE } from "./image.ts";
+import { FRAME_RATES } from "./sound.ts";
 import { split } from "./split.ts";
 
-/** What was left out, in a sentence a reason. */
+/** What was left out, in one sentence per reason. */
 function tellSkipped(skipped: readonly Skipped[], name: string, notify: Notify): void {
   for (const why of new Set(skipped.map(({ why }) => why))) {
     const files = skipped.filter((file) => file.why === why);

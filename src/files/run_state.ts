@@ -15,9 +15,9 @@ import { checkTrain, TRAIN_FIELDS, type TrainConfig } from "./train_config.ts";
 export interface HistoryEntry {
   /** Updates done. */
   readonly step: number;
-  /** Training loss in bits a token; NaN where it was not finite, null on disk. */
+  /** Training loss in bits per token; NaN where it was not finite, null on disk. */
   readonly loss: number;
-  /** Held-out loss in bits a token. */
+  /** Held-out loss in bits per token. */
   readonly heldOut?: number;
   /** Milliseconds since the run began, pauses not counted. */
   readonly ms?: number;
