@@ -11,7 +11,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncl
 import { join } from "node:path";
 import { decodeWav, encodeWav } from "../src/data/wav.ts";
 import { decodePng, encodePng } from "../src/data/png.ts";
-import { loadTrained } from "../cli/files.ts";
+import { loadTrained } from "../cli/run_folder.ts";
 import { failed, files, run } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-kinds-" });
