@@ -166,7 +166,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   const none = await run(...tiny("none", "--steps", "2", "--phases", "none", "--pattern", "dense"));
   assertEquals([none.code, /^(Phases|Reach)/m.test(none.out)], [0, false]);
   failed(await run(...tiny("bad", "--phases", "[{")), 2, "Cannot use --phases", "it is none, a list such as");
-  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 1, "phases[0].until must be a number above 0 and below 1");
+  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 2, "phases[0].until must be a number above 0 and below 1");
   failed(await run(...tiny("bad", "--optimizer", "moon")), 2, "did you mean muon?");
   failed(await run(...tiny("bad", "--no-causal")), 1, "is not causal");
 });
