@@ -1,5 +1,5 @@
 /**
- * Training beside the page: reads a file, trains, and sends the curve, samples and, when asked, the checkpoint.
+ * A worker's script: training beside the page (train_page.ts). It reads a file, trains, and sends the curve, samples and, when asked, the checkpoint.
  *
  * @module
  */
@@ -20,9 +20,6 @@ import {
 import { type Checkpoint, formatConfig, formatRunState, type HistoryEntry, modelChunks, momentChunks, parameterCount } from "../files.ts";
 import { Decoder, type Engine, type Parameters, samples, scheduleOf } from "../ops.ts";
 import { lossCurveSvg, panelsOf, patternMap, patternSvg } from "../pictures.ts";
-
-/** By this name a worker knows what it is for. */
-export const WORKER_NAME = "longstride-train";
 
 /** What the page asks for. */
 export type Question =
@@ -99,11 +96,14 @@ async function layoutOf(config: ModelConfig): Promise<string> {
   return patternSvg(maps, `the first ${drawn} of ${n_ctx} positions`);
 }
 
-/** Trains on one file and answers a page's questions meanwhile. */
-export function serveTraining(scope: {
+/** What of a worker's global scope is used. */
+interface WorkerScope {
   onmessage: ((event: MessageEvent<Question>) => void) | null;
   postMessage(answer: Answer): void;
-}): void {
+}
+
+/** Trains on one file and answers a page's questions meanwhile. */
+function serveTraining(scope: WorkerScope): void {
   const stopper = new AbortController();
   let wanted = false, final: Checkpoint | undefined;
   const say = (answer: Answer) => scope.postMessage(answer);
@@ -219,3 +219,5 @@ export function serveTraining(scope: {
     run(data).catch((error) => say({ is: "error", message: error instanceof Error ? error.message : String(error) }));
   };
 }
+
+serveTraining(globalThis as unknown as WorkerScope);

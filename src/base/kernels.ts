@@ -4,12 +4,11 @@
  * @module
  */
 
-import { unzlibSync } from "npm:fflate@0.8.3";
 import { ConfigError } from "./errors.ts";
+import type { KernelExports } from "./kernel_exports.gen.ts";
 import { KERNELS } from "./kernels.gen.ts";
 
-/** Exports of `asm/`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
-export type KernelExports = { readonly [name: string]: (...args: number[]) => number };
+export type { KernelExports };
 
 let given: WebAssembly.Module | undefined;
 let compiled: Promise<WebAssembly.Module> | undefined;
@@ -37,14 +36,15 @@ export function readyKernels(): boolean {
   return given !== undefined;
 }
 
-/** The bytes of `kernels.wasm` as shipped. */
-export function kernelBytes(): Uint8Array<ArrayBuffer> {
-  return unzlibSync(Uint8Array.from(atob(KERNELS), (c) => c.charCodeAt(0))) as Uint8Array<ArrayBuffer>;
+/** The bytes of `kernels.wasm` as shipped. Inflated by the platform: a page that samples then loads no inflater. */
+export async function kernelBytes(): Promise<Uint8Array<ArrayBuffer>> {
+  const deflated = new Blob([Uint8Array.from(atob(KERNELS), (c) => c.charCodeAt(0))]);
+  return new Uint8Array(await new Response(deflated.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
 }
 
 /** The compiled module over unshared memory, compiled once. */
 export async function kernelModule(): Promise<WebAssembly.Module> {
-  return given ?? await (compiled ??= WebAssembly.compile(kernelBytes()));
+  return given ?? await (compiled ??= kernelBytes().then((bytes) => WebAssembly.compile(bytes)));
 }
 
 /**
@@ -52,7 +52,7 @@ export async function kernelModule(): Promise<WebAssembly.Module> {
  * "has a maximum", 3 "and is shared". Kernels use no atomic instruction; threads synchronise in TypeScript.
  */
 export function sharedKernelModule(): Promise<WebAssembly.Module> {
-  return shared ??= WebAssembly.compile(sharedBytes(kernelBytes()));
+  return shared ??= kernelBytes().then((bytes) => WebAssembly.compile(sharedBytes(bytes)));
 }
 
 let shared: Promise<WebAssembly.Module> | undefined;
