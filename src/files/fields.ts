@@ -6,6 +6,7 @@
 
 import { ConfigError, excerpt } from "../base/errors.ts";
 
+/** A field that is a whole number in a range; throws {@linkcode ConfigError} where it is not. */
 export function whole(fields: Record<string, unknown>, name: string, low: number, high = 2 ** 31 - 1): number {
   const value = fields[name];
   if (typeof value !== "number" || !Number.isInteger(value) || value < low || value > high) {
@@ -18,6 +19,7 @@ export function whole(fields: Record<string, unknown>, name: string, low: number
   return value;
 }
 
+/** A field that is one of some names; throws {@linkcode ConfigError} where it is not. */
 export function oneOf<T extends string>(what: string, fields: Record<string, unknown>, name: string, known: readonly T[]): T {
   const found = known.find((one) => one === fields[name]);
   if (found !== undefined) return found;
