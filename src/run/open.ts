@@ -109,7 +109,7 @@ export class OpenedModel {
    * @example Four endings of one sentence
    * ```ts
    * import { openModel } from "../../mod.ts";
-   * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
    * const made: number[][] = [[], [], [], []];
    * for await (const tokens of model.samples({ batch: 4, prompt: [84, 104, 101], length: 8, seed: 1 })) {
    *   tokens.forEach((token, b) => made[b].push(token));
@@ -182,7 +182,7 @@ export class OpenedModel {
  * @example
  * ```ts
  * import { openModel } from "../../mod.ts";
- * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+ * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
  * for await (const text of model.text({ prompt: "The ", length: 8, temperature: 0.8, seed: 1 })) console.log(text);
  * model.dispose();
  * ```

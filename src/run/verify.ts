@@ -287,7 +287,7 @@ export interface GoldenCase {
  * }
  * ```
  */
-export async function* goldenCases(base: URL = new URL("../test/golden/", import.meta.url)): AsyncGenerator<GoldenCase> {
+export async function* goldenCases(base: URL = new URL("../../test/golden/", import.meta.url)): AsyncGenerator<GoldenCase> {
   const at = (path: string) => new URL(path, base), text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   let index: GoldenIndex;
   try {
