@@ -7,6 +7,7 @@
 import { expect, mustBe } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { AttentionConfig } from "../pattern/sets.ts";
+import type { DataKind } from "../data/identity.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";
 
@@ -151,7 +152,7 @@ export function preset(name: string): Preset {
 }
 
 /** The small preset of each kind of data. */
-const PRESET_OF: Readonly<Record<"text" | "bytes" | "image" | "audio", string>> = {
+const PRESET_OF: Readonly<Record<DataKind, string>> = {
   text: "text",
   bytes: "text",
   image: "image",
@@ -165,7 +166,7 @@ const PRESET_OF: Readonly<Record<"text" | "bytes" | "image" | "audio", string>> 
  * @param shape height, width and channels of images
  */
 export function presetFor(
-  kind: "text" | "bytes" | "image" | "audio",
+  kind: DataKind,
   shape?: readonly [number, number, number],
 ): { name: string; preset: Preset } {
   expect("Cannot suit a preset", { kind: [kind, "a string"], "preset of that kind": [PRESET_OF[kind], "a string"] });
