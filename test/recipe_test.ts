@@ -155,7 +155,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   ];
   const whole = await run(...tiny("whole", "--steps", "12", ...flags));
   assertEquals([whole.code, whole.err], [0, ""]);
-  assertMatch(whole.out, /^Training +12 steps of 32 bytes, muon 0.02, adamw 0.001 after 2 steps, linear, seed 0$/m);
+  assertMatch(whole.out, /^Training +12 steps of 32 bytes, muon 0.02, adamw 0.001 after 2 steps, linear, seed 0; one epoch is 84 steps$/m);
   assertMatch(whole.out, /^Reach +these layers together never bring some positions to others \(such as 0 to 13\); layout shows which$/m);
   assertMatch(whole.out, /^Phases +4 × 16 until step 6; 1 × 32 to the end$/m);
   assertMatch(whole.out, /^step +\d+\/12 {2}phase 1\/2 {2}loss/m);
