@@ -6,8 +6,8 @@
 
 import { expect } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
+import { lazily, Scratch } from "../base/scratch.ts";
 import type { ImageShape } from "./image.ts";
-import { lazily, Scratch } from "./scratch.ts";
 
 /** Pixels of a CIFAR image: 32 × 32 of red, of green, of blue. */
 const CIFAR_PIXELS = 3072;
@@ -20,6 +20,17 @@ const CIFAR_LABELS = { "CIFAR-10": [10], "CIFAR-100": [20, 100] } as const;
 
 /** Which of two data sets. */
 export type Cifar = keyof typeof CIFAR_LABELS;
+
+/** The files of CIFAR, by the names they have in its archives. */
+const CIFAR_NAMES: readonly [Cifar, RegExp][] = [
+  ["CIFAR-10", /(^|\/)(data_batch_\d+|test_batch)\.bin$/],
+  ["CIFAR-100", /(^|\/)cifar-?100[^/]*\/(train|test)\.bin$/],
+];
+
+/** Which CIFAR a file of that name is of. */
+export function cifarNamed(path: string): Cifar | undefined {
+  return CIFAR_NAMES.find(([, named]) => named.test(path))?.[0];
+}
 
 /** The first byte that is no class. */
 function noClass(bytes: Uint8Array, labels: readonly number[]): number | undefined {
@@ -45,7 +56,7 @@ const scratch = lazily(async () => {
 const CIFAR_PIECE = 32;
 
 /**
- * Tokens of CIFAR rows (data_batch_1.bin of CIFAR-10, train.bin of CIFAR-100): row-major red, green, blue, 3,072 an image, the classes
+ * Tokens of CIFAR rows (data_batch_1.bin of CIFAR-10, train.bin of CIFAR-100): row-major red, green, blue, 3,072 per image, the classes
  * left out.
  *
  * @param name of the file, for messages

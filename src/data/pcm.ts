@@ -1,13 +1,13 @@
 /**
- * Frames of a file to codes: mean of channels, new rate, µ-law.
+ * Frames of a file to codes: mean of channels, new rate, µ-law. The kernels are in asm/pcm.ts and asm/resample.ts.
  *
  * @module
  */
 
 import { PCM_F32, PCM_F64, PCM_S16, PCM_S24, PCM_S32, PCM_U8 } from "../base/kernel_exports.gen.ts";
+import { Scratch } from "../base/scratch.ts";
 import { Companding, mulawAmplitude, PIECE, SILENCE } from "./mulaw.ts";
 import { divisor, lowPass } from "./resample.ts";
-import { Scratch } from "./scratch.ts";
 import type { SoundEncoding, SoundLevels } from "./sound.ts";
 
 /** Frames that a stage takes at once. */
