@@ -16,4 +16,5 @@ export * from "./engine.ts";
 export * from "./index.gen.ts";
 export type { Descriptor, Named, Operand } from "./operation.ts";
 export * from "./program.ts";
+export * from "./stream.ts";
 export * from "./tensor.ts";

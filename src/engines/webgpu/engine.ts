@@ -42,6 +42,7 @@ import {
 import { naming, saying, scoped } from "./scopes.ts";
 import { kernelSource } from "./shader/specialise.ts";
 import { planInPieces } from "./plan/split.ts";
+import { streamAhead } from "./stream.ts";
 import type { Tuning } from "./tuning/tuning.ts";
 
 export type { DeviceOptions, TilePreference, Tuning };
@@ -133,7 +134,8 @@ function watch(device: GPUDevice, name: string, watched: Watched): void {
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
-  readonly deferred = true;
+  // Compiling another program makes a bind group a dispatch, hundreds of them for a deep model, which a short prompt does not make good.
+  readonly sideBySide = 64;
   /** For people: the adapter, and what it computes on. */
   readonly description: string;
   /** The adapter computes on the CPU. */
@@ -492,19 +494,17 @@ export class WebGpuEngine implements Engine {
       if (this.#failure instanceof KernelError) await this.#blame(program.name, bound);
       this.#check();
       let next: { times: number; commands: GPUCommandBuffer } | undefined;
-      const executable: Executable = {
-        scratchBytes,
-        run: (times = 1) => {
-          const made = next?.times === times ? next.commands : undefined;
-          next = undefined;
-          return this.#run(program.name, () => made ?? this.#encode(bound, times));
-        },
-        prepare: (times) => {
-          const what = `running ${program.name}`;
-          this.#later(what, () => void this.#scoped(what, () => next = { times, commands: this.#encode(bound, times) }));
-        },
-        dispose,
+      const run = (times = 1) => {
+        const made = next?.times === times ? next.commands : undefined;
+        next = undefined;
+        return this.#run(program.name, () => made ?? this.#encode(bound, times));
       };
+      const prepare = (times: number) => {
+        const what = `running ${program.name}`;
+        this.#later(what, () => void this.#scoped(what, () => next = { times, commands: this.#encode(bound, times) }));
+      };
+      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options);
+      const executable: Executable = { scratchBytes, run, stream, dispose };
       recordings.set(executable, { device, program, bound, guard: (what, work) => this.#guard(what, work) });
       return executable;
     } catch (error) {
