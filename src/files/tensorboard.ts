@@ -44,7 +44,11 @@ function varint(value: number): number[] {
 }
 
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
-const field = (number: number, wire: number, content: ArrayLike<number>): number[] => [...varint(number * 8 + wire), ...Array.from(content)];
+const field = (
+  number: number,
+  wire: number,
+  content: ArrayLike<number>,
+): number[] => [...varint(number * 8 + wire), ...Array.from(content)];
 const bytes = (number: number, content: ArrayLike<number>) => field(number, BYTES, [...varint(content.length), ...Array.from(content)]);
 const double = (number: number, value: number) => field(number, FIXED64, new Uint8Array(Float64Array.of(value).buffer));
 const float = (number: number, value: number) => field(number, FIXED32, new Uint8Array(Float32Array.of(value).buffer));
