@@ -5,7 +5,8 @@
  */
 
 import type { LayerNorm, LayerNormBackward } from "../../../ops/mod.ts";
-import { type Plan, storageOf, valueWidth } from "./plan.ts";
+import { storageOf, valueWidth } from "../storage.ts";
+import type { Plan } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
 
 /** y, mean, rstd */

@@ -20,8 +20,9 @@ import {
   operands,
   type Tensor,
 } from "../../../ops/mod.ts";
-import { bindable, rowsOf, tooLarge } from "../bands.ts";
-import { isPacked, type PartialDropout, type Plan, planInF32, type Planner } from "./plan.ts";
+import { tooLarge } from "../bands.ts";
+import { bindable, isPacked, rowsOf } from "../storage.ts";
+import { type PartialDropout, type Plan, planInF32, type Planner } from "./plan.ts";
 
 /** Plans an operation with `next`, piece by piece where a binding does not hold it. */
 export async function planInPieces(plan: Plan, op: Op, next: Planner<Op>): Promise<void> {
