@@ -23,15 +23,18 @@ import {
 import { Bands, tooLarge } from "./bands.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import type { Limits } from "./device.ts";
+import { MAP, USAGE } from "./flags.ts";
 import { Pages, planSlots, release, storageBuffer } from "./memory.ts";
 import { PLANNERS } from "./plan/index.gen.ts";
 import { join, jointProducts } from "./plan/joint.ts";
 import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/split.ts";
 import { naming, saying, scoped } from "./scopes.ts";
-import { type Pipeline, Pipelines, storageBindings } from "./shader/pipelines.ts";
-import { kernelSource } from "./shader/specialise.ts";
+import { link } from "./shader/link.ts";
+import { type Pipeline, Pipelines } from "./shader/pipelines.ts";
+import { bindingsOf } from "./shader/reflect.ts";
 import { ALIGNMENT, bindable, isPacked, roundUp, rowsOf, storedBytes } from "./storage.ts";
+import { streamAhead } from "./stream.ts";
 import type { Tuning } from "./tuning/tuning.ts";
 
 export type { DeviceOptions, TilePreference, Tuning };
@@ -123,7 +126,8 @@ function watch(device: GPUDevice, name: string, watched: Watched): void {
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
-  readonly deferred = true;
+  // Compiling another program makes a bind group a dispatch, hundreds of them for a deep model, which a short prompt does not make good.
+  readonly sideBySide = 64;
   /** For people: the adapter, and what it computes on. */
   readonly description: string;
   /** The adapter computes on the CPU. */
@@ -364,13 +368,13 @@ export class WebGpuEngine implements Engine {
       [, verdict] = this.#scoped(`reading ${t.name}`, () => {
         const encoder = this.#device.createCommandEncoder();
         for (const { buffer, offset, bytes } of wanted) {
-          const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+          const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: USAGE.MAP_READ | USAGE.COPY_DST });
           copies.push(copy);
           encoder.copyBufferToBuffer(buffer, offset, copy, 0, bytes);
         }
         this.#device.queue.submit([encoder.finish()]);
       });
-      await Promise.all(copies.map(async (copy) => await copy.mapAsync(1)));
+      await Promise.all(copies.map(async (copy) => await copy.mapAsync(MAP.READ)));
       await verdict;
       this.#check();
       if (copies.length === 1) return loaded(t, copies[0].getMappedRange().slice(0));
@@ -482,19 +486,17 @@ export class WebGpuEngine implements Engine {
       if (this.#failure instanceof KernelError) await this.#blame(program.name, bound);
       this.#check();
       let next: { times: number; commands: GPUCommandBuffer } | undefined;
-      const executable: Executable = {
-        scratchBytes,
-        run: (times = 1) => {
-          const made = next?.times === times ? next.commands : undefined;
-          next = undefined;
-          return this.#run(program.name, () => made ?? this.#encode(bound, times));
-        },
-        prepare: (times) => {
-          const what = `running ${program.name}`;
-          this.#later(what, () => void this.#scoped(what, () => next = { times, commands: this.#encode(bound, times) }));
-        },
-        dispose,
+      const run = (times = 1) => {
+        const made = next?.times === times ? next.commands : undefined;
+        next = undefined;
+        return this.#run(program.name, () => made ?? this.#encode(bound, times));
       };
+      const prepare = (times: number) => {
+        const what = `running ${program.name}`;
+        this.#later(what, () => void this.#scoped(what, () => next = { times, commands: this.#encode(bound, times) }));
+      };
+      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options);
+      const executable: Executable = { scratchBytes, run, stream, dispose };
       recordings.set(executable, { device, program, bound, guard: (what, work) => this.#guard(what, work) });
       return executable;
     } catch (error) {
@@ -506,7 +508,7 @@ export class WebGpuEngine implements Engine {
 
   /** The pipeline of a dispatch and its buffers, absent operands filled in. */
   async #pipelineFor(dispatch: Dispatch, bindingOf: (operand: Operand, kernel: string) => GPUBufferBinding) {
-    const declared = storageBindings(kernelSource(dispatch.kernel));
+    const declared = bindingsOf(link(dispatch.kernel));
     let absent = 0;
     const entries = declared.map(({ name, writes }): { name: string; writes: boolean; resource: GPUBufferBinding } => {
       const operand = dispatch.bindings[name];
@@ -514,8 +516,6 @@ export class WebGpuEngine implements Engine {
       if (!writes) return { name, writes, resource: { buffer: this.#absent.read, offset: 0, size: ALIGNMENT } };
       return { name, writes, resource: { buffer: this.#absent.write, offset: ALIGNMENT * absent++, size: ALIGNMENT } };
     });
-    const unknown = Object.keys(dispatch.bindings).filter((name) => !declared.some((binding) => binding.name === name));
-    if (unknown.length) throw new KernelError(`Cannot bind kernel ${dispatch.kernel}: it declares no ${unknown.join(", ")}`);
     // One dispatch may not bind a buffer both for reading and for writing; all for writing it may.
     const written = new Set(entries.filter((entry) => entry.writes).map((entry) => entry.resource.buffer));
     const promoted = entries.filter((entry) => !entry.writes && written.has(entry.resource.buffer)).map((entry) => entry.name);
@@ -530,16 +530,15 @@ export class WebGpuEngine implements Engine {
   ) {
     const device = this.#device, stride = Math.max(ALIGNMENT, device.limits.minUniformBufferOffsetAlignment);
     const data = new DataView(new ArrayBuffer(Math.max(1, dispatches.length) * stride));
-    dispatches.forEach(({ kernel, params }, i) => {
+    dispatches.forEach(({ params }, i) => {
       const { fields } = ready[i].pipeline.uniforms;
       fields.forEach(({ name, type }, field) => {
-        const value = params[name], at = i * stride + field * 4;
-        if (value === undefined) throw new KernelError(`Cannot bind kernel ${kernel}: its uniform ${name} has no value`);
-        if (type === "f32") data.setFloat32(at, value, true);
-        else data.setUint32(at, value, true);
+        const at = i * stride + field * 4;
+        if (type === "f32") data.setFloat32(at, params[name], true);
+        else data.setUint32(at, params[name], true);
       });
     });
-    const uniforms = device.createBuffer({ label: `${name} uniforms`, size: data.byteLength, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
+    const uniforms = device.createBuffer({ label: `${name} uniforms`, size: data.byteLength, usage: USAGE.UNIFORM | USAGE.COPY_DST });
     device.queue.writeBuffer(uniforms, 0, data.buffer as ArrayBuffer);
     const groups = dispatches.map(({ kernel }, i) => {
       const { pipeline, entries } = ready[i];

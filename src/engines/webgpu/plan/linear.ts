@@ -5,11 +5,12 @@
  */
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../../../ops/mod.ts";
+import type { Constants } from "../shader/kernels.gen.ts";
 import { bindable, isPacked, roundUp, storage4, storageOf, valueWidth } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
 import { planLayernorm } from "./layernorm.ts";
-import { dropoutParams, type Plan, planInF32 } from "./plan.ts";
+import { dropoutParams, type PartialDropout, type Plan, planInF32 } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
 import { splitInputGrad, splitLinear, splitWeightGrad } from "./split.ts";
 
@@ -82,7 +83,7 @@ function linearParts(op: Linear) {
     inner: op.w.shape[1],
     values,
     bindings,
-    dropout: dropoutParams(op.dropout, op.w.shape[0]),
+    dropout: { ...dropoutParams(op.dropout), whole: (op.dropout as PartialDropout | undefined)?.width ?? op.w.shape[0] },
   };
 }
 
@@ -98,11 +99,22 @@ function planTiledLinear(plan: Plan, op: Linear): void {
   });
 }
 
+/** Nothing but the product. */
+const PLAIN: Constants<"linear_any"> = {
+  BIAS: false,
+  PRE: false,
+  GELU: false,
+  GELU_GRADIENT: false,
+  DROPOUT: false,
+  RESIDUAL: false,
+  ACCUMULATE: false,
+};
+
 function planAnyLinear(plan: Plan, op: Linear): void {
   const { rows, out, inner, values, bindings, dropout } = linearParts(op), { x, w } = op;
   const params = { m: rows, k: inner, n: out, am: inner, ak: 1, bk: 1, bn: inner, ...dropout };
   const own = { ...bindings, bias: op.b, z_out: op.pre, a: x, b: w };
-  plan.dispatch({ kernel: "linear_any", values, bindings: own, params, grid: anyGrid(rows, out) });
+  plan.dispatch({ kernel: "linear_any", values: { ...PLAIN, ...values }, bindings: own, params, grid: anyGrid(rows, out) });
 }
 
 const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];
@@ -129,9 +141,9 @@ function planAnyInputGrad(plan: Plan, op: LinearInputGrad): void {
   const rows = op.dy.shape[0], [out, inner] = op.w.shape;
   plan.dispatch({
     kernel: "linear_any",
-    values: { GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
+    values: { ...PLAIN, GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
     bindings: { a: op.dy, b: op.w, z_in: op.pre, residual: op.residual, y: op.dx },
-    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(undefined, inner) },
+    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(), whole: inner },
     grid: anyGrid(rows, inner),
   });
 }
@@ -151,9 +163,9 @@ function planAnyWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const [rows, out] = op.dy.shape, inner = op.x.shape[1];
   plan.dispatch({
     kernel: "linear_any",
-    values: { ACCUMULATE: op.accumulate },
+    values: { ...PLAIN, ACCUMULATE: op.accumulate },
     bindings: { a: op.dy, b: op.x, y: op.dw },
-    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(undefined, inner) },
+    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(), whole: inner },
     grid: anyGrid(out, inner),
   });
 }

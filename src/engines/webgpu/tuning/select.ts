@@ -11,15 +11,14 @@ import type { AttentionSet } from "../../../pattern/sets.ts";
 import type { Limits } from "../device.ts";
 import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "../plan/attention_tables.ts";
 import type { Plan } from "../plan/plan.ts";
+import { memoryOf } from "../shader/memory.ts";
 import { attentionProblem, type Choice, type Problem, type Tuning } from "./tuning.ts";
 import {
   ATTENTION_DEFAULTS,
-  attentionBytes,
   type AttentionKernel,
   type AttentionVariant,
   isSquare,
   LINEAR_DEFAULTS,
-  linearBytes,
   type LinearKernel,
   type LinearVariant,
 } from "./variants.ts";
@@ -59,7 +58,7 @@ export function attentionFits(
   d4: number,
   v4: number,
 ): boolean {
-  return attentionBytes(kernel, variant, d4, v4) <= limits.maxComputeWorkgroupStorageSize &&
+  return memoryOf(kernel, { ...variant, D4: d4, V4: v4 }) <= limits.maxComputeWorkgroupStorageSize &&
     variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
 }
 
@@ -102,7 +101,9 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
   const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
   if (fitting.length === 0) {
     throw new KernelError(
-      `Cannot run attention with heads of ${d4 * 4} and ${v4 * 4}: the smallest tile needs ${attentionBytes(kernel, last, d4, v4)} bytes ` +
+      `Cannot run attention with heads of ${d4 * 4} and ${v4 * 4}: the smallest tile needs ${
+        memoryOf(kernel, { ...last, D4: d4, V4: v4 })
+      } bytes ` +
         `of workgroup memory, the device allows ${limits.maxComputeWorkgroupStorageSize}`,
     );
   }
@@ -136,7 +137,7 @@ export function isFused(plan: Plan, op: AttentionBackward): boolean {
 
 /** Whether a device has room for a variant of the matrix products. */
 export function linearFits(limits: Limits, variant: LinearVariant): boolean {
-  return linearBytes(variant) <= limits.maxComputeWorkgroupStorageSize &&
+  return memoryOf("linear", { ...variant }) <= limits.maxComputeWorkgroupStorageSize &&
     variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
 }
 
