@@ -1468,18 +1468,6 @@ if(t==0u&&i>=given[0]){
 tape[i*params.batch+group.x]=select(found,u32(best.y),temperature==0.0);
 }
 }
-// @at random 29
-fn dropout_factor(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->f32{
-let pair=dropout_keeps2(seed,site,step,index&0xfffffffeu,threshold);
-return select(0.0,keep,select(pair.x,pair.y,(index&1u)==1u));
-}
-
-
-fn dropout_factor4(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->vec4f{
-let low=dropout_keeps2(seed,site,step,index,threshold);
-let high=dropout_keeps2(seed,site,step,index+2u,threshold);
-return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
-}
 `,
   "choose_advance": `
 
@@ -1705,18 +1693,6 @@ y[i]=select(0.0,x[i]*params.keep,keeps.x);
 if(i+1u<params.count){
 y[i+1u]=select(0.0,x[i+1u]*params.keep,keeps.y);
 }
-}
-// @at random 29
-fn dropout_factor(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->f32{
-let pair=dropout_keeps2(seed,site,step,index&0xfffffffeu,threshold);
-return select(0.0,keep,select(pair.x,pair.y,(index&1u)==1u));
-}
-
-
-fn dropout_factor4(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->vec4f{
-let low=dropout_keeps2(seed,site,step,index,threshold);
-let high=dropout_keeps2(seed,site,step,index+2u,threshold);
-return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
 }
 `,
   "embedding": `
@@ -2129,80 +2105,6 @@ z+=load(residual[at]);
 }
 y[at]=store(z);
 }
-// @at random 29
-fn dropout_factor(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->f32{
-let pair=dropout_keeps2(seed,site,step,index&0xfffffffeu,threshold);
-return select(0.0,keep,select(pair.x,pair.y,(index&1u)==1u));
-}
-
-
-fn dropout_factor4(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->vec4f{
-let low=dropout_keeps2(seed,site,step,index,threshold);
-let high=dropout_keeps2(seed,site,step,index+2u,threshold);
-return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
-}
-// @at product 108
-@compute@workgroup_size(THREADS)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=lane_x(t);
-let ty=lane_y(t);
-let whole=extent(group.z);
-let m0=group.y*BM4;
-let n0=group.x*BN4;
-if(HALF==1u){
-if(n0>=m0+BM4){
-return;
-}
-}
-let columns=whole.columns4*4u;
-var acc:array<array<vec4f,H>,TM>;
-var l:array<Left,LLOADS>;
-var r:array<Right,RLOADS>;
-let steps=(whole.end-whole.first+BK-1u)/BK;
-for(var step=0u;step<=steps;step++){
-let next=whole.first+step*BK;
-if(step>0u){
-let front=next-BK;
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS/4u;q++){let e=(t+q*THREADS)&(LEFTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(MASKED==1u){turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=left_value(l[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(MASKED==1u){ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);}else{ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);}}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS/4u;q++){let e=(t+q*THREADS)&(RIGHTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(PLAIN==1u){turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=right_value(r[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;if(PLAIN==1u){rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);}else{rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);}}}}
-}
-workgroupBarrier();
-
-
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS;q++){let e=(t+q/4u*THREADS)&(LEFTS-1u);l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS;q++){let e=(t+q/4u*THREADS)&(RIGHTS-1u);r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));}}}
-if(step>0u){
-@unroll
-for(var k=0u;k<BK;k++){
-var a:array<vec4f,G>;
-@unroll
-for(var g=0u;g<G;g++){
-a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
-}
-@unroll
-for(var h=0u;h<H;h++){
-let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
-@unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
-}
-}
-}
-}
-workgroupBarrier();
-}
-@unroll
-for(var i=0u;i<TM;i++){
-let row=(m0+i/4u*TY+ty)*4u+i%4u;
-@unroll
-for(var h=0u;h<H;h++){
-let column=n0+h*TX+tx;
-if(row<whole.rows&&column<whole.columns4){
-finish(group.z,row,column,acc[i][h]);
-}
-}
-}
-}
 `,
   "linear_any": `
 // @import linear_finish.wgsl
@@ -2235,45 +2137,6 @@ workgroupBarrier();
 if(row<params.m&&column<params.n){
 finish(row,column,sum);
 }
-}
-// @at random 29
-fn dropout_factor(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->f32{
-let pair=dropout_keeps2(seed,site,step,index&0xfffffffeu,threshold);
-return select(0.0,keep,select(pair.x,pair.y,(index&1u)==1u));
-}
-
-
-fn dropout_factor4(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->vec4f{
-let low=dropout_keeps2(seed,site,step,index,threshold);
-let high=dropout_keeps2(seed,site,step,index+2u,threshold);
-return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
-}
-// @at linear_finish 39
-fn finish(row:u32,column:u32,product:f32){
-let at=row*params.n+column;
-var z=product;
-if(BIAS){
-z+=bias[column];
-}
-if(PRE){
-z_out[at]=z;
-}
-if(GELU){
-z=gelu(z);
-}
-if(GELU_GRADIENT){
-z*=gelu_gradient(z_in[at]);
-}
-if(DROPOUT){
-z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
-}
-if(RESIDUAL){
-z+=residual[at];
-}
-if(ACCUMULATE){
-z+=y[at];
-}
-y[at]=z;
 }
 `,
   "linear_few": `
@@ -2483,6 +2346,33 @@ override GELU_GRADIENT:bool=false;
 override DROPOUT:bool=false;
 override RESIDUAL:bool=false;
 override ACCUMULATE:bool=false;
+
+fn finish(row:u32,column:u32,product:f32){
+let at=row*params.n+column;
+var z=product;
+if(BIAS){
+z+=bias[column];
+}
+if(PRE){
+z_out[at]=z;
+}
+if(GELU){
+z=gelu(z);
+}
+if(GELU_GRADIENT){
+z*=gelu_gradient(z_in[at]);
+}
+if(DROPOUT){
+z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
+}
+if(RESIDUAL){
+z+=residual[at];
+}
+if(ACCUMULATE){
+z+=y[at];
+}
+y[at]=z;
+}
 `,
   "linear_input_grad": `
 
@@ -2543,68 +2433,6 @@ z+=load(residual[at]);
 }
 dx[at]=store(z);
 }
-// @at product 108
-@compute@workgroup_size(THREADS)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=lane_x(t);
-let ty=lane_y(t);
-let whole=extent(group.z);
-let m0=group.y*BM4;
-let n0=group.x*BN4;
-if(HALF==1u){
-if(n0>=m0+BM4){
-return;
-}
-}
-let columns=whole.columns4*4u;
-var acc:array<array<vec4f,H>,TM>;
-var l:array<Left,LLOADS>;
-var r:array<Right,RLOADS>;
-let steps=(whole.end-whole.first+BK-1u)/BK;
-for(var step=0u;step<=steps;step++){
-let next=whole.first+step*BK;
-if(step>0u){
-let front=next-BK;
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS/4u;q++){let e=(t+q*THREADS)&(LEFTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(MASKED==1u){turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=left_value(l[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(MASKED==1u){ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);}else{ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);}}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS/4u;q++){let e=(t+q*THREADS)&(RIGHTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(PLAIN==1u){turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=right_value(r[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;if(PLAIN==1u){rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);}else{rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);}}}}
-}
-workgroupBarrier();
-
-
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS;q++){let e=(t+q/4u*THREADS)&(LEFTS-1u);l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS;q++){let e=(t+q/4u*THREADS)&(RIGHTS-1u);r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));}}}
-if(step>0u){
-@unroll
-for(var k=0u;k<BK;k++){
-var a:array<vec4f,G>;
-@unroll
-for(var g=0u;g<G;g++){
-a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
-}
-@unroll
-for(var h=0u;h<H;h++){
-let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
-@unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
-}
-}
-}
-}
-workgroupBarrier();
-}
-@unroll
-for(var i=0u;i<TM;i++){
-let row=(m0+i/4u*TY+ty)*4u+i%4u;
-@unroll
-for(var h=0u;h<H;h++){
-let column=n0+h*TX+tx;
-if(row<whole.rows&&column<whole.columns4){
-finish(group.z,row,column,acc[i][h]);
-}
-}
-}
-}
 `,
   "linear_weight_grad": `
 
@@ -2659,68 +2487,6 @@ if(ACCUMULATE){
 dw[at]+=product;
 }else{
 dw[at]=product;
-}
-}
-// @at product 108
-@compute@workgroup_size(THREADS)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=lane_x(t);
-let ty=lane_y(t);
-let whole=extent(group.z);
-let m0=group.y*BM4;
-let n0=group.x*BN4;
-if(HALF==1u){
-if(n0>=m0+BM4){
-return;
-}
-}
-let columns=whole.columns4*4u;
-var acc:array<array<vec4f,H>,TM>;
-var l:array<Left,LLOADS>;
-var r:array<Right,RLOADS>;
-let steps=(whole.end-whole.first+BK-1u)/BK;
-for(var step=0u;step<=steps;step++){
-let next=whole.first+step*BK;
-if(step>0u){
-let front=next-BK;
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS/4u;q++){let e=(t+q*THREADS)&(LEFTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(MASKED==1u){turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=left_value(l[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(MASKED==1u){ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);}else{ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);}}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS/4u;q++){let e=(t+q*THREADS)&(RIGHTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(PLAIN==1u){turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=right_value(r[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;if(PLAIN==1u){rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);}else{rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);}}}}
-}
-workgroupBarrier();
-
-
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS;q++){let e=(t+q/4u*THREADS)&(LEFTS-1u);l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS;q++){let e=(t+q/4u*THREADS)&(RIGHTS-1u);r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));}}}
-if(step>0u){
-@unroll
-for(var k=0u;k<BK;k++){
-var a:array<vec4f,G>;
-@unroll
-for(var g=0u;g<G;g++){
-a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
-}
-@unroll
-for(var h=0u;h<H;h++){
-let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
-@unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
-}
-}
-}
-}
-workgroupBarrier();
-}
-@unroll
-for(var i=0u;i<TM;i++){
-let row=(m0+i/4u*TY+ty)*4u+i%4u;
-@unroll
-for(var h=0u;h<H;h++){
-let column=n0+h*TX+tx;
-if(row<whole.rows&&column<whole.columns4){
-finish(group.z,row,column,acc[i][h]);
-}
-}
 }
 }
 `,
@@ -2778,68 +2544,6 @@ if(FIRST){
 z*=1.0/(sqrt(squares[part])+1e-7);
 }
 y[right_base+row*params.out4+column]=z;
-}
-// @at product 108
-@compute@workgroup_size(THREADS)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=lane_x(t);
-let ty=lane_y(t);
-let whole=extent(group.z);
-let m0=group.y*BM4;
-let n0=group.x*BN4;
-if(HALF==1u){
-if(n0>=m0+BM4){
-return;
-}
-}
-let columns=whole.columns4*4u;
-var acc:array<array<vec4f,H>,TM>;
-var l:array<Left,LLOADS>;
-var r:array<Right,RLOADS>;
-let steps=(whole.end-whole.first+BK-1u)/BK;
-for(var step=0u;step<=steps;step++){
-let next=whole.first+step*BK;
-if(step>0u){
-let front=next-BK;
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS/4u;q++){let e=(t+q*THREADS)&(LEFTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(MASKED==1u){turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=left_value(l[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(MASKED==1u){ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);}else{ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);}}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS/4u;q++){let e=(t+q*THREADS)&(RIGHTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(PLAIN==1u){turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=right_value(r[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;if(PLAIN==1u){rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);}else{rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);}}}}
-}
-workgroupBarrier();
-
-
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS;q++){let e=(t+q/4u*THREADS)&(LEFTS-1u);l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS;q++){let e=(t+q/4u*THREADS)&(RIGHTS-1u);r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));}}}
-if(step>0u){
-@unroll
-for(var k=0u;k<BK;k++){
-var a:array<vec4f,G>;
-@unroll
-for(var g=0u;g<G;g++){
-a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
-}
-@unroll
-for(var h=0u;h<H;h++){
-let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
-@unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
-}
-}
-}
-}
-workgroupBarrier();
-}
-@unroll
-for(var i=0u;i<TM;i++){
-let row=(m0+i/4u*TY+ty)*4u+i%4u;
-@unroll
-for(var h=0u;h<H;h++){
-let column=n0+h*TX+tx;
-if(row<whole.rows&&column<whole.columns4){
-finish(group.z,row,column,acc[i][h]);
-}
-}
-}
 }
 `,
   "muon_gram": `
@@ -2912,68 +2616,6 @@ y[to+row*params.rows+column]=value;
 }
 if(column<row){
 y[to+column*params.rows+row]=value;
-}
-}
-}
-// @at product 108
-@compute@workgroup_size(THREADS)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=lane_x(t);
-let ty=lane_y(t);
-let whole=extent(group.z);
-let m0=group.y*BM4;
-let n0=group.x*BN4;
-if(HALF==1u){
-if(n0>=m0+BM4){
-return;
-}
-}
-let columns=whole.columns4*4u;
-var acc:array<array<vec4f,H>,TM>;
-var l:array<Left,LLOADS>;
-var r:array<Right,RLOADS>;
-let steps=(whole.end-whole.first+BK-1u)/BK;
-for(var step=0u;step<=steps;step++){
-let next=whole.first+step*BK;
-if(step>0u){
-let front=next-BK;
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS/4u;q++){let e=(t+q*THREADS)&(LEFTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(MASKED==1u){turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=left_value(l[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(MASKED==1u){ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);}else{ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);}}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS/4u;q++){let e=(t+q*THREADS)&(RIGHTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(PLAIN==1u){turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=right_value(r[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;if(PLAIN==1u){rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);}else{rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);}}}}
-}
-workgroupBarrier();
-
-
-{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS;q++){let e=(t+q/4u*THREADS)&(LEFTS-1u);l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));}}}
-{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS;q++){let e=(t+q/4u*THREADS)&(RIGHTS-1u);r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));}}}
-if(step>0u){
-@unroll
-for(var k=0u;k<BK;k++){
-var a:array<vec4f,G>;
-@unroll
-for(var g=0u;g<G;g++){
-a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
-}
-@unroll
-for(var h=0u;h<H;h++){
-let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
-@unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
-}
-}
-}
-}
-workgroupBarrier();
-}
-@unroll
-for(var i=0u;i<TM;i++){
-let row=(m0+i/4u*TY+ty)*4u+i%4u;
-@unroll
-for(var h=0u;h<H;h++){
-let column=n0+h*TX+tx;
-if(row<whole.rows&&column<whole.columns4){
-finish(group.z,row,column,acc[i][h]);
-}
 }
 }
 }
@@ -3180,6 +2822,68 @@ var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
 
 const MASKED:u32=1u;
 const PLAIN:u32=0u;
+// @at product 108
+@compute@workgroup_size(THREADS)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let tx=lane_x(t);
+let ty=lane_y(t);
+let whole=extent(group.z);
+let m0=group.y*BM4;
+let n0=group.x*BN4;
+if(HALF==1u){
+if(n0>=m0+BM4){
+return;
+}
+}
+let columns=whole.columns4*4u;
+var acc:array<array<vec4f,H>,TM>;
+var l:array<Left,LLOADS>;
+var r:array<Right,RLOADS>;
+let steps=(whole.end-whole.first+BK-1u)/BK;
+for(var step=0u;step<=steps;step++){
+let next=whole.first+step*BK;
+if(step>0u){
+let front=next-BK;
+{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS/4u;q++){let e=(t+q*THREADS)&(LEFTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(MASKED==1u){turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=left_value(l[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(MASKED==1u){ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);}else{ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);}}}}
+{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS/4u;q++){let e=(t+q*THREADS)&(RIGHTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(PLAIN==1u){turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=right_value(r[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;if(PLAIN==1u){rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);}else{rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);}}}}
+}
+workgroupBarrier();
+
+
+{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS;q++){let e=(t+q/4u*THREADS)&(LEFTS-1u);l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));}}}
+{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS;q++){let e=(t+q/4u*THREADS)&(RIGHTS-1u);r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));}}}
+if(step>0u){
+@unroll
+for(var k=0u;k<BK;k++){
+var a:array<vec4f,G>;
+@unroll
+for(var g=0u;g<G;g++){
+a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
+}
+@unroll
+for(var h=0u;h<H;h++){
+let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
+@unroll
+for(var i=0u;i<TM;i++){
+acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
+}
+}
+}
+}
+workgroupBarrier();
+}
+@unroll
+for(var i=0u;i<TM;i++){
+let row=(m0+i/4u*TY+ty)*4u+i%4u;
+@unroll
+for(var h=0u;h<H;h++){
+let column=n0+h*TX+tx;
+if(row<whole.rows&&column<whole.columns4){
+finish(group.z,row,column,acc[i][h]);
+}
+}
+}
+}
 `,
   "random": `
 
@@ -3206,6 +2910,19 @@ return threefry_rounds(x,even)+vec2u(third,key.x+5u);
 
 fn dropout_keeps2(seed:u32,site:u32,step:u32,index:u32,threshold:u32)->vec2<bool>{
 return(threefry(vec2u(seed,site),vec2u(index>>1u,step))>>vec2u(8u))>=vec2u(threshold);
+}
+
+
+fn dropout_factor(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->f32{
+let pair=dropout_keeps2(seed,site,step,index&0xfffffffeu,threshold);
+return select(0.0,keep,select(pair.x,pair.y,(index&1u)==1u));
+}
+
+
+fn dropout_factor4(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->vec4f{
+let low=dropout_keeps2(seed,site,step,index,threshold);
+let high=dropout_keeps2(seed,site,step,index+2u,threshold);
+return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
 }
 `,
   "reduce_partials": `
