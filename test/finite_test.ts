@@ -7,15 +7,16 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { formatConfig, type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/files/checkpoint.ts";
-import { checkConfig, type ModelConfig, type TrainConfig } from "../src/files/config.ts";
+import { checkConfig, formatConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/files/weights.ts";
+import type { TrainConfig } from "../src/files/train_config.ts";
 import { CheckpointError, DivergedError, KernelError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";
 import { notFinite } from "../src/base/finite.ts";
 import { attentionMaps } from "../src/run/maps.ts";
-import { initialWeights, Parameters } from "../src/model/model.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import { openModel } from "../src/run/open.ts";
-import type { Engine, Tensor, TensorData } from "../src/ops/mod.ts";
+import type { Engine, Executable, Program, Tensor, TensorData } from "../src/ops/mod.ts";
 import { Decoder, sample } from "../src/run/sample.ts";
 import { type Snapshot, train, Trainer } from "../src/run/train.ts";
 import { failed, run } from "./commands.ts";
@@ -167,6 +168,18 @@ function answering(on: Engine, change: (t: Tensor, data: TensorData) => void): E
           const data = await target.read(t, range);
           change(t, data);
           return data;
+        };
+      }
+      if (name === "compile") {
+        return async (program: Program): Promise<Executable> => {
+          const made = await target.compile(program);
+          const stream: Executable["stream"] = async function* (options) {
+            for await (const some of made.stream(options)) {
+              options.reads(some.from, some.to).forEach(({ tensor }, i) => change(tensor, some.data[i]));
+              yield some;
+            }
+          };
+          return { ...made, stream };
         };
       }
       const value = Reflect.get(target, name, target);

@@ -11,6 +11,7 @@ import { chooseAttention, isFused, ownerOf } from "../tuning/select.ts";
 import { type AttentionKernel, type AttentionVariant, isSquare } from "../tuning/variants.ts";
 import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
 import { type Bindings, type Plan, planInF32 } from "./plan.ts";
+import { splitAttention } from "./split.ts";
 
 const WIDEST = 128;
 
@@ -166,6 +167,10 @@ async function planKernel<K extends TiledKernel>(
 
 /** o and lse */
 export async function planAttention(plan: Plan, op: Attention): Promise<void> {
+  await splitAttention(plan, op, planAllHeads);
+}
+
+async function planAllHeads(plan: Plan, op: Attention): Promise<void> {
   if (isWide(geometry(op))) await planForward(plan, op);
   else await planInF32(plan, op, planForward);
 }
@@ -179,6 +184,10 @@ async function planForward(plan: Plan, op: Attention): Promise<void> {
 
 /** delta, dq, dk, dv */
 export async function planAttentionBackward(plan: Plan, op: AttentionBackward): Promise<void> {
+  await splitAttention(plan, op, planBackwardOfAllHeads);
+}
+
+async function planBackwardOfAllHeads(plan: Plan, op: AttentionBackward): Promise<void> {
   if (isWide(geometry(op))) await planBackward(plan, op);
   else await planInF32(plan, op, planBackward);
 }
