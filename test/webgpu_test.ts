@@ -15,7 +15,8 @@ import { type Attention, type Engine, HYPER, Program, size, type Tensor, tensor,
 import { preset } from "../src/files/presets.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
-import { recordings, WebGpuEngine } from "../src/engines/webgpu/engine.ts";
+import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
+import { recordings } from "../src/engines/webgpu/recording.ts";
 import { planSlots } from "../src/engines/webgpu/memory.ts";
 import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
 import { Bands } from "../src/engines/webgpu/bands.ts";

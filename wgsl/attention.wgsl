@@ -2,8 +2,15 @@
 // tiles of BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes
 // TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
 //
-// What every kernel does in the same way is a function marked `@inline`: it is pasted where it is called, since the arrays it works on are
-// registers of main. Parameters in capitals are constants of the file.
+// This is their skeleton: main, with the prologue and the loop over tiles, and functions of what several of them do. A kernel brings what it
+// does for itself, each marked `@splice`: it is pasted into main, whose names it sees.
+//   begin: declares its sums, and copies rows owned to workgroup memory where OWN_A, OWN_B
+//   begin_row: what it needs of row `row`, which is i of the rows owned
+//   begin_tiles: goes on from what stages before it wrote
+//   ask: declares registers for the rows of a tile, and asks for them
+//   keep: puts them into workgroup memory
+//   take: adds to its sums what the tile gives, in workgroup memory
+//   end: writes its sums
 //
 // Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
 // once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
@@ -67,6 +74,7 @@ const SPLIT: u32 = max(TY / TX, 1u);
 const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
 const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
 
+const ZERO: f32 = 0.0;
 const ONE: f32 = 1.0;
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
@@ -337,4 +345,69 @@ fn write_rows(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, factor: 
       }
     }
   }
+}
+
+// Masks the scores of a tile where queries own: those without a pair are `outside`.
+// @inline
+fn mask(s: ptr<function, Scores>, outside: f32, run: Run, item: Item, own: u32, start: u32, tx: u32) {
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let keys = keys_of(run, item.rows, own + i, start + tx * TN);
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      let key = start + tx * TN + j;
+      (*s)[i][j] = select(outside, (*s)[i][j], has_key(keys, key));
+    }
+  }
+}
+
+// Asks for lse·log₂e and delta of the queries that stream: before the products, so that they are there after them.
+// @inline
+fn ask_statistics(stat: ptr<function, Statistics>, source: ptr<storage, array<vec2f>>, lines: u32, run: Run, start: u32, tx: u32) {
+  // @unroll
+  for (var j = 0u; j < TN; j++) {
+    (*stat)[j] = (*source)[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  // First row of the sequence in matrices, and of its head in lse and delta; the first of this invocation's rows in the item's part.
+  let base = (params.first + group.z) * params.n;
+  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
+  let own = item.tile * BM + ty * TM;
+  let factor = params.scale * LOG2E;
+  begin();
+  var line: array<u32, TM>; // of the rows owned, in heads
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let row = row_of(item.rows_at, item.rows, own + i);
+    line[i] = (base + row) * params.heads + item.head;
+    begin_row();
+  }
+  begin_tiles();
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry]; // the tile; odd where some of its pairs are not of the set
+      let start = (listed >> 1u) * BN;
+      ask();
+      workgroupBarrier();
+      keep();
+      workgroupBarrier();
+      take();
+    }
+  }
+  end();
 }

@@ -19,8 +19,9 @@ import {
   tensor,
 } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
-import { recordings, type WebGpuEngine } from "../engine.ts";
+import type { WebGpuEngine } from "../engine.ts";
 import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
+import { recordings } from "../recording.ts";
 import type { DispatchTime } from "./profile.ts";
 import { attentionFits, linearFits } from "./select.ts";
 import { settledProfile } from "./settle.ts";
