@@ -45,7 +45,7 @@ const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "web
 gpuTest("tune: a file that cannot be read is one message, before anything is measured", async () => {
   const { code, out, err } = await run("tune", "--config", at("config.json"), "--out", folder, "--seconds", "1");
   assertEquals([code, out.includes("linear")], [1, false]);
-  assertMatch(err, /^Cannot use the tuning .*: Is a directory[^\n]*\n$/m);
+  assertMatch(err, /^Cannot use the tuning .*: it is a folder[^\n]*\n$/m);
 });
 
 gpuTest("tune: a file of an earlier version begins anew, one of a later version is left", async () => {
