@@ -7,7 +7,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { buildInOrder, buildLayout } from "../src/pattern/layout.ts";
 import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
 import { ConfigError, OutOfMemoryError } from "../src/base/errors.ts";
-import { ATTENTION, callersBlocks } from "./cases.ts";
+import { callersBlocks, PATTERNS } from "./patterns.ts";
 
 async function check(set: AttentionSet, n: number, q: number, k: number) {
   const layout = await buildLayout(set, n, { q, k }), seen = new Set<number>();
@@ -88,7 +88,7 @@ async function checkInOrder(set: AttentionSet, n: number, q: number, k: number) 
   assertEquals(transposed.sort(), want.sort());
 }
 
-for (const { name, config, layer } of [...ATTENTION, { name: "caller's blocks", config: callersBlocks(61), layer: 0 }]) {
+for (const { name, config, layer } of [...PATTERNS, { name: "caller's blocks", config: callersBlocks(61), layer: 0 }]) {
   Deno.test(`layout: ${name}`, async () => {
     for (const n of config.pattern === "blocks" ? [61] : [1, 2, 15, 16, 17, 61]) {
       for (const set of resolveSets(config, { n, layer: layer ?? 0, heads: 2 })) {

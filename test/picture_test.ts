@@ -7,7 +7,7 @@ import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.
 import { encodePng, tileImages } from "../src/data/image.ts";
 import { cellColor, COLORS, lossCurveSvg, panelsOf, patternImage, patternMap, patternSvg } from "../src/pictures/picture.ts";
 import { scheduleOf } from "../src/pattern/reach.ts";
-import { ATTENTION } from "./cases.ts";
+import { PATTERNS } from "./patterns.ts";
 
 Deno.test("picture: CRC-32 of the standard's check string, also in two pieces", () => {
   const bytes = new TextEncoder().encode("123456789");
@@ -36,7 +36,7 @@ Deno.test("picture: a PNG holds the pixels given", () => {
   for (let y = 0; y < 3; y++) assertEquals([...rows.subarray(y * 16, y * 16 + 16)], [0, ...rgb.subarray(y * 15, y * 15 + 15)]);
 });
 
-for (const { name, config, layer } of ATTENTION) {
+for (const { name, config, layer } of PATTERNS) {
   for (const most of [53, 10]) {
     Deno.test(`picture: cells of ${name}, at most ${most}, hold the share of pairs`, async () => {
       const n = 53, [set] = resolveSets(config, { n, layer: layer ?? 0, heads: 2 }), map = await patternMap("", [set], n, most);

@@ -11,7 +11,7 @@ import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "..
 import { resolveSets } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
-import { ATTENTION } from "./cases.ts";
+import { PATTERNS } from "./patterns.ts";
 
 const random = new Random(99, 1);
 const normals = (n: number) => Float64Array.from({ length: n }, () => random.normal());
@@ -88,7 +88,7 @@ Deno.test("reference: linear's gradients, with gelu and residual", async () => {
   await hold("gelu", through, active, da, new Map([[pre, z], [identity, eye]]), new Map([[pre, gPre]]));
 });
 
-for (const { name, config, layer } of ATTENTION) {
+for (const { name, config, layer } of PATTERNS) {
   Deno.test(`reference: attention's gradients, ${name}`, async () => {
     const n = 30, heads = 2, dqk = 3, dvh = 4, sets = resolveSets(config, { n, layer: layer ?? 0, heads });
     const [q, k] = ["q", "k"].map((t) => tensor(t, [n, heads * dqk])), v = tensor("v", [n, heads * dvh]), o = tensor("o", [n, heads * dvh]);

@@ -11,7 +11,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { pickBackend } from "../src/run/backend.ts";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
-import { type Attention, type Engine, HYPER, Program, size, type Tensor, tensor, type TensorData } from "../src/ops/mod.ts";
+import { type Attention, HYPER, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { preset } from "../src/files/config.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
@@ -49,9 +49,10 @@ import {
 import { trainingWorks } from "../src/run/works.ts";
 import { WGSL } from "../src/engines/webgpu/shader/wgsl.gen.ts";
 import { generateWgsl, paste } from "../tools/gen_wgsl.ts";
-import { type Case, CASES, halved } from "./cases.ts";
+import type { Case } from "./case.ts";
+import { only, pick, type Query } from "./cases.ts";
 import { gpuTest, SPLIT } from "./engines.ts";
-import { ALL, deviations } from "./runtimes/conformance.ts";
+import { deviations, outputs } from "./runtimes/conformance.ts";
 import { relativeError } from "../src/run/verify.ts";
 
 const software = { allowSoftware: true } as const;
@@ -198,23 +199,16 @@ gpuTest("every default variant compiles for every head width that fits the devic
   device.destroy();
 });
 
-async function outputs(on: Engine, c: Case): Promise<TensorData[]> {
-  const tensors = [...c.inputs.keys()], program = new Program(c.name);
-  for (const op of c.ops) program.add(op);
-  on.allocate(tensors);
-  const executable = await on.compile(program);
-  for (const [t, data] of c.inputs) on.write(t, data);
-  await executable.run();
-  const results = [];
-  for (const t of c.outputs) results.push(await on.read(t));
-  executable.dispose();
-  on.free(tensors);
-  return results;
-}
-
 // Small problems take small tiles by themselves; these see the others, on both sides of their boundaries.
-const TILED =
-  /^(linear(_input_grad|_weight_grad)? (65×129→66|130×256→100|64×64→64)|attention (dense, n 129|strided 16 merged, n 101|strided 16 merged, n 70.* d (64\/64|128\/128))|attention fixed 16\/4)/;
+const TILED: readonly Query[] = [
+  ...[[65, 129, 66], [130, 256, 100], [64, 64, 64]]
+    .map(([rows, inner, out]) => ({ op: ["linear", "linear_input_grad", "linear_weight_grad"] as const, rows, in: inner, out })),
+  { op: "attention", pattern: "dense", n: 129 },
+  { op: "attention", pattern: "strided", stride: 16, causal: true, n: 101 },
+  { op: "attention", pattern: "strided", n: 70, d: 64, dv: 64 },
+  { op: "attention", pattern: "strided", n: 70, d: 128 },
+  { op: "attention", pattern: "fixed", stride: 16 },
+];
 
 for (
   const [tiles, limits, order] of [
@@ -227,11 +221,12 @@ for (
   gpuTest(`${tiles} tiles, ${limits} limits, ${order}, agree with the oracle`, async () => {
     const engine = await WebGpuEngine.create({ ...software, tiles, limits, inOrder: order === "in order" }), oracle = new ReferenceEngine();
     // The widest heads take llvmpipe ten seconds to compile, and the order changes nothing about them.
-    const chosen = CASES.filter(({ name }) => TILED.test(name) && (order === "grouped" || !name.includes("128/128")));
+    const chosen = pick(...TILED.map((query) => ({ ...query, dtype: "f32" })))
+      .filter(({ fields }) => order === "grouped" || fields.d !== 128);
     assert(chosen.length >= 14, `${chosen.length} cases`);
     for (const c of chosen) {
       const want = await outputs(oracle, c), got = await outputs(engine, c);
-      c.outputs.forEach((t, i) => {
+      c.problem.outputs.forEach((t, i) => {
         const error = relativeError(got[i], want[i]);
         assert(error <= 5e-6, `${c.name}: ${t.name}: relative error ${error.toExponential(2)}`);
       });
@@ -242,7 +237,9 @@ for (
 
 // The suite sees each problem in the order that the rule chooses; these see every pattern, and every boundary, in both. Wider heads
 // are further pipelines, and seconds each. Where nothing is kept they see both storages, as the suite did while only narrow sets kept.
-const ORDERED = /^attention .* d (4\/4|16\/16|32\/32|20\/12|5\/7)$/, UNKEPT = /^attention .* d (4\/4|16\/16)(, f16)?$/;
+const widths = (...pairs: [number, number][]): Query[] => pairs.map(([d, dv]) => ({ op: "attention", d, dv }));
+const ORDERED = widths([4, 4], [16, 16], [32, 32], [20, 12], [5, 7]).map((query) => ({ ...query, dtype: "f32" }));
+const UNKEPT = widths([4, 4], [16, 16]);
 
 for (
   const [name, order, options, cases] of [
@@ -255,7 +252,7 @@ for (
 ) {
   gpuTest(`${name}: attention ${order} agrees with the oracle`, async () => {
     const engine = await WebGpuEngine.create({ ...software, ...options, inOrder: order === "in order" });
-    const chosen = ALL.filter((c) => cases.test(c.name)), wrong: string[] = [];
+    const chosen = pick(...cases), wrong: string[] = [];
     assert(chosen.length >= 60, `${chosen.length} cases`);
     for (const c of chosen) for (const what of await deviations(engine, c)) wrong.push(`${c.name}: ${what}`);
     engine.dispose();
@@ -399,9 +396,9 @@ gpuTest("tune: measures, keeps what agrees, and what it answers is used", async 
     ],
   };
   const tuned = await WebGpuEngine.create({ ...software, tuning: given }), oracle = new ReferenceEngine();
-  const c = CASES.find(({ name }) => /^attention strided 16 merged, n 70.* d 64\/64$/.test(name))!;
+  const c = only({ op: "attention", pattern: "strided", n: 70, d: 64, dv: 64, dtype: "f32" });
   const want = await outputs(oracle, c), got = await outputs(tuned, c);
-  c.outputs.forEach((t, i) => assert(relativeError(got[i], want[i]) <= 5e-6, t.name));
+  c.problem.outputs.forEach((t, i) => assert(relativeError(got[i], want[i]) <= 5e-6, t.name));
   tuned.dispose();
   await assertRejects(
     () => WebGpuEngine.create({ ...software, tuning: { ...given, device: "another" } }),
@@ -752,9 +749,9 @@ gpuTest("profile: every dispatch has its operation, kernel and time", async () =
 });
 
 /** Kernels that a case's program becomes, in order. */
-async function kernelsOf(engine: WebGpuEngine, c: Case): Promise<string[]> {
-  const program = new Program(c.name), tensors = [...c.inputs.keys()];
-  for (const op of c.ops) program.add(op);
+async function kernelsOf(engine: WebGpuEngine, { name, problem }: Case): Promise<string[]> {
+  const program = new Program(name), tensors = [...problem.inputs.keys()];
+  for (const op of problem.ops) program.add(op);
   engine.allocate(tensors);
   const executable = await engine.compile(program), kernels = recordings.get(executable)!.bound.map(({ dispatch }) => dispatch.kernel);
   executable.dispose();
@@ -762,10 +759,11 @@ async function kernelsOf(engine: WebGpuEngine, c: Case): Promise<string[]> {
   return kernels;
 }
 
-const caseOf = (name: string) => CASES.find((c) => c.name.startsWith(name))!;
+const attentionCase = (query: Query) => only({ op: "attention", dtype: "f32", ...query });
+const LONG: Query = { pattern: "dense", n: 1700 };
 
 gpuTest("dk and dv's kernel keeps ds for dq where there is room: for all sequences, for some at a time, or not at all", async () => {
-  const narrow = caseOf("attention strided 16 merged, n 200, 8×2 heads"), dense = caseOf("attention dense, n 200");
+  const narrow = attentionCase({ pattern: "strided", stride: 16, n: 200, batch: 8 }), dense = attentionCase({ pattern: "dense", n: 200 });
   // Bytes to keep, by how many sequences of eight at a time they are for: statistics, and 28 pairs of tiles of 32 × 32 a head.
   const room = (sequences: number) => (8 * 2 * 200 * 2 + sequences * 2 * 28 * 32 * 32) * 4;
   for (
@@ -786,14 +784,14 @@ gpuTest("dk and dv's kernel keeps ds for dq where there is room: for all sequenc
     engine.dispose();
   }
   const small = await WebGpuEngine.create({ ...software, limits: "default" });
-  const wide = caseOf("attention strided 16 merged, n 70, 2×2 heads, d 128/128"), kept = "attention_backward_dq_kept";
+  const wide = attentionCase({ pattern: "strided", n: 70, d: 128 }), kept = "attention_backward_dq_kept";
   assert((await kernelsOf(small, narrow)).includes(kept));
   assert(!(await kernelsOf(small, wide)).includes(kept), "16 KiB of workgroup memory have no room for dk and dv at once");
   small.dispose();
 });
 
 gpuTest("lists that are cut keep ds too, of one sequence at a time as well, in both storages", async () => {
-  const c = caseOf("attention dense, n 1700"), statistics = 2 * 1700 * 2 * 4, pairs = 54 * 55 / 2;
+  const c = attentionCase(LONG), statistics = 2 * 1700 * 2 * 4, pairs = 54 * 55 / 2;
   for (const sequences of [1, 2]) {
     const engine = await WebGpuEngine.create({ ...software, keepBytes: statistics + sequences * pairs * 32 * 32 * 4 });
     const kernels = await kernelsOf(engine, c), once = ["dkv", "", "", "dq_kept", ""];
@@ -802,7 +800,7 @@ gpuTest("lists that are cut keep ds too, of one sequence at a time as well, in b
       kernels.slice(kernels.indexOf("attention_backward_dkv")),
       want.map((name) => name ? `attention_backward_${name}` : "attention_join"),
     );
-    for (const one of [c, halved(c)!]) assertEquals(await deviations(engine, one), [], `${one.name}, ${sequences} at a time`);
+    for (const one of [c, c.half!]) assertEquals(await deviations(engine, one), [], `${one.name}, ${sequences} at a time`);
     engine.dispose();
   }
 });
@@ -836,7 +834,7 @@ gpuTest("what kernels keep is given up where the device has no memory for it, an
     isOver = false;
     return error ? Promise.resolve(error) : found;
   };
-  const c = caseOf("attention dense, n 1700"), engine = await WebGpuEngine.create({ ...software, device }), before = alive.size;
+  const c = attentionCase(LONG), engine = await WebGpuEngine.create({ ...software, device }), before = alive.size;
   most = 2 * 54 * 55 / 2 * 32 * 32 * 4;
   assertEquals(await deviations(engine, c), []);
   assertEquals(refused.splice(0).map((label) => label.replace(/\d+$/, "")), [`${c.name} scratch `], "once, by the first plan");
