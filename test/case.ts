@@ -10,7 +10,10 @@ import { activations, type DType, type Op, size, type Tensor, tensor, type Tenso
 /** Inputs, operations and the tensors to compare; a case's `build` fills it in. */
 export class Problem {
   readonly inputs = new Map<Tensor, TensorData>();
+  /** What is compared. */
   readonly outputs: Tensor[] = [];
+  /** Those of the outputs that are inputs too. */
+  readonly updated: Tensor[] = [];
   readonly ops: Op[] = [];
   readonly #random: Random;
 
@@ -55,16 +58,31 @@ export class Problem {
     return t;
   }
 
+  /** Marks an input as updated in place. */
+  update(t: Tensor): Tensor {
+    this.outputs.push(t);
+    this.updated.push(t);
+    return t;
+  }
+
   /** A tensor updated in place. */
   inOut(name: string, shape: readonly number[], deviation = 1): Tensor {
-    const t = this.f32(name, shape, deviation);
-    this.outputs.push(t);
-    return t;
+    return this.update(this.f32(name, shape, deviation));
   }
 
   /** u32 [2]: seed and step. */
   seeds(): Tensor {
     return this.u32("seeds", [2], (i) => [12345, 678][i]);
+  }
+
+  /**
+   * Its tensors as a caller allocates them: what is only read together, what is updated together, each output alone. So kernels are those
+   * of training, whose activations have slots of their own: an operand that lay beside an output would be declared otherwise, and the
+   * kernel compiled once more, which took llvmpipe a minute for wide heads.
+   */
+  get pages(): Tensor[][] {
+    const { inputs, outputs, updated } = this, read = [...inputs.keys()].filter((t) => !outputs.includes(t));
+    return [read, updated, ...outputs.filter((t) => !updated.includes(t)).map((t) => [t])].filter((page) => page.length > 0);
   }
 }
 
@@ -110,13 +128,14 @@ export class Case {
 }
 
 function halved(c: Case): Case | null {
-  const { inputs, outputs, ops } = c.problem, twins = new Map<Tensor, Tensor>();
+  const { inputs, outputs, updated, ops } = c.problem, twins = new Map<Tensor, Tensor>();
   for (const t of ops.flatMap(activations)) twins.set(t, { ...t, dtype: "f16" });
   if (twins.size === 0) return null;
   const twin = (t: Tensor) => twins.get(t) ?? t;
   return new Case(`${c.name}, f16`, { ...c.fields, dtype: "f16" }, (half) => {
     for (const [t, data] of inputs) half.inputs.set(twin(t), twins.has(t) ? Float32Array.from(data, (x) => Math.f16round(x)) : data);
     half.outputs.push(...outputs.map(twin));
+    half.updated.push(...updated.map(twin));
     for (const op of ops) {
       const fields = Object.entries(op)
         .map(([name, value]) => [name, value !== null && typeof value === "object" ? twin(value as Tensor) : value]);

@@ -752,7 +752,7 @@ gpuTest("profile: every dispatch has its operation, kernel and time", async () =
 async function kernelsOf(engine: WebGpuEngine, { name, problem }: Case): Promise<string[]> {
   const program = new Program(name), tensors = [...problem.inputs.keys()];
   for (const op of problem.ops) program.add(op);
-  engine.allocate(tensors);
+  for (const page of problem.pages) engine.allocate(page);
   const executable = await engine.compile(program), kernels = recordings.get(executable)!.bound.map(({ dispatch }) => dispatch.kernel);
   executable.dispose();
   engine.free(tensors);

@@ -31,7 +31,7 @@ for (
         for (let at = 0; at < vocabulary; at += 3) values[at] = Math.round(values[at]);
         const choice = c.values("choice", temperature, topK, topP);
         const tape = c.u32("tape", [12, batch], () => 7), position = c.u32("position", [1], () => at);
-        c.outputs.push(tape, position);
+        for (const t of [tape, position]) c.update(t);
         c.ops.push({ op: "choose", logits, tape, position, given: c.u32("given", [1], () => 7), choice, seeds: c.seeds() });
       }),
     );

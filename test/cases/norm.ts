@@ -29,7 +29,7 @@ for (
   cases.push(
     new Case(`clip ${name}`, { op: "clip", square, maxNorm }, (c) => {
       const skipped = c.u32("skipped", [2], (i) => [5, 2][i]), squareNorm = c.values("squareNorm", square);
-      c.outputs.push(skipped);
+      c.update(skipped);
       const schedule = c.f32("schedule", [8, HYPER]), known = c.u32("known", [1], () => 3), hyper = c.out("hyper", [HYPER]);
       c.ops.push({ op: "clip", squareNorm, factor: c.out("factor", [1]), skipped, maxNorm, schedule, known, hyper });
     }),

@@ -20,7 +20,7 @@ const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };
 export async function outputs(on: Engine, { name, problem }: Case, times = 1): Promise<TensorData[]> {
   const tensors = [...problem.inputs.keys()], program = new Program(name);
   for (const op of problem.ops) program.add(op);
-  on.allocate(tensors);
+  for (const page of problem.pages) on.allocate(page);
   const executable = await on.compile(program);
   for (let time = 0; time < times; time++) {
     for (const [t, data] of problem.inputs) on.write(t, data);
