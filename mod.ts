@@ -32,26 +32,25 @@ export * from "./src/base/errors.ts";
 export {
   checkCausal,
   checkConfig,
-  checkTrain,
+  formatConfig,
   type Initialisation,
   INITIALISATIONS,
   type ModelConfig,
+  parseConfig,
+  type PositionConfig,
+} from "./src/files/model_config.ts";
+export {
+  checkTrain,
   type OptimizerName,
   OPTIMIZERS,
   type Phase,
-  type PhaseAt,
-  phaseAt,
-  phasesOf,
-  type PositionConfig,
-  type Preset,
-  preset,
-  presetFor,
-  PRESETS,
   type ScheduleName,
   SCHEDULES,
   TRAIN_DEFAULTS,
   type TrainConfig,
-} from "./src/files/config.ts";
+} from "./src/files/train_config.ts";
+export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
+export { type Preset, preset, presetFor, PRESETS } from "./src/files/presets.ts";
 export {
   attends,
   type AttentionConfig,
@@ -68,57 +67,33 @@ export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/
 export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
 export {
   cellColor,
-  type Color,
-  COLORS,
-  type CurveMark,
-  type CurvePoint,
   DRAWN_LIMIT,
-  lossCurveSvg,
   type Panel,
   panelsOf,
   patternImage,
   type PatternMap,
   patternMap,
   patternSvg,
-} from "./src/pictures/picture.ts";
+} from "./src/pictures/layouts.ts";
+export { type Color, COLORS } from "./src/pictures/colors.ts";
+export { type CurveMark, type CurvePoint, lossCurveSvg } from "./src/pictures/curves.ts";
 export type * from "./src/ops/mod.ts";
 export { type BackendName, BACKENDS, pickBackend, type Picked, type PickOptions } from "./src/run/backend.ts";
 export type { DeviceOptions, TilePreference, WebGpuEngine, WebGpuOptions } from "./src/engines/webgpu/engine.ts";
 export type { Choice as TunedChoice, Problem, Tuning } from "./src/engines/webgpu/tuning/tuning.ts";
 export { useKernels } from "./src/base/kernels.ts";
-export { Parameters } from "./src/model/model.ts";
+export { Parameters } from "./src/model/parameters.ts";
 export { type Measured, type Progress, type Snapshot, train, type TrainedPhase, Trainer, type TrainOptions } from "./src/run/train.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type MemoryPlan, memoryPlan } from "./src/run/memory.ts";
 export { type EvaluateOptions, type Evaluation, Scorer, type Tokens } from "./src/run/evaluate.ts";
-export {
-  attentionImage,
-  type AttentionMap,
-  attentionMaps,
-  attentionOverImage,
-  type AttentionRow,
-  type MapOptions,
-  ROWS_LIMIT,
-} from "./src/run/maps.ts";
+export { attentionImage, attentionOverImage } from "./src/pictures/maps.ts";
+export { type AttentionMap, attentionMaps, type AttentionRow, type MapOptions, ROWS_LIMIT } from "./src/run/maps.ts";
 export { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions, type Stoppable } from "./src/run/sample.ts";
 export { OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/run/open.ts";
-export {
-  type Checkpoint,
-  type Digests,
-  formatConfig,
-  formatRunState,
-  type HistoryEntry,
-  type Model,
-  modelChunks,
-  momentChunks,
-  parameterCount,
-  parameterShapes,
-  parseConfig,
-  parseRunState,
-  readModel,
-  readMoments,
-  type RunState,
-} from "./src/files/checkpoint.ts";
+export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
+export { type Model, modelChunks, momentChunks, readModel, readMoments } from "./src/files/weights.ts";
+export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
 export {
   parseSafetensors,
   type Safetensors,
@@ -127,35 +102,24 @@ export {
   type SavedType,
   type TensorToSave,
 } from "./src/files/safetensors.ts";
-export {
-  checkSameData,
-  DATA_KINDS,
-  type DataIdentity,
-  type DataKind,
-  type DataSource,
-  entropy0,
-  entropyOf,
-  identify,
-  splitHeldOut,
-} from "./src/data/bytes.ts";
-export { gunzip, unzip, zipEntries, type ZipEntry, type ZipPlace } from "./src/data/archive.ts";
-export { encodeText, TextStream, visible, wrapText } from "./src/data/text.ts";
-export { contactSheet, decodeCifar10, decodePng, encodePng, type Image, type ImageShape, imagesOf, tileImages } from "./src/data/image.ts";
-export {
-  decodeMulaw,
-  decodeWav,
-  encodeMulaw,
-  encodeWav,
-  mulaw,
-  mulawAmplitude,
-  orderG711,
-  SILENCE,
-  type Sound,
-  SOUND_RATE,
-  type SoundEncoding,
-  type SoundLevels,
-  type WavFormat,
-} from "./src/data/audio.ts";
+export { checkSameData, DATA_KINDS, type DataIdentity, type DataKind, type DataSource, identify } from "./src/data/identity.ts";
+export { entropy0, entropyOf, histogram } from "./src/data/entropy.ts";
+export { splitHeldOut } from "./src/data/held_out.ts";
+export { gunzip } from "./src/data/gzip.ts";
+export { unzip, zipEntries, type ZipEntry, type ZipPlace } from "./src/data/zip.ts";
+export { encodeText, TextStream, visible } from "./src/data/text.ts";
+export { wrapText } from "./src/base/wrap.ts";
+export { contactSheet, imagesOf, tileImages } from "./src/pictures/sheets.ts";
+export { decodeCifar10 } from "./src/data/cifar.ts";
+export { decodePng, encodePng } from "./src/data/png.ts";
+export type { Image, ImageShape } from "./src/data/image.ts";
+export { decodeMulaw, encodeMulaw, mulaw, mulawAmplitude, SILENCE } from "./src/data/mulaw.ts";
+export { decodeWav, encodeWav } from "./src/data/wav.ts";
+export { orderG711 } from "./src/data/g711.ts";
+export { type Sound, SOUND_RATE, type SoundEncoding, type SoundLevels, type WavFormat } from "./src/data/sound.ts";
 export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/pictures/waveform.ts";
-export { checkDataset, type Dataset, type DatasetOptions, histogram, isHidden, loadDataset, type Skipped } from "./src/data/dataset.ts";
-export type { Bytes, DataFile, Notify, Sliceable } from "./src/data/reader.ts";
+export { checkDataset, type Dataset, type DatasetOptions, type Skipped } from "./src/data/dataset.ts";
+export { isHidden } from "./src/data/members.ts";
+export { loadDataset } from "./src/data/load.ts";
+export type { Bytes, DataFile, Sliceable } from "./src/data/reader.ts";
+export type { Notify } from "./src/data/notices.ts";

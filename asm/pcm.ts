@@ -2,7 +2,7 @@
 
 import { setF32 } from "./memory";
 
-// Encodings, as in src/data/audio.ts.
+// Encodings, as in src/data/pcm.ts.
 const U8 = 0, S16 = 1, S24 = 2, S32 = 3, F32 = 4;
 
 // @ts-ignore: decorator

@@ -15,8 +15,11 @@
  * @module
  */
 
-import { checkConfig, type ModelConfig, preset } from "../src/files/config.ts";
-import { compileWith, decodingProgram, Parameters } from "../src/model/model.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { preset } from "../src/files/presets.ts";
+import { compileWith } from "../src/model/compile.ts";
+import { decodingProgram } from "../src/model/decode.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { type Engine, size } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 import { cachePlans, Decoder } from "../src/run/sample.ts";

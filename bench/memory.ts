@@ -6,9 +6,12 @@
  */
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
-import { checkConfig, checkTrain, PRESETS } from "../src/files/config.ts";
+import { checkConfig } from "../src/files/model_config.ts";
+import { checkTrain } from "../src/files/train_config.ts";
+import { PRESETS } from "../src/files/presets.ts";
 import { memoryPlan } from "../src/run/memory.ts";
-import { Parameters, trainingProgram } from "../src/model/model.ts";
+import { Parameters } from "../src/model/parameters.ts";
+import { trainingProgram } from "../src/model/train.ts";
 import { lifetimes } from "../src/ops/mod.ts";
 import { optimizerTensors } from "../src/model/optimizer.ts";
 import { planSlots } from "../src/engines/webgpu/memory.ts";

@@ -8,9 +8,10 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { decodeMulaw, decodeWav, encodeMulaw } from "../src/data/audio.ts";
-import { histogram } from "../src/data/dataset.ts";
-import { decodeCifar10 } from "../src/data/image.ts";
+import { decodeMulaw, encodeMulaw } from "../src/data/mulaw.ts";
+import { decodeWav } from "../src/data/wav.ts";
+import { histogram } from "../src/data/entropy.ts";
+import { decodeCifar10 } from "../src/data/cifar.ts";
 import { Random } from "../src/base/random.ts";
 import { report, type Row, time } from "./lib.ts";
 

@@ -7,8 +7,12 @@
  * @module
  */
 
-import { checkConfig, checkTrain, type ModelConfig, preset, type TrainConfig } from "../src/files/config.ts";
-import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model/model.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { checkTrain, type TrainConfig } from "../src/files/train_config.ts";
+import { preset } from "../src/files/presets.ts";
+import { batchData } from "../src/model/batch.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { trainingProgram } from "../src/model/train.ts";
 import { optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
 import type { AttentionConfig } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";

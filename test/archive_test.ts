@@ -3,7 +3,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { gzipSync } from "fflate";
 import { packTar } from "modern-tar";
-import { gunzip, gunzipPieces, tarFiles } from "../src/data/archive.ts";
+import { gunzip, gunzipPieces } from "../src/data/gzip.ts";
+import { tarFiles } from "../src/data/tar.ts";
 import { join, pieces } from "../src/data/reader.ts";
 import { DataError } from "../src/base/errors.ts";
 import { Random } from "../src/base/random.ts";

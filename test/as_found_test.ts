@@ -9,11 +9,14 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { gzipSync, zipSync } from "fflate";
 import { packTar } from "modern-tar";
-import { zipEntries } from "../src/data/archive.ts";
-import { decodeWav, encodeMulaw, encodeWav, SILENCE } from "../src/data/audio.ts";
+import { zipEntries } from "../src/data/zip.ts";
+import { decodeWav, encodeWav } from "../src/data/wav.ts";
+import { encodeMulaw, SILENCE } from "../src/data/mulaw.ts";
 import { crc32 } from "../src/data/crc32.ts";
-import { canonicalPath, type Dataset, type DatasetOptions, isHidden, loadDataset } from "../src/data/dataset.ts";
-import { encodePng } from "../src/data/image.ts";
+import { canonicalPath, isHidden } from "../src/data/members.ts";
+import type { Dataset, DatasetOptions } from "../src/data/dataset.ts";
+import { loadDataset } from "../src/data/load.ts";
+import { encodePng } from "../src/data/png.ts";
 import { join } from "../src/data/reader.ts";
 import { DataError } from "../src/base/errors.ts";
 import { Random } from "../src/base/random.ts";

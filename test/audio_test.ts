@@ -4,17 +4,10 @@
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import {
-  decodeMulaw,
-  decodeWav,
-  encodeMulaw,
-  encodeWav,
-  mulaw,
-  mulawAmplitude,
-  orderG711,
-  SILENCE,
-  type SoundEncoding,
-} from "../src/data/audio.ts";
+import { decodeMulaw, encodeMulaw, mulaw, mulawAmplitude, SILENCE } from "../src/data/mulaw.ts";
+import { decodeWav, encodeWav } from "../src/data/wav.ts";
+import { orderG711 } from "../src/data/g711.ts";
+import type { SoundEncoding } from "../src/data/sound.ts";
 import { join } from "../src/data/reader.ts";
 import { envelope, waveformImage, waveformSvg } from "../src/pictures/waveform.ts";
 import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";

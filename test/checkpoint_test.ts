@@ -1,21 +1,12 @@
 /** Names and shapes on disk, and reading files that do not fit or lie. */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import {
-  type Checkpoint,
-  formatConfig,
-  formatRunState,
-  modelChunks,
-  momentChunks,
-  parameterCount,
-  parameterShapes,
-  parseConfig,
-  parseRunState,
-  readModel,
-  readMoments,
-  type RunState,
-} from "../src/files/checkpoint.ts";
-import { checkConfig, checkTrain, type ModelConfig, preset, PRESETS, TRAIN_DEFAULTS } from "../src/files/config.ts";
+import { type Checkpoint, formatRunState, parseRunState, type RunState } from "../src/files/run_state.ts";
+import { checkConfig, formatConfig, type ModelConfig, parseConfig } from "../src/files/model_config.ts";
+import { modelChunks, momentChunks, readModel, readMoments } from "../src/files/weights.ts";
+import { parameterCount, parameterShapes } from "../src/files/parameter_shapes.ts";
+import { checkTrain, TRAIN_DEFAULTS } from "../src/files/train_config.ts";
+import { preset, PRESETS } from "../src/files/presets.ts";
 import { join } from "../src/data/reader.ts";
 import { CheckpointError, ConfigError, ShapeError } from "../src/base/errors.ts";
 import { f32, parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/files/safetensors.ts";

@@ -2,8 +2,12 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, strToU8, Zip, ZipDeflate, ZipPassThrough, zipSync } from "fflate";
-import { gunzip, unzip, zipEntries } from "../src/data/archive.ts";
-import { batchOffsets, checkSameData, entropy0, identify, splitHeldOut } from "../src/data/bytes.ts";
+import { gunzip } from "../src/data/gzip.ts";
+import { unzip, zipEntries } from "../src/data/zip.ts";
+import { batchOffsets } from "../src/data/batches.ts";
+import { checkSameData, identify } from "../src/data/identity.ts";
+import { entropy0 } from "../src/data/entropy.ts";
+import { splitHeldOut } from "../src/data/held_out.ts";
 import { encodeText, TextStream, visible } from "../src/data/text.ts";
 import { ConfigError, DataError } from "../src/base/errors.ts";
 import { Random } from "../src/base/random.ts";

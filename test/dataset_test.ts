@@ -3,10 +3,14 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, zipSync } from "fflate";
 import { packTar } from "modern-tar";
-import { encodeMulaw, encodeWav, orderG711 } from "../src/data/audio.ts";
-import { batchOffsets, entropy0, entropyOf } from "../src/data/bytes.ts";
-import { checkDataset, type DatasetOptions, histogram, loadDataset } from "../src/data/dataset.ts";
-import { encodePng } from "../src/data/image.ts";
+import { encodeMulaw } from "../src/data/mulaw.ts";
+import { encodeWav } from "../src/data/wav.ts";
+import { orderG711 } from "../src/data/g711.ts";
+import { batchOffsets } from "../src/data/batches.ts";
+import { entropy0, entropyOf, histogram } from "../src/data/entropy.ts";
+import { checkDataset, type DatasetOptions } from "../src/data/dataset.ts";
+import { loadDataset } from "../src/data/load.ts";
+import { encodePng } from "../src/data/png.ts";
 import { join } from "../src/data/reader.ts";
 import { ConfigError, DataError } from "../src/base/errors.ts";
 import { Random } from "../src/base/random.ts";

@@ -7,10 +7,10 @@
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig, type ModelConfig } from "../src/files/config.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
 import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
 import { type Evaluation, Scorer } from "../src/run/evaluate.ts";
-import { initialWeights, Parameters } from "../src/model/model.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";

@@ -10,7 +10,7 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { pickBackend } from "../src/run/backend.ts";
-import { checkConfig } from "../src/files/config.ts";
+import { checkConfig } from "../src/files/model_config.ts";
 import { BackendError, ConfigError, KernelError, LongstrideError } from "../src/base/errors.ts";
 import { openModel } from "../src/run/open.ts";
 import { Program, tensor } from "../src/ops/mod.ts";

@@ -1,8 +1,10 @@
 /** Saves runs whose numbers all tell the step, for the tests to kill: `files_saver.ts FOLDER`. @module */
 
 import { openRunFolder, saveRun } from "../cli/files.ts";
-import { type Checkpoint, parameterShapes } from "../src/files/checkpoint.ts";
-import { type ModelConfig, TRAIN_DEFAULTS } from "../src/files/config.ts";
+import type { Checkpoint } from "../src/files/run_state.ts";
+import { parameterShapes } from "../src/files/parameter_shapes.ts";
+import type { ModelConfig } from "../src/files/model_config.ts";
+import { TRAIN_DEFAULTS } from "../src/files/train_config.ts";
 
 /** 25,536 parameters: a save writes 306 kB. */
 export const MODEL: ModelConfig = {

@@ -7,13 +7,14 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { formatConfig, type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/files/checkpoint.ts";
-import { checkConfig, type ModelConfig, type TrainConfig } from "../src/files/config.ts";
+import { checkConfig, formatConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/files/weights.ts";
+import type { TrainConfig } from "../src/files/train_config.ts";
 import { CheckpointError, DivergedError, KernelError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";
 import { notFinite } from "../src/base/finite.ts";
 import { attentionMaps } from "../src/run/maps.ts";
-import { initialWeights, Parameters } from "../src/model/model.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import { openModel } from "../src/run/open.ts";
 import type { Engine, Tensor, TensorData } from "../src/ops/mod.ts";
 import { Decoder, sample } from "../src/run/sample.ts";

@@ -3,7 +3,9 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { zlibSync } from "fflate";
 import { crc32 } from "../src/data/crc32.ts";
-import { cifarOf, contactSheet, decodeCifar, decodeCifar10, decodePng, encodePng, imagesOf, tileImages } from "../src/data/image.ts";
+import { cifarOf, decodeCifar, decodeCifar10 } from "../src/data/cifar.ts";
+import { contactSheet, imagesOf, tileImages } from "../src/pictures/sheets.ts";
+import { decodePng, encodePng } from "../src/data/png.ts";
 import { join } from "../src/data/reader.ts";
 import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
 import { Random } from "../src/base/random.ts";

@@ -9,8 +9,8 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { decodeWav, encodeWav } from "../src/data/audio.ts";
-import { decodePng, encodePng } from "../src/data/image.ts";
+import { decodeWav, encodeWav } from "../src/data/wav.ts";
+import { decodePng, encodePng } from "../src/data/png.ts";
 import { loadTrained } from "../cli/files.ts";
 import { failed, files, run } from "./commands.ts";
 

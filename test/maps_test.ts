@@ -7,13 +7,14 @@
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/files/config.ts";
+import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/files/model_config.ts";
 import { ConfigError, ShapeError } from "../src/base/errors.ts";
-import { attentionImage, type AttentionMap, attentionMaps, attentionOverImage, type MapOptions } from "../src/run/maps.ts";
-import { initialWeights, Parameters } from "../src/model/model.ts";
+import { attentionImage, attentionOverImage } from "../src/pictures/maps.ts";
+import { type AttentionMap, attentionMaps, type MapOptions } from "../src/run/maps.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import { type Engine, Program, tensor } from "../src/ops/mod.ts";
 import { attends, type AttentionConfig } from "../src/pattern/sets.ts";
-import { COLORS } from "../src/pictures/picture.ts";
+import { COLORS } from "../src/pictures/colors.ts";
 import { Random } from "../src/base/random.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 

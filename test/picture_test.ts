@@ -4,8 +4,11 @@ import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "
 import { unzlibSync } from "fflate";
 import { crc32 } from "../src/data/crc32.ts";
 import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
-import { encodePng, tileImages } from "../src/data/image.ts";
-import { cellColor, COLORS, lossCurveSvg, panelsOf, patternImage, patternMap, patternSvg } from "../src/pictures/picture.ts";
+import { encodePng } from "../src/data/png.ts";
+import { tileImages } from "../src/pictures/sheets.ts";
+import { cellColor, panelsOf, patternImage, patternMap, patternSvg } from "../src/pictures/layouts.ts";
+import { COLORS } from "../src/pictures/colors.ts";
+import { lossCurveSvg } from "../src/pictures/curves.ts";
 import { scheduleOf } from "../src/pattern/reach.ts";
 import { PATTERNS } from "./patterns.ts";
 

@@ -8,10 +8,13 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
-import { checkConfig, checkTrain, type ModelConfig, phaseAt, phasesOf, preset, presetFor, PRESETS } from "../src/files/config.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { checkTrain } from "../src/files/train_config.ts";
+import { phaseAt, phasesOf } from "../src/files/phases.ts";
+import { preset, presetFor, PRESETS } from "../src/files/presets.ts";
 import { ConfigError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";
-import { Parameters } from "../src/model/model.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { learningRate, scheduleRows } from "../src/model/optimizer.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { train, Trainer } from "../src/run/train.ts";

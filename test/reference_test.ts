@@ -4,8 +4,11 @@
  */
 
 import { assert } from "@std/assert";
-import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model/model.ts";
-import { checkTrain, type ModelConfig } from "../src/files/config.ts";
+import { batchData } from "../src/model/batch.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { trainingProgram } from "../src/model/train.ts";
+import { checkTrain } from "../src/files/train_config.ts";
+import type { ModelConfig } from "../src/files/model_config.ts";
 import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
 import { resolveSets } from "../src/pattern/sets.ts";

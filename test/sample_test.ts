@@ -9,9 +9,12 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { CachePlan, EMPTY_SLOT } from "../src/pattern/cache.ts";
-import { checkConfig, checkTrain, type ModelConfig } from "../src/files/config.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { checkTrain } from "../src/files/train_config.ts";
 import { BackendError, CheckpointError, ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
-import { batchData, initialWeights, Parameters, trainingProgram } from "../src/model/model.ts";
+import { batchData } from "../src/model/batch.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { trainingProgram } from "../src/model/train.ts";
 import { openModel } from "../src/run/open.ts";
 import { type Engine, Program, size, tensor, type TensorData } from "../src/ops/mod.ts";
 import { optimizerTensors } from "../src/model/optimizer.ts";

@@ -7,11 +7,13 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig, checkTrain, type ModelConfig, type Phase, preset, type TrainConfig } from "../src/files/config.ts";
+import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { checkTrain, type Phase, type TrainConfig } from "../src/files/train_config.ts";
+import { preset } from "../src/files/presets.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";
 import { memoryPlan } from "../src/run/memory.ts";
-import { initialWeights, Parameters } from "../src/model/model.ts";
+import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import type { Engine, Tensor } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";

@@ -6,8 +6,8 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { checkConfig } from "../src/files/config.ts";
-import { initialWeights } from "../src/model/model.ts";
+import { checkConfig } from "../src/files/model_config.ts";
+import { initialWeights } from "../src/model/parameters.ts";
 import { openModel } from "../src/run/open.ts";
 
 const config = checkConfig({

@@ -12,7 +12,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { pickBackend } from "../src/run/backend.ts";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
 import { type Attention, HYPER, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
-import { preset } from "../src/files/config.ts";
+import { preset } from "../src/files/presets.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { recordings, WebGpuEngine } from "../src/engines/webgpu/engine.ts";

@@ -29,28 +29,6 @@ export interface DataFile {
   readonly size?: number;
 }
 
-/** Takes a sentence on what was read otherwise than the file says, or left out: no error, but to be told. */
-export type Notify = (name: string, what: string) => void;
-
-/** The notices of a data set: the same of many files, but for numbers, is one sentence. */
-export class Notices {
-  readonly #found = new Map<string, { text: string; more: number }>();
-
-  readonly add: Notify = (name, what) => {
-    const key = what.replace(/\d+/g, "#"), before = this.#found.get(key);
-    if (before) before.more++;
-    else this.#found.set(key, { text: `${name}: ${what}`, more: 0 });
-  };
-
-  /** One sentence a kind, in the order they came. */
-  get all(): string[] {
-    return Array.from(this.#found.values(), ({ text, more }) => text + (more > 0 ? `; and so in ${more} more` : ""));
-  }
-}
-
-/** A count for people, with its unit. */
-export const counted = (count: number, what: string): string => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
-
 /** Most bytes of one file that are held at once: what JavaScript's arrays can hold on any runtime is a little above. */
 export const WHOLE_LIMIT = 2 ** 31 - 1;
 

@@ -1,10 +1,10 @@
 /**
- * Text for people: prompts to bytes, and bytes to characters that a terminal can show.
+ * Text: prompts to bytes, bytes to characters that a terminal can show, and whether bytes are text at all.
  *
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
+import { expect } from "../base/check.ts";
 import { join } from "./reader.ts";
 
 /** The bytes of a text, UTF-8. */
@@ -45,23 +45,6 @@ export class TextStream {
   }
 }
 
-/** The text as XML or HTML shows it, between tags or in quotes. */
-export function escapeXml(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => `&${{ "&": "amp", "<": "lt", ">": "gt", '"': "quot" }[c]};`);
-}
-
-/** A text in lines of at most so many characters, broken between words. */
-export function wrapText(text: string, most: number): string[] {
-  expect("Cannot wrap the text", { text: [text, "a string"], most: [most, [1, MOST]] });
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const longer = lines.at(-1) + (lines.at(-1) ? " " : "") + word;
-    if (longer.length > most && lines.at(-1)) lines.push(word);
-    else lines[lines.length - 1] = longer;
-  }
-  return lines;
-}
-
 /** Whether bytes read as text: no zero, and hardly a control character, in the first 64 kB. */
 export function isText(bytes: Uint8Array): boolean {
   let controls = 0;
@@ -74,7 +57,7 @@ export function isText(bytes: Uint8Array): boolean {
 }
 
 /**
- * Text that is written in 16 bits a character, as UTF-8.
+ * Text that is written in 16 bits per character, as UTF-8.
  *
  * @returns undefined where it is none: it has no byte order mark, and its bytes are not by turns zero and text
  */

@@ -6,9 +6,10 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError, ShapeError } from "../base/errors.ts";
-import { mulawAmplitude } from "../data/audio.ts";
 import type { Image } from "../data/image.ts";
-import { escapeXml } from "../data/text.ts";
+import { mulawAmplitude } from "../data/mulaw.ts";
+import { GROUND, INK, WAVE } from "./colors.ts";
+import { css, escapeXml, svgHead } from "./svg.ts";
 
 /** Samples in [−1, 1], or µ-law codes. */
 export type Wave = Float32Array | Uint8Array;
@@ -58,11 +59,6 @@ export function envelope(samples: Wave, columns: number): Envelope {
   return { low, high, rms, peak: peak || 1 };
 }
 
-/** The span of a column, its root mean square, the line of silence, the ground. */
-const COLORS = { span: [120, 156, 214], rms: [28, 82, 165], silence: [200, 206, 214], ground: [255, 255, 255] } as const;
-
-const css = (color: readonly number[]) => `rgb(${color.join(",")})`;
-
 /**
  * A waveform in pixels.
  *
@@ -78,11 +74,7 @@ export function waveformImage(samples: Wave, width = 960, height = 240): Image {
   for (let x = 0; x < width; x++) {
     const top = row(high[x]), bottom = row(low[x]), inner = [row(Math.min(rms[x], high[x])), row(Math.max(-rms[x], low[x]))];
     for (let y = 0; y < height; y++) {
-      const color = y < top || y > bottom
-        ? (y === silence ? COLORS.silence : COLORS.ground)
-        : y >= inner[0] && y <= inner[1]
-        ? COLORS.rms
-        : COLORS.span;
+      const color = y < top || y > bottom ? (y === silence ? WAVE.silence : GROUND) : y >= inner[0] && y <= inner[1] ? WAVE.rms : WAVE.span;
       rgb.set(color, (y * width + x) * 3);
     }
   }
@@ -101,7 +93,7 @@ function clock(seconds: number, step: number): string {
 /**
  * A waveform as SVG, with a title and an axis of time.
  *
- * @param rate samples a second
+ * @param rate samples per second
  * @throws {ShapeError} where there is no sample
  * @throws {ConfigError} where the width is out of range
  */
@@ -120,21 +112,17 @@ export function waveformSvg(samples: Wave, rate: number, title: string, width = 
     Math.ceil(rough / 3600) * 3600;
   const ticks = Array.from({ length: Math.floor(seconds / step + 1e-9) + 1 }, (_, k) => k * step);
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width + 2 * left} ${top + height + 36}" width="${width + 2 * left}" height="${
-      top + height + 36
-    }" font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif" fill="#1a2233">`,
-    `<title>${escapeXml(title)}</title>`,
-    `<rect width="100%" height="100%" fill="#fff"/>`,
+    ...svgHead(width + 2 * left, top + height + 36, title),
     `<text x="${left}" y="28" font-size="15" font-weight="600">${escapeXml(title)}</text>`,
-    `<path d="${outline((x) => high[x], (x) => low[x])}" fill="${css(COLORS.span)}" stroke="${css(COLORS.span)}" stroke-width="0.6"/>`,
-    `<path d="${outline((x) => Math.min(rms[x], high[x]), (x) => Math.max(-rms[x], low[x]))}" fill="${css(COLORS.rms)}"/>`,
-    `<path d="M${left} ${y(0)}h${width}" stroke="${css(COLORS.silence)}" stroke-width="0.5"/>`,
-    `<text x="${left + 4}" y="${top + 12}" font-size="11" fill="#5b6675">±${Number(peak.toPrecision(2))}</text>`,
+    `<path d="${outline((x) => high[x], (x) => low[x])}" fill="${css(WAVE.span)}" stroke="${css(WAVE.span)}" stroke-width="0.6"/>`,
+    `<path d="${outline((x) => Math.min(rms[x], high[x]), (x) => Math.max(-rms[x], low[x]))}" fill="${css(WAVE.rms)}"/>`,
+    `<path d="M${left} ${y(0)}h${width}" stroke="${css(WAVE.silence)}" stroke-width="0.5"/>`,
+    `<text x="${left + 4}" y="${top + 12}" font-size="11" fill="${INK.label}">±${Number(peak.toPrecision(2))}</text>`,
     ...ticks.map((t) => {
       const x = (left + t / seconds * width).toFixed(1), anchor = t === 0 ? "start" : t > seconds * 0.97 ? "end" : "middle";
-      return `<path d="M${x} ${top + height}v6" stroke="#5b6675"/><text x="${x}" y="${
+      return `<path d="M${x} ${top + height}v6" stroke="${INK.label}"/><text x="${x}" y="${
         top + height + 20
-      }" font-size="11" fill="#5b6675" text-anchor="${anchor}">${clock(t, step)}</text>`;
+      }" font-size="11" fill="${INK.label}" text-anchor="${anchor}">${clock(t, step)}</text>`;
     }),
     "</svg>\n",
   ].join("\n");

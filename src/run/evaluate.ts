@@ -5,10 +5,13 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal } from "../files/config.ts";
+import { checkCausal } from "../files/model_config.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
-import { batchData, compileWith, type Parameters, type ScoringProgram, scoringProgram } from "../model/model.ts";
+import { batchData } from "../model/batch.ts";
+import { compileWith } from "../model/compile.ts";
+import type { Parameters } from "../model/parameters.ts";
+import { type ScoringProgram, scoringProgram } from "../model/score.ts";
 import type { Engine, Executable, Tensor } from "../ops/mod.ts";
 
 /** Tokens, of which parts can be taken. */

@@ -4,9 +4,12 @@
  * @module
  */
 
-import { parameterCount } from "../files/checkpoint.ts";
-import { checkConfig, checkTrain, type ModelConfig, phasesOf, type TrainConfig } from "../files/config.ts";
-import { Parameters, trainingProgram } from "../model/model.ts";
+import { parameterCount } from "../files/parameter_shapes.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkTrain, type TrainConfig } from "../files/train_config.ts";
+import { phasesOf } from "../files/phases.ts";
+import { Parameters } from "../model/parameters.ts";
+import { trainingProgram } from "../model/train.ts";
 import { lifetimes, size } from "../ops/mod.ts";
 import { optimizerTensors } from "../model/optimizer.ts";
 

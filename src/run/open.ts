@@ -5,13 +5,13 @@
  */
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
-import { type Model, readModel, weightsOf } from "../files/checkpoint.ts";
+import { type Model, readModel, weightsOf } from "../files/weights.ts";
 import { expect, MOST } from "../base/check.ts";
-import { checkConfig, type ModelConfig } from "../files/config.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { encodeText, TextStream } from "../data/text.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
 import { fetchBytes, type FetchOptions } from "../base/fetch.ts";
-import { Parameters } from "../model/model.ts";
+import { Parameters } from "../model/parameters.ts";
 import type { Engine } from "../ops/mod.ts";
 import { safetensorsLength } from "../files/safetensors.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
@@ -109,7 +109,7 @@ export class OpenedModel {
    * @example Four endings of one sentence
    * ```ts
    * import { openModel } from "../../mod.ts";
-   * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
    * const made: number[][] = [[], [], [], []];
    * for await (const tokens of model.samples({ batch: 4, prompt: [84, 104, 101], length: 8, seed: 1 })) {
    *   tokens.forEach((token, b) => made[b].push(token));
@@ -182,7 +182,7 @@ export class OpenedModel {
  * @example
  * ```ts
  * import { openModel } from "../../mod.ts";
- * const model = await openModel(new URL("../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+ * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
  * for await (const text of model.text({ prompt: "The ", length: 8, temperature: 0.8, seed: 1 })) console.log(text);
  * model.dispose();
  * ```

@@ -7,17 +7,12 @@
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
 import { CachePlan } from "../pattern/cache.ts";
-import { type ModelConfig, setsOf } from "../files/config.ts";
+import { type ModelConfig, setsOf } from "../files/model_config.ts";
 import { ConfigError, KernelError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
-import {
-  compileWith,
-  type DecodingProgram,
-  decodingProgram,
-  type Parameters,
-  type PrefillProgram,
-  prefillProgram,
-} from "../model/model.ts";
+import { compileWith } from "../model/compile.ts";
+import { type DecodingProgram, decodingProgram, type PrefillProgram, prefillProgram } from "../model/decode.ts";
+import type { Parameters } from "../model/parameters.ts";
 import type { Engine, Executable, Tensor, TensorData } from "../ops/mod.ts";
 import { setKey } from "../pattern/sets.ts";
 import { Turns } from "../base/turns.ts";

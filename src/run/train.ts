@@ -6,21 +6,17 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import {
-  checkCausal,
-  checkConfig,
-  checkTrain,
-  type ModelConfig,
-  type PhaseAt,
-  phaseAt,
-  phasesOf,
-  type TrainConfig,
-} from "../files/config.ts";
-import { batchOffsets } from "../data/bytes.ts";
+import { checkCausal, checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkTrain, type TrainConfig } from "../files/train_config.ts";
+import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
+import { batchOffsets } from "../data/batches.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "../base/errors.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
-import { batchData, compileWith, initialWeights, Parameters, type TrainingProgram, trainingProgram } from "../model/model.ts";
+import { batchData } from "../model/batch.ts";
+import { compileWith } from "../model/compile.ts";
+import { initialWeights, Parameters } from "../model/parameters.ts";
+import { type TrainingProgram, trainingProgram } from "../model/train.ts";
 import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
 import {
   AHEAD,

@@ -7,13 +7,16 @@
  */
 
 import { expect } from "../base/check.ts";
-import { readModel } from "../files/checkpoint.ts";
-import { checkTrain, type ModelConfig, TRAIN_DEFAULTS, type TrainConfig } from "../files/config.ts";
+import { readModel } from "../files/weights.ts";
+import { checkTrain, TRAIN_DEFAULTS, type TrainConfig } from "../files/train_config.ts";
+import type { ModelConfig } from "../files/model_config.ts";
 import { CheckpointError, DataError } from "../base/errors.ts";
 import { fetchBytes } from "../base/fetch.ts";
 import { parseJson } from "../base/json.ts";
 import { buildLayout } from "../pattern/layout.ts";
-import { batchData, Parameters, trainingProgram } from "../model/model.ts";
+import { batchData } from "../model/batch.ts";
+import { Parameters } from "../model/parameters.ts";
+import { trainingProgram } from "../model/train.ts";
 import { type Engine, type Executable, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { optimizerState, optimizerTensors, scheduleRows } from "../model/optimizer.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
@@ -284,7 +287,7 @@ export interface GoldenCase {
  * }
  * ```
  */
-export async function* goldenCases(base: URL = new URL("../test/golden/", import.meta.url)): AsyncGenerator<GoldenCase> {
+export async function* goldenCases(base: URL = new URL("../../test/golden/", import.meta.url)): AsyncGenerator<GoldenCase> {
   const at = (path: string) => new URL(path, base), text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   let index: GoldenIndex;
   try {

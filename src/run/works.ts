@@ -4,8 +4,10 @@
  * @module
  */
 
-import { checkConfig, checkTrain, type ModelConfig, type TrainConfig } from "../files/config.ts";
-import { Parameters, trainingProgram } from "../model/model.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkTrain, type TrainConfig } from "../files/train_config.ts";
+import { Parameters } from "../model/parameters.ts";
+import { trainingProgram } from "../model/train.ts";
 import { optimizerTensors } from "../model/optimizer.ts";
 import { type TuneWork, worksOf } from "../engines/webgpu/tuning/tune.ts";
 

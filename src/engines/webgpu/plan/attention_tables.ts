@@ -249,7 +249,7 @@ export function mayGoInOrder(limits: Limits, sets: readonly AttentionSet[], n: n
 }
 
 // What an item costs beside its tiles, what a stage adds to its longest list, both in tiles, and items at once on a large GPU
-// (docs/decisions.md, "The crossover").
+// (docs/lab/crossover.md).
 const ITEM_COST = 1, STAGE_COST = 2, PLACES = 256;
 
 /** What sets cost in one of the orders, in tiles: all of it one after another, and its time on a large GPU. */

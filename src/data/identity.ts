@@ -1,0 +1,70 @@
+/**
+ * What the data of a run is, to recognise it and to read it again.
+ *
+ * @module
+ */
+
+import { expect } from "../base/check.ts";
+import { DataError } from "../base/errors.ts";
+
+/** What tokens stand for. */
+export type DataKind = "text" | "image" | "audio" | "bytes";
+
+/** All of them. */
+export const DATA_KINDS: readonly DataKind[] = ["text", "image", "audio", "bytes"];
+
+/** What the data of a run is and how it was read, to read it again. */
+export interface DataSource {
+  /** What tokens stand for. */
+  readonly kind: DataKind;
+  /** File or folder as it was given; none for the default text. */
+  readonly path?: string;
+  /** Height, width and channels of images. */
+  readonly shape?: readonly [number, number, number];
+  /** Samples per second of sound. */
+  readonly rate?: number;
+  /** Which codes of sound raw bytes are. */
+  readonly codes?: "mulaw" | "g711";
+  /** Whether files were taken as bytes, whatever they are. */
+  readonly as?: "bytes";
+  /** How much was asked to be held out: images, or tokens of anything else. */
+  readonly heldOut?: number;
+}
+
+/** Which data a run was trained on, to recognise it again. */
+export interface DataIdentity {
+  /** For people. */
+  readonly name: string;
+  /** Length, held-out part included. */
+  readonly bytes: number;
+  /** SHA-256 of all of it, hexadecimal. */
+  readonly sha256: string;
+  /** Bytes at the end that were held out. */
+  readonly heldOut: number;
+  /** Where it came from, if that is known. */
+  readonly source?: DataSource;
+}
+
+/** Names the data in a way that a resumed run can recognise. */
+export async function identify(name: string, bytes: Uint8Array<ArrayBuffer>, heldOut: number): Promise<DataIdentity> {
+  expect("Cannot identify the data", {
+    name: [name, "a string"],
+    bytes: [bytes, "an array of bytes"],
+    heldOut: [heldOut, [0, bytes?.length]],
+  });
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return { name, bytes: bytes.length, sha256: Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""), heldOut };
+}
+
+/**
+ * Checks that a resumed run has the data it began with; names and places may differ.
+ *
+ * @throws {DataError} saying what differs
+ */
+export function checkSameData(began: DataIdentity, now: DataIdentity): void {
+  for (const data of [began, now]) expect("Cannot compare the data", { identity: [data, "an object"] });
+  if (began.bytes === now.bytes && began.sha256 === now.sha256 && began.heldOut === now.heldOut) return;
+  const shown = ({ name, bytes, heldOut, sha256 }: DataIdentity) =>
+    `${name} (${bytes} bytes, ${heldOut} held out, SHA-256 ${sha256.slice(0, 12)}…)`;
+  throw new DataError(`Cannot resume on other data: the run began with ${shown(began)}, this is ${shown(now)}; give the same data`);
+}

@@ -1,0 +1,83 @@
+/**
+ * The samples of a data set in parts: to train on, to hold out, to test.
+ *
+ * @module
+ */
+
+import { ConfigError, DataError } from "../base/errors.ts";
+import { checkDataset, type Dataset, type DatasetOptions } from "./dataset.ts";
+import { starts } from "./formats.ts";
+import { splitHeldOut } from "./held_out.ts";
+import type { DataKind } from "./identity.ts";
+import type { ImageShape } from "./image.ts";
+import { join } from "./reader.ts";
+import type { Samples } from "./samples.ts";
+import { SOUND_RATE } from "./sound.ts";
+
+/** enwik8: the first 10⁸ bytes of a Wikipedia dump; 90 / 5 / 5 million bytes since its first use for this. */
+const isEnwik8 = (bytes: Uint8Array) => bytes.length === 100_000_000 && starts(bytes, "<mediawiki");
+
+/** The paper holds out 2,000 of CIFAR-10's 50,000 training images; of others the same share, at least one. */
+function heldOutImages(count: number): number {
+  return Math.max(1, Math.min(2000, Math.round(count / 25)));
+}
+
+/** The samples as parts to train on and to hold out. */
+export function split(samples: Samples, name: string, what: string, options: DatasetOptions): Omit<Dataset, "skipped" | "notices"> {
+  const { sound, streams } = samples, { heldOut } = options;
+  if (samples.pictured) return splitImages({ name, what, shape: samples.shape! }, samples, options);
+  if (sound.length > 0) {
+    const codes = join(sound), rate = options.rate ?? SOUND_RATE, parts = splitStream(codes, "audio", name, options);
+    return { name, kind: "audio", about: `${what}; ${held(parts.heldOut.length, "sample")}`, ...parts, unit: 1, rate };
+  }
+  const bytes = streams.length === 1 ? streams[0].bytes : join(streams.map(({ bytes }) => bytes));
+  const kind = streams.every(({ kind }) => kind === "text") ? "text" : "bytes", made = { name, kind, unit: 1 } as const;
+  if (isEnwik8(bytes) && heldOut === undefined) {
+    const [train, valid, test] = [[0, 90e6], [90e6, 95e6], [95e6, 100e6]].map(([from, to]) => bytes.subarray(from, to));
+    return { ...made, about: "enwik8, 90 / 5 / 5 million bytes", train, heldOut: valid, test };
+  }
+  const parts = splitStream(bytes, kind, name, options), files = streams.length > 1 ? `${streams.length} files of ` : "";
+  return { ...made, about: `${files}${kind}; ${held(parts.heldOut.length, "byte")}`, ...parts };
+}
+
+const held = (count: number, what: string) =>
+  count === 0 ? "nothing held out" : `the last ${count === 1 ? what : `${count.toLocaleString("en")} ${what}s`} held out`;
+
+function splitStream(bytes: Uint8Array, kind: DataKind, name: string, options: DatasetOptions) {
+  if (options.heldOut === 0) return { train: bytes, heldOut: bytes.subarray(bytes.length) };
+  return splitHeldOut(bytes, contextOf(options, kind) ?? 1, name, options.heldOut);
+}
+
+function contextOf({ nCtx }: DatasetOptions, kind: DataKind, shape?: ImageShape): number | undefined {
+  return typeof nCtx === "function" ? nCtx(kind, shape) : nCtx;
+}
+
+function splitImages(
+  made: { name: string; what: string; shape: ImageShape },
+  { images, testImages }: Samples,
+  options: DatasetOptions,
+): Omit<Dataset, "skipped" | "notices"> {
+  const { name, what, shape } = made, unit = shape.reduce((a, b) => a * b, 1);
+  const { heldOut } = options, nCtx = contextOf(options, "image", shape);
+  // Test images alone are images like any other.
+  const rows = join(images.length > 0 ? images : testImages), count = rows.length / unit;
+  if (count < 2 && heldOut !== 0) {
+    throw new DataError(`Cannot train on ${name}: it has ${count} image, it must have at least 2: one is held out`);
+  }
+  if (heldOut !== undefined && heldOut !== 0 && !(Number.isInteger(heldOut) && heldOut >= 1 && heldOut < count)) {
+    throw new ConfigError(`Cannot hold out part of ${name}: the part must be from 1 to ${count - 1} images, current value is ${heldOut}`);
+  }
+  const from = (count - (heldOut ?? heldOutImages(count))) * unit;
+  const dataset = {
+    name,
+    kind: "image" as const,
+    about: `${what}, ${shape.join(" × ")}; ${held(count - from / unit, "image")}`,
+    train: rows.subarray(0, from),
+    heldOut: rows.subarray(from),
+    ...(images.length > 0 && testImages.length > 0 ? { test: join(testImages) } : {}),
+    unit,
+    shape,
+  };
+  if (nCtx !== undefined) checkDataset(dataset, { n_ctx: nCtx, vocab_size: 256 });
+  return dataset;
+}

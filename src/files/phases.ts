@@ -1,0 +1,54 @@
+/**
+ * The phases of a run: beginnings in which the model sees less.
+ *
+ * @module
+ */
+
+import { expect, MOST } from "../base/check.ts";
+import { ConfigError } from "../base/errors.ts";
+import { checkConfig, type ModelConfig } from "./model_config.ts";
+import { checkTrain, inPhase, type Phase, type TrainConfig } from "./train_config.ts";
+
+/** Where in a run a step is: what the model is there, and how many sequences it sees at once. */
+export interface PhaseAt {
+  /** The model, smaller where the phase says so. */
+  readonly config: ModelConfig;
+  /** Sequences of a micro-batch. */
+  readonly batch: number;
+  /** Which, from 0, of `of`. */
+  readonly index: number;
+  /** Phases in all, the last one, in which the model is as configured, among them. */
+  readonly of: number;
+  /** First step that is no longer in it. */
+  readonly end: number;
+}
+
+/**
+ * The phases of a run in order, the last of them the model as configured.
+ *
+ * @throws {ConfigError} where a field of either is out of range, a phase's context is larger than the model's, or its attention does not fit the model
+ */
+export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): PhaseAt[] {
+  config = checkConfig(config);
+  const { phases, steps, batch } = checkTrain(train), of = phases.length + 1;
+  return [...phases, { until: 1 }].map((phase: Phase, index) => {
+    const { until, n_ctx = config.n_ctx, attention = config.attention } = phase, last = index === of - 1;
+    if (n_ctx > config.n_ctx) {
+      throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
+    }
+    const model = last ? config : inPhase(index, () => checkConfig({ ...config, n_ctx, attention }));
+    // A short run ends as the model itself too.
+    const end = last ? steps : Math.min(steps - 1, Math.round(until * steps));
+    return { config: model, batch: phase.batch ?? batch, index, of, end };
+  });
+}
+
+/** The phase of update t, t from 0; of updates after the run, its last. */
+export function phaseAt<P extends PhaseAt>(phases: readonly P[], t: number): P {
+  expect("Cannot find the phase", {
+    phases: [phases, "a list"],
+    t: [t, [0, MOST]],
+    "the last phase": [phases?.[phases.length - 1], "an object"],
+  });
+  return phases.find(({ end }) => t < end) ?? phases[phases.length - 1];
+}

@@ -1,0 +1,178 @@
+/**
+ * The Sparse Transformer (section 5), written once against the operations contract: what every program of a model has in common.
+ *
+ * Shapes in comments: B sequences, T positions, R = B·T rows, d = d_model, F = d_ff, V = vocabulary.
+ *
+ * @module
+ */
+
+import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
+import { type ModelConfig, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
+import { sortByIndex } from "./batch.ts";
+import type { Constants } from "./compile.ts";
+import type { Parameters } from "./parameters.ts";
+
+/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
+interface PositionOrder {
+  /** u32 [R] */
+  readonly order: readonly Tensor[];
+  /** u32 [size + 1] */
+  readonly starts: readonly Tensor[];
+}
+
+/** What a dropout site does: 2·layer at the end of attention, 2·layer + 1 at that of the feed-forward layer. */
+export type DropoutAt = (site: number) => Dropout | undefined;
+
+/** Nowhere: what all programs but a training step have. */
+export const NO_DROPOUT: DropoutAt = () => undefined;
+
+/** A layer norm's output and what its backward pass reads. */
+export type Normed = ReturnType<Emitter["norm"]>;
+
+/** What a block made and its backward pass reads. */
+export type Block = ReturnType<Emitter["block"]>;
+
+/** Emits operations of one model into one program. */
+export class Emitter {
+  readonly constants: Constants = new Map();
+  readonly rows: number;
+  #positionRows: readonly Tensor[] | undefined;
+  #positionOrder: PositionOrder | undefined;
+
+  constructor(
+    readonly program: Program,
+    readonly params: Parameters,
+    readonly batch: number,
+    readonly n: number,
+    readonly precision: DType = "f32",
+  ) {
+    this.rows = batch * n;
+  }
+
+  get config(): ModelConfig {
+    return this.params.config;
+  }
+
+  /** Scratch of the activations' precision, [R, width]. */
+  matrix(name: string, width: number): Tensor {
+    return this.program.scratch(name, [this.rows, width], this.precision);
+  }
+
+  #parameter(layer: number, name: string): Tensor {
+    return this.params.get(`layers.${layer}.${name}`);
+  }
+
+  #constant(name: string, data: Uint32Array): Tensor {
+    const t = tensor(name, [data.length], "u32");
+    this.constants.set(t, data);
+    return t;
+  }
+
+  /** The entries of each positional table that positions read, table by table. */
+  #positionData(n: number): Uint32Array[] {
+    return positionSizes(this.config).map((_, table) => Uint32Array.from({ length: n }, (_, i) => positionRows(this.config, i)[table]));
+  }
+
+  /** u32 [n], one per positional table: the entry that each position reads. Positions of a sequence unless said otherwise. */
+  positionRows(n = this.n): readonly Tensor[] {
+    return this.#positionRows ??= this.#positionData(n).map((index, table) => this.#constant(`position_rows.${table}`, index));
+  }
+
+  /** What the gradients of the positional tables read. */
+  get positionOrder(): PositionOrder {
+    if (this.#positionOrder) return this.#positionOrder;
+    const tables = this.tables().slice(1);
+    const sorted = this.#positionData(this.n).map((index, table) =>
+      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), tables[table].shape[0])
+    );
+    return this.#positionOrder = {
+      order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
+      starts: sorted.map(({ starts }, table) => this.#constant(`position_starts.${table}`, starts)),
+    };
+  }
+
+  /** The token table, then the positional ones. */
+  tables(): Tensor[] {
+    return [
+      this.params.get("embed.token.weight"),
+      ...positionSizes(this.config).map((_, t) => this.params.get(`embed.position.${t}.weight`)),
+    ];
+  }
+
+  /** Eq. 15: (R, d) of u32 [R]. */
+  embed(tokens: Tensor): Tensor {
+    const y = this.matrix("embedded", this.config.d_model);
+    this.program.add({ op: "embedding", indices: [tokens, ...this.positionRows()], tables: this.tables(), y });
+    return y;
+  }
+
+  /** A layer norm of (R, d), with the statistics of each row. */
+  norm(name: string, x: Tensor): { y: Tensor; mean: Tensor; rstd: Tensor } {
+    const stat = (what: string) => this.program.scratch(`${name}.${what}`, [this.rows]);
+    const out = { y: this.matrix(name, this.config.d_model), mean: stat("mean"), rstd: stat("rstd") };
+    this.program.add({ op: "layernorm", x, ...this.normOf(name), ...out });
+    return out;
+  }
+
+  /** x·Wᵀ + b of a layer's weights, with what is fused into it. */
+  linear(
+    layer: number,
+    name: string,
+    x: Tensor,
+    more: Partial<Pick<Linear, "norm" | "pre" | "activation" | "dropout" | "residual">> = {},
+  ): Tensor {
+    const w = this.#parameter(layer, `${name}.weight`), y = this.matrix(`layers.${layer}.${name}`, w.shape[0]);
+    this.program.add({ op: "linear", x, w, b: this.#parameter(layer, `${name}.bias`), y, ...more });
+    return y;
+  }
+
+  /** Gain and bias of a layer norm. */
+  normOf(name: string): { gain: Tensor; bias: Tensor } {
+    return { gain: this.params.get(`${name}.weight`), bias: this.params.get(`${name}.bias`) };
+  }
+
+  /** Queries and keys (R, d_qk), values (R, d), of x or of its norm. */
+  qkv(layer: number, x: Tensor, norm?: Linear["norm"]): { q: Tensor; k: Tensor; v: Tensor } {
+    const project = (name: string) => this.linear(layer, `attn.${name}`, x, { norm });
+    return { q: project("q"), k: project("k"), v: project("v") };
+  }
+
+  /**
+   * Everything of a residual block (Eqs. 9–14) up to the input of W₂. Its backward pass reads all of it again, `pre`
+   * among it, which is written only where `keepPre` says that this is the making the backward pass will read.
+   */
+  block(layer: number, h: Tensor, dropout: DropoutAt, keepPre: boolean) {
+    const { config, program } = this, norm1 = this.norm(`layers.${layer}.attn.norm`, h);
+    const qkv = this.qkv(layer, norm1.y), sets = setsOf(config, layer);
+    const attended = {
+      ...qkv,
+      o: this.matrix(`layers.${layer}.attn.o`, config.d_model), // (R, d)
+      lse: program.scratch(`layers.${layer}.attn.lse`, [this.batch, config.n_head, this.n]),
+      sets,
+      batch: this.batch,
+      n: this.n,
+    };
+    program.add({ op: "attention", ...attended });
+    const h1 = this.linear(layer, "attn.p", attended.o, { dropout: dropout(2 * layer), residual: h });
+    const norm2 = this.norm(`layers.${layer}.ff.norm`, h1), pre = this.matrix(`layers.${layer}.ff.pre`, config.d_ff); // (R, F)
+    const active = this.linear(layer, "ff.w1", norm2.y, { pre: keepPre ? pre : undefined, activation: "gelu" });
+    return { h, norm1, attended, h1, norm2, pre, active };
+  }
+
+  /** The block's output: h1 + dropout(W₂·active + b₂). */
+  blockOutput(layer: number, { active, h1 }: Block, dropout: DropoutAt): Tensor {
+    return this.linear(layer, "ff.w2", active, { dropout: dropout(2 * layer + 1), residual: h1 });
+  }
+
+  /** A whole block of which nothing is kept for a backward pass. */
+  forward(layer: number, h: Tensor): Tensor {
+    return this.blockOutput(layer, this.block(layer, h, NO_DROPOUT, false), NO_DROPOUT);
+  }
+
+  /** The last norm and (R, V) logits of it. */
+  logits(h: Tensor): { final: Normed; logits: Tensor } {
+    const final = this.norm("norm", h), logits = this.matrix("logits", this.config.vocab_size); // (R, V)
+    this.program.add({ op: "linear", x: final.y, w: this.params.get("out.weight"), y: logits });
+    return { final, logits };
+  }
+}

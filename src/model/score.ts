@@ -1,0 +1,32 @@
+/**
+ * The program that scores sequences: forward only, the loss of every position.
+ *
+ * @module
+ */
+
+import { expect } from "../base/check.ts";
+import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { type BatchTensors, batchTensors } from "./batch.ts";
+import type { Constants } from "./compile.ts";
+import { Emitter } from "./emitter.ts";
+import type { Parameters } from "./parameters.ts";
+
+/** Forward only: the loss of every position. */
+export interface ScoringProgram {
+  readonly program: Program;
+  readonly batch: BatchTensors;
+  /** f32 [R]: nats. */
+  readonly losses: Tensor;
+  readonly constants: Constants;
+}
+
+/** Writes the program that scores `batch` sequences of n_ctx tokens. */
+export function scoringProgram(params: Parameters, batch: number): ScoringProgram {
+  expect("Cannot score", { parameters: [params, "an object"], config: [params?.config, "an object"], batch: [batch, [1, 65536]] });
+  const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, config.n_ctx);
+  const inputs = batchTensors(e.rows, config.vocab_size), losses = tensor("losses", [e.rows]);
+  let h = e.embed(inputs.tokens);
+  for (let layer = 0; layer < config.n_layer; layer++) h = e.forward(layer, h);
+  program.add({ op: "cross_entropy", logits: e.logits(h).logits, targets: inputs.targets, losses, scale: 1 });
+  return { program, batch: inputs, losses, constants: e.constants };
+}
