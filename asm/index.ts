@@ -8,6 +8,16 @@ export { pack_forward, pack_backward, linear, linear_few, linear_weight_grad } f
 export { cross_entropy } from "./cross_entropy";
 export { sum_chunks, square_chunks, sum_partials, clip } from "./norm";
 export { adam } from "./adam";
+export {
+  bpe_decode,
+  bpe_encode,
+  bpe_merges,
+  bpe_pairs,
+  bpe_pieces,
+  bpe_rehash,
+  bpe_symbols,
+  bpe_table,
+} from "./bpe";
 export { muon } from "./muon";
 export { attention, attention_delta, attention_backward_queries, attention_backward_keys } from "./attention";
 export { attention_decode } from "./attention_decode";

@@ -9,16 +9,20 @@ import { ConfigError } from "../src/base/errors.ts";
 import type { RUNTIMES } from "./runtimes/npm.ts";
 
 /** Something that tests may need. */
-export type Need = "gpu" | "browser" | "bundler" | keyof typeof RUNTIMES;
+export type Need = "gpu" | "browser" | "bundler" | "torch" | keyof typeof RUNTIMES;
 
 /** All of them, with what a message calls them. */
 export const NEEDS: Readonly<Record<Need, string>> = {
   gpu: "a GPU",
   browser: "a browser",
   bundler: "esbuild",
+  torch: "PyTorch",
   bun: "Bun",
   workerd: "workerd",
 };
+
+/** Those that only concern an example: a run without them is whole. */
+export const OPTIONAL: ReadonlySet<Need> = new Set<Need>(["torch"]);
 
 /**
  * The needs that a list names, separated by commas, as `LONGSTRIDE_WITHOUT` does.
