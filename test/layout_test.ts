@@ -1,6 +1,8 @@
 /**
- * Layouts against the definition of each set: every pair is in exactly one part, tiles list exactly the non-empty
- * ones with the right flag, the transpose agrees, also of the set as one with bits for pairs, and counts are those of spec §1's table.
+ * Layouts against the definition of each set.
+ *
+ * Plan. For every pattern at odd sizes and several tiles: every pair is in exactly one part, tiles list exactly the non-empty ones with
+ * the right flag, the transpose agrees, also of the set as one with bits for pairs. Counts are those of spec §1's table.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";

@@ -1,4 +1,8 @@
-/** Pictures: pixels are the pattern's, files are well formed. */
+/**
+ * Pictures: pixels are the pattern's, files are well formed.
+ *
+ * Plan. Cells of every pattern's map against counted pairs; PNG read back; SVG parsed, with titles and points that would break it.
+ */
 
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { unzlibSync } from "fflate";

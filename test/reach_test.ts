@@ -1,5 +1,7 @@
 /**
- * The validity check against brute force over the definition of each pattern, and the gaps that are known.
+ * The validity check against brute force over the definition of each pattern.
+ *
+ * Plan. Every pattern of patterns.ts at small sizes; the ends of words of bits; then the gaps that are known, and what is said of them.
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";

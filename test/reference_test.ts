@@ -1,6 +1,8 @@
 /**
- * The oracle itself against finite differences: for each operation with a backward pass, and for a whole model, the
- * derivative of a random projection of the outputs along a random direction of the inputs, (f(x + ε) − f(x − ε)) / 2ε.
+ * The oracle itself against finite differences.
+ *
+ * Plan. For each operation with a backward pass, and for a whole model, the derivative of a random projection of the outputs along a
+ * random direction of the inputs, (f(x + ε) − f(x − ε)) / 2ε.
  */
 
 import { assert } from "@std/assert";

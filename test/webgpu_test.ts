@@ -709,6 +709,17 @@ gpuTest("tensors read and written by one dispatch may share a page", async () =>
   engine.dispose();
 });
 
+gpuTest("operands and results of every operation in one page, which its kernels then declare writable, agree with the oracle", async () => {
+  const engine = await WebGpuEngine.create(software), wrong: string[] = [];
+  for (const op of new Set(pick().map(({ fields }) => fields.op))) {
+    // One of middling size.
+    const cases = pick({ op, dtype: "f32" }), c = cases[cases.length >> 1];
+    for (const what of await deviations(engine, c, [[...c.problem.inputs.keys()]])) wrong.push(`${c.name}: ${what}`);
+  }
+  engine.dispose();
+  assertEquals(wrong, []);
+});
+
 gpuTest("an update over one page is one dispatch, and decay reaches only the tensors that decay", async () => {
   const engine = await WebGpuEngine.create(software);
   const list = (kind: string) => [[3, 5], [70], [2, 64], [1]].map((shape, i) => tensor(`${kind}${i}`, shape));

@@ -16,11 +16,11 @@ import { pick, type Query } from "../cases.ts";
 
 const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };
 
-/** What the case's program leaves in its outputs when it is run so often. */
-export async function outputs(on: Engine, { name, problem }: Case, times = 1): Promise<TensorData[]> {
+/** What the case's program leaves in its outputs when it is run so often, its tensors allocated by these pages. */
+export async function outputs(on: Engine, { name, problem }: Case, times = 1, pages = problem.pages): Promise<TensorData[]> {
   const tensors = [...problem.inputs.keys()], program = new Program(name);
   for (const op of problem.ops) program.add(op);
-  for (const page of problem.pages) on.allocate(page);
+  for (const page of pages) on.allocate(page);
   const executable = await on.compile(program);
   for (let time = 0; time < times; time++) {
     for (const [t, data] of problem.inputs) on.write(t, data);
@@ -41,8 +41,8 @@ const expected = (c: Case) => {
 };
 
 /** What of a case is not as the oracle has it; empty where it passes. */
-export async function deviations(on: Engine, c: Case): Promise<string[]> {
-  const want = await expected(c), got = await outputs(on, c, 2), tensors = c.problem.outputs;
+export async function deviations(on: Engine, c: Case, pages = c.problem.pages): Promise<string[]> {
+  const want = await expected(c), got = await outputs(on, c, 2, pages), tensors = c.problem.outputs;
   const half = tensors.some((t) => t.dtype === "f16");
   return tensors.flatMap((t, i) => {
     const error = relativeError(got[i], want[i]), limit = TOLERANCE[half && t.dtype === "f32" ? "f16" : t.dtype];
