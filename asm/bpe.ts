@@ -4,7 +4,7 @@
 // or of other signs, each with one space before it where there is one, or a run of white space. A token below 256 is that byte; token
 // 256 + m is what merge m made.
 
-import { getU32, setU32 } from "./memory";
+import { getU32, setU32 } from "./lib/memory";
 
 const SPACE: u32 = 0, LETTER: u32 = 1, DIGIT: u32 = 2, SIGN: u32 = 3;
 

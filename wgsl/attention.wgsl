@@ -28,6 +28,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> blocks: array<u32>; // tables of src/engines/webgpu/plan/attention_tables.ts
 @group(0) @binding(1) var<uniform> params: Params;
 
+// @values
 const TX: u32 = 8u;
 const TY: u32 = 8u;
 const TM: u32 = 8u;
@@ -41,6 +42,7 @@ const SHARED: u32 = 0u; // 1: what streams through attention_backward_dkv.wgsl t
 const BITS: u32 = 0u; // 1: a set is one part, its rows in order, and each pair a bit
 const D4: u32 = 16u; // vec4 of a head of q and k
 const V4: u32 = 16u; // vec4 of a head of v and o
+
 const BM: u32 = TY * TM;
 const BN: u32 = TX * TN;
 const PAIR: u32 = BM * BN / 2u; // vec2 of a pair of tiles

@@ -26,15 +26,17 @@ struct Params {
 
 override WHOLE: bool = false; // one share holds all keys
 
+// @values
 const D: u32 = 16u; // Values of a head of q and k
 const V: u32 = 16u; // Values of a head of v
 const PARTS: u32 = 2u; // most parts of a set
-const THREADS: u32 = 128u;
-const LANES: u32 = THREADS / V; // that sum one column
-const EACH: u32 = (THREADS + LANES - 1u) / LANES; // values a lane sums
 // Loads in one turn of a loop: as many as divide it, up to 16.
 const TURN: u32 = 16u;
 const VALUE_TURN: u32 = 16u;
+
+const THREADS: u32 = 128u;
+const LANES: u32 = THREADS / V; // that sum one column
+const EACH: u32 = (THREADS + LANES - 1u) / LANES; // values a lane sums
 const SIXTEEN: u32 = 16u;
 
 struct Part {

@@ -33,6 +33,7 @@ override RESIDUAL: bool = false;
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 1u;
+const HALF: u32 = 0u;
 alias Left = Stored;
 alias Right = vec4f;
 // @import product.wgsl

@@ -28,9 +28,11 @@ override BIAS: bool = false;
 override GELU: bool = false;
 override RESIDUAL: bool = false;
 
+// @values
 const ROWS: u32 = 1u;
 const LANES: u32 = 32u;
 const TURN: u32 = 4u; // vec4 of w in one turn: k4 is a multiple of LANES · TURN where it is not 1
+
 const THREADS: u32 = 256u;
 const SIXTEEN: u32 = 16u;
 

@@ -19,6 +19,7 @@ override ACCUMULATE: bool = false;
 
 const LEFT_ALONG: u32 = 0u;
 const RIGHT_ALONG: u32 = 0u;
+const HALF: u32 = 0u;
 alias Left = Stored;
 alias Right = Stored;
 // @import product.wgsl

@@ -19,6 +19,7 @@ override POLYNOMIAL: bool = false;
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 1u;
+const HALF: u32 = 1u;
 alias Left = vec4f;
 alias Right = vec4f;
 // @import product.wgsl

@@ -14,7 +14,9 @@ struct Params {
 
 override ACCUMULATE: bool = false;
 
+// @values
 const LANES: u32 = 1u;
+
 const COLUMNS: u32 = 256u / LANES;
 
 var<workgroup> sums: array<array<f32, COLUMNS>, LANES>;

@@ -6,10 +6,10 @@
 
 import { unzlibSync } from "npm:fflate@0.8.3";
 import { ConfigError } from "./errors.ts";
+import type { KernelExports } from "./kernel_exports.gen.ts";
 import { KERNELS } from "./kernels.gen.ts";
 
-/** Exports of `asm/`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
-export type KernelExports = { readonly [name: string]: (...args: number[]) => number };
+export type { KernelExports };
 
 let given: WebAssembly.Module | undefined;
 let compiled: Promise<WebAssembly.Module> | undefined;

@@ -9,8 +9,9 @@
  */
 
 import { OutOfMemoryError } from "../../base/errors.ts";
-import { size, type Tensor } from "../../ops/mod.ts";
-import { isPacked, type Limits, storedBytes } from "./plan/plan.ts";
+import type { Tensor } from "../../ops/mod.ts";
+import type { Limits } from "./device.ts";
+import { bindable, isPacked, rowsOf, storedBytes } from "./storage.ts";
 
 /** Some rows of a tensor, as a tensor. */
 export interface Band {
@@ -20,15 +21,6 @@ export interface Band {
   /** How many. */
   readonly rows: number;
 }
-
-/** Rows and elements of a row: numbers of their own are rows of one element. */
-export function rowsOf(t: Tensor): { rows: number; width: number } {
-  const width = t.shape.length > 1 ? t.shape[t.shape.length - 1] : 1;
-  return { rows: size(t) / width, width };
-}
-
-/** Bytes that one binding may have. */
-export const bindable = (limits: Limits): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 
 const mebibytes = (bytes: number) => bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 

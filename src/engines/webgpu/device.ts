@@ -29,6 +29,16 @@ export interface Acquired {
   readonly adapterName: string;
 }
 
+/** The limits of a device that planning looks at. */
+export type Limits = Pick<
+  GPUSupportedLimits,
+  | "maxBufferSize"
+  | "maxStorageBufferBindingSize"
+  | "maxComputeWorkgroupStorageSize"
+  | "maxComputeInvocationsPerWorkgroup"
+  | "maxComputeWorkgroupsPerDimension"
+>;
+
 /** Limits that choose kernel variants or bound buffers. */
 const WANTED = [
   "maxBufferSize",

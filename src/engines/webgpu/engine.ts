@@ -6,6 +6,7 @@
  */
 
 import { BackendError, ConfigError, excerpt, KernelError, LongstrideError, OutOfMemoryError, ShapeError } from "../../base/errors.ts";
+import { fromHalves, toHalves } from "../../base/half.ts";
 import {
   type Engine,
   type Executable,
@@ -19,40 +20,21 @@ import {
   type Tensor,
   type TensorData,
 } from "../../ops/mod.ts";
-import { planAdam } from "./plan/adam.ts";
-import { planAttention, planAttentionBackward } from "./plan/attention.ts";
-import { Bands, bindable, rowsOf, tooLarge } from "./bands.ts";
-import { planAttentionDecode } from "./plan/attention_decode.ts";
-import { planCacheFill } from "./plan/cache_fill.ts";
-import { planChoose } from "./plan/choose.ts";
-import { planCrossEntropy } from "./plan/cross_entropy.ts";
+import { Bands, tooLarge } from "./bands.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
-import { planDropout } from "./plan/dropout.ts";
-import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./plan/embedding.ts";
-import { fromHalves, toHalves } from "../../base/half.ts";
-import { join, jointProducts } from "./plan/joint.ts";
-import { planLayerNorm, planLayerNormBackward } from "./plan/layernorm.ts";
-import { planMuon } from "./plan/muon.ts";
-import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./plan/linear.ts";
+import type { Limits } from "./device.ts";
+import { MAP, USAGE } from "./flags.ts";
 import { Pages, planSlots, release, storageBuffer } from "./memory.ts";
-import { planClip, planSquareNorm, planSum } from "./plan/norm.ts";
-import { type Pipeline, Pipelines, storageBindings } from "./shader/pipelines.ts";
-import {
-  ALIGNMENT,
-  type Dispatch,
-  isPacked,
-  type Limits,
-  type Operand,
-  Plan,
-  planInF32,
-  roundUp,
-  storedBytes,
-  type TilePreference,
-  timeOf,
-} from "./plan/plan.ts";
-import { naming, saying, scoped } from "./scopes.ts";
-import { kernelSource } from "./shader/specialise.ts";
+import { PLANNERS } from "./plan/index.gen.ts";
+import { join, jointProducts } from "./plan/joint.ts";
+import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/split.ts";
+import { naming, saying, scoped } from "./scopes.ts";
+import { link } from "./shader/link.ts";
+import { type Pipeline, Pipelines } from "./shader/pipelines.ts";
+import { bindingsOf } from "./shader/reflect.ts";
+import { ALIGNMENT, bindable, isPacked, roundUp, rowsOf, storedBytes } from "./storage.ts";
+import { streamAhead } from "./stream.ts";
 import type { Tuning } from "./tuning/tuning.ts";
 
 export type { DeviceOptions, TilePreference, Tuning };
@@ -104,49 +86,9 @@ export interface Recording {
 /** By executable: `profile` measures them. Its code is not here, since pages do not need it. */
 export const recordings: WeakMap<Executable, Recording> = new WeakMap();
 
+/** Plans an operation with the planner of its name. */
 async function planOp(plan: Plan, op: Op): Promise<void> {
-  switch (op.op) {
-    case "embedding":
-      return await planInF32(plan, op, planEmbedding);
-    case "embedding_decode":
-      return planEmbeddingDecode(plan, op);
-    case "embedding_backward":
-      return await planInF32(plan, op, planEmbeddingBackward);
-    case "layernorm":
-      return planLayerNorm(plan, op);
-    case "layernorm_backward":
-      return planLayerNormBackward(plan, op);
-    case "linear":
-      return await planLinear(plan, op);
-    case "linear_input_grad":
-      return await planLinearInputGrad(plan, op);
-    case "linear_weight_grad":
-      return await planLinearWeightGrad(plan, op);
-    case "dropout":
-      return await planInF32(plan, op, planDropout);
-    case "attention":
-      return await planAttention(plan, op);
-    case "attention_backward":
-      return await planAttentionBackward(plan, op);
-    case "attention_decode":
-      return planAttentionDecode(plan, op);
-    case "cache_fill":
-      return planCacheFill(plan, op);
-    case "choose":
-      return planChoose(plan, op);
-    case "cross_entropy":
-      return planCrossEntropy(plan, op);
-    case "sum":
-      return planSum(plan, op);
-    case "square_norm":
-      return planSquareNorm(plan, op);
-    case "clip":
-      return planClip(plan, op);
-    case "adam":
-      return planAdam(plan, op);
-    case "muon":
-      return await planMuon(plan, op);
-  }
+  await (PLANNERS[op.op] as Planner<Op>)(plan, op);
 }
 
 /** The bytes that the device keeps. */
@@ -184,7 +126,8 @@ function watch(device: GPUDevice, name: string, watched: Watched): void {
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
-  readonly deferred = true;
+  // Compiling another program makes a bind group a dispatch, hundreds of them for a deep model, which a short prompt does not make good.
+  readonly sideBySide = 64;
   /** For people: the adapter, and what it computes on. */
   readonly description: string;
   /** The adapter computes on the CPU. */
@@ -425,13 +368,13 @@ export class WebGpuEngine implements Engine {
       [, verdict] = this.#scoped(`reading ${t.name}`, () => {
         const encoder = this.#device.createCommandEncoder();
         for (const { buffer, offset, bytes } of wanted) {
-          const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+          const copy = this.#device.createBuffer({ label: `copy of ${t.name}`, size: bytes, usage: USAGE.MAP_READ | USAGE.COPY_DST });
           copies.push(copy);
           encoder.copyBufferToBuffer(buffer, offset, copy, 0, bytes);
         }
         this.#device.queue.submit([encoder.finish()]);
       });
-      await Promise.all(copies.map(async (copy) => await copy.mapAsync(1)));
+      await Promise.all(copies.map(async (copy) => await copy.mapAsync(MAP.READ)));
       await verdict;
       this.#check();
       if (copies.length === 1) return loaded(t, copies[0].getMappedRange().slice(0));
@@ -543,19 +486,17 @@ export class WebGpuEngine implements Engine {
       if (this.#failure instanceof KernelError) await this.#blame(program.name, bound);
       this.#check();
       let next: { times: number; commands: GPUCommandBuffer } | undefined;
-      const executable: Executable = {
-        scratchBytes,
-        run: (times = 1) => {
-          const made = next?.times === times ? next.commands : undefined;
-          next = undefined;
-          return this.#run(program.name, () => made ?? this.#encode(bound, times));
-        },
-        prepare: (times) => {
-          const what = `running ${program.name}`;
-          this.#later(what, () => void this.#scoped(what, () => next = { times, commands: this.#encode(bound, times) }));
-        },
-        dispose,
+      const run = (times = 1) => {
+        const made = next?.times === times ? next.commands : undefined;
+        next = undefined;
+        return this.#run(program.name, () => made ?? this.#encode(bound, times));
       };
+      const prepare = (times: number) => {
+        const what = `running ${program.name}`;
+        this.#later(what, () => void this.#scoped(what, () => next = { times, commands: this.#encode(bound, times) }));
+      };
+      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options);
+      const executable: Executable = { scratchBytes, run, stream, dispose };
       recordings.set(executable, { device, program, bound, guard: (what, work) => this.#guard(what, work) });
       return executable;
     } catch (error) {
@@ -567,7 +508,7 @@ export class WebGpuEngine implements Engine {
 
   /** The pipeline of a dispatch and its buffers, absent operands filled in. */
   async #pipelineFor(dispatch: Dispatch, bindingOf: (operand: Operand, kernel: string) => GPUBufferBinding) {
-    const declared = storageBindings(kernelSource(dispatch.kernel));
+    const declared = bindingsOf(link(dispatch.kernel));
     let absent = 0;
     const entries = declared.map(({ name, writes }): { name: string; writes: boolean; resource: GPUBufferBinding } => {
       const operand = dispatch.bindings[name];
@@ -575,8 +516,6 @@ export class WebGpuEngine implements Engine {
       if (!writes) return { name, writes, resource: { buffer: this.#absent.read, offset: 0, size: ALIGNMENT } };
       return { name, writes, resource: { buffer: this.#absent.write, offset: ALIGNMENT * absent++, size: ALIGNMENT } };
     });
-    const unknown = Object.keys(dispatch.bindings).filter((name) => !declared.some((binding) => binding.name === name));
-    if (unknown.length) throw new KernelError(`Cannot bind kernel ${dispatch.kernel}: it declares no ${unknown.join(", ")}`);
     // One dispatch may not bind a buffer both for reading and for writing; all for writing it may.
     const written = new Set(entries.filter((entry) => entry.writes).map((entry) => entry.resource.buffer));
     const promoted = entries.filter((entry) => !entry.writes && written.has(entry.resource.buffer)).map((entry) => entry.name);
@@ -591,16 +530,15 @@ export class WebGpuEngine implements Engine {
   ) {
     const device = this.#device, stride = Math.max(ALIGNMENT, device.limits.minUniformBufferOffsetAlignment);
     const data = new DataView(new ArrayBuffer(Math.max(1, dispatches.length) * stride));
-    dispatches.forEach(({ kernel, params }, i) => {
+    dispatches.forEach(({ params }, i) => {
       const { fields } = ready[i].pipeline.uniforms;
       fields.forEach(({ name, type }, field) => {
-        const value = params[name], at = i * stride + field * 4;
-        if (value === undefined) throw new KernelError(`Cannot bind kernel ${kernel}: its uniform ${name} has no value`);
-        if (type === "f32") data.setFloat32(at, value, true);
-        else data.setUint32(at, value, true);
+        const at = i * stride + field * 4;
+        if (type === "f32") data.setFloat32(at, params[name], true);
+        else data.setUint32(at, params[name], true);
       });
     });
-    const uniforms = device.createBuffer({ label: `${name} uniforms`, size: data.byteLength, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
+    const uniforms = device.createBuffer({ label: `${name} uniforms`, size: data.byteLength, usage: USAGE.UNIFORM | USAGE.COPY_DST });
     device.queue.writeBuffer(uniforms, 0, data.buffer as ArrayBuffer);
     const groups = dispatches.map(({ kernel }, i) => {
       const { pipeline, entries } = ready[i];

@@ -5,7 +5,8 @@
  */
 
 import type { Adam, Tensor } from "../../../ops/mod.ts";
-import { paddedBytes, type Plan } from "./plan.ts";
+import { paddedBytes } from "../storage.ts";
+import type { Plan } from "./plan.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
 
 /** One bit a block of 64 elements: whether it decays. */

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { CachePlan } from "../../../pattern/cache.ts";
 import { ShapeError } from "../../../base/errors.ts";
 import type { AttentionDecode, Tensor } from "../../../ops/mod.ts";
+import type { CachePlan } from "../../../pattern/cache.ts";
 import type { Plan } from "./plan.ts";
 
 // As wgsl/attention_decode.wgsl and its combine are written: keys at a time, the widest value, and the most shares.

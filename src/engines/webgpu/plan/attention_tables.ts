@@ -9,10 +9,11 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
+import type { Tensor } from "../../../ops/mod.ts";
 import { buildInOrder, buildLayout, type InOrderPart, type LayoutPart } from "../../../pattern/layout.ts";
-import { type Tensor } from "../../../ops/mod.ts";
 import { type AttentionSet, setKey } from "../../../pattern/sets.ts";
-import type { Limits, Plan } from "./plan.ts";
+import type { Limits } from "../device.ts";
+import type { Plan } from "./plan.ts";
 
 /** No table of rows: they are in order. */
 const IN_ORDER = 0xffffffff;

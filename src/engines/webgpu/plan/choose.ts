@@ -5,8 +5,8 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
-import type { Choose } from "../../../ops/mod.ts";
 import { STREAM } from "../../../base/random.ts";
+import type { Choose } from "../../../ops/mod.ts";
 import type { Plan } from "./plan.ts";
 
 // The kernel compares every token with every other: 4,096 take 16,384 turns of its loop, of the 65,535 that some software

@@ -5,7 +5,8 @@
  */
 
 import type { CrossEntropy } from "../../../ops/mod.ts";
-import { type Plan, storageOf, valueWidth } from "./plan.ts";
+import { storageOf, valueWidth } from "../storage.ts";
+import type { Plan } from "./plan.ts";
 
 /** losses and, where wanted, dLogits */
 export function planCrossEntropy(plan: Plan, op: CrossEntropy): void {

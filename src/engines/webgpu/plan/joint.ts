@@ -6,18 +6,12 @@
  */
 
 import type { Linear, Op, Tensor } from "../../../ops/mod.ts";
-import { bindable } from "../bands.ts";
-import { isFew } from "./linear.ts";
-import { ALIGNMENT, isPacked, type Plan, storedBytes, timeOf } from "./plan.ts";
+import { ALIGNMENT, bindable, isPacked, storedBytes } from "../storage.ts";
+import { isFew, type JointLinear } from "./linear.ts";
+import { type Plan, timeOf } from "./plan.ts";
 
 /** Most products that linear_few.wgsl joins. */
 const MOST = 3;
-
-/** Several products in one: w and b are theirs in a row, y holds [rows, own columns] of each in turn. */
-export interface JointLinear extends Linear {
-  /** The columns at which products begin, the first left out. */
-  readonly starts?: readonly number[];
-}
 
 /** Whether `b` begins where `a` ends, in one page. */
 function follows(plan: Plan, a: Tensor | undefined, b: Tensor | undefined): boolean {

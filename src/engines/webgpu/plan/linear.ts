@@ -5,12 +5,14 @@
  */
 
 import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../../../ops/mod.ts";
-import { bindable } from "../bands.ts";
-import type { JointLinear } from "./joint.ts";
-import { planLayerNorm } from "./layernorm.ts";
-import { dropoutParams, isPacked, type Plan, planInF32, roundUp, storage4, storageOf, valueWidth } from "./plan.ts";
+import type { Constants } from "../shader/kernels.gen.ts";
+import { bindable, isPacked, roundUp, storage4, storageOf, valueWidth } from "../storage.ts";
+import { chooseLinear } from "../tuning/select.ts";
+import { linearProblem } from "../tuning/tuning.ts";
+import { planLayernorm } from "./layernorm.ts";
+import { dropoutParams, type PartialDropout, type Plan, planInF32 } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
-import { chooseLinear, linearProblem } from "../tuning/tuning.ts";
+import { splitInputGrad, splitLinear, splitWeightGrad } from "./split.ts";
 
 // Workgroups wanted: a large GPU runs about this many at a time.
 const FILL = 256;
@@ -26,11 +28,21 @@ export const isFew = ({ x, w, pre, dropout }: Linear): boolean => x.shape[0] <= 
 
 /** y = residual + dropout(f(g(x)·wᵀ + b)) */
 export async function planLinear(plan: Plan, op: Linear): Promise<void> {
+  await splitLinear(plan, op, planProduct);
+}
+
+async function planProduct(plan: Plan, op: Linear): Promise<void> {
   const rows = op.x.shape[0];
   if (isFew(op)) await planInF32(plan, op, planFewLinear);
   else if (op.norm) await planInF32(plan, op, planNormedLinear);
   else if (isWide(op.w) && rows > FEW_ROWS) planTiledLinear(plan, op);
   else await planInF32(plan, op, planAnyLinear);
+}
+
+/** Several products in one: w and b are theirs in a row, y holds [rows, own columns] of each in turn. */
+export interface JointLinear extends Linear {
+  /** The columns at which products begin, the first left out. */
+  readonly starts?: readonly number[];
 }
 
 function planFewLinear(plan: Plan, op: JointLinear): void {
@@ -52,8 +64,8 @@ function planFewLinear(plan: Plan, op: JointLinear): void {
 async function planNormedLinear(plan: Plan, { norm, ...op }: Linear): Promise<void> {
   const [rows] = op.x.shape, x = plan.temporary(`${op.x.name} normalised`, ...op.x.shape);
   const mean = plan.temporary("mean", rows), rstd = plan.temporary("rstd", rows);
-  planLayerNorm(plan, { op: "layernorm", x: op.x, ...norm!, y: x, mean, rstd });
-  await planLinear(plan, { ...op, x });
+  planLayernorm(plan, { op: "layernorm", x: op.x, ...norm!, y: x, mean, rstd });
+  await planProduct(plan, { ...op, x });
 }
 
 function linearParts(op: Linear) {
@@ -71,7 +83,7 @@ function linearParts(op: Linear) {
     inner: op.w.shape[1],
     values,
     bindings,
-    dropout: dropoutParams(op.dropout, op.w.shape[0]),
+    dropout: { ...dropoutParams(op.dropout), whole: (op.dropout as PartialDropout | undefined)?.width ?? op.w.shape[0] },
   };
 }
 
@@ -87,17 +99,32 @@ function planTiledLinear(plan: Plan, op: Linear): void {
   });
 }
 
+/** Nothing but the product. */
+const PLAIN: Constants<"linear_any"> = {
+  BIAS: false,
+  PRE: false,
+  GELU: false,
+  GELU_GRADIENT: false,
+  DROPOUT: false,
+  RESIDUAL: false,
+  ACCUMULATE: false,
+};
+
 function planAnyLinear(plan: Plan, op: Linear): void {
   const { rows, out, inner, values, bindings, dropout } = linearParts(op), { x, w } = op;
   const params = { m: rows, k: inner, n: out, am: inner, ak: 1, bk: 1, bn: inner, ...dropout };
   const own = { ...bindings, bias: op.b, z_out: op.pre, a: x, b: w };
-  plan.dispatch({ kernel: "linear_any", values, bindings: own, params, grid: anyGrid(rows, out) });
+  plan.dispatch({ kernel: "linear_any", values: { ...PLAIN, ...values }, bindings: own, params, grid: anyGrid(rows, out) });
 }
 
 const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];
 
 /** dx = residual + (dy·w) ∘ f′(pre) */
 export async function planLinearInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
+  await splitInputGrad(plan, op, planInputGrad);
+}
+
+async function planInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
   if (!isWide(op.w)) return await planInF32(plan, op, planAnyInputGrad);
   const rows = op.dy.shape[0], [out, inner] = op.w.shape;
   const variant = chooseLinear(plan, "linear_input_grad", linearProblem(rows, out, inner, isPacked(op.dy)), rows, inner);
@@ -114,15 +141,19 @@ function planAnyInputGrad(plan: Plan, op: LinearInputGrad): void {
   const rows = op.dy.shape[0], [out, inner] = op.w.shape;
   plan.dispatch({
     kernel: "linear_any",
-    values: { GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
+    values: { ...PLAIN, GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
     bindings: { a: op.dy, b: op.w, z_in: op.pre, residual: op.residual, y: op.dx },
-    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(undefined, inner) },
+    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(), whole: inner },
     grid: anyGrid(rows, inner),
   });
 }
 
 /** dw (+)= dyᵀ·x; db (+)= column sums of dy */
 export async function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
+  await splitWeightGrad(plan, op, planWeightGrad);
+}
+
+async function planWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
   if (isWide(op.dw)) planSplitWeightGrad(plan, op);
   else await planInF32(plan, op, planAnyWeightGrad);
   planBiasGrad(plan, op);
@@ -132,9 +163,9 @@ function planAnyWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const [rows, out] = op.dy.shape, inner = op.x.shape[1];
   plan.dispatch({
     kernel: "linear_any",
-    values: { ACCUMULATE: op.accumulate },
+    values: { ...PLAIN, ACCUMULATE: op.accumulate },
     bindings: { a: op.dy, b: op.x, y: op.dw },
-    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(undefined, inner) },
+    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(), whole: inner },
     grid: anyGrid(out, inner),
   });
 }

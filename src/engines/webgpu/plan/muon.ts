@@ -5,11 +5,14 @@
  */
 
 import { type Muon, NEWTON_SCHULZ, type Tensor } from "../../../ops/mod.ts";
-import { bindable, tooLarge } from "../bands.ts";
-import { paddedBytes, type Plan, roundUp } from "./plan.ts";
+import { tooLarge } from "../bands.ts";
+import type { Constants } from "../shader/kernels.gen.ts";
+import { bindable, paddedBytes, roundUp } from "../storage.ts";
+import { chooseLinear } from "../tuning/select.ts";
+import { linearProblem } from "../tuning/tuning.ts";
+import type { Plan } from "./plan.ts";
 import { planReduce } from "./reduce.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
-import { chooseLinear, linearProblem } from "../tuning/tuning.ts";
 
 /** Bytes of X that are worked on at a time, and of the X that follows it. */
 const AT_ONCE = 64 * 2 ** 20;
@@ -76,11 +79,11 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
     grid,
   });
   planReduce(plan, { partials, count: tiles[0] * tiles[1], stride: count, offset: 0, y: squares, elements: count, accumulate: false });
-  const symmetric = (x: Tensor, inner: number, y: Tensor, values: Record<string, boolean>) => {
+  const symmetric = (x: Tensor, inner: number, y: Tensor, values: Pick<Constants<"muon_gram">, "FIRST" | "POLYNOMIAL">) => {
     const variant = chooseLinear(plan, "linear", linearProblem(r, inner, r, false), r * count, r);
     plan.dispatch({
       kernel: "muon_gram",
-      values: { ...values, ...variant, HALF: 1 },
+      values: { ...values, ...variant },
       bindings: { x, squares, y },
       params: { rows: r, inner4: inner / 4, a, b, c: cc },
       grid: [Math.ceil(r / (variant.TX * variant.TN)), Math.ceil(r / (variant.TY * variant.TM)), count],

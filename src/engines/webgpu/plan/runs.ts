@@ -5,7 +5,8 @@
  */
 
 import type { Tensor } from "../../../ops/mod.ts";
-import { paddedBytes, type Plan } from "./plan.ts";
+import { paddedBytes } from "../storage.ts";
+import type { Plan } from "./plan.ts";
 
 /** Consecutive positions of parallel lists whose tensors are neighbours in every list. */
 export interface Run {

@@ -6,6 +6,7 @@
 
 import { expect } from "../../../base/check.ts";
 import { BackendError, LongstrideError, OutOfMemoryError } from "../../../base/errors.ts";
+import { Random } from "../../../base/random.ts";
 import {
   type Attention,
   type AttentionBackward,
@@ -18,21 +19,12 @@ import {
   tensor,
 } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
-import { Random } from "../../../base/random.ts";
-import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
-import { settledProfile } from "./settle.ts";
 import { recordings, type WebGpuEngine } from "../engine.ts";
+import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
 import type { DispatchTime } from "./profile.ts";
-import {
-  attentionFits,
-  attentionProblem,
-  type Choice,
-  linearFits,
-  linearProblem,
-  type Problem,
-  type Tuning,
-  TUNING_VERSION,
-} from "./tuning.ts";
+import { attentionFits, linearFits } from "./select.ts";
+import { settledProfile } from "./settle.ts";
+import { attentionProblem, type Choice, linearProblem, type Problem, type Tuning, TUNING_VERSION } from "./tuning.ts";
 import {
   ATTENTION_KERNELS,
   ATTENTION_VARIANTS,

@@ -4,24 +4,13 @@
  * @module
  */
 
+import type { Constants } from "../shader/kernels.gen.ts";
+
 /**
  * A variant of the tiled attention kernels: TY·TM rows owned by a workgroup of TX·TY invocations, TX·TN rows streamed at a
  * time. The rest is explained where wgsl/attention.wgsl declares it.
  */
-export interface AttentionVariant {
-  readonly TX: number;
-  readonly TY: number;
-  readonly TM: number;
-  readonly TN: number;
-  readonly LANES: number;
-  readonly OWN_A: number;
-  readonly OWN_B: number;
-  readonly SPARE: number;
-  readonly TURN: number;
-  readonly SHARED: number;
-  readonly BITS: number;
-  readonly KEEP: number;
-}
+export type AttentionVariant = Omit<Constants<AttentionKernel>, "D4" | "V4" | "STORAGE">;
 
 /** The tiled attention kernels. */
 export const ATTENTION_KERNELS = [
@@ -36,14 +25,7 @@ export const ATTENTION_KERNELS = [
 export type AttentionKernel = typeof ATTENTION_KERNELS[number];
 
 /** Variants of the matrix products: TY·TM × TX·TN of the result a workgroup, BK4 vec4 deep. */
-export interface LinearVariant {
-  readonly TX: number;
-  readonly TY: number;
-  readonly TM: number;
-  readonly TN: number;
-  readonly BK4: number;
-  readonly LANES: number;
-}
+export type LinearVariant = Pick<Constants<LinearKernel>, "TX" | "TY" | "TM" | "TN" | "BK4" | "LANES">;
 
 /** The tiled matrix products. */
 export const LINEAR_KERNELS = ["linear", "linear_input_grad", "linear_weight_grad"] as const;
@@ -108,24 +90,6 @@ export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (
   ].flatMap((variant) => isSquare(variant) ? [variant, { ...variant, KEEP: 1 }] : [variant])
     .flatMap((variant) => [variant, { ...variant, BITS: 1 }]))();
 
-/** Workgroup memory of a kernel in bytes: as the arrays in its file are declared. */
-export function attentionBytes(kernel: AttentionKernel, tile: AttentionVariant, d4: number, v4: number): number {
-  const { TX, TY, TM, TN, OWN_A, OWN_B, SPARE, SHARED } = tile,
-    groups = Math.max(TX, TY),
-    split = Math.max(1, Math.floor(TY / TX)),
-    eights = (width: number) => Math.ceil(width / 8);
-  const d = TN * eights(d4), v = TN * eights(v4), p = TM * TN / 4;
-  const owned = (flag: number, width: number) => flag ? TY * TM * eights(width) : 0;
-  const lines = {
-    attention_forward: () => groups * Math.max(Math.ceil(d / split), p) + TX * v + owned(OWN_A, d4) + (SPARE ? TY * TM / 4 * TX : 0) / 8,
-    attention_backward_dq: () => TX * d + groups * Math.max(Math.ceil(v / split), p) + owned(OWN_A, d4) + owned(OWN_B, v4),
-    attention_backward_dk: () => TX * d + groups * Math.max(Math.ceil(v / split), p) + owned(OWN_A, d4) + owned(OWN_B, v4),
-    attention_backward_dv: () => groups * Math.max(Math.ceil(d / split), p) + TX * v + owned(OWN_A, d4),
-    attention_backward_dkv: () => TX * (SHARED ? Math.max(d, v) : d + v) + TY * p + owned(OWN_A, d4) + owned(OWN_B, v4),
-  };
-  return 128 * lines[kernel]();
-}
-
 const linear = (TX: number, TY: number, TM: number, TN: number, more: Partial<LinearVariant> = {}): LinearVariant => ({
   TX,
   TY,
@@ -161,8 +125,3 @@ export const LINEAR_VARIANTS: readonly LinearVariant[] = /* @__PURE__ */ (() => 
   linear(16, 16, 8, 8, { BK4: 8 }),
   linear(8, 8, 4, 4),
 ])();
-
-/** Workgroup memory of a matrix product in bytes: as the arrays in wgsl/product.wgsl are declared. */
-export function linearBytes({ TX, TY, TM, TN, BK4 }: LinearVariant): number {
-  return 16 * BK4 * (TY * TM + TX * TN);
-}

@@ -1,0 +1,155 @@
+/**
+ * Which kernel variant a problem gets: what was measured on this device for the nearest problem, or a rule by the device's limits
+ * and the problem's size.
+ *
+ * @module
+ */
+
+import { KernelError } from "../../../base/errors.ts";
+import type { Attention, AttentionBackward } from "../../../ops/mod.ts";
+import type { AttentionSet } from "../../../pattern/sets.ts";
+import type { Limits } from "../device.ts";
+import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "../plan/attention_tables.ts";
+import type { Plan } from "../plan/plan.ts";
+import { memoryOf } from "../shader/memory.ts";
+import { attentionProblem, type Choice, type Problem, type Tuning } from "./tuning.ts";
+import {
+  ATTENTION_DEFAULTS,
+  type AttentionKernel,
+  type AttentionVariant,
+  isSquare,
+  LINEAR_DEFAULTS,
+  type LinearKernel,
+  type LinearVariant,
+} from "./variants.ts";
+
+// A problem whose sizes differ by more than 8 times, all factors together, is another problem: a tile that is right for 512
+// positions is wrong for 12,288.
+const FARTHEST = Math.log(8) + 1e-9;
+
+// In which order attention is cheaper turns with a factor of less than 2 in n.
+const NEAR = Math.log(2) + 1e-9;
+
+function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem, least = FARTHEST): Choice | undefined {
+  let best: Choice | undefined;
+  for (const choice of tuning?.choices ?? []) {
+    if (choice.kernel !== kernel || choice.kind !== kind) continue;
+    const distance = choice.sizes.reduce((sum, size, at) => sum + Math.abs(Math.log(size / sizes[at])), 0);
+    if (distance < least) [best, least] = [choice, distance];
+  }
+  return best;
+}
+
+// Workgroups below which a smaller tile is taken, so that a large GPU has something to do.
+const FILL = 256;
+
+// Keys or queries at a time for sets without long rows.
+const NARROW = 32;
+
+// What a score costs dk and dv's kernel, and dq's with it, in 32 × 32 tiles, in one by 64 × 64 (H200: strided l 128 at n 12,288 1.13, l 256 at
+// 65,536 1.14). Narrow bands have fewer scores in the small ones: 223 a key for 298 in the first case, 431 for 479 in the other.
+const SMALL_COST = 1.13;
+
+/** Whether a device has room for an attention variant. */
+export function attentionFits(
+  limits: Limits,
+  kernel: AttentionKernel,
+  variant: AttentionVariant,
+  d4: number,
+  v4: number,
+): boolean {
+  return memoryOf(kernel, { ...variant, D4: d4, V4: v4 }) <= limits.maxComputeWorkgroupStorageSize &&
+    variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
+}
+
+/** Whether queries of some set have keys without end. */
+const hasLongRows = (sets: readonly AttentionSet[]): boolean => sets.some(({ kind }) => /dense|fixed|summary/.test(kind));
+
+/** Which side of the pairs an attention kernel owns. */
+export const ownerOf = (kernel: string): "query" | "key" => /forward|_dq/.test(kernel) ? "query" : "key";
+
+/**
+ * The variant of an attention kernel. Where nothing near was measured it goes through its sets in the rows' order if that is less
+ * work in all and takes less time on a large GPU, and dk and dv's keeps ds for dq, which saves two products of seven.
+ *
+ * @throws {KernelError} where no variant fits the device
+ */
+export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
+  const { limits, tiles, tuning, inOrder } = plan.context,
+    { sets, n, batch } = op,
+    tile = await chooseTile(plan, kernel, op),
+    open = mayGoInOrder(limits, sets, n);
+  if (tiles === "auto" && inOrder === undefined && tuned(tuning, kernel, attentionProblem(op), NEAR)) {
+    return { ...tile, BITS: open ? tile.BITS : 0 };
+  }
+  let bits = open && inOrder;
+  if (bits === undefined) {
+    const options = { owner: ownerOf(kernel), owned: tile.TY * tile.TM, streamed: tile.TX * tile.TN };
+    bits = await plan.once(JSON.stringify([sets, n, batch, options]), () => isCheaperInOrder(sets, n, batch, options));
+  }
+  return { ...tile, BITS: Number(bits), KEEP: Number(kernel === "attention_backward_dkv") };
+}
+
+/** Whether a tile is for more than the smallest devices; dk and dv together keep ds in square ones only. */
+const isUsable = (tile: AttentionVariant, together: boolean): boolean => tile.TX === 8 && (!together || isSquare(tile));
+
+async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
+  const { limits, tiles, tuning } = plan.context, { sets, n } = op, heads = sets.length;
+  const d4 = Math.ceil(op.q.shape[1] / heads / 4), v4 = Math.ceil(op.v.shape[1] / heads / 4);
+  const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
+  if (choice && attentionFits(limits, kernel, choice, d4, v4)) return choice;
+  const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
+  if (fitting.length === 0) {
+    throw new KernelError(
+      `Cannot run attention with heads of ${d4 * 4} and ${v4 * 4}: the smallest tile needs ${
+        memoryOf(kernel, { ...last, D4: d4, V4: v4 })
+      } bytes ` +
+        `of workgroup memory, the device allows ${limits.maxComputeWorkgroupStorageSize}`,
+    );
+  }
+  if (tiles === "largest") return fitting[0];
+  if (tiles === "smallest") return fitting[fitting.length - 1];
+  // Narrow bands waste what tall and wide tiles have outside of them.
+  const lines = heads * op.batch, together = kernel === "attention_backward_dkv", long = hasLongRows(sets);
+  const usable = fitting.filter((tile) => isUsable(tile, together) && (long || together || tile.TX * tile.TN <= NARROW));
+  const tile = usable.find(({ TY, TM }) => Math.ceil(n / (TY * TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
+  const smaller = usable[usable.indexOf(tile) + 1];
+  if (long || !together || !smaller) return tile;
+  const scores = async ({ TY, TM }: AttentionVariant) => (TY * TM) ** 2 * await pairsOfTiles(plan, sets, n, TY * TM, false);
+  return await scores(smaller) * SMALL_COST < await scores(tile) ? smaller : tile;
+}
+
+/**
+ * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device has room
+ * for it. With room for 32 × 32 only, long rows go apart where that is by the largest tiles: of dense at n 12,288 together 16.2 ms, by 64 × 64
+ * 12.5, apart 13.9; of fixed together 4.5 and by 64 × 32, the next smaller ones, 5.0 apart (H200).
+ */
+export function isFused(plan: Plan, op: AttentionBackward): boolean {
+  const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), heads = op.sets.length;
+  if (tiles === "smallest") return false;
+  if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
+  if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem)) return false;
+  const [d4, v4] = [op.q, op.v].map((t) => Math.ceil(t.shape[1] / heads / 4));
+  const fits = (kernel: AttentionKernel, tile: AttentionVariant) => attentionFits(limits, kernel, tile, d4, v4);
+  const together = ATTENTION_DEFAULTS.filter((tile) => isUsable(tile, true) && fits("attention_backward_dkv", tile));
+  return together.length > 1 || (together.length === 1 && !(hasLongRows(op.sets) && fits("attention_backward_dk", ATTENTION_DEFAULTS[0])));
+}
+
+/** Whether a device has room for a variant of the matrix products. */
+export function linearFits(limits: Limits, variant: LinearVariant): boolean {
+  return memoryOf("linear", { ...variant }) <= limits.maxComputeWorkgroupStorageSize &&
+    variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
+}
+
+/** The variant of a matrix product whose result has rows × columns, over `splits` of the summed index at most. */
+export function chooseLinear(plan: Plan, kernel: LinearKernel, problem: Problem, rows: number, columns: number, splits = 1): LinearVariant {
+  const { limits, tiles, tuning } = plan.context;
+  const choice = tiles === "auto" ? tuned(tuning, kernel, problem)?.variant as LinearVariant | undefined : undefined;
+  if (choice && linearFits(limits, choice)) return choice;
+  const fitting = LINEAR_DEFAULTS[kernel].filter((variant) => linearFits(limits, variant)), last = fitting[fitting.length - 1];
+  if (tiles === "largest") return fitting[0];
+  if (tiles === "smallest") return last;
+  const invocations = ({ TX, TY, TM, TN }: LinearVariant) =>
+    Math.ceil(rows / (TY * TM)) * Math.ceil(columns / (TX * TN)) * splits * TX * TY;
+  return fitting.find((variant) => invocations(variant) >= FILL * 128) ?? last;
+}
