@@ -1,6 +1,7 @@
 /**
- * What `deno task bundle` makes is a package that can be published: small, whole, typed, and nothing in it that a strict policy or an
- * edge runtime forbids. That it runs is runtimes_test.ts's and browser_test.ts's to show.
+ * What `deno task bundle` makes is a package that can be published. That it runs is runtimes_test.ts's and browser_test.ts's to show.
+ *
+ * Plan. It is made once; it must be small, whole and typed, with nothing in it that a strict policy or an edge runtime forbids.
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
