@@ -1,9 +1,16 @@
 /**
- * What to ask of one device, once: whether it computes rightly ({@linkcode verifyModel}, {@linkcode verifyAttention}), and which kernel
- * variants are the fastest there ({@linkcode tune}, for the works of a model, {@linkcode trainingWorks}); what that answers is given
- * to an engine, or kept as a file and read again.
+ * What to ask of one device, once: whether it computes rightly ({@linkcode verifyModel}, {@linkcode verifyAttention}), which kernel
+ * variants are the fastest there ({@linkcode tune}, for the works of a model, {@linkcode trainingWorks}), and whether training fits it
+ * ({@linkcode memoryPlan}). What `tune` answers is given to an engine, or kept as a file and read again.
  *
- * Apart from `mod.ts`, so that pages which train or sample do not load it.
+ * @example What training takes, before it begins
+ * ```ts
+ * import { preset } from "./mod.ts";
+ * import { memoryPlan } from "./device.ts";
+ *
+ * const { model, train } = preset("text"), { state, activations } = memoryPlan(model, train);
+ * console.log(state + activations, "bytes");
+ * ```
  *
  * @module
  */
@@ -39,3 +46,7 @@ export {
   verifyAttention,
   verifyModel,
 } from "./src/run/verify.ts";
+export { type MemoryPlan, memoryPlan } from "./src/run/memory.ts";
+export type { DeviceOptions } from "./src/engines/webgpu/device.ts";
+export type { TilePreference } from "./src/engines/webgpu/plan/plan.ts";
+export type { WebGpuEngine, WebGpuOptions } from "./src/engines/webgpu/engine.ts";

@@ -222,19 +222,19 @@ Deno.test("checkpoint: run state is read strictly", () => {
   bad({ version: 2 }, "a newer Longstride may have written it");
   bad({ more: 1 }, 'unknown field "more"');
   bad({ step: 1.5 }, "step must be a whole number");
-  bad({ skipped: [1] }, "skipped must be two numbers");
-  bad({ lossScale: [1] }, "lossScale must be two numbers");
+  bad({ skipped: [1] }, "skipped must be a list of two numbers");
+  bad({ lossScale: [1] }, "lossScale must be a list of two numbers");
   bad({ skipped: [1, -1] }, "skipped[1]");
   // States that no run is ever in.
-  bad({ skipped: [21, 0] }, "skipped[0] must be at most 20, found 21");
-  bad({ skipped: [1, 2] }, "skipped[1] must be at most 1, found 2");
+  bad({ skipped: [21, 0] }, "skipped[0] must be a whole number from 0 to 20, found 21");
+  bad({ skipped: [1, 2] }, "skipped[1] must be a whole number from 0 to 1, found 2");
   for (const scale of [0, -1, "1", null]) bad({ lossScale: [scale, 0] }, "lossScale[0] must be");
-  bad({ lossScale: [1, 21] }, "lossScale[1] must be at most 20");
-  bad({ data: { ...whole.data, heldOut: 1001 } }, "data.heldOut must be at most 1000");
+  bad({ lossScale: [1, 21] }, "lossScale[1] must be a whole number from 0 to 20");
+  bad({ data: { ...whole.data, heldOut: 1001 } }, "data.heldOut must be a whole number from 0 to 1000");
   for (const name of ["loss", "heldOut", "ms"]) {
-    bad({ history: [{ step: 9, loss: 1, [name]: -1 }] }, `history[0].${name} must be at least 0`);
+    bad({ history: [{ step: 9, loss: 1, [name]: -1 }] }, `history[0].${name} must be a number from 0`);
   }
-  bad({ train: { ...whole.train, lr: -1 } }, "lr must be from");
+  bad({ train: { ...whole.train, lr: -1 } }, "lr must be a number from");
   bad({ train: { ...whole.train, more: 1 } }, 'train has an unknown field "more"');
   const { seed: _, ...unseeded } = whole.train;
   bad({ train: unseeded }, "train lacks seed");
@@ -243,14 +243,14 @@ Deno.test("checkpoint: run state is read strictly", () => {
   const source = (change: Record<string, unknown>) => ({ data: { ...whole.data, source: { ...whole.data.source, ...change } } });
   bad(source({ kind: "video" }), "data.source.kind must be one of text, image, audio, bytes");
   bad(source({ path: 1 }), "data.source.path must be a string");
-  bad(source({ shape: [4, 5] }), "data.source.shape must be three numbers");
-  bad(source({ shape: "4x5x1" }), "data.source.shape must be a list");
+  bad(source({ shape: [4, 5] }), "data.source.shape must be height, width and channels, found [4, 5]");
+  bad(source({ shape: "4x5x1" }), "data.source.shape must be height, width and channels");
   bad(source({ codes: "alaw" }), "data.source.codes must be one of mulaw, g711");
   bad(source({ heldOut: -1 }), "data.source.heldOut");
   bad(source({ more: 1 }), 'data.source has an unknown field "more"');
   bad({ files: { ...files, model: "" } }, "files.model");
-  bad({ history: [{ step: 21, loss: 1 }] }, "history[0].step must be from 0 to 20");
-  bad({ history: [{ step: 9, loss: 1 }, { step: 8, loss: 1 }] }, "history[1].step must be from 9");
+  bad({ history: [{ step: 21, loss: 1 }] }, "history[0].step must be a whole number from 0 to 20");
+  bad({ history: [{ step: 9, loss: 1 }, { step: 8, loss: 1 }] }, "history[1].step must be a whole number from 9");
   bad({ history: [{ step: 9 }] }, "history[0] lacks loss");
   bad({ history: [{ step: 9, loss: "1" }] }, "history[0].loss");
   bad({ history: [{ step: 9, loss: 1, heldOut: "1" }] }, "history[0].heldOut");

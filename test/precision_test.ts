@@ -5,7 +5,8 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { preset, type TrainConfig, Trainer } from "../mod.ts";
+import { preset, type TrainConfig } from "../mod.ts";
+import { Trainer } from "../ops.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const model = {

@@ -71,11 +71,11 @@ Deno.test("recipe: phases follow from the step, keep to the model, and the last 
   const wrong: [unknown, string][] = [
     [7, "phases must be a list"],
     [[7], "phases[0] must be an object"],
-    [[{ until: 1 }], "phases[0].until must be above 0 and below 1"],
-    [[{ until: 0.5 }, { until: 0.5 }], "phases[1].until must be above 0.5"],
+    [[{ until: 1 }], "phases[0].until must be a number above 0 and below 1"],
+    [[{ until: 0.5 }, { until: 0.5 }], "phases[1].until must be a number above 0.5"],
     [[{ until: 0.5, steps: 3 }], 'phases[0] has an unknown field "steps"'],
     [[{ until: 0.5, n_ctx: 64 }], "phases[0].n_ctx must be at most the model's 32"],
-    [[{ until: 0.5, batch: 0 }], "phases[0]: Cannot use the configuration: batch must be a whole number from 1"],
+    [[{ until: 0.5, batch: 0 }], "phases[0].batch must be a whole number from 1"],
     [[{ until: 0.5, attention: { pattern: "none" } }], "it must be one of"],
   ];
   for (const [phases, includes] of wrong) assertThrows(() => phasesOf(MODEL, { phases } as never), ConfigError, includes);
@@ -155,7 +155,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   ];
   const whole = await run(...tiny("whole", "--steps", "12", ...flags));
   assertEquals([whole.code, whole.err], [0, ""]);
-  assertMatch(whole.out, /^Training +12 steps of 32 bytes, muon 0.02, adamw 0.001 after 2 steps, linear, seed 0$/m);
+  assertMatch(whole.out, /^Training +12 steps of 32 bytes, muon 0.02, adamw 0.001 after 2 steps, linear, seed 0; one epoch is 84 steps$/m);
   assertMatch(whole.out, /^Reach +these layers together never bring some positions to others \(such as 0 to 13\); layout shows which$/m);
   assertMatch(whole.out, /^Phases +4 × 16 until step 6; 1 × 32 to the end$/m);
   assertMatch(whole.out, /^step +\d+\/12 {2}phase 1\/2 {2}loss/m);
@@ -166,7 +166,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   const none = await run(...tiny("none", "--steps", "2", "--phases", "none", "--pattern", "dense"));
   assertEquals([none.code, /^(Phases|Reach)/m.test(none.out)], [0, false]);
   failed(await run(...tiny("bad", "--phases", "[{")), 2, "Cannot use --phases", "it is none, a list such as");
-  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 1, "phases[0].until must be above 0 and below 1");
+  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 2, "phases[0].until must be a number above 0 and below 1");
   failed(await run(...tiny("bad", "--optimizer", "moon")), 2, "did you mean muon?");
   failed(await run(...tiny("bad", "--no-causal")), 1, "is not causal");
 });

@@ -324,10 +324,10 @@ Deno.test("sample: bad input is an error of its own", async () => {
   const on = await engine("reference"), params = place(on, configOf({ pattern: "dense" })), decoder = await Decoder.create(on, params);
   const fails = (options: SampleOptions, type: typeof ConfigError | typeof ShapeError, includes: string) =>
     assertRejects(() => sample(decoder, options).next(), type, includes);
-  await fails({ length: -1 }, ConfigError, "length must be a whole number from 0, current value is -1");
-  await fails({ length: 1, temperature: NaN }, ConfigError, "temperature must be a finite number from 0");
+  await fails({ length: -1 }, ConfigError, "length must be a whole number from 0, found -1");
+  await fails({ length: 1, temperature: NaN }, ConfigError, "temperature must be a number from 0");
   await fails({ length: 1, topK: 1.5 }, ConfigError, "topK must be a whole number");
-  await fails({ length: 1, topP: 0 }, ConfigError, "topP must be in (0, 1]");
+  await fails({ length: 1, topP: 0 }, ConfigError, "topP must be a number above 0 and up to 1");
   await fails({ length: 1, seed: 2 ** 32 }, ConfigError, "seed must be");
   await fails({ length: 1, prompt: [28, 29] }, ShapeError, "prompt token 29 is outside the vocabulary of 29");
   await decoder.begin([]);

@@ -218,7 +218,7 @@ Deno.test("train: bad input is an error of its own", async () => {
     };
   await assertRejects(() => start({ data: text.subarray(0, 36) }), DataError, "the training data has 36 tokens, one context is 37");
   await assertRejects(() => start({ heldOut: text.subarray(0, 9) }), DataError, "the held-out data has 9 tokens");
-  await assertRejects(() => start({ train: { ...constants, lr: NaN } }), ConfigError, "lr must be from");
+  await assertRejects(() => start({ train: { ...constants, lr: NaN } }), ConfigError, "lr must be a number from");
   await assertRejects(() => start({ train: { ...constants, steps: 0 } }), ConfigError, "steps must be a whole number from 1");
   await assertRejects(() => start({ config: { ...config, d_qk: 13 } }), ConfigError, "d_qk 13 must be a multiple of n_head 2");
   const { end } = await run(on, 1), less = new Map(end.weights);

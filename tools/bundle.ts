@@ -1,42 +1,69 @@
 /**
- * Makes `dist/`: the library as one ES module with everything inlined, and around it a package for npm.
+ * Makes `dist/`: the library as ES modules, one a face, and around them a package for npm.
  *
  *     deno task bundle [FOLDER]
  *
- * |                        |                                                                                     |
- * | ---------------------- | ----------------------------------------------------------------------------------- |
- * | `longstride.js`        | all of `mod.ts`; source map beside it, types in `types/`                            |
- * | `longstride.worker.js` | what the CPU engine's threads run, for pages: a policy may forbid anything but files |
- * | `longstride.wasm`      | the kernels that `longstride.js` carries inside, for runtimes that compile no bytes |
- * | `longstride-sample.js` | the page element; it imports `longstride.js`                                        |
+ * |                               |                                                                                     |
+ * | ----------------------------- | ----------------------------------------------------------------------------------- |
+ * | `longstride.js`               | `mod.ts`; `ops.js`, `data.js`, `pictures.js`, `files.js`, `device.js` the other faces |
+ * | `longstride-sample.js`        | the page element, which starts `longstride-sample.worker.js`                        |
+ * | `longstride.worker.js`        | what the CPU engine's threads run, for pages: a policy may forbid anything but files |
+ * | `longstride.wasm`             | the kernels that the modules carry inside, for runtimes that compile no bytes       |
+ * | `chunk-*.js` `engine-*.js`    | what several of them share; an engine, loaded when it is picked                     |
+ * | `types/`                      | declarations; a source map lies beside each module                                  |
  *
  * @module
  */
 
+import * as esbuild from "esbuild";
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { ConfigError, LongstrideError } from "../mod.ts";
+import { writeDeclarations } from "./declarations.ts";
+import { deno } from "./deno.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-/** What is bundled into which file. All but the library itself import the library's file. */
+/** The faces and what each is bundled into. */
+const FACES: Readonly<Record<string, string>> = {
+  "longstride": "mod.ts",
+  "ops": "ops.ts",
+  "data": "data.ts",
+  "pictures": "pictures.ts",
+  "files": "files.ts",
+  "device": "device.ts",
+};
+
+/** The page element. */
+const ELEMENT = "web/longstride_sample.ts";
+
+/** All that is bundled together, and so shares chunks. */
 const ENTRIES: Readonly<Record<string, string>> = {
-  "longstride.js": "mod.ts",
-  "longstride.worker.js": "src/engines/wasm/worker.ts",
-  "longstride-sample.js": "web/longstride_sample.ts",
+  ...FACES,
+  "longstride-sample": ELEMENT,
+  "longstride-sample.worker": "web/sample_worker.ts",
 };
 
-/** What modules call each other's files, and what those become. */
-const RENAMED: Readonly<Record<string, string>> = {
-  "../mod.ts": "./longstride.js",
+/** Alone, and so in one file: it is what a page puts onto its own origin where the library comes from another. */
+export const THREADS: Readonly<Record<string, string>> = { "longstride.worker": "src/engines/wasm/worker.ts" };
+
+/** Files that are named, not imported: workers, and what each becomes. */
+const WORKERS: Readonly<Record<string, string>> = {
   "./worker.ts": "./longstride.worker.js",
+  "./sample_worker.ts": "./longstride-sample.worker.js",
+  "./train_worker.ts": "./train_worker.js",
 };
 
-async function deno(...args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "null", stderr: "piped" }).output();
-  if (!success) throw new LongstrideError(`Cannot bundle: deno ${args.join(" ")} failed: ${new TextDecoder().decode(stderr)}`);
-}
+/**
+ * What samples is there wherever one of these is: they import it, so that it is one chunk. Left to itself, esbuild makes a chunk of every
+ * file, or few, that another set of modules shares: 39 for these 11.
+ */
+const CORE = "src/run/open.ts";
+const WITH_CORE: readonly string[] = [
+  ...["mod.ts", "ops.ts", "pictures.ts", "device.ts"],
+  ...["reference", "wasm", "webgpu"].map((name) => `src/engines/${name}/engine.ts`),
+];
 
 /**
  * Makes a folder, a file URL that ends in "/", where there is none.
@@ -62,54 +89,138 @@ export async function program(run: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Says of a source map's sources which package or file of this project they are, instead of where they lay when it was made. */
-function portable(source: string): string {
-  const [, npm] = /\/npm\/[^/]+\/(.+)$/.exec(source) ?? /\/node_modules\/(?!\.deno)(.+)$/.exec(source) ?? [];
-  return npm ? `npm:${npm}` : source.replace(/^.*?((?:src|web|asm)\/.*|[^/]+)$/, "longstride:$1");
+/** Says of a source map's source which package or file of this project it is, instead of where it lay when it was made. */
+function portable(source: string, map: URL): string {
+  const { href } = new URL(source, map), [, npm] = /\/npm\/[^/]+\/(.+)$/.exec(href) ?? /\/node_modules\/(?!\.deno)(.+)$/.exec(href) ?? [];
+  return npm ? `npm:${npm}` : `longstride:${href.startsWith(ROOT.href) ? href.slice(ROOT.href.length) : href.split("/").at(-1)}`;
 }
 
-async function bundleEntry(name: string, entry: string, out: URL): Promise<void> {
-  const file = new URL(name, out), external = entry === "mod.ts" ? [] : ["--external", "../mod.ts"];
-  const flags = ["--quiet", "--platform", "browser", "--minify", "--sourcemap", "linked", ...external];
-  await deno("bundle", ...flags, "--output", fileURLToPath(file), entry);
-  let text = await Deno.readTextFile(file);
-  for (const [from, to] of Object.entries(RENAMED)) text = text.replaceAll(`"${from}"`, `"${to}"`);
-  const [left] = /"[^"\n]*\.ts"/.exec(text) ?? [];
-  if (left) throw new Error(`${name} names the file ${left}: say in RENAMED what it becomes`);
-  await Deno.writeTextFile(file, text);
-  const at = new URL(`${name}.map`, out), map: { sources: string[] } = JSON.parse(await Deno.readTextFile(at));
-  map.sources = map.sources.map(portable);
-  await Deno.writeTextFile(at, JSON.stringify(map));
-}
-
-/** Bundles one after another: the first fetches esbuild, and several at once trip over each other's copy of it. */
-export async function bundleEntries(entries: Readonly<Record<string, string>>, out: URL): Promise<void> {
-  for (const [name, entry] of Object.entries(entries)) await bundleEntry(name, entry, out);
-}
-
-/** Declarations of mod.ts and all that they name, below `types/`. */
-async function declarations(out: URL): Promise<void> {
-  const scratch = new URL("types.scratch/", out);
-  await deno("transpile", "--quiet", "--declaration", "--outdir", fileURLToPath(scratch), "mod.ts");
-  const left = [new URL("mod.d.ts", scratch)], seen = new Set<string>();
-  for (let url; (url = left.pop());) {
-    if (seen.has(url.href)) continue;
-    seen.add(url.href);
-    const to = new URL(`types/${url.href.slice(scratch.href.length)}`, out), from = url;
-    const text = (await Deno.readTextFile(url)).replace(/(from |import\()"(\.[^"]*)\.ts"/g, (_, word: string, path: string) => {
-      left.push(new URL(`${path}.d.ts`, from));
-      return `${word}"${path}.js"`;
-    });
-    await Deno.mkdir(new URL(".", to), { recursive: true });
-    await Deno.writeTextFile(to, text);
+/** By the names that a face exports as values, the file that each comes from: {@linkcode throughFaces}. */
+async function homes(face: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>(), text = await Deno.readTextFile(new URL(face, ROOT));
+  for (const [, list, from] of text.matchAll(/^export \{([^}]*)\} from "\.\/([^"]+)";/gm)) {
+    for (const name of list.split(",").map((name) => name.trim())) if (name && !name.startsWith("type ")) found.set(name, from);
   }
-  await Deno.remove(scratch, { recursive: true });
-  await Deno.writeTextFile(new URL("longstride.d.ts", out), `export * from "./types/mod.js";\n`);
+  return found;
+}
+
+/**
+ * A page's script with its imports from faces made imports from the files behind them. What one entry imports of a face would else be all of
+ * it: esbuild splits by files that are reached, and a face reaches everything.
+ */
+async function throughFaces(text: string): Promise<string> {
+  const known = new Map(await Promise.all(Object.values(FACES).map(async (face) => [face, await homes(face)] as const)));
+  return text.replace(/^import \{([^}]*)\} from "\.\.\/(\w+\.ts)";/gm, (whole, list: string, face: string) => {
+    const names = list.split(",").map((name) => name.trim()).filter((name) => name && !name.startsWith("type "));
+    if (!known.has(face)) return whole;
+    return names.map((name) => {
+      const from = known.get(face)!.get(name.split(" as ")[0]);
+      if (!from) throw new LongstrideError(`Cannot bundle: ${face} exports no ${name}`);
+      return `import { ${name} } from "../${from}";`;
+    }).join(" ");
+  });
+}
+
+/** Packages of npm where Deno keeps them, as esbuild looks for packages: below `node_modules/` of a folder of its own. */
+async function linkPackages(folder: string): Promise<void> {
+  const { npmPackages } = JSON.parse(await deno(ROOT, "info", "--json", "mod.ts")) as {
+    npmPackages: Record<string, { name: string; localPath: string }>;
+  };
+  for (const { name, localPath } of Object.values(npmPackages)) {
+    const at = `${folder}/${name}`;
+    await Deno.mkdir(at.slice(0, at.lastIndexOf("/")), { recursive: true });
+    await Deno.symlink(localPath, at).catch((error) => {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    });
+  }
+}
+
+/** Packages by the names that Deno has for them. */
+const npm: esbuild.Plugin = {
+  name: "npm",
+  setup(build) {
+    build.onResolve({ filter: /^npm:/ }, async ({ path, kind, importer, resolveDir }) => {
+      const bare = path.replace(/^npm:((?:@[^/]+\/)?[^/@]+)@[^/]+/, "$1"),
+        found = await build.resolve(bare, { kind, importer, resolveDir });
+      return { ...found, sideEffects: false };
+    });
+  },
+};
+
+/** What goes into which chunk. */
+const chunks: esbuild.Plugin = {
+  name: "chunks",
+  setup(build) {
+    build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const { href } = pathToFileURL(path), file = href.startsWith(ROOT.href) ? href.slice(ROOT.href.length) : "";
+      if (file.startsWith("web/")) return { contents: await throughFaces(await Deno.readTextFile(path)), loader: "ts" };
+      if (!WITH_CORE.includes(file)) return undefined;
+      const core = JSON.stringify(fileURLToPath(new URL(CORE, ROOT)));
+      return { contents: `${await Deno.readTextFile(path)}\nimport ${core};\n`, loader: "ts" };
+    });
+  },
+};
+
+/**
+ * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share, or
+ * load when they need it, goes into chunks beside them.
+ *
+ * @param entries by the name of the file to make, without ".js", the module
+ * @param options `isOne`: everything an entry imports is in its own file
+ */
+export async function bundleEntries(
+  entries: Readonly<Record<string, string>>,
+  out: URL,
+  { isOne = false }: { isOne?: boolean } = {},
+): Promise<void> {
+  const packages = await Deno.makeTempDir();
+  try {
+    await linkPackages(packages);
+    const { outputFiles } = await esbuild.build({
+      absWorkingDir: fileURLToPath(ROOT),
+      entryPoints: { ...entries },
+      outdir: fileURLToPath(out),
+      nodePaths: [packages],
+      plugins: isOne ? [npm] : [npm, chunks],
+      bundle: true,
+      splitting: !isOne,
+      format: "esm",
+      platform: "browser",
+      target: "es2022",
+      minify: true,
+      sourcemap: "linked",
+      write: false,
+      logLevel: "silent",
+    }).catch((error: Error) => {
+      throw new LongstrideError(`Cannot bundle: ${error.message}`, { cause: error });
+    });
+    for (const { path, text } of outputFiles) {
+      const file = pathToFileURL(path);
+      if (path.endsWith(".map")) {
+        const map: { sources: string[] } = JSON.parse(text);
+        map.sources = map.sources.map((source) => portable(source, file));
+        await Deno.writeTextFile(file, JSON.stringify(map));
+        continue;
+      }
+      let code = text;
+      for (const [from, to] of Object.entries(WORKERS)) code = code.replaceAll(`"${from}"`, `"${to}"`);
+      const [left] = /"[^"\n]*\.ts"/.exec(code) ?? [];
+      if (left) throw new LongstrideError(`Cannot bundle: ${file} names the file ${left}; say in WORKERS what it becomes`);
+      await Deno.writeTextFile(file, code);
+    }
+  } finally {
+    await esbuild.stop();
+    await Deno.remove(packages, { recursive: true });
+  }
 }
 
 /** The package's description for npm: name, version and licence are deno.json's. */
 async function manifest(): Promise<string> {
   const { name, version, license } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  const faces = Object.entries(FACES).map(([made, face]) => {
+    const stem = face.slice(0, -3);
+    return [stem === "mod" ? "." : `./${stem}`, { types: `./types/${stem}.d.ts`, default: `./${made}.js` }];
+  });
   return JSON.stringify(
     {
       name,
@@ -119,14 +230,16 @@ async function manifest(): Promise<string> {
       type: "module",
       engines: { node: ">=20" },
       exports: {
-        ".": { types: "./types/mod.d.ts", default: "./longstride.js" },
-        "./longstride.wasm": "./longstride.wasm",
+        ...Object.fromEntries(faces),
+        "./sample": { types: "./types/web/longstride_sample.d.ts", default: "./longstride-sample.js" },
+        "./react": { types: "./types/web/react.d.ts" },
+        "./longstride-sample.worker.js": "./longstride-sample.worker.js",
         "./longstride.worker.js": "./longstride.worker.js",
-        "./sample": "./longstride-sample.js",
+        "./longstride.wasm": "./longstride.wasm",
         "./package.json": "./package.json",
       },
       types: "./types/mod.d.ts",
-      sideEffects: ["./longstride-sample.js"],
+      sideEffects: ["./longstride-sample.js", "./longstride-sample.worker.js", "./longstride.worker.js"],
     },
     undefined,
     2,
@@ -136,7 +249,10 @@ async function manifest(): Promise<string> {
 /** The project's README, importing what those who install the package import. */
 async function readme(): Promise<string> {
   const { name } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
-  return (await Deno.readTextFile(new URL("README.md", ROOT))).replaceAll(`"./mod.ts"`, JSON.stringify(name));
+  return (await Deno.readTextFile(new URL("README.md", ROOT))).replace(
+    /"\.\/(mod|ops|data|pictures|files|device)\.ts"/g,
+    (_, face: string) => JSON.stringify(face === "mod" ? name : `${name}/${face}`),
+  );
 }
 
 /**
@@ -153,8 +269,8 @@ export async function bundle(out: URL): Promise<void> {
   }
   await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
   await Promise.all([
-    bundleEntries(ENTRIES, out),
-    declarations(out),
+    bundleEntries(ENTRIES, out).then(() => bundleEntries(THREADS, out)),
+    writeDeclarations([...Object.values(FACES), ELEMENT], out),
     Deno.copyFile(new URL("asm/kernels.wasm", ROOT), new URL("longstride.wasm", out)),
     Deno.copyFile(new URL("LICENSE", ROOT), new URL("LICENSE", out)),
     readme().then((text) => Deno.writeTextFile(new URL("README.md", out), text)),

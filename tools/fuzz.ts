@@ -15,24 +15,9 @@
 
 import { gzipSync, zipSync } from "fflate";
 import { packTar } from "modern-tar";
-import {
-  checkConfig,
-  checkTrain,
-  decodePng,
-  decodeWav,
-  encodePng,
-  encodeWav,
-  formatConfig,
-  formatRunState,
-  loadDataset,
-  LongstrideError,
-  modelChunks,
-  type ModelConfig,
-  parameterShapes,
-  parseConfig,
-  parseRunState,
-  readModel,
-} from "../mod.ts";
+import { checkConfig, checkTrain, LongstrideError, type ModelConfig } from "../mod.ts";
+import { decodePng, decodeWav, encodePng, encodeWav, loadDataset } from "../data.ts";
+import { formatConfig, formatRunState, modelChunks, parameterShapes, parseConfig, parseRunState, readModel } from "../files.ts";
 import { crc32 } from "../src/data/crc32.ts";
 import { join } from "../src/data/reader.ts";
 import { Random } from "../src/base/random.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { modelChunks, readModel } from "../mod.ts";
+import { modelChunks, readModel } from "../files.ts";
 
 const [run, folder] = Deno.args;
 if (!run || !folder) {

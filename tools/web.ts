@@ -10,17 +10,17 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { ConfigError } from "../mod.ts";
-import { bundleEntries, makeFolder, program } from "./bundle.ts";
+import { bundleEntries, makeFolder, program, THREADS } from "./bundle.ts";
 
 const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
 
 /** Scripts of the site, and what each is made of. */
 const SCRIPTS: Readonly<Record<string, string>> = {
-  "longstride.js": "mod.ts",
-  "longstride.worker.js": "src/engines/wasm/worker.ts",
-  "longstride-sample.js": "web/longstride_sample.ts",
-  "sample_page.js": "web/sample_page.ts",
-  "train_page.js": "web/train_page.ts",
+  "longstride-sample": "web/longstride_sample.ts",
+  "longstride-sample.worker": "web/sample_worker.ts",
+  "sample_page": "web/sample_page.ts",
+  "train_page": "web/train_page.ts",
+  "train_worker": "web/train_worker.ts",
 };
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -62,6 +62,7 @@ export async function buildSite(out: URL): Promise<void> {
     await Deno.copyFile(file, to);
   }
   await bundleEntries(SCRIPTS, out);
+  await bundleEntries(THREADS, out);
 }
 
 /** The file that a request's path names in a folder; undefined where it leads out of it. */

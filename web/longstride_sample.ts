@@ -2,21 +2,22 @@
  * `<longstride-sample src="model/">`: an element that loads a model folder (`config.json`, `model.safetensors`) and makes text,
  * images or sound with it. The model works in a worker; the page stays responsive.
  *
- *     deno task bundle      # dist/longstride-sample.js, and dist/longstride.js that it imports
+ *     deno task bundle      # dist/longstride-sample.js, and the chunks that it imports
  *
  * ```html
  * <script type="module" src="longstride-sample.js"></script>
  * <longstride-sample src="model/" prompt="Once upon a time" length="400" temperature="0.8"></longstride-sample>
  * ```
  *
- * The same file is the worker's: it asks for itself again, so it must come from the page's own origin. It makes no blob worker
- * and evaluates no text; a policy of `script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'` is enough.
+ * Its worker is `longstride-sample.worker.js` beside it, which must come from the page's own origin. There is no blob worker, and no text
+ * is evaluated; a policy of `script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'` is enough.
  *
  * @module
  */
 
-import { type BackendName, ConfigError, type DataKind, encodeText, encodeWav, mulawAmplitude, SOUND_RATE, TextStream } from "../mod.ts";
-import { type ModelInfo, serveModel, WORKER_NAME, type WorkerScope } from "./model_worker.ts";
+import { type BackendName, ConfigError, encodeText } from "../mod.ts";
+import { type DataKind, encodeWav, mulawAmplitude, SOUND_RATE, TextStream } from "../data.ts";
+import type { ModelInfo } from "./model_worker.ts";
 import { RemoteModel } from "./remote_model.ts";
 
 export { type ModelInfo, RemoteModel };
@@ -202,7 +203,48 @@ interface Parts {
   readonly about: HTMLElement;
 }
 
-/** Where there is no page (a worker, a server) the class is there, but no element. */
+/** The element's attributes, for those who write it in JSX; what each means is {@linkcode LongstrideSample}'s to say. */
+export interface LongstrideSampleAttributes {
+  readonly src?: string;
+  readonly prompt?: string;
+  readonly length?: number | string;
+  readonly temperature?: number | string;
+  readonly "top-k"?: number | string;
+  readonly "top-p"?: number | string;
+  readonly seed?: number | string;
+  readonly backend?: BackendName;
+  readonly kind?: DataKind;
+  readonly rate?: number | string;
+  readonly integrity?: string;
+  readonly worker?: string;
+  readonly autoplay?: boolean | "";
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    /** Makes text, images or sound with a model. */
+    "longstride-sample": LongstrideSample;
+  }
+  /** JSX of those that look for its elements here; React does in a namespace of its own: `import type {} from "@longstride/longstride/react"`. */
+  namespace JSX {
+    interface IntrinsicElements {
+      /** Makes text, images or sound with a model. */
+      "longstride-sample": LongstrideSampleAttributes & {
+        readonly [attribute: `aria-${string}` | `data-${string}`]: unknown;
+        readonly id?: string;
+        readonly class?: string;
+        readonly className?: string;
+        readonly style?: unknown;
+        readonly hidden?: boolean;
+        readonly key?: unknown;
+        readonly ref?: unknown;
+        readonly children?: unknown;
+      };
+    }
+  }
+}
+
+/** Where there is no page, as on a server, the class is there, but no element. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 /**
@@ -221,7 +263,7 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
  * | `kind`        | `kind`        | `image` where the model's positions are an image's, else `text` | or `audio`         |
  * | `rate`        | `rate`        | 12000   | samples a second of sound                                                  |
  * | `integrity`   | `integrity`   |         | `model.safetensors:sha256-… config.json:sha256-…`: other files are refused |
- * | `worker`      | `worker`      | this script | address of this script for the worker, where the page's own origin has another |
+ * | `worker`      | `worker`      | `longstride-sample.worker.js` beside this script | its address on the page's own origin, where this script is of another |
  * | `autoplay`    |               |         | sound plays when it is ready                                               |
  *
  * Events: `progress` (a `ProgressEvent` of the download), `load` and `devicelost` and `tokens` (`CustomEvent`s with
@@ -606,5 +648,5 @@ async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined
   }
 }
 
+// Where there is no page, as on a server, the class is there all the same.
 if (typeof customElements !== "undefined") customElements.define("longstride-sample", LongstrideSample);
-else if ((globalThis as { name?: string }).name === WORKER_NAME) serveModel(globalThis as unknown as WorkerScope);

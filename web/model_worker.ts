@@ -1,14 +1,11 @@
 /**
- * The worker's side of a model that works beside the page: opens it, makes tokens and sends them as they come, and loads the
- * weights again where the GPU's device is lost.
+ * The worker's side of a model that works beside the page (remote_model.ts is the page's): opens it, makes tokens and sends them as they
+ * come, and loads the weights again where the GPU's device is lost.
  *
  * @module
  */
 
 import { BackendError, type BackendName, type OpenedModel, openModel, type OpenOptions, type SampleOptions } from "../mod.ts";
-
-/** By this name a worker knows what it is for: page and worker load the same file. */
-export const WORKER_NAME = "longstride-model";
 
 /** What the page asks for. */
 export type Question =

@@ -17,7 +17,7 @@ import {
   type SampleOptions,
   ShapeError,
 } from "../mod.ts";
-import { type Answer, type ModelInfo, type Question, WORKER_NAME } from "./model_worker.ts";
+import type { Answer, ModelInfo, Question } from "./model_worker.ts";
 
 /** Choices of {@linkcode RemoteModel.open}. */
 export interface RemoteOptions {
@@ -33,7 +33,7 @@ export interface RemoteOptions {
   readonly onLost?: (message: string) => void;
   /** Called when the model is open, and again when it has been loaded again after a loss, perhaps on another engine. */
   readonly onOpen?: (info: ModelInfo) => void;
-  /** Address of this script for the worker, of the page's own origin; default: where this script came from. */
+  /** Address of the worker's script, of the page's own origin; default `longstride-sample.worker.js` beside this script. */
   readonly worker?: string | URL;
 }
 
@@ -95,16 +95,20 @@ export class RemoteModel {
    * @throws {ConfigError} {@linkcode DataError} {@linkcode CheckpointError} as `openModel`
    */
   static async open(source: string | URL, options: RemoteOptions = {}): Promise<RemoteModel> {
-    const { backend, integrity, signal } = options, url = new URL(options.worker ?? import.meta.url, document.baseURI);
+    const { backend, integrity, signal } = options;
     signal?.throwIfAborted();
     let worker: Worker;
     try {
-      worker = new Worker(url, { type: "module", name: WORKER_NAME });
+      worker = options.worker === undefined
+        // As bundlers know it: they find the file by these words, and put it where its address then leads.
+        ? new Worker(new URL("./sample_worker.ts", import.meta.url), { type: "module" })
+        : new Worker(new URL(options.worker, document.baseURI), { type: "module" });
     } catch (cause) {
       throw new BackendError(
-        `Cannot start a worker from ${url}: ${
+        `Cannot start the model's worker: ${
           (cause as Error).message
-        }; it must be of the page's own origin, put a copy of the script there`,
+        }; it must be of the page's own origin: put longstride-sample.worker.js ` +
+          `and the files that it imports there, and give its address as worker`,
         { cause },
       );
     }

@@ -1,48 +1,25 @@
 /**
- * Training beside the page: reads a file, trains, and sends the curve, samples and, when asked, the checkpoint.
+ * A worker's script: training beside the page (train_page.ts). It reads a file, trains, and sends the curve, samples and, when asked, the checkpoint.
  *
  * @module
  */
 
 import { zipSync } from "npm:fflate@0.8.3";
+import { type BackendName, checkTrain, type ModelConfig, pickBackend, presetFor, type Progress, train, type TrainConfig } from "../mod.ts";
 import {
-  type BackendName,
   checkDataset,
-  type Checkpoint,
-  checkTrain,
-  type DataIdentity,
   type DataKind,
-  Decoder,
+  type Dataset,
   encodeWav,
-  type Engine,
   entropy0,
-  formatConfig,
-  formatRunState,
-  type HistoryEntry,
-  identify,
+  type ImageShape,
   loadDataset,
-  lossCurveSvg,
-  modelChunks,
-  type ModelConfig,
-  momentChunks,
-  panelsOf,
-  parameterCount,
-  type Parameters,
-  patternMap,
-  patternSvg,
-  pickBackend,
-  presetFor,
-  type Progress,
-  samples,
-  scheduleOf,
   SOUND_RATE,
   TextStream,
-  train,
-  type TrainConfig,
-} from "../mod.ts";
-
-/** By this name a worker knows what it is for. */
-export const WORKER_NAME = "longstride-train";
+} from "../data.ts";
+import { type Checkpoint, fitWarmup, identifyDataset, parameterCount, Run, type RunConfig, runFiles, sha256 } from "../files.ts";
+import { Decoder, type Engine, samples, scheduleOf } from "../ops.ts";
+import { lossCurveSvg, panelsOf, patternMap, patternSvg } from "../pictures.ts";
 
 /** What the page asks for. */
 export type Question =
@@ -84,6 +61,12 @@ export type Answer =
 const SAMPLE_SECONDS = 10;
 /** Bytes of a sample of text. */
 const SAMPLE_TEXT = 240;
+/** Windows of what is held out that are looked at each time but the last. */
+const GLANCED = 4;
+/** The folder in the zip archive of a run. */
+const FOLDER = "longstride-run";
+
+const isTextual = (kind: DataKind) => kind === "text" || kind === "bytes";
 
 /** The model of a page's size: of its layers the first and the last, and of text 256 bytes of context. */
 function smaller(config: ModelConfig): ModelConfig {
@@ -91,24 +74,28 @@ function smaller(config: ModelConfig): ModelConfig {
   return { ...config, n_layer: 2, attention: [layers[0], layers.at(-1)!], n_ctx: 256, d_model: 64, d_ff: 256, d_qk: 64 };
 }
 
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return (await identify("", bytes, 0)).sha256;
+/** What the page asks to be trained. */
+type Asked = Extract<Question, { ask: "train" }>;
+
+/** What is trained on data of a kind, and how. */
+function choose({ small, train: asked }: Asked, kind: DataKind, shape?: ImageShape): RunConfig {
+  const { preset: { model, train } } = presetFor(kind, shape);
+  return {
+    config: isTextual(kind) && small ? smaller(model) : model,
+    // A warm-up that was asked for is as long as that.
+    train: checkTrain({ ...fitWarmup({ ...train, ...asked }), ...asked }),
+  };
 }
 
-/** A run folder in a zip, as the command line saves and resumes one. */
+/** A run folder in a zip archive, as the command line saves and resumes one. */
 async function zipOf(checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
-  const join = async (chunks: Iterable<Uint8Array>) =>
-    new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-  const model = await join(modelChunks(checkpoint)), optimizer = await join(momentChunks(checkpoint));
-  const utf8 = (text: string) => new TextEncoder().encode(text), config = utf8(formatConfig(checkpoint.config));
-  const digests = { config: await sha256(config), model: await sha256(model), optimizer: await sha256(optimizer) };
-  const state = `longstride-run/state-${checkpoint.step}`;
-  return zipSync({
-    "longstride-run/config.json": config,
-    "longstride-run/model.safetensors": model,
-    [`${state}/optimizer.safetensors`]: optimizer,
-    [`${state}/run.json`]: utf8(formatRunState(checkpoint, digests)),
-  }, { level: 0 }) as Uint8Array<ArrayBuffer>;
+  const zipped: Record<string, Uint8Array> = {}, files = runFiles(checkpoint);
+  for (let next = files.next(); !next.done;) {
+    const { name, chunks } = next.value, blob = new Blob([...chunks] as Uint8Array<ArrayBuffer>[]);
+    const bytes = zipped[`${FOLDER}/${name}`] = new Uint8Array(await blob.arrayBuffer());
+    next = files.next(await sha256(bytes));
+  }
+  return zipSync(zipped, { level: 0 }) as Uint8Array<ArrayBuffer>;
 }
 
 async function layoutOf(config: ModelConfig): Promise<string> {
@@ -119,123 +106,127 @@ async function layoutOf(config: ModelConfig): Promise<string> {
   return patternSvg(maps, `the first ${drawn} of ${n_ctx} positions`);
 }
 
-/** Trains on one file and answers a page's questions meanwhile. */
-export function serveTraining(scope: {
+/** What a report says in numbers. */
+function numbersOf({ step, steps, loss, tokensPerSecond, secondsLeft, phase, last }: Progress, heldOut: number | undefined): string {
+  return [
+    `step ${step} of ${steps}`,
+    ...phase.of > 1 ? [`phase ${phase.index + 1} of ${phase.of}`] : [],
+    `loss ${loss.toFixed(3)} bits/byte`,
+    ...heldOut === undefined ? [] : [`held out ${heldOut.toFixed(3)}`],
+    `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`,
+    ...last ? [] : [`${Math.ceil(secondsLeft)} s left`],
+  ].join(", ");
+}
+
+/** What the model makes of nothing. */
+async function make(
+  engine: Engine,
+  { step, phase: { params } }: Progress,
+  { kind, shape, rate = SOUND_RATE }: Dataset,
+  whole: number,
+): Promise<Made> {
+  const decoder = await Decoder.create(engine, params), isText = isTextual(kind);
+  try {
+    // A phase's context may be a part of the model's: of images so many rows, of sound as long a piece as always.
+    const { n_ctx } = params.config, made: number[] = [], length = isText ? SAMPLE_TEXT : shape ? n_ctx : whole;
+    for await (const [token] of samples(decoder, { length, temperature: isText ? 0.8 : 1, seed: step })) made.push(token);
+    const bytes = Uint8Array.from(made), stream = new TextStream();
+    if (isText) return { kind, step, text: stream.push(bytes) + stream.end() };
+    if (shape) return { kind, step, image: { shape: [Math.floor(n_ctx / (shape[1] * shape[2])), shape[1], shape[2]], row: bytes } };
+    return { kind, step, wav: await encodeWav(bytes, rate) };
+  } finally {
+    decoder.dispose();
+  }
+}
+
+/** What of a worker's global scope is used. */
+interface WorkerScope {
   onmessage: ((event: MessageEvent<Question>) => void) | null;
   postMessage(answer: Answer): void;
-}): void {
-  const stopper = new AbortController();
-  let wanted = false, final: Checkpoint | undefined;
-  const say = (answer: Answer) => scope.postMessage(answer);
+}
 
-  async function save(checkpoint: Checkpoint): Promise<void> {
-    wanted = false;
-    say({ is: "saved", zip: await zipOf(checkpoint), step: checkpoint.step });
+/** Trains on one file and answers a page's questions meanwhile. */
+class Training {
+  readonly #stopper = new AbortController();
+  /** Whether the page asks for a zip archive of the run. */
+  #isWanted = false;
+  /** The run at its end. */
+  #final: Checkpoint | undefined;
+
+  constructor(readonly say: (answer: Answer) => void) {}
+
+  /** Stops after the step under way. */
+  stop(): void {
+    this.#stopper.abort();
   }
 
-  async function run({ file, backend, small, train: asked }: Extract<Question, { ask: "train" }>): Promise<void> {
-    const choose = (kind: DataKind, shape?: readonly [number, number, number]) => {
-      const { preset } = presetFor(kind, shape), textual = kind === "text" || kind === "bytes";
-      return { config: textual && small ? smaller(preset.model) : preset.model, train: preset.train };
-    };
-    const dataset = await loadDataset([{ name: file.name, data: file.stream() }], {
-      nCtx: (kind, shape) => choose(kind, shape).config.n_ctx,
-    }, file.name);
-    const { kind, shape, rate } = dataset, chosen = choose(kind, shape), { config } = chosen;
-    const steps = asked.steps ?? chosen.train.steps!, warmup = Math.min(chosen.train.warmup ?? Infinity, Math.ceil(steps / 10));
-    const constants = checkTrain({ ...chosen.train, warmup, ...asked });
+  /** Sends the run: now where it has ended, else at the next report, since between reports there is nothing whole to save. */
+  async save(): Promise<void> {
+    if (this.#final) await this.#send(this.#final);
+    else this.#isWanted = true;
+  }
+
+  async #send(checkpoint: Checkpoint): Promise<void> {
+    this.#isWanted = false;
+    this.say({ is: "saved", zip: await zipOf(checkpoint), step: checkpoint.step });
+  }
+
+  /** Reads the file and trains to the end, or until it is stopped. */
+  async train(asked: Asked): Promise<void> {
+    const { file } = asked, nCtx = (kind: DataKind, shape?: ImageShape) => choose(asked, kind, shape).config.n_ctx;
+    const dataset = await loadDataset([{ name: file.name, data: file.stream() }], { nCtx }, file.name);
+    const chosen = choose(asked, dataset.kind, dataset.shape), { config } = chosen;
     checkDataset(dataset, config);
-    const all = new Uint8Array(dataset.train.length + dataset.heldOut.length);
-    all.set(dataset.train);
-    all.set(dataset.heldOut, dataset.train.length);
-    const identity: DataIdentity = {
-      ...await identify(file.name, all, dataset.heldOut.length),
-      source: { kind, path: file.name, shape, rate },
-    };
-    const { engine, why } = await pickBackend(backend);
-    const history: HistoryEntry[] = [], begun = performance.now(), marks = [{ label: "order-0 entropy", bits: entropy0(dataset.heldOut) }];
-    let told = begun, held: number | undefined;
-    const checkpointOf = async (progress: Progress): Promise<Checkpoint> => ({
-      ...await progress.snapshot(),
-      config,
-      train: constants,
-      engine: engine.name,
-      data: identity,
-      history: [...history],
-    });
+    const data = await identifyDataset(dataset, { path: file.name }), { engine, why } = await pickBackend(asked.backend);
     try {
-      say({
+      this.say({
         is: "begun",
         about: `${dataset.about}; ${parameterCount(config).toLocaleString("en")} parameters`,
         engine: `${engine.description} (${why})`,
         layout: await layoutOf(config),
       });
-      const reports = train({
-        engine,
-        config,
-        train: constants,
-        data: dataset.train,
-        unit: dataset.unit,
-        heldOut: dataset.heldOut,
-        signal: stopper.signal,
-        reportSeconds: 0.5,
-        evaluationTokens: 4 * config.n_ctx,
-      });
-      for await (const progress of reports) {
-        const { step, loss, heldOut, tokensPerSecond, secondsLeft } = progress;
-        held = heldOut ?? held;
-        if (history.at(-1)?.step === step) history.pop();
-        history.push({ step, loss, heldOut, ms: Math.round(performance.now() - begun) });
-        const numbers = [
-          `step ${step} of ${steps}`,
-          ...progress.phase.of > 1 ? [`phase ${progress.phase.index + 1} of ${progress.phase.of}`] : [],
-          `loss ${loss.toFixed(3)} bits/byte`,
-          ...held === undefined ? [] : [`held out ${held.toFixed(3)}`],
-          `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`,
-          ...progress.last ? [] : [`${Math.ceil(secondsLeft)} s left`],
-        ].join(", ");
-        const curve = lossCurveSvg(file.name, history, steps, marks);
-        const checkpoint = progress.last || wanted ? await checkpointOf(progress) : undefined;
-        if (progress.last) final = checkpoint;
-        say({ is: "report", step, steps, numbers, last: progress.last, curve });
-        if (wanted) await save(checkpoint!);
-        if (progress.last ? step === steps : performance.now() - told > SAMPLE_SECONDS * 1000) {
-          say({ is: "sample", made: await sample(engine, progress.phase.params, { kind, shape, rate, step, whole: config.n_ctx }) });
-          told = performance.now();
-        }
-      }
+      await this.#follow(engine, dataset, chosen, new Run({ ...chosen, engine: engine.name, data }));
     } finally {
       engine.dispose();
     }
   }
 
-  async function sample(
-    engine: Engine,
-    params: Parameters,
-    { kind, shape, rate, step, whole }: { kind: DataKind; shape?: readonly number[]; rate?: number; step: number; whole: number },
-  ): Promise<Made> {
-    const decoder = await Decoder.create(engine, params), textual = kind === "text" || kind === "bytes";
-    try {
-      // A phase's context may be a part of the model's: of images so many rows, of sound as long a piece as always.
-      const { n_ctx } = params.config, made: number[] = [], length = textual ? SAMPLE_TEXT : shape ? n_ctx : whole;
-      for await (const [token] of samples(decoder, { length, temperature: textual ? 0.8 : 1, seed: step })) made.push(token);
-      const bytes = Uint8Array.from(made), stream = new TextStream();
-      if (textual) return { kind, step, text: stream.push(bytes) + stream.end() };
-      if (shape) return { kind, step, image: { shape: [Math.floor(n_ctx / (shape[1] * shape[2])), shape[1], shape[2]], row: bytes } };
-      return { kind, step, wav: await encodeWav(bytes, rate ?? SOUND_RATE) };
-    } finally {
-      decoder.dispose();
+  async #follow(engine: Engine, dataset: Dataset, chosen: RunConfig, run: Run): Promise<void> {
+    const { config } = chosen, marks = [{ label: "order-0 entropy", bits: entropy0(dataset.heldOut) }];
+    const reports = train({
+      engine,
+      ...chosen,
+      data: dataset.train,
+      unit: dataset.unit,
+      heldOut: dataset.heldOut,
+      signal: this.#stopper.signal,
+      reportSeconds: 0.5,
+      evaluationTokens: GLANCED * config.n_ctx,
+    });
+    let shown = performance.now();
+    for await (const progress of reports) {
+      const { step, steps, last } = progress;
+      run.report(progress);
+      const numbers = numbersOf(progress, run.heldOut), curve = lossCurveSvg(dataset.name, run.history, steps, marks);
+      const checkpoint = last || this.#isWanted ? await run.checkpoint(progress) : undefined;
+      if (last) this.#final = checkpoint;
+      this.say({ is: "report", step, steps, numbers, last, curve });
+      if (checkpoint && this.#isWanted) await this.#send(checkpoint);
+      if (last ? step === steps : performance.now() - shown > SAMPLE_SECONDS * 1000) {
+        this.say({ is: "sample", made: await make(engine, progress, dataset, config.n_ctx) });
+        shown = performance.now();
+      }
     }
   }
+}
 
+function serveTraining(scope: WorkerScope): void {
+  const say = (answer: Answer) => scope.postMessage(answer), training = new Training(say);
+  const failed = (error: unknown) => say({ is: "error", message: error instanceof Error ? error.message : String(error) });
   scope.onmessage = ({ data }) => {
-    if (data.ask === "stop") return stopper.abort();
-    if (data.ask === "save") {
-      // Between reports there is nothing whole to save; after the last one there is.
-      if (final) void save(final);
-      else wanted = true;
-      return;
-    }
-    run(data).catch((error) => say({ is: "error", message: error instanceof Error ? error.message : String(error) }));
+    if (data.ask === "stop") training.stop();
+    else (data.ask === "save" ? training.save() : training.train(data)).catch(failed);
   };
 }
+
+serveTraining(globalThis as unknown as WorkerScope);

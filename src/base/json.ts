@@ -68,11 +68,6 @@ function unquote(literal: string): string {
   }
 }
 
-/** A parsed value for a message: escaped and short. */
-export function shown(value: unknown): string {
-  return value === undefined ? "nothing" : excerpt(JSON.stringify(value));
-}
-
 /** What stands in a file's place: people meet both where a download went wrong. */
 export function standIn(head: string): string | undefined {
   if (/^version https:\/\/git-lfs/.test(head)) return "a Git LFS pointer in place of the file; fetch it: git lfs pull";

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
+import { type Allowed, expect, MOST, whole } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
 import type { DataKind } from "./identity.ts";
-import type { ImageShape } from "./image.ts";
-import type { SoundLevels } from "./sound.ts";
+import { IMAGE_SHAPE, type ImageShape } from "./image.ts";
+import { FRAME_RATES, type SoundLevels } from "./sound.ts";
 
 /** Tokens to train on, one byte each, and what they stand for. */
 export interface Dataset {
@@ -63,6 +63,15 @@ export interface DatasetOptions {
   /** Positions of a context: both parts must hold one. A function is asked once kind and shape are known. */
   readonly nCtx?: number | ((kind: DataKind, shape?: ImageShape) => number);
 }
+
+/** What each field of {@linkcode DatasetOptions} but `nCtx` may be. */
+export const DATASET_FIELDS: Readonly<Record<Exclude<keyof DatasetOptions, "nCtx">, Allowed>> = {
+  shape: IMAGE_SHAPE,
+  codes: { oneOf: ["mulaw", "g711"] },
+  as: { oneOf: ["bytes"] },
+  rate: FRAME_RATES,
+  heldOut: whole(0),
+};
 
 /**
  * Checks that a model can be trained on a data set.

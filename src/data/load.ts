@@ -5,14 +5,13 @@
  */
 
 import { expect } from "../base/check.ts";
-import { ConfigError, DataError, excerpt } from "../base/errors.ts";
-import { cifarNamed } from "./cifar.ts";
-import type { Dataset, DatasetOptions, Skipped } from "./dataset.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
+import { type Dataset, DATASET_FIELDS, type DatasetOptions, type Skipped } from "./dataset.ts";
 import { canonicalPath, HIDDEN, members, OF_SYSTEM, type Skip } from "./members.ts";
 import { counted, Notices, type Notify } from "./notices.ts";
 import type { DataFile } from "./reader.ts";
+import { cifarNamed } from "./cifar.ts";
 import { Samples, type Stream } from "./samples.ts";
-import { RATE_LEAST, RATE_MOST } from "./sound.ts";
 import { split } from "./split.ts";
 
 /** What was left out, in one sentence per reason. */
@@ -54,7 +53,7 @@ function sortCifar(samples: Samples, files: readonly { path: string; at: number 
  *
  * @example
  * ```ts
- * import { loadDataset } from "../../mod.ts";
+ * import { loadDataset } from "../../data.ts";
  * const bytes = new TextEncoder().encode("so it goes. ".repeat(100));
  * const { kind, train, heldOut } = await loadDataset([{ name: "a.txt", data: bytes }]);
  * console.log(kind, train.length, heldOut.length); // text 1140 60
@@ -125,18 +124,9 @@ export async function loadDataset(
   return { ...made, skipped, notices: notices.all, ...(kind === "audio" && samples.levels ? { levels: samples.levels } : {}) };
 }
 
-function checkOptions({ shape, rate, as }: DatasetOptions): void {
-  if (as !== undefined && as !== "bytes") {
-    throw new ConfigError(`Cannot read data as ${excerpt(String(as))}: it must be bytes, or left out`);
-  }
-  if (shape && !(shape.length === 3 && shape.every((size) => Number.isInteger(size) && size >= 1 && size <= 65536))) {
-    throw new ConfigError(
-      `Cannot read images: the shape must be height, width and channels, current value is ${excerpt(JSON.stringify(shape))}`,
-    );
-  }
-  if (rate !== undefined && !(Number.isInteger(rate) && rate >= RATE_LEAST && rate <= RATE_MOST)) {
-    throw new ConfigError(
-      `Cannot read sound: the rate must be a whole number from ${RATE_LEAST} to ${RATE_MOST}, current value is ${rate}`,
-    );
+function checkOptions(options: DatasetOptions): void {
+  // How much may be held out is known with the data.
+  for (const field of ["shape", "codes", "as", "rate"] as const) {
+    if (options[field] !== undefined) expect("Cannot read data", { [field]: [options[field], DATASET_FIELDS[field]] });
   }
 }

@@ -39,7 +39,7 @@ export function mulawAmplitude(code: number): number {
 /** Samples worked on at once: with both ends in a 256 kB cache. */
 export const PIECE = 32768;
 
-/** [2 signs, MULAW_CELLS] of border and code below it. */
+/** [2 signs, cells] of border and code below it. */
 function mulawCells(): ArrayBuffer {
   const cells = new ArrayBuffer(2 * MULAW_CELLS * 8), borders = new Float32Array(cells), codes = new Uint32Array(cells);
   for (const [side, sign] of [1, -1].entries()) {
@@ -126,7 +126,7 @@ export class Companding {
  * @param samples in [−1, 1], none NaN
  * @example
  * ```ts
- * import { decodeMulaw, encodeMulaw } from "../../mod.ts";
+ * import { decodeMulaw, encodeMulaw } from "../../data.ts";
  * const codes = await encodeMulaw(Float32Array.of(-1, 0, 0.01, 1));
  * console.log(codes, await decodeMulaw(codes)); // 0, 128, 157, 255
  * ```

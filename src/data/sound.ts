@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type NumberRange, whole } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
 import type { Notify } from "./notices.ts";
 
@@ -11,7 +12,7 @@ import type { Notify } from "./notices.ts";
 export const SOUND_RATE = 12000;
 
 /** Rates that are read and made. */
-export const RATE_LEAST = 1000, RATE_MOST = 384_000;
+export const FRAME_RATES: NumberRange = whole(1000, 384_000);
 
 /** How a file stores samples. */
 export type SoundEncoding = "8-bit" | "16-bit" | "24-bit" | "32-bit" | "32-bit float" | "64-bit float";

@@ -7,13 +7,13 @@
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
-import { ConfigError, DataError, excerpt } from "../base/errors.ts";
+import { expect, inWords, MOST, wrongOf } from "../base/check.ts";
+import { DataError, excerpt } from "../base/errors.ts";
 import { Companding, PIECE } from "./mulaw.ts";
 import { counted, type Notify } from "./notices.ts";
 import { RAW, Stage } from "./pcm.ts";
 import { ByteReader, type Bytes, join, WHOLE_LIMIT } from "./reader.ts";
-import { RATE_LEAST, RATE_MOST, type Sound, SOUND_RATE, type SoundLevels, tellLevels, type WavFormat } from "./sound.ts";
+import { FRAME_RATES, type Sound, SOUND_RATE, type SoundLevels, tellLevels, type WavFormat } from "./sound.ts";
 
 /** Codecs that are read, and the tag of a format that names its codec further on. */
 const WAVE_FORMAT_PCM = 1, WAVE_FORMAT_IEEE_FLOAT = 3, WAVE_FORMAT_EXTENSIBLE = 0xfffe;
@@ -80,7 +80,7 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): Layout {
       `has ${bits} bits a sample in frames of ${frame} bytes and ${channels} channels; known are PCM of 8, 16, 24, 32 bits, float of 32, 64`,
     );
   }
-  if (rate < RATE_LEAST || rate > RATE_MOST) fail(4, `has ${rate} frames a second, it must be from ${RATE_LEAST} to ${RATE_MOST}`);
+  if (wrongOf("", rate, FRAME_RATES)) fail(4, `has ${rate} frames per second, it must be ${inWords(FRAME_RATES)}`);
   return { encoding: encoding!, channels, rate, width, spare: codec === WAVE_FORMAT_PCM ? width * 8 - bits : 0 };
 }
 
@@ -121,11 +121,7 @@ export function decodeWav(file: Bytes, name: string, rate: number = SOUND_RATE, 
 /** {@linkcode decodeWav} of a file of which nothing has been read yet. */
 export async function readWav(reader: ByteReader, rate: number, notify: Notify = () => {}): Promise<Sound> {
   const { name } = reader;
-  if (!Number.isInteger(rate) || rate < RATE_LEAST || rate > RATE_MOST) {
-    throw new ConfigError(
-      `Cannot read ${name}: the rate must be a whole number from ${RATE_LEAST} to ${RATE_MOST} samples a second, current value is ${rate}`,
-    );
-  }
+  expect(`Cannot read ${name}`, { "the rate": [rate, FRAME_RATES] });
   const fail = (what: string): never => {
     throw new DataError(`Cannot read ${name}: ${what}`);
   };

@@ -4,11 +4,10 @@
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
-import { ConfigError, excerpt } from "../base/errors.ts";
+import { type Allowed, expect, MOST, type ObjectOf, shown, whole } from "../base/check.ts";
+import { ConfigError } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
-import { oneOf, whole } from "./fields.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
 export type PositionConfig =
@@ -96,7 +95,24 @@ export function positionRows(config: ModelConfig, i: number): number[] {
   return rows;
 }
 
-const FIELDS = "model_type n_ctx n_layer n_head d_model d_ff d_qk vocab_size dropout attention position init".split(" ");
+/** What each field of `config.json` may be. */
+export const MODEL_FIELDS: Readonly<Record<keyof ModelConfig, Allowed>> = {
+  model_type: { oneOf: ["sparse_transformer"] },
+  n_ctx: whole(1, 2 ** 24),
+  n_layer: whole(1, 4096),
+  n_head: whole(1, 4096),
+  d_model: whole(1, 2 ** 16),
+  d_ff: whole(1, 2 ** 18),
+  d_qk: whole(1, 2 ** 16),
+  vocab_size: whole(2, 2 ** 20),
+  dropout: { from: 0, below: 1 },
+  attention: "an object",
+  position: "an object",
+  init: { oneOf: INITIALISATIONS },
+};
+
+/** A `config.json` as a whole: older ones have no `init`. */
+const { init: INIT, ...NEEDED } = MODEL_FIELDS, MODEL: ObjectOf = { fields: NEEDED, optional: { init: INIT } };
 
 /**
  * Checks a configuration, for example parsed from `config.json`, and every layer's attention in it.
@@ -105,80 +121,39 @@ const FIELDS = "model_type n_ctx n_layer n_head d_model d_ff d_qk vocab_size dro
  * @throws {ConfigError} naming the first field that is missing, unknown or out of range, and what is allowed
  */
 export function checkConfig(given: unknown): ModelConfig {
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    throw new ConfigError(`Cannot use the configuration: it must be an object, got ${excerpt(String(JSON.stringify(given)))}`);
-  }
-  const fields = given as Record<string, unknown>;
-  for (const name of Object.keys(fields)) {
-    if (!FIELDS.includes(name)) {
-      throw new ConfigError(`Cannot use the configuration: unknown field ${excerpt(name)}, known are ${FIELDS.join(", ")}`);
-    }
-  }
-  if (fields.model_type !== "sparse_transformer") {
-    throw new ConfigError(
-      `Cannot use the configuration: model_type must be "sparse_transformer", current value is ${
-        excerpt(String(JSON.stringify(fields.model_type)))
-      }`,
-    );
-  }
-  const config: ModelConfig = {
-    model_type: "sparse_transformer",
-    n_ctx: whole(fields, "n_ctx", 1, 2 ** 24),
-    n_layer: whole(fields, "n_layer", 1, 4096),
-    n_head: whole(fields, "n_head", 1, 4096),
-    d_model: whole(fields, "d_model", 1, 2 ** 16),
-    d_ff: whole(fields, "d_ff", 1, 2 ** 18),
-    d_qk: whole(fields, "d_qk", 1, 2 ** 16),
-    vocab_size: whole(fields, "vocab_size", 2, 2 ** 20),
-    dropout: fields.dropout as number,
-    attention: fields.attention as ModelConfig["attention"],
-    position: fields.position as PositionConfig,
-  };
+  const cannot = "Cannot use the configuration";
+  expect(cannot, { it: [given, MODEL] });
+  // In one order, so that equal configurations are saved as equal bytes.
+  const fields = Object.keys(MODEL_FIELDS).map((name) => [name, (given as Record<string, unknown>)[name]] as const);
+  const config = Object.fromEntries(fields.filter(([, value]) => value !== undefined)) as unknown as ModelConfig;
+  const { n_layer, n_head, n_ctx, attention } = config;
   for (const width of ["d_model", "d_qk"] as const) {
-    if (config[width] % config.n_head !== 0) {
-      throw new ConfigError(`Cannot use the configuration: ${width} ${config[width]} must be a multiple of n_head ${config.n_head}`);
-    }
+    if (config[width] % n_head !== 0) throw new ConfigError(`${cannot}: ${width} ${config[width]} must be a multiple of n_head ${n_head}`);
   }
-  if (typeof config.dropout !== "number" || !(config.dropout >= 0 && config.dropout < 1)) {
-    throw new ConfigError(
-      `Cannot use the configuration: dropout must be in [0, 1), current value is ${excerpt(String(JSON.stringify(config.dropout)))}`,
-    );
-  }
-  if (fields.init !== undefined) config.init = oneOf("use the configuration", fields, "init", INITIALISATIONS);
   checkPosition(config);
-  const layers = Array.isArray(config.attention) ? config.attention : [config.attention];
-  if (Array.isArray(config.attention) && layers.length !== config.n_layer) {
-    throw new ConfigError(`Cannot use the configuration: attention lists ${layers.length} layers, n_layer is ${config.n_layer}`);
+  const layers = [attention].flat();
+  if (Array.isArray(attention) && layers.length !== n_layer) {
+    throw new ConfigError(`${cannot}: attention lists ${layers.length} layers, n_layer is ${n_layer}`);
   }
-  for (const attention of layers) {
-    if (typeof attention !== "object" || attention === null) {
-      throw new ConfigError(
-        `Cannot use the configuration: attention must be an object with a pattern, current value is ${
-          excerpt(String(JSON.stringify(attention)))
-        }`,
-      );
-    }
-  }
+  layers.forEach((one, at) => expect(cannot, { [Array.isArray(attention) ? `attention[${at}]` : "attention"]: [one, "an object"] }));
   layers.forEach((attention, layer) => {
     // The two factors alternate by layer: two layers show every set of one pattern.
-    for (const r of layers.length === 1 ? [0, 1] : [layer]) resolveSets(attention, { n: config.n_ctx, layer: r, heads: config.n_head });
+    for (const r of layers.length === 1 ? [0, 1] : [layer]) resolveSets(attention, { n: n_ctx, layer: r, heads: n_head });
   });
   return config;
 }
 
 function checkPosition({ position, n_ctx }: ModelConfig): void {
-  const fail = (what: string): never => {
-    throw new ConfigError(`Cannot use the configuration: ${what}, current value is ${excerpt(String(JSON.stringify(position)))}`);
-  };
-  const counts = (x: unknown) => typeof x === "number" && Number.isInteger(x) && x >= 1 && x <= 2 ** 24;
-  if (typeof position !== "object" || position === null) fail(`position must be an object of kind "attention" or "data"`);
-  if (position.kind === "attention") {
-    if (!counts(position.stride)) fail("position.stride must be a whole number from 1");
-  } else if (position.kind === "data") {
-    if (!Array.isArray(position.shape) || !position.shape.every(counts)) fail("position.shape must be a list of whole numbers from 1");
-    const places = position.shape.reduce((a, b) => a * b, 1);
-    if (places < n_ctx) fail(`position.shape must have at least n_ctx = ${n_ctx} places, it has ${places}`);
-  } else fail(`position.kind must be "attention" or "data"`);
+  const cannot = "Cannot use the configuration", sizes = whole(1, 2 ** 24);
+  expect(cannot, { "position.kind": [position.kind, { oneOf: ["attention", "data"] }] });
+  if (position.kind === "attention") return expect(cannot, { "position.stride": [position.stride, sizes] });
+  expect(cannot, { "position.shape": [position.shape, { each: sizes }] });
+  const places = position.shape.reduce((a, b) => a * b, 1);
+  if (places < n_ctx) {
+    throw new ConfigError(
+      `${cannot}: position.shape must have at least n_ctx = ${n_ctx} places, found ${shown(position.shape)}, ${places}`,
+    );
+  }
 }
 
 /**

@@ -7,7 +7,7 @@
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { checkConfig, type ModelConfig } from "./model_config.ts";
-import { checkTrain, inPhase, type Phase, type TrainConfig } from "./train_config.ts";
+import { checkTrain, type Phase, type TrainConfig } from "./train_config.ts";
 
 /** Where in a run a step is: what the model is there, and how many sequences it sees at once. */
 export interface PhaseAt {
@@ -23,6 +23,15 @@ export interface PhaseAt {
   readonly end: number;
 }
 
+/** What is wrong within a phase is said of it. */
+function inPhase<T>(index: number, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    throw error instanceof ConfigError ? new ConfigError(`Cannot train: phases[${index}]: ${error.message}`) : error;
+  }
+}
+
 /**
  * The phases of a run in order, the last of them the model as configured.
  *
@@ -34,7 +43,7 @@ export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): Phas
   return [...phases, { until: 1 }].map((phase: Phase, index) => {
     const { until, n_ctx = config.n_ctx, attention = config.attention } = phase, last = index === of - 1;
     if (n_ctx > config.n_ctx) {
-      throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, current value is ${n_ctx}`);
+      throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, found ${n_ctx}`);
     }
     const model = last ? config : inPhase(index, () => checkConfig({ ...config, n_ctx, attention }));
     // A short run ends as the model itself too.

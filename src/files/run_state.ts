@@ -4,12 +4,13 @@
  * @module
  */
 
-import { expect } from "../base/check.ts";
-import { CheckpointError, excerpt } from "../base/errors.ts";
-import { parseJson, shown } from "../base/json.ts";
-import { DATA_KINDS, type DataIdentity, type DataKind, type DataSource } from "../data/identity.ts";
+import { type Allowed, expect, mustBe, type NumberRange, type ObjectOf, whole, wrongOf } from "../base/check.ts";
+import { CheckpointError } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
+import { DATASET_FIELDS } from "../data/dataset.ts";
+import { DATA_KINDS, type DataIdentity } from "../data/identity.ts";
 import type { ModelConfig } from "./model_config.ts";
-import { checkTrain, TRAIN_DEFAULTS, type TrainConfig } from "./train_config.ts";
+import { checkTrain, TRAIN_FIELDS, type TrainConfig } from "./train_config.ts";
 
 /** One point of a run's curve. */
 export interface HistoryEntry {
@@ -72,8 +73,34 @@ export function formatRunState(state: RunState, files: Digests): string {
   return `${head.slice(0, -2)},\n  "history": [${lines && `\n${lines}\n  `}]\n}\n`;
 }
 
+const COUNT: NumberRange = whole(0), DIGEST: Allowed = { form: /^[0-9a-f]{64}$/, words: "64 hexadecimal digits" };
+
 /** Training constants that runs did not have before there was Muon: those were AdamW's. */
 const LATER = ["schedule", "lr_min", "optimizer", "muon_lr", "momentum", "phases"];
+const isLater = ([name]: readonly [string, unknown]) => LATER.includes(name), CONSTANTS = Object.entries(TRAIN_FIELDS);
+const TRAIN: ObjectOf = {
+  fields: Object.fromEntries(CONSTANTS.filter((field) => !isLater(field))),
+  optional: Object.fromEntries(CONSTANTS.filter(isLater)),
+};
+
+/** JSON has no NaN. */
+const LOSS: NumberRange = { from: 0, orNull: true };
+
+const SOURCE: ObjectOf = { fields: { kind: { oneOf: DATA_KINDS } }, optional: { path: "a string", ...DATASET_FIELDS } };
+
+const RUN: ObjectOf = {
+  fields: {
+    version: whole(1, 1),
+    step: COUNT,
+    skipped: { each: COUNT, count: 2, words: "a list of two numbers" },
+    lossScale: { each: { from: 0 }, count: 2, words: "a list of two numbers" },
+    engine: "a string",
+    train: TRAIN,
+    data: { fields: { name: "a string", bytes: COUNT, sha256: DIGEST, heldOut: COUNT }, optional: { source: SOURCE } },
+    files: { fields: { config: DIGEST, model: DIGEST, optimizer: DIGEST } },
+    history: { each: { fields: { step: COUNT, loss: LOSS }, optional: { heldOut: LOSS, ms: { from: 0 } } } },
+  },
+};
 
 /**
  * Reads a `run.json`.
@@ -86,49 +113,10 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
   const fail = (what: string): never => {
     throw new CheckpointError(`Cannot read ${name}: ${what}`);
   };
-  const fields = (value: unknown, where: string, names: string[], optional: string[] = []): Record<string, unknown> => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      return fail(`${where} must be an object, found ${shown(value)}`);
-    }
-    for (const key of Object.keys(value)) {
-      if (!names.includes(key) && !optional.includes(key)) fail(`${where} has an unknown field ${excerpt(key)}`);
-    }
-    for (const key of names) if (!Object.hasOwn(value, key)) fail(`${where} lacks ${key}`);
-    return value as Record<string, unknown>;
+  const check = (where: string, value: unknown, allowed: Allowed) => {
+    const wrong = wrongOf(where, value, allowed);
+    if (wrong) fail(wrong);
   };
-  const whole = (value: unknown, where: string): number =>
-    Number.isSafeInteger(value) && value as number >= 0
-      ? value as number
-      : fail(`${where} must be a whole number from 0, found ${shown(value)}`);
-  const finite = (value: unknown, where: string): number =>
-    Number.isFinite(value) ? value as number : fail(`${where} must be a number, found ${shown(value)}`);
-  const digest = (value: unknown, where: string): string =>
-    typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
-      ? value
-      : fail(`${where} must be 64 hexadecimal digits, found ${shown(value)}`);
-  const string = (value: unknown, where: string): string =>
-    typeof value === "string" ? value : fail(`${where} must be a string, found ${shown(value)}`);
-
-  const source = (value: unknown): DataSource => {
-    const made = fields(value, "data.source", ["kind"], ["path", "shape", "rate", "codes", "as", "heldOut"]),
-      { kind, path, shape, codes } = made;
-    const list = (value: unknown, where: string): unknown[] =>
-      Array.isArray(value) ? value : fail(`${where} must be a list, found ${shown(value)}`);
-    const one = <T extends string>(value: unknown, where: string, known: readonly T[]): T =>
-      known.find((name) => name === value) ?? fail(`${where} must be one of ${known.join(", ")}, found ${shown(value)}`);
-    const sizes = shape === undefined ? undefined : list(shape, "data.source.shape").map((size) => whole(size, "data.source.shape"));
-    if (sizes && sizes.length !== 3) fail(`data.source.shape must be three numbers, found ${shown(shape)}`);
-    return {
-      kind: one<DataKind>(kind, "data.source.kind", DATA_KINDS),
-      ...path === undefined ? {} : { path: string(path, "data.source.path") },
-      ...sizes ? { shape: sizes as unknown as DataSource["shape"] } : {},
-      ...made.rate === undefined ? {} : { rate: whole(made.rate, "data.source.rate") },
-      ...codes === undefined ? {} : { codes: one<"mulaw" | "g711">(codes, "data.source.codes", ["mulaw", "g711"]) },
-      ...made.as === undefined ? {} : { as: one(made.as, "data.source.as", ["bytes"] as const) },
-      ...made.heldOut === undefined ? {} : { heldOut: whole(made.heldOut, "data.source.heldOut") },
-    };
-  };
-
   let json: unknown;
   try {
     json = parseJson(text);
@@ -136,68 +124,26 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
     fail((error as SyntaxError).message);
   }
   const version = (json as { version?: unknown } | null)?.version;
-  if (version !== 1) fail(`version must be 1, found ${shown(version)}; a newer Longstride may have written it`);
-  const run = fields(json, "it", ["version", "step", "skipped", "lossScale", "engine", "train", "data", "files", "history"]);
-  const step = whole(run.step, "step"), data = fields(run.data, "data", ["name", "bytes", "sha256", "heldOut"], ["source"]);
-  const files = fields(run.files, "files", ["config", "model", "optimizer"]), { skipped, lossScale } = run;
-  if (!Array.isArray(skipped) || skipped.length !== 2) return fail(`skipped must be two numbers, found ${shown(skipped)}`);
-  if (!Array.isArray(lossScale) || lossScale.length !== 2) return fail(`lossScale must be two numbers, found ${shown(lossScale)}`);
-  if (!Array.isArray(run.history)) return fail(`history must be a list, found ${shown(run.history)}`);
-  const constants = fields(run.train, "train", Object.keys(TRAIN_DEFAULTS).filter((name) => !LATER.includes(name)), LATER);
-  let train: TrainConfig;
+  if (version !== 1) fail(`${mustBe("version", whole(1, 1), version)}; a newer Longstride may have written it`);
+  check("it", json, RUN);
+  const { version: _, files, ...run } = json as RunState & { version: 1; files: Digests };
+  const { step, skipped, lossScale, data } = run, constants: Partial<TrainConfig> = run.train;
+  // States that no run is ever in.
+  check("skipped[0]", skipped[0], whole(0, step));
+  check("skipped[1]", skipped[1], whole(0, skipped[0]));
+  check("lossScale[0]", lossScale[0], { above: 0 });
+  check("lossScale[1]", lossScale[1], whole(0, step));
+  check("data.heldOut", data.heldOut, whole(0, data.bytes));
+  run.history.forEach((entry, at) => check(`history[${at}].step`, entry.step, whole(run.history[at - 1]?.step ?? 0, step)));
+  const number = (value: number | null) => value ?? NaN;
+  const history = run.history.map(({ loss, heldOut, ...entry }) => ({
+    ...entry,
+    loss: number(loss),
+    ...heldOut === undefined ? {} : { heldOut: number(heldOut) },
+  }));
   try {
-    train = checkTrain({ optimizer: "adamw", ...constants });
+    return { state: { ...run, train: checkTrain({ optimizer: "adamw", ...constants }), history }, files };
   } catch (error) {
     return fail((error as Error).message);
   }
-  const few = (value: unknown, where: string, most: number): number => {
-    const found = whole(value, where);
-    return found <= most ? found : fail(`${where} must be at most ${most}, found ${found}`);
-  };
-  const positive = (value: unknown, where: string): number => {
-    const found = finite(value, where);
-    return found > 0 ? found : fail(`${where} must be above 0, found ${found}`);
-  };
-  const natural = (value: unknown, where: string): number => {
-    const found = finite(value, where);
-    return found >= 0 ? found : fail(`${where} must be at least 0, found ${found}`);
-  };
-  const skips = few(skipped[0], "skipped[0]", step), bytes = whole(data.bytes, "data.bytes");
-  let before = 0;
-  const history = run.history.map((value: unknown, at: number): HistoryEntry => {
-    const where = `history[${at}]`,
-      entry = fields(value, where, ["step", "loss"], ["heldOut", "ms"]),
-      now = whole(entry.step, `${where}.step`);
-    if (now < before || now > step) fail(`${where}.step must be from ${before} to ${step}, found ${now}`);
-    before = now;
-    const made: { -readonly [K in keyof HistoryEntry]: HistoryEntry[K] } = {
-      step: now,
-      loss: entry.loss === null ? NaN : natural(entry.loss, `${where}.loss`),
-    };
-    if (entry.heldOut !== undefined) made.heldOut = entry.heldOut === null ? NaN : natural(entry.heldOut, `${where}.heldOut`);
-    if (entry.ms !== undefined) made.ms = natural(entry.ms, `${where}.ms`);
-    return made;
-  });
-  return {
-    state: {
-      step,
-      skipped: [skips, few(skipped[1], "skipped[1]", skips)],
-      lossScale: [positive(lossScale[0], "lossScale[0]"), few(lossScale[1], "lossScale[1]", step)],
-      engine: string(run.engine, "engine"),
-      train,
-      data: {
-        name: string(data.name, "data.name"),
-        bytes,
-        sha256: digest(data.sha256, "data.sha256"),
-        heldOut: few(data.heldOut, "data.heldOut", bytes),
-        ...data.source === undefined ? {} : { source: source(data.source) },
-      },
-      history,
-    },
-    files: {
-      config: digest(files.config, "files.config"),
-      model: digest(files.model, "files.model"),
-      optimizer: digest(files.optimizer, "files.optimizer"),
-    },
-  };
 }

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
+import { expect, MOST, shown } from "../base/check.ts";
 import { CheckpointError, excerpt, ShapeError } from "../base/errors.ts";
 import { fromHalves } from "../base/half.ts";
-import { parseJson, shown, standIn } from "../base/json.ts";
+import { parseJson, standIn } from "../base/json.ts";
 
 /** Element types of the format that are accepted: those of whole bytes. */
 export type SavedType =

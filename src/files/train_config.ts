@@ -4,10 +4,10 @@
  * @module
  */
 
-import { expect } from "../base/check.ts";
-import { ConfigError, excerpt } from "../base/errors.ts";
+import { type Allowed, expect, MOST, whole } from "../base/check.ts";
+import { SEEDS, SEQUENCES } from "../base/limits.ts";
+import { MODEL_FIELDS } from "./model_config.ts";
 import type { AttentionConfig } from "../pattern/sets.ts";
-import { oneOf, whole } from "./fields.ts";
 
 /** What takes gradients to steps: AdamW for everything, or Muon for the matrices of the blocks and AdamW for the rest. */
 export type OptimizerName = "muon" | "adamw";
@@ -103,6 +103,34 @@ export function byMuon(name: string, shape: readonly number[], optimizer: Optimi
   return optimizer === "muon" && shape.length === 2 && name.startsWith("layers.");
 }
 
+/** What each training constant may be. */
+export const TRAIN_FIELDS: Readonly<Record<keyof TrainConfig, Allowed>> = {
+  steps: whole(1, MOST),
+  batch: SEQUENCES,
+  accumulate: whole(1, 2 ** 16),
+  lr: { from: 1e-12, to: 100 },
+  warmup: whole(0, MOST),
+  schedule: { oneOf: SCHEDULES },
+  lr_min: { from: 0, to: 1 },
+  optimizer: { oneOf: OPTIMIZERS },
+  muon_lr: { from: 1e-12, to: 100 },
+  momentum: { from: 0, to: 0.9999999 },
+  clip: { from: 0, to: 1e9 },
+  weight_decay: { from: 0, to: 1 },
+  beta1: { from: 0, to: 0.9999999 },
+  beta2: { from: 0, to: 0.9999999 },
+  eps: { from: 1e-30, to: 1 },
+  seed: SEEDS,
+  recompute: "true or false",
+  precision: { oneOf: ["f32", "f16"] },
+  phases: {
+    each: {
+      fields: { until: { above: 0, below: 1 } },
+      optional: { n_ctx: MODEL_FIELDS.n_ctx, batch: SEQUENCES, attention: "an object" },
+    },
+  },
+};
+
 /**
  * Checks training constants.
  *
@@ -110,70 +138,12 @@ export function byMuon(name: string, shape: readonly number[], optimizer: Optimi
  */
 export function checkTrain(given: Partial<TrainConfig>): TrainConfig {
   expect("Cannot train", { "the training constants": [given, "an object"] });
-  const train = { ...TRAIN_DEFAULTS, ...given }, fields = train as unknown as Record<string, unknown>;
-  const unknown = Object.keys(fields).find((name) => !Object.hasOwn(TRAIN_DEFAULTS, name));
-  if (unknown !== undefined) {
-    throw new ConfigError(`Cannot train: unknown field ${excerpt(unknown)}, known are ${Object.keys(TRAIN_DEFAULTS).join(", ")}`);
-  }
-  whole(fields, "steps", 1);
-  whole(fields, "batch", 1, 2 ** 16);
-  whole(fields, "accumulate", 1, 2 ** 16);
-  whole(fields, "warmup", 0);
-  whole(fields, "seed", 0, 2 ** 32 - 1);
-  const range = (name: keyof TrainConfig, low: number, high: number) => {
-    const value = train[name];
-    if (typeof value !== "number" || !(value >= low && value <= high)) {
-      throw new ConfigError(
-        `Cannot train: ${name} must be from ${low} to ${high}, current value is ${excerpt(String(JSON.stringify(value)))}`,
-      );
-    }
-  };
-  range("lr", 1e-12, 100);
-  range("clip", 0, 1e9);
-  range("weight_decay", 0, 1);
-  range("beta1", 0, 0.9999999);
-  range("beta2", 0, 0.9999999);
-  range("eps", 1e-30, 1);
-  range("lr_min", 0, 1);
-  range("muon_lr", 1e-12, 100);
-  range("momentum", 0, 0.9999999);
-  oneOf("train", fields, "schedule", SCHEDULES);
-  oneOf("train", fields, "optimizer", OPTIMIZERS);
-  if (typeof train.recompute !== "boolean") {
-    throw new ConfigError(`Cannot train: recompute must be true or false, current value is ${JSON.stringify(train.recompute)}`);
-  }
-  oneOf("train", fields, "precision", ["f32", "f16"]);
-  checkPhases(train.phases);
-  return train;
-}
-
-function checkPhases(phases: unknown): void {
-  const fail = (what: string): never => {
-    throw new ConfigError(`Cannot train: ${what}`);
-  };
-  const shown = (value: unknown) => excerpt(String(JSON.stringify(value)));
-  if (!Array.isArray(phases)) return fail(`phases must be a list, current value is ${shown(phases)}`);
+  const train = { ...TRAIN_DEFAULTS, ...given };
+  expect("Cannot train", { it: [train, { fields: TRAIN_FIELDS }] });
   let before = 0;
-  phases.forEach((phase: Phase, at) => {
-    if (typeof phase !== "object" || phase === null) fail(`phases[${at}] must be an object, current value is ${shown(phase)}`);
-    const unknown = Object.keys(phase).find((name) => !["until", "n_ctx", "batch", "attention"].includes(name));
-    if (unknown !== undefined) fail(`phases[${at}] has an unknown field ${excerpt(unknown)}, known are until, n_ctx, batch, attention`);
-    const { until } = phase;
-    if (typeof until !== "number" || !(until > before && until < 1)) {
-      fail(`phases[${at}].until must be above ${before} and below 1, current value is ${shown(until)}`);
-    }
+  train.phases.forEach(({ until }, at) => {
+    expect("Cannot train", { [`phases[${at}].until`]: [until, { above: before, below: 1 }] });
     before = until;
-    for (const [name, high] of [["n_ctx", 2 ** 24], ["batch", 2 ** 16]] as const) {
-      if (phase[name] !== undefined) inPhase(at, () => whole(phase as unknown as Record<string, unknown>, name, 1, high));
-    }
   });
-}
-
-/** What is wrong within a phase is said of it. */
-export function inPhase<T>(index: number, check: () => T): T {
-  try {
-    return check();
-  } catch (error) {
-    throw error instanceof ConfigError ? new ConfigError(`Cannot train: phases[${index}]: ${error.message}`) : error;
-  }
+  return train;
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ShapeError } from "../base/errors.ts";
+import { expect } from "../base/check.ts";
+import { ConfigError, excerpt, ShapeError } from "../base/errors.ts";
 import { fail } from "./check.ts";
 import { DESCRIPTORS, type Op } from "./index.gen.ts";
 import { type Descriptor, pick } from "./operation.ts";
@@ -48,9 +49,12 @@ export class Program {
   /**
    * Appends one operation.
    *
+   * @throws {ConfigError} where there is no such operation
    * @throws {ShapeError} where operand shapes or types do not fit each other, naming operation and tensors
    */
   add(op: Op): void {
+    expect("Cannot add an operation", { op: [op, "an object"] });
+    if (!Object.hasOwn(DESCRIPTORS, op.op)) throw new ConfigError(`Cannot add an operation: there is none named ${excerpt(String(op.op))}`);
     checkTypes(op);
     // Each descriptor checks operations of its own name.
     (DESCRIPTORS[op.op] as Descriptor<Op>).check(op);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ShapeError } from "../base/errors.ts";
+import { expect, MOST } from "../base/check.ts";
+import { excerpt, ShapeError } from "../base/errors.ts";
 
 /**
  * What a tensor's elements are. `f16` is storage only, for activations and their gradients: sums and statistics are f32
@@ -27,8 +28,14 @@ export interface Tensor {
 /** Numbers going into or coming out of a tensor. The reference engine answers with Float64Array. */
 export type TensorData = Float32Array | Float64Array | Uint32Array;
 
-/** Makes a persistent tensor. */
+/**
+ * Makes a persistent tensor.
+ *
+ * @throws {ConfigError} where the name is no string, or a size is not a whole number
+ */
 export function tensor(name: string, shape: readonly number[], dtype: DType = "f32"): Tensor {
+  expect("Cannot make a tensor", { name: [name, "a string"], shape: [shape, "a list"], dtype: [dtype, "a string"] });
+  for (const length of shape) expect(`Cannot make tensor ${excerpt(name)}`, { "each size": [length, [0, MOST]] });
   return { name, shape, dtype, scratch: false };
 }
 

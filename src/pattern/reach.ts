@@ -185,7 +185,7 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
  *
  * @example
  * ```ts
- * import { checkReach, factorsOf, scheduleOf } from "../../mod.ts";
+ * import { checkReach, factorsOf, scheduleOf } from "../../ops.ts";
  * const attention = { pattern: "fixed", stride: 16, c: 4, integration: "multihead" } as const;
  * const reach = await checkReach(scheduleOf(attention, { n: 64, layers: 4, heads: 4 }), 64, factorsOf(attention));
  * console.log(reach.valid, reach.starts[0].reason);

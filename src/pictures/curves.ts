@@ -45,7 +45,7 @@ function ticks(low: number, high: number, count: number): number[] {
  *
  * @example
  * ```ts
- * import { lossCurveSvg } from "../../mod.ts";
+ * import { lossCurveSvg } from "../../pictures.ts";
  * const svg = lossCurveSvg("first run", [{ step: 1, loss: 8 }, { step: 9, loss: 4.1, heldOut: 4.3 }], 10, [{ label: "gzip −9", bits: 2.5 }]);
  * console.log(svg.length > 0);
  * ```

@@ -76,7 +76,8 @@ export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[
  *
  * @example
  * ```ts
- * import { contactSheet, encodePng } from "../../mod.ts";
+ * import { contactSheet } from "../../pictures.ts";
+ * import { encodePng } from "../../data.ts";
  * const tokens = crypto.getRandomValues(new Uint8Array(6 * 32 * 32 * 3));
  * console.log(encodePng(contactSheet(tokens, [32, 32, 3], 3)).length > 0);
  * ```

@@ -79,7 +79,9 @@ function choice(what: string, chosen: readonly number[] | undefined, count: numb
  *
  * @example
  * ```ts
- * import { attentionImage, attentionMaps, encodePng, encodeText, openModel } from "../../mod.ts";
+ * import { encodeText, openModel } from "../../mod.ts";
+ * import { encodePng } from "../../data.ts";
+ * import { attentionImage, attentionMaps } from "../../pictures.ts";
  * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
  * for await (const map of attentionMaps(model.engine, model.params, encodeText("to be"), { layers: [0], heads: [1] })) {
  *   console.log(map.rows[4].keys, encodePng(attentionImage(map)).length > 0);

@@ -30,7 +30,8 @@ export interface MemoryPlan {
  *
  * @example
  * ```ts
- * import { memoryPlan, preset } from "../../mod.ts";
+ * import { preset } from "../../mod.ts";
+ * import { memoryPlan } from "../../device.ts";
  * const { model } = preset("text");
  * const kept = memoryPlan(model, {}), recomputed = memoryPlan(model, { recompute: true });
  * console.log(kept.activations / recomputed.activations > 1);

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { expect, expectTokens, MOST } from "../base/check.ts";
+import { type Allowed, expect, expectTokens, MOST, whole } from "../base/check.ts";
+import { SEEDS, SEQUENCES } from "../base/limits.ts";
 import { CachePlan } from "../pattern/cache.ts";
 import { type ModelConfig, setsOf } from "../files/model_config.ts";
 import { ConfigError, KernelError, ShapeError } from "../base/errors.ts";
@@ -51,20 +52,23 @@ export interface SamplesOptions extends Choice, Stoppable {
   readonly length: number;
 }
 
+/** What each field of {@linkcode SamplesOptions} but the prompt may be. */
+export const SAMPLE_FIELDS: Readonly<Record<keyof Choice | "length" | "batch", Allowed>> = {
+  temperature: { from: 0 },
+  topK: whole(0),
+  topP: { above: 0, to: 1 },
+  seed: SEEDS,
+  length: whole(0),
+  batch: SEQUENCES,
+};
+
 function checkChoice({ temperature = 1, topK = 0, topP = 1, seed = 0 }: Choice): Required<Choice> {
-  const fail = (what: string, value: unknown): never => {
-    throw new ConfigError(`Cannot sample: ${what}, current value is ${value}`);
-  };
-  if (!(Number.isFinite(temperature) && temperature >= 0)) fail("temperature must be a finite number from 0", temperature);
-  if (!Number.isSafeInteger(topK) || topK < 0) fail("topK must be a whole number from 0", topK);
-  if (!(Number.isFinite(topP) && topP > 0 && topP <= 1)) fail("topP must be in (0, 1]", topP);
-  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) fail("seed must be a whole number below 2³²", seed);
+  for (const [name, value] of Object.entries({ temperature, topK, topP, seed })) {
+    expect("Cannot sample", { [name]: [value, SAMPLE_FIELDS[name as keyof Choice]] });
+  }
   // Beyond a vocabulary's size every k is the same, and f32 holds whole numbers up to 2²⁴.
   return { temperature, topK: Math.min(topK, 2 ** 24), topP, seed };
 }
-
-/** Sequences have a random stream each; STREAM.tokens has room for this many. */
-const MOST_SEQUENCES = 65536;
 
 /** Fewest positions that the program of a prompt has. */
 const SHORTEST_PREFILL = 16;
@@ -120,10 +124,8 @@ export class Decoder {
       parameters: [params, "an object"],
       config: [params?.config, "an object"],
       sideBySide: [sideBySide === Infinity ? MOST : sideBySide, [1, MOST]],
+      batch: [batch, SAMPLE_FIELDS.batch],
     });
-    if (!Number.isInteger(batch) || batch < 1 || batch > MOST_SEQUENCES) {
-      throw new ConfigError(`Cannot sample: batch must be a whole number from 1 to ${MOST_SEQUENCES}, current value is ${batch}`);
-    }
     const { config } = params, plans = await cachePlans(config);
     const decoding = decodingProgram(params, batch, plans), { state, logits, caches, constants } = decoding;
     const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
@@ -319,9 +321,7 @@ function interleave(prompt: NonNullable<SamplesOptions["prompt"]>, batch: number
 export async function* samples(decoder: Decoder, options: SamplesOptions): AsyncGenerator<Uint32Array> {
   expect("Cannot sample", { decoder: [decoder, "an object"], options: [options, "an object"], config: [decoder?.config, "an object"] });
   const { length, prompt = [], signal, ...choice } = options, { batch, config: { n_ctx, vocab_size } } = decoder;
-  if (!Number.isSafeInteger(length) || length < 0) {
-    throw new ConfigError(`Cannot sample: length must be a whole number from 0, current value is ${length}`);
-  }
+  expect("Cannot sample", { length: [length, SAMPLE_FIELDS.length] });
   checkChoice(choice);
   let tokens = interleave(prompt, batch);
   checkTokens(tokens, vocab_size);

@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { BackendName, Engine, Model, ModelConfig, PickOptions, TextOptions } from "../../mod.ts";
+import type { BackendName, Model, ModelConfig, PickOptions, TextOptions } from "../../mod.ts";
+import type { Engine } from "../../ops.ts";
 
 /** The library: `mod.ts`, or the bundle. */
 export type Library = typeof import("../../mod.ts");

@@ -6,8 +6,10 @@
  * @module
  */
 
-import { ConfigError, KernelError, ShapeError } from "../../base/errors.ts";
-import { instantiateKernels, kernelModule, readyKernels, sharedKernelModule } from "../../base/kernels.ts";
+import { expect } from "../../base/check.ts";
+import { KernelError, ShapeError } from "../../base/errors.ts";
+import { THREADS } from "../../base/limits.ts";
+import { givenKernels, instantiate } from "../../base/kernels.ts";
 import {
   type Engine,
   type Executable,
@@ -20,12 +22,14 @@ import {
   type Tensor,
   type TensorData,
 } from "../../ops/mod.ts";
+import { engineModule, sharedModule } from "./binary.ts";
 import { PARAMETERS, RESERVED } from "./kernels.gen.ts";
 import { Layouts } from "./layouts.ts";
 import { LOWERINGS } from "./lower/index.gen.ts";
 import type { LowerContext, Lowering } from "./lower/lowering.ts";
 import { Heap } from "./memory.ts";
 import { align, type Argument, type Call, type Claim, planArena, Region, Table } from "./plan.ts";
+import type { Exports } from "./thread.ts";
 import { type PlacedPlan, Threads } from "./threads.ts";
 
 /** Tables that programs share, and how many programs do. */
@@ -80,11 +84,9 @@ export class WasmEngine implements Engine {
    * @throws {OutOfMemoryError} where not even an empty memory can be made
    */
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
-    const wanted = options.threads !== undefined ? options.threads : Math.min(256, globalThis.navigator?.hardwareConcurrency || 1);
-    if (!(Number.isInteger(wanted) && wanted > 0 && wanted <= 256)) {
-      throw new ConfigError(`Cannot use ${wanted} threads: it must be a whole number from 1 to 256`);
-    }
-    const missing = readyKernels()
+    const wanted = options.threads !== undefined ? options.threads : Math.min(THREADS.to!, globalThis.navigator?.hardwareConcurrency || 1);
+    expect("Cannot start the WASM engine", { threads: [wanted, THREADS] });
+    const missing = givenKernels()
       ? "a ready module runs on one"
       : typeof SharedArrayBuffer === "undefined"
       ? "shared memory is not available (a page needs cross-origin isolation)"
@@ -92,8 +94,15 @@ export class WasmEngine implements Engine {
       ? "workers are not available"
       : undefined;
     const count = missing ? 1 : wanted, heap = new Heap(count > 1);
-    const module = await (count > 1 ? sharedKernelModule() : kernelModule());
-    const threads = await Threads.start(count, module, heap.memory, await instantiateKernels(heap.memory, module), NAMES, options.worker);
+    const module = await (count > 1 ? sharedModule() : engineModule());
+    const threads = await Threads.start(
+      count,
+      module,
+      heap.memory,
+      await instantiate(module, heap.memory) as Exports,
+      NAMES,
+      options.worker,
+    );
     const why = wanted === 1 || threads.count === wanted ? "" : ` of ${wanted}: ${missing ?? `workers could not start: ${threads.why}`}`;
     return new WasmEngine(heap, threads, why);
   }

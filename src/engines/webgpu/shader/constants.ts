@@ -83,17 +83,3 @@ export function assign(module: readonly Declaration[], values: Readonly<Record<s
   });
   return { module: assigned, constants, unknown };
 }
-
-/** The sizes of arrays, `, …>`, in the type of a declaration as one number each. */
-export function foldSizes(tokens: readonly Token[], constants: Constants): Token[] {
-  const made: Token[] = [];
-  for (let at = 0; at < tokens.length; at++) {
-    made.push(tokens[at]);
-    if (tokens[at].text !== ",") continue;
-    const end = find(tokens, at + 1, ">", ",", "<"), value = evaluate(tokens, constants, at + 1, end);
-    if (value === undefined || tokens[end]?.text !== ">") continue;
-    made.push(as(tokens[at + 1], `${value}u`));
-    at = end - 1;
-  }
-  return made;
-}

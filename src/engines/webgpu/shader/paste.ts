@@ -145,7 +145,8 @@ export function pasteAll(files: ReadonlyMap<string, readonly Declaration[]>): Ma
     made = new Map<string, Token[]>();
   for (const [file, own] of files) {
     const module = gather(file, undefined, (name) => files.get(name)), marked = markedOf(module);
-    const isSkeleton = (one: Declaration) => one.kind === "fn" && one.tokens.some(({ text }) => hooks.has(text));
+    const isSkeleton = ({ kind, tokens }: Declaration) =>
+      kind === "fn" && tokens.some(({ text }, at) => hooks.has(text) && reads(tokens, at + 1, "(", ")", ";"));
     const brought = imported.has(file) ? [] : module.filter((one) => isSkeleton(one) && !own.includes(one) && !one.mark);
     const kept = [...own.filter((one) => !one.mark && !(imported.has(file) && isSkeleton(one))), ...brought];
     made.set(file, kept.flatMap(({ kind, tokens }) => kind === "fn" ? paste(tokens, marked) : tokens));

@@ -6,7 +6,7 @@
 
 import { KernelError } from "../../../base/errors.ts";
 import { bodyOf, read } from "./body.ts";
-import { assign, type Constants, foldSizes } from "./constants.ts";
+import { assign, type Constants } from "./constants.ts";
 import { expand } from "./expand.ts";
 import { link } from "./link.ts";
 import { isBound, written } from "./reflect.ts";
@@ -66,7 +66,7 @@ export function variantOf(kernel: string, values: Values): Variant {
 export function specialised(kernel: string, values: Values, writing: readonly string[] = [], marks = false) {
   const { module: assigned, constants } = variantOf(kernel, values), module = written(assigned, writing);
   const textOf = (one: Declaration) => {
-    const nodes = one.kind !== "fn" ? read(foldSizes(one.tokens, constants), marks) : marks ? read(one.tokens, marks) : bodyOf(one);
+    const nodes = one.kind !== "fn" || marks ? read(one.tokens, marks) : bodyOf(one);
     return expand(nodes, constants) + "\n";
   };
   let binding = 0;

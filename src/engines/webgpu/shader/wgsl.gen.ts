@@ -47,16 +47,7 @@ let decay=select(0.0,params.decay,decays_here);
 p[i]-=hyper[0]*(first*hyper[1]/(sqrt(second*hyper[2])+params.eps)+decay*p[i]);
 }
 `,
-  "attention": `
-
-
-
-
-
-
-
-
-
+  "attention": `// @at attention 18
 // @import storage_f32x4.wgsl
 // @import lanes.wgsl
 
@@ -116,6 +107,7 @@ const SPLIT:u32=max(TY/TX,1u);
 const SD:u32=(TN*HD+SPLIT-1u)/SPLIT;
 const SV:u32=(TN*HV+SPLIT-1u)/SPLIT;
 
+const ZERO:f32=0.0;
 const ONE:f32=1.0;
 const LOG2E:f32=1.4426950408889634;
 const LN2:f32=0.6931471805599453;
@@ -194,6 +186,7 @@ return has;
 }
 `,
   "attention_backward_delta": `
+
 // @import storage_f32x4.wgsl
 
 struct Params{
@@ -246,6 +239,7 @@ stats[at]=vec2f(lse[at]*LOG2E,all);
 }
 `,
   "attention_backward_dk": `
+
 // @import attention.wgsl
 
 var<storage,read>q:array<Stored>;
@@ -261,7 +255,7 @@ var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,OROWS>,GROUPS>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-
+// @at attention 373
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -275,39 +269,46 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let lines=(group.z*params.heads+item.head)*params.n;
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention_backward_dk 21
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
-var line:array<u32,TM>;
 var acc:array<array<vec4f,OD>,TM>;
+// @at attention 392
+var line:array<u32,TM>;
 @unroll
 for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
 }
+// @at attention_backward_dk 31
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_backward_dk 36
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
+// @at attention_backward_dk 44
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
+// @at attention 408
 workgroupBarrier();
-
+// @at attention_backward_dk 50
 var stat:array<vec2f,TN>;
-@unroll
-for(var j=0u;j<TN;j++){
-stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
-}
-
+{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
@@ -324,9 +325,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
 }
 }
+// @at attention_backward_dk 72
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
   "attention_backward_dkv": `
@@ -353,7 +357,7 @@ var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-
+// @at attention 373
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -367,43 +371,50 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
+
 let base=(params.first+group.z)*params.n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention_backward_dkv 28
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
-var line:array<u32,TM>;
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
+// @at attention 392
+var line:array<u32,TM>;
 @unroll
 for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
 }
+// @at attention_backward_dkv 39
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_backward_dkv 45
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
+// @at attention_backward_dkv 53
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
+// @at attention 408
 workgroupBarrier();
-
+// @at attention_backward_dkv 61
 var stat:array<vec2f,TN>;
-@unroll
-for(var j=0u;j<TN;j++){
-stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
-}
-
+{@unrollfor(var j=0u;j<TN;j++){stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/QROWS][(j*HD+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
@@ -450,13 +461,17 @@ if(SHARED==1u){
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
 }
 }
+// @at attention_backward_dkv 113
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
   "attention_backward_dq": `
+
 // @import attention.wgsl
 
 var<storage,read>q:array<Stored>;
@@ -472,7 +487,7 @@ var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>vs:array<array<array<vec4f,8>,VROWS>,GROUPS>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>os:array<array<array<vec4f,8>,TM*HV>,TY>;
-
+// @at attention 373
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -486,36 +501,47 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let lines=(group.z*params.heads+item.head)*params.n;
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention_backward_dq 21
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
-var line:array<u32,TM>;
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
+// @at attention 392
+var line:array<u32,TM>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+// @at attention_backward_dq 29
 stat[i]=stats[lines+row];
+// @at attention 398
 }
+// @at attention_backward_dq 34
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_backward_dq 39
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
+// @at attention_backward_dq 47
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
+// @at attention 408
 workgroupBarrier();
-
+// @at attention_backward_dq 53
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
@@ -531,15 +557,7 @@ s[i][j]=exp2(fma(s[i][j],factor,-stat[i].x));
 }
 }
 if(masked){
-@unroll
-for(var i=0u;i<TM;i++){
-let keys=keys_of(run,item.rows,own+i,start+tx*TN);
-@unroll
-for(var j=0u;j<TN;j++){
-let key=start+tx*TN+j;
-s[i][j]=select(0.0,s[i][j],has_key(keys,key));
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start+tx*TN);@unrollfor(var j=0u;j<TN;j++){let key=start+tx*TN+j;s[i][j]=select(ZERO,s[i][j],has_key(keys,key));}}}
 }
 var ds:array<array<f32,TN>,TM>;
 if(busy){
@@ -558,9 +576,12 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
+// @at attention 410
 }
 }
+// @at attention_backward_dq 91
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
   "attention_backward_dq_kept": `
@@ -575,7 +596,7 @@ const LOADS:u32=BM*BN/4u/THREADS;
 
 var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,TM*W>,TY>;
-
+// @at attention 373
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -589,19 +610,30 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
+
 let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
-var line:array<u32,TM>;
+let factor=params.scale*LOG2E;
+// @at attention_backward_dq_kept 16
 var acc:array<array<vec4f,OD>,TM>;
+// @at attention 392
+var line:array<u32,TM>;
 @unroll
 for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
 }
+// @at attention_backward_dq_kept 24
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
-let start=(blocks[entry]>>1u)*BN;
+let listed=blocks[entry];
+let start=(listed>>1u)*BN;
+// @at attention_backward_dq_kept 29
 let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
 var pk:array<Stored,DLOADS>;
 var pd:array<vec4f,LOADS>;
@@ -610,7 +642,9 @@ var pd:array<vec4f,LOADS>;
 for(var e=0u;e<LOADS;e++){
 pd[e]=notes[kept+t+e*THREADS];
 }
+// @at attention 406
 workgroupBarrier();
+// @at attention_backward_dq_kept 41
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 @unroll
 for(var e=0u;e<LOADS;e++){
@@ -621,11 +655,16 @@ let y=(u/TM)&(TY-1u);
 let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
 ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
+// @at attention 408
 workgroupBarrier();
+// @at attention_backward_dq_kept 55
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
 }
 }
+// @at attention_backward_dq_kept 60
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
   "attention_backward_dv": `
@@ -642,7 +681,7 @@ const QROWS:u32=max(SD,TM*W);
 var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
 var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
-
+// @at attention 373
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -656,38 +695,45 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let lines=(group.z*params.heads+item.head)*params.n;
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention_backward_dv 18
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
-var line:array<u32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
+// @at attention 392
+var line:array<u32,TM>;
 @unroll
 for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
 }
+// @at attention_backward_dv 27
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_backward_dv 32
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
+// @at attention_backward_dv 40
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
+// @at attention 408
 workgroupBarrier();
-
+// @at attention_backward_dv 46
 var stat:array<vec2f,TN>;
-@unroll
-for(var j=0u;j<TN;j++){
-stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
-}
-
+{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
@@ -695,9 +741,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
 }
 }
+// @at attention_backward_dv 59
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
   "attention_decode": `
@@ -1018,7 +1067,7 @@ var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-
+// @at attention 373
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1032,22 +1081,26 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let stats=(group.z*params.heads+item.head)*params.n;
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention_forward 20
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
-var line:array<u32,TM>;
 var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
+// @at attention 392
+var line:array<u32,TM>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+// @at attention_forward 28
 m[i]=EMPTY;
 if(params.later!=0u){
-let before=lse[stats+row];
+let before=lse[lines+row];
 
 m[i]=select(before/params.scale,EMPTY,before<-1e28);
 l[i]=select(0.0,1.0,tx==0u&&before>=-1e28);
@@ -1056,21 +1109,27 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
+// @at attention 398
 }
+
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_forward 46
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
+// @at attention_forward 54
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
+// @at attention 408
 workgroupBarrier();
-
+// @at attention_forward 60
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
@@ -1079,15 +1138,7 @@ if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 }
 if(masked){
-@unroll
-for(var i=0u;i<TM;i++){
-let keys=keys_of(run,item.rows,own+i,start+tx*TN);
-@unroll
-for(var j=0u;j<TN;j++){
-let key=start+tx*TN+j;
-s[i][j]=select(MASKED,s[i][j],has_key(keys,key));
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start+tx*TN);@unrollfor(var j=0u;j<TN;j++){let key=start+tx*TN+j;s[i][j]=select(MASKED,s[i][j],has_key(keys,key));}}}
 }
 
 
@@ -1152,9 +1203,10 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
+// @at attention 410
 }
 }
-
+// @at attention_forward 137
 workgroupBarrier();
 @unroll
 for(var i4=0u;i4<TM/4u;i4++){
@@ -1178,10 +1230,11 @@ o[line[i]*V4+h*TX+tx]=store(acc[i][h]*share);
 }
 }
 if(tx==0u){
-lse[stats+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(total),MASKED,total==0.0);
+lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(total),MASKED,total==0.0);
 }
 }
 }
+// @at attention 413
 }
 `,
   "attention_join": `
@@ -1277,6 +1330,7 @@ cache[i]=x[((sequence*params.n+row)*params.heads+line/params.slots)*params.width
 }
 `,
   "choose": `
+
 
 
 // @import random.wgsl
@@ -1437,6 +1491,7 @@ position[0]+=params.by;
 
 
 
+
 struct Params{
 max_norm:f32,
 rows:u32,
@@ -1551,6 +1606,7 @@ y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_strid
 }
 `,
   "cross_entropy": `
+
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 // @import exp.wgsl
@@ -1612,6 +1668,7 @@ gradient[at+c]=store((exp_precise(load(logits[at+c])-high)/all-one_hot(c*WIDE,ta
 }
 `,
   "dropout": `
+
 // @import random.wgsl
 
 struct Params{
@@ -1646,6 +1703,7 @@ y[i+1u]=select(0.0,x[i+1u]*params.keep,keeps.y);
 }
 `,
   "embedding": `
+
 
 struct Params{
 count:u32,
@@ -1874,6 +1932,7 @@ rstd[row]=r;
 }
 `,
   "layernorm_backward": `
+
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 

@@ -6,8 +6,8 @@
 
 import { BackendError } from "../../../base/errors.ts";
 import type { Executable, Op } from "../../../ops/mod.ts";
-import { type Recording, recordings } from "../engine.ts";
 import { MAP, USAGE } from "../flags.ts";
+import { type Recording, recordings } from "../recording.ts";
 import { naming } from "../scopes.ts";
 
 /** GPU time of one dispatch. */

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { expect, MOST } from "../../../base/check.ts";
-import { ConfigError, excerpt } from "../../../base/errors.ts";
-import { parseJson, shown } from "../../../base/json.ts";
+import { type Allowed, expect, MOST, mustBe, type ObjectOf, shown, whole, wrongOf } from "../../../base/check.ts";
+import { ConfigError } from "../../../base/errors.ts";
+import { parseJson } from "../../../base/json.ts";
 import type { Attention, AttentionBackward } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import { isPacked } from "../storage.ts";
@@ -71,6 +71,19 @@ function knownVariants(): ReadonlyMap<string, ReadonlySet<string>> {
 /** Choices that a file may hold; one preset makes about 60. */
 const MOST_CHOICES = 10_000;
 
+/** A text that a device or this program wrote: no more is meant. */
+const TEXT: Allowed = { form: /^[^]{0,500}$/, words: "a string of at most 500 characters" };
+
+const FILE = {
+  fields: {
+    version: whole(TUNING_VERSION, TUNING_VERSION),
+    device: TEXT,
+    choices: {
+      each: { fields: { kernel: TEXT, kind: TEXT, sizes: { each: whole(1) }, variant: "an object", ms: { from: 0 } } },
+    },
+  },
+} satisfies ObjectOf;
+
 /**
  * Reads a tuning file.
  *
@@ -82,18 +95,6 @@ export function parseTuning(text: string, name: string): Tuning {
   const fail = (what: string): never => {
     throw new ConfigError(`Cannot use the tuning ${name}: ${what}`);
   };
-  const fields = (value: unknown, where: string, names: readonly string[]): Record<string, unknown> => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      return fail(`${where} must be an object, found ${shown(value)}`);
-    }
-    for (const key of Object.keys(value)) if (!names.includes(key)) fail(`${where} has an unknown field ${excerpt(key)}`);
-    for (const key of names) if (!Object.hasOwn(value, key)) fail(`${where} lacks ${key}`);
-    return value as Record<string, unknown>;
-  };
-  const string = (value: unknown, where: string): string =>
-    typeof value === "string" && value.length <= 500
-      ? value
-      : fail(`${where} must be a string of at most 500 characters, found ${shown(value)}`);
   let json: unknown;
   try {
     json = parseJson(text);
@@ -101,28 +102,20 @@ export function parseTuning(text: string, name: string): Tuning {
     fail((error as SyntaxError).message);
   }
   const version = (json as { version?: unknown } | null)?.version;
-  if (version !== TUNING_VERSION) fail(`version must be ${TUNING_VERSION}, found ${shown(version)}; tune again`);
-  const { device, choices } = fields(json, "it", ["version", "device", "choices"]);
-  if (!Array.isArray(choices) || choices.length > MOST_CHOICES) {
-    return fail(`choices must be a list of at most ${MOST_CHOICES}, found ${Array.isArray(choices) ? choices.length : shown(choices)}`);
-  }
-  const known = knownVariants();
-  const checked = choices.map((value: unknown, at: number): Choice => {
-    const where = `choices[${at}]`,
-      { kernel, kind, sizes, variant, ms } = fields(value, where, ["kernel", "kind", "sizes", "variant", "ms"]);
-    const variants = known.get(string(kernel, `${where}.kernel`));
+  if (version !== TUNING_VERSION) fail(`${mustBe("version", FILE.fields.version, version)}; tune again`);
+  const wrong = wrongOf("it", json, FILE);
+  if (wrong) fail(wrong);
+  const { device, choices } = json as Tuning, known = knownVariants();
+  if (choices.length > MOST_CHOICES) fail(`choices must be a list of at most ${MOST_CHOICES}, found ${choices.length}`);
+  choices.forEach(({ kernel, sizes, variant }, at) => {
+    const where = `choices[${at}]`, variants = known.get(kernel);
     if (!variants) return fail(`${where} is of a kernel ${shown(kernel)} that has no variants; tune again`);
-    if (!Array.isArray(sizes) || sizes.length === 0 || sizes.length > 8 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0)) {
-      fail(`${where}.sizes must be a list of whole numbers from 1, found ${shown(sizes)}`);
-    }
-    if (typeof ms !== "number" || !(ms >= 0)) fail(`${where}.ms must be a number from 0, found ${shown(ms)}`);
-    const given = fields(variant, `${where}.variant`, Object.keys(variant ?? {}));
-    if (!variants.has(constants(given as Record<string, number>))) {
+    if (sizes.length === 0 || sizes.length > 8) fail(`${where}.sizes must be a list of 1 to 8, found ${shown(sizes)}`);
+    if (Array.isArray(variant) || !variants.has(constants(variant as unknown as Record<string, number>))) {
       fail(`${where}.variant is none that this version has for ${kernel}, found ${shown(variant)}; tune again`);
     }
-    return { kernel, kind: string(kind, `${where}.kind`), sizes, variant: given, ms } as Choice;
   });
-  return { version: TUNING_VERSION, device: string(device, "device"), choices: checked };
+  return { version: TUNING_VERSION, device, choices };
 }
 
 /** Whether a tuning file was written by a version before this one, so that it can only be measured anew. */

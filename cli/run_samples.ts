@@ -1,0 +1,144 @@
+/**
+ * What a run shows of its model while it learns and at its end: samples of its data's kind, text, a contact sheet of images, a sound.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { ConfigError, encodeText, type Progress } from "../mod.ts";
+import { type Dataset, SOUND_RATE, TextStream, visible } from "../data.ts";
+import { Decoder, type Engine, type Parameters, sample, samples } from "../ops.ts";
+import { appendText, writeAtomic } from "./disk.ts";
+import { soundLength } from "./format.ts";
+import { imagesFile, rowsOf, soundFile } from "./media.ts";
+import { program } from "./program.ts";
+import type { Report } from "./report.ts";
+
+/** Seconds after which images and sounds under way are given up: a model of the paper's sizes takes minutes each on a CPU. */
+const PATIENCE = 120;
+/** Images made of nothing, and as many completed. */
+const IMAGES = 4;
+/** Bytes of a text while the model learns, and of each at its end. */
+const BETWEEN = 160, AT_END = 300;
+
+/** What a run shows of its model. */
+export class RunSamples {
+  readonly #prompts: readonly string[];
+  #decoder: Decoder | undefined;
+  /** What the decoder was made of: another phase of the run has others. */
+  #of: Parameters | undefined;
+  #impossible = false;
+
+  constructor(readonly engine: Engine, readonly dataset: Dataset, readonly path: string, readonly report: Report) {
+    this.#prompts = promptsFrom(dataset.heldOut);
+  }
+
+  /** The file in the run folder that they go into. */
+  get file(): string {
+    const { kind } = this.dataset;
+    return kind === "image" ? "samples.png" : kind === "audio" ? "samples.wav" : "samples.txt";
+  }
+
+  get #isText(): boolean {
+    return this.dataset.kind === "text" || this.dataset.kind === "bytes";
+  }
+
+  /** One short text; images and sounds take too long. */
+  async between(progress: Progress): Promise<void> {
+    if (this.#isText) await this.#texts(progress, [this.#prompts[progress.step % this.#prompts.length]], BETWEEN);
+  }
+
+  /** What shows the model best. */
+  async atEnd(progress: Progress): Promise<void> {
+    if (this.#isText) await this.#texts(progress, this.#prompts, AT_END);
+    else if (this.dataset.kind === "image") await this.#images(progress);
+    else await this.#sounds(progress);
+  }
+
+  /** Images from nothing, and as many completed from held-out upper halves. */
+  async #images(progress: Progress): Promise<void> {
+    const { kind, heldOut, unit, shape } = this.dataset, file = join(this.path, this.file);
+    if (shape![2] !== 1 && shape![2] !== 3) return;
+    const halves = Array.from(
+      { length: IMAGES },
+      (_, n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)),
+    );
+    const none = await this.#rows(progress, halves.map(() => new Uint8Array()), unit);
+    if (!none) return;
+    const half = await this.#rows(progress, halves, unit), made = [...none, ...half ?? []];
+    writeAtomic(file, imagesFile(made, shape!, IMAGES));
+    this.report.event("sample", { kind, step: progress.step, file, images: made.length });
+    this.report.say(`${file}: ${half ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
+  }
+
+  /** A sound from nothing, and one that goes on from what is held out. */
+  async #sounds(progress: Progress): Promise<void> {
+    const { kind, heldOut, rate = SOUND_RATE } = this.dataset, { n_ctx } = progress.phase.config, file = join(this.path, this.file);
+    const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), none = await this.#rows(progress, [new Uint8Array()], n_ctx);
+    if (!none) return;
+    const made = [...none, ...await this.#rows(progress, [begun], n_ctx) ?? []], length = soundLength(n_ctx / rate);
+    writeAtomic(file, await soundFile(made, rate));
+    this.report.event("sample", { kind, step: progress.step, file, sounds: made.length, seconds: n_ctx / rate });
+    const second = made.length > 1 ? `, then ${length} that go on from ${soundLength(begun.length / rate)} held out` : "";
+    this.report.say(`${file}: ${length} from nothing${second}\n`);
+  }
+
+  /** What the model makes of prompts of one length, `length` tokens together; undefined where it cannot, or not in time. */
+  async #rows({ phase: { params }, step }: Progress, prompts: readonly Uint8Array[], length: number): Promise<Uint8Array[] | undefined> {
+    const decoder = await this.#decode(params, prompts.length), end = performance.now() + PATIENCE * 1000;
+    if (!decoder) return undefined;
+    const rows = await rowsOf(
+      samples(decoder, { prompt: prompts, length: length - prompts[0].length, seed: step }),
+      prompts,
+      length,
+      () => performance.now() < end,
+    );
+    if (!rows) this.report.say(`Samples would take longer than ${PATIENCE} s here and were left out; ${program()} sample makes them.\n`);
+    return rows;
+  }
+
+  async #texts({ phase: { params }, step }: Progress, prompts: readonly string[], length: number): Promise<void> {
+    const decoder = await this.#decode(params), { report } = this, { screen } = report;
+    if (!decoder) return;
+    let book = "";
+    for (const [at, given] of prompts.entries()) {
+      const stream = new TextStream(), seed = step + at, prompt = visible(given);
+      let text = "";
+      for await (const token of sample(decoder, { prompt: encodeText(given), length, temperature: 0.8, seed })) {
+        text += stream.push(Uint8Array.of(token));
+      }
+      text += stream.end();
+      book += `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`;
+      report.event("sample", { step, prompt, seed, text });
+      report.say(`${screen.faint(`── step ${step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
+    }
+    appendText(join(this.path, this.file), book);
+  }
+
+  /** None where the model cannot write. */
+  async #decode(params: Parameters, batch = 1): Promise<Decoder | undefined> {
+    if (this.#impossible || params.config.vocab_size > 256) return undefined;
+    try {
+      if (this.#decoder?.batch !== batch || this.#of !== params) this.dispose();
+      this.#of = params;
+      return this.#decoder ??= await Decoder.create(this.engine, params, batch);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.#impossible = true;
+    }
+  }
+
+  dispose(): void {
+    this.#decoder?.dispose();
+    this.#decoder = undefined;
+  }
+}
+
+/** The beginnings of two lines of the held-out text, for a model to go on from. */
+function promptsFrom(heldOut: Uint8Array): string[] {
+  const text = new TextDecoder().decode(heldOut.subarray(0, 4096)), lines = text.split("\n").slice(1).map((line) => line.trim());
+  const found = lines.filter((line) => line.length >= 12).slice(0, 2).map((line) =>
+    line.slice(0, line.indexOf(" ", 8) > 0 ? line.indexOf(" ", 8) : 12)
+  );
+  return ["", ...found];
+}

@@ -1,0 +1,72 @@
+/**
+ * What a run keeps, and what each of its files may hold: `config.json`, `model.safetensors`, `optimizer.safetensors` and `run.json`,
+ * written and read; and any other file of safetensors.
+ *
+ * @example A model folder's two files, written and read again
+ * ```ts
+ * import { preset } from "./mod.ts";
+ * import { formatConfig, modelChunks, parameterShapes, readModel } from "./files.ts";
+ *
+ * const attention = { pattern: "fixed", stride: 16, c: 4 } as const;
+ * const config = { ...preset("text").model, n_ctx: 64, n_layer: 1, n_head: 1, d_model: 16, d_ff: 16, d_qk: 16, attention };
+ * const weights = new Map(
+ *   [...parameterShapes(config)].map(([name, shape]) => [name, new Float32Array(shape.reduce((a, b) => a * b))]),
+ * );
+ * const file = new Blob([...modelChunks({ config, weights })] as Uint8Array<ArrayBuffer>[]);
+ * const model = readModel(formatConfig(config), new Uint8Array(await file.arrayBuffer()));
+ * console.log(model.weights.size, "tensors");
+ * ```
+ *
+ * @module
+ */
+
+export { checkCausal, type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
+export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES } from "./src/files/train_config.ts";
+export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
+export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
+export { formatConfig, parseConfig } from "./src/files/model_config.ts";
+export { modelChunks, momentChunks, readModel, readMoments } from "./src/files/weights.ts";
+export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
+export {
+  parseSafetensors,
+  type Safetensors,
+  safetensorsChunks,
+  type SavedTensor,
+  type SavedType,
+  type TensorToSave,
+} from "./src/files/safetensors.ts";
+
+// What a run is, and the files it is kept as.
+export {
+  CONFIG_FILE,
+  type FileContent,
+  MODEL_FILE,
+  readRun,
+  readTrained,
+  type RunFile,
+  runFiles,
+  type RunReader,
+  statesIn,
+  type Trained,
+} from "./src/run/folder.ts";
+export { Run, type RunOptions } from "./src/run/run.ts";
+export { checkResume, type RunConfig } from "./src/run/resume.ts";
+export { fitPhases, fitWarmup, stepsPerEpoch } from "./src/run/fit.ts";
+export { identifyDataset, isSameData, tokensOf } from "./src/run/identity.ts";
+export { sha256 } from "./src/base/digest.ts";
+
+// What fields and options may be, and the words that refuse what they may not.
+export { MODEL_FIELDS } from "./src/files/model_config.ts";
+export { TRAIN_FIELDS } from "./src/files/train_config.ts";
+export {
+  type Allowed,
+  type Choices,
+  type Kind,
+  type ListOf,
+  mustBe,
+  type NumberRange,
+  type ObjectOf,
+  type TextForm,
+  whole,
+  wrongOf,
+} from "./src/base/check.ts";

@@ -1,0 +1,36 @@
+/**
+ * What models are made of, for those who build, measure or change one: sparse sets of attention with their layouts and reach; programs of
+ * operations over tensors, which every engine compiles; a model's parameters, and what trains and samples them one step at a time.
+ *
+ * @example A program of one operation, on the exact engine
+ * ```ts
+ * import { pickBackend } from "./mod.ts";
+ * import { Program, tensor } from "./ops.ts";
+ *
+ * const { engine } = await pickBackend("reference"), x = tensor("x", [3]), y = tensor("y", [1]);
+ * const program = new Program("a sum");
+ * program.add({ op: "sum", x, y, scale: 1, accumulate: false });
+ * engine.allocate([x, y]);
+ * engine.write(x, Float32Array.of(1, 2, 3));
+ * await (await engine.compile(program)).run();
+ * console.log(await engine.read(y));
+ * engine.dispose();
+ * ```
+ *
+ * @module
+ */
+
+export { attends, type AttentionSet, type BlockLists, resolveSets } from "./src/pattern/sets.ts";
+export { describeAttention } from "./src/pattern/describe.ts";
+export { CachePlan } from "./src/pattern/cache.ts";
+export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
+export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
+export { type DType, type Tensor, tensor, type TensorData } from "./src/ops/tensor.ts";
+export type * from "./src/ops/index.gen.ts";
+export { Program } from "./src/ops/program.ts";
+export type { Engine, Executable } from "./src/ops/engine.ts";
+export { Parameters } from "./src/model/parameters.ts";
+export type { LearningRate } from "./src/model/optimizer.ts";
+export { type Measured, Trainer } from "./src/run/train.ts";
+export type { Tokens } from "./src/run/evaluate.ts";
+export { type Choice, Decoder, sample, SAMPLE_FIELDS, samples, type Stoppable } from "./src/run/sample.ts";
