@@ -155,7 +155,7 @@ Deno.test("cli: bad input to train is one message, exit code 1, and no run folde
     [tiny("bad", "--data", at("short.txt")), "short.txt: it has 63 bytes, it must have at least 64"],
     [tiny("bad", "--data", at("nowhere.txt")), "nowhere.txt: there is no such file"],
     [tiny("bad", "--config", at("nowhere.json")), "nowhere.json: there is no such file"],
-    [tiny("bad", "--config", at("odd.json")), `odd.json`, `Cannot use attention pattern "stride": it must be one of dense`],
+    [tiny("bad", "--config", at("odd.json")), `odd.json`, "Cannot use the attention: pattern must be one of dense"],
     [tiny("bad", "--config", at("proto.json")), `proto.json`, `unknown field "__proto__"`],
     [tiny("bad", "--config", at("text.txt")), `it is not valid JSON`],
     [tiny("file/run"), "as a run folder: part of the path is a file; choose another folder"],

@@ -404,7 +404,11 @@ Deno.test("kinds: bad input is one message", async () => {
     [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x5x3"], 1, "an image of 4 × 5 × 3 has 60 tokens and n_ctx is 48; resize"],
     [["train", ...image, "--data", at("odd.png")], 1, "it has 1 image, it must have at least 2"],
     [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4"], 2, "must be height, width and channels"],
-    [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4x3", "--held-out", "40"], 1, "from 1 to 39 images"],
+    [
+      ["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4x3", "--held-out", "40"],
+      1,
+      "its images must be a whole number from 1 to 39",
+    ],
     [["train", ...sound, "--data", at("short.wav")], 1, "it has 150 bytes, it must have at least 192"],
     [["train", ...sound, "--data", at("flac.wav")], 1, "it is FLAC by its first bytes", "ffmpeg"],
     [["evaluate", at("nowhere")], 1, "nowhere"],
