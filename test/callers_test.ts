@@ -499,7 +499,7 @@ Deno.test("callers: what a function cannot mean is refused by every one, by a ty
   assertEquals(passed, []);
 });
 
-Deno.test("callers: end", async () => {
+Deno.test.afterAll(async () => {
   model.dispose();
   trainer.dispose();
   scorer.dispose();

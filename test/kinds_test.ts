@@ -447,4 +447,4 @@ Deno.test("kinds: bad input is one message", async () => {
   assert(!Array.from(Deno.readDirSync(folder)).some(({ name }) => name === "bad"), "a run folder was made");
 });
 
-Deno.test("kinds: end", () => Deno.removeSync(folder, { recursive: true }));
+Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));

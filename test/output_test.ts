@@ -124,4 +124,4 @@ Deno.test("output: sample, evaluate and maps say that the weights are not those 
   }
 });
 
-Deno.test("output: end", () => Deno.removeSync(folder, { recursive: true }));
+Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
