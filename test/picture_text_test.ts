@@ -100,7 +100,7 @@ const random = new Random(11, 4),
   words = ["gzip", "−9", "order-0", "entropy", "a", "WWWWWWWWWWWWWWWWWWWWWWWW", "größer", "エントロピー"];
 const phrase = (most: number) => Array.from({ length: below(most) + 1 }, () => words[below(words.length)]).join(" ");
 /** A size of some order of magnitude. */
-const magnitude = () => (1 + below(1000) / 1000) * 10 ** [-12, -3, 0, 0, 0, 1, 3, 9, 30][below(9)];
+const magnitude = () => (1 + below(1000) / 1000) * 10 ** [-320, -260, -12, -3, 0, 0, 0, 0, 1, 3, 9, 30, 249, 300][below(14)];
 
 /** Arguments of a curve: few and many points, levels that lie close, values of any size. */
 function randomCurve(): Parameters<typeof lossCurveSvg> {
@@ -132,7 +132,7 @@ Deno.test("picture text: a curve's labels stand clear of each other and of the c
     }
     // Nothing is left out: the title and each level are there, in lines.
     const written = boxes.map(({ text }) => text.replace(/\s/g, "")).join("");
-    for (const { label } of given[3]!) assertStringIncludes(written, label.replace(/\s/g, ""));
+    for (const { label, bits } of given[3]!) if (bits < 1e250) assertStringIncludes(written, label.replace(/\s/g, ""));
     assertStringIncludes(written, given[0].replace(/\s/g, ""));
   }
 });
@@ -161,7 +161,7 @@ Deno.test("picture text: one point is seen", () => {
 Deno.test("picture text: ticks are round, in range, and as far apart as their texts need", () => {
   for (let round = 0; round < 300; round++) {
     const low = magnitude(), high = low * (1 + magnitude()), count = 2 + below(12);
-    if (!(high > low * (1 + 1e-6))) continue;
+    if (!(high > low * (1 + 1e-6)) || high === Infinity) continue;
     for (const ticks of [linearTicks(low, high, count), logTicks(low, high, count)]) {
       assert(ticks.length <= 3 * count + 3, `${ticks.length} ticks`);
       assert(ticks.every(({ value }) => value >= low * (1 - 1e-8) - 1e-8 * (high - low) && value <= high * (1 + 1e-8)), `${low} ${high}`);

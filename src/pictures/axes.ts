@@ -44,17 +44,19 @@ function roundStep(rough: number): number {
   return ([1, 2, 5, 10].find((m) => m * power >= rough * (1 - 1e-9)) ?? 10) * power;
 }
 
-/** Round numbers that divide [low, high] into about `count` parts. */
+/** Round numbers that divide [low, high] into about `count` parts; none where the two are too near each other, or too far, to be divided. */
 export function linearTicks(low: number, high: number, count: number, least = 0): Tick[] {
-  const step = Math.max(least, roundStep((high - low) / count)), found: Tick[] = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) {
-    const value = Number((k * step).toPrecision(12));
-    found.push({ value, text: numberText(value, step) });
-  }
-  return found;
+  const step = Math.max(least, roundStep((high - low) / count)),
+    first = Math.ceil(low / step - 1e-9),
+    last = Math.floor(high / step + 1e-9);
+  if (!(last - first <= 2 * count && Math.abs(first) < 2 ** 50)) return [];
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => {
+    const value = Number(((first + at) * step).toPrecision(12));
+    return { value, text: numberText(value, step) };
+  });
 }
 
-/** Round numbers of [low, high] on a logarithmic axis, at most about `count`. */
+/** Round numbers of [low, high] on a logarithmic axis, at most about `count`; both above 0 and finite. */
 export function logTicks(low: number, high: number, count: number): Tick[] {
   const decades = Math.log10(high / low),
     every = Math.ceil(decades / count),

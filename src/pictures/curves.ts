@@ -34,8 +34,8 @@ type At = readonly [step: number, bits: number];
 
 /** Above this a logarithmic axis is drawn: on a linear one the lower of two values would lie on its edge. */
 const LOG_RATIO = 200;
-/** Losses beyond are not drawn: sums of such overflow. */
-const DRAWABLE = 1e300;
+/** Losses beyond are not drawn: sums of such overflow, and so do the margins of an axis of them and of what is below its inverse. */
+const DRAWABLE = 1e250;
 /** Held-out losses that have a dot each; of more, the curve alone shows. */
 const DOTS = 60;
 /** Pixels from line to line. */
@@ -51,7 +51,7 @@ interface Scale {
 function scaleOf(levels: readonly number[], count: number): Scale {
   const least = levels.reduce((a, b) => Math.min(a, b), Infinity), most = levels.reduce((a, b) => Math.max(a, b), -Infinity);
   if (levels.length === 0) return { at: (bits) => 1 - bits, ticks: linearTicks(0, 1, count), isLog: false };
-  if (least > 0 && most / least > LOG_RATIO) {
+  if (least > 1 / DRAWABLE && most / least > LOG_RATIO) {
     const edge = (Math.log(most) - Math.log(least)) * 0.05, high = Math.log(most) + edge, low = Math.log(least) - edge;
     return {
       at: (bits) => (high - Math.log(bits)) / (high - low),
@@ -111,8 +111,8 @@ function checkCurve(title: string, points: readonly CurvePoint[], steps: number,
 
 /**
  * A run's loss against its steps. Nothing in it overlaps anything else, whatever the values: levels are named beside the plot, and the
- * picture grows with what is named. Where values differ by more than a factor of 200 the axis is logarithmic. Losses that are not finite
- * are left out.
+ * picture grows with what is named. Where values differ by more than a factor of 200 the axis is logarithmic. What is not finite, or
+ * above 10²⁵⁰, is left out.
  *
  * @param points in order of steps
  * @param steps of the whole run: the width of the axis
