@@ -19,6 +19,7 @@ import { encodePng } from "../data.ts";
 import { formatConfig, modelChunks } from "../files.ts";
 import { Trainer } from "../ops.ts";
 import { unzip, zipEntries } from "../src/data/zip.ts";
+import { compressed } from "../tools/bundle.ts";
 import { buildSite, HEADERS, serveSite } from "../tools/web.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
 import { run } from "./commands.ts";
@@ -105,6 +106,7 @@ async function open(): Promise<Scene> {
   const model = await fileOf(CONFIG, weights), large = await untrained(LARGE);
   const files = new Map<string, BodyInit>([
     ["text.html", tag(`src="model/" prompt="a sparse" length="60" temperature="0.5" seed="3" backend="wasm"`)],
+    ["auto.html", tag(`src="model/" length="10" seed="3"`)],
     ["bare.html", tag("")],
     ["large.html", tag(`src="large/" length="3000" backend="wasm"`)],
     ["image.html", tag(`src="image/" backend="wasm" seed="1"`)],
@@ -654,6 +656,38 @@ test("README's lines, pasted", async () => {
   assert(lines.some((line) => /^\d+ of \d+ bytes$/.test(line)) && lines.length > 3, lines.join("\n"));
 });
 
+/** The scripts that a page with the element has loaded when a sample is done, and what of the project is in them. */
+async function loaded(path: string): Promise<{ names: string[]; sources: string[] }> {
+  const names = new Set<string>(), { folder, browser } = await scene();
+  await onPage("bare.html", async (page) => {
+    // A page of its own, before it has loaded anything: Chromium's log has the workers' requests too.
+    page.context().on("request", (request) => names.add(new URL(request.url()).pathname.slice(1)));
+    await page.goto(`${(await scene()).base}/${path}`);
+    await sampleOn(page);
+  });
+  assert(browser.isConnected());
+  const scripts = [...names].filter((name) => name.endsWith(".js")), sources: string[] = [];
+  for (const name of scripts) sources.push(...JSON.parse(await Deno.readTextFile(new URL(`${name}.map`, folder))).sources);
+  return { names: scripts, sources };
+}
+
+test("a page loads no more than it uses: one engine, no trainer, no decoder of files, at most 75 KB of scripts by gzip", async () => {
+  for (const [path, engine] of [["text.html", "wasm"], ["auto.html", "wasm"], ["gpu.html", "webgpu"]]) {
+    const { names, sources } = await loaded(path), { folder } = await scene();
+    // Which adapters there are is asked by a file of the WebGPU engine's, before the engine itself.
+    const engines = new Set(sources.flatMap((source) => /src\/engines\/(\w+)\/engine\.ts/.exec(source)?.[1] ?? []));
+    assertEquals([path, ...engines], [path, engine]);
+    for (const not of ["src/run/train.ts", "src/model/train.ts", "src/data/load.ts", "src/data/png.ts", "src/data/zip.ts", "npm:"]) {
+      assertEquals(sources.filter((source) => source.includes(not)), []);
+    }
+    assert(sources.includes("longstride:web/longstride_sample.ts") && sources.includes("longstride:src/run/sample.ts"));
+    let bytes = 0;
+    for (const name of names) bytes += compressed(await Deno.readFile(new URL(name, folder)));
+    assert(bytes <= 75_000 || engine === "webgpu", `${path}: ${bytes} bytes of ${names.join(", ")}`);
+    assert(bytes <= 80_000, `${path}: ${bytes} bytes of ${names.join(", ")}`);
+  }
+});
+
 test("another runtime may import the element's file", async () => {
   const module = await import(`${(await scene()).folder}longstride-sample.js`);
   assertEquals(typeof module.RemoteModel.open, "function");
@@ -719,7 +753,7 @@ test("the page that trains, whose checkpoint the command line goes on from", asy
         await page.locator("#numbers").innerText(),
         /^step 30 of 30, loss \d\.\d{3} bits\/byte, held out \d\.\d{3}, [\d,]+ tokens\/s$/,
       );
-      await page.locator("#samples pre").waitFor({ timeout: 20_000 });
+      await page.locator("#samples pre").first().waitFor({ timeout: 20_000 });
       const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save checkpoint" }).click()]);
       assertEquals(download.suggestedFilename(), "longstride-run.zip");
       await page.getByText("deno task train --resume longstride-run --data hamlet.txt").waitFor();

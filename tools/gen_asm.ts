@@ -1,9 +1,12 @@
 /**
- * Builds `asm/` into `asm/kernels.wasm`, the module that ships it (`src/base/kernels.gen.ts`), and the TypeScript side of its interface:
+ * Builds `asm/` into `asm/kernels.wasm`, for runtimes that take a compiled module; into two binaries inside modules, each with a part of it;
+ * and the TypeScript side of its interface:
  *
+ * - `src/base/kernels.gen.ts`: what works on layouts and data, a sixth of all, which everything loads;
+ * - `src/engines/wasm/kernels_binary.gen.ts`: what the CPU engine runs;
  * - `asm/index.gen.ts`: what the binary exports, which is every function that a file of `asm/` exports and that is not inlined.
  *   `asm/lib/` holds what kernels share;
- * - `src/base/kernel_exports.gen.ts`: those functions' types, and constants of kernels that work on data;
+ * - `src/base/kernel_exports.gen.ts`: the types of functions that work on layouts and data, and their constants;
  * - `src/engines/wasm/kernels.gen.ts`: of the kernels that work on units (those that begin with `begin: u32, end: u32`) the names and kinds
  *   of their other parameters, the floats of workspace that a call takes, and the constants that the engine counts units by. The floats are
  *   what a function `<kernel>_workspace` beside the kernel says, whose parameters are some of the kernel's;
@@ -17,12 +20,15 @@ import asc from "npm:assemblyscript@0.28.20/asc";
 import zopfli from "npm:@gfx/zopfli@1.0.15";
 import { inflateSync } from "node:zlib";
 
-const MODULE = "src/base/kernels.gen.ts", EXPORTS = "src/base/kernel_exports.gen.ts", INTERFACES = "src/engines/wasm/kernels.gen.ts";
+const MODULE = "src/base/kernels.gen.ts",
+  ENGINE = "src/engines/wasm/kernels_binary.gen.ts",
+  EXPORTS = "src/base/kernel_exports.gen.ts",
+  INTERFACES = "src/engines/wasm/kernels.gen.ts";
 const INDEX = "asm/index.gen.ts", CONSTANTS = "asm/lib/constants.gen.ts";
 
 const OPTIONS = [
-  ...`${INDEX} -O3 --converge --runtime stub --enable simd --importMemory --noAssert`.split(" "),
-  // 4 GiB: shared memory must name its maximum (src/base/kernels.ts turns the same binary into its shared form).
+  ...`-O3 --converge --runtime stub --enable simd --importMemory --noAssert`.split(" "),
+  // 4 GiB: shared memory must name its maximum (src/engines/wasm/binary.ts turns the same binary into its shared form).
   ..."--maximumMemory 65536 --initialMemory 1".split(" "),
 ];
 
@@ -76,8 +82,15 @@ interface Func {
 /** What the host takes over of `asm/`. */
 interface Sources {
   readonly functions: readonly Func[];
-  /** Constants by name: their text, and the file that exports them, if one does. */
-  readonly constants: ReadonlyMap<string, { readonly text: string; readonly exported: string | undefined }>;
+  readonly constants: readonly Constant[];
+}
+
+/** A constant of `asm/`. */
+interface Constant {
+  readonly file: string;
+  readonly name: string;
+  readonly text: string;
+  readonly exported: boolean;
 }
 
 /** "Pointer<f32>" */
@@ -86,7 +99,7 @@ const typeText = ({ name: { identifier }, typeArguments }: TypeNode): string =>
 
 /** Reads every file of `asm/` and `asm/lib/`, constants.gen.ts as given. */
 async function read(shared: string): Promise<Sources> {
-  const files: string[] = [], functions: Func[] = [], constants = new Map<string, { text: string; exported: string | undefined }>();
+  const files: string[] = [], functions: Func[] = [], constants: Constant[] = [];
   for (const folder of ["asm/", "asm/lib/"]) {
     for await (const { name } of Deno.readDir(folder)) if (name.endsWith(".ts") && !name.endsWith(".gen.ts")) files.push(folder + name);
   }
@@ -100,10 +113,7 @@ async function read(shared: string): Promise<Sources> {
     for (const statement of source.statements as unknown as readonly Statement[]) {
       for (const { name, flags, initializer } of statement.declarations ?? []) {
         if (!/^[A-Z][A-Z0-9_]*$/.test(name.text) || !initializer) continue;
-        if (constants.has(name.text) && constants.get(name.text)!.text !== slice(initializer.range)) {
-          throw new Error(`${file}: ${name.text} is another constant elsewhere in asm/; give it a name of its own`);
-        }
-        constants.set(name.text, { text: slice(initializer.range), exported: flags & EXPORT ? at : undefined });
+        constants.push({ file: at, name: name.text, text: slice(initializer.range), exported: Boolean(flags & EXPORT) });
       }
       const { signature, body, decorators, flags } = statement;
       if (!signature || !body) continue;
@@ -135,45 +145,54 @@ const KINDS: Readonly<Record<string, string>> = {
   f64: "number",
 };
 
+/** Whether it is the CPU engine's; the others work on layouts and data. */
+const isEngines = (one: Func) => isUnitKernel(one) || one.file === "asm/workspace";
+
 const isUnitKernel = ({ parameters: [begin, end] }: Func) => begin?.name === "begin" && end?.name === "end";
 
+/** What a name means in a file: something of its own, or what another exports. */
+const meant = <T extends Func | Constant>(all: readonly T[], name: string, file: string): T | undefined =>
+  all.find((one) => one.name === name && one.file === file) ?? all.find((one) => one.name === name && one.exported);
+
 /**
- * TypeScript that computes an expression of AssemblyScript's in whole numbers below 2³¹, which both mean alike, and what it needs beside
- * `own`: constants, and functions that return an expression.
+ * TypeScript that computes an expression of AssemblyScript's in whole numbers below 2³¹, which both mean alike. What it needs beside `own`,
+ * constants and functions that return an expression, goes into `needs`: lines by name.
  */
-function translate(expression: string, own: readonly string[], { functions, constants }: Sources, needs: Map<string, string>): string {
+function translate(expression: string, own: readonly string[], file: string, sources: Sources, needs: Map<string, string>): string {
   return expression.replace(/\b[A-Za-z_]\w*\b/g, (name) => {
     if (own.includes(name)) return name;
     if (name === "min" || name === "max") return `Math.${name}`;
-    if (needs.has(name)) return name;
-    const constant = constants.get(name), found = functions.find((one) => one.name === name && one.expression !== undefined);
-    if (constant) needs.set(name, `const ${name} = ${translate(constant.text, [], { functions, constants }, needs)};\n`);
-    else if (found) {
-      const names = found.parameters.map(({ name }) => name), list = names.map((name) => `${name}: number`).join(", ");
-      needs.set(name, `const ${name} = (${list}): number => ${translate(found.expression!, names, { functions, constants }, needs)};\n`);
+    const constant = meant(sources.constants, name, file), found = meant(sources.functions, name, file), names = found?.parameters ?? [];
+    let line: string;
+    if (constant) line = `const ${name} = ${translate(constant.text, [], constant.file, sources, needs)};\n`;
+    else if (found?.expression !== undefined) {
+      const inside = translate(found.expression, names.map(({ name }) => name), found.file, sources, needs);
+      line = `const ${name} = (${names.map(({ name }) => `${name}: number`).join(", ")}): number => ${inside};\n`;
     } else throw new Error(`Cannot take over "${expression}": ${name} is no parameter, constant or function of one expression`);
+    if ((needs.get(name) ?? line) !== line) throw new Error(`Cannot take over ${name}: it means two things in asm/; give one another name`);
+    needs.set(name, line);
     return name;
   });
 }
 
 /** Exported constants of those files as lines of a module, and what they need in `needs`. */
 function constantLines(sources: Sources, files: ReadonlySet<string>, needs: Map<string, string>): string {
-  return [...sources.constants].filter(([, { exported }]) => exported && files.has(exported)).map(([name, { text, exported }]) =>
-    `/** Of ${exported}.ts. */\nexport const ${name} = ${translate(text, [], sources, needs)};\n`
+  return sources.constants.filter(({ file, exported }) => exported && files.has(file)).map(({ file, name, text }) =>
+    `/** Of ${file}.ts. */\nexport const ${name} = ${translate(text, [], file, sources, needs)};\n`
   ).join("");
 }
 
 /** `src/engines/wasm/kernels.gen.ts` */
 function interfaces(sources: Sources, kernels: readonly Func[]): string {
   const needs = new Map<string, string>(), workspaces: string[] = [];
-  for (const { name, expression, parameters } of sources.functions) {
+  for (const { file, name, expression, parameters } of sources.functions) {
     const kernel = kernels.find((one) => name === `${one.name}_workspace`);
     if (!kernel) continue;
     const names = parameters.map(({ name }) => name), odd = names.find((one) => !kernel.parameters.some(({ name }) => name === one));
     if (odd !== undefined) throw new Error(`${name} takes ${odd}, which kernel ${kernel.name} has not`);
     if (expression === undefined) throw new Error(`${name} is not one expression`);
     workspaces.push(
-      `  ${kernel.name}: (${names.length ? `{ ${names.join(", ")} }` : ""}) => ${translate(expression, names, sources, needs)},\n`,
+      `  ${kernel.name}: (${names.length ? `{ ${names.join(", ")} }` : ""}) => ${translate(expression, names, file, sources, needs)},\n`,
     );
   }
   const units = new Set([...kernels.map(({ file }) => file), "asm/lib/matmul", "asm/workspace"]);
@@ -199,11 +218,11 @@ function interfaces(sources: Sources, kernels: readonly Func[]): string {
 
 /** `src/base/kernel_exports.gen.ts` */
 function exportTypes(sources: Sources, exported: readonly Func[]): string {
-  const files = new Set(exported.filter((one) => !isUnitKernel(one) && one.file !== "asm/workspace").map(({ file }) => file));
+  const files = new Set(exported.map(({ file }) => file));
   const signature = ({ name, parameters, result }: Func) =>
     `  readonly ${name}: (${parameters.map(({ name }) => `${name}: number`).join(", ")}) => ${result === "void" ? "void" : "number"};\n`;
   return head("asm/") + constantLines(sources, files, new Map()) +
-    "\n/** Exports of `kernels.wasm`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */\n" +
+    "\n/** What works on layouts and data: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */\n" +
     `export type KernelExports = {\n${exported.map(signature).join("")}};\n`;
 }
 
@@ -218,9 +237,10 @@ async function sharedConstants(): Promise<string> {
   return head("src/ops/") + lines.sort().join("");
 }
 
-async function compile(generated: ReadonlyMap<string, string>): Promise<Uint8Array> {
+/** Builds what a module exports. */
+async function compile(index: string, generated: ReadonlyMap<string, string>): Promise<Uint8Array> {
   let wasm: Uint8Array | undefined;
-  const { error, stderr } = await asc.main([...OPTIONS, "--outFile", "kernels.wasm"], {
+  const { error, stderr } = await asc.main([index, ...OPTIONS, "--outFile", "kernels.wasm"], {
     readFile: (name: string) => {
       try {
         return generated.get(name) ?? Deno.readTextFileSync(name);
@@ -237,24 +257,35 @@ async function compile(generated: ReadonlyMap<string, string>): Promise<Uint8Arr
   return wasm;
 }
 
+/** A module that ships a binary. */
+async function shipping(path: string, what: string, wasm: Uint8Array): Promise<string> {
+  // Zopfli's 13.8 KB are 14.5 by zlib and 15.0 by fflate, and each line break would be a byte of the bundle. What was made of the same
+  // binary before is as good: `--check` is about the binary.
+  const known = / = `([\w+/=]+)`/.exec(await Deno.readTextFile(path).catch(() => ""))?.[1];
+  const same = known !== undefined && inflateSync(Uint8Array.fromBase64(known)).equals(wasm);
+  const text = same ? known : (await deflated(wasm)).toBase64();
+  return `${head("asm/")}/** ${what}, deflated (zlib), in base64. */\nexport const KERNELS: string = \`${text}\`;\n`;
+}
+
 /** The files that generation writes, by path from the project's root. */
 export async function generateAsm(): Promise<Map<string, Uint8Array | string>> {
   const shared = await sharedConstants(), sources = await read(shared);
   const exported = sources.functions.filter((one) => one.exported && !one.inlined && !one.file.startsWith("asm/lib/"));
-  const index = head("asm/") + [...Map.groupBy(exported, ({ file }) => file)]
-    .map(([file, those]) => `export { ${those.map(({ name }) => name).join(", ")} } from "./${file.slice("asm/".length)}";\n`).join("");
-  const made = new Map([
-    [CONSTANTS, shared],
-    [INDEX, index],
-    [EXPORTS, exportTypes(sources, exported)],
-    [INTERFACES, interfaces(sources, exported.filter(isUnitKernel))],
+  const indexOf = (functions: readonly Func[]) =>
+    head("asm/") + [...Map.groupBy(functions, ({ file }) => file)]
+      .map(([file, those]) => `export { ${those.map(({ name }) => name).join(", ")} } from "./${file.slice("asm/".length)}";\n`).join("");
+  const small = exported.filter((one) => !isEngines(one)),
+    made = new Map([
+      [CONSTANTS, shared],
+      [INDEX, indexOf(exported)],
+      [EXPORTS, exportTypes(sources, small)],
+      [INTERFACES, interfaces(sources, exported.filter(isUnitKernel))],
+    ]);
+  const part = (functions: readonly Func[]) => compile("asm/part.ts", new Map([...made, ["asm/part.ts", indexOf(functions)]]));
+  return new Map<string, Uint8Array | string>([
+    ...made,
+    ["asm/kernels.wasm", await compile(INDEX, made)],
+    [ENGINE, await shipping(ENGINE, "What of asm/ the CPU engine runs", await part(exported.filter(isEngines)))],
+    [MODULE, await shipping(MODULE, "What of asm/ works on layouts and data", await part(small))],
   ]);
-  const wasm = await compile(made);
-  // Zopfli's 13.8 KB are 14.5 by zlib and 15.0 by fflate, and each line break would be a byte of the bundle. What was made of the same
-  // binary before is as good: `--check` is about the binary.
-  const known = / = `([\w+/=]+)`/.exec(await Deno.readTextFile(MODULE).catch(() => ""))?.[1];
-  const same = known !== undefined && inflateSync(Uint8Array.fromBase64(known)).equals(wasm);
-  const text = same ? known : (await deflated(wasm)).toBase64();
-  const module = `${head("asm/")}/** kernels.wasm, deflated (zlib), in base64. */\nexport const KERNELS: string = \`${text}\`;\n`;
-  return new Map<string, Uint8Array | string>([...made, ["asm/kernels.wasm", wasm], [MODULE, module]]);
 }

@@ -16,27 +16,18 @@ export const PCM_F32 = 4;
 /** Of asm/pcm.ts. */
 export const PCM_F64 = 5;
 
-/** Exports of `kernels.wasm`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
+/** What works on layouts and data: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
 export type KernelExports = {
-  readonly adam: (begin: number, end: number, table: number, factor: number, hyper: number, beta1: number, beta2: number, eps: number, weightDecay: number) => void;
-  readonly attention: (begin: number, end: number, q: number, k: number, v: number, o: number, lse: number, batch: number, n: number, heads: number, dk: number, dv: number, tileQ: number, tileK: number, queryRows: number, keyRows: number, keys: number, lo: number, hi: number, starts: number, list: number, group: number, groupHeads: number, first: number) => void;
-  readonly attention_delta: (begin: number, end: number, o: number, dO: number, delta: number, n: number, heads: number, dv: number) => void;
-  readonly attention_backward_queries: (begin: number, end: number, q: number, k: number, v: number, dO: number, lse: number, delta: number, dQ: number, batch: number, n: number, heads: number, dk: number, dv: number, tileQ: number, tileK: number, queryRows: number, keyRows: number, keys: number, lo: number, hi: number, starts: number, list: number, group: number, groupHeads: number, first: number) => void;
-  readonly attention_backward_keys: (begin: number, end: number, q: number, k: number, v: number, dO: number, lse: number, delta: number, dK: number, dV: number, batch: number, n: number, heads: number, dk: number, dv: number, tileQ: number, tileK: number, queryRows: number, keyRows: number, keys: number, lo: number, hi: number, starts: number, list: number, group: number, groupHeads: number, first: number) => void;
-  readonly attention_decode: (begin: number, end: number, q: number, k: number, v: number, o: number, keys: number, values: number, position: number, plan: number, heads: number, slots: number, dk: number, dv: number, most: number, parts: number) => void;
-  readonly cache_fill: (begin: number, end: number, x: number, cache: number, rows: number, n: number, sequences: number, heads: number, slots: number, width: number) => void;
-  readonly choose: (begin: number, end: number, logits: number, tape: number, position: number, given: number, choice: number, seeds: number, batch: number, vocabulary: number, stream: number) => void;
-  readonly choose_advance: (begin: number, end: number, position: number) => void;
-  readonly cross_entropy: (begin: number, end: number, logits: number, targets: number, losses: number, dLogits: number, lossScale: number, vocabulary: number, meanScale: number) => void;
-  readonly dropout: (begin: number, end: number, x: number, y: number, count: number, seeds: number, site: number, micro: number, p: number) => void;
-  readonly embedding: (begin: number, end: number, index: number, length: number, table: number, y: number, d: number, accumulate: number) => void;
-  readonly embedding_decode: (begin: number, end: number, tape: number, position: number, rows: number, table: number, y: number, batch: number, d: number, start: number) => void;
-  readonly embedding_backward: (begin: number, end: number, dy: number, order: number, starts: number, dTable: number, d: number, accumulate: number) => void;
+  readonly bpe_pieces: (bytes: number, at: number, length: number, table: number, mask: number, state: number, most: number) => number;
+  readonly bpe_rehash: (bytes: number, from: number, fromMask: number, to: number, mask: number) => void;
+  readonly bpe_symbols: (bytes: number, table: number, mask: number, symbols: number, weights: number) => number;
+  readonly bpe_pairs: (symbols: number, weights: number, length: number, counts: number, size: number, best: number) => void;
+  readonly bpe_merges: (symbols: number, weights: number, state: number, counts: number, size: number, best: number, merges: number, first: number, times: number) => number;
+  readonly bpe_table: (merges: number, count: number, table: number, mask: number) => void;
+  readonly bpe_encode: (bytes: number, length: number, last: number, table: number, mask: number, seen: number, seenMask: number, tokens: number, state: number) => number;
+  readonly bpe_decode: (tokens: number, count: number, pieces: number, starts: number, out: number) => number;
   readonly histogram: (bytes: number, length: number, counts: number, tables: number) => void;
   readonly image_interleave: (images: number, skip: number, pixels: number, from: number, to: number) => void;
-  readonly layernorm: (begin: number, end: number, x: number, gain: number, bias: number, y: number, mean: number, rstd: number, d: number) => void;
-  readonly layernorm_backward: (begin: number, end: number, x: number, gain: number, mean: number, rstd: number, dy: number, residual: number, dx: number, partial: number, rows: number, d: number, chunk: number) => void;
-  readonly layernorm_backward_sum: (begin: number, end: number, partial: number, dGain: number, dBias: number, chunks: number, d: number, accumulate: number) => void;
   readonly residueRows: (n: number, l: number, rows: number) => void;
   readonly columnRows: (n: number, l: number, from: number, to: number, rows: number) => number;
   readonly windowSpans: (n: number, back: number, ahead: number, lo: number, hi: number) => void;
@@ -49,20 +40,9 @@ export type KernelExports = {
   readonly setBits: (n: number, queryRows: number, keyRows: number, lo: number, hi: number, words: number, bits: number) => void;
   readonly bitTiles: (n: number, tileQ: number, tileK: number, words: number, bits: number, starts: number, list: number) => number;
   readonly transposeTiles: (queryTiles: number, keyTiles: number, starts: number, list: number, outStarts: number, outList: number) => void;
-  readonly pack_forward: (begin: number, end: number, w: number, panels: number, out: number, inner: number) => void;
-  readonly pack_backward: (begin: number, end: number, w: number, panels: number, out: number, inner: number) => void;
-  readonly linear: (begin: number, end: number, x: number, panels: number, rows: number, inner: number, out: number, blockRows: number, blockPanels: number, y: number, pre: number, bias: number, residual: number, activation: number, seeds: number, site: number, micro: number, p: number) => void;
-  readonly linear_few: (begin: number, end: number, x: number, w: number, rows: number, inner: number, out: number, gain: number, shift: number, y: number, pre: number, bias: number, residual: number, activation: number, seeds: number, site: number, micro: number, p: number) => void;
-  readonly linear_weight_grad: (begin: number, end: number, dy: number, x: number, dw: number, db: number, rows: number, out: number, inner: number, height: number, width: number, accumulate: number) => void;
   readonly mulaw_encode: (samples: number, codes: number, count: number, cells: number) => void;
   readonly mulaw_decode: (codes: number, samples: number, count: number, values: number) => void;
-  readonly muon: (begin: number, end: number, table: number, out: number, inner: number, factor: number, hyper: number, mu: number, weightDecay: number) => void;
-  readonly sum_chunks: (begin: number, end: number, x: number, count: number, chunk: number, partials: number) => void;
-  readonly square_chunks: (begin: number, end: number, table: number, partials: number) => void;
-  readonly sum_partials: (begin: number, end: number, partials: number, count: number, y: number, scale: number, accumulate: number) => void;
-  readonly clip: (begin: number, end: number, squareNorm: number, factor: number, skipped: number, lossScale: number, maxNorm: number, schedule: number, rows: number, known: number, hyper: number) => void;
   readonly pcm_mono: (encoding: number, channels: number, frames: number, from: number, to: number) => number;
   readonly pcm_s16: (count: number, from: number, to: number) => void;
   readonly resample: (x: number, at: number, phase: number, count: number, up: number, down: number, filter: number, taps: number, out: number) => void;
-  readonly setWorkspace: (address: number) => void;
 };

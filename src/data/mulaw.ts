@@ -5,8 +5,8 @@
  * @module
  */
 
-import { MULAW_CELLS } from "../base/kernel_exports.gen.ts";
 import { expect } from "../base/check.ts";
+import { MULAW_CELLS } from "../base/kernel_exports.gen.ts";
 import { lazily, Scratch } from "../base/scratch.ts";
 
 const MU = 255;

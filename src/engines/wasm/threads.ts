@@ -7,8 +7,7 @@
  */
 
 import { BackendError } from "../../base/errors.ts";
-import type { KernelExports } from "../../base/kernels.ts";
-import { CONTROL, makeThread, type Setup, type Start, workerMain } from "./thread.ts";
+import { CONTROL, type Exports, makeThread, type Setup, type Start, workerMain } from "./thread.ts";
 
 /** A plan in memory: a number that no other plan has, its address and f64 words, and its tickets. */
 export interface PlacedPlan {
@@ -71,7 +70,7 @@ export class Threads {
     count: number,
     module: WebAssembly.Module,
     memory: WebAssembly.Memory,
-    exports: KernelExports,
+    exports: Exports,
     names: readonly string[],
     from?: string | URL,
   ): Promise<Threads> {
