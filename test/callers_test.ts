@@ -435,7 +435,7 @@ const CALLS: readonly Call[] = [
   of("unzip", [{}, name], { 0: "object" }),
   of("encodeText", ["a"], { 0: "text" }),
   of("visible", ["a"], { 0: "text" }),
-  of("wrapText", ["a b", 3], { 0: "text", 1: "whole" }),
+  of("wrapText", ["a b", 3, undefined], { 0: "text", 1: "whole", 2: "function" }),
   call("TextStream.push", (bytes) => new longstride.TextStream().push(bytes), [bytes], { 0: "bytes" }),
   of("decodeCifar10", [new Uint8Array(3073), name], { 0: "bytes", 1: "text" }),
   of("mulaw", [0.5], { 0: "number" }),

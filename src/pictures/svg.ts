@@ -4,6 +4,7 @@
  * @module
  */
 
+import { wrapText } from "../base/wrap.ts";
 import type { Image } from "../data/image.ts";
 import { encodePng } from "../data/png.ts";
 import { css, DARK, GROUND, INK } from "./colors.ts";
@@ -72,25 +73,16 @@ export function textWidth(text: string, size: number, bold = false): number {
 
 /** A text in lines that fit a width, broken between words; a word that alone does not fit is broken where it must be. */
 export function textLines(text: string, width: number, size: number, bold = false): string[] {
-  const lines: string[] = [], fits = (line: string) => textWidth(line, size, bold) <= width;
-  let line = "";
-  for (const word of text.split(/\s+/)) {
-    const longer = line + (line && " ") + word;
-    if (fits(longer)) {
-      line = longer;
-      continue;
+  const measure = (line: string) => textWidth(line, size, bold);
+  return wrapText(text.replace(/\s+/g, " "), Math.floor(width), measure).flatMap((line) => {
+    if (measure(line) <= width) return [line];
+    const parts = [""];
+    for (const character of line) {
+      if (parts.at(-1) && measure(parts.at(-1) + character) > width) parts.push("");
+      parts[parts.length - 1] += character;
     }
-    if (line) lines.push(line);
-    line = "";
-    for (const character of word) {
-      if (line && !fits(line + character)) {
-        lines.push(line);
-        line = "";
-      }
-      line += character;
-    }
-  }
-  return [...lines, line];
+    return parts;
+  });
 }
 
 /** How a text is written. */
