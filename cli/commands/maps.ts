@@ -6,8 +6,8 @@
 
 import { join } from "node:path";
 import { ConfigError, encodeText, type ModelConfig } from "../../mod.ts";
-import { checkDataset, encodePng, type Image, type ImageShape } from "../../data.ts";
-import { mustBe, whole } from "../../files.ts";
+import { checkDataset, type Codec, encodePng, type Image, type ImageShape, type TokenArray } from "../../data.ts";
+import { codecOf, mustBe, whole } from "../../files.ts";
 import { attentionImage, attentionMaps, attentionOverImage, tileImages } from "../../pictures.ts";
 import { dataFor, READ_FLAGS } from "../dataset.ts";
 import { makeFolder, writeFile } from "../disk.ts";
@@ -32,15 +32,15 @@ function spread(count: number): number[] {
 /** What is looked at. */
 interface Looked {
   /** The sequence. */
-  readonly tokens: Uint8Array;
+  readonly tokens: TokenArray;
   /** Of what image it is. */
   readonly shape?: ImageShape;
 }
 
-function promptOf(prompt: string, { n_ctx }: ModelConfig): Uint8Array {
-  const tokens = encodeText(prompt);
+async function promptOf(prompt: string, codec: Codec, { n_ctx }: ModelConfig): Promise<TokenArray> {
+  const tokens = await codec.encode(encodeText(prompt)), what = codec.size > 256 ? "tokens" : "bytes";
   if (tokens.length > 0 && tokens.length <= n_ctx) return tokens;
-  throw new ConfigError(`Cannot map attention: the prompt must have 1 to ${thousands(n_ctx)} bytes, it has ${thousands(tokens.length)}`);
+  throw new ConfigError(`Cannot map attention: the prompt must have 1 to ${thousands(n_ctx)} ${what}, it has ${thousands(tokens.length)}`);
 }
 
 /**
@@ -48,11 +48,13 @@ function promptOf(prompt: string, { n_ctx }: ModelConfig): Uint8Array {
  *
  * @throws {ConfigError} where it does not fit the model, or there are not so many contexts
  */
-async function sequenceOf(args: Args, { name, model: { config }, state }: NamedModel): Promise<Looked> {
+async function sequenceOf(args: Args, { name, model, state }: NamedModel): Promise<Looked> {
+  const { config } = model, codec = codecOf(model, "map attention");
   const { n_ctx, position } = config, prompt = args.text("prompt");
   const own = position.kind === "data" && position.shape.length === 3 ? position.shape as unknown as ImageShape : undefined;
-  if (prompt !== undefined) return { tokens: promptOf(prompt, config), shape: own };
-  const { dataset, unseen } = await dataFor(args, name, state), at = args.number("at") ?? 0, count = Math.ceil(unseen.length / n_ctx);
+  if (prompt !== undefined) return { tokens: await promptOf(prompt, codec, config), shape: own };
+  const data = await dataFor(args, name, state), { dataset } = data, unseen = await codec.encode(data.unseen);
+  const at = args.number("at") ?? 0, count = Math.ceil(unseen.length / n_ctx);
   if (dataset.shape) checkDataset(dataset, config);
   if (at >= count) throw new ConfigError(`Cannot map attention: ${mustBe("--at", whole(0, count - 1), at)}`);
   return { tokens: unseen.subarray(at * n_ctx, (at + 1) * n_ctx), shape: dataset.shape ?? own };

@@ -9,6 +9,7 @@ import { expect } from "../base/check.ts";
 import { CheckpointError, ConfigError, excerpt } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { lazily, Scratch } from "../base/scratch.ts";
+import type { Codec } from "./text.ts";
 
 /** Most tokens of a vocabulary. */
 export const VOCABULARY_LIMIT = 4096;
@@ -44,7 +45,7 @@ export interface LearnOptions {
 const encoderScratch = lazily(() => Scratch.create());
 
 /** A vocabulary: the 256 bytes, and what each merge of two tokens makes. */
-export class Tokenizer {
+export class Tokenizer implements Codec {
   /** Bytes of all tokens, one after the other. */
   readonly #bytes: Uint8Array<ArrayBuffer>;
   /** Where each token's begin, and where the last one's end. */
@@ -280,8 +281,9 @@ interface TokenizerJson {
  * @throws {CheckpointError} where it is none, or cuts or writes its tokens in another way
  */
 export function parseTokenizer(text: string, name: string): Tokenizer {
+  expect("Cannot read the tokenizer", { text: [text, "a string"], name: [name, "a string"] });
   const fail = (what: string): never => {
-    throw new CheckpointError(`Cannot use ${name}: ${what}; make one with \`longstride data --vocab N\``);
+    throw new CheckpointError(`Cannot use ${name}: ${what}; restore it, or begin a run with --vocab, which learns one`);
   };
   let json: TokenizerJson | null = null;
   try {
