@@ -29,7 +29,9 @@ export function checkTokenizer({ size }: Pick<Tokenizer, "size">, vocabulary: nu
  * @param what is to be done, for the message
  * @throws {ConfigError} where they are more than bytes, and there is no tokenizer
  */
-export function codecOf({ config, tokenizer }: Pick<Model, "config" | "tokenizer">, what: string): Codec {
+export function codecOf(model: Pick<Model, "config" | "tokenizer">, what: string): Codec {
+  expect(`Cannot ${what}`, { model: [model, "an object"] });
+  const { config, tokenizer } = model;
   expect(`Cannot ${what}`, { config: [config, "an object"] });
   if (tokenizer) return tokenizer;
   if (config.vocab_size <= BYTES.size) return BYTES;

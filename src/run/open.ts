@@ -9,7 +9,7 @@ import { checkTokenizer, codecOf } from "../files/codec.ts";
 import { type Model, readModel, weightsOf } from "../files/weights.ts";
 import { expect, MOST } from "../base/check.ts";
 import { checkConfig, type ModelConfig, parseConfig } from "../files/model_config.ts";
-import { BYTES, type Codec, encodeText, TextStream } from "../data/text.ts";
+import { BYTES, encodeText, TextStream } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
 import { fetchBytes, fetchIfThere, type FetchOptions } from "../base/fetch.ts";

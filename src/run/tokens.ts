@@ -5,7 +5,7 @@
  * @module
  */
 
-import { expect } from "../base/check.ts";
+import { expect, whole } from "../base/check.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Codec, TokenArray } from "../data/text.ts";
 import type { Progress } from "./train.ts";
@@ -35,11 +35,15 @@ export async function encodeParts(dataset: Pick<Dataset, "train" | "heldOut">, c
 
 /** Bits per byte, of mean bits per token over so many tokens of so many bytes. */
 export function bitsPerByte(bits: number, tokens: number, bytes: number): number {
+  expect("Cannot count bits", { bits: [bits, { from: 0 }], tokens: [tokens, whole(0)], bytes: [bytes, whole(1)] });
   return bits * (tokens / bytes);
 }
 
 /** What `train` reports, its losses in bits per byte. */
-export function inBytes<T extends Pick<Progress, "loss" | "heldOut">>(report: T, { train, heldOut }: TokenParts["perByte"]): T {
-  expect("Cannot convert the report", { report: [report, "an object"], train: [train, { from: 0 }], "held out": [heldOut, { from: 0 }] });
+export function inBytes<T extends Pick<Progress, "loss" | "heldOut">>(report: T, perByte: TokenParts["perByte"]): T {
+  const cannot = "Cannot convert the report";
+  expect(cannot, { report: [report, "an object"], "tokens of a byte": [perByte, "an object"] });
+  const { train, heldOut } = perByte;
+  expect(cannot, { train: [train, { from: 0 }], "held out": [heldOut, { from: 0 }] });
   return { ...report, loss: report.loss * train, ...report.heldOut === undefined ? {} : { heldOut: report.heldOut * heldOut } };
 }
