@@ -56,7 +56,7 @@ test("a page that samples loads no trainer, no decoder of files and one engine",
   for (const engine of ["wasm", "webgpu", "reference"]) {
     const sources: string[] = [];
     for (const name of await sampling(engine)) sources.push(...JSON.parse(await text(`${name}.map`)).sources);
-    const engines = new Set(sources.flatMap((source) => /src\/engines\/(\w+)\//.exec(source)?.[1] ?? []));
+    const engines = new Set(sources.flatMap((source) => /src\/engines\/(\w+)\/engine\.ts/.exec(source)?.[1] ?? []));
     assertEquals([...engines], [engine]);
     for (const not of ["src/run/train.ts", "src/model/train.ts", "src/data/png.ts", "src/data/zip.ts", "npm:"]) {
       assertEquals(sources.filter((source) => source.includes(not)), []);
@@ -91,7 +91,9 @@ test("nothing in it that policies, edges or other runtimes forbid", async () => 
       assert(!forbidden.test(code), `${name} has ${forbidden}`);
     }
     // Only the bundle's own files are imported, and named.
-    for (const [, from] of code.matchAll(/(?<!["\w.])(?:from|import)\s*\(?"([^"]+)"/g)) assert(made.has(from), `${name} imports ${from}`);
+    for (const [, from] of code.matchAll(/(?<!["\w.])(?:from|import)\s*\(?"([\w@.\/-]+)"/g)) {
+      assert(made.has(from), `${name} imports ${from}`);
+    }
     for (const [, from] of code.matchAll(/new URL\("([^"]+)",import\.meta\.url\)/g)) {
       assert(made.has(from) || from.endsWith("/"), `${name} names ${from}`);
     }

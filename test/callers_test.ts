@@ -131,6 +131,7 @@ const makes = (...names: (keyof typeof longstride)[]) => names;
 const REST: readonly string[] = [
   ...makes(
     "PATTERNS",
+    "INTEGRATIONS",
     "BACKENDS",
     "PRESETS",
     "TRAIN_DEFAULTS",
