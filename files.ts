@@ -25,6 +25,7 @@ export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES } from "./
 export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
 export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
 export { formatConfig, parseConfig } from "./src/files/model_config.ts";
+export { codecOf } from "./src/files/codec.ts";
 export { modelChunks, momentChunks, readModel, readMoments } from "./src/files/weights.ts";
 export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
 export {
@@ -47,11 +48,13 @@ export {
   runFiles,
   type RunReader,
   statesIn,
+  TOKENIZER_FILE,
   type Trained,
 } from "./src/run/folder.ts";
 export { Run, type RunOptions } from "./src/run/run.ts";
 export { checkResume, type RunConfig } from "./src/run/resume.ts";
 export { fitPhases, fitWarmup, stepsPerEpoch } from "./src/run/fit.ts";
+export { bitsPerByte, encodeParts, inBytes, type TokenParts } from "./src/run/tokens.ts";
 export { identifyDataset, isSameData, tokensOf } from "./src/run/identity.ts";
 export { sha256 } from "./src/base/digest.ts";
 

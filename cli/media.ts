@@ -31,7 +31,7 @@ export async function soundFile(rows: readonly Uint8Array[], rate: number): Prom
  */
 export async function rowsOf(
   stream: AsyncIterable<Uint32Array>,
-  prompts: readonly Uint8Array[],
+  prompts: readonly ArrayLike<number>[],
   length: number,
   told: (positions: number) => boolean,
 ): Promise<Uint8Array[] | undefined> {

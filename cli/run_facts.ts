@@ -5,9 +5,9 @@
  */
 
 import type { ModelConfig, Picked } from "../mod.ts";
-import { type DataIdentity, type DataKind, type Dataset, entropy0 } from "../data.ts";
+import { type DataIdentity, type DataKind, type Dataset, entropy0, type Tokenizer } from "../data.ts";
 import { type MemoryPlan, memoryPlan } from "../device.ts";
-import { type PhaseAt, phasesOf, stepsPerEpoch } from "../files.ts";
+import { type PhaseAt, phasesOf, stepsPerEpoch, type TokenParts } from "../files.ts";
 import { checkReach, describeAttention, factorsOf, scheduleOf } from "../ops.ts";
 import { describeData, gzipBits } from "./dataset.ts";
 import { bytes, thousands } from "./format.ts";
@@ -22,6 +22,10 @@ const UNITS: Readonly<Record<DataKind, string>> = { text: "bytes", bytes: "bytes
 export interface Prepared {
   readonly setup: RunSetup;
   readonly dataset: Dataset;
+  /** What tokens stand for, where they are not bytes. */
+  readonly tokenizer?: Tokenizer;
+  /** The data as tokens. */
+  readonly tokens: TokenParts;
   readonly identity: DataIdentity;
 }
 
@@ -64,7 +68,7 @@ export interface Facts extends Prepared, Picked, Baselines {
 
 /** Finds them, which takes no engine's time. */
 export async function factsOf(prepared: Prepared, picked: Picked): Promise<Facts> {
-  const { setup: { config, train }, dataset } = prepared;
+  const { setup: { config, train }, dataset, tokens } = prepared;
   return {
     ...prepared,
     ...picked,
@@ -73,19 +77,28 @@ export async function factsOf(prepared: Prepared, picked: Picked): Promise<Facts
     reach: await reachOf(config),
     memory: memoryPlan(config, train),
     other: memoryPlan(config, { ...train, recompute: !train.recompute }),
-    epoch: stepsPerEpoch(config, train, dataset.train.length),
+    epoch: stepsPerEpoch(config, train, tokens.train.length),
   };
 }
 
+/** A tokenizer in a line, with what it does to the data. */
+function describeTokens({ size }: Tokenizer, { train, heldOut, perByte }: TokenParts): string {
+  return `${thousands(size)}, of ${(1 / perByte.train).toFixed(2)} bytes on average: ${thousands(train.length)} to train on, ${
+    thousands(heldOut.length)
+  } held out`;
+}
+
 /** What each line at the beginning says, by its name. */
-function factLines({ setup, dataset, engine, why, order0, gzip, reach: { unreached }, memory, other, epoch }: Facts): [string, string][] {
+function factLines(facts: Facts): [string, string][] {
+  const { setup, dataset, tokenizer, tokens, engine, why, order0, gzip, reach: { unreached }, memory, other, epoch } = facts;
   const { config, train, path } = setup, phases = phasesOf(config, train);
   const optimizer = train.optimizer === "muon" ? `muon ${train.muon_lr}, adamw` : "adamw";
-  const seen = `${thousands(train.batch * train.accumulate * config.n_ctx)} ${UNITS[dataset.kind]}`;
+  const seen = `${thousands(train.batch * train.accumulate * config.n_ctx)} ${tokenizer ? "tokens" : UNITS[dataset.kind]}`;
   const without = `--${train.recompute ? "no-" : ""}recompute`;
   return [
     ["Data", describeData(dataset)],
     ["Held out", `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`],
+    ...tokenizer ? [["Tokens", describeTokens(tokenizer, tokens)] as [string, string]] : [],
     ["Model", describeModel(config)],
     ...unreached
       ? [[
@@ -113,7 +126,7 @@ function factLines({ setup, dataset, engine, why, order0, gzip, reach: { unreach
 
 /** Says what is about to be trained. */
 export function announce(report: Report, facts: Facts): void {
-  const { setup, dataset, identity, engine, why, order0, gzip, reach, memory, epoch } = facts,
+  const { setup, dataset, tokenizer, tokens, identity, engine, why, order0, gzip, reach, memory, epoch } = facts,
     { config, train, path, from, changes } = setup;
   if (from) report.say(report.screen.bold(`Resuming ${path} after step ${thousands(from.step)} of ${thousands(train.steps)}`));
   for (const [name, fact] of factLines(facts)) report.fact(name, fact);
@@ -137,6 +150,7 @@ export function announce(report: Report, facts: Facts): void {
     gzip,
     reach,
     stepsPerEpoch: epoch,
+    ...tokenizer && { tokens: { vocabulary: tokenizer.size, train: tokens.train.length, heldOut: tokens.heldOut.length } },
     memory,
     engine: engine.name,
     device: engine.description,

@@ -134,7 +134,7 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
 
 /** The folder of a run that may be named by a file in it, as other programs do. */
 export function runPath(named: string): string {
-  return /^(model\.safetensors|config\.json)$/.test(basename(named)) ? dirname(named) : named;
+  return /^(model\.safetensors|config\.json|tokenizer\.json)$/.test(basename(named)) ? dirname(named) : named;
 }
 
 /** Refuses a folder that holds a run. */

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { ConfigError, encodeText, type Progress } from "../mod.ts";
-import { type Dataset, SOUND_RATE, TextStream, visible } from "../data.ts";
+import { BYTES, type Dataset, SOUND_RATE, TextStream, type Tokenizer, visible } from "../data.ts";
 import { Decoder, type Engine, type Parameters, sample, samples } from "../ops.ts";
 import { appendText, writeAtomic } from "./disk.ts";
 import { soundLength } from "./format.ts";
@@ -18,7 +18,7 @@ import type { Report } from "./report.ts";
 const PATIENCE = 120;
 /** Images made of nothing, and as many completed. */
 const IMAGES = 4;
-/** Bytes of a text while the model learns, and of each at its end. */
+/** Tokens of a text while the model learns, and of each at its end. */
 const BETWEEN = 160, AT_END = 300;
 
 /** What a run shows of its model. */
@@ -29,7 +29,13 @@ export class RunSamples {
   #of: Parameters | undefined;
   #impossible = false;
 
-  constructor(readonly engine: Engine, readonly dataset: Dataset, readonly path: string, readonly report: Report) {
+  constructor(
+    readonly engine: Engine,
+    readonly dataset: Dataset,
+    readonly tokenizer: Tokenizer | undefined,
+    readonly path: string,
+    readonly report: Report,
+  ) {
     this.#prompts = promptsFrom(dataset.heldOut);
   }
 
@@ -98,14 +104,14 @@ export class RunSamples {
   }
 
   async #texts({ phase: { params }, step }: Progress, prompts: readonly string[], length: number): Promise<void> {
-    const decoder = await this.#decode(params), { report } = this, { screen } = report;
+    const decoder = await this.#decode(params), { report, tokenizer: codec = BYTES } = this, { screen } = report;
     if (!decoder) return;
     let book = "";
     for (const [at, given] of prompts.entries()) {
       const stream = new TextStream(), seed = step + at, prompt = visible(given);
       let text = "";
-      for await (const token of sample(decoder, { prompt: encodeText(given), length, temperature: 0.8, seed })) {
-        text += stream.push(Uint8Array.of(token));
+      for await (const token of sample(decoder, { prompt: await codec.encode(encodeText(given)), length, temperature: 0.8, seed })) {
+        text += stream.push(codec.decode([token]));
       }
       text += stream.end();
       book += `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`;
@@ -117,7 +123,7 @@ export class RunSamples {
 
   /** None where the model cannot write. */
   async #decode(params: Parameters, batch = 1): Promise<Decoder | undefined> {
-    if (this.#impossible || params.config.vocab_size > 256) return undefined;
+    if (this.#impossible || params.config.vocab_size > (this.tokenizer ?? BYTES).size) return undefined;
     try {
       if (this.#decoder?.batch !== batch || this.#of !== params) this.dispose();
       this.#of = params;

@@ -248,7 +248,9 @@ export function resumedRun(args: Args, path: string): RunSetup {
   const from = loadRun(path), { config: before } = from, file = args.text("config"), name = args.text("preset");
   if (args.text("init") !== undefined) throw new UsageError("Cannot use --init with --resume: first weights are drawn once");
   const base = file ? readConfig(file) : name ? preset(name).model : before;
-  const config = modelFrom(args, { ...base, init: before.init }, true);
+  // A run keeps what its tokens stand for.
+  const kept = from.tokenizer ? { init: before.init, vocab_size: before.vocab_size } : { init: before.init };
+  const config = modelFrom(args, { ...base, ...kept }, true);
   const train = checkTrain(phasesFitted(args, constantsFrom(args, from.train), config, from.train.batch));
   return { config, train, path, from, changes: checkResume(from, { config, train }, path) };
 }

@@ -123,6 +123,7 @@ const checkpoint: files.Checkpoint = {
   m: weights,
   v: weights,
 };
+const merges = Uint16Array.of(65, 66), tokenizer = new longstride.Tokenizer(merges);
 const folder: files.RunReader = { path: "a", locate: (name) => name, folders: () => [], read: () => undefined };
 
 const makes = (...names: (keyof typeof longstride)[]) => names;
@@ -145,6 +146,9 @@ const REST: readonly string[] = [
     "SOUND_RATE",
     "CONFIG_FILE",
     "MODEL_FILE",
+    "TOKENIZER_FILE",
+    "VOCABULARY_LIMIT",
+    "BYTES",
     "MODEL_FIELDS",
     "TRAIN_FIELDS",
     "DATASET_FIELDS",
@@ -421,6 +425,10 @@ const CALLS: readonly Call[] = [
   of("stepsPerEpoch", [config, { steps: 3 }, 100], { 0: "object", "0.n_ctx": "whole", 1: "object", 2: "whole" }),
   of("identifyDataset", [dataset, {}], { 0: "object", "0.train": "bytes", "0.heldOut": "bytes", 1: "object" }),
   of("tokensOf", [dataset], { 0: "object", "0.train": "bytes", "0.heldOut": "bytes" }),
+  of("encodeParts", [dataset, longstride.BYTES], { 0: "object", "0.train": "bytes", "0.heldOut": "bytes", 1: "object" }),
+  of("bitsPerByte", [2, 3, 4], { 0: "number", 1: "whole", 2: "whole" }),
+  of("inBytes", [{ loss: 1 }, { train: 1, heldOut: 1 }], { 0: "object", 1: "object", "1.train": "number", "1.heldOut": "number" }),
+  of("codecOf", [{ config }, "sample"], { 0: "object", "0.config": "object" }),
   of("isSameData", [state.data, state.data], { 0: "object", 1: "object" }),
   of("sha256", [bytes], { 0: "bytes" }),
   of("mustBe", [name, "a list", 3], { 1: "object" }),
@@ -437,6 +445,16 @@ const CALLS: readonly Call[] = [
   of("encodeText", ["a"], { 0: "text" }),
   of("visible", ["a"], { 0: "text" }),
   of("wrapText", ["a b", 3, undefined], { 0: "text", 1: "whole", 2: "function" }),
+  call("Tokenizer", (merges) => new longstride.Tokenizer(merges), [merges], { 0: "bytes" }),
+  call("Tokenizer.learn", (...args) => longstride.Tokenizer.learn(...args as [Uint8Array, number, object]), [bytes, 300, {}], {
+    0: "bytes",
+    1: "whole",
+    2: "optional object",
+  }),
+  call("Tokenizer.encode", (bytes) => tokenizer.encode(bytes), [bytes], { 0: "bytes" }),
+  call("Tokenizer.decode", (tokens) => tokenizer.decode(tokens), [[65, 256]], { 0: "tokens" }),
+  call("Tokenizer.bytesOf", (token) => tokenizer.bytesOf(token), [256], { 0: "whole" }),
+  of("parseTokenizer", [tokenizer.toJson(), name], { 0: "text", 1: "text" }),
   call("TextStream.push", (bytes) => new longstride.TextStream().push(bytes), [bytes], { 0: "bytes" }),
   of("decodeCifar10", [new Uint8Array(3073), name], { 0: "bytes", 1: "text" }),
   of("mulaw", [0.5], { 0: "number" }),

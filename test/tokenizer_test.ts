@@ -126,7 +126,7 @@ Deno.test("tokenizer: what a file that is not ours says", async () => {
 Deno.test("tokenizer: bad arguments, tokens outside the vocabulary, stopping", async () => {
   const learnt = await Tokenizer.learn(encode(TEXT), 300), stop = new AbortController();
   assertThrows(() => learnt.decode([300]), ConfigError, "Cannot decode token 300 at place 0");
-  assertThrows(() => learnt.decode([1.5]), ConfigError, "Cannot decode token 1.5");
+  assertThrows(() => learnt.decode([1.5]), ConfigError, "Cannot decode the tokens: token 0 must be a whole number");
   assertThrows(() => new Tokenizer(Uint16Array.of(1, 256)), ConfigError, "token 256, which does not exist before it");
   await assertRejects(() => Tokenizer.learn(encode(TEXT), 5000), ConfigError, "size must be a whole number from 256 to 4096");
   await assertRejects(

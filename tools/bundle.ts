@@ -174,19 +174,21 @@ const chunks: esbuild.Plugin = {
 };
 
 /**
- * Names for chunks, by those that esbuild has for them: an engine's by its folder, others by the largest of the project's modules in them.
+ * Names for chunks, by those that esbuild has for them: an engine's by its folder, another module's that is loaded when it is needed by that
+ * module, others by the largest of the project's modules in them.
  * They are short and stay the same from one version to the next; hashes in every import weigh half a kilobyte.
  */
 function names({ outputs }: esbuild.Metafile): Map<string, string> {
   const found = new Map<string, string>();
   for (const [path, { inputs, entryPoint }] of Object.entries(outputs)) {
-    const [hashed] = /(?:chunk|engine)-\w{8}\.js$/.exec(path) ?? [];
+    const [hashed] = /\w+-[0-9A-Z]{8}\.js$/.exec(path) ?? [];
     if (!hashed) continue;
     const [, engine] = /src\/engines\/(\w+)\/engine\.ts$/.exec(entryPoint ?? "") ?? [];
     const own = Object.entries(inputs).filter(([input]) => /^(src|web)\//.test(input)).sort(([, a], [, b]) =>
       b.bytesInOutput - a.bytesInOutput
     );
-    const stem = engine ? `engine-${engine}` : `chunk-${own[0][0].replace(/^.*\/|(\.gen)?\.ts$/g, "")}`, used = new Set(found.values());
+    const base = (module: string) => module.replace(/^.*\/|(\.gen)?\.ts$/g, ""), used = new Set(found.values());
+    const stem = engine ? `engine-${engine}` : entryPoint ? base(entryPoint) : `chunk-${base(own[0][0])}`;
     let name = `${stem}.js`;
     for (let count = 2; used.has(name); count++) name = `${stem}-${count}.js`;
     found.set(hashed, name);

@@ -5,8 +5,8 @@
  */
 
 import { ConfigError, type Picked, Scorer } from "../../mod.ts";
-import { checkDataset, entropy0 } from "../../data.ts";
-import { whole } from "../../files.ts";
+import { checkDataset, entropy0, type TokenArray } from "../../data.ts";
+import { bitsPerByte, codecOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
@@ -27,7 +27,9 @@ interface Task {
   readonly data: ModelData;
   readonly part: string;
   /** The tokens of that part, as many as `--limit` leaves. */
-  readonly tokens: Uint8Array;
+  readonly tokens: TokenArray;
+  /** The bytes that those are of. */
+  readonly bytes: Uint8Array;
   readonly contexts: readonly number[];
   /** Windows at once. */
   readonly batch: number;
@@ -43,17 +45,18 @@ async function taskOf(args: Args): Promise<Task> {
   }
   const data = await dataFor(args, name, state), { dataset, all, same } = data, part = args.text("part") ?? (same ? "held-out" : "all");
   if (dataset.shape) checkDataset(dataset, config);
-  const tokens = { "held-out": dataset.heldOut, train: dataset.train, test: dataset.test, all }[part];
-  if (!tokens) throw new ConfigError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
-  const scored = tokens.subarray(0, args.number("limit")), windows = Math.ceil(scored.length / n_ctx);
+  const given = { "held-out": dataset.heldOut, train: dataset.train, test: dataset.test, all }[part];
+  if (!given) throw new ConfigError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
+  const codec = codecOf(model.model, "evaluate"), scored = (await codec.encode(given)).subarray(0, args.number("limit"));
+  const windows = Math.ceil(scored.length / n_ctx);
   const batch = args.number("batch") ?? Math.max(1, Math.min(Math.round(AT_ONCE / n_ctx), windows));
-  return { model, data, part, tokens: scored, contexts, batch };
+  return { model, data, part, tokens: scored, bytes: codec.decode(scored), contexts, batch };
 }
 
 /** Says what is evaluated, and answers it as JSON has it. */
 function announce(report: Report, task: Task, { engine, why }: Picked): Record<string, unknown> {
-  const { model: { name, model: { config }, state }, data: { dataset, same }, part, tokens, contexts, batch } = task;
-  const order0 = entropy0(tokens), gzip = gzipBits(tokens), of = tokens.length;
+  const { model: { name, model: { config }, state }, data: { dataset, same }, part, tokens, bytes, contexts, batch } = task;
+  const order0 = entropy0(bytes), gzip = gzipBits(bytes), of = tokens.length;
   const facts = {
     run: name,
     step: state?.step,
@@ -62,6 +65,7 @@ function announce(report: Report, task: Task, { engine, why }: Picked): Record<s
     part,
     same,
     tokens: of,
+    bytes: bytes.length,
     order0,
     gzip,
     engine: engine.name,
@@ -69,7 +73,12 @@ function announce(report: Report, task: Task, { engine, why }: Picked): Record<s
   report.event("start", { ...facts, device: engine.description, why, minContexts: contexts, batch });
   report.fact("Model", `${describeModel(config)}${state ? `, after ${thousands(state.step)} steps` : ""}`);
   const known = same ? "" : ", not what it was trained on";
-  report.fact("Data", `${dataset.name}, ${part === "all" ? "all" : `${part} part`}: ${thousands(of)} bytes${known}`);
+  report.fact(
+    "Data",
+    `${dataset.name}, ${part === "all" ? "all" : `${part} part`}: ${thousands(bytes.length)} bytes${
+      of === bytes.length ? "" : `, ${thousands(of)} tokens`
+    }${known}`,
+  );
   report.fact("", `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`);
   report.fact("Engine", `${engine.name}: ${engine.description} (${why})`);
   report.say("");
@@ -79,6 +88,7 @@ function announce(report: Report, task: Task, { engine, why }: Picked): Record<s
 /** What one minimum context came to. */
 interface Result {
   readonly minContext: number;
+  /** Per byte. */
   readonly bits: number;
   readonly tokens: number;
   readonly seconds: number;
@@ -87,11 +97,13 @@ interface Result {
 const row = (context: string, bits: string, time: string) => `${context.padStart(15)}  ${bits.padStart(9)}  ${time.padStart(8)}`;
 
 /** Scores with one minimum context, and reports as it goes. */
-async function score(report: Report, scorer: Scorer, { tokens: scored, data }: Task, minContext: number): Promise<Result> {
+async function score(report: Report, scorer: Scorer, { tokens: scored, bytes, data }: Task, minContext: number): Promise<Result> {
   const { screen } = report, of = scored.length, begun = performance.now();
   let told = begun, result: Result | undefined;
   for await (const now of scorer.evaluate(scored, { minContext, unit: data.dataset.unit })) {
-    const { tokens, bits, tokensPerSecond, secondsLeft, last } = now, seconds = (performance.now() - begun) / 1000;
+    const { tokens, tokensPerSecond, secondsLeft, last } = now,
+      bits = bitsPerByte(now.bits, of, bytes.length),
+      seconds = (performance.now() - begun) / 1000;
     if (last) {
       result = { minContext, bits, tokens, seconds };
       report.event("result", { ...result });

@@ -6,8 +6,8 @@
 
 import { join } from "node:path";
 import { ConfigError, encodeText, type ModelConfig } from "../../mod.ts";
-import { byteLabels, checkDataset, encodePng, excerpt, type Image, type ImageShape } from "../../data.ts";
-import { mustBe, whole } from "../../files.ts";
+import { byteLabels, checkDataset, type Codec, encodePng, excerpt, type Image, type ImageShape, type TokenArray } from "../../data.ts";
+import { codecOf, mustBe, whole } from "../../files.ts";
 import {
   attentionImage,
   type AttentionMap,
@@ -43,7 +43,7 @@ function spread(count: number): number[] {
 /** What is looked at. */
 interface Looked {
   /** The sequence. */
-  readonly tokens: Uint8Array;
+  readonly tokens: TokenArray;
   /** Where it is from, for people. */
   readonly from: string;
   /** Of what image it is. */
@@ -52,10 +52,16 @@ interface Looked {
   readonly labels?: readonly string[];
 }
 
-function promptOf(prompt: string, { n_ctx }: ModelConfig): Uint8Array {
-  const tokens = encodeText(prompt);
+/** What stands for each token of a text. */
+function labelsOf(tokens: TokenArray, codec: Codec): readonly string[] {
+  if (tokens instanceof Uint8Array) return byteLabels(tokens);
+  return Array.from(tokens, (token) => byteLabels(codec.decode([token])).join(""));
+}
+
+async function promptOf(prompt: string, codec: Codec, { n_ctx }: ModelConfig): Promise<TokenArray> {
+  const tokens = await codec.encode(encodeText(prompt)), what = codec.size > 256 ? "tokens" : "bytes";
   if (tokens.length > 0 && tokens.length <= n_ctx) return tokens;
-  throw new ConfigError(`Cannot map attention: the prompt must have 1 to ${thousands(n_ctx)} bytes, it has ${thousands(tokens.length)}`);
+  throw new ConfigError(`Cannot map attention: the prompt must have 1 to ${thousands(n_ctx)} ${what}, it has ${thousands(tokens.length)}`);
 }
 
 /**
@@ -63,18 +69,20 @@ function promptOf(prompt: string, { n_ctx }: ModelConfig): Uint8Array {
  *
  * @throws {ConfigError} where it does not fit the model, or there are not so many contexts
  */
-async function sequenceOf(args: Args, { name, model: { config }, state }: NamedModel): Promise<Looked> {
+async function sequenceOf(args: Args, { name, model, state }: NamedModel): Promise<Looked> {
+  const { config } = model, codec = codecOf(model, "map attention");
   const { n_ctx, position } = config, prompt = args.text("prompt");
   const own = position.kind === "data" && position.shape.length === 3 ? position.shape as unknown as ImageShape : undefined;
   if (prompt !== undefined) {
-    const tokens = promptOf(prompt, config);
-    return { tokens, from: excerpt(prompt), shape: own, labels: byteLabels(tokens) };
+    const tokens = await promptOf(prompt, codec, config);
+    return { tokens, from: excerpt(prompt), shape: own, labels: labelsOf(tokens, codec) };
   }
-  const { dataset, unseen } = await dataFor(args, name, state), at = args.number("at") ?? 0, count = Math.ceil(unseen.length / n_ctx);
+  const data = await dataFor(args, name, state), { dataset } = data, unseen = await codec.encode(data.unseen);
+  const at = args.number("at") ?? 0, count = Math.ceil(unseen.length / n_ctx);
   if (dataset.shape) checkDataset(dataset, config);
   if (at >= count) throw new ConfigError(`Cannot map attention: ${mustBe("--at", whole(0, count - 1), at)}`);
   const tokens = unseen.subarray(at * n_ctx, (at + 1) * n_ctx), from = `${dataset.name}, ${dataset.shape ? "image" : "context"} ${at}`;
-  return { tokens, from, shape: dataset.shape ?? own, labels: dataset.kind === "text" ? byteLabels(tokens) : undefined };
+  return { tokens, from, shape: dataset.shape ?? own, labels: dataset.kind === "text" ? labelsOf(tokens, codec) : undefined };
 }
 
 /**

@@ -6,8 +6,18 @@
 
 import { join } from "node:path";
 import { ConfigError, encodeText, type ModelConfig, type OpenedModel, openModel } from "../../mod.ts";
-import { checkDataset, DATA_KINDS, type DataKind, type ImageShape, SOUND_RATE, TextStream, visible } from "../../data.ts";
-import { type RunState, whole } from "../../files.ts";
+import {
+  BYTES,
+  checkDataset,
+  DATA_KINDS,
+  type DataKind,
+  type ImageShape,
+  SOUND_RATE,
+  TextStream,
+  type TokenArray,
+  visible,
+} from "../../data.ts";
+import { codecOf, type RunState, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset } from "../dataset.ts";
 import { checkWritable, writeFile } from "../disk.ts";
@@ -17,9 +27,6 @@ import { bytes, compact, duration, percent, soundLength, thousands } from "../fo
 import { imagesFile, rowsOf, soundFile } from "../media.ts";
 import { type NamedModel, readModel } from "../model.ts";
 import { Screen, write } from "../terminal.ts";
-
-/** Token values of models that write: bytes. */
-const BYTES = 256;
 
 /** Endings of the files that samples of a kind go into. */
 const ENDINGS: Readonly<Record<DataKind, string>> = { image: ".png", audio: ".wav", text: ".txt", bytes: ".bin" };
@@ -31,9 +38,9 @@ function kindOf(args: Args, state: RunState | undefined, { position }: ModelConf
     (Object.keys(ENDINGS) as DataKind[]).find((kind) => out?.endsWith(ENDINGS[kind])) ?? (pictured ? "image" : "text");
 }
 
-/** Bytes, pixels or frames that samples go on from, and how many of them each begins with. */
+/** Tokens that samples go on from, and how many of them each begins with. */
 interface Prefix {
-  readonly tokens: Uint8Array;
+  readonly tokens: TokenArray;
   readonly count: number;
 }
 
@@ -42,11 +49,12 @@ interface Prefix {
  *
  * @throws {ConfigError} where there is not so much, or it leaves no room in the model's context
  */
-async function prefixOf(args: Args, { name, state }: NamedModel, n_ctx: number): Promise<Prefix> {
-  const file = args.text("prefix");
+async function prefixOf(args: Args, { name, model, state }: NamedModel): Promise<Prefix> {
+  const file = args.text("prefix"), { n_ctx } = model.config, codec = codecOf(model, "sample");
   const dataset = file === undefined ? undefined : await readDataset(file, { ...dataOptions(args, state?.data.source), heldOut: 0 });
-  if (dataset?.shape) checkDataset({ ...dataset, heldOut: dataset.train }, { n_ctx, vocab_size: BYTES });
-  const tokens = dataset?.train ?? (await dataFor(args, name, state)).unseen, count = args.number("prefix-tokens") ?? Math.floor(n_ctx / 2);
+  if (dataset?.shape) checkDataset({ ...dataset, heldOut: dataset.train }, { n_ctx, vocab_size: BYTES.size });
+  const tokens = await codec.encode(dataset?.train ?? (await dataFor(args, name, state)).unseen),
+    count = args.number("prefix-tokens") ?? Math.floor(n_ctx / 2);
   if (count > tokens.length) {
     throw new ConfigError(`Cannot sample: --prefix-tokens must be at most the ${thousands(tokens.length)} that there are, found ${count}`);
   }
@@ -66,7 +74,7 @@ async function prefixOf(args: Args, { name, state }: NamedModel, n_ctx: number):
  *
  * @throws {UsageError} where flags contradict each other or the kind of the data
  */
-async function promptsOf(args: Args, model: NamedModel, kind: DataKind, batch: number): Promise<Uint8Array[]> {
+async function promptsOf(args: Args, model: NamedModel, kind: DataKind, batch: number): Promise<TokenArray[]> {
   const text = args.text("prompt"), hasPrefix = args.given(["prefix", "prefix-tokens"]).length > 0, { n_ctx } = model.model.config;
   if (text !== undefined && hasPrefix) {
     throw new UsageError("Cannot use --prompt with --prefix or --prefix-tokens: a sample begins with one of them");
@@ -75,8 +83,8 @@ async function promptsOf(args: Args, model: NamedModel, kind: DataKind, batch: n
     throw new UsageError("Cannot use --prompt: the model makes no text; --prefix FILE goes on from an image or a sound");
   }
   // Of a longer text the model goes on from the latter half of what it has, as past its context.
-  if (!hasPrefix) return Array.from({ length: batch }, () => encodeText(text ?? ""));
-  const { tokens, count } = await prefixOf(args, model, n_ctx), contexts = Math.max(1, Math.floor(tokens.length / n_ctx));
+  if (!hasPrefix) return new Array(batch).fill(await codecOf(model.model, "sample").encode(encodeText(text ?? "")));
+  const { tokens, count } = await prefixOf(args, model), contexts = Math.max(1, Math.floor(tokens.length / n_ctx));
   return Array.from({ length: batch }, (_, which) => tokens.subarray((which % contexts) * n_ctx).subarray(0, count));
 }
 
@@ -96,9 +104,13 @@ function shapeOf(args: Args, state: RunState | undefined, { n_ctx, position }: M
 const choice = (args: Args) => ({ topK: args.number("top-k"), topP: args.number("top-p"), seed: args.number("seed") });
 
 /** Makes texts: one is shown as it comes, several one after another at the end. */
-async function texts(args: Args, model: OpenedModel, given: readonly Uint8Array[], notes: Screen): Promise<void> {
-  const json = args.on("json") ?? false, batch = given.length, streams = given.map(() => new TextStream()), out = args.text("out");
-  const prompts = given.map((prompt) => visible(new TextDecoder().decode(prompt)));
+async function texts(args: Args, model: OpenedModel, given: readonly TokenArray[], notes: Screen): Promise<void> {
+  const codec = codecOf(model, "sample"),
+    json = args.on("json") ?? false,
+    batch = given.length,
+    streams = given.map(() => new TextStream()),
+    out = args.text("out");
+  const prompts = given.map((prompt) => visible(new TextDecoder().decode(codec.decode(prompt))));
   const made = streams.map(() => ""),
     raw = given.map((prompt) => [...prompt]),
     live = batch === 1 && !json && out === undefined,
@@ -122,7 +134,7 @@ async function texts(args: Args, model: OpenedModel, given: readonly Uint8Array[
     for await (const tokens of samples) {
       tokens.forEach((token, which) => {
         raw[which].push(token);
-        put(which, streams[which].push(Uint8Array.of(token)), token);
+        put(which, streams[which].push(codec.decode([token])), token);
       });
       count += batch;
       if (count % (64 * batch) === 0) await new Promise((resume) => setTimeout(resume, 0));
@@ -135,7 +147,7 @@ async function texts(args: Args, model: OpenedModel, given: readonly Uint8Array[
   }
   if (out !== undefined) {
     // Bytes as they are; an empty line between texts.
-    writeFile(out, Uint8Array.from(raw.flatMap((text, which) => which === 0 ? text : [10, 10, ...text])));
+    writeFile(out, Uint8Array.from(raw.flatMap((text, which) => [...which === 0 ? [] : [10, 10], ...codec.decode(text)])));
     notes.print(`Wrote ${out}.`);
   } else if (!live && !json) {
     made.forEach((text, which) => {
@@ -144,14 +156,18 @@ async function texts(args: Args, model: OpenedModel, given: readonly Uint8Array[
     });
   }
   const seconds = (performance.now() - begun) / 1000;
-  notes.print(notes.faint(`${thousands(count)} bytes in ${seconds.toFixed(1)} s: ${thousands(count / seconds)} per second`));
+  notes.print(
+    notes.faint(
+      `${thousands(count)} ${model.tokenizer ? "tokens" : "bytes"} in ${seconds.toFixed(1)} s: ${thousands(count / seconds)} per second`,
+    ),
+  );
 }
 
 /** Makes images or sounds, and one file of them. */
 async function media(
   args: Args,
   model: OpenedModel,
-  given: readonly Uint8Array[],
+  given: readonly TokenArray[],
   notes: Screen,
   { kind, shape, rate, out }: { kind: DataKind; shape?: ImageShape; rate: number; out: string },
 ): Promise<void> {
@@ -217,7 +233,7 @@ export const sample: Command = {
         name: "length",
         value: "N",
         allowed: SAMPLE_FIELDS.length,
-        about: "tokens to make (default: 500 bytes of text; the rest of a context)",
+        about: "tokens to make (default: 500 of text; the rest of a context)",
       },
       { name: "batch", value: "N", allowed: SAMPLE_FIELDS.batch, about: "samples to make at once (default: 1; of images 4)" },
       {
@@ -252,7 +268,7 @@ export const sample: Command = {
       },
       {
         name: "json",
-        about: "one JSON object per byte on stdout: its value, and the text that it completes; of images and sounds one at the end",
+        about: "one JSON object per token on stdout: its number, and the text that it completes; of images and sounds one at the end",
       },
     ]),
     ...ENGINE_FLAGS,
@@ -268,9 +284,9 @@ export const sample: Command = {
   async execute(args) {
     const notes = new Screen(Deno.stderr), named = await readModel(args.operands[0]), { model: loaded, state, folder = "" } = named;
     const kind = kindOf(args, state, loaded.config), batch = args.number("batch") ?? (kind === "image" ? 4 : 1);
-    const { n_ctx, vocab_size } = loaded.config, out = args.text("out");
-    if (vocab_size > BYTES) {
-      throw new ConfigError(`Cannot sample: tokens are bytes only with a vocab_size of at most ${BYTES}, it is ${vocab_size}`);
+    const { n_ctx } = loaded.config, out = args.text("out");
+    if (loaded.tokenizer && (kind === "image" || kind === "audio")) {
+      throw new ConfigError(`Cannot make ${kind} with ${args.operands[0]}: its tokens are those of text, by its tokenizer.json`);
     }
     if (out !== undefined) checkWritable(out);
     const given = await promptsOf(args, named, kind, batch), shape = kind === "image" ? shapeOf(args, state, loaded.config) : undefined;

@@ -6,8 +6,8 @@
 
 import { join } from "node:path";
 import { DivergedError, type Progress, train as trainModel } from "../../mod.ts";
-import { checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
-import { checkCausal, type PhaseAt, phaseAt, phasesOf, Run, stepsPerEpoch } from "../../files.ts";
+import { BYTES, checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
+import { checkCausal, encodeParts, inBytes, type PhaseAt, phaseAt, phasesOf, Run, stepsPerEpoch } from "../../files.ts";
 import { describeAttention } from "../../ops.ts";
 import { lossCurveSvg } from "../../pictures.ts";
 import { DATA_FLAGS, dataOptions, identityOf, readDataset } from "../dataset.ts";
@@ -22,6 +22,7 @@ import { openRunFolder, type RunFolder, runPath, saveRun } from "../run_folder.t
 import { RunSamples } from "../run_samples.ts";
 import { MODEL_FLAGS, newRun, resumedRun, TRAINING_FLAGS } from "../run_setup.ts";
 import { EXIT_CODES, isHangupIgnored, Stopper } from "../signals.ts";
+import { refuseVocabulary, tokenizerFrom, VOCABULARY_FLAGS } from "../vocabulary.ts";
 
 /** Seconds between saves, where no evaluation asks for one, and between texts. */
 const SAVE_SECONDS = 60;
@@ -44,7 +45,7 @@ function resumeLine(args: Args, path: string): string {
  *
  * @param resumed the folder of the run to go on with
  */
-async function prepare(args: Args, resumed: RunFolder | undefined): Promise<Prepared> {
+async function prepare(args: Args, resumed: RunFolder | undefined, report: Report): Promise<Prepared> {
   const given = args.text("data"), isImplied = given !== undefined && args.given(["preset", "config"]).length === 0;
   let setup = resumed ? resumedRun(args, resumed.path) : isImplied ? undefined : newRun(args);
   const source = setup?.from?.data.source, path = given ?? source?.path;
@@ -52,19 +53,21 @@ async function prepare(args: Args, resumed: RunFolder | undefined): Promise<Prep
   const nCtx = (kind: DataKind, shape?: ImageShape) => (setup ??= newRun(args, { kind, shape })).config.n_ctx;
   const options = { ...dataOptions(args, source), nCtx }, dataset = await readDataset(path, options);
   setup ??= newRun(args, dataset);
-  const { config, train, from } = setup, epochs = args.number("epochs");
+  const tokenizer = setup.from ? setup.from.tokenizer : await tokenizerFrom(args, dataset, report);
+  if (tokenizer) setup = { ...setup, config: { ...setup.config, vocab_size: tokenizer.size } };
+  const { config, train, from } = setup, epochs = args.number("epochs"), tokens = await encodeParts(dataset, tokenizer ?? BYTES);
   if (epochs !== undefined) {
-    const steps = stepsPerEpoch(config, train, dataset.train.length), asMany = Math.max(1, Math.round(steps * epochs));
+    const steps = stepsPerEpoch(config, train, tokens.train.length), asMany = Math.max(1, Math.round(steps * epochs));
     throw new UsageError(
       `Cannot use --epochs ${epochs}: a run counts its steps, and ${thousands(steps)} of them are one epoch of ${dataset.name}; ` +
         `--steps ${asMany} is as many`,
     );
   }
-  checkDataset(dataset, config);
+  checkDataset({ ...dataset, ...tokens }, config);
   for (const phase of phasesOf(config, train)) checkCausal(phase.config, "train");
   const identity = await identityOf(dataset, path, options);
   if (from) checkSameData(from.data, identity);
-  return { setup, dataset, identity };
+  return { setup, dataset, tokenizer, tokens, identity };
 }
 
 /** Reports, saves and shows samples while a run trains. */
@@ -87,16 +90,17 @@ class Follower {
     readonly folder: RunFolder,
     readonly stopper: Stopper,
   ) {
-    const { setup: { config, train, from, path }, engine, dataset, identity } = facts;
-    this.#run = new Run({ config, train, engine: engine.name, data: identity }, from?.history);
-    this.#samples = new RunSamples(engine, dataset, path, report);
+    const { setup: { config, train, from, path }, engine, dataset, tokenizer, identity } = facts;
+    this.#run = new Run({ config, train, engine: engine.name, data: identity, tokenizer }, from?.history);
+    this.#samples = new RunSamples(engine, dataset, tokenizer, path, report);
     this.#phases = phasesOf(config, train);
     this.#phase = phaseAt(this.#phases, from?.step ?? 0).index;
     this.#title = `${describeAttention(config.attention)}, ${identity.name}`;
   }
 
   /** Takes what training reports. */
-  async take(progress: Progress): Promise<void> {
+  async take(reported: Progress): Promise<void> {
+    const progress = inBytes(reported, this.facts.tokens.perByte);
     const { step, steps, heldOut, last } = progress, now = performance.now();
     this.#run.report(progress);
     this.#tell(progress);
@@ -162,7 +166,8 @@ class Follower {
     report.show(line("gzip −9", gzip));
     report.show(line("order-0 entropy", order0));
     const sample = `${program()} ${["sample", path].map(quote).join(" ")}`;
-    report.say(`\nIn ${path}: config.json, model.safetensors, loss.svg, ${this.#samples.file}. To write with it:\n\n  ${sample}\n`);
+    const files = ["config.json", "model.safetensors", ...this.facts.tokenizer ? ["tokenizer.json"] : [], "loss.svg"].join(", ");
+    report.say(`\nIn ${path}: ${files}, ${this.#samples.file}. To write with it:\n\n  ${sample}\n`);
   }
 
   /** The error of a run whose gradients are not finite, with what to do. */
@@ -185,7 +190,7 @@ class Follower {
 
 /** Trains to the end, or to the first signal. */
 async function follow(args: Args, report: Report, facts: Facts, folder: RunFolder, stopper: Stopper): Promise<void> {
-  const { setup: { config, train, from }, dataset, engine } = facts, isLive = report.screen.live && !report.json;
+  const { setup: { config, train, from }, dataset, tokens, engine } = facts, isLive = report.screen.live && !report.json;
   announce(report, facts);
   const follower = new Follower(args, report, facts, folder, stopper);
   try {
@@ -195,9 +200,9 @@ async function follow(args: Args, report: Report, facts: Facts, folder: RunFolde
       engine,
       config,
       train,
-      data: dataset.train,
+      data: tokens.train,
       unit: dataset.unit,
-      heldOut: dataset.heldOut,
+      heldOut: tokens.heldOut,
       from,
       signal: stopper.signal,
       reportSeconds: isLive ? 0.5 : 2,
@@ -215,7 +220,7 @@ async function begin(args: Args, resumed?: RunFolder): Promise<number> {
   // Asked first of all: once anything listens to a signal Deno takes all that end a process. Asked after the engine was there, one of six runs
   // that began under nohup on a busy machine was ended by a hang-up.
   const isDeaf = isHangupIgnored(), report = new Report(args.on("json") ?? false, "the run goes on and saves as before");
-  const prepared = await prepare(args, resumed), { path } = prepared.setup, picked = await engineOf(args);
+  const prepared = await prepare(args, resumed, report), { path } = prepared.setup, picked = await engineOf(args);
   try {
     // Taken before training, so that a folder that cannot be written is known now.
     const folder = resumed ?? openRunFolder(path, false);
@@ -246,6 +251,7 @@ export const train: Command = {
     }]),
     ...DATA_FLAGS,
     ...MODEL_FLAGS,
+    ...VOCABULARY_FLAGS,
     ...TRAINING_FLAGS,
     ...group("Output", [
       { name: "out", value: "DIR", about: "the run folder (default: runs/<date>-<preset>)" },
@@ -264,6 +270,7 @@ export const train: Command = {
     const resumed = args.text("resume");
     if (resumed === undefined) return await begin(args);
     if (args.text("out")) throw new UsageError("Cannot use --out with --resume: a run goes on in its own folder");
+    refuseVocabulary(args);
     // Before the run is read: a process that is still training there would save later steps than those read.
     const folder = openRunFolder(runPath(resumed), true);
     try {

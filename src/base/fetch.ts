@@ -21,6 +21,23 @@ export interface FetchOptions {
   readonly integrity?: string;
 }
 
+/** There is no such file. */
+class MissingFile extends DataError {}
+
+/**
+ * {@linkcode fetchBytes}, undefined where there is no such file.
+ *
+ * @throws {DataError} where it cannot be known, or the bytes are not those that `integrity` names
+ */
+export async function fetchIfThere(url: URL, options: FetchOptions = {}): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  try {
+    return await fetchBytes(url, options);
+  } catch (error) {
+    if (error instanceof MissingFile && options.integrity === undefined) return undefined;
+    throw error;
+  }
+}
+
 /**
  * The bytes at an address: http, https, data, blob, and file where the runtime allows.
  *
@@ -32,14 +49,16 @@ export async function fetchBytes(url: URL, options: FetchOptions = {}): Promise<
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     const response = await fetch(url, { signal });
-    if (!response.ok) throw new DataError(`Cannot fetch ${url}: the server answered ${response.status} ${excerpt(response.statusText)}`);
+    const { ok, status, statusText } = response, Refused = status === 404 || status === 410 ? MissingFile : DataError;
+    if (!ok) throw new Refused(`Cannot fetch ${url}: the server answered ${status} ${excerpt(statusText)}`);
     bytes = await receive(response, options);
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof DataError) throw error;
     const { message, cause } = error as Error;
     // Runtimes keep what really failed behind a "fetch failed".
-    throw new DataError(`Cannot fetch ${url}: ${message}${cause instanceof Error ? `: ${cause.message}` : ""}`, { cause: error });
+    const Failed = url.protocol === "file:" ? MissingFile : DataError;
+    throw new Failed(`Cannot fetch ${url}: ${message}${cause instanceof Error ? `: ${cause.message}` : ""}`, { cause: error });
   }
   if (digests) await checkIntegrity(url, bytes, digests);
   return bytes;

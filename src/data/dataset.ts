@@ -9,6 +9,7 @@ import { DataError } from "../base/errors.ts";
 import type { DataKind } from "./identity.ts";
 import { IMAGE_SHAPE, type ImageShape } from "./image.ts";
 import { FRAME_RATES, type SoundLevels } from "./sound.ts";
+import type { TokenArray } from "./text.ts";
 
 /** Tokens to train on, one byte each, and what they stand for. */
 export interface Dataset {
@@ -79,7 +80,7 @@ export const DATASET_FIELDS: Readonly<Record<Exclude<keyof DatasetOptions, "nCtx
  * @throws {DataError} where an image is not one context, a part is shorter than a context, or a token is outside the vocabulary
  */
 export function checkDataset(
-  dataset: Omit<Dataset, "skipped" | "notices">,
+  dataset: Pick<Dataset, "name" | "unit" | "shape"> & Readonly<Record<"train" | "heldOut", TokenArray> & { test?: TokenArray }>,
   model: { n_ctx: number; vocab_size: number },
 ): void {
   expect("Cannot check the data set", { model: [model, "an object"] });

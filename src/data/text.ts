@@ -7,6 +7,26 @@
 import { expect } from "../base/check.ts";
 import { join } from "./reader.ts";
 
+/** Tokens of data: its bytes, or those that a tokenizer makes of them. */
+export type TokenArray = Uint8Array | Uint16Array;
+
+/** How bytes are written as tokens, and read again. */
+export interface Codec {
+  /** Number of different tokens. */
+  readonly size: number;
+  /** Tokens of bytes. */
+  encode(bytes: Uint8Array): Promise<TokenArray>;
+  /** The bytes of tokens. */
+  decode(tokens: ArrayLike<number>): Uint8Array<ArrayBuffer>;
+}
+
+/** Each byte a token, for models without a tokenizer. */
+export const BYTES: Codec = {
+  size: 256,
+  encode: (bytes) => Promise.resolve(bytes),
+  decode: (tokens) => Uint8Array.from(tokens),
+};
+
 /** The bytes of a text, UTF-8. */
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
   expect("Cannot encode the text", { text: [text, "a string"] });

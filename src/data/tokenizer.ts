@@ -5,10 +5,11 @@
  * @module
  */
 
-import { expect } from "../base/check.ts";
+import { expect, expectTokens } from "../base/check.ts";
 import { CheckpointError, ConfigError, excerpt } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { lazily, Scratch } from "../base/scratch.ts";
+import type { Codec } from "./text.ts";
 
 /** Most tokens of a vocabulary. */
 export const VOCABULARY_LIMIT = 4096;
@@ -44,7 +45,7 @@ export interface LearnOptions {
 const encoderScratch = lazily(() => Scratch.create());
 
 /** A vocabulary: the 256 bytes, and what each merge of two tokens makes. */
-export class Tokenizer {
+export class Tokenizer implements Codec {
   /** Bytes of all tokens, one after the other. */
   readonly #bytes: Uint8Array<ArrayBuffer>;
   /** Where each token's begin, and where the last one's end. */
@@ -60,6 +61,7 @@ export class Tokenizer {
     /** Pairs of tokens, [merges, 2], the most frequent first. */
     readonly merges: Uint16Array<ArrayBuffer>,
   ) {
+    expect("Cannot make a tokenizer", { merges: [merges, "a typed array"] });
     const count = merges.length / 2;
     if (!Number.isInteger(count) || 256 + count > VOCABULARY_LIMIT) {
       throw new ConfigError(`Cannot make a tokenizer of ${count} merges: at most ${VOCABULARY_LIMIT - 256} pairs are allowed`);
@@ -105,8 +107,10 @@ export class Tokenizer {
    * @param bytes to learn from; of more than 64 MiB, pieces from all over
    * @param size tokens of the vocabulary, 256 … 4,096
    */
-  static async learn(bytes: Uint8Array, size: number, { signal, progress }: LearnOptions = {}): Promise<Tokenizer> {
-    expect("Cannot learn a vocabulary", { bytes: [bytes, "an array of bytes"], size: [size, [256, VOCABULARY_LIMIT]] });
+  static async learn(bytes: Uint8Array, size: number, options: LearnOptions = {}): Promise<Tokenizer> {
+    const cannot = "Cannot learn a vocabulary";
+    expect(cannot, { bytes: [bytes, "an array of bytes"], size: [size, [256, VOCABULARY_LIMIT]], options: [options, "an object"] });
+    const { signal, progress } = options;
     signal?.throwIfAborted();
     const text = spread(bytes), scratch = await Scratch.create(), { kernels } = scratch;
     const at = scratch.take(text.length);
@@ -173,6 +177,7 @@ export class Tokenizer {
    * @throws {ConfigError} where a token is not in the vocabulary
    */
   decode(tokens: ArrayLike<number>): Uint8Array<ArrayBuffer> {
+    expectTokens("Cannot decode the tokens", tokens);
     let length = 0;
     for (let i = 0; i < tokens.length; i++) {
       const token = tokens[i];
@@ -280,8 +285,9 @@ interface TokenizerJson {
  * @throws {CheckpointError} where it is none, or cuts or writes its tokens in another way
  */
 export function parseTokenizer(text: string, name: string): Tokenizer {
+  expect("Cannot read the tokenizer", { text: [text, "a string"], name: [name, "a string"] });
   const fail = (what: string): never => {
-    throw new CheckpointError(`Cannot use ${name}: ${what}; make one with \`longstride data --vocab N\``);
+    throw new CheckpointError(`Cannot use ${name}: ${what}; restore it, or begin a run with --vocab, which learns one`);
   };
   let json: TokenizerJson | null = null;
   try {

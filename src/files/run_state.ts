@@ -9,6 +9,7 @@ import { CheckpointError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { DATASET_FIELDS } from "../data/dataset.ts";
 import { DATA_KINDS, type DataIdentity } from "../data/identity.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import type { ModelConfig } from "./model_config.ts";
 import { checkTrain, TRAIN_FIELDS, type TrainConfig } from "./train_config.ts";
 
@@ -16,9 +17,9 @@ import { checkTrain, TRAIN_FIELDS, type TrainConfig } from "./train_config.ts";
 export interface HistoryEntry {
   /** Updates done. */
   readonly step: number;
-  /** Training loss in bits per token; NaN where it was not finite, null on disk. */
+  /** Training loss in bits per byte, of several in a token too; NaN where it was not finite, null on disk. */
   readonly loss: number;
-  /** Held-out loss in bits per token. */
+  /** Held-out loss in bits per byte. */
   readonly heldOut?: number;
   /** Milliseconds since the run began, pauses not counted. */
   readonly ms?: number;
@@ -46,6 +47,8 @@ export interface RunState {
 export interface Checkpoint extends RunState {
   /** The model's shape. */
   readonly config: ModelConfig;
+  /** What its tokens stand for, where they are not bytes. */
+  readonly tokenizer?: Tokenizer;
   /** Weights by parameter name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   /** First moments of AdamW, momentum of Muon. */
@@ -62,6 +65,8 @@ export interface Digests {
   readonly model: string;
   /** Of `optimizer.safetensors`. */
   readonly optimizer: string;
+  /** Of `tokenizer.json`, where the run has one. */
+  readonly tokenizer?: string;
 }
 
 /** `run.json` with the digests of the files that it belongs to. */
@@ -97,7 +102,7 @@ const RUN: ObjectOf = {
     engine: "a string",
     train: TRAIN,
     data: { fields: { name: "a string", bytes: COUNT, sha256: DIGEST, heldOut: COUNT }, optional: { source: SOURCE } },
-    files: { fields: { config: DIGEST, model: DIGEST, optimizer: DIGEST } },
+    files: { fields: { config: DIGEST, model: DIGEST, optimizer: DIGEST }, optional: { tokenizer: DIGEST } },
     history: { each: { fields: { step: COUNT, loss: LOSS }, optional: { heldOut: LOSS, ms: { from: 0 } } } },
   },
 };

@@ -33,7 +33,7 @@ export interface Evaluation {
   readonly tokens: number;
   /** Tokens in all. */
   readonly of: number;
-  /** Mean bits a token so far: bits/byte where tokens are bytes. */
+  /** Mean bits per token so far: bits/byte where tokens are bytes, `bitsPerByte` converts them where not. */
   readonly bits: number;
   /** Tokens scored a second. */
   readonly tokensPerSecond: number;

@@ -1,7 +1,7 @@
 /**
  * The files that a run is kept as, whatever keeps them: a folder, a zip archive.
  *
- *     config.json  model.safetensors                         the model, for any program
+ *     config.json  model.safetensors  [tokenizer.json]       the model, for any program
  *     state-200/{run.json, optimizer.safetensors, config.json}  what going on takes beside it
  *
  * A save changes several files, and no system changes several at once. So one of them is the save: `model.safetensors` takes its name last.
@@ -15,7 +15,9 @@
 
 import { expect } from "../base/check.ts";
 import { CheckpointError } from "../base/errors.ts";
-import { formatConfig, parseConfig } from "../files/model_config.ts";
+import { parseTokenizer, type Tokenizer } from "../data/tokenizer.ts";
+import { checkTokenizer } from "../files/codec.ts";
+import { formatConfig, type ModelConfig, parseConfig } from "../files/model_config.ts";
 import { type Checkpoint, type Digests, formatRunState, parseRunState, type RunState } from "../files/run_state.ts";
 import { type Model, modelChunks, momentChunks, readModel, readMoments } from "../files/weights.ts";
 
@@ -23,6 +25,8 @@ import { type Model, modelChunks, momentChunks, readModel, readMoments } from ".
 export const CONFIG_FILE = "config.json";
 /** The model's numbers. */
 export const MODEL_FILE = "model.safetensors";
+/** What the model's tokens stand for, where they are not bytes. */
+export const TOKENIZER_FILE = "tokenizer.json";
 const MOMENTS_FILE = "optimizer.safetensors", STATE_FILE = "run.json";
 
 /** One file of a save. */
@@ -63,9 +67,14 @@ export function* runFiles(checkpoint: Checkpoint, taken: readonly string[] = [])
   // A run may go on as another model that the same weights fit: the state has the configuration that it is of, and the one at the top
   // fits the model before this one too.
   const text = [utf8(formatConfig(checkpoint.config))], config = yield { name: `${state}/${CONFIG_FILE}`, chunks: text, isLast: false };
-  const digests = { config, model, optimizer };
+  const { tokenizer } = checkpoint, digests = { config, model, optimizer, ...tokenizer && { tokenizer: yield tokenizerFile(tokenizer) } };
   yield { name: `${state}/${STATE_FILE}`, chunks: [utf8(formatRunState(checkpoint, digests))], isLast: false };
   yield { name: CONFIG_FILE, chunks: text, isLast: false };
+}
+
+/** The same in every save of a run: whichever model is there, it is this one's. */
+function tokenizerFile(tokenizer: Tokenizer): RunFile {
+  return { name: TOKENIZER_FILE, chunks: [new TextEncoder().encode(tokenizer.toJson())], isLast: false };
 }
 
 /** What a file holds. */
@@ -156,6 +165,27 @@ function fittingConfig(from: RunReader, { folder, files }: NonNullable<States["f
   return own?.sha256 === files.config ? own : undefined;
 }
 
+/**
+ * What a model's tokens stand for, and whether that was changed since the run saved it: read where the state says so, and of a model without
+ * a state where its tokens are no bytes and the file is there.
+ *
+ * @throws {CheckpointError} where the run's is missing, or it cannot be read, or is another model's
+ */
+function readTokenizer(from: RunReader, { vocab_size }: ModelConfig, found: States["found"]): { tokenizer?: Tokenizer; changed?: string } {
+  const digest = found?.files.tokenizer, name = from.locate(TOKENIZER_FILE);
+  if (digest === undefined && (found || vocab_size <= 256)) return {};
+  const file = from.read(TOKENIZER_FILE);
+  if (!file && digest === undefined) return {};
+  if (!file) {
+    throw new CheckpointError(
+      `Cannot read ${name}: there is no such file, and only it says what the model's tokens are; restore it from a copy`,
+    );
+  }
+  const tokenizer = parseTokenizer(textOf(file), name), isChanged = digest !== undefined && digest !== file.sha256;
+  checkTokenizer(tokenizer, vocab_size, name);
+  return { tokenizer, ...isChanged && { changed: `${name} was changed since the run saved it` } };
+}
+
 /** A model, and the run that it was saved with. */
 export interface Trained {
   /** The model. */
@@ -192,7 +222,12 @@ export function readTrained(from: RunReader): Trained {
     const fit = own === undefined || own === config
       ? model
       : { ...model, config: parseConfig(textOf(own), from.locate(`${found!.folder}/${CONFIG_FILE}`)) };
-    return { model: fit, state: found?.state, damage: changed ?? damage?.message };
+    const { tokenizer, changed: other } = readTokenizer(from, fit.config, found);
+    return {
+      model: tokenizer ? { ...fit, tokenizer } : fit,
+      state: found?.state,
+      damage: changed ?? (other && `${other}.`) ?? damage?.message,
+    };
   }
 }
 
@@ -219,8 +254,11 @@ export function readRun(from: RunReader): Checkpoint {
   if (moments.sha256 !== files.optimizer) fail(`${from.locate(name)} was changed or damaged since it was saved; restore it from a copy`);
   if (!fitting) return fail(`${from.locate(CONFIG_FILE)} was changed since it was saved; restore it, or begin a new run`);
   const fit = parseConfig(textOf(fitting), from.locate(`${folder}/${CONFIG_FILE}`));
+  const { tokenizer, changed } = readTokenizer(from, fit, found);
+  if (changed) fail(`${changed}; restore it from a copy`);
   return {
     config: fit,
+    ...tokenizer && { tokenizer },
     weights: model.weights,
     ...readMoments(fit, moments.bytes, from.locate(name), state.train.optimizer),
     ...state,

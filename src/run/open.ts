@@ -5,12 +5,14 @@
  */
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
+import { checkTokenizer, codecOf } from "../files/codec.ts";
 import { type Model, readModel, weightsOf } from "../files/weights.ts";
 import { expect, MOST } from "../base/check.ts";
-import { checkConfig, type ModelConfig } from "../files/model_config.ts";
-import { encodeText, TextStream } from "../data/text.ts";
+import { checkConfig, type ModelConfig, parseConfig } from "../files/model_config.ts";
+import { BYTES, encodeText, TextStream } from "../data/text.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
-import { fetchBytes, type FetchOptions } from "../base/fetch.ts";
+import { fetchBytes, fetchIfThere, type FetchOptions } from "../base/fetch.ts";
 import { Parameters } from "../model/parameters.ts";
 import type { Engine } from "../ops/mod.ts";
 import { safetensorsLength } from "../files/safetensors.ts";
@@ -28,7 +30,7 @@ export interface OpenOptions extends PickOptions {
    */
   readonly onProgress?: (loaded: number, total: number | undefined) => void;
   /** What fetched files must hash to, as HTML's `integrity`: `sha256-…`, `sha384-…` or `sha512-…` in base64. */
-  readonly integrity?: { readonly [file in "config.json" | "model.safetensors"]?: string };
+  readonly integrity?: { readonly [file in "config.json" | "model.safetensors" | "tokenizer.json"]?: string };
 }
 
 /** {@linkcode SampleOptions} with a prompt of text. */
@@ -54,6 +56,8 @@ export class OpenedModel {
     readonly config: ModelConfig,
     params: Parameters,
     decoder: Decoder,
+    /** What its tokens stand for, where they are not bytes. */
+    readonly tokenizer?: Tokenizer,
   ) {
     this.params = params;
     this.#decoder = decoder;
@@ -70,11 +74,15 @@ export class OpenedModel {
     const config = checkConfig(model.config),
       weights = new Map(weightsOf({ config, weights: model.weights })),
       params = new Parameters(config);
+    if (model.tokenizer !== undefined) {
+      expect("Cannot open the model", { tokenizer: [model.tokenizer, "an object"] });
+      checkTokenizer(model.tokenizer, config.vocab_size, "the tokenizer");
+    }
     const { engine, why } = await pickBackend(backend, options);
     try {
       engine.allocate(params.all);
       for (const t of params.all) engine.write(t, weights.get(t.name)!);
-      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params));
+      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params), model.tokenizer);
     } catch (error) {
       engine.dispose();
       throw error;
@@ -141,20 +149,17 @@ export class OpenedModel {
   }
 
   /**
-   * Streams text of a model whose tokens are bytes, piece by piece, with control characters made visible.
+   * Streams text of a model whose tokens are bytes, or its tokenizer's, piece by piece, with control characters made visible.
    *
-   * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
+   * @throws {ConfigError} where an option is out of range, or nothing says what the tokens are
    */
   async *text(given: TextOptions): AsyncGenerator<string> {
     expect("Cannot write text", { options: [given, "an object"] });
     const { prompt = "", ...options } = given;
     if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
-    if (this.config.vocab_size > 256) {
-      throw new ConfigError(`Cannot write text: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
-    }
-    const stream = new TextStream();
-    for await (const token of this.tokens({ ...options, prompt: encodeText(prompt) })) {
-      const piece = stream.push(Uint8Array.of(token));
+    const codec = codecOf(this, "write text"), stream = new TextStream();
+    for await (const token of this.tokens({ ...options, prompt: await codec.encode(encodeText(prompt)) })) {
+      const piece = stream.push(codec.decode([token]));
       if (piece) yield piece;
     }
     const rest = stream.end();
@@ -173,7 +178,8 @@ export class OpenedModel {
 /**
  * Opens a model for sampling.
  *
- * @param source address of a folder with `config.json` and `model.safetensors`, or their contents
+ * @param source address of a folder with `config.json` and `model.safetensors`, and `tokenizer.json` where tokens are not bytes; or their
+ * contents
  * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
  * @throws {CheckpointError} where the weights are damaged or not those of the configuration
  * @throws {ConfigError} where the configuration is wrong, or the model is not causal
@@ -214,20 +220,44 @@ export async function fetchModel(
     throw new ConfigError(`Cannot open the model at ${excerpt(String(source))}: it must be an absolute address, such as https://…/model/`);
   }
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
-  const names = { config: new URL("config.json", folder), weights: new URL("model.safetensors", folder) };
+  const names = {
+    config: new URL("config.json", folder),
+    weights: new URL("model.safetensors", folder),
+    tokenizer: new URL("tokenizer.json", folder),
+  };
   // Where one fails the other is not waited for, and not fetched to its end.
   const both = new AbortController(), stop = () => both.abort(signal!.reason);
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
   const fetched = (name: URL, more: FetchOptions) => fetchBytes(name, { ...more, signal: both.signal });
   try {
-    const [config, weights] = await Promise.all([
-      fetched(names.config, { integrity: integrity?.["config.json"] }),
+    const config = fetched(names.config, { integrity: integrity?.["config.json"] });
+    const [text, tokenizer, weights] = await Promise.all([
+      config,
+      config.then((config) => fetchTokenizer(config, names, { signal: both.signal, integrity: integrity?.["tokenizer.json"] })),
       fetched(names.weights, { onProgress, lengthOf: safetensorsLength, integrity: integrity?.["model.safetensors"] }),
     ]);
-    return readModel(new TextDecoder().decode(config), weights, { config: names.config.href, weights: names.weights.href });
+    const model = readModel(new TextDecoder().decode(text), weights, { config: names.config.href, weights: names.weights.href });
+    return tokenizer ? { ...model, tokenizer } : model;
   } finally {
     signal?.removeEventListener("abort", stop);
     both.abort();
   }
+}
+
+/** What the tokens of a model stand for where they are more than bytes, if its folder says so. */
+async function fetchTokenizer(
+  config: Uint8Array,
+  names: { readonly config: URL; readonly tokenizer: URL },
+  options: FetchOptions,
+): Promise<Tokenizer | undefined> {
+  const { vocab_size } = parseConfig(new TextDecoder().decode(config), names.config.href);
+  if (vocab_size <= BYTES.size) return undefined;
+  const bytes = await fetchIfThere(names.tokenizer, options);
+  if (!bytes) return undefined;
+  // Of most models nothing reads one.
+  const { parseTokenizer } = await import("../data/tokenizer.ts");
+  const tokenizer = parseTokenizer(new TextDecoder().decode(bytes), names.tokenizer.href);
+  checkTokenizer(tokenizer, vocab_size, names.tokenizer.href);
+  return tokenizer;
 }

@@ -6,6 +6,7 @@
 
 import { expect } from "../base/check.ts";
 import type { DataIdentity } from "../data/identity.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Checkpoint, HistoryEntry } from "../files/run_state.ts";
 import type { RunConfig } from "./resume.ts";
 import type { Progress } from "./train.ts";
@@ -19,6 +20,8 @@ export interface RunOptions extends RunConfig {
   readonly engine: string;
   /** What it trains on. */
   readonly data: DataIdentity;
+  /** What the model's tokens stand for, where they are not bytes. */
+  readonly tokenizer?: Tokenizer;
 }
 
 /** A run under way: {@linkcode Run.report} takes what `train` reports, {@linkcode Run.checkpoint} gives what is to be saved. */
@@ -43,12 +46,12 @@ export class Run {
     return this.#history;
   }
 
-  /** The latest loss on what is held out, in bits per token; undefined where there was none yet. */
+  /** The latest loss on what is held out, as it was reported; undefined where there was none yet. */
   get heldOut(): number | undefined {
     return this.#history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
   }
 
-  /** Adds a report to the curve. */
+  /** Adds a report to the curve, its losses in bits per byte: `inBytes` where a token is not a byte. */
   report({ step, loss, heldOut }: Pick<Progress, "step" | "loss" | "heldOut">): void {
     // A stop reports the step of the report before once more, and measures nothing anew.
     const same = this.#history.at(-1)?.step === step ? this.#history.pop() : undefined;
@@ -62,7 +65,7 @@ export class Run {
    * @throws {DivergedError} where weights or moments are not finite
    */
   async checkpoint(progress: Pick<Progress, "snapshot">): Promise<Checkpoint> {
-    const { config, train, engine, data } = this.options;
-    return { ...await progress.snapshot(), config, train, engine, data, history: [...this.#history] };
+    const { config, train, engine, data, tokenizer } = this.options, snapshot = await progress.snapshot();
+    return { ...snapshot, config, train, engine, data, history: [...this.#history], ...tokenizer && { tokenizer } };
   }
 }

@@ -313,7 +313,7 @@ export class Trainer {
   }
 }
 
-/** What {@linkcode train} reports. Losses are in bits a token: bits/byte where tokens are bytes. */
+/** What {@linkcode train} reports. Losses are in bits per token: bits/byte where tokens are bytes, `inBytes` converts them where not. */
 export interface Progress {
   /** Updates done. */
   readonly step: number;
