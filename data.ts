@@ -14,7 +14,7 @@
  * @module
  */
 
-export { checkDataset, type Dataset, type DatasetOptions, type Skipped } from "./src/data/dataset.ts";
+export { checkDataset, type Dataset, DATASET_FIELDS, type DatasetOptions, type Skipped } from "./src/data/dataset.ts";
 export { histogram } from "./src/data/entropy.ts";
 export { isHidden } from "./src/data/members.ts";
 export { loadDataset } from "./src/data/load.ts";

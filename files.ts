@@ -35,3 +35,38 @@ export {
   type SavedType,
   type TensorToSave,
 } from "./src/files/safetensors.ts";
+
+// What a run is, and the files it is kept as.
+export {
+  CONFIG_FILE,
+  type FileContent,
+  MODEL_FILE,
+  readRun,
+  readTrained,
+  type RunFile,
+  runFiles,
+  type RunReader,
+  statesIn,
+  type Trained,
+} from "./src/run/folder.ts";
+export { Run, type RunOptions } from "./src/run/run.ts";
+export { checkResume, type RunConfig } from "./src/run/resume.ts";
+export { fitPhases, fitWarmup, stepsPerEpoch } from "./src/run/fit.ts";
+export { identifyDataset, isSameData, tokensOf } from "./src/run/identity.ts";
+export { sha256 } from "./src/base/digest.ts";
+
+// What fields and options may be, and the words that refuse what they may not.
+export { MODEL_FIELDS } from "./src/files/model_config.ts";
+export { TRAIN_FIELDS } from "./src/files/train_config.ts";
+export {
+  type Allowed,
+  type Choices,
+  type Kind,
+  type ListOf,
+  mustBe,
+  type NumberRange,
+  type ObjectOf,
+  type TextForm,
+  whole,
+  wrongOf,
+} from "./src/base/check.ts";

@@ -21,6 +21,7 @@
  */
 
 export { attends, type AttentionSet, type BlockLists, resolveSets } from "./src/pattern/sets.ts";
+export { describeAttention } from "./src/pattern/describe.ts";
 export { CachePlan } from "./src/pattern/cache.ts";
 export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
 export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
@@ -30,4 +31,4 @@ export { Parameters } from "./src/model/parameters.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type Measured, Trainer } from "./src/run/train.ts";
 export type { Tokens } from "./src/run/evaluate.ts";
-export { type Choice, Decoder, sample, samples, type Stoppable } from "./src/run/sample.ts";
+export { type Choice, Decoder, sample, SAMPLE_FIELDS, samples, type Stoppable } from "./src/run/sample.ts";

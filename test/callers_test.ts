@@ -115,6 +115,15 @@ const momentsFile = new Uint8Array(
 const png = longstride.encodePng(image), wav = await longstride.encodeWav(bytes);
 const tuning = { version: device.TUNING_VERSION, device: "a GPU", choices: [] };
 const dataset = await longstride.loadDataset([{ name, data: new Uint8Array(400).fill(65) }]);
+const checkpoint: files.Checkpoint = {
+  ...state,
+  config,
+  train: { ...state.train, optimizer: "adamw" },
+  weights,
+  m: weights,
+  v: weights,
+};
+const folder: files.RunReader = { path: "a", locate: (name) => name, folders: () => [], read: () => undefined };
 
 const makes = (...names: (keyof typeof longstride)[]) => names;
 /** Constants, classes that are not made by callers, and errors, which anything may be said with. */
@@ -133,6 +142,14 @@ const REST: readonly string[] = [
     "DATA_KINDS",
     "SILENCE",
     "SOUND_RATE",
+    "CONFIG_FILE",
+    "MODEL_FILE",
+    "MODEL_FIELDS",
+    "TRAIN_FIELDS",
+    "DATASET_FIELDS",
+    "SAMPLE_FIELDS",
+    "PICK_FIELDS",
+    "whole",
   ),
   ...makes("BackendError", "CheckpointError", "ConfigError", "DataError", "DivergedError", "KernelError", "LongstrideError"),
   ...makes("OutOfMemoryError", "ShapeError", "excerpt"),
@@ -177,6 +194,7 @@ const CALLS: readonly Call[] = [
     ...{ 0: "object", 1: "object", "1.n": "whole", "1.layers": "whole", "1.heads": "whole" },
   }),
   of("factorsOf", [config.attention], { 0: "object" }),
+  of("describeAttention", [config.attention], { 0: "object" }),
   of("checkReach", [schedule, 16, 1, 16], {
     0: "list",
     "0.0": "list",
@@ -245,6 +263,7 @@ const CALLS: readonly Call[] = [
   call("Parameters.get", (name) => params.get(name), ["norm.bias"], { 0: "text" }),
   of("parameterCount", [config], { 0: "object", "0.d_model": "whole" }),
   of("parameterShapes", [config], { 0: "object", "0.d_model": "whole" }),
+  of("fetchModel", ["model/"], { 0: "object" }),
   of("openModel", [{ config, weights }, { backend: "reference" }], {
     0: "object",
     "0.config": "object",
@@ -363,6 +382,27 @@ const CALLS: readonly Call[] = [
     "0.shape.0": "whole",
     "0.data": "floats",
   }),
+  of("runFiles", [checkpoint, ["state-2"]], { 0: "object", "0.config": "object", 1: "optional list" }),
+  of("readRun", [folder], { 0: "object" }),
+  of("readTrained", [folder], { 0: "object" }),
+  of("statesIn", [["state-2"]], { 0: "list", "0.0": "text" }),
+  call("new Run", (options, before) => new longstride.Run(options, before), [{ ...checkpoint }, []], { 0: "object", 1: "optional list" }),
+  of("checkResume", [{ ...checkpoint, step: 1 }, checkpoint, name], { 0: "object", "0.config": "object", 1: "object", 2: "text" }),
+  of("fitWarmup", [{ steps: 3 }], { 0: "object" }),
+  of("fitPhases", [{ phases: [] }, config, 1], {
+    0: "object",
+    "0.phases": "optional list",
+    1: "object",
+    "1.n_ctx": "whole",
+    2: "optional whole",
+  }),
+  of("stepsPerEpoch", [config, { steps: 3 }, 100], { 0: "object", "0.n_ctx": "whole", 1: "object", 2: "whole" }),
+  of("identifyDataset", [dataset, {}], { 0: "object", "0.train": "bytes", "0.heldOut": "bytes", 1: "object" }),
+  of("tokensOf", [dataset], { 0: "object", "0.train": "bytes", "0.heldOut": "bytes" }),
+  of("isSameData", [state.data, state.data], { 0: "object", 1: "object" }),
+  of("sha256", [bytes], { 0: "bytes" }),
+  of("mustBe", [name, "a list", 3], { 1: "object" }),
+  of("wrongOf", [name, 3, "a list"], { 2: "object" }),
   // Data.
   of("checkSameData", [state.data, state.data], { 0: "object", 1: "object" }),
   of("entropy0", [bytes], { 0: "bytes" }),

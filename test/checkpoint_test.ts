@@ -239,8 +239,8 @@ Deno.test("checkpoint: run state is read strictly", () => {
   const source = (change: Record<string, unknown>) => ({ data: { ...whole.data, source: { ...whole.data.source, ...change } } });
   bad(source({ kind: "video" }), "data.source.kind must be one of text, image, audio, bytes");
   bad(source({ path: 1 }), "data.source.path must be a string");
-  bad(source({ shape: [4, 5] }), "data.source.shape must be a list of three numbers");
-  bad(source({ shape: "4x5x1" }), "data.source.shape must be a list of three numbers");
+  bad(source({ shape: [4, 5] }), "data.source.shape must be height, width and channels, found [4, 5]");
+  bad(source({ shape: "4x5x1" }), "data.source.shape must be height, width and channels");
   bad(source({ codes: "alaw" }), "data.source.codes must be one of mulaw, g711");
   bad(source({ heldOut: -1 }), "data.source.heldOut");
   bad(source({ more: 1 }), 'data.source has an unknown field "more"');

@@ -133,7 +133,7 @@ Deno.test("raw rows: whole ones of the shape given", async () => {
     "cut short, a row of 2 × 2 × 3 at byte 108 has 12 bytes, the file ends after 11",
   );
   for (const shape of [[0, 1, 1], [1, 1], [1.5, 1, 1], [1, 1, 1e9]]) {
-    await assertRejects(() => load("r", rows, { shape: shape as unknown as [number, number, number] }), ConfigError, "the shape");
+    await assertRejects(() => load("r", rows, { shape: shape as unknown as [number, number, number] }), ConfigError, "shape");
   }
   for (const heldOut of [-1, 10, 1.5]) {
     await assertRejects(() => load("r", rows, { shape: [2, 2, 3], heldOut }), ConfigError, "from 1 to 9 images");

@@ -315,7 +315,10 @@ for (const threads of [1, 2]) {
 Deno.test("wasm: a number of threads that is none is refused before anything starts", async () => {
   for (const threads of [0, -1, 1.5, NaN, 257, "2" as unknown as number]) {
     const error = await assertRejects(() => WasmEngine.create({ threads }), ConfigError);
-    assertStringIncludes(error.message, `threads must be a whole number from 1 to 256, found ${threads}`);
+    assertStringIncludes(
+      error.message,
+      `threads must be a whole number from 1 to 256, found ${typeof threads === "string" ? `"${threads}"` : threads}`,
+    );
   }
 });
 

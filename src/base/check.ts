@@ -11,8 +11,21 @@ import { ConfigError, excerpt } from "./errors.ts";
 
 const is = (value: unknown, ...names: string[]) => names.includes(Object.prototype.toString.call(value).slice(8, -1));
 
-/** Kinds of values without a range. By names of classes, since values come from other windows too. */
-const KINDS = {
+/** Kinds of values without a range. */
+export type Kind =
+  | "a string"
+  | "true or false"
+  | "a finite number"
+  | "an object"
+  | "a list"
+  | "a Map"
+  | "an array of bytes"
+  | "an array of floats"
+  | "a typed array"
+  | "an engine";
+
+/** Whether a value is of a kind. By names of classes, since values come from other windows too. */
+const KINDS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   "a string": (value: unknown) => typeof value === "string",
   "true or false": (value: unknown) => typeof value === "boolean",
   "a finite number": (value: unknown) => Number.isFinite(value),
@@ -23,7 +36,7 @@ const KINDS = {
   "an array of floats": (value: unknown) => is(value, "Float32Array", "Float64Array"),
   "a typed array": (value: unknown) => ArrayBuffer.isView(value) && !is(value, "DataView"),
   "an engine": (value: unknown) => typeof (value as { compile?: unknown } | null)?.compile === "function",
-} as const;
+};
 
 /** A finite number within bounds, each of which may be left out. */
 export interface NumberRange {
@@ -74,7 +87,7 @@ export interface ObjectOf {
 }
 
 /** What a value must be. A pair is a whole number from a lowest to a highest. */
-export type Allowed = keyof typeof KINDS | readonly [low: number, high: number] | NumberRange | Choices | TextForm | ListOf | ObjectOf;
+export type Allowed = Kind | readonly [low: number, high: number] | NumberRange | Choices | TextForm | ListOf | ObjectOf;
 
 /** The largest size of anything. */
 export const MOST = 2 ** 31 - 1;
@@ -88,8 +101,15 @@ function rangeOf(allowed: Allowed): NumberRange | undefined {
   return "length" in allowed ? whole(...allowed) : allowed;
 }
 
+/** Descriptions come from callers too. */
+function checkAllowed(allowed: Allowed): void {
+  if (typeof allowed === "string" ? Object.hasOwn(KINDS, allowed) : typeof allowed === "object" && allowed !== null) return;
+  throw new ConfigError(`Cannot check a value: ${shown(allowed)} does not describe what is allowed`);
+}
+
 /** What is allowed, for people: "a whole number from 1 to 8". */
 export function inWords(allowed: Allowed): string {
+  checkAllowed(allowed);
   if (typeof allowed === "string") return allowed;
   if ("oneOf" in allowed) return `one of ${allowed.oneOf.join(", ")}`;
   if ("form" in allowed) return allowed.words;
@@ -144,6 +164,7 @@ export const mustBe = (name: string, allowed: Allowed, found: unknown): string =
 
 /** Whether a value is what it must be, what is in it left aside. */
 function isOfKind(value: unknown, allowed: Allowed): boolean {
+  checkAllowed(allowed);
   if (typeof allowed === "string") return KINDS[allowed](value);
   if ("oneOf" in allowed) return allowed.oneOf.includes(value as string);
   if ("form" in allowed) return typeof value === "string" && allowed.form.test(value);

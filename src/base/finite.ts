@@ -7,8 +7,8 @@
 import { DivergedError } from "./errors.ts";
 
 /**
- * Which of some numbers are not finite, for a message: "has 3 numbers of 256 that are not finite, the first NaN at 17". Takes about 0.1 s
- * for 100 million, less than it takes to read them from a disk.
+ * Which of some numbers are not finite, for a message: "has 3 numbers of 256 that are not finite, the first NaN at 17". Takes less
+ * time than reading them from a disk does.
  *
  * @returns undefined where all are finite
  */

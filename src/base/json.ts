@@ -26,7 +26,7 @@ export function parseJson(text: string): unknown {
 
 /** Walks over brackets and strings only; whether the text is JSON is JSON.parse's to say. */
 function scan(text: string): void {
-  // One entry a level: the names seen so far in an object, null for a list.
+  // One entry per level: the names seen so far in an object, null for a list.
   const open: (Set<string> | null)[] = [];
   let name = false;
   for (let at = 0; at < text.length; at++) {

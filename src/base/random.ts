@@ -10,7 +10,7 @@
 
 const PARITY = 0x1bd11bda;
 
-/** One block into `out` [2]. Rounds are written out and nothing is made: about 10 ns, where loops over tables took over 60. */
+/** One block into `out` [2]. Rounds are written out and nothing is made: loops over tables take six times as long. */
 function encrypt(k0: number, k1: number, c0: number, c1: number, out: Uint32Array): void {
   // The keys of the next step and of the two after it.
   let a = k0 | 0, b = k1 | 0, c = k0 ^ k1 ^ PARITY, x0 = (c0 + a) | 0, x1 = (c1 + b) | 0;
@@ -105,8 +105,8 @@ export class Random {
   }
 
   /**
-   * Fills `values` with the next normals times `scale`: the numbers that {@linkcode normal} would give, 42 ns each. Of these 39
-   * are Math.log, sin, cos and sqrt, on whose last bits the numbers depend.
+   * Fills `values` with the next normals times `scale`: the numbers that {@linkcode normal} would give. Nearly all of
+   * its time is Math.log, sin, cos and sqrt, on whose last bits the numbers depend.
    */
   normals(values: Float32Array, scale: number): void {
     const words = this.#words;

@@ -6,8 +6,8 @@
 
 import { expect } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
+import { lazily, Scratch } from "../base/scratch.ts";
 import type { ImageShape } from "./image.ts";
-import { lazily, Scratch } from "./scratch.ts";
 
 /** Pixels of a CIFAR image: 32 × 32 of red, of green, of blue. */
 const CIFAR_PIXELS = 3072;
@@ -45,7 +45,7 @@ const scratch = lazily(async () => {
 const CIFAR_PIECE = 32;
 
 /**
- * Tokens of CIFAR rows (data_batch_1.bin of CIFAR-10, train.bin of CIFAR-100): row-major red, green, blue, 3,072 an image, the classes
+ * Tokens of CIFAR rows (data_batch_1.bin of CIFAR-10, train.bin of CIFAR-100): row-major red, green, blue, 3,072 per image, the classes
  * left out.
  *
  * @param name of the file, for messages

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { expect, MOST } from "../base/check.ts";
+import { type Allowed, expect, MOST, whole } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
-import type { SoundLevels } from "./sound.ts";
 import type { DataKind } from "./identity.ts";
-import type { ImageShape } from "./image.ts";
+import { IMAGE_SHAPE, type ImageShape } from "./image.ts";
+import { FRAME_RATES, type SoundLevels } from "./sound.ts";
 
 /** Tokens to train on, one byte each, and what they stand for. */
 export interface Dataset {
@@ -28,7 +28,7 @@ export interface Dataset {
   readonly unit: number;
   /** Height, width and channels of images. */
   readonly shape?: ImageShape;
-  /** Samples a second of sound. */
+  /** Samples per second of sound. */
   readonly rate?: number;
   /** How loud the sound of WAV files was, all of them together. */
   readonly levels?: SoundLevels;
@@ -56,13 +56,22 @@ export interface DatasetOptions {
   readonly codes?: "mulaw" | "g711";
   /** `bytes`: a file's bytes are tokens as they are, whatever it is; no archive is opened, no picture or sound decoded. */
   readonly as?: "bytes";
-  /** Samples a second of sound; default 12,000. */
+  /** Samples per second of sound; default 12,000. */
   readonly rate?: number;
   /** How much to hold out: images, or tokens of anything else; 0 leaves all in one part, however short. */
   readonly heldOut?: number;
   /** Positions of a context: both parts must hold one. A function is asked once kind and shape are known. */
   readonly nCtx?: number | ((kind: DataKind, shape?: ImageShape) => number);
 }
+
+/** What each field of {@linkcode DatasetOptions} but `nCtx` may be. */
+export const DATASET_FIELDS: Readonly<Record<Exclude<keyof DatasetOptions, "nCtx">, Allowed>> = {
+  shape: IMAGE_SHAPE,
+  codes: { oneOf: ["mulaw", "g711"] },
+  as: { oneOf: ["bytes"] },
+  rate: FRAME_RATES,
+  heldOut: whole(0),
+};
 
 /**
  * Checks that a model can be trained on a data set.

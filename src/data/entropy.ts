@@ -5,9 +5,9 @@
  */
 
 import { expect } from "../base/check.ts";
-import { lazily, Scratch } from "./scratch.ts";
+import { lazily, Scratch } from "../base/scratch.ts";
 
-/** Order-0 entropy in bits a byte: what the best code for single bytes reaches. */
+/** Order-0 entropy in bits per byte: what the best code for single bytes reaches. */
 export function entropy0(bytes: Uint8Array): number {
   expect("Cannot measure the entropy", { bytes: [bytes, "an array of bytes"] });
   const counts = new Float64Array(256);
@@ -15,7 +15,7 @@ export function entropy0(bytes: Uint8Array): number {
   return entropyOf(counts);
 }
 
-/** Order-0 entropy, in bits a symbol, of symbols that occur so often. */
+/** Order-0 entropy, in bits per symbol, of symbols that occur so often. */
 export function entropyOf(counts: Float64Array): number {
   expect("Cannot measure the entropy", { counts: [counts, "an array of floats"] });
   const all = counts.reduce((a, b) => a + b, 0);

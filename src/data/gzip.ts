@@ -6,12 +6,12 @@
  * @module
  */
 
+import { FlateErrorCode, Gunzip } from "npm:fflate@0.8.3";
 import { expect } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
 import { counted, type Notify } from "./notices.ts";
 import { ByteReader, type Bytes, join } from "./reader.ts";
 import { feed, Output, PIECE, UNPACKED_LIMIT } from "./unpack.ts";
-import { FlateErrorCode, Gunzip } from "npm:fflate@0.8.3";
 
 /** What fflate's error says where something else follows a member than another one. */
 const NO_HEADER = FlateErrorCode.InvalidHeader;

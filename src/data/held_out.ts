@@ -6,6 +6,7 @@
 
 import { expect } from "../base/check.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
+import { LARGEST } from "../pattern/sets.ts";
 
 /** Held-out bytes are at most this many, if a context is not longer: loss over 200 kB is exact to about 0.01 bits/byte. */
 const HELD_OUT_LIMIT = 200_000;
@@ -20,7 +21,7 @@ const HELD_OUT_LIMIT = 200_000;
  * @throws {ConfigError} where `heldOut` leaves no context on one of the sides
  */
 export function splitHeldOut(bytes: Uint8Array, nCtx: number, name: string, heldOut?: number): { train: Uint8Array; heldOut: Uint8Array } {
-  expect("Cannot split the data", { bytes: [bytes, "an array of bytes"], nCtx: [nCtx, [1, 2 ** 24]] });
+  expect("Cannot split the data", { bytes: [bytes, "an array of bytes"], nCtx: [nCtx, [1, LARGEST]] });
   if (bytes.length < 2 * nCtx) {
     const found = bytes.length === 0 ? "is empty" : `has ${bytes.length} bytes`;
     throw new DataError(

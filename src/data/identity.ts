@@ -5,6 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
+import { sha256 } from "../base/digest.ts";
 import { DataError } from "../base/errors.ts";
 
 /** What tokens stand for. */
@@ -17,11 +18,11 @@ export const DATA_KINDS: readonly DataKind[] = ["text", "image", "audio", "bytes
 export interface DataSource {
   /** What tokens stand for. */
   readonly kind: DataKind;
-  /** File or folder as it was given; none for the default text. */
+  /** File or folder that it was read from, from the command line an absolute path; none for the default text. */
   readonly path?: string;
   /** Height, width and channels of images. */
   readonly shape?: readonly [number, number, number];
-  /** Samples a second of sound. */
+  /** Samples per second of sound. */
   readonly rate?: number;
   /** Which codes of sound raw bytes are. */
   readonly codes?: "mulaw" | "g711";
@@ -52,8 +53,7 @@ export async function identify(name: string, bytes: Uint8Array<ArrayBuffer>, hel
     bytes: [bytes, "an array of bytes"],
     heldOut: [heldOut, [0, bytes?.length]],
   });
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return { name, bytes: bytes.length, sha256: Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""), heldOut };
+  return { name, bytes: bytes.length, sha256: await sha256(bytes), heldOut };
 }
 
 /**

@@ -6,15 +6,14 @@
 
 import { expect } from "../base/check.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
-import { FRAME_RATES, IMAGE_SHAPE } from "../base/limits.ts";
-import type { Dataset, DatasetOptions, Skipped } from "./dataset.ts";
+import { type Dataset, DATASET_FIELDS, type DatasetOptions, type Skipped } from "./dataset.ts";
 import { canonicalPath, HIDDEN, members, OF_SYSTEM, type Skip } from "./members.ts";
 import { counted, Notices, type Notify } from "./notices.ts";
 import type { DataFile } from "./reader.ts";
 import { CIFAR_NAMES, Samples, type Stream } from "./samples.ts";
 import { split } from "./split.ts";
 
-/** What was left out, in a sentence a reason. */
+/** What was left out, in one sentence per reason. */
 function tellSkipped(skipped: readonly Skipped[], name: string, notify: Notify): void {
   for (const why of new Set(skipped.map(({ why }) => why))) {
     const files = skipped.filter((file) => file.why === why);
@@ -122,8 +121,9 @@ export async function loadDataset(
   return { ...made, skipped, notices: notices.all, ...(kind === "audio" && samples.levels ? { levels: samples.levels } : {}) };
 }
 
-function checkOptions({ shape, rate, as }: DatasetOptions): void {
-  if (as !== undefined) expect("Cannot read data", { as: [as, { oneOf: ["bytes"] }] });
-  if (shape) expect("Cannot read images", { "the shape": [shape, IMAGE_SHAPE] });
-  if (rate !== undefined) expect("Cannot read sound", { "the rate": [rate, FRAME_RATES] });
+function checkOptions(options: DatasetOptions): void {
+  // How much may be held out is known with the data.
+  for (const field of ["shape", "codes", "as", "rate"] as const) {
+    if (options[field] !== undefined) expect("Cannot read data", { [field]: [options[field], DATASET_FIELDS[field]] });
+  }
 }

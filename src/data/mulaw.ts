@@ -5,7 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
-import { lazily, Scratch } from "./scratch.ts";
+import { lazily, Scratch } from "../base/scratch.ts";
 
 const MU = 255;
 
@@ -34,7 +34,7 @@ export function mulawAmplitude(code: number): number {
   return Math.sign(steps) * Math.expm1(Math.abs(steps) / stepsOf(steps) * Math.log1p(MU)) / MU;
 }
 
-/** Cells a sign of the encoder's table (asm/mulaw.ts). */
+/** Cells per sign of the encoder's table (asm/mulaw.ts). */
 const CELLS = 1025;
 
 /** Samples worked on at once: with both ends in a 256 kB cache. */

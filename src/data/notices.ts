@@ -17,7 +17,7 @@ export class Notices {
     else this.#found.set(key, { text: `${name}: ${what}`, more: 0 });
   };
 
-  /** One sentence a kind, in the order they came. */
+  /** One sentence per kind, in the order they came. */
   get all(): string[] {
     return Array.from(this.#found.values(), ({ text, more }) => text + (more > 0 ? `; and so in ${more} more` : ""));
   }

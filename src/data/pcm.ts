@@ -4,9 +4,9 @@
  * @module
  */
 
+import { Scratch } from "../base/scratch.ts";
 import { Companding, mulawAmplitude, PIECE, SILENCE } from "./mulaw.ts";
 import { divisor, lowPass } from "./resample.ts";
-import { Scratch } from "./scratch.ts";
 import type { SoundEncoding, SoundLevels } from "./sound.ts";
 
 /** Frames that a stage takes at once. */

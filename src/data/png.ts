@@ -6,22 +6,25 @@
  * @module
  */
 
+import { convertIndexedToRgb, decode, type DecodedPng } from "npm:fast-png@8.0.0";
+import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
 import { expect } from "../base/check.ts";
 import { DataError, excerpt, ShapeError } from "../base/errors.ts";
 import { crc32, hex } from "./crc32.ts";
 import { type Image, shapeHint } from "./image.ts";
 import { counted, type Notify } from "./notices.ts";
 import { join } from "./reader.ts";
-import { convertIndexedToRgb, decode, type DecodedPng } from "npm:fast-png@8.0.0";
-import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
 
 /** Most pixels of one image: a context of as many tokens is far beyond the paper's 1,048,576. */
 const PIXEL_LIMIT = 2 ** 26;
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
-/** Samples a pixel, by the format's colour type. */
+/** Samples per pixel, by the format's colour type. */
 const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/** The colour type of indices into a palette, and where a file has the type. */
+const PALETTE = 3, COLOUR_TYPE = 25;
 
 /** First column, first row, and steps of the seven passes of an interlaced image. */
 const ADAM7 = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
@@ -52,6 +55,29 @@ interface Pass {
   readonly bytes: number;
 }
 
+/** Reads IHDR, 13 bytes of data at byte 16: of every pass what it takes. */
+function pngHeader(header: Uint8Array, fail: (what: string) => never, want?: readonly number[]): Omit<PngParts, "palette" | "lines"> {
+  const view = new DataView(header.buffer, header.byteOffset), width = view.getUint32(0), height = view.getUint32(4);
+  const [depth, colour, compression, filter, interlaced] = header.subarray(8), channels = CHANNELS[colour];
+  if (width === 0 || height === 0 || width * height > PIXEL_LIMIT) {
+    fail(`its size at byte 16 is ${width} × ${height}, it must have 1 to ${PIXEL_LIMIT} pixels`);
+  }
+  if (want && (want[0] !== height || want[1] !== width)) {
+    fail(`its size at byte 16 is ${width} × ${height}, wanted is ${want[1]} × ${want[0]}: ${shapeHint([height, width], want)}`);
+  }
+  if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth) || compression > 0 || filter > 0 || interlaced > 1) {
+    fail(
+      `its format at byte 24 is not one of PNG: depth ${depth}, colour type ${colour}, compression ${compression}, filter ${filter}, ` +
+        `interlacing ${interlaced}`,
+    );
+  }
+  const passes = (interlaced ? ADAM7 : [[0, 0, 1, 1]]).map(([x, y, dx, dy]) => {
+    const columns = Math.max(0, Math.ceil((width - x) / dx)), rows = columns && Math.max(0, Math.ceil((height - y) / dy));
+    return { x, y, dx, dy, columns, rows, bytes: rows * (1 + Math.ceil(columns * channels * depth / 8)) };
+  });
+  return { width, height, header, passes };
+}
+
 /**
  * Walks the chunks before the decoder sees the file: it reads lengths and inflates without a bound. So this bounds both,
  * finds the offset of what is wrong, and leaves out chunks that do not make pixels (a colour profile is compressed too).
@@ -63,7 +89,7 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], not
   const wrong = SIGNATURE.findIndex((byte, i) => bytes[i] !== byte);
   if (wrong >= 0) fail(`a PNG file begins with bytes 89 50 4e 47 0d 0a 1a 0a, it differs at byte ${wrong}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), palette: Uint8Array[] = [], lines: Uint8Array[] = [];
-  let width = 0, height = 0, colour = 0, expected = 0, count = 0, at = 8, first = 0, passes: Pass[] = [];
+  let parts: ReturnType<typeof pngHeader> | undefined, expected = 0, count = 0, at = 8, first = 0;
   const inflator = new Unzlib((piece) => {
     lines.push(piece.subarray(0, Math.max(0, expected - count)));
     count += piece.length;
@@ -91,29 +117,11 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], not
     }
     if (type === "IHDR") {
       if (at !== 8) fail(`a second IHDR at byte ${at}`);
-      [width, height] = [view.getUint32(16), view.getUint32(20)];
-      const [depth, , compression, filter, interlaced] = bytes.subarray(24, 29), channels = CHANNELS[bytes[25]];
-      colour = bytes[25];
-      if (width === 0 || height === 0 || width * height > PIXEL_LIMIT) {
-        fail(`its size at byte 16 is ${width} × ${height}, it must have 1 to ${PIXEL_LIMIT} pixels`);
-      }
-      if (want && (want[0] !== height || want[1] !== width)) {
-        fail(`its size at byte 16 is ${width} × ${height}, wanted is ${want[1]} × ${want[0]}: ${shapeHint([height, width], want)}`);
-      }
-      if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth) || compression > 0 || filter > 0 || interlaced > 1) {
-        fail(
-          `its format at byte 24 is not one of PNG: depth ${depth}, colour type ${colour}, compression ${compression}, filter ${filter}, ` +
-            `interlacing ${interlaced}`,
-        );
-      }
-      passes = (interlaced ? ADAM7 : [[0, 0, 1, 1]]).map(([x, y, dx, dy]) => {
-        const columns = Math.max(0, Math.ceil((width - x) / dx)), rows = columns && Math.max(0, Math.ceil((height - y) / dy));
-        return { x, y, dx, dy, columns, rows, bytes: rows * (1 + Math.ceil(columns * channels * depth / 8)) };
-      });
-      expected = passes.reduce((sum, { bytes }) => sum + bytes, 0);
+      parts = pngHeader(bytes.subarray(16, 29), fail, want);
+      expected = parts.passes.reduce((sum, { bytes }) => sum + bytes, 0);
     }
     // A colour that stands for nothing. Of a palette's, what is used decides.
-    if (type === "tRNS" && colour !== 3) {
+    if (type === "tRNS" && bytes[COLOUR_TYPE] !== PALETTE) {
       fail(`its chunk "tRNS" at byte ${at} makes a colour transparent, and a token is a colour; ${OPAQUE}`);
     }
     if (type === "IDAT") {
@@ -126,7 +134,7 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], not
   if (first === 0) fail(`it has no image data before its end at byte ${at - 12}`);
   inflate(new Uint8Array(), true);
   if (count < expected) {
-    fail(`damaged, its image data from byte ${first} gives ${count} bytes, ${width} × ${height} pixels have ${expected}`);
+    fail(`damaged, its image data from byte ${first} gives ${count} bytes, ${parts!.width} × ${parts!.height} pixels have ${expected}`);
   }
   if (count > expected) {
     notify?.(
@@ -135,12 +143,12 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], not
     );
   }
   if (at < bytes.length) notify?.(name, `${counted(bytes.length - at, "byte")} behind its end, at byte ${at}, were left out`);
-  return { width, height, header: bytes.subarray(16, 29), palette, lines: join(lines), passes };
+  return { ...parts!, palette, lines: join(lines) };
 }
 
-/** Samples of 8 bits, as many a pixel as the file has. */
+/** Samples of 8 bits, as many per pixel as the file has. */
 function eightBits(png: DecodedPng, colour: number): { samples: Uint8Array | Uint8ClampedArray; channels: number } {
-  if (colour === 3) return { samples: convertIndexedToRgb(png), channels: png.palette![0].length };
+  if (colour === PALETTE) return { samples: convertIndexedToRgb(png), channels: png.palette![0].length };
   if (png.depth < 8) {
     // Grey of a few bits is a palette of greys.
     const palette = Array.from({ length: 2 ** png.depth }, (_, i) => [Math.round(i * 255 / (2 ** png.depth - 1))]);
@@ -208,7 +216,7 @@ function pngFile(...chunks: readonly (Uint8Array | readonly [string, Uint8Array]
 }
 
 /**
- * A PNG file: 8 bits a channel, rows not filtered.
+ * A PNG file: 8 bits per channel, rows not filtered.
  *
  * @throws {ShapeError} where the image has another number of bytes than its size says
  */

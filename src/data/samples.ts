@@ -5,19 +5,19 @@
  */
 
 import { DataError } from "../base/errors.ts";
-import { orderG711 } from "./g711.ts";
-import { readWav } from "./wav.ts";
-import { SOUND_RATE, type SoundLevels } from "./sound.ts";
 import { type Cifar, CIFAR_SHAPE, cifarOf, decodeCifar } from "./cifar.ts";
 import type { DatasetOptions, Skipped } from "./dataset.ts";
 import type { Refused } from "./formats.ts";
+import { orderG711 } from "./g711.ts";
 import { type Idx, idxOf } from "./idx.ts";
 import { type ImageShape, shapeHint } from "./image.ts";
 import type { Member } from "./members.ts";
 import { counted, type Notify } from "./notices.ts";
 import { decodePng } from "./png.ts";
 import { WHOLE_LIMIT } from "./reader.ts";
+import { SOUND_RATE, type SoundLevels } from "./sound.ts";
 import { fromUtf16, isText } from "./text.ts";
+import { readWav } from "./wav.ts";
 
 /** The files of CIFAR, by the names they have in its archives. */
 export const CIFAR_NAMES: readonly [Cifar, RegExp][] = [

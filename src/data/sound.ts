@@ -4,11 +4,15 @@
  * @module
  */
 
+import { type NumberRange, whole } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
 import type { Notify } from "./notices.ts";
 
-/** Samples a second, of the paper's sound and of ours unless said otherwise. */
+/** Samples per second, of the paper's sound and of ours unless said otherwise. */
 export const SOUND_RATE = 12000;
+
+/** Rates that are read and made. */
+export const FRAME_RATES: NumberRange = whole(1000, 384_000);
 
 /** How a file stores samples. */
 export type SoundEncoding = "8-bit" | "16-bit" | "24-bit" | "32-bit" | "32-bit float" | "64-bit float";
@@ -17,9 +21,9 @@ export type SoundEncoding = "8-bit" | "16-bit" | "24-bit" | "32-bit" | "32-bit f
 export interface WavFormat {
   /** How each sample is stored. */
   readonly encoding: SoundEncoding;
-  /** Samples a frame. */
+  /** Samples per frame. */
   readonly channels: number;
-  /** Frames a second. */
+  /** Frames per second. */
   readonly rate: number;
 }
 
@@ -35,9 +39,9 @@ export interface SoundLevels {
 
 /** Sound as tokens. */
 export interface Sound {
-  /** One code a sample. */
+  /** One code per sample. */
   readonly codes: Uint8Array;
-  /** Samples a second. */
+  /** Samples per second. */
   readonly rate: number;
   /** What it was made from. */
   readonly from: WavFormat;

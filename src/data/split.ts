@@ -5,14 +5,14 @@
  */
 
 import { ConfigError, DataError } from "../base/errors.ts";
-import { SOUND_RATE } from "./sound.ts";
 import { checkDataset, type Dataset, type DatasetOptions } from "./dataset.ts";
 import { starts } from "./formats.ts";
 import { splitHeldOut } from "./held_out.ts";
 import type { DataKind } from "./identity.ts";
 import type { ImageShape } from "./image.ts";
 import { join } from "./reader.ts";
-import { Samples } from "./samples.ts";
+import type { Samples } from "./samples.ts";
+import { SOUND_RATE } from "./sound.ts";
 
 /** enwik8: the first 10⁸ bytes of a Wikipedia dump; 90 / 5 / 5 million bytes since its first use for this. */
 const isEnwik8 = (bytes: Uint8Array) => bytes.length === 100_000_000 && starts(bytes, "<mediawiki");

@@ -57,7 +57,7 @@ export function isText(bytes: Uint8Array): boolean {
 }
 
 /**
- * Text that is written in 16 bits a character, as UTF-8.
+ * Text that is written in 16 bits per character, as UTF-8.
  *
  * @returns undefined where it is none: it has no byte order mark, and its bytes are not by turns zero and text
  */

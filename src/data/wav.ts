@@ -9,12 +9,14 @@
 
 import { expect, inWords, MOST, wrongOf } from "../base/check.ts";
 import { DataError, excerpt } from "../base/errors.ts";
-import { FRAME_RATES } from "../base/limits.ts";
 import { Companding, PIECE } from "./mulaw.ts";
 import { counted, type Notify } from "./notices.ts";
 import { RAW, Stage } from "./pcm.ts";
 import { ByteReader, type Bytes, join, WHOLE_LIMIT } from "./reader.ts";
-import { type Sound, SOUND_RATE, type SoundLevels, tellLevels, type WavFormat } from "./sound.ts";
+import { FRAME_RATES, type Sound, SOUND_RATE, type SoundLevels, tellLevels, type WavFormat } from "./sound.ts";
+
+/** Codecs that are read, and the tag of a format that names its codec further on. */
+const WAVE_FORMAT_PCM = 1, WAVE_FORMAT_IEEE_FLOAT = 3, WAVE_FORMAT_EXTENSIBLE = 0xfffe;
 
 /** Codecs that files are met with, so that the message can name them. */
 const CODECS: Readonly<Record<number, string>> = {
@@ -42,7 +44,7 @@ const UNKNOWN_LENGTH = 0x7ffff000;
 /** Most that a length of 32 bits says. */
 const LENGTH_LIMIT = 0xffffffff;
 
-/** {@linkcode WavFormat} with bytes a sample, and bits of them that hold nothing. */
+/** {@linkcode WavFormat} with bytes per sample, and bits of them that hold nothing. */
 interface Layout extends WavFormat {
   readonly width: number;
   readonly spare: number;
@@ -56,19 +58,19 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): Layout {
   const [tag, channels] = [0, 2].map((at) => view.getUint16(at, true)), rate = view.getUint32(4, true);
   const [frame, bits] = [12, 14].map((at) => view.getUint16(at, true));
   let codec = tag;
-  if (tag === 0xfffe) {
+  if (tag === WAVE_FORMAT_EXTENSIBLE) {
     if (chunk.length < 40) fail(0, `is extensible, which takes 40 bytes, and has ${chunk.length}`);
     if (SUBFORMAT.some((byte, i) => chunk[26 + i] !== byte)) fail(24, "is extensible with a codec that is not a registered one");
     codec = view.getUint16(24, true);
   }
   const width = frame / channels;
   // Fewer bits than the bytes have are their upper ones.
-  const encoding = codec === 1 && bits > 0 && width * 8 >= bits
+  const encoding = codec === WAVE_FORMAT_PCM && bits > 0 && width * 8 >= bits
     ? ({ 1: "8-bit", 2: "16-bit", 3: "24-bit", 4: "32-bit" } as const)[width]
-    : codec === 3 && width * 8 === bits
+    : codec === WAVE_FORMAT_IEEE_FLOAT && width * 8 === bits
     ? ({ 4: "32-bit float", 8: "64-bit float" } as const)[width]
     : undefined;
-  if (codec !== 1 && codec !== 3) {
+  if (codec !== WAVE_FORMAT_PCM && codec !== WAVE_FORMAT_IEEE_FLOAT) {
     fail(0, `is codec ${codec} (${CODECS[codec] ?? "unknown"}), known are 1 (PCM of 8, 16, 24, 32 bits) and 3 (float of 32, 64 bits)`);
   }
   if (channels === 0) fail(2, "has 0 channels, there must be at least 1");
@@ -79,7 +81,7 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): Layout {
     );
   }
   if (wrongOf("", rate, FRAME_RATES)) fail(4, `has ${rate} frames per second, it must be ${inWords(FRAME_RATES)}`);
-  return { encoding: encoding!, channels, rate, width, spare: codec === 1 ? width * 8 - bits : 0 };
+  return { encoding: encoding!, channels, rate, width, spare: codec === WAVE_FORMAT_PCM ? width * 8 - bits : 0 };
 }
 
 const fourCharacters = (bytes: Uint8Array) => String.fromCharCode(...bytes.subarray(0, 4));
@@ -105,7 +107,7 @@ async function skipPadding(reader: ByteReader, length: number): Promise<void> {
  *
  * @param file its bytes, whole or in pieces
  * @param name of the file, for messages
- * @param rate samples a second wanted, from 1,000 to 384,000
+ * @param rate samples per second wanted, from 1,000 to 384,000
  * @param notify is told of lengths that were not believed, of what was left out, and of sound that is partly clipped or cancels in part
  * @throws {DataError} with the offset, where it is not WAV, cut short, of another codec, empty, or has a sample that is not finite; where
  * more than half of what sounds is beyond full scale, or the channels cancel each other
@@ -214,22 +216,7 @@ async function samples(
   if (found % frame !== 0) {
     notify(name, `the last ${counted(found % frame, "byte")} of its samples are no whole frame of ${frame} and were left out`);
   }
-  if (!ended || found === said) {
-    await skipPadding(reader, said);
-    // Whole chunks may follow, as notes on the sound.
-    let at = reader.offset;
-    for (;;) {
-      const next = await reader.peek(8), length = next.length === 8 ? new DataView(next.buffer, next.byteOffset).getUint32(4, true) : 0;
-      if (next.length < 8 || !isChunk(next) || fourCharacters(next) === "data") break;
-      for (let left = 8 + length, piece; left > 0; left -= piece) if ((piece = (await reader.some(left)).length) === 0) break;
-      if (reader.offset < at + 8 + length) break;
-      await skipPadding(reader, length);
-      at = reader.offset;
-    }
-    await reader.count();
-    const rest = reader.offset - at;
-    if (rest > 0) notify(name, `${counted(rest, "byte")} behind its samples, at byte ${at}, were left out`);
-  }
+  if (!ended || found === said) await skipRest(reader, said, notify);
   const { levels, mixed } = stage;
   tellLevels(levels, mixed, channels, name, notify);
   if (format.spare >= 8 && levels.peak > 0 && levels.peak < 2 ** -format.spare) {
@@ -238,11 +225,28 @@ async function samples(
   return { codes: join(codes), levels };
 }
 
+/** Passes over what follows `said` bytes of samples: whole chunks, as notes on the sound; tells of what else there is. */
+async function skipRest(reader: ByteReader, said: number, notify: Notify): Promise<void> {
+  await skipPadding(reader, said);
+  let at = reader.offset;
+  for (;;) {
+    const next = await reader.peek(8), length = next.length === 8 ? new DataView(next.buffer, next.byteOffset).getUint32(4, true) : 0;
+    if (next.length < 8 || !isChunk(next) || fourCharacters(next) === "data") break;
+    for (let left = 8 + length, piece; left > 0; left -= piece) if ((piece = (await reader.some(left)).length) === 0) break;
+    if (reader.offset < at + 8 + length) break;
+    await skipPadding(reader, length);
+    at = reader.offset;
+  }
+  await reader.count();
+  const rest = reader.offset - at;
+  if (rest > 0) notify(reader.name, `${counted(rest, "byte")} behind its samples, at byte ${at}, were left out`);
+}
+
 /**
  * A WAV file: 16 bits, one channel.
  *
  * @param sound µ-law codes, or samples in [−1, 1], which are cut there
- * @param rate samples a second
+ * @param rate samples per second
  * @throws {DataError} where it is longer than a WAV file can say, 4 GiB
  */
 export async function encodeWav(sound: Uint8Array | Float32Array, rate: number = SOUND_RATE): Promise<Uint8Array<ArrayBuffer>> {
@@ -257,7 +261,7 @@ export async function encodeWav(sound: Uint8Array | Float32Array, rate: number =
   view.setUint32(4, 36 + bytes, true);
   text(8, "WAVEfmt ");
   view.setUint32(16, 16, true);
-  view.setUint16(20, 1, true);
+  view.setUint16(20, WAVE_FORMAT_PCM, true);
   view.setUint16(22, 1, true);
   view.setUint32(24, rate, true);
   view.setUint32(28, rate * 2, true);

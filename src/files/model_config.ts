@@ -36,7 +36,7 @@ export interface ModelConfig {
   vocab_size: number;
   /** Probability of dropout, only at the end of each residual branch. */
   dropout: number;
-  /** One pattern, or one a layer. */
+  /** One pattern, or one per layer. */
   attention: AttentionConfig | AttentionConfig[];
   /** Positional embedding. */
   position: PositionConfig;

@@ -6,9 +6,9 @@
 
 import { expect, mustBe } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
+import type { AttentionConfig } from "../pattern/sets.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";
-import type { AttentionConfig } from "../pattern/sets.ts";
 
 /** A named model with training choices that suit it. */
 export interface Preset {
@@ -75,7 +75,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       attention: [local(12), strided(96)],
       position: { kind: "data", shape: [32, 32, 3] },
     },
-    // The upper quarters of four images a step instead of one image: 4.67 bits/byte for 4.75 after so many bytes (means of three seeds).
+    // The upper quarters of four images per step instead of one image: 4.67 bits/byte for 4.75 after so many bytes (means of three seeds).
     train: {
       ...{ steps: 2000, batch: 1, lr: 0.006, warmup: 20, beta2: 0.95, schedule: "linear" },
       phases: [{ until: 0.5, n_ctx: 768, batch: 4 }],
@@ -90,7 +90,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       attention: [local(4), local(8), strided(64)],
       position: { kind: "attention", stride: 64 },
     },
-    // Eight short windows a step are eight places of the piece instead of one: 5.93 bits a sample for 6.03 (means of three seeds).
+    // Eight short windows per step are eight places of the piece instead of one: 5.93 bits per sample for 6.03 (means of three seeds).
     train: {
       ...{ steps: 1000, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
       phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],

@@ -7,6 +7,7 @@
 import { type Allowed, expect, mustBe, type NumberRange, type ObjectOf, whole, wrongOf } from "../base/check.ts";
 import { CheckpointError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
+import { DATASET_FIELDS } from "../data/dataset.ts";
 import { DATA_KINDS, type DataIdentity } from "../data/identity.ts";
 import type { ModelConfig } from "./model_config.ts";
 import { checkTrain, TRAIN_FIELDS, type TrainConfig } from "./train_config.ts";
@@ -15,9 +16,9 @@ import { checkTrain, TRAIN_FIELDS, type TrainConfig } from "./train_config.ts";
 export interface HistoryEntry {
   /** Updates done. */
   readonly step: number;
-  /** Training loss in bits a token; NaN where it was not finite, null on disk. */
+  /** Training loss in bits per token; NaN where it was not finite, null on disk. */
   readonly loss: number;
-  /** Held-out loss in bits a token. */
+  /** Held-out loss in bits per token. */
   readonly heldOut?: number;
   /** Milliseconds since the run began, pauses not counted. */
   readonly ms?: number;
@@ -85,17 +86,7 @@ const TRAIN: ObjectOf = {
 /** JSON has no NaN. */
 const LOSS: NumberRange = { from: 0, orNull: true };
 
-const SOURCE: ObjectOf = {
-  fields: { kind: { oneOf: DATA_KINDS } },
-  optional: {
-    path: "a string",
-    shape: { each: COUNT, count: 3, words: "a list of three numbers" },
-    rate: COUNT,
-    codes: { oneOf: ["mulaw", "g711"] },
-    as: { oneOf: ["bytes"] },
-    heldOut: COUNT,
-  },
-};
+const SOURCE: ObjectOf = { fields: { kind: { oneOf: DATA_KINDS } }, optional: { path: "a string", ...DATASET_FIELDS } };
 
 const RUN: ObjectOf = {
   fields: {

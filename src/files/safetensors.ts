@@ -28,7 +28,7 @@ export type SavedType =
   | "U8"
   | "BOOL";
 
-/** Bytes an element, by type. */
+/** Bytes per element, by type. */
 const BYTES: Readonly<Record<SavedType, number>> = {
   F64: 8,
   F32: 4,

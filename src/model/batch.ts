@@ -6,8 +6,8 @@
 
 import { expectTokens } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
-import type { Constants } from "./compile.ts";
 import { type Tensor, tensor } from "../ops/mod.ts";
+import type { Constants } from "./compile.ts";
 
 /** Inputs of one batch; {@linkcode batchData} has their numbers. */
 export interface BatchTensors {

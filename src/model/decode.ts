@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { CachePlan } from "../pattern/cache.ts";
+import { Program, type Tensor, tensor } from "../ops/mod.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter, NO_DROPOUT } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
-import { Program, type Tensor, tensor } from "../ops/mod.ts";
-import type { CachePlan } from "../pattern/cache.ts";
 
 /** Caches of one layer: the keys and values that will be read again. */
 export interface CacheTensors {
@@ -38,7 +38,7 @@ export interface DecodingProgram {
   readonly state: DecodingState;
   /** f32 [batch, V] */
   readonly logits: Tensor;
-  /** One a layer. */
+  /** One per layer. */
   readonly caches: readonly CacheTensors[];
   readonly constants: Constants;
 }
@@ -83,7 +83,7 @@ export interface PrefillProgram {
   readonly program: Program;
   /** u32 [sequences · n]: the token before each position. */
   readonly tokens: Tensor;
-  /** u32 [heads, slots], one a layer: see {@linkcode ../pattern/cache.ts!CachePlan.held}. */
+  /** u32 [heads, slots], one per layer: see {@linkcode ../pattern/cache.ts!CachePlan.held}. */
   readonly rows: readonly Tensor[];
   readonly constants: Constants;
 }

@@ -6,13 +6,13 @@
  * @module
  */
 
+import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
 import { type ModelConfig, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
 import { sortByIndex } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import type { Parameters } from "./parameters.ts";
-import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
 
-/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each a table. */
+/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
 interface PositionOrder {
   /** u32 [R] */
   readonly order: readonly Tensor[];
@@ -73,7 +73,7 @@ export class Emitter {
     return positionSizes(this.config).map((_, table) => Uint32Array.from({ length: n }, (_, i) => positionRows(this.config, i)[table]));
   }
 
-  /** u32 [n], one a positional table: the entry that each position reads. Positions of a sequence unless said otherwise. */
+  /** u32 [n], one per positional table: the entry that each position reads. Positions of a sequence unless said otherwise. */
   positionRows(n = this.n): readonly Tensor[] {
     return this.#positionRows ??= this.#positionData(n).map((index, table) => this.#constant(`position_rows.${table}`, index));
   }

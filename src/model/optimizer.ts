@@ -4,9 +4,9 @@
  * @module
  */
 
-import { byMuon, type TrainConfig } from "../files/train_config.ts";
 import { ConfigError } from "../base/errors.ts";
 import { HYPER, type Program, type Tensor, tensor } from "../ops/mod.ts";
+import { byMuon, type TrainConfig } from "../files/train_config.ts";
 
 /** Tensors of a run beside its parameters, the same in all its phases; `grads` and `m` are parallel to the parameters. */
 export interface OptimizerTensors {
@@ -39,7 +39,7 @@ export interface OptimizerTensors {
 /** Loss scale and clean steps before the first step (spec §3). */
 export const LOSS_SCALE: readonly [number, number] = [2 ** 16, 0];
 
-/** Steps submitted before the host asks the device how many were skipped: the wait costs 11 ms in Deno, so not every step. */
+/** Steps submitted before the host asks the device how many were skipped: the wait costs more than a small step does, so not every step. */
 export const AHEAD = 8;
 
 /** Makes the tensors for a list of parameters. */

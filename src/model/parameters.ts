@@ -7,9 +7,9 @@
 import { expect } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
 import { Random, STREAM } from "../base/random.ts";
-import { parameterShapes } from "../files/parameter_shapes.ts";
-import { type Initialisation, type ModelConfig, positionSizes } from "../files/model_config.ts";
 import { type Tensor, tensor } from "../ops/mod.ts";
+import { type Initialisation, type ModelConfig, positionSizes } from "../files/model_config.ts";
+import { parameterShapes } from "../files/parameter_shapes.ts";
 
 /** Parameter tensors, in the order of {@linkcode parameterShapes}: rank 2 first. */
 export class Parameters {

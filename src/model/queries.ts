@@ -4,11 +4,11 @@
  * @module
  */
 
+import { Program, type Tensor, tensor } from "../ops/mod.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
-import { Program, type Tensor, tensor } from "../ops/mod.ts";
 
 /** Forward only as far as needed: queries and keys of chosen layers, kept for reading. */
 export interface QueryKeyProgram {

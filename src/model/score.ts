@@ -5,11 +5,11 @@
  */
 
 import { expect } from "../base/check.ts";
+import { Program, type Tensor, tensor } from "../ops/mod.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
-import { Program, type Tensor, tensor } from "../ops/mod.ts";
 
 /** Forward only: the loss of every position. */
 export interface ScoringProgram {

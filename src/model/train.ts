@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { TrainConfig } from "../files/train_config.ts";
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import type { TrainConfig } from "../files/train_config.ts";
 import { Backward } from "./backward.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";

@@ -8,10 +8,10 @@
  * @module
  */
 
-import { ConfigError } from "../base/errors.ts";
 import { expect } from "../base/check.ts";
+import { ConfigError } from "../base/errors.ts";
 import { buildLayout, type Layout } from "./layout.ts";
-import { type AttentionSet, setKey } from "./sets.ts";
+import { type AttentionSet, LARGEST, setKey } from "./sets.ts";
 
 /** One part of a set: position i reads the keys numbered `lo[i]` … `hi[i] − 1` in the part's order. */
 interface CachedPart {
@@ -35,7 +35,7 @@ interface CachedSet {
 /** What {@linkcode CachePlan.held} says of a slot that holds nothing yet. */
 export const EMPTY_SLOT = 0xffffffff;
 
-/** The cache schedule of one layer's heads: tables of n words a part of each distinct set, made once. */
+/** The cache schedule of one layer's heads: tables of n words per part of each distinct set, made once. */
 export class CachePlan {
   readonly #sets: readonly CachedSet[];
   /** Which set each head has. */
@@ -72,11 +72,11 @@ export class CachePlan {
   /**
    * Plans n positions.
    *
-   * @param sets one a head
+   * @param sets one per head
    * @throws {ConfigError} where a set is not causal: decoding reads no later key
    */
   static async create(sets: readonly AttentionSet[], n: number): Promise<CachePlan> {
-    expect("Cannot plan the caches", { sets: [sets, "a list"], heads: [sets?.length, [1, 4096]], n: [n, [1, 2 ** 24]] });
+    expect("Cannot plan the caches", { sets: [sets, "a list"], heads: [sets?.length, [1, 4096]], n: [n, [1, LARGEST]] });
     const keys = sets.map(setKey), distinct = [...new Set(keys)], made: CachedSet[] = [];
     for (const key of distinct) {
       const set = sets[keys.indexOf(key)];

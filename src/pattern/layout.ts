@@ -5,10 +5,10 @@
  * @module
  */
 
-import { type AttentionSet, checkSet, type Part, parts, type Rows, type Span } from "./sets.ts";
-import { instantiateKernels } from "../base/kernels.ts";
-import { OutOfMemoryError } from "../base/errors.ts";
 import { expect } from "../base/check.ts";
+import { Scratch } from "../base/scratch.ts";
+import { type Part, parts, type Rows, type Span } from "./parts.ts";
+import { type AttentionSet, checkSet, LARGEST } from "./sets.ts";
 
 /**
  * For tile t of one side, `list[starts[t]]` … `list[starts[t + 1] − 1]` are the tiles of the other side, ascending:
@@ -45,9 +45,9 @@ export interface LayoutPart {
 export interface Layout {
   /** Positions. */
   readonly n: number;
-  /** Queries a tile. */
+  /** Queries per tile. */
   readonly tileQ: number;
-  /** Keys a tile. */
+  /** Keys per tile. */
   readonly tileK: number;
   /** Disjoint parts. */
   readonly parts: readonly LayoutPart[];
@@ -65,61 +65,26 @@ export interface InOrderPart extends Omit<LayoutPart, "lo" | "hi"> {
   readonly bits: Uint32Array;
 }
 
-const BUILDING = "Cannot build the layout", LIMIT = [1, 2 ** 24] as const;
+const BUILDING = "Cannot build the layout", LIMIT = [1, LARGEST] as const;
 
 const SIDE = { "-1": -1, "0": 0, "1": 1, "self": 2 } as const;
-
-/** Working memory of one layout: a bump allocator over the kernels' memory. Addresses stay below 2³² (4 GiB). */
-class Arena {
-  #top: number;
-
-  constructor(readonly memory: WebAssembly.Memory) {
-    this.#top = 1024;
-  }
-
-  /** Room for `count` u32. */
-  take(count: number): number {
-    const at = this.#top, end = at + count * 4, have = this.memory.buffer.byteLength;
-    if (end > have) {
-      try {
-        this.memory.grow(Math.ceil((end - have) / 65536));
-      } catch {
-        throw new OutOfMemoryError(
-          `Cannot build the layout: its tile lists need more than ${Math.round(end / 2 ** 20)} MiB, WASM memory stops at 4096 MiB; ` +
-            `use larger tiles, a sparser pattern or a shorter context`,
-        );
-      }
-    }
-    this.#top = end;
-    return at;
-  }
-
-  /** A copy of `count` u32 at `at`, outside WASM memory. */
-  copy(at: number, count: number): Uint32Array {
-    return new Uint32Array(this.memory.buffer, at, count).slice();
-  }
-
-  set(at: number, values: Uint32Array): void {
-    new Uint32Array(this.memory.buffer, at, values.length).set(values);
-  }
-}
 
 /**
  * Builds the tile lists of a set.
  *
  * @param set the set of one head
  * @param n positions
- * @param tile queries and keys a tile; each engine chooses its own
+ * @param tile queries and keys per tile; each engine chooses its own
  * @throws {ConfigError} where set, n or tile are out of range
  * @throws {OutOfMemoryError} where the lists do not fit in 4 GiB (n = 1,048,576 dense in tiles of 16, for example)
  */
 export async function buildLayout(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<Layout> {
   expect(BUILDING, { tile: [tile, "an object"], "tile.q": [tile?.q, LIMIT], "tile.k": [tile?.k, LIMIT] });
-  const { arena, kernels, each } = await spans(set, n), queryTiles = Math.ceil(n / tile.q);
+  const { scratch, each } = await spans(set, n), { kernels } = scratch, queryTiles = Math.ceil(n / tile.q);
   let pairs = 0, tiles = 0;
   const made = each(({ queries, keys, lo, hi }): LayoutPart => {
     const forward = (starts: number, list: number) => kernels.forwardTiles(n, keys.count, tile.q, tile.k, lo, hi, starts, list);
-    const lists = tileLists(kernels, arena, queryTiles, Math.ceil(keys.count / tile.k), forward);
+    const lists = tileLists(scratch, queryTiles, Math.ceil(keys.count / tile.k), forward);
     pairs += kernels.countPairs(n, lo, hi);
     tiles += lists.forward.list.length;
     return {
@@ -127,8 +92,8 @@ export async function buildLayout(set: AttentionSet, n: number, tile: { q: numbe
       keyRows: keys.map,
       queries: n,
       keys: keys.count,
-      lo: arena.copy(lo, n),
-      hi: arena.copy(hi, n),
+      lo: copy(scratch, lo, n),
+      hi: copy(scratch, hi, n),
       ...lists,
     };
   });
@@ -140,19 +105,20 @@ export async function buildLayout(set: AttentionSet, n: number, tile: { q: numbe
  *
  * @param set the set of one head
  * @param n positions
- * @param tile queries and keys a tile
+ * @param tile queries and keys per tile
  * @throws {OutOfMemoryError} where n² bits do not fit in 4 GiB
  */
 export async function buildInOrder(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<{ parts: InOrderPart[] }> {
-  const { arena, kernels, each } = await spans(set, n), keyTiles = Math.ceil(n / tile.k);
-  const words = Math.ceil(keyTiles * tile.k / 32), bits = arena.take(n * words);
+  const { scratch, each } = await spans(set, n), { kernels } = scratch, keyTiles = Math.ceil(n / tile.k);
+  const words = Math.ceil(keyTiles * tile.k / 32), bits = scratch.take(4 * n * words);
   each(({ queries, keys, lo, hi }) => kernels.setBits(n, queries.at, keys.at, lo, hi, words, bits));
   const forward = (starts: number, list: number) => kernels.bitTiles(n, tile.q, tile.k, words, bits, starts, list);
-  const lists = tileLists(kernels, arena, Math.ceil(n / tile.q), keyTiles, forward);
-  return { parts: [{ queryRows: null, keyRows: null, queries: n, keys: n, words, bits: arena.copy(bits, n * words), ...lists }] };
+  const lists = tileLists(scratch, Math.ceil(n / tile.q), keyTiles, forward);
+  return { parts: [{ queryRows: null, keyRows: null, queries: n, keys: n, words, bits: copy(scratch, bits, n * words), ...lists }] };
 }
 
-type Kernels = Awaited<ReturnType<typeof instantiateKernels>>;
+/** A copy of `count` u32 at `at`, outside WASM memory. */
+const copy = (scratch: Scratch, at: number, count: number): Uint32Array => scratch.u32(at, count).slice();
 
 /** Rows in a part's order: address (0: in order), number, and a copy. */
 interface Ordered {
@@ -165,50 +131,55 @@ interface Ordered {
 async function spans(set: AttentionSet, n: number) {
   checkSet(set);
   expect(BUILDING, { n: [n, LIMIT] });
-  const arena = new Arena(new WebAssembly.Memory({ initial: 1, maximum: 65536 }));
-  const kernels = await instantiateKernels(arena.memory), lo = arena.take(n), hi = arena.take(n);
+  const scratch = await Scratch.create((mib) =>
+    `Cannot build the layout: its tile lists need more than ${mib} MiB, WASM memory stops at 4096 MiB; ` +
+    `use larger tiles, a sparser pattern or a shorter context`
+  );
+  const { kernels } = scratch, lo = scratch.take(4 * n), hi = scratch.take(4 * n);
   const rowsOf = (rows: Rows): Ordered => {
     if (rows.kind === "all") return { at: 0, count: n, map: null };
-    const at = arena.take(n);
+    const at = scratch.take(4 * n);
     const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
-    return { at, count, map: arena.copy(at, count) };
+    return { at, count, map: copy(scratch, at, count) };
   };
   const each = <T>(make: (part: { queries: Ordered; keys: Ordered; lo: number; hi: number }) => T): T[] =>
     parts(set, n).map((part: Part) => {
       const queries = rowsOf(part.queries);
       const keys = JSON.stringify(part.keys) === JSON.stringify(part.queries) ? queries : rowsOf(part.keys);
-      fillSpans(kernels, arena, part.span, n, lo, hi);
+      fillSpans(scratch, part.span, n, lo, hi);
       return make({ queries, keys, lo, hi });
     });
-  return { arena, kernels, each };
+  return { scratch, each };
 }
 
 /** Tile lists and their transpose; `forward` first counts, then fills. */
 function tileLists(
-  kernels: Kernels,
-  arena: Arena,
+  scratch: Scratch,
   queryTiles: number,
   keyTiles: number,
   forward: (starts: number, list: number) => number,
 ): { forward: TileList; backward: TileList } {
-  const starts = arena.take(queryTiles + 1), count = forward(starts, 0) >>> 0, list = arena.take(count);
+  const { kernels } = scratch,
+    starts = scratch.take(4 * (queryTiles + 1)),
+    count = forward(starts, 0) >>> 0,
+    list = scratch.take(4 * count);
   forward(starts, list);
-  const backStarts = arena.take(keyTiles + 1), backList = arena.take(count);
+  const backStarts = scratch.take(4 * (keyTiles + 1)), backList = scratch.take(4 * count);
   kernels.transposeTiles(queryTiles, keyTiles, starts, list, backStarts, backList);
   return {
-    forward: { starts: arena.copy(starts, queryTiles + 1), list: arena.copy(list, count) },
-    backward: { starts: arena.copy(backStarts, keyTiles + 1), list: arena.copy(backList, count) },
+    forward: { starts: copy(scratch, starts, queryTiles + 1), list: copy(scratch, list, count) },
+    backward: { starts: copy(scratch, backStarts, keyTiles + 1), list: copy(scratch, backList, count) },
   };
 }
 
 function fillSpans(
-  kernels: Kernels,
-  arena: Arena,
+  scratch: Scratch,
   span: Span,
   n: number,
   lo: number,
   hi: number,
 ): void {
+  const { kernels } = scratch;
   switch (span.kind) {
     case "window":
       kernels.windowSpans(n, span.back, span.ahead, lo, hi);
@@ -226,7 +197,7 @@ function fillSpans(
       kernels.selfSpans(n, span.l, span.from, span.to, lo, hi);
       break;
     case "listed":
-      arena.set(lo, span.lo);
-      arena.set(hi, span.hi);
+      scratch.u32(lo, n).set(span.lo);
+      scratch.u32(hi, n).set(span.hi);
   }
 }

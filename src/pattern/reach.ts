@@ -6,18 +6,18 @@
  * @module
  */
 
-import { ConfigError } from "../base/errors.ts";
 import { expect } from "../base/check.ts";
+import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
-import { type AttentionConfig, type AttentionSet, checkSet, resolveSets, setKey } from "./sets.ts";
+import { type AttentionConfig, type AttentionSet, checkSet, LARGEST, resolveSets, setKey } from "./sets.ts";
 
-/** Every layer's sets, one a head. */
+/** Every layer's sets, one per head. */
 export type Schedule = readonly (readonly AttentionSet[])[];
 
 /**
  * The sets of all layers of a model.
  *
- * @param attention one pattern, or one a layer
+ * @param attention one pattern, or one per layer
  * @throws {ConfigError} where a pattern's field is out of range, or the list is not as long as there are layers
  */
 export function scheduleOf(
@@ -193,7 +193,7 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
  */
 export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, limit = 4096): Promise<Reach> {
   const cannot = "Cannot check the schedule";
-  expect(cannot, { schedule: [schedule, "a list"], n: [n, [1, 2 ** 24]], factors: [factors, [1, 2]], limit: [limit, [1, 2 ** 20]] });
+  expect(cannot, { schedule: [schedule, "a list"], n: [n, [1, LARGEST]], factors: [factors, [1, 2]], limit: [limit, [1, 2 ** 20]] });
   for (const [layer, sets] of schedule.entries()) {
     expect(cannot, { [`layer ${layer}`]: [sets, "a list"] });
     sets.forEach(checkSet);

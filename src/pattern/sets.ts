@@ -2,14 +2,13 @@
  * Sparse attention patterns as mathematics (section 4, Fig. 3): which keys j a query i attends to.
  *
  * A configuration resolves, for one layer and head, to an {@linkcode AttentionSet}. {@linkcode attends} is its
- * definition, one pair at a time: the oracle. {@linkcode parts} is the same set as a union of disjoint parts, each of
- * them one interval of keys for every query once rows are put into the part's order: what engines compute with.
+ * definition, one pair at a time: the oracle.
  *
  * @module
  */
 
-import { ConfigError } from "../base/errors.ts";
 import { expect, MOST } from "../base/check.ts";
+import { ConfigError } from "../base/errors.ts";
 import { Random, STREAM } from "../base/random.ts";
 
 /** Names of the patterns. */
@@ -30,7 +29,7 @@ export interface AttentionConfig {
   pattern: PatternName;
   /** l: the stride of `strided` and `fixed`, the reach of `local`, the window of `longformer`. */
   stride?: number;
-  /** `fixed`: summary columns a head, 1 ≤ c ≤ l. */
+  /** `fixed`: summary columns per head, 1 ≤ c ≤ l. */
   c?: number;
   /** `strided`, `fixed`: default `merged`. */
   integration?: Integration;
@@ -38,11 +37,11 @@ export interface AttentionConfig {
   causal?: boolean;
   /** `longformer`: the first so many tokens see and are seen by all. `bigbird`: the same in blocks. Default 1. */
   globals?: number;
-  /** `bigbird`, `blocks`: positions a block. */
+  /** `bigbird`, `blocks`: positions per block. */
   block?: number;
   /** `bigbird`: blocks on each side of the query's own. Default 1. */
   window?: number;
-  /** `bigbird`: random blocks a query block. Default 3. */
+  /** `bigbird`: random blocks per query block. Default 3. */
   random?: number;
   /** `bigbird`: which random blocks. Default 0. */
   seed?: number;
@@ -93,7 +92,8 @@ function integer(config: AttentionConfig, field: keyof AttentionConfig, low: num
   return value;
 }
 
-const LARGEST = 2 ** 24;
+/** Most positions of a sequence, and so the largest of any size of a pattern. */
+export const LARGEST = 2 ** 24;
 
 /** Random key blocks of BigBird for one head: window, globals and `random` others of each query block. */
 function bigbird(config: AttentionConfig, n: number, layer: number, head: number, causal: boolean): AttentionSet {
@@ -154,7 +154,7 @@ function callersBlocks(config: AttentionConfig, n: number, head: number, heads: 
  *
  * @param config the attention of that layer
  * @param shape n positions, layer number r from 0, number of heads
- * @returns one set a head
+ * @returns one set per head
  * @throws {ConfigError} where a field is missing or out of range
  */
 export function resolveSets(config: AttentionConfig, shape: { n: number; layer: number; heads: number }): AttentionSet[] {
@@ -267,104 +267,4 @@ export function attends(set: AttentionSet, i: number, j: number): boolean {
     case "blocks":
       return set.blocks[Math.floor(i / set.block)].includes(Math.floor(j / set.block));
   }
-}
-
-/**
- * Which rows a part sees, and in which order: all of them; all, grouped by residue mod l (0, l, 2l, … 1, l + 1, …);
- * or only those with j mod l ∈ [from, to), in order.
- */
-export type Rows =
-  | { readonly kind: "all" }
-  | { readonly kind: "residue"; readonly l: number }
-  | { readonly kind: "columns"; readonly l: number; readonly from: number; readonly to: number };
-
-/**
- * The interval of keys of each query, both numbered in the part's order. K is the number of the part's keys, u the query.
- *
- * - `window`: u − back … u + ahead
- * - `segment`: the l keys of u's segment, up to u where causal
- * - `residue`: u's residue class, of it only keys at least `gap` places before u (`side` −1), at least `gap` after it
- *   (+1), or all (0)
- * - `summary`: columns of windows before u's own (−1), after it (+1), at or before u itself (`self`), or all (0)
- * - `self`: u alone, only where it is not a column of [from, to)
- * - `listed`: as given
- */
-export type Span =
-  | { readonly kind: "window"; readonly back: number; readonly ahead: number }
-  | { readonly kind: "segment"; readonly l: number; readonly causal: boolean }
-  | { readonly kind: "residue"; readonly l: number; readonly side: -1 | 0 | 1; readonly gap: number }
-  | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly side: -1 | 0 | 1 | "self" }
-  | { readonly kind: "self"; readonly l: number; readonly from: number; readonly to: number }
-  | { readonly kind: "listed"; readonly lo: Uint32Array; readonly hi: Uint32Array };
-
-/** One part of a set. Queries are all rows, in some order; keys are some of the rows, each at most once. */
-export interface Part {
-  readonly queries: Rows;
-  readonly keys: Rows;
-  readonly span: Span;
-}
-
-const ALL: Rows = { kind: "all" };
-const FAR = 2 ** 31 - 1;
-
-/** A set as disjoint parts: every pair of the set is in exactly one part, once. */
-export function parts(set: AttentionSet, n: number): Part[] {
-  const { causal } = set;
-  const inOrder = (span: Span): Part => ({ queries: ALL, keys: ALL, span });
-  const window = (l: number) => inOrder({ kind: "window", back: l, ahead: causal ? 0 : l });
-  switch (set.kind) {
-    case "dense":
-      return [window(FAR)];
-    case "window":
-      return [window(set.l)];
-    case "column":
-    case "strided": {
-      const { l } = set, rows: Rows = { kind: "residue", l };
-      const part = (side: -1 | 0 | 1, gap: number): Part => ({ queries: rows, keys: rows, span: { kind: "residue", l, side, gap } });
-      if (set.kind === "column") return [causal ? part(-1, 0) : part(0, 0)];
-      // Of its own residue class the window already holds the row itself and its neighbours at distance l.
-      return [window(l), part(-1, 2), ...causal ? [] : [part(1, 2)]];
-    }
-    case "segment":
-      return [inOrder({ kind: "segment", l: set.l, causal })];
-    case "summary":
-    case "fixed": {
-      const { l, from, to } = set;
-      const part = (side: -1 | 0 | 1 | "self"): Part => ({
-        queries: ALL,
-        keys: { kind: "columns", l, from, to },
-        span: { kind: "summary", l, from, to, side },
-      });
-      if (set.kind === "fixed") return [inOrder({ kind: "segment", l, causal }), part(-1), ...causal ? [] : [part(1)]];
-      return [inOrder({ kind: "self", l, from, to }), part(causal ? "self" : 0)];
-    }
-    case "longformer":
-      return listed(n, causal, (i) => {
-        if (i < set.globals) return [[0, n]];
-        const low = Math.max(0, i - set.l);
-        return [[0, Math.min(set.globals, low)], [low, Math.min(n, i + set.l + 1)]];
-      });
-    case "blocks":
-      return listed(n, causal, (i) => set.blocks[Math.floor(i / set.block)].map((k) => [k * set.block, Math.min(n, (k + 1) * set.block)]));
-  }
-}
-
-/** Parts for any set given as sorted intervals of each row; neighbouring intervals join. The row's last goes first. */
-function listed(n: number, causal: boolean, intervals: (i: number) => [number, number][]): Part[] {
-  const made: { lo: Uint32Array; hi: Uint32Array }[] = [];
-  for (let i = 0; i < n; i++) {
-    const joined: [number, number][] = [];
-    for (const [lo, end] of intervals(i)) {
-      const hi = causal ? Math.min(end, i + 1) : end, last = joined.at(-1);
-      if (hi <= lo) continue;
-      if (last && last[1] >= lo) last[1] = Math.max(last[1], hi);
-      else joined.push([lo, hi]);
-    }
-    joined.reverse().forEach(([lo, hi], part) => {
-      made[part] ??= { lo: new Uint32Array(n), hi: new Uint32Array(n) };
-      made[part].lo[i] = lo;
-      made[part].hi[i] = hi;
-    });
-  }
-  return made.map((span) => ({ queries: ALL, keys: ALL, span: { kind: "listed", ...span } }));
 }

@@ -10,7 +10,7 @@ import { css, escapeXml, svgHead } from "./svg.ts";
 
 const CANNOT = "Cannot draw";
 
-/** One report of a run, in bits a token. */
+/** One report of a run, in bits per token. */
 export interface CurvePoint {
   /** Updates done. */
   readonly step: number;
@@ -24,7 +24,7 @@ export interface CurvePoint {
 export interface CurveMark {
   /** What it is. */
   readonly label: string;
-  /** Bits a token. */
+  /** Bits per token. */
   readonly bits: number;
 }
 

@@ -5,11 +5,12 @@
  */
 
 import { expect, MOST } from "../base/check.ts";
-import type { Image } from "../data/image.ts";
-import { encodePng } from "../data/png.ts";
 import { wrapText } from "../base/wrap.ts";
 import { buildLayout } from "../pattern/layout.ts";
-import { type AttentionSet, parts, setKey } from "../pattern/sets.ts";
+import { parts } from "../pattern/parts.ts";
+import { type AttentionSet, LARGEST, setKey } from "../pattern/sets.ts";
+import type { Image } from "../data/image.ts";
+import { encodePng } from "../data/png.ts";
 import { type Color, COLORS, GROUND, INK } from "./colors.ts";
 import { base64, css, escapeXml, svgHead } from "./svg.ts";
 
@@ -21,7 +22,7 @@ export interface PatternMap {
   readonly title: string;
   /** Positions drawn, from the first. */
   readonly n: number;
-  /** Cells a side. */
+  /** Cells per side. */
   readonly cells: number;
   /** Share of near pairs (window, segment, the row itself) of each cell, [cells, cells], 0 … 1. */
   readonly near: Float32Array;
@@ -47,10 +48,10 @@ export const DRAWN_LIMIT = 4096;
  * @param title of the picture
  * @param sets for example the heads of a layer
  * @param n positions to draw, from the first; at most {@linkcode DRAWN_LIMIT} are
- * @param most cells a side at most; where n is smaller, a cell is a pair
+ * @param most cells per side at most; where n is smaller, a cell is a pair
  */
 export async function patternMap(title: string, sets: readonly AttentionSet[], n: number, most: number): Promise<PatternMap> {
-  const size = [1, 2 ** 24] as const;
+  const size = [1, LARGEST] as const;
   expect(CANNOT, {
     title: [title, "a string"],
     sets: [sets, "a list"],
@@ -58,7 +59,7 @@ export async function patternMap(title: string, sets: readonly AttentionSet[], n
     n: [n, size],
     most: [most, size],
   });
-  // Whole positions a cell, the same for all but the last: uneven cells would show a beat of their own.
+  // Whole positions per cell, the same for all but the last: uneven cells would show a beat of their own.
   const drawn = Math.min(n, DRAWN_LIMIT), each = Math.ceil(drawn / most), cells = Math.ceil(drawn / each);
   const width = (cell: number) => Math.min(drawn, (cell + 1) * each) - cell * each;
   const distinct = [...new Map(sets.map((set) => [setKey(set), set])).values()], causal = distinct.every((set) => set.causal);
@@ -165,7 +166,7 @@ export function cellColor(map: PatternMap, row: number, column: number): Color {
   }) as unknown as Color;
 }
 
-/** Draws a map with whole pixels a cell, as many as fit into `side`. */
+/** Draws a map with whole pixels per cell, as many as fit into `side`. */
 export function patternImage(map: PatternMap, side = 480): Image {
   checkMap(map);
   expect(CANNOT, { side: [side, [1, 2 ** 14]] });

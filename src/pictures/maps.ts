@@ -18,11 +18,11 @@ function weightColor(share: number): Color {
 }
 
 /**
- * Draws a map: a line a query, first on top, keys from left to right. Each line is relative to its largest weight: that is
+ * Draws a map: a line per query, first on top, keys from left to right. Each line is relative to its largest weight: that is
  * darkest, other pairs of the set are lighter, pairs outside it grey, later ones white. Where positions are more than
  * pixels, the largest weight of a pixel's pairs counts.
  *
- * @param side pixels a side at most
+ * @param side pixels per side at most
  */
 export function attentionImage(map: AttentionMap, side = QUERIES_SHOWN): Image {
   expect("Cannot draw attention", { map: [map, "an object"] });
@@ -67,7 +67,7 @@ const DIMMED = 0.55;
  * (its channels together, relative to the largest), the query's pixel orange, what comes later black.
  *
  * @param tokens of the image, row-major
- * @param scale screen pixels a pixel; default as many as make the longer side about 256
+ * @param scale screen pixels per pixel; default as many as make the longer side about 256
  * @throws {ShapeError} where the tokens are not one image of that shape
  */
 export function attentionOverImage(row: AttentionRow, tokens: ArrayLike<number>, shape: ImageShape, scale?: number): Image {

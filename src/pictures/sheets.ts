@@ -8,7 +8,7 @@ import { expect, MOST } from "../base/check.ts";
 import { ConfigError, ShapeError } from "../base/errors.ts";
 import type { Image, ImageShape } from "../data/image.ts";
 
-/** Puts images beside each other, `columns` a row, on white with `gap` pixels around each. */
+/** Puts images beside each other, `columns` per row, on white with `gap` pixels around each. */
 export function tileImages(images: readonly Image[], columns: number, gap = 16): Image {
   expect("Cannot tile images", { images: [images, "a list"], columns: [columns, [1, MOST]], gap: [gap, [0, 4096]] });
   for (const one of images) expect("Cannot tile images", { image: [one, "an object"], rgb: [one?.rgb, "an array of bytes"] });
@@ -28,7 +28,7 @@ export function tileImages(images: readonly Image[], columns: number, gap = 16):
  * Makes pictures of tokens.
  *
  * @param rows tokens of whole images, [images, H, W, C] with 1 channel (grey) or 3
- * @param scale screen pixels a pixel, whole
+ * @param scale screen pixels per pixel, whole
  * @throws {ShapeError} where the rows are not whole images
  */
 export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[] {
@@ -71,7 +71,7 @@ export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[
  * One picture of many images.
  *
  * @param rows tokens of whole images, [images, H, W, C]
- * @param columns images a row; without it, as many as make the sheet about square
+ * @param columns images per row; without it, as many as make the sheet about square
  * @throws {ShapeError} where there is no image, or the rows are not whole images
  *
  * @example
@@ -89,7 +89,7 @@ export function contactSheet(rows: Uint8Array, shape: ImageShape, columns?: numb
     columns: [columns === undefined ? 1 : columns, [1, MOST]],
   });
   if (rows.length === 0) throw new ShapeError("Cannot draw a contact sheet: there is no image");
-  // Small images are drawn larger: 32 × 32 three pixels a pixel.
+  // Small images are drawn larger: 32 × 32 three pixels per pixel.
   const images = imagesOf(rows, shape, Math.max(1, Math.floor(96 / Math.max(shape[0], shape[1]))));
   return tileImages(images, columns ?? Math.ceil(Math.sqrt(images.length)), 4);
 }

@@ -6,8 +6,8 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError, ShapeError } from "../base/errors.ts";
-import { mulawAmplitude } from "../data/mulaw.ts";
 import type { Image } from "../data/image.ts";
+import { mulawAmplitude } from "../data/mulaw.ts";
 import { GROUND, INK, WAVE } from "./colors.ts";
 import { css, escapeXml, svgHead } from "./svg.ts";
 
@@ -93,7 +93,7 @@ function clock(seconds: number, step: number): string {
 /**
  * A waveform as SVG, with a title and an axis of time.
  *
- * @param rate samples a second
+ * @param rate samples per second
  * @throws {ShapeError} where there is no sample
  * @throws {ConfigError} where the width is out of range
  */

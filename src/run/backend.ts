@@ -4,8 +4,9 @@
  * @module
  */
 
-import { expect } from "../base/check.ts";
-import { BackendError, ConfigError, excerpt } from "../base/errors.ts";
+import { type Allowed, expect, mustBe } from "../base/check.ts";
+import { BackendError, ConfigError } from "../base/errors.ts";
+import { THREADS } from "../base/limits.ts";
 import type { Engine } from "../ops/mod.ts";
 import type { WebGpuEngine, WebGpuOptions } from "../engines/webgpu/engine.ts";
 
@@ -34,6 +35,9 @@ export interface PickOptions {
   /** What `tune` measured on the WebGPU device, or what to ask for it by its description. */
   readonly tuning?: WebGpuOptions["tuning"];
 }
+
+/** What the name and the number of threads may be. */
+export const PICK_FIELDS: Readonly<Record<"backend" | "threads", Allowed>> = { backend: { oneOf: BACKENDS }, threads: THREADS };
 
 /**
  * Makes an engine. `auto` takes WebGPU where a hardware adapter answers, WASM otherwise: a software adapter is slower
@@ -78,7 +82,7 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
       }
     }
     default:
-      throw new ConfigError(`Cannot use backend ${excerpt(String(name))}: it must be one of ${BACKENDS.join(", ")}`);
+      throw new ConfigError(`Cannot pick an engine: ${mustBe("it", PICK_FIELDS.backend, name)}`);
   }
 }
 

@@ -51,7 +51,7 @@ export interface MapOptions {
   readonly queries?: readonly number[];
 }
 
-/** Most positions whose queries are all shown: 8 million pairs a head where attention is dense, a second or two. */
+/** Most positions whose queries are all shown: 8 million pairs per head where attention is dense. */
 export const ROWS_LIMIT = 4096;
 
 /** Queries shown of longer sequences: as many as a picture has cells on a side. */

@@ -195,7 +195,18 @@ export async function openModel(source: string | URL | Model, options: OpenOptio
   );
 }
 
-async function fetchModel(source: string | URL, { signal, onProgress, integrity }: OpenOptions): Promise<Model> {
+/**
+ * Fetches a model, for what {@linkcode openModel} does not do with one.
+ *
+ * @param source address of a folder with `config.json` and `model.safetensors`
+ * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
+ * @throws {CheckpointError} where the weights are damaged or not those of the configuration
+ * @throws {ConfigError} where the configuration is wrong, or the address is none
+ */
+export async function fetchModel(
+  source: string | URL,
+  { signal, onProgress, integrity }: Pick<OpenOptions, "signal" | "onProgress" | "integrity"> = {},
+): Promise<Model> {
   let folder: URL;
   try {
     folder = new URL(source, globalThis.location?.href);

@@ -1,0 +1,228 @@
+/**
+ * The files that a run is kept as, whatever keeps them: a folder, a zip archive.
+ *
+ *     config.json  model.safetensors                         the model, for any program
+ *     state-200/{run.json, optimizer.safetensors, config.json}  what going on takes beside it
+ *
+ * A save changes several files, and no system changes several at once. So one of them is the save: `model.safetensors` takes its name last.
+ * Whatever belongs to it is there before, in a state folder of its own whose run.json has the SHA-256 of the model it belongs to. A process
+ * killed at any moment leaves a whole model and exactly one state folder with its digest; one that matches no model is never read. Beside
+ * a pointer file and a model per generation this keeps the model where other programs look for it, without links that some file systems
+ * lack, and it notices files that were mixed up or damaged.
+ *
+ * @module
+ */
+
+import { expect } from "../base/check.ts";
+import { CheckpointError } from "../base/errors.ts";
+import { formatConfig, parseConfig } from "../files/model_config.ts";
+import { type Checkpoint, type Digests, formatRunState, parseRunState, type RunState } from "../files/run_state.ts";
+import { type Model, modelChunks, momentChunks, readModel, readMoments } from "../files/weights.ts";
+
+/** The model's shape. */
+export const CONFIG_FILE = "config.json";
+/** The model's numbers. */
+export const MODEL_FILE = "model.safetensors";
+const MOMENTS_FILE = "optimizer.safetensors", STATE_FILE = "run.json";
+
+/** One file of a save. */
+export interface RunFile {
+  /** Its name within the folder: "state-200/run.json". */
+  readonly name: string;
+  /** What it holds, piece by piece. */
+  readonly chunks: Iterable<Uint8Array>;
+  /** Whether its name makes the save count: it is written first, to be known by its digest, and takes its name after all others. */
+  readonly isLast: boolean;
+}
+
+/** The step that a state folder is of, and which of those of that step it is, from 1; undefined where the name is no state folder's. */
+export function stateOf(name: string): { step: number; again: number } | undefined {
+  const [, step, again] = /^state-(\d+)(?:\.(\d+))?$/.exec(name) ?? [];
+  return step === undefined ? undefined : { step: Number(step), again: Number(again ?? 1) };
+}
+
+/** A state folder that is not there yet: a step may be saved twice, when a run is stopped right after a save. */
+function newState(step: number, taken: readonly string[]): string {
+  let name = `state-${step}`;
+  for (let again = 2; taken.includes(name); again++) name = `state-${step}.${again}`;
+  return name;
+}
+
+/**
+ * The files of a save, each to be written when it comes. Whoever writes one hands its SHA-256, hexadecimal, to `next`.
+ *
+ * @param taken state folders that are there already
+ * @throws {CheckpointError} where a tensor is missing, or holds a number that is not finite
+ * @throws {ShapeError} where one has another length than its shape
+ */
+export function* runFiles(checkpoint: Checkpoint, taken: readonly string[] = []): Generator<RunFile, void, string> {
+  expect("Cannot save the run", { checkpoint: [checkpoint, "an object"], taken: [taken, "a list"] });
+  const state = newState(checkpoint.step, taken), utf8 = (text: string) => new TextEncoder().encode(text);
+  const model = yield { name: MODEL_FILE, chunks: modelChunks(checkpoint), isLast: true };
+  const optimizer = yield { name: `${state}/${MOMENTS_FILE}`, chunks: momentChunks(checkpoint), isLast: false };
+  // A run may go on as another model that the same weights fit: the state has the configuration that it is of, and the one at the top
+  // fits the model before this one too.
+  const text = [utf8(formatConfig(checkpoint.config))], config = yield { name: `${state}/${CONFIG_FILE}`, chunks: text, isLast: false };
+  const digests = { config, model, optimizer };
+  yield { name: `${state}/${STATE_FILE}`, chunks: [utf8(formatRunState(checkpoint, digests))], isLast: false };
+  yield { name: CONFIG_FILE, chunks: text, isLast: false };
+}
+
+/** What a file holds. */
+export interface FileContent {
+  /** All of it. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Its SHA-256, hexadecimal. */
+  readonly sha256: string;
+}
+
+/** A place that a run is read from. */
+export interface RunReader {
+  /** Where it is, for messages. */
+  readonly path: string;
+  /** Where a file of it is, for messages. */
+  locate(name: string): string;
+  /** The names of folders in it. */
+  folders(): readonly string[];
+  /**
+   * A file by its name within the folder; undefined where there is none.
+   *
+   * @throws {CheckpointError} where it is there and cannot be read
+   */
+  read(name: string): FileContent | undefined;
+}
+
+function need(from: RunReader, name: string): FileContent {
+  const found = from.read(name);
+  if (found) return found;
+  throw new CheckpointError(
+    `Cannot read ${from.locate(name)}: there is no such file; a run folder has ${CONFIG_FILE} and ${MODEL_FILE}`,
+  );
+}
+
+const textOf = ({ bytes }: FileContent) => new TextDecoder().decode(bytes);
+
+/** The two files of a model, read once. */
+function readFiles(from: RunReader): { model: Model; config: FileContent; weights: FileContent } {
+  const config = need(from, CONFIG_FILE), weights = need(from, MODEL_FILE);
+  const names = { config: from.locate(CONFIG_FILE), weights: from.locate(MODEL_FILE) };
+  return { model: readModel(textOf(config), weights.bytes, names), config, weights };
+}
+
+/** What state folders say. */
+interface States {
+  /** The one that belongs to the model. */
+  readonly found?: { readonly folder: string; readonly state: RunState; readonly files: Digests };
+  /** The steps of all that were read. */
+  readonly seen: readonly string[];
+  /** What is wrong with one that cannot be read, where none belongs to the model. */
+  readonly damage?: CheckpointError;
+}
+
+/** State folders, latest first. */
+export function statesIn(folders: readonly string[]): string[] {
+  expect("Cannot look for states", { folders: [folders, { each: "a string" }] });
+  const found = folders.map((name) => ({ name, ...stateOf(name) })).filter(({ step }) => step !== undefined);
+  return found.sort((a, b) => b.step! - a.step! || b.again! - a.again!).map(({ name }) => name);
+}
+
+/** The state folder that belongs to a model of that digest. */
+function findState(from: RunReader, digest: string): States {
+  const seen: string[] = [];
+  let damage: CheckpointError | undefined;
+  for (const folder of statesIn(from.folders())) {
+    try {
+      const file = from.read(`${folder}/${STATE_FILE}`);
+      // A process killed while saving leaves a folder without one.
+      if (!file) continue;
+      const { state, files } = parseRunState(textOf(file), from.locate(`${folder}/${STATE_FILE}`));
+      seen.push(`step ${state.step}`);
+      if (files.model === digest) return { found: { folder, state, files }, seen };
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error;
+      damage ??= error;
+    }
+  }
+  return { seen, damage };
+}
+
+/**
+ * The configuration that a state is of: what is at the top of the folder, or, where a save was cut off between the two files and the top is
+ * a step ahead, the state's own.
+ */
+function fittingConfig(from: RunReader, { folder, files }: NonNullable<States["found"]>, top: FileContent): FileContent | undefined {
+  if (top.sha256 === files.config) return top;
+  const own = from.read(`${folder}/${CONFIG_FILE}`);
+  return own?.sha256 === files.config ? own : undefined;
+}
+
+/** A model, and the run that it was saved with. */
+export interface Trained {
+  /** The model. */
+  readonly model: Model;
+  /** What the run was at, where its state is there. */
+  readonly state?: RunState;
+  /** What is wrong with the state that is there, or with the model, which the state knows: a sentence. */
+  readonly damage?: string;
+}
+
+/**
+ * Reads a model, and what the run knows that made it.
+ *
+ * @throws {CheckpointError} where a file of the model is missing or damaged
+ * @throws {ConfigError} where config.json is wrong
+ */
+export function readTrained(from: RunReader): Trained {
+  expect("Cannot read the model", { "the place that it is read from": [from, "an object"] });
+  for (let before: string | undefined;;) {
+    const { model, config, weights } = readFiles(from), digest = weights.sha256, { found, seen, damage } = findState(from, digest);
+    // A process that trains there may save in between: then the model is another one when it is read again.
+    if (!found && seen.length > 0 && digest !== before) {
+      before = digest;
+      continue;
+    }
+    const own = found && fittingConfig(from, found, config);
+    const changed = found
+      ? own === config
+        ? undefined
+        : `${from.locate(CONFIG_FILE)} was changed since the run saved it${own === undefined ? "" : "; what it saved is used"}.`
+      : seen.length > 0
+      ? `${from.locate(MODEL_FILE)} is not the one that the run saved (its state is of ${seen.join(", ")}): it was changed or exchanged.`
+      : undefined;
+    const fit = own === undefined || own === config
+      ? model
+      : { ...model, config: parseConfig(textOf(own), from.locate(`${found!.folder}/${CONFIG_FILE}`)) };
+    return { model: fit, state: found?.state, damage: changed ?? damage?.message };
+  }
+}
+
+/**
+ * Reads everything that a run continues from.
+ *
+ * @throws {CheckpointError} where a file is missing or damaged, or the files are not of one save
+ * @throws {ConfigError} where config.json is wrong
+ */
+export function readRun(from: RunReader): Checkpoint {
+  expect("Cannot read the run", { "the place that it is read from": [from, "an object"] });
+  const { model, config, weights } = readFiles(from), { found, seen, damage } = findState(from, weights.sha256);
+  const fail = (what: string): never => {
+    throw new CheckpointError(`Cannot resume from ${from.path}: ${what}`);
+  };
+  const ASIDE = "sampling works, resuming needs the folder as it was saved";
+  if (damage) fail(`${damage.message}; ${ASIDE}`);
+  if (!found) {
+    const known = seen.length ? `found state of ${seen.join(", ")}` : `found no state-*/${STATE_FILE}`;
+    return fail(`its ${MODEL_FILE} is not the one that was saved with its run state (${known}); ${ASIDE}`);
+  }
+  const { folder, state, files } = found, name = `${folder}/${MOMENTS_FILE}`;
+  const moments = need(from, name), fitting = fittingConfig(from, found, config);
+  if (moments.sha256 !== files.optimizer) fail(`${from.locate(name)} was changed or damaged since it was saved; restore it from a copy`);
+  if (!fitting) return fail(`${from.locate(CONFIG_FILE)} was changed since it was saved; restore it, or begin a new run`);
+  const fit = parseConfig(textOf(fitting), from.locate(`${folder}/${CONFIG_FILE}`));
+  return {
+    config: fit,
+    weights: model.weights,
+    ...readMoments(fit, moments.bytes, from.locate(name), state.train.optimizer),
+    ...state,
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * Which data a run trains on.
+ *
+ * @module
+ */
+
+import { expect } from "../base/check.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { type DataIdentity, type DataSource, identify } from "../data/identity.ts";
+
+/** All tokens of a data set but those of a last test: what is trained on, then what is held out. */
+export function tokensOf(dataset: Pick<Dataset, "train" | "heldOut">): Uint8Array<ArrayBuffer> {
+  expect("Cannot join the data", { "data set": [dataset, "an object"] });
+  const { train, heldOut } = dataset;
+  expect("Cannot join the data", { train: [train, "an array of bytes"], heldOut: [heldOut, "an array of bytes"] });
+  const tokens = new Uint8Array(train.length + heldOut.length);
+  tokens.set(train);
+  tokens.set(heldOut, train.length);
+  return tokens;
+}
+
+/**
+ * Names a data set so that a run recognises it, and can read it again.
+ *
+ * @param read where it was read from, and how, as far as the data set does not tell
+ */
+export async function identifyDataset(
+  dataset: Pick<Dataset, "name" | "kind" | "train" | "heldOut" | "shape" | "rate">,
+  read: Pick<DataSource, "path" | "codes" | "as" | "heldOut">,
+): Promise<DataIdentity> {
+  const cannot = "Cannot identify the data";
+  expect(cannot, { "data set": [dataset, "an object"], "how it was read": [read, "an object"] });
+  const { name, kind, heldOut, shape, rate } = dataset, { path, codes, as } = read;
+  return {
+    ...await identify(name, tokensOf(dataset), heldOut.length),
+    source: { kind, path, shape, rate, codes, as, heldOut: read.heldOut },
+  };
+}
+
+/** Whether two are of the same tokens, wherever those are kept and however they are split. */
+export function isSameData(a: DataIdentity, b: DataIdentity): boolean {
+  for (const data of [a, b]) expect("Cannot compare the data", { identity: [data, "an object"] });
+  return a.bytes === b.bytes && a.sha256 === b.sha256;
+}
