@@ -25,7 +25,7 @@ export {
   patternSvg,
 } from "./src/pictures/layouts.ts";
 export { type Color, COLORS } from "./src/pictures/colors.ts";
-export { type CurveMark, type CurvePoint, lossCurveSvg } from "./src/pictures/curves.ts";
+export { type CurveLook, type CurveMark, type CurvePoint, lossCurveSvg } from "./src/pictures/curves.ts";
 export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/pictures/waveform.ts";
 export { contactSheet, imagesOf, tileImages } from "./src/pictures/sheets.ts";
 export { attentionImage, attentionOverImage } from "./src/pictures/maps.ts";

@@ -214,7 +214,7 @@ const CALLS: readonly Call[] = [
   of("patternImage", [map, 64], { 0: "object", 1: "optional whole" }),
   of("patternSvg", [[map], "a heading", ["a note"]], { 0: "list", 1: "text", 2: "optional list" }),
   of("panelsOf", [schedule], { 0: "list", "0.0": "list", "0.0.0": "object" }),
-  of("lossCurveSvg", ["a title", [{ step: 1, loss: 2 }], 9, [{ label: "a", bits: 1 }]], {
+  of("lossCurveSvg", ["a title", [{ step: 1, loss: 2 }], 9, [{ label: "a", bits: 1 }], { width: 300, text: "#000" }], {
     0: "text",
     1: "list",
     "1.0": "object",
@@ -222,6 +222,9 @@ const CALLS: readonly Call[] = [
     2: "whole",
     3: "optional list",
     "3.0.bits": "number",
+    4: "optional object",
+    "4.width": "optional whole",
+    "4.text": "optional text",
   }),
   of("attentionImage", [attention], { 0: "object", "0.n": "whole", "0.rows": "list" }),
   of("attentionOverImage", [row, new Uint8Array(12), [2, 2, 3], 2], {

@@ -1,35 +1,22 @@
 /**
- * A worker's script: training beside the page (train_page.ts). It reads a file, trains, and sends the curve, samples and, when asked, the checkpoint.
+ * A worker's script: training beside the page (train_page.ts). It reads a file, trains, keeps the run in the browser, and sends the curve,
+ * samples, what heads attend to and, when asked, the run's zip.
  *
  * @module
  */
 
-import { zipSync } from "npm:fflate@0.8.3";
-import { type BackendName, checkTrain, type ModelConfig, pickBackend, presetFor, type Progress, train, type TrainConfig } from "../mod.ts";
-import {
-  checkDataset,
-  type DataIdentity,
-  type DataKind,
-  encodeWav,
-  entropy0,
-  identify,
-  loadDataset,
-  SOUND_RATE,
-  TextStream,
-} from "../data.ts";
-import { type Checkpoint, formatConfig, formatRunState, type HistoryEntry, modelChunks, momentChunks, parameterCount } from "../files.ts";
-import { Decoder, type Engine, type Parameters, samples, scheduleOf } from "../ops.ts";
-import { lossCurveSvg, panelsOf, patternMap, patternSvg } from "../pictures.ts";
+import { checkTrain, ConfigError, DataError, type ModelConfig, pickBackend, presetFor, type Progress, train } from "../mod.ts";
+import { checkDataset, type DataKind, encodeWav, entropy0, loadDataset, SOUND_RATE, TextStream } from "../data.ts";
+import { type Checkpoint, fitWarmup, type HistoryEntry, identifyDataset, isSameData, parameterCount, readRun, Run } from "../files.ts";
+import { Decoder, type Engine, type Parameters, samples } from "../ops.ts";
+import { type AttentionMap, attentionMaps, type CurveMark } from "../pictures.ts";
+import { readZip, zipRun } from "./run_zip.ts";
+import { type Chosen, findData, findRun, keepRun } from "./runs.ts";
 
 /** What the page asks for. */
 export type Question =
-  | {
-    readonly ask: "train";
-    readonly file: File;
-    readonly backend: BackendName;
-    readonly small: boolean;
-    readonly train: Partial<TrainConfig>;
-  }
+  /** A run of that name: a new one, or, where there is one, to go on with. A file is needed where none is kept. */
+  | { readonly ask: "train"; readonly id: string; readonly file?: File; readonly chosen?: Chosen }
   | { readonly ask: "stop" }
   | { readonly ask: "save" };
 
@@ -42,25 +29,56 @@ export interface Made {
   readonly wav?: Uint8Array<ArrayBuffer>;
 }
 
+/** What one head weighs, coarsely: of side × side cells each 0 after the query, 1 outside the pattern, then from 2 to 255 by its weight. */
+export interface HeadMap {
+  readonly layer: number;
+  readonly head: number;
+  readonly side: number;
+  readonly cells: Uint8Array;
+}
+
+/** Where a run is. */
+export interface Report {
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  readonly heldOut?: number;
+  readonly tokensPerSecond: number;
+  readonly secondsLeft: number;
+  readonly phase: string;
+  readonly last: boolean;
+  readonly history: readonly HistoryEntry[];
+}
+
 /** What the worker answers. */
 export type Answer =
-  | { readonly is: "begun"; readonly about: string; readonly engine: string; readonly layout: string }
   | {
-    readonly is: "report";
-    readonly step: number;
-    readonly steps: number;
-    readonly numbers: string;
-    readonly last: boolean;
-    readonly curve: string;
+    readonly is: "begun";
+    readonly name: string;
+    readonly kind: DataKind;
+    readonly about: string;
+    readonly engine: string;
+    readonly notices: readonly string[];
+    readonly marks: readonly CurveMark[];
+    readonly from: number;
   }
-  | { readonly is: "sample"; readonly made: Made }
-  | { readonly is: "saved"; readonly zip: Uint8Array<ArrayBuffer>; readonly step: number }
+  | ({ readonly is: "report" } & Report)
+  | { readonly is: "sample"; readonly made: Made; readonly heads: readonly HeadMap[]; readonly positions: number }
+  /** The run's zip, kept in the browser; `why` says why it is not. */
+  | { readonly is: "kept"; readonly zip: Blob; readonly step: number; readonly why?: string }
+  | { readonly is: "saved"; readonly zip: Blob; readonly step: number }
   | { readonly is: "error"; readonly message: string };
 
 /** Seconds between samples; they and the training take turns. */
 const SAMPLE_SECONDS = 10;
+/** Seconds to the first sample. */
+const FIRST_SAMPLE = 2;
 /** Bytes of a sample of text. */
 const SAMPLE_TEXT = 240;
+/** Seconds between two savings in the browser, and how many times as long as one takes: a twentieth of the time at most. */
+const KEEP = { seconds: 10, times: 20 };
+/** Cells a side of a head's map, and the most heads of a view. */
+const CELLS = 48, HEADS = 24;
 
 /** The model of a page's size: of its layers the first and the last, and of text 256 bytes of context. */
 function smaller(config: ModelConfig): ModelConfig {
@@ -68,38 +86,88 @@ function smaller(config: ModelConfig): ModelConfig {
   return { ...config, n_layer: 2, attention: [layers[0], layers.at(-1)!], n_ctx: 256, d_model: 64, d_ff: 256, d_qk: 64 };
 }
 
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return (await identify("", bytes, 0)).sha256;
-}
-
-/** A run folder in a zip, as the command line saves and resumes one. */
-async function zipOf(checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
-  const join = async (chunks: Iterable<Uint8Array>) =>
-    new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-  const model = await join(modelChunks(checkpoint)), optimizer = await join(momentChunks(checkpoint));
-  const utf8 = (text: string) => new TextEncoder().encode(text), config = utf8(formatConfig(checkpoint.config));
-  const digests = { config: await sha256(config), model: await sha256(model), optimizer: await sha256(optimizer) };
-  const state = `longstride-run/state-${checkpoint.step}`;
-  return zipSync({
-    "longstride-run/config.json": config,
-    "longstride-run/model.safetensors": model,
-    [`${state}/optimizer.safetensors`]: optimizer,
-    [`${state}/run.json`]: utf8(formatRunState(checkpoint, digests)),
-  }, { level: 0 }) as Uint8Array<ArrayBuffer>;
-}
-
-async function layoutOf(config: ModelConfig): Promise<string> {
-  const { n_ctx, n_layer, n_head } = config, schedule = scheduleOf(config.attention, { n: n_ctx, layers: n_layer, heads: n_head });
-  const one = [config.attention].flat().at(-1)!, drawn = Math.min(n_ctx, Math.max(64, 4 * (one.stride || n_ctx)));
-  const maps = await Promise.all(panelsOf(schedule).slice(0, 5).map(({ title, set }) => patternMap(title, [set], drawn, 160)));
-  maps.push(await patternMap("all layers and heads together", schedule.flat(), drawn, 160));
-  return patternSvg(maps, `the first ${drawn} of ${n_ctx} positions`);
+/** A map in few cells; each query's largest weight is full, and small ones show by their square root. */
+function coarse({ layer, head, n, causal, rows }: AttentionMap): HeadMap {
+  const side = Math.min(CELLS, rows.length),
+    cells = new Uint8Array(side * side).fill(1),
+    at = (place: number) => Math.floor(place * side / n);
+  rows.forEach(({ query, keys, weights }, row) => {
+    const most = weights.reduce((a, b) => Math.max(a, b), 0);
+    if (causal) cells.fill(0, row * side + at(query) + 1, (row + 1) * side);
+    keys.forEach((key, i) => {
+      const cell = row * side + at(key);
+      cells[cell] = Math.max(cells[cell], 2 + Math.round(253 * Math.sqrt(weights[i] / most)));
+    });
+  });
+  return { layer, head, side, cells };
 }
 
 /** What of a worker's global scope is used. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<Question>) => void) | null;
   postMessage(answer: Answer): void;
+}
+
+/** A sample of the model as it is, and what its heads attended to on the way. */
+async function sampleOf(
+  engine: Engine,
+  params: Parameters,
+  { kind, shape, rate, step, whole }: { kind: DataKind; shape?: readonly number[]; rate?: number; step: number; whole: number },
+): Promise<{ made: Made; heads: HeadMap[]; positions: number }> {
+  const decoder = await Decoder.create(engine, params), textual = kind === "text" || kind === "bytes", tokens: number[] = [];
+  const { config } = params, { n_ctx, n_layer, n_head } = config;
+  try {
+    // A phase's context may be a part of the model's: of images so many rows, of sound as long a piece as always.
+    const length = textual ? SAMPLE_TEXT : shape ? n_ctx : whole;
+    for await (const [token] of samples(decoder, { length, temperature: textual ? 0.8 : 1, seed: step })) tokens.push(token);
+  } finally {
+    decoder.dispose();
+  }
+  const heads: HeadMap[] = [], seen = tokens.slice(0, n_ctx), cells = Math.min(CELLS, seen.length);
+  const queries = Array.from({ length: cells }, (_, cell) => Math.floor((cell + 1) * seen.length / cells) - 1);
+  // Of a deep model layers spread evenly.
+  const shown = Math.max(1, Math.min(n_layer, Math.floor(HEADS / n_head)));
+  const layers = Array.from({ length: shown }, (_, at) => Math.round(at * (n_layer - 1) / Math.max(1, shown - 1)));
+  for await (const map of attentionMaps(engine, params, seen, { layers, queries })) heads.push(coarse(map));
+  const bytes = Uint8Array.from(tokens), stream = new TextStream();
+  const form = textual
+    ? { text: stream.push(bytes) + stream.end() }
+    : shape
+    ? { image: { shape: [Math.floor(n_ctx / (shape[1] * shape[2])), shape[1], shape[2]], row: bytes } }
+    : { wav: await encodeWav(bytes, rate ?? SOUND_RATE) };
+  return { made: { kind, step, ...form }, heads, positions: seen.length };
+}
+
+/** What a run begins with: its data, its model, and where it was before. */
+async function prepare({ id, file: given, chosen: asked }: Extract<Question, { ask: "train" }>) {
+  const before = asked ? undefined : await findRun(id), data = before && await findData(id), file = given ?? data?.file;
+  const chosen = asked ?? before?.chosen;
+  if (!chosen) throw new ConfigError("Cannot go on with the run: it is not in this browser any more; begin a new one");
+  if (!file) {
+    throw new DataError(`Cannot go on with the run: ${before!.name} was too large to be kept with it; choose the file again first`);
+  }
+  const checkpoint = data && readRun(await readZip(data.zip, before!.name));
+  const choose = (kind: DataKind, shape?: readonly [number, number, number]) => {
+    const { preset } = presetFor(kind, shape), textual = kind === "text" || kind === "bytes";
+    return { config: textual && chosen.small ? smaller(preset.model) : preset.model, train: preset.train };
+  };
+  const dataset = await loadDataset([{ name: file.name, data: file.stream() }], {
+    nCtx: (kind, shape) => choose(kind, shape).config.n_ctx,
+  }, file.name);
+  const { kind, shape } = dataset, { steps, seed, lr } = chosen, preset = choose(kind, shape), config = checkpoint?.config ?? preset.config;
+  const constants = checkpoint?.train ?? checkTrain({ ...fitWarmup({ ...preset.train, steps }), seed, ...lr === undefined ? {} : { lr } });
+  checkDataset(dataset, config);
+  const identity = await identifyDataset(dataset, { path: file.name });
+  if (checkpoint && !isSameData(identity, checkpoint.data)) {
+    throw new DataError(
+      `Cannot go on with the run: ${file.name} is not the file that it began with, ${checkpoint.data.name}; choose that one`,
+    );
+  }
+  const notices = [
+    ...dataset.notices,
+    ...kind === "bytes" ? [`${file.name} is no text, image or sound that is known: its bytes are learnt as they are.`] : [],
+  ];
+  return { file, chosen, dataset, config, constants, identity, checkpoint, notices };
 }
 
 /** Trains on one file and answers a page's questions meanwhile. */
@@ -110,46 +178,44 @@ function serveTraining(scope: WorkerScope): void {
 
   async function save(checkpoint: Checkpoint): Promise<void> {
     wanted = false;
-    say({ is: "saved", zip: await zipOf(checkpoint), step: checkpoint.step });
+    say({ is: "saved", zip: await zipRun(checkpoint), step: checkpoint.step });
   }
 
-  async function run({ file, backend, small, train: asked }: Extract<Question, { ask: "train" }>): Promise<void> {
-    const choose = (kind: DataKind, shape?: readonly [number, number, number]) => {
-      const { preset } = presetFor(kind, shape), textual = kind === "text" || kind === "bytes";
-      return { config: textual && small ? smaller(preset.model) : preset.model, train: preset.train };
+  async function run(question: Extract<Question, { ask: "train" }>): Promise<void> {
+    const { id } = question, { file, chosen, dataset, config, constants, identity, checkpoint: from, notices } = await prepare(question);
+    const { kind, shape, rate } = dataset, { engine, why } = await pickBackend(chosen.backend);
+    const about = `${dataset.about}; ${parameterCount(config).toLocaleString("en")} parameters`;
+    const kept = new Run({ config, train: constants, engine: engine.name, data: identity }, from?.history);
+    const marks = [{ label: "order-0 entropy", bits: entropy0(dataset.heldOut) }];
+    let sampleAt = performance.now() + FIRST_SAMPLE * 1000, keepAt = performance.now() + KEEP.seconds * 1000;
+
+    const keep = async (checkpoint: Checkpoint) => {
+      const begun = performance.now(), { step } = checkpoint, { steps } = constants;
+      const record = { id, name: file.name, about, kind, rate, chosen, kept: Date.now(), step, steps, history: checkpoint.history };
+      const zip = await zipRun(checkpoint);
+      await keepRun(record, zip, file).then(
+        () => say({ is: "kept", zip, step }),
+        ({ message }) => say({ is: "kept", zip, step, why: message }),
+      );
+      keepAt = performance.now() + Math.max(KEEP.seconds * 1000, KEEP.times * (performance.now() - begun));
     };
-    const dataset = await loadDataset([{ name: file.name, data: file.stream() }], {
-      nCtx: (kind, shape) => choose(kind, shape).config.n_ctx,
-    }, file.name);
-    const { kind, shape, rate } = dataset, chosen = choose(kind, shape), { config } = chosen;
-    const steps = asked.steps ?? chosen.train.steps!, warmup = Math.min(chosen.train.warmup ?? Infinity, Math.ceil(steps / 10));
-    const constants = checkTrain({ ...chosen.train, warmup, ...asked });
-    checkDataset(dataset, config);
-    const all = new Uint8Array(dataset.train.length + dataset.heldOut.length);
-    all.set(dataset.train);
-    all.set(dataset.heldOut, dataset.train.length);
-    const identity: DataIdentity = {
-      ...await identify(file.name, all, dataset.heldOut.length),
-      source: { kind, path: file.name, shape, rate },
+    const report = async (progress: Progress) => {
+      const { step, steps, loss, tokensPerSecond, secondsLeft, last, phase } = progress, now = performance.now();
+      kept.report(progress);
+      const checkpoint = last || wanted || now > keepAt ? await kept.checkpoint(progress) : undefined;
+      if (last) final = checkpoint;
+      const place = phase.of > 1 ? `phase ${phase.index + 1} of ${phase.of}` : "", { heldOut, history } = kept;
+      say({ is: "report", step, steps, loss, heldOut, tokensPerSecond, secondsLeft, phase: place, last, history });
+      if (checkpoint && (last || now > keepAt)) await keep(checkpoint);
+      if (wanted) await save(checkpoint!);
+      if (last ? step === steps : now > sampleAt) {
+        say({ is: "sample", ...await sampleOf(engine, phase.params, { kind, shape, rate, step, whole: config.n_ctx }) });
+        sampleAt = performance.now() + SAMPLE_SECONDS * 1000;
+      }
     };
-    const { engine, why } = await pickBackend(backend);
-    const history: HistoryEntry[] = [], begun = performance.now(), marks = [{ label: "order-0 entropy", bits: entropy0(dataset.heldOut) }];
-    let told = begun, held: number | undefined;
-    const checkpointOf = async (progress: Progress): Promise<Checkpoint> => ({
-      ...await progress.snapshot(),
-      config,
-      train: constants,
-      engine: engine.name,
-      data: identity,
-      history: [...history],
-    });
     try {
-      say({
-        is: "begun",
-        about: `${dataset.about}; ${parameterCount(config).toLocaleString("en")} parameters`,
-        engine: `${engine.description} (${why})`,
-        layout: await layoutOf(config),
-      });
+      const { name } = file;
+      say({ is: "begun", name, kind, about, engine: `${engine.description} (${why})`, notices, marks, from: from?.step ?? 0 });
       const reports = train({
         engine,
         config,
@@ -157,54 +223,14 @@ function serveTraining(scope: WorkerScope): void {
         data: dataset.train,
         unit: dataset.unit,
         heldOut: dataset.heldOut,
+        from,
         signal: stopper.signal,
         reportSeconds: 0.5,
         evaluationTokens: 4 * config.n_ctx,
       });
-      for await (const progress of reports) {
-        const { step, loss, heldOut, tokensPerSecond, secondsLeft } = progress;
-        held = heldOut ?? held;
-        if (history.at(-1)?.step === step) history.pop();
-        history.push({ step, loss, heldOut, ms: Math.round(performance.now() - begun) });
-        const numbers = [
-          `step ${step} of ${steps}`,
-          ...progress.phase.of > 1 ? [`phase ${progress.phase.index + 1} of ${progress.phase.of}`] : [],
-          `loss ${loss.toFixed(3)} bits/byte`,
-          ...held === undefined ? [] : [`held out ${held.toFixed(3)}`],
-          `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`,
-          ...progress.last ? [] : [`${Math.ceil(secondsLeft)} s left`],
-        ].join(", ");
-        const curve = lossCurveSvg(file.name, history, steps, marks);
-        const checkpoint = progress.last || wanted ? await checkpointOf(progress) : undefined;
-        if (progress.last) final = checkpoint;
-        say({ is: "report", step, steps, numbers, last: progress.last, curve });
-        if (wanted) await save(checkpoint!);
-        if (progress.last ? step === steps : performance.now() - told > SAMPLE_SECONDS * 1000) {
-          say({ is: "sample", made: await sample(engine, progress.phase.params, { kind, shape, rate, step, whole: config.n_ctx }) });
-          told = performance.now();
-        }
-      }
+      for await (const progress of reports) await report(progress);
     } finally {
       engine.dispose();
-    }
-  }
-
-  async function sample(
-    engine: Engine,
-    params: Parameters,
-    { kind, shape, rate, step, whole }: { kind: DataKind; shape?: readonly number[]; rate?: number; step: number; whole: number },
-  ): Promise<Made> {
-    const decoder = await Decoder.create(engine, params), textual = kind === "text" || kind === "bytes";
-    try {
-      // A phase's context may be a part of the model's: of images so many rows, of sound as long a piece as always.
-      const { n_ctx } = params.config, made: number[] = [], length = textual ? SAMPLE_TEXT : shape ? n_ctx : whole;
-      for await (const [token] of samples(decoder, { length, temperature: textual ? 0.8 : 1, seed: step })) made.push(token);
-      const bytes = Uint8Array.from(made), stream = new TextStream();
-      if (textual) return { kind, step, text: stream.push(bytes) + stream.end() };
-      if (shape) return { kind, step, image: { shape: [Math.floor(n_ctx / (shape[1] * shape[2])), shape[1], shape[2]], row: bytes } };
-      return { kind, step, wav: await encodeWav(bytes, rate ?? SOUND_RATE) };
-    } finally {
-      decoder.dispose();
     }
   }
 
@@ -216,7 +242,13 @@ function serveTraining(scope: WorkerScope): void {
       else wanted = true;
       return;
     }
-    run(data).catch((error) => say({ is: "error", message: error instanceof Error ? error.message : String(error) }));
+    // One tab at a time trains a run; where there are no locks, as without https, nothing keeps two from it.
+    const alone = async (lock: unknown) => {
+      if (lock === null) throw new ConfigError("Cannot go on with the run: another tab of this browser trains it; stop it there first");
+      await run(data);
+    };
+    const running = navigator.locks ? navigator.locks.request(`longstride-${data.id}`, { ifAvailable: true }, alone) : alone(undefined);
+    running.catch((error: unknown) => say({ is: "error", message: error instanceof Error ? error.message : String(error) }));
   };
 }
 

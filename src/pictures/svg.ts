@@ -15,16 +15,23 @@ export function escapeXml(text: string): string {
 }
 
 /**
- * The lines that a picture begins with: its size, its title for those who hear it, a white ground. `</svg>` is the caller's.
+ * The lines that a picture begins with: its size, its title for those who hear it, a ground, white as a rule. `</svg>` is the caller's.
  *
  * @param more attributes of the whole, for example a font's size
+ * @param colors as CSS writes them, for an attribute
  */
-export function svgHead(width: number, height: number, title: string, more = ""): string[] {
+export function svgHead(
+  width: number,
+  height: number,
+  title: string,
+  more = "",
+  colors = { ink: INK.text as string, ground: "#fff" },
+): string[] {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
-    `font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif" fill="${INK.text}"${more}>`,
+    `font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif" fill="${colors.ink}"${more}>`,
     `<title>${escapeXml(title)}</title>`,
-    `<rect width="100%" height="100%" fill="#fff"/>`,
+    `<rect width="100%" height="100%" fill="${colors.ground}"/>`,
   ];
 }
 
