@@ -1,10 +1,11 @@
 // Adam with decoupled decay. A unit is a chunk: table entry (p, g, m, v addresses, elements, whether it decays).
 
-import { getU32, loadPart, storePart } from "./memory";
-import { splat } from "./math";
+import { getU32, loadPart, Pointer, storePart } from "./lib/memory";
+import { splat } from "./lib/math";
 
 export function adam(
-  begin: u32, end: u32, table: usize, factor: usize, hyper: usize, beta1: f64, beta2: f64, eps: f32, weightDecay: f32,
+  begin: u32, end: u32, table: Pointer<u32>, factor: Pointer<f32>, hyper: Pointer<f32>, beta1: f64, beta2: f64, eps: f32,
+  weightDecay: f32,
 ): void {
   const scale = load<f32>(factor);
   if (scale == 0) return;

@@ -4,18 +4,12 @@
 // straight from where they lie, so that every inner product runs over contiguous panels (matmul.ts), and are worked on four at
 // a time: a group of four rows visits only the columns that one of them attends to, rounded to panels of 8.
 
-import { getF32, getU32, loadPart, setF32, storePart } from "./memory";
-import { exp2, log, maxLanes, splat, sumLanes } from "./math";
-import { tile4x8, transpose4, turn } from "./matmul";
+import { getF32, getU32, loadPart, Optional, Pointer, setF32, storePart } from "./lib/memory";
+import { exp2, log, maxLanes, splat, sumLanes, up8 } from "./lib/math";
+import { tile4x8, transpose4, turn } from "./lib/matmul";
 import { workspace } from "./workspace";
 
 const LOG2E: f64 = 1.4426950408889634, LN2: f64 = 0.6931471805599453;
-
-// @ts-ignore: decorator
-@inline
-function up8(x: u32): u32 {
-  return (x + 7) & ~7;
-}
 
 // The part and its shapes, set once a call.
 let n: u32 = 0, heads: u32 = 0, dk: u32 = 0, dv: u32 = 0, tileQ: u32 = 0, tileK: u32 = 0;
@@ -30,7 +24,7 @@ let group: usize = 0, groupHeads: u32 = 0, first: bool = false;
 @inline
 function setPart(
   aN: u32, aHeads: u32, aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32,
-  aLo: usize, aHi: usize, aStarts: usize, aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: u32,
+  aLo: usize, aHi: usize, aStarts: usize, aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: bool,
 ): void {
   n = aN;
   heads = aHeads;
@@ -47,7 +41,7 @@ function setPart(
   list = aList;
   group = aGroup;
   groupHeads = aGroupHeads;
-  first = aFirst != 0;
+  first = aFirst;
 }
 
 // @ts-ignore: decorator
@@ -280,20 +274,22 @@ function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: 
   store<f32>(stats, load<f32>(stats, 28) + sumLanes(sum3), 28);
 }
 
+// Floats of workspace that a kernel of this name takes, as everywhere below.
+function attention_workspace(dk: u32, dv: u32, tileQ: u32, tileK: u32): u32 {
+  return max(up8(dk), up8(dv)) + (tileQ + tileK) * (up8(dk) + up8(dv)) + 8 * tileK + 3 * tileQ;
+}
+
 /**
  * o and lse of the queries of a part. A unit is (query tile, sequence, head), later tiles first: where causal they have more
  * keys, and the last units to start should be the short ones.
- * Workspace, in floats: max(up8(dk), up8(dv)) + (tileQ + tileK)·(up8(dk) + up8(dv)) + 8 tileK + 3 tileQ; tiles are multiples
- * of 8.
+ * Tiles are multiples of 8.
  */
 export function attention(
-  begin: u32, end: u32, q: usize, k: usize, v: usize, o: usize, lse: usize, batch: u32, aN: u32, aHeads: u32, aDk: u32, aDv: u32,
-  aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32, aLo: usize, aHi: usize, aStarts: usize, aList: usize,
-  aGroup: usize, aGroupHeads: u32, aFirst: u32,
+  begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, o: Pointer<f32>, lse: Pointer<f32>, batch: u32, n: u32, heads: u32,
+  dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
+  hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
 ): void {
-  setPart(
-    aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
-  );
+  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
   takeZeros();
   const queries = take(tileQ * wideK), output = take(tileQ * wideV);
@@ -351,13 +347,15 @@ function scatter(from: usize, to: usize, d: u32, factor: f32, add: bool): void {
 
 // delta = rowsum(dO ∘ o) by head, summed in the order of tile4x8: then dO·v − delta of a query with one key is exactly 0.
 // A unit is a row of o.
-export function attention_delta(begin: u32, end: u32, o: usize, dO: usize, delta: usize, aN: u32, aHeads: u32, aDv: u32): void {
+export function attention_delta(
+  begin: u32, end: u32, o: Pointer<f32>, dO: Pointer<f32>, delta: Pointer<f32>, n: u32, heads: u32, dv: u32,
+): void {
   for (let row = begin; row < end; row++) {
-    for (let head: u32 = 0; head < aHeads; head++) {
-      const at = ((row as usize) * aHeads + head) * aDv << 2;
+    for (let head: u32 = 0; head < heads; head++) {
+      const at = ((row as usize) * heads + head) * dv << 2;
       let sum: f32 = 0;
-      for (let c: u32 = 0; c < aDv; c++) sum += getF32(o + at, c) * getF32(dO + at, c);
-      setF32(delta, (row / aN * aHeads + head) * aN + row % aN, sum);
+      for (let c: u32 = 0; c < dv; c++) sum += getF32(o + at, c) * getF32(dO + at, c);
+      setF32(delta, (row / n * heads + head) * n + row % n, sum);
     }
   }
 }
@@ -389,18 +387,20 @@ function slopesGroup(scores: usize, slopes: usize, stride: usize, from: u32, to:
   }
 }
 
+function attention_backward_queries_workspace(dk: u32, dv: u32, tileQ: u32, tileK: u32): u32 {
+  return max(up8(dk), up8(dv)) + (tileQ + tileK) * (2 * up8(dk) + up8(dv)) + 12 * tileK + 3 * tileQ;
+}
+
 /**
  * dq of the queries of a part: dq = scale · Σ p (dO·v − delta) k, p = 2^(score − lse). Units as for {@link attention}.
- * Workspace, in floats: max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·up8(dk) + (tileQ + tileK)·up8(dv) + 12 tileK + 3 tileQ.
  */
 export function attention_backward_queries(
-  begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dq: usize, batch: u32, aN: u32, aHeads: u32,
-  aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32, aLo: usize, aHi: usize, aStarts: usize,
-  aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: u32,
+  begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, dO: Pointer<f32>, lse: Pointer<f32>, delta: Pointer<f32>,
+  dQ: Pointer<f32>, batch: u32, n: u32, heads: u32,
+  dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
+  hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
 ): void {
-  setPart(
-    aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
-  );
+  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
   takeZeros();
   const queries = take(tileQ * wideK), output = take(tileQ * wideK);
@@ -439,7 +439,7 @@ export function attention_backward_queries(
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
-      scatter(output + ((i * wideK as usize) << 2), headAt(dq, queryRows, b, head, u0 + i, dk), dk, scale as f32, !first);
+      scatter(output + ((i * wideK as usize) << 2), headAt(dQ, queryRows, b, head, u0 + i, dk), dk, scale as f32, !first);
     }
   }
 }
@@ -464,19 +464,21 @@ function within(p: v128, from: v128, to: v128, key: u32): v128 {
   return v128.and(p, v128.and(i32x4.le_s(from, at), i32x4.gt_s(to, at)));
 }
 
+function attention_backward_keys_workspace(dk: u32, dv: u32, tileQ: u32, tileK: u32): u32 {
+  return max(up8(dk), up8(dv)) + 2 * (tileQ + tileK) * (up8(dk) + up8(dv)) + 18 * tileQ;
+}
+
 /**
  * dk and dv of the keys of a part, by tiles of keys over tiles of queries: dv = Σ p dO, dk = Σ p (dO·v − delta) q · scale.
  * `starts` and `list` are those of the transpose. A unit is (key tile, sequence, head), earlier tiles first.
- * Workspace, in floats: max(up8(dk), up8(dv)) + 2 (tileQ + tileK)·(up8(dk) + up8(dv)) + 18 tileQ.
  */
 export function attention_backward_keys(
-  begin: u32, end: u32, q: usize, k: usize, v: usize, dO: usize, lse: usize, delta: usize, dK: usize, dV: usize, batch: u32, aN: u32,
-  aHeads: u32, aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32, aLo: usize, aHi: usize,
-  aStarts: usize, aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: u32,
+  begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, dO: Pointer<f32>, lse: Pointer<f32>, delta: Pointer<f32>,
+  dK: Pointer<f32>, dV: Pointer<f32>, batch: u32, n: u32, heads: u32,
+  dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
+  hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
 ): void {
-  setPart(
-    aN, aHeads, aDk, aDv, aTileQ, aTileK, aQueryRows, aKeyRows, aKeys, aLo, aHi, aStarts, aList, aGroup, aGroupHeads, aFirst,
-  );
+  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads;
   takeZeros();
   const keyFours = take(tileK * wideK), keySums = take(tileK * wideK);

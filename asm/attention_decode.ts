@@ -1,7 +1,7 @@
 // Attention of one new position over a cache. A unit is (sequence, head).
 
-import { getU32, loadPart, setF32, storePart } from "./memory";
-import { dot, exp2, splat, sumLanes } from "./math";
+import { getU32, loadPart, Pointer, setF32, storePart } from "./lib/memory";
+import { dot, exp2, splat, sumLanes, up4 } from "./lib/math";
 import { workspace } from "./workspace";
 
 // o[0 … dv] = Σ p[i] · values[slots[i]], 32 columns at a time in registers: two lines of the cache of each row.
@@ -44,12 +44,16 @@ function mix(o: usize, p: usize, values: usize, slots: usize, count: u32, dv: u3
   }
 }
 
-// `plan` is CachePlan.words (src/pattern/cache.ts). Workspace, in floats: twice the most keys of a position, rounded up to 4.
+function attention_decode_workspace(most: u32): u32 {
+  return 2 * up4(most);
+}
+
+// `plan` is CachePlan.words (src/pattern/cache.ts), `most` the most keys of a position.
 export function attention_decode(
-  begin: u32, end: u32, q: usize, k: usize, v: usize, o: usize, keys: usize, values: usize, position: usize, plan: usize,
-  heads: u32, slots: u32, dk: u32, dv: u32, most: u32, parts: u32,
+  begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, o: Pointer<f32>, keys: Pointer<f32>, values: Pointer<f32>,
+  position: Pointer<u32>, plan: Pointer<u32>, heads: u32, slots: u32, dk: u32, dv: u32, most: u32, parts: u32,
 ): void {
-  const scale = (1.4426950408889634 / sqrt(dk as f64)) as f32, scores = workspace(), list = scores + ((((most + 3) & ~3) as usize) << 2);
+  const scale = (1.4426950408889634 / sqrt(dk as f64)) as f32, scores = workspace(), list = scores + ((up4(most) as usize) << 2);
   const i = getU32(position, 0), stride = (dk as usize) << 2;
   for (let unit = begin; unit < end; unit++) {
     const set = plan + (((unit % heads) * (1 + 3 * parts) as usize) << 2), here = getU32(plan, getU32(set, 0) + i) as usize;
@@ -63,7 +67,7 @@ export function attention_decode(
       memory.copy(list + ((have as usize) << 2), plan + (((at + lo) as usize) << 2), ((hi - lo) as usize) << 2);
       have += hi - lo;
     }
-    const padded = (have + 3) & ~3;
+    const padded = up4(have);
     let top: f32 = -Infinity, sum = splat(0);
     for (let key: u32 = 0; key < have; key++) {
       const s = dot(query, cacheK + (getU32(list, key) as usize) * stride, dk) * scale;

@@ -1,10 +1,11 @@
 // Filling caches from keys and values of many positions at once.
 
-import { getU32 } from "./memory";
+import { getU32, Pointer } from "./lib/memory";
 
 // Slot s of head h gets row rows[h, s] of its sequence in x, if that is below n. A unit is (sequence, head).
 export function cache_fill(
-  begin: u32, end: u32, x: usize, cache: usize, rows: usize, n: u32, sequences: u32, heads: u32, slots: u32, width: u32,
+  begin: u32, end: u32, x: Pointer<f32>, cache: Pointer<f32>, rows: Pointer<u32>, n: u32, sequences: u32, heads: u32, slots: u32,
+  width: u32,
 ): void {
   const bytes = (width as usize) << 2;
   for (let unit = begin; unit < end; unit++) {

@@ -1,8 +1,8 @@
 // Choosing the token of one position.
 
-import { getF32, getU32, setF32, setU32 } from "./memory";
-import { exp, splat } from "./math";
-import { threefry } from "./random";
+import { getF32, getU32, Pointer, setF32, setU32 } from "./lib/memory";
+import { exp, splat, up4 } from "./lib/math";
+import { threefry } from "./lib/random";
 import { words, workspace } from "./workspace";
 
 // Whether token a goes before token b: larger logit, then lower number.
@@ -42,7 +42,7 @@ function draw(logits: usize, vocabulary: u32, temperature: f32, topK: u32, topP:
   let best: u32 = 0;
   for (let token: u32 = 1; token < vocabulary; token++) if (getF32(logits, token) > getF32(logits, best)) best = token;
   if (temperature == 0) return best;
-  const weights = workspace(), heap = weights + ((((vocabulary + 3) & ~3) as usize) << 2), top = getF32(logits, best);
+  const weights = workspace(), heap = weights + ((up4(vocabulary) as usize) << 2), top = getF32(logits, best);
   let all: f64 = 0;
   for (let token: u32 = 0; token < vocabulary; token++) {
     setU32(heap, token, token);
@@ -74,10 +74,14 @@ function draw(logits: usize, vocabulary: u32, temperature: f32, topK: u32, topP:
   return token;
 }
 
-// A unit is a sequence. Workspace, in words: twice the vocabulary, each rounded up to 4.
+function choose_workspace(vocabulary: u32): u32 {
+  return 2 * up4(vocabulary);
+}
+
+// A unit is a sequence.
 export function choose(
-  begin: u32, end: u32, logits: usize, tape: usize, position: usize, given: usize, choice: usize, seeds: usize, batch: u32,
-  vocabulary: u32, stream: u32,
+  begin: u32, end: u32, logits: Pointer<f32>, tape: Pointer<u32>, position: Pointer<u32>, given: Pointer<u32>, choice: Pointer<f32>,
+  seeds: Pointer<u32>, batch: u32, vocabulary: u32, stream: u32,
 ): void {
   const i = getU32(position, 0), drawn = words();
   if (i < getU32(given, 0)) return;
@@ -90,6 +94,6 @@ export function choose(
 }
 
 // position += 1, once every sequence has chosen.
-export function choose_advance(begin: u32, end: u32, position: usize): void {
+export function choose_advance(begin: u32, end: u32, position: Pointer<u32>): void {
   setU32(position, 0, getU32(position, 0) + (end - begin));
 }

@@ -1,11 +1,11 @@
 // Cross-entropy and its gradient. A unit is a row; dLogits may be logits itself.
 
-import { getF32, getU32, loadPart, setF32, storePart } from "./memory";
-import { exp, log, maxLanes, splat, sumLanes } from "./math";
+import { getF32, getU32, loadPart, Optional, Pointer, setF32, storePart } from "./lib/memory";
+import { exp, log, maxLanes, splat, sumLanes } from "./lib/math";
 
 export function cross_entropy(
-  begin: u32, end: u32, logits: usize, targets: usize, losses: usize, dLogits: usize, lossScale: usize, vocabulary: u32,
-  meanScale: f32,
+  begin: u32, end: u32, logits: Pointer<f32>, targets: Pointer<u32>, losses: Pointer<f32>, dLogits: Optional<f32>,
+  lossScale: Optional<f32>, vocabulary: u32, meanScale: f32,
 ): void {
   const scale = lossScale ? meanScale * load<f32>(lossScale) : meanScale;
   const vectors = vocabulary & ~3, tail = vocabulary & 3;

@@ -1,15 +1,22 @@
-// y = x masked and scaled. A unit is 1,024 elements.
+// y = x masked and scaled.
 
-import { loadPart, storePart } from "./memory";
-import { beginDropout, drop8 } from "./random";
+import { loadPart, Pointer, storePart } from "./lib/memory";
+import { beginDropout, drop8 } from "./lib/random";
 import { workspace } from "./workspace";
 
+// Elements of a unit.
+export const DROPOUT_ELEMENTS: u32 = 1024;
+
+function dropout_workspace(): u32 {
+  return 8;
+}
+
 export function dropout(
-  begin: u32, end: u32, x: usize, y: usize, count: u32, seeds: usize, site: u32, micro: u32, p: f64,
+  begin: u32, end: u32, x: Pointer<f32>, y: Pointer<f32>, count: u32, seeds: Pointer<u32>, site: u32, micro: u32, p: f64,
 ): void {
   beginDropout(seeds, site, micro, p);
-  const last = min(count, end << 10), eight = workspace();
-  for (let i = begin << 10; i < last; i += 8) {
+  const last = min(count, end * DROPOUT_ELEMENTS), eight = workspace();
+  for (let i = begin * DROPOUT_ELEMENTS; i < last; i += 8) {
     const at = (i as usize) << 2, left = count - i;
     if (left >= 8) {
       v128.store(y + at, v128.load(x + at));

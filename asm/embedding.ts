@@ -1,10 +1,10 @@
 // Embedding tables (Eq. 15).
 
-import { getU32, loadPart, storePart } from "./memory";
+import { getU32, loadPart, Optional, Pointer, storePart } from "./lib/memory";
 
 // y[r] (+)= table[index[r mod length]]. A unit is a row.
 export function embedding(
-  begin: u32, end: u32, index: usize, length: u32, table: usize, y: usize, d: u32, accumulate: u32,
+  begin: u32, end: u32, index: Pointer<u32>, length: u32, table: Pointer<f32>, y: Pointer<f32>, d: u32, accumulate: bool,
 ): void {
   for (let row = begin; row < end; row++) {
     const from = table + (getU32(index, row % length) as usize) * d * 4, to = y + (row as usize) * d * 4;
@@ -19,7 +19,8 @@ export function embedding(
 
 // y[b] (+)= table[row], the row being rows[i] where `rows` is given, else that of the token before position i. A unit is a sequence.
 export function embedding_decode(
-  begin: u32, end: u32, tape: usize, position: usize, rows: usize, table: usize, y: usize, batch: u32, d: u32, start: u32,
+  begin: u32, end: u32, tape: Pointer<u32>, position: Pointer<u32>, rows: Optional<u32>, table: Pointer<f32>, y: Pointer<f32>, batch: u32,
+  d: u32, start: u32,
 ): void {
   const i = getU32(position, 0);
   for (let unit = begin; unit < end; unit++) {
@@ -36,7 +37,7 @@ export function embedding_decode(
 
 // dTable[i] (+)= Σ of dy's rows order[starts[i]] … order[starts[i + 1] − 1], in that order. A unit is a table row.
 export function embedding_backward(
-  begin: u32, end: u32, dy: usize, order: usize, starts: usize, dTable: usize, d: u32, accumulate: u32,
+  begin: u32, end: u32, dy: Pointer<f32>, order: Pointer<u32>, starts: Pointer<u32>, dTable: Pointer<f32>, d: u32, accumulate: bool,
 ): void {
   for (let i = begin; i < end; i++) {
     const to = dTable + (i as usize) * d * 4, first = getU32(starts, i), last = getU32(starts, i + 1);

@@ -1,6 +1,6 @@
 // How often each byte occurs.
 
-import { getU32, setU32 } from "./memory";
+import { getU32, setU32 } from "./lib/memory";
 
 // @ts-ignore: decorator
 @inline

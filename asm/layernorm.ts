@@ -1,41 +1,13 @@
-// Layer norm by row, ε = 1e-5.
+// Layer norm by row.
 
-import { getF32, loadPart, setF32, storePart } from "./memory";
-import { splat, sumLanes } from "./math";
-
-// One row: to = (from − mean)·rstd·gain + bias. Returns the mean and rstd as lanes 0 and 1.
-export function normalise(from: usize, gain: usize, bias: usize, to: usize, d: u32): v128 {
-  const vectors = d & ~3, tail = d & 3;
-  let sum = splat(0);
-  for (let c: u32 = 0; c < d; c += 4) sum = f32x4.add(sum, loadPart(from + ((c as usize) << 2), d - c));
-  const average = sumLanes(sum) / (d as f32), center = splat(average);
-  let squares = splat(0);
-  for (let c: u32 = 0; c < vectors; c += 4) {
-    const t = f32x4.sub(v128.load(from + ((c as usize) << 2)), center);
-    squares = f32x4.add(squares, f32x4.mul(t, t));
-  }
-  let variance = sumLanes(squares);
-  for (let c = vectors; c < d; c++) {
-    const t = getF32(from, c) - average;
-    variance += t * t;
-  }
-  const r = (1 / sqrt((variance / (d as f32)) as f64 + 1e-5)) as f32, factor = splat(r);
-  for (let c: u32 = 0; c < vectors; c += 4) {
-    const at = (c as usize) << 2;
-    const t = f32x4.mul(f32x4.mul(f32x4.sub(v128.load(from + at), center), factor), v128.load(gain + at));
-    v128.store(to + at, f32x4.add(t, v128.load(bias + at)));
-  }
-  if (tail) {
-    const at = (vectors as usize) << 2;
-    const t = f32x4.mul(f32x4.mul(f32x4.sub(loadPart(from + at, tail), center), factor), loadPart(gain + at, tail));
-    storePart(to + at, f32x4.add(t, loadPart(bias + at, tail)), tail);
-  }
-  return f32x4.replace_lane(center, 1, r);
-}
+import { getF32, loadPart, Optional, Pointer, setF32, storePart } from "./lib/memory";
+import { splat, sumLanes } from "./lib/math";
+import { normalise } from "./lib/normalise";
 
 // A unit is a row.
 export function layernorm(
-  begin: u32, end: u32, x: usize, gain: usize, bias: usize, y: usize, mean: usize, rstd: usize, d: u32,
+  begin: u32, end: u32, x: Pointer<f32>, gain: Pointer<f32>, bias: Pointer<f32>, y: Pointer<f32>, mean: Pointer<f32>,
+  rstd: Pointer<f32>, d: u32,
 ): void {
   for (let row = begin; row < end; row++) {
     const at = (row as usize) * d * 4, statistics = normalise(x + at, gain, bias, y + at, d);
@@ -47,8 +19,8 @@ export function layernorm(
 // dx of the rows of a chunk, and the chunk's share of dGain and dBias into partial [chunks, 2, d]. A unit is a chunk of
 // `chunk` rows: a fixed number, so that sums do not depend on how many threads there are.
 export function layernorm_backward(
-  begin: u32, end: u32, x: usize, gain: usize, mean: usize, rstd: usize, dy: usize, residual: usize, dx: usize, partial: usize,
-  rows: u32, d: u32, chunk: u32,
+  begin: u32, end: u32, x: Pointer<f32>, gain: Pointer<f32>, mean: Pointer<f32>, rstd: Pointer<f32>, dy: Pointer<f32>,
+  residual: Optional<f32>, dx: Pointer<f32>, partial: Pointer<f32>, rows: u32, d: u32, chunk: u32,
 ): void {
   for (let unit = begin; unit < end; unit++) {
     const dGain = partial + (unit as usize) * d * 8, dBias = dGain + (d as usize) * 4;
@@ -81,11 +53,14 @@ export function layernorm_backward(
   }
 }
 
-// dGain, dBias (+)= the chunks' shares, in order. A unit is 4 columns.
+// Columns of a unit of the sum.
+export const LAYERNORM_COLUMNS: u32 = 4;
+
+// dGain, dBias (+)= the chunks' shares, in order. A unit is LAYERNORM_COLUMNS columns.
 export function layernorm_backward_sum(
-  begin: u32, end: u32, partial: usize, dGain: usize, dBias: usize, chunks: u32, d: u32, accumulate: u32,
+  begin: u32, end: u32, partial: Pointer<f32>, dGain: Pointer<f32>, dBias: Pointer<f32>, chunks: u32, d: u32, accumulate: bool,
 ): void {
-  for (let c = begin << 2; c < min(d, end << 2); c += 4) {
+  for (let c = begin * LAYERNORM_COLUMNS; c < min(d, end * LAYERNORM_COLUMNS); c += LAYERNORM_COLUMNS) {
     const at = (c as usize) << 2, left = d - c, row = (d as usize) << 2;
     let a = splat(0), b = splat(0), from = partial + at;
     for (let i: u32 = 0; i < chunks; i++) {

@@ -1,7 +1,7 @@
 // Layouts: the order of rows, the interval of keys of each query, and the tile lists made from them.
 // The meaning of each kind is in src/pattern/sets.ts (Rows, Span); src/pattern/layout.ts calls these in that order.
 
-import { getU32, setU32 } from "./memory";
+import { getU32, setU32 } from "./lib/memory";
 
 // Rows by residue mod l: 0, l, 2l, …, 1, l + 1, …
 export function residueRows(n: u32, l: u32, rows: usize): void {

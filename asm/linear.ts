@@ -1,27 +1,25 @@
 // Matrix products with what follows them: bias, activation, dropout, residual, and the backward pass.
 // y[rows, out] = x[rows, inner] · panels, where the panels hold the weights as B (see matmul.ts).
 
-import { loadPart, storePart } from "./memory";
-import { normalise } from "./layernorm";
-import { dot, dotPair, gate, splat } from "./math";
-import { packColumns, packFour, packRows, tile4x8, turn } from "./matmul";
-import { beginDropout, drop8 } from "./random";
+import { loadPart, Optional, Pointer, storePart } from "./lib/memory";
+import { GELU_SLOPE } from "./lib/constants.gen";
+import { dot, dotPair, gate, splat, up4 } from "./lib/math";
+import { DEPTH, packColumns, packFour, packRows, PANEL, tile4x8, turn } from "./lib/matmul";
+import { normalise } from "./lib/normalise";
+import { beginDropout, drop8 } from "./lib/random";
 import { workspace } from "./workspace";
-
-// Steps of the inner dimension between visits to C: a panel of 512 · 32 bytes is half of a 32 KiB first-level cache.
-const DEPTH: u32 = 512;
 
 // Columns are packed from this many rows at a time: then a cache line serves all the columns it holds before rows that are
 // a power of two apart push it out of its set of 8 (input gradient of 1024 × 512 × 2048: 22 → 31 GFLOP/s).
 const STRIP: u32 = 8;
 
 // Weights [out, inner] as panels of B = wᵀ: what x is multiplied by. A unit is a panel.
-export function pack_forward(begin: u32, end: u32, w: usize, panels: usize, out: u32, inner: u32): void {
+export function pack_forward(begin: u32, end: u32, w: Pointer<f32>, panels: Pointer<f32>, out: u32, inner: u32): void {
   for (let p = begin; p < end; p++) packRows(w, (inner as usize) << 2, p << 3, out, inner, panels + (p as usize) * inner * 32);
 }
 
 // Weights [out, inner] as panels of B = w: what dy is multiplied by. A unit is a panel.
-export function pack_backward(begin: u32, end: u32, w: usize, panels: usize, out: u32, inner: u32): void {
+export function pack_backward(begin: u32, end: u32, w: Pointer<f32>, panels: Pointer<f32>, out: u32, inner: u32): void {
   const stride = (inner as usize) << 2;
   for (let row: u32 = 0; row < out; row += STRIP) {
     const to = panels + ((row as usize) << 5), from = w + (row as usize) * stride;
@@ -31,19 +29,20 @@ export function pack_backward(begin: u32, end: u32, w: usize, panels: usize, out
 
 // What finish() does, set once a call; addresses are 0 for what is absent.
 let y: usize = 0, pre: usize = 0, bias: usize = 0, residual: usize = 0, columns: u32 = 0;
-// 0 nothing, 1 z·sigmoid(1.702z), 2 times its derivative at `pre`.
+// What is done to a product z: nothing, z·sigmoid(1.702z), or times its derivative at `pre`.
+export const NO_ACTIVATION: u32 = 0, GELU: u32 = 1, GELU_GRADIENT: u32 = 2;
 let activation: u32 = 0, dropping: bool = false;
 
 // @ts-ignore: decorator
 @inline
 function activate(z: v128, at: usize, left: u32): v128 {
-  if (activation == 1) {
+  if (activation == GELU) {
     if (pre) storePart(pre + at, z, left);
     return f32x4.mul(z, gate(z));
   }
-  if (activation == 2) {
+  if (activation == GELU_GRADIENT) {
     const x = loadPart(pre + at, left), s = gate(x);
-    const t = f32x4.mul(f32x4.mul(splat(1.702), x), f32x4.sub(splat(1), s));
+    const t = f32x4.mul(f32x4.mul(splat(GELU_SLOPE as f32), x), f32x4.sub(splat(1), s));
     return f32x4.mul(z, f32x4.mul(s, f32x4.add(splat(1), t)));
   }
   if (pre) storePart(pre + at, z, left);
@@ -92,15 +91,21 @@ function setFinish(
   if (seeds) beginDropout(seeds, site, micro, p);
 }
 
+// Floats of workspace that a kernel of this name takes, as everywhere below.
+function linear_workspace(inner: u32, blockRows: u32, blockPanels: u32): u32 {
+  return blockRows * min(inner, DEPTH) + (inner > DEPTH ? blockRows * blockPanels * PANEL : 4 * PANEL);
+}
+
 /**
  * A unit is a block of `blockRows` rows and `blockPanels` panels, counted along the rows of blocks; blockRows is a multiple
- * of 4. Workspace, in floats: blockRows · min(inner, DEPTH), and 32, or where inner > DEPTH blockRows · blockPanels · 8.
+ * of 4.
  */
 export function linear(
-  begin: u32, end: u32, x: usize, panels: usize, rows: u32, inner: u32, out: u32, blockRows: u32, blockPanels: u32,
-  toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
+  begin: u32, end: u32, x: Pointer<f32>, panels: Pointer<f32>, rows: u32, inner: u32, out: u32, blockRows: u32, blockPanels: u32,
+  y: Pointer<f32>, pre: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32, seeds: Optional<u32>, site: u32,
+  micro: u32, p: f64,
 ): void {
-  setFinish(out, toY, toPre, withBias, withResidual, f, seeds, site, micro, p);
+  setFinish(out, y, pre, bias, residual, activation, seeds, site, micro, p);
   const all = (out + 7) >> 3, across = (all + blockPanels - 1) / blockPanels, stride = (inner as usize) << 2, deep = inner > DEPTH;
   const fours = workspace(), tiles = fours + (blockRows as usize) * min(inner, DEPTH) * 4;
   for (let unit = begin; unit < end; unit++) {
@@ -130,13 +135,18 @@ export function linear(
   }
 }
 
+function linear_few_workspace(rows: u32, inner: u32, gain: Optional<f32>): u32 {
+  return 64 + (gain ? up4(rows * inner) : 0);
+}
+
 // The same for a few rows, as when decoding: w [out, inner] is read once, as it lies, and x is normalised first where there is
-// a gain. A unit is 8 columns of y. Workspace, in floats: 64, and with a gain rows · inner rounded up to 4.
+// a gain. A unit is a panel's columns of y.
 export function linear_few(
-  begin: u32, end: u32, x: usize, w: usize, rows: u32, inner: u32, out: u32, gain: usize, shift: usize,
-  toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
+  begin: u32, end: u32, x: Pointer<f32>, w: Pointer<f32>, rows: u32, inner: u32, out: u32, gain: Optional<f32>, shift: Optional<f32>,
+  y: Pointer<f32>, pre: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32, seeds: Optional<u32>, site: u32,
+  micro: u32, p: f64,
 ): void {
-  setFinish(out, toY, toPre, withBias, withResidual, f, seeds, site, micro, p);
+  setFinish(out, y, pre, bias, residual, activation, seeds, site, micro, p);
   const stride = (inner as usize) << 2, tile = workspace();
   if (gain) {
     // Once a piece of units: cheaper than a call of its own, for which all threads would have to wait.
@@ -161,13 +171,16 @@ export function linear_few(
 // Rows of x and dy between visits to dw.
 const ROWS: u32 = 256;
 
+function linear_weight_grad_workspace(height: u32, width: u32): u32 {
+  return (height + width) * ROWS + height * width;
+}
+
 /**
  * dw[out, inner] (+)= dyᵀ · x, db (+)= column sums of dy. A unit is a block of `height` by `width` of dw, both multiples of 8.
- * Workspace, in floats: (height + width) · ROWS + height · width.
  */
 export function linear_weight_grad(
-  begin: u32, end: u32, dy: usize, x: usize, dw: usize, db: usize, rows: u32, out: u32, inner: u32, height: u32, width: u32,
-  accumulate: u32,
+  begin: u32, end: u32, dy: Pointer<f32>, x: Pointer<f32>, dw: Pointer<f32>, db: Optional<f32>, rows: u32, out: u32, inner: u32,
+  height: u32, width: u32, accumulate: bool,
 ): void {
   const across = (inner + width - 1) / width, fours = workspace(), panels = fours + (height as usize) * ROWS * 4;
   const block = panels + (width as usize) * ROWS * 4, stride = (width as usize) << 2;
@@ -193,7 +206,7 @@ export function linear_weight_grad(
       }
       if (db && column == 0) {
         for (let r: u32 = 0; r < tall; r += 4) {
-          addFour(fours + (r as usize) * ROWS * 4, depth, db + (((row + r) as usize) << 2), tall - r, accumulate != 0 || k > 0);
+          addFour(fours + (r as usize) * ROWS * 4, depth, db + (((row + r) as usize) << 2), tall - r, accumulate || k > 0);
         }
       }
     }

@@ -1,14 +1,14 @@
 // µ-law companding by tables that src/data/mulaw.ts makes in float64. A unit is a sample.
 
-import { setF32 } from "./memory";
+import { setF32 } from "./lib/memory";
 
 // 1 + 255·|x| in [1, 256] has exponents 0 … 8: with 7 bits of mantissa 8 · 128 + 1 cells, each holding at most one border
 // between codes, because a code spans at least 256^(1/128) − 1 = 4.4 %: 5 cells. One set of cells a sign.
-const CELLS = 1025;
+export const MULAW_CELLS: u32 = 1025;
 
 // cells: [2 signs, 1025] of (f32 border, u32 code below it). Samples beyond ±1 get the extreme codes.
 export function mulaw_encode(samples: usize, codes: usize, count: u32, cells: usize): void {
-  const one = f32x4.splat(1), mu = f32x4.splat(255), base = i32x4.splat(0x3f80), negative = i32x4.splat(CELLS);
+  const one = f32x4.splat(1), mu = f32x4.splat(255), base = i32x4.splat(0x3f80), negative = i32x4.splat(MULAW_CELLS);
   const vectors = count & ~3;
   for (let i: u32 = 0; i < vectors; i += 4) {
     const x = v128.load(samples + ((i as usize) << 2));
@@ -27,7 +27,7 @@ export function mulaw_encode(samples: usize, codes: usize, count: u32, cells: us
   for (let i = vectors; i < count; i++) {
     const x = load<f32>(samples + ((i as usize) << 2)), ax = abs(x);
     const y: f32 = 1 + 255 * (ax < 1 ? ax : 1);
-    const cell = (reinterpret<u32>(y) >> 16) - 0x3f80 + (reinterpret<u32>(x) >> 31) * CELLS;
+    const cell = (reinterpret<u32>(y) >> 16) - 0x3f80 + (reinterpret<u32>(x) >> 31) * MULAW_CELLS;
     const at = cells + ((cell as usize) << 3);
     store<u8>(codes + i, load<u32>(at, 4) + u32(x > load<f32>(at)));
   }

@@ -2,16 +2,14 @@
 // A unit is a matrix, all in its thread's workspace: X [r, c] with r ≤ c, both rounded up to 8 and 0 there, which the iteration keeps 0.
 // Of A = X·Xᵀ and of P = a·I + b·A + c·A·A, which are symmetric, one half is computed: 1.8 GFLOP for 2.5 of the text preset's matrices.
 
-import { getU32, loadPart, storePart } from "./memory";
-import { splat } from "./math";
-import { packColumns, packFour, packRows, tile4x8, transpose4, turn } from "./matmul";
+import { NEWTON_SCHULZ_A, NEWTON_SCHULZ_B, NEWTON_SCHULZ_C, NEWTON_SCHULZ_TIMES } from "./lib/constants.gen";
+import { getU32, loadPart, Pointer, storePart } from "./lib/memory";
+import { splat, up8 } from "./lib/math";
+import { DEPTH, packColumns, packFour, packRows, tile4x8, transpose4, turn } from "./lib/matmul";
 import { workspace } from "./workspace";
 
 // The coefficients of the iteration, and how many there are.
-const A: f32 = 3.4445, B: f32 = -4.775, C: f32 = 2.0315, TIMES: u32 = 5;
-
-// Steps of the summed index between visits to a result: a panel of them is half of a first-level cache of 32 KiB.
-const DEPTH: u32 = 512;
+const A = NEWTON_SCHULZ_A as f32, B = NEWTON_SCHULZ_B as f32, C = NEWTON_SCHULZ_C as f32, TIMES = NEWTON_SCHULZ_TIMES as u32;
 
 // result [4·fours, 8·panels], or of a symmetric one the tiles that reach its diagonal or lie below it.
 function multiply(fours: usize, panels: usize, left: u32, right: u32, depth: u32, to: usize, stride: usize, half: bool): void {
@@ -107,16 +105,19 @@ function transposed(from: usize, rows: u32, columns: u32, stride: usize, to: usi
   }
 }
 
-/**
- * Table entry: addresses of p, g and m, out, in. Workspace, in floats, with r ≤ c the matrix's sides rounded up to 8: 3·r·c + 2·r·r.
- */
-export function muon(begin: u32, end: u32, table: usize, factor: usize, hyper: usize, mu: f32, weightDecay: f32): void {
+function muon_workspace(out: u32, inner: u32): u32 {
+  return 3 * up8(out) * up8(inner) + 2 * min(up8(out), up8(inner)) * min(up8(out), up8(inner));
+}
+
+// Matrices [out, inner]. Table entry: addresses of p, g and m.
+export function muon(
+  begin: u32, end: u32, table: Pointer<u32>, out: u32, inner: u32, factor: Pointer<f32>, hyper: Pointer<f32>, mu: f32, weightDecay: f32,
+): void {
   const f = load<f32>(factor), rate = load<f32>(hyper, 12), x = workspace();
   if (f == 0) return;
   for (let unit = begin; unit < end; unit++) {
-    const p = getU32(table, unit * 5) as usize, g = getU32(table, unit * 5 + 1) as usize, m = getU32(table, unit * 5 + 2) as usize;
-    const out = getU32(table, unit * 5 + 3), inner = getU32(table, unit * 5 + 4), tall = out > inner;
-    const r = (min(out, inner) + 7) & ~7, c = (max(out, inner) + 7) & ~7, stride = (c as usize) << 2, line = (inner as usize) << 2;
+    const p = getU32(table, unit * 3) as usize, g = getU32(table, unit * 3 + 1) as usize, m = getU32(table, unit * 3 + 2) as usize;
+    const tall = out > inner, r = up8(min(out, inner)), c = up8(max(out, inner)), stride = (c as usize) << 2, line = (inner as usize) << 2;
     const bytes = ((r * c) as usize) << 2, square = ((r * r) as usize) << 2;
     const fours = x + bytes, panels = fours + bytes, gram = panels + bytes;
     const scale = (1 / (momentum(g, m, fours, out * inner, f, mu) + 1e-7)) as f32;

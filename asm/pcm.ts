@@ -1,18 +1,18 @@
 // Samples of sound as files hold them, to one channel of f32: the mean of the channels. A unit is a frame.
 
-import { setF32 } from "./memory";
+import { setF32 } from "./lib/memory";
 
-// Encodings, as in src/data/pcm.ts.
-const U8 = 0, S16 = 1, S24 = 2, S32 = 3, F32 = 4;
+// Encodings.
+export const PCM_U8: u32 = 0, PCM_S16: u32 = 1, PCM_S24: u32 = 2, PCM_S32: u32 = 3, PCM_F32: u32 = 4, PCM_F64: u32 = 5;
 
 // @ts-ignore: decorator
 @inline
 function sample(from: usize, encoding: u32): f64 {
-  if (encoding == U8) return ((load<u8>(from) as i32) - 128) as f64 * (1.0 / 128);
-  if (encoding == S16) return load<i16>(from) as f64 * (1.0 / 32768);
-  if (encoding == S24) return ((load<u16>(from) as i32) | (load<i8>(from, 2) as i32) << 16) as f64 * (1.0 / 8388608);
-  if (encoding == S32) return load<i32>(from) as f64 * (1.0 / 2147483648);
-  return encoding == F32 ? load<f32>(from) as f64 : load<f64>(from);
+  if (encoding == PCM_U8) return ((load<u8>(from) as i32) - 128) as f64 * (1.0 / 128);
+  if (encoding == PCM_S16) return load<i16>(from) as f64 * (1.0 / 32768);
+  if (encoding == PCM_S24) return ((load<u16>(from) as i32) | (load<i8>(from, 2) as i32) << 16) as f64 * (1.0 / 8388608);
+  if (encoding == PCM_S32) return load<i32>(from) as f64 * (1.0 / 2147483648);
+  return encoding == PCM_F32 ? load<f32>(from) as f64 : load<f64>(from);
 }
 
 // One or two channels of 16 bits, what most files are, four frames at a time. Returns the frames done.
@@ -29,9 +29,9 @@ function common(frames: u32, channels: u32, from: usize, to: usize): u32 {
 
 // Returns the first frame that is not finite, or `frames`.
 export function pcm_mono(encoding: u32, channels: u32, frames: u32, from: usize, to: usize): u32 {
-  const width: u32 = encoding == U8 ? 1 : encoding == S16 ? 2 : encoding == S24 ? 3 : encoding == S32 || encoding == F32 ? 4 : 8;
+  const width: u32 = encoding == PCM_U8 ? 1 : encoding == PCM_S16 ? 2 : encoding == PCM_S24 ? 3 : encoding == PCM_S32 || encoding == PCM_F32 ? 4 : 8;
   const scale = 1.0 / (channels as f64);
-  let i: u32 = encoding == S16 && channels <= 2 ? common(frames, channels, from, to) : 0;
+  let i: u32 = encoding == PCM_S16 && channels <= 2 ? common(frames, channels, from, to) : 0;
   from += (i as usize) * width * channels;
   for (; i < frames; i++) {
     let sum: f64 = 0;

@@ -1,6 +1,6 @@
 // A polyphase filter for a rate change by up / down. A unit is an output sample.
 
-import { setF32 } from "./memory";
+import { setF32 } from "./lib/memory";
 
 // Output k is Σ_j filter[phase, j] · x[at + j], where position `at` and `phase` move on by down / up a sample.
 // x: [… at + taps) f32; filter: [up, taps] f32, taps a multiple of 8.

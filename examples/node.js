@@ -12,7 +12,8 @@ import { createServer } from "node:http";
 import process from "node:process";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { openModel, readModel } from "../dist/longstride.js";
+import { readModel } from "../dist/files.js";
+import { openModel } from "../dist/longstride.js";
 import { textServer } from "./text_server.js";
 
 const { MODEL = "runs/text", PORT = "8000" } = process.env;

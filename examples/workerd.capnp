@@ -1,5 +1,6 @@
 # After `deno task bundle`, with a model folder as examples/model:
 #
+#     npx esbuild examples/workerd.js --bundle --format=esm --external:longstride.wasm --outfile=examples/worker.js
 #     npx workerd serve examples/workerd.capnp
 #     curl -N 'localhost:8080/?prompt=Once&length=200'
 
@@ -13,9 +14,7 @@ const config :Workerd.Config = (
 const worker :Workerd.Worker = (
   compatibilityDate = "2026-07-01",
   modules = [
-    (name = "workerd.js", esModule = embed "workerd.js"),
-    (name = "text_server.js", esModule = embed "text_server.js"),
-    (name = "longstride.js", esModule = embed "../dist/longstride.js"),
+    (name = "worker.js", esModule = embed "worker.js"),
     (name = "longstride.wasm", wasm = embed "../dist/longstride.wasm"),
   ],
   bindings = [

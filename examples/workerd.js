@@ -1,13 +1,14 @@
 /**
  * Serves a model's text from workerd, Cloudflare's runtime; workerd.capnp says how to start it. Compiling bytes is forbidden there, so
- * the kernels come as a module; the model comes with the worker.
+ * the kernels come as a module; the model comes with the worker. Its modules are bundled into one first, as Workers' own tools do it.
  *
  * @module
  */
 
-import { openModel, readModel, useKernels } from "longstride.js";
+import { readModel } from "../dist/files.js";
+import { openModel, useKernels } from "../dist/longstride.js";
+import { textServer } from "./text_server.js";
 import kernels from "longstride.wasm";
-import { textServer } from "text_server.js";
 
 useKernels(kernels);
 

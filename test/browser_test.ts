@@ -35,9 +35,6 @@ const ENTRY = `import * as longstride from "./longstride.js"; import * as all fr
 globalThis.smoke = Object.fromEntries(Object.entries(all).map(([name, f]) => [name, (...args) => f(longstride, ...args)]));
 Object.assign(globalThis.smoke, held);`;
 
-/** Files of the bundle that pages load. */
-const SERVED = ["longstride.js", "longstride.worker.js"];
-
 /** What the browser tests share: made by the first of them, ended by the last. */
 interface Scene {
   readonly browser: Browser;
@@ -52,12 +49,14 @@ async function open(): Promise<Scene> {
     ["entry.js", ENTRY],
     ["smoke.js", await bundled("test/runtimes/smoke.ts")],
     ["conformance.js", await bundled("test/runtimes/conformance.ts")],
-    ...await Promise.all(SERVED.map(async (name) => [name, await Deno.readTextFile(new URL(name, built))] as const)),
   ]);
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
     const [, policy, ...rest] = new URL(request.url).pathname.split("/"), name = rest.join("/"), content = files.get(name);
-    if (content === undefined) return await serveFile(TESTS, name);
-    return new Response(content, { headers: { "content-type": contentType(name), ...POLICIES[policy] } });
+    const headers = { "content-type": contentType(name), ...POLICIES[policy] };
+    if (content !== undefined) return new Response(content, { headers });
+    // The bundle's files, and those of tests.
+    if (!name.includes("/") && name.endsWith(".js")) return new Response((await serveFile(built, name)).body, { headers });
+    return await serveFile(TESTS, name);
   });
   const browser = await launch();
   return {

@@ -4,63 +4,126 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import * as data from "../data.ts";
+import * as device from "../device.ts";
+import * as files from "../files.ts";
 import * as longstride from "../mod.ts";
+import * as ops from "../ops.ts";
+import * as pictures from "../pictures.ts";
 import { ConfigError } from "../src/base/errors.ts";
-import { kernelBytes } from "../src/base/kernels.ts";
+import { KERNELS } from "../src/base/kernels.gen.ts";
+import { inflated } from "../src/base/kernels.ts";
+import { engineModule } from "../src/engines/wasm/binary.ts";
 import { bundle, compressed } from "../tools/bundle.ts";
 import { failed } from "./commands.ts";
 import { needing } from "./needs.ts";
-import { dist, removeDist } from "./runtimes/bundle.ts";
+import { closure, dist, removeDist } from "./runtimes/bundle.ts";
+import { modulesOf } from "./runtimes/npm.ts";
 
-const test = (name: string, fn: () => Promise<void>) => needing(["bundler"], `bundle: ${name}`, fn);
+const test = (name: string, fn: () => Promise<void>) => Deno.test(`bundle: ${name}`, fn);
 
 const text = async (name: string) => await Deno.readTextFile(new URL(name, await dist()));
 
-test("the library is under 136 KB by gzip −9", async () => {
-  const bytes = await Deno.readFile(new URL("longstride.js", await dist())), size = compressed(bytes);
-  assert(size < 136_000, `${size} bytes`);
+/** What is there, beside declarations. */
+const scripts = async () => (await Array.fromAsync(Deno.readDir(await dist()), ({ name }) => name)).filter((name) => name.endsWith(".js"));
+
+/** Bytes of files by gzip −9, together. */
+async function weight(names: Iterable<string>): Promise<number> {
+  let sum = 0;
+  for (const name of names) sum += compressed(await Deno.readFile(new URL(name, await dist())));
+  return sum;
+}
+
+/** What is loaded of the chunk that holds a module of the project when it is imported. */
+async function loading(module: string): Promise<Set<string>> {
+  const holds = async (name: string) => JSON.parse(await text(`${name}.map`)).sources.includes(`longstride:${module}`);
+  for (const name of await scripts()) if (await holds(name)) return await closure(name);
+  throw new Error(`no file of the bundle holds ${module}`);
+}
+
+/** What a page loads that has the element and samples, on an engine. */
+const sampling = async (engine: string) =>
+  (await closure("longstride-sample.js", "longstride-sample.worker.js")).union(await loading(`src/engines/${engine}/engine.ts`));
+
+test("a page that samples loads at most 75 KB by gzip −9, training adds at most 45, all is at most 160", async () => {
+  const wasm = await sampling("wasm"), training = (await closure("longstride.js")).difference(wasm);
+  const sizes = { wasm: await weight(wasm), training: await weight(training), all: await weight(await scripts()) };
+  assert(sizes.wasm <= 75_000 && sizes.training <= 45_000 && sizes.all <= 160_000, JSON.stringify(sizes));
 });
 
-test("exports what mod.ts exports", async () => {
-  const built = await import(new URL("longstride.js", await dist()).href);
-  assertEquals(Object.keys(built).sort(), Object.keys(longstride).sort());
+test("a page that samples loads no trainer, no decoder of files and one engine", async () => {
+  for (const engine of ["wasm", "webgpu", "reference"]) {
+    const sources: string[] = [];
+    for (const name of await sampling(engine)) sources.push(...JSON.parse(await text(`${name}.map`)).sources);
+    const engines = new Set(sources.flatMap((source) => /src\/engines\/(\w+)\//.exec(source)?.[1] ?? []));
+    assertEquals([...engines], [engine]);
+    for (const not of ["src/run/train.ts", "src/model/train.ts", "src/data/png.ts", "src/data/zip.ts", "fast-png", "fflate"]) {
+      assertEquals(sources.filter((source) => source.includes(not)), []);
+    }
+    assert(sources.includes("longstride:src/run/sample.ts"));
+  }
+});
+
+/** The faces, by the names that the package has for them. */
+const FACES = { ".": longstride, "./ops": ops, "./data": data, "./pictures": pictures, "./files": files, "./device": device };
+
+test("each face exports what its module exports", async () => {
+  const { exports } = JSON.parse(await text("package.json"));
+  for (const [name, face] of Object.entries(FACES)) {
+    const built = await import(new URL(exports[name].default, await dist()).href);
+    assertEquals(Object.keys(built).sort(), Object.keys(face).sort());
+  }
+});
+
+test("the package has every face that the project has, save the command line, which is Deno's", async () => {
+  const { exports } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
+  assertEquals(Object.keys(exports).filter((name) => name !== "./cli").sort(), Object.keys(FACES).sort());
 });
 
 test("nothing in it that policies, edges or other runtimes forbid", async () => {
-  for (const name of ["longstride.js", "longstride.worker.js", "longstride-sample.js"]) {
+  const names = await scripts(), made = new Set(names.map((name) => `./${name}`));
+  for (const name of names) {
     const code = await text(name);
     // The element has addresses of files that it offers to save and to play; its worker is a file.
     const blobs = name === "longstride-sample.js" ? /new Worker\(\w+\.createObjectURL/ : /createObjectURL/;
     for (const forbidden of [/\beval\(/, /new Function\b/, blobs, /\bDeno\b/, /\bprocess\./, /\brequire\(/]) {
       assert(!forbidden.test(code), `${name} has ${forbidden}`);
     }
-    // Only the bundle's own files are imported.
-    for (const [, from] of code.matchAll(/\b(?:from|import)\s*\(?"([^"]+)"/g)) assertEquals(from, "./longstride.js");
+    // Only the bundle's own files are imported, and named.
+    for (const [, from] of code.matchAll(/(?<!["\w.])(?:from|import)\s*\(?"([^"]+)"/g)) assert(made.has(from), `${name} imports ${from}`);
+    for (const [, from] of code.matchAll(/new URL\("([^"]+)",import\.meta\.url\)/g)) {
+      assert(made.has(from) || from.endsWith("/"), `${name} names ${from}`);
+    }
   }
 });
 
 test("loading it fetches, compiles and starts nothing", async () => {
+  const exports = ["longstride.js", "ops.js", "data.js", "pictures.js", "files.js", "device.js", "longstride-sample.js"];
   const loaded = `const touched = [];
 for (const name of ["fetch", "Worker", "SharedArrayBuffer"]) globalThis[name] = new Proxy(class {}, { apply() { touched.push(name) }, construct() { touched.push(name); return {} } });
 for (const name of ["compile", "instantiate", "Module", "Memory"]) WebAssembly[name] = new Proxy(class {}, { apply() { touched.push(name) }, construct() { touched.push(name); return {} } });
-await import(${JSON.stringify(new URL("longstride.js", await dist()).href)});
+for (const name of ${JSON.stringify(exports)}) await import(new URL(name, ${JSON.stringify((await dist()).href)}));
 console.log(JSON.stringify(touched));`;
   const { stdout, stderr } = await new Deno.Command("node", { args: ["--input-type=module", "-e", loaded] }).output();
   assertEquals(new TextDecoder().decode(stderr), "");
   assertEquals(new TextDecoder().decode(stdout), "[]\n");
 });
 
-test("the raw kernels are those inside", async () => {
-  assertEquals(await Deno.readFile(new URL("longstride.wasm", await dist())), kernelBytes());
+test("the raw kernels have all that is inside", async () => {
+  const names = (module: WebAssembly.Module) => WebAssembly.Module.exports(module).map(({ name }) => name);
+  const raw = await WebAssembly.compile(await Deno.readFile(new URL("longstride.wasm", await dist())));
+  const data = await WebAssembly.compile(await inflated(KERNELS)), engine = await engineModule();
+  assertEquals(new Set(names(raw)), new Set([...names(data), ...names(engine)]));
+  assert(names(data).length > 5 && names(engine).length > 20);
 });
 
 test("source maps name sources, not this machine", async () => {
-  for (const name of ["longstride.js", "longstride.worker.js", "longstride-sample.js"]) {
+  for (const name of await scripts()) {
     assertStringIncludes(await text(name), `//# sourceMappingURL=${name}.map`);
     const { sources, sourcesContent } = JSON.parse(await text(`${name}.map`));
     assertEquals(sourcesContent.length, sources.length);
     for (const source of sources) {
-      assertMatch(source, /^longstride:(src|web)\/[^:]+\.ts$|^longstride:mod\.ts$|^npm:(fflate|fast-png|iobuffer)\//);
+      assertMatch(source, /^longstride:(src|web)\/[^:]+\.ts$|^longstride:\w+\.ts$|^npm:(fflate|fast-png|iobuffer)\//);
     }
   }
 });
@@ -81,7 +144,7 @@ test("a well-formed package for npm", async () => {
   assertEquals({ name: manifest.name, version: manifest.version, license: manifest.license }, { name, version, license });
   assertEquals([manifest.type, manifest.dependencies], ["module", undefined]);
   const files = await packed(),
-    targets = Object.values(manifest.exports).flatMap((to) => typeof to === "string" ? to : Object.values(to as object));
+    targets = Object.values(manifest.exports).flatMap((to) => typeof to === "string" ? to : Object.values(to as object)) as string[];
   for (const target of [...targets, ...manifest.sideEffects, manifest.types, "./README.md", "./LICENSE", "./longstride.js.map"]) {
     assert(files.includes(target.replace("./", "")), `${target} is not packed`);
   }
@@ -89,29 +152,74 @@ test("a well-formed package for npm", async () => {
   for (const file of files) assertMatch(file, /\.(js|js\.map|d\.ts|wasm)$|^(package\.json|README\.md|LICENSE)$/);
 });
 
-test("its types hold for those who install it", async () => {
-  const at = await Deno.makeTempDir();
+/** What those write who install it and are strict. */
+const CONSUMER = `import { LongstrideError, openModel, type OpenedModel, pickBackend, train } from "@longstride/longstride";
+import { loadDataset } from "@longstride/longstride/data";
+import { memoryPlan } from "@longstride/longstride/device";
+import { readModel } from "@longstride/longstride/files";
+import { Program, tensor } from "@longstride/longstride/ops";
+import { patternMap } from "@longstride/longstride/pictures";
+import { LongstrideSample, RemoteModel } from "@longstride/longstride/sample";
+
+export const model: OpenedModel = await openModel("model/", { threads: 2 });
+export const found: LongstrideSample | null = document.querySelector("longstride-sample");
+export const made: LongstrideSample = document.createElement("longstride-sample");
+made.topK = 3;
+export const { text } = await made.sample();
+export const remote: RemoteModel = await RemoteModel.open("model/");
+export async function on(device: GPUDevice) {
+  return await pickBackend("webgpu", { device });
+}
+export { LongstrideError, loadDataset, memoryPlan, patternMap, Program, readModel, tensor, train };
+`;
+const JSX = `export const written = <longstride-sample src="model/" top-k={3} backend="wasm" id="writer" />;\n`;
+const REACT = `import type {} from "@longstride/longstride/react";
+export const written = <longstride-sample src="model/" top-k={3} onClick={() => {}} ref={(element) => void element?.sample()} />;\n`;
+const WRONG = {
+  "wrong.ts": `import { openModel } from "@longstride/longstride";\nexport const model: number = await openModel("model/");\n`,
+  "wrong_jsx.tsx": `import type {} from "@longstride/longstride/sample";\nexport const written = <longstride-sample backend="abacus" />;\n`,
+};
+
+/** Compiles a project that has the package and these others of npm; what the compiler says. */
+async function compiled(others: readonly string[], options: Record<string, unknown>, sources: Record<string, string>): Promise<string> {
+  const at = await Deno.makeTempDir(), modules = await modulesOf("typescript");
   try {
     await Deno.mkdir(`${at}/node_modules/@longstride`, { recursive: true });
     await new Deno.Command("cp", { args: ["-r", (await dist()).pathname, `${at}/node_modules/@longstride/longstride`] }).output();
-    await Deno.writeTextFile(`${at}/package.json`, `{ "type": "module", "dependencies": { "@longstride/longstride": "*" } }`);
-    await Deno.writeTextFile(`${at}/deno.json`, `{ "nodeModulesDir": "manual" }`);
-    const check = async (code: string) => {
-      await Deno.writeTextFile(
-        `${at}/use.ts`,
-        `import { openModel, type OpenedModel, useKernels } from "@longstride/longstride";\n${code}`,
-      );
-      const command = new Deno.Command(Deno.execPath(), { args: ["check", "--quiet", "use.ts"], cwd: at, env: { NO_COLOR: "1" } });
-      return new TextDecoder().decode((await command.output()).stderr);
+    for (const name of others) {
+      if (name.includes("/")) await Deno.mkdir(`${at}/node_modules/${name.split("/")[0]}`, { recursive: true });
+      await Deno.symlink(`${modules}/${name}`, `${at}/node_modules/${name}`);
+    }
+    for (const [name, text] of Object.entries(sources)) await Deno.writeTextFile(`${at}/${name}`, text);
+    const compilerOptions = {
+      ...{ strict: true, skipLibCheck: false, noEmit: true, target: "es2023", lib: ["es2023", "dom", "dom.iterable"], types: [] },
+      ...{ module: "esnext", moduleResolution: "bundler", jsx: "preserve", exactOptionalPropertyTypes: true, ...options },
     };
-    assertEquals(await check(`export const model: OpenedModel = await openModel("model/", { threads: 2 });\nuseKernels();\n`), "");
-    assertStringIncludes(
-      await check(`export const model: number = await openModel("model/");\nuseKernels();\n`),
-      "'OpenedModel' is not assignable",
-    );
+    await Deno.writeTextFile(`${at}/package.json`, `{ "type": "module" }`);
+    await Deno.writeTextFile(`${at}/tsconfig.json`, JSON.stringify({ compilerOptions, files: Object.keys(sources) }));
+    const { stdout } = await new Deno.Command("node", { args: [`${modules}/typescript/bin/tsc`, "-p", at, "--pretty", "false"] }).output();
+    return new TextDecoder().decode(stdout);
   } finally {
     await Deno.remove(at, { recursive: true });
   }
+}
+
+const typed = (name: string, fn: () => Promise<void>) => needing(["typescript"], `bundle: ${name}`, fn);
+
+typed("its types hold for those who install it, under TypeScript 5.9, strict, libraries checked", async () => {
+  assertEquals(await compiled([], {}, { "use.ts": CONSUMER, "use_jsx.tsx": JSX }), "");
+});
+
+typed("its types hold beside @webgpu/types and React's, as Node resolves modules", async () => {
+  const others = ["@webgpu/types", "@types/react", "csstype"];
+  const options = { module: "nodenext", moduleResolution: "nodenext", jsx: "react-jsx", types: ["@webgpu/types"] };
+  assertEquals(await compiled(others, options, { "use.ts": CONSUMER, "use_react.tsx": REACT }), "");
+});
+
+typed("its types say what is wrong", async () => {
+  const said = await compiled([], {}, WRONG);
+  assertMatch(said, /wrong\.ts\(2,14\): error TS2322: Type 'OpenedModel' is not assignable to type 'number'/);
+  assertMatch(said, /wrong_jsx\.tsx\(2,\d+\): error TS2322: .*"abacus"/);
 });
 
 Deno.test("bundle: a folder of other files is refused and left as it was", async () => {

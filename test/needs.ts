@@ -6,18 +6,19 @@
  */
 
 import { ConfigError } from "../src/base/errors.ts";
-import type { RUNTIMES } from "./runtimes/npm.ts";
+import type { PROGRAMS } from "./runtimes/npm.ts";
 
 /** Something that tests may need. */
-export type Need = "gpu" | "browser" | "bundler" | keyof typeof RUNTIMES;
+export type Need = "gpu" | "browser" | keyof typeof PROGRAMS;
 
 /** All of them, with what a message calls them. */
 export const NEEDS: Readonly<Record<Need, string>> = {
   gpu: "a GPU",
   browser: "a browser",
-  bundler: "esbuild",
   bun: "Bun",
   workerd: "workerd",
+  bundler: "Rollup, Vite and webpack",
+  typescript: "TypeScript 5.9",
 };
 
 /**

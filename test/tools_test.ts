@@ -167,11 +167,10 @@ Deno.test("set-up: Debian's packages as root, npm's otherwise, and what npm brou
       assertEquals(waysTo(need, { ...MACHINE, ...machine }), ways, JSON.stringify([need, machine]));
     }
   }
-  for (const need of ["bun", "workerd"] as const) {
+  for (const need of ["bun", "workerd", "bundler", "typescript"] as const) {
     assertEquals(waysTo(need, { ...MACHINE, os: "darwin" }), ["npm"]);
     assertEquals(waysTo(need, { ...MACHINE, hasNpm: false }), []);
   }
-  assertEquals(waysTo("bundler", { ...MACHINE, hasNpm: false }), ["npm"], "Deno itself fetches it");
 });
 
 Deno.test("set-up: what cannot be had is said with what to do", () => {

@@ -10,7 +10,8 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
-import { kernelModule, useKernels } from "../src/base/kernels.ts";
+import { useKernels } from "../src/base/kernels.ts";
+import { engineModule } from "../src/engines/wasm/binary.ts";
 import { HYPER, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import type { AttentionSet } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
@@ -184,7 +185,7 @@ Deno.test("wasm: what is not allocated is named", async () => {
 });
 
 Deno.test("wasm: a ready module runs on one thread and says so", async () => {
-  useKernels(await kernelModule());
+  useKernels(await engineModule());
   try {
     const engine = await WasmEngine.create({ threads: 4 });
     assertStringIncludes(engine.description, "1 thread of 4: a ready module runs on one");

@@ -20,6 +20,8 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { ConfigError, LongstrideError } from "../mod.ts";
+import { writeDeclarations } from "./declarations.ts";
+import { deno } from "./deno.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -33,10 +35,13 @@ const FACES: Readonly<Record<string, string>> = {
   "device": "device.ts",
 };
 
+/** The page element. */
+const ELEMENT = "web/longstride_sample.ts";
+
 /** All that is bundled together, and so shares chunks. */
 const ENTRIES: Readonly<Record<string, string>> = {
   ...FACES,
-  "longstride-sample": "web/longstride_sample.ts",
+  "longstride-sample": ELEMENT,
   "longstride-sample.worker": "web/sample_worker.ts",
 };
 
@@ -52,15 +57,13 @@ const WORKERS: Readonly<Record<string, string>> = {
 
 /**
  * What samples is there wherever one of these is: they import it, so that it is one chunk. Left to itself, esbuild makes a chunk of every
- * file, or few, that another set of modules shares: 39 for 16.
+ * file, or few, that another set of modules shares: 39 for these 11.
  */
-const CORE = { module: "src/run/open.ts", of: /[/\\](mod|ops|pictures|device|engines[/\\]\w+[/\\]engine)\.ts$/ };
-
-async function deno(...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output(), decoder = new TextDecoder();
-  if (!success) throw new LongstrideError(`Cannot bundle: deno ${args.join(" ")} failed: ${decoder.decode(stderr)}`);
-  return decoder.decode(stdout);
-}
+const CORE = "src/run/open.ts";
+const WITH_CORE: readonly string[] = [
+  ...["mod.ts", "ops.ts", "pictures.ts", "device.ts"],
+  ...["reference", "wasm", "webgpu"].map((name) => `src/engines/${name}/engine.ts`),
+];
 
 /**
  * Makes a folder, a file URL that ends in "/", where there is none.
@@ -120,7 +123,7 @@ async function throughFaces(text: string): Promise<string> {
 
 /** Packages of npm where Deno keeps them, as esbuild looks for packages: below `node_modules/` of a folder of its own. */
 async function linkPackages(folder: string): Promise<void> {
-  const { npmPackages } = JSON.parse(await deno("info", "--json", "mod.ts")) as {
+  const { npmPackages } = JSON.parse(await deno(ROOT, "info", "--json", "mod.ts")) as {
     npmPackages: Record<string, { name: string; localPath: string }>;
   };
   for (const { name, localPath } of Object.values(npmPackages)) {
@@ -132,18 +135,10 @@ async function linkPackages(folder: string): Promise<void> {
   }
 }
 
-/** What a bundle is made of, for {@linkcode bundleEntries}. */
-const plugin: esbuild.Plugin = {
-  name: "longstride",
+/** Packages by the names that Deno has for them. */
+const npm: esbuild.Plugin = {
+  name: "npm",
   setup(build) {
-    build.onLoad({ filter: /[/\\]web[/\\]\w+\.ts$/ }, async ({ path }) => ({
-      contents: await throughFaces(await Deno.readTextFile(path)),
-      loader: "ts",
-    }));
-    build.onLoad({ filter: CORE.of }, async ({ path }) => ({
-      contents: `${await Deno.readTextFile(path)}\nimport ${JSON.stringify(fileURLToPath(new URL(CORE.module, ROOT)))};\n`,
-      loader: "ts",
-    }));
     build.onResolve({ filter: /^npm:/ }, async ({ path, kind, importer, resolveDir }) => {
       const bare = path.replace(/^npm:((?:@[^/]+\/)?[^/@]+)@[^/]+/, "$1"),
         found = await build.resolve(bare, { kind, importer, resolveDir });
@@ -152,13 +147,32 @@ const plugin: esbuild.Plugin = {
   },
 };
 
+/** What goes into which chunk. */
+const chunks: esbuild.Plugin = {
+  name: "chunks",
+  setup(build) {
+    build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const { href } = pathToFileURL(path), file = href.startsWith(ROOT.href) ? href.slice(ROOT.href.length) : "";
+      if (file.startsWith("web/")) return { contents: await throughFaces(await Deno.readTextFile(path)), loader: "ts" };
+      if (!WITH_CORE.includes(file)) return undefined;
+      const core = JSON.stringify(fileURLToPath(new URL(CORE, ROOT)));
+      return { contents: `${await Deno.readTextFile(path)}\nimport ${core};\n`, loader: "ts" };
+    });
+  },
+};
+
 /**
- * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share
- * goes into chunks beside them.
+ * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share, or
+ * load when they need it, goes into chunks beside them.
  *
  * @param entries by the name of the file to make, without ".js", the module
+ * @param options `isOne`: everything an entry imports is in its own file
  */
-export async function bundleEntries(entries: Readonly<Record<string, string>>, out: URL): Promise<void> {
+export async function bundleEntries(
+  entries: Readonly<Record<string, string>>,
+  out: URL,
+  { isOne = false }: { isOne?: boolean } = {},
+): Promise<void> {
   const packages = await Deno.makeTempDir();
   try {
     await linkPackages(packages);
@@ -167,9 +181,9 @@ export async function bundleEntries(entries: Readonly<Record<string, string>>, o
       entryPoints: { ...entries },
       outdir: fileURLToPath(out),
       nodePaths: [packages],
-      plugins: [plugin],
+      plugins: isOne ? [npm] : [npm, chunks],
       bundle: true,
-      splitting: true,
+      splitting: !isOne,
       format: "esm",
       platform: "browser",
       target: "es2022",
@@ -200,29 +214,13 @@ export async function bundleEntries(entries: Readonly<Record<string, string>>, o
   }
 }
 
-/** Declarations of mod.ts and all that they name, below `types/`. */
-async function declarations(out: URL): Promise<void> {
-  const scratch = new URL("types.scratch/", out);
-  await deno("transpile", "--quiet", "--declaration", "--outdir", fileURLToPath(scratch), "mod.ts");
-  const left = [new URL("mod.d.ts", scratch)], seen = new Set<string>();
-  for (let url; (url = left.pop());) {
-    if (seen.has(url.href)) continue;
-    seen.add(url.href);
-    const to = new URL(`types/${url.href.slice(scratch.href.length)}`, out), from = url;
-    const text = (await Deno.readTextFile(url)).replace(/(from |import\()"(\.[^"]*)\.ts"/g, (_, word: string, path: string) => {
-      left.push(new URL(`${path}.d.ts`, from));
-      return `${word}"${path}.js"`;
-    });
-    await Deno.mkdir(new URL(".", to), { recursive: true });
-    await Deno.writeTextFile(to, text);
-  }
-  await Deno.remove(scratch, { recursive: true });
-  await Deno.writeTextFile(new URL("longstride.d.ts", out), `export * from "./types/mod.js";\n`);
-}
-
 /** The package's description for npm: name, version and licence are deno.json's. */
 async function manifest(): Promise<string> {
   const { name, version, license } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  const faces = Object.entries(FACES).map(([made, face]) => {
+    const stem = face.slice(0, -3);
+    return [stem === "mod" ? "." : `./${stem}`, { types: `./types/${stem}.d.ts`, default: `./${made}.js` }];
+  });
   return JSON.stringify(
     {
       name,
@@ -232,14 +230,16 @@ async function manifest(): Promise<string> {
       type: "module",
       engines: { node: ">=20" },
       exports: {
-        ".": { types: "./types/mod.d.ts", default: "./longstride.js" },
-        "./longstride.wasm": "./longstride.wasm",
+        ...Object.fromEntries(faces),
+        "./sample": { types: "./types/web/longstride_sample.d.ts", default: "./longstride-sample.js" },
+        "./react": { types: "./types/web/react.d.ts" },
+        "./longstride-sample.worker.js": "./longstride-sample.worker.js",
         "./longstride.worker.js": "./longstride.worker.js",
-        "./sample": "./longstride-sample.js",
+        "./longstride.wasm": "./longstride.wasm",
         "./package.json": "./package.json",
       },
       types: "./types/mod.d.ts",
-      sideEffects: ["./longstride-sample.js"],
+      sideEffects: ["./longstride-sample.js", "./longstride-sample.worker.js", "./longstride.worker.js"],
     },
     undefined,
     2,
@@ -249,7 +249,10 @@ async function manifest(): Promise<string> {
 /** The project's README, importing what those who install the package import. */
 async function readme(): Promise<string> {
   const { name } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
-  return (await Deno.readTextFile(new URL("README.md", ROOT))).replaceAll(`"./mod.ts"`, JSON.stringify(name));
+  return (await Deno.readTextFile(new URL("README.md", ROOT))).replace(
+    /"\.\/(mod|ops|data|pictures|files|device)\.ts"/g,
+    (_, face: string) => JSON.stringify(face === "mod" ? name : `${name}/${face}`),
+  );
 }
 
 /**
@@ -267,7 +270,7 @@ export async function bundle(out: URL): Promise<void> {
   await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
   await Promise.all([
     bundleEntries(ENTRIES, out).then(() => bundleEntries(THREADS, out)),
-    declarations(out),
+    writeDeclarations([...Object.values(FACES), ELEMENT], out),
     Deno.copyFile(new URL("asm/kernels.wasm", ROOT), new URL("longstride.wasm", out)),
     Deno.copyFile(new URL("LICENSE", ROOT), new URL("LICENSE", out)),
     readme().then((text) => Deno.writeTextFile(new URL("README.md", out), text)),

@@ -5,12 +5,13 @@
  */
 
 import { generateAsm } from "./gen_asm.ts";
+import { generateOps } from "./gen_ops.ts";
 import { generateWgsl } from "./gen_wgsl.ts";
 
 const check = Deno.args.includes("--check");
 const encoder = new TextEncoder();
 let stale = 0;
-for (const [path, content] of [...await generateAsm(), ...await generateWgsl()]) {
+for (const [path, content] of [...await generateOps(), ...await generateAsm(), ...await generateWgsl()]) {
   const bytes = typeof content === "string" ? encoder.encode(content) : content;
   const old = await Deno.readFile(path).catch(() => new Uint8Array());
   if (old.length === bytes.length && old.every((byte, i) => byte === bytes[i])) continue;

@@ -11,13 +11,10 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { cacheFolder, type Variable } from "../cli/tuning.ts";
 import { ConfigError, LongstrideError } from "../mod.ts";
 import { type Need, NEEDS, parseNeeds } from "../test/needs.ts";
-import { cause, executable, PATIENCE, RUNTIMES } from "../test/runtimes/npm.ts";
-
-const ROOT = fileURLToPath(new URL("../", import.meta.url));
+import { cause, executable, PATIENCE, PROGRAMS } from "../test/runtimes/npm.ts";
 
 const ENVIRONMENT: Variable = (name) => Deno.env.get(name);
 
@@ -39,7 +36,6 @@ export type Way = "debian" | "npm";
 
 /** From where to get what is missing: the first first. None where it cannot be had. */
 export function waysTo(need: Need, { os, arch, isRoot, hasApt, hasNpm, cache, isKept }: Machine): readonly Way[] {
-  if (need === "bundler") return ["npm"];
   if (need !== "gpu" && need !== "browser") return hasNpm ? ["npm"] : [];
   if (os !== "linux") return [];
   const npm = arch === "x86_64" && cache !== undefined && (hasNpm || isKept), debian = isRoot && hasApt;
@@ -50,7 +46,6 @@ export function waysTo(need: Need, { os, arch, isRoot, hasApt, hasNpm, cache, is
 
 /** What the one who runs the tests can do about a missing need. */
 export function remedy(need: Need, { os, arch, hasNpm, cache }: Machine): string {
-  if (need === "bundler") return "run it once with the network there";
   if (need !== "gpu" && need !== "browser") return hasNpm ? "run it once with the network there" : "install Node.js with npm";
   const elsewhere = os === "linux" && arch === "x86_64"
     ? !cache ? "set HOME to a folder, or " : hasNpm ? "run it once with the network there, or " : "install Node.js with npm, or "
@@ -125,26 +120,12 @@ async function findBrowser(paths: readonly string[]): Promise<string | undefined
   }
 }
 
-const bundle = () => run(Deno.execPath(), ["bundle", "--quiet", "src/base/errors.ts"], { cwd: ROOT });
+/** Whether npm's programs are kept, without asking the network. */
+const hasProgram = (name: keyof typeof PROGRAMS) => executable(name, "offline").then(() => true, () => false);
 
-/** Whether Deno has what `deno bundle` runs: asked without it, that would fetch it unsaid. */
-async function findBundler(): Promise<boolean> {
-  const { success, out } = await run(Deno.execPath(), ["info", "--json"]);
-  if (!success) return false;
-  const folder = join(JSON.parse(out).denoDir, "dl");
-  return existsSync(folder) && [...Deno.readDirSync(folder)].some(({ name }) => name.startsWith("esbuild-")) && (await bundle()).success;
-}
-
-/** Makes `deno bundle` fetch what it runs. */
-async function getBundler(): Promise<void> {
-  console.log("Downloading esbuild, which deno bundle runs: 4 MB");
-  const ran = await bundle();
-  if (!ran.success) throw new LongstrideError(`deno could not get esbuild: ${cause(ran.out + ran.err)}`);
-}
-
-async function getRuntime(name: keyof typeof RUNTIMES): Promise<void> {
-  const { version, packed } = RUNTIMES[name];
-  console.log(`Downloading npm's ${name}@${version}: ${packed}`);
+async function getProgram(name: keyof typeof PROGRAMS): Promise<void> {
+  const { packages, packed } = PROGRAMS[name];
+  console.log(`Downloading npm's ${packages.join(", ")}: ${packed}`);
   await executable(name);
 }
 
@@ -309,9 +290,10 @@ export async function setUpTests(): Promise<SetUp> {
       if (path) console.log(`Browser: ${env.LONGSTRIDE_BROWSER = path}`);
       return path !== undefined;
     },
-    bundler: findBundler,
-    bun: () => executable("bun", "offline").then(() => true, () => false),
-    workerd: () => executable("workerd", "offline").then(() => true, () => false),
+    bun: () => hasProgram("bun"),
+    workerd: () => hasProgram("workerd"),
+    bundler: () => hasProgram("bundler"),
+    typescript: () => hasProgram("typescript"),
   };
   const wanted = (Object.keys(NEEDS) as Need[]).filter((need) => !without.has(need)),
     met = await Promise.all(wanted.map((need) => found[need]())),
@@ -324,8 +306,7 @@ export async function setUpTests(): Promise<SetUp> {
     for (const way of ways) {
       let given: Variables = {};
       try {
-        if (need === "bundler") await getBundler();
-        else if (need === "bun" || need === "workerd") await getRuntime(need);
+        if (need !== "gpu" && need !== "browser") await getProgram(need);
         else if (way === "debian") await installDebian(PACKAGES[need]);
         else given = need === "gpu" ? swiftShader(await kept()) : { LONGSTRIDE_BROWSER: join(await kept(), "launch") };
         if (await found[need](given)) {

@@ -153,6 +153,50 @@ const SIDE_BY_SIDE = 16;
 /** Milliseconds that a pointer rests on a token before it is looked into. */
 const REST = 120;
 
+/** The element's attributes, for those who write it in JSX; what each means is {@linkcode LongstrideSample}'s to say. */
+export interface LongstrideSampleAttributes {
+  readonly src?: string;
+  readonly prompt?: string;
+  readonly length?: number | string;
+  readonly temperature?: number | string;
+  readonly "top-k"?: number | string;
+  readonly "top-p"?: number | string;
+  readonly seed?: number | string;
+  readonly backend?: BackendName;
+  readonly kind?: DataKind;
+  readonly rate?: number | string;
+  readonly integrity?: string;
+  readonly samples?: number | string;
+  readonly inspect?: boolean | "";
+  readonly disabled?: boolean | "";
+  readonly worker?: string;
+  readonly autoplay?: boolean | "";
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    /** Makes text, images or sound with a model. */
+    "longstride-sample": LongstrideSample;
+  }
+  /** JSX of those that look for its elements here; React does in a namespace of its own: `import type {} from "@longstride/longstride/react"`. */
+  namespace JSX {
+    interface IntrinsicElements {
+      /** Makes text, images or sound with a model. */
+      "longstride-sample": LongstrideSampleAttributes & {
+        readonly [attribute: `aria-${string}` | `data-${string}`]: unknown;
+        readonly id?: string;
+        readonly class?: string;
+        readonly className?: string;
+        readonly style?: unknown;
+        readonly hidden?: boolean;
+        readonly key?: unknown;
+        readonly ref?: unknown;
+        readonly children?: unknown;
+      };
+    }
+  }
+}
+
 /** Where there is no page, as on a server, the class is there, but no element. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 

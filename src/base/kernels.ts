@@ -1,15 +1,15 @@
 /**
- * The WASM kernels: one binary for layouts, tokenization and the CPU engine.
+ * The WASM kernels that work on layouts and data. The CPU engine has a binary of its own (src/engines/wasm/binary.ts), which a page without
+ * that engine does not load.
  *
  * @module
  */
 
-import { unzlibSync } from "npm:fflate@0.8.3";
 import { ConfigError } from "./errors.ts";
+import type { KernelExports } from "./kernel_exports.gen.ts";
 import { KERNELS } from "./kernels.gen.ts";
 
-/** Exports of `asm/`: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
-export type KernelExports = { readonly [name: string]: (...args: number[]) => number };
+export type { KernelExports };
 
 let given: WebAssembly.Module | undefined;
 let compiled: Promise<WebAssembly.Module> | undefined;
@@ -32,43 +32,26 @@ export function useKernels(module?: WebAssembly.Module): void {
   given = module;
 }
 
-/** Whether a module was given. */
-export function readyKernels(): boolean {
-  return given !== undefined;
+/** The module given to {@linkcode useKernels}, which has all kernels. */
+export function givenKernels(): WebAssembly.Module | undefined {
+  return given;
 }
 
-/** The bytes of `kernels.wasm` as shipped. */
-export function kernelBytes(): Uint8Array<ArrayBuffer> {
-  return unzlibSync(Uint8Array.from(atob(KERNELS), (c) => c.charCodeAt(0))) as Uint8Array<ArrayBuffer>;
+/** The bytes of a binary in the form that is shipped: by the platform's inflater, so that a page which samples loads none. */
+export async function inflated(base64: string): Promise<Uint8Array<ArrayBuffer>> {
+  const deflated = new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))]);
+  return new Uint8Array(await new Response(deflated.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
 }
 
-/** The compiled module over unshared memory, compiled once. */
-export async function kernelModule(): Promise<WebAssembly.Module> {
-  return given ?? await (compiled ??= WebAssembly.compile(kernelBytes()));
+/** Instantiates the kernels over `memory`; they are compiled once. */
+export async function instantiateKernels(memory: WebAssembly.Memory): Promise<KernelExports> {
+  const module = given ?? await (compiled ??= inflated(KERNELS).then((bytes) => WebAssembly.compile(bytes)));
+  return await instantiate(module, memory) as KernelExports;
 }
 
-/**
- * The same kernels compiled for shared memory. The two binaries differ in one byte, the flags of the memory import: 1 is
- * "has a maximum", 3 "and is shared". Kernels use no atomic instruction; threads synchronise in TypeScript.
- */
-export function sharedKernelModule(): Promise<WebAssembly.Module> {
-  return shared ??= WebAssembly.compile(sharedBytes(kernelBytes()));
-}
-
-let shared: Promise<WebAssembly.Module> | undefined;
-
-function sharedBytes(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  // The import reads: length 6, "memory", kind 2 (a memory), flags.
-  const entry = [6, ...new TextEncoder().encode("memory"), 2, 1];
-  const at = bytes.findIndex((_, i) => entry.every((byte, k) => bytes[i + k] === byte));
-  bytes[at + entry.length - 1] = 3;
-  return bytes;
-}
-
-/** Instantiates the kernels over `memory`, from `module` if that is given. */
-export async function instantiateKernels(memory: WebAssembly.Memory, module?: WebAssembly.Module): Promise<KernelExports> {
-  const instance = await WebAssembly.instantiate(module ?? await kernelModule(), { env: { memory, abort } });
-  return instance.exports as KernelExports;
+/** The exports of a module of kernels over a memory. */
+export async function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<WebAssembly.Exports> {
+  return (await WebAssembly.instantiate(module, { env: { memory, abort } })).exports;
 }
 
 /** AssemblyScript's `abort` import: with --noAssert only array bounds could call it, and kernels use none. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MULAW_CELLS } from "../base/kernel_exports.gen.ts";
 import { expect } from "../base/check.ts";
 import { lazily, Scratch } from "../base/scratch.ts";
 
@@ -34,21 +35,18 @@ export function mulawAmplitude(code: number): number {
   return Math.sign(steps) * Math.expm1(Math.abs(steps) / stepsOf(steps) * Math.log1p(MU)) / MU;
 }
 
-/** Cells per sign of the encoder's table (asm/mulaw.ts). */
-const CELLS = 1025;
-
 /** Samples worked on at once: with both ends in a 256 kB cache. */
 export const PIECE = 32768;
 
-/** [2 signs, CELLS] of border and code below it. */
+/** [2 signs, cells] of border and code below it. */
 function mulawCells(): ArrayBuffer {
-  const cells = new ArrayBuffer(2 * CELLS * 8), borders = new Float32Array(cells), codes = new Uint32Array(cells);
+  const cells = new ArrayBuffer(2 * MULAW_CELLS * 8), borders = new Float32Array(cells), codes = new Uint32Array(cells);
   for (const [side, sign] of [1, -1].entries()) {
     const steps = stepsOf(sign), position = (cell: number) => steps * Math.log2(2 ** (cell >> 7) * (1 + (cell & 127) / 128)) / 8;
-    for (let cell = 0; cell < CELLS; cell++) {
+    for (let cell = 0; cell < MULAW_CELLS; cell++) {
       // A sample belongs to the nearest code; between the cell's ends at most one border, halfway between two codes.
-      const first = Math.round(position(cell)), crossed = cell < CELLS - 1 && position(cell + 1) > first + 0.5;
-      const at = 2 * (side * CELLS + cell);
+      const first = Math.round(position(cell)), crossed = cell < MULAW_CELLS - 1 && position(cell + 1) > first + 0.5;
+      const at = 2 * (side * MULAW_CELLS + cell);
       const border = crossed ? mulawAmplitude(SILENCE + sign * (first + 0.5)) : Infinity;
       borders[at] = border;
       // The last float32 at or below it: then no sample is on the wrong side.

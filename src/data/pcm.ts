@@ -4,6 +4,7 @@
  * @module
  */
 
+import { PCM_F32, PCM_F64, PCM_S16, PCM_S24, PCM_S32, PCM_U8 } from "../base/kernel_exports.gen.ts";
 import { Scratch } from "../base/scratch.ts";
 import { Companding, mulawAmplitude, PIECE, SILENCE } from "./mulaw.ts";
 import { divisor, lowPass } from "./resample.ts";
@@ -15,14 +16,13 @@ const FRAMES = 16384;
 /** Bytes of raw frames that a stage takes at once: at least 16 of the widest there can be. */
 export const RAW = 2 ** 20;
 
-/** Numbers as in asm/pcm.ts. */
 const ENCODING: Readonly<Record<SoundEncoding, number>> = {
-  "8-bit": 0,
-  "16-bit": 1,
-  "24-bit": 2,
-  "32-bit": 3,
-  "32-bit float": 4,
-  "64-bit float": 5,
+  "8-bit": PCM_U8,
+  "16-bit": PCM_S16,
+  "24-bit": PCM_S24,
+  "32-bit": PCM_S32,
+  "32-bit float": PCM_F32,
+  "64-bit float": PCM_F64,
 };
 
 /** Means below this have the code of silence. */

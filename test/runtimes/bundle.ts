@@ -4,9 +4,7 @@
  * @module
  */
 
-import { bundle } from "../../tools/bundle.ts";
-
-const ROOT = new URL("../../", import.meta.url);
+import { bundle, bundleEntries } from "../../tools/bundle.ts";
 
 let made: Promise<URL> | undefined;
 
@@ -25,20 +23,25 @@ export async function removeDist(): Promise<void> {
   made = undefined;
 }
 
-/** The text of `deno bundle --platform browser` of a file of this project. */
+/** A module of this project and all that it imports, in one file's text. */
 export async function bundled(path: string): Promise<string> {
-  const output = await Deno.makeTempFile({ suffix: ".js" });
+  const folder = await Deno.makeTempDir();
   try {
-    const command = new Deno.Command(Deno.execPath(), {
-      args: ["bundle", "--quiet", "--platform", "browser", "--output", output, path],
-      cwd: ROOT,
-      stdout: "piped",
-      stderr: "piped",
-    });
-    const { success, stderr } = await command.output();
-    if (!success) throw new Error(`deno bundle ${path} failed: ${new TextDecoder().decode(stderr)}`);
-    return await Deno.readTextFile(output);
+    await bundleEntries({ bundled: path }, new URL(`file://${folder}/`), { isOne: true });
+    return await Deno.readTextFile(`${folder}/bundled.js`);
   } finally {
-    await Deno.remove(output);
+    await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** The chunks that a module of {@linkcode dist} imports before it runs, itself among them; by name. */
+export async function closure(...names: string[]): Promise<Set<string>> {
+  const out = await dist(), found = new Set<string>();
+  for (let name; (name = names.pop());) {
+    if (found.has(name)) continue;
+    found.add(name);
+    const text = await Deno.readTextFile(new URL(name, out));
+    for (const [, from] of text.matchAll(/\b(?:from|import)"\.\/([^"]+)"/g)) names.push(from);
+  }
+  return found;
 }

@@ -17,9 +17,9 @@ const FLAGS = [
   ...["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 
-/** A test that needs the browser, and what is bundled for it. */
+/** A test that needs the browser. */
 export function browserTest(name: string, fn: () => Promise<void>): void {
-  needing(["browser", "bundler"], name, fn);
+  needing(["browser"], name, fn);
 }
 
 /** Starts the browser; the one who started it closes it. */

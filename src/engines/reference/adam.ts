@@ -1,7 +1,7 @@
 /** Adam with decoupled weight decay in float64. @module */
 
 import type { Adam } from "../../ops/mod.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 
 /** p ← p − lr·(m̂/(√v̂ + ε) + wd·p) (spec §3) */
 export function adam(op: Adam, values: Values): void {

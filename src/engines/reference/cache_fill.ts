@@ -1,7 +1,7 @@
 /** Filling caches from many positions at once. @module */
 
 import type { CacheFill } from "../../ops/mod.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 
 /** Slot s of head h gets the key and the value of position rows[h, s]. */
 export function cacheFill(op: CacheFill, values: Values): void {

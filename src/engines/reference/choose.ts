@@ -2,7 +2,7 @@
 
 import type { Choose } from "../../ops/mod.ts";
 import { STREAM, threefry } from "../../base/random.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 
 /**
  * Draws a token.

@@ -1,7 +1,7 @@
 /** Softmax cross-entropy in float64. @module */
 
 import type { CrossEntropy } from "../../ops/mod.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 
 /** losses = −ln softmax(logits)[target]; dLogits = (softmax − onehot)·scale·lossScale */
 export function crossEntropy(op: CrossEntropy, values: Values): void {

@@ -2,7 +2,7 @@
 
 import type { Dropout, DropoutOp } from "../../ops/mod.ts";
 import { dropoutKeeps } from "../../base/random.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 
 /** The factor of one element: 0, or 1 / (1 − p). */
 export function dropoutFactor({ p, site, micro, seeds }: Dropout, index: number, values: Values): number {

@@ -1,7 +1,7 @@
 /** Embedding (Eq. 15) in float64. @module */
 
 import type { Embedding, EmbeddingBackward, EmbeddingDecode } from "../../ops/mod.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 
 /** y[r] = Σₜ tables[t][indices[t][r mod length]] */
 export function embedding(op: Embedding, values: Values): void {

@@ -17,65 +17,8 @@ import {
   type TensorData,
 } from "../../ops/mod.ts";
 import { ShapeError } from "../../base/errors.ts";
-import { adam } from "./adam.ts";
-import { attention, attentionBackward, attentionDecode } from "./attention.ts";
-import { cacheFill } from "./cache_fill.ts";
-import { choose } from "./choose.ts";
-import { crossEntropy } from "./cross_entropy.ts";
-import { dropout } from "./dropout.ts";
-import { embedding, embeddingBackward, embeddingDecode } from "./embedding.ts";
-import { layernorm, layernormBackward } from "./layernorm.ts";
-import { linear, linearInputGrad, linearWeightGrad } from "./linear.ts";
-import { muon } from "./muon.ts";
-import { clip, squareNorm, sum } from "./norm.ts";
-
-/** Where an operation finds a tensor's numbers. Integers are kept as float64 too: u32 fits. */
-export type Values = (t: Tensor) => Float64Array;
-
-function execute(op: Op, values: Values): void {
-  switch (op.op) {
-    case "embedding":
-      return embedding(op, values);
-    case "embedding_decode":
-      return embeddingDecode(op, values);
-    case "embedding_backward":
-      return embeddingBackward(op, values);
-    case "layernorm":
-      return layernorm(op, values);
-    case "layernorm_backward":
-      return layernormBackward(op, values);
-    case "linear":
-      return linear(op, values);
-    case "linear_input_grad":
-      return linearInputGrad(op, values);
-    case "linear_weight_grad":
-      return linearWeightGrad(op, values);
-    case "dropout":
-      return dropout(op, values);
-    case "attention":
-      return attention(op, values);
-    case "attention_backward":
-      return attentionBackward(op, values);
-    case "attention_decode":
-      return attentionDecode(op, values);
-    case "cache_fill":
-      return cacheFill(op, values);
-    case "choose":
-      return choose(op, values);
-    case "cross_entropy":
-      return crossEntropy(op, values);
-    case "sum":
-      return sum(op, values);
-    case "square_norm":
-      return squareNorm(op, values);
-    case "clip":
-      return clip(op, values);
-    case "adam":
-      return adam(op, values);
-    case "muon":
-      return muon(op, values);
-  }
-}
+import { ORACLES } from "./index.gen.ts";
+import type { Oracle, Values } from "./values.ts";
 
 /** The oracle. Scratch tensors start as NaN in every run, so that an element read before it is written shows. */
 export class ReferenceEngine implements Engine {
@@ -125,7 +68,8 @@ export class ReferenceEngine implements Engine {
       if (!made) scratch.set(t, made = new Float64Array(size(t)).fill(NaN));
       return made;
     };
-    for (const op of program.ops) execute(op, values);
+    // Each oracle is given operations of its own name.
+    for (const op of program.ops) (ORACLES[op.op] as Oracle<Op>)(op, values);
   }
 
   dispose(): void {

@@ -1,10 +1,7 @@
 /** Layer norm in float64. @module */
 
-import type { LayerNorm, LayerNormBackward } from "../../ops/mod.ts";
-import type { Values } from "./engine.ts";
-
-/** ε of spec §2, the same in every engine. */
-const EPSILON = 1e-5;
+import { type LayerNorm, LAYERNORM_EPSILON, type LayerNormBackward } from "../../ops/mod.ts";
+import type { Values } from "./values.ts";
 
 /** y = (x − mean)·rstd·gain + bias */
 export function layernorm(op: LayerNorm, values: Values): void {
@@ -22,7 +19,7 @@ export function normalise(x: Float64Array, gain: Float64Array, bias: Float64Arra
     for (let c = 0; c < d; c++) total += x[r * d + c];
     mean[r] = total / d;
     for (let c = 0; c < d; c++) squares += (x[r * d + c] - mean[r]) ** 2;
-    rstd[r] = 1 / Math.sqrt(squares / d + EPSILON);
+    rstd[r] = 1 / Math.sqrt(squares / d + LAYERNORM_EPSILON);
     for (let c = 0; c < d; c++) y[r * d + c] = (x[r * d + c] - mean[r]) * rstd[r] * gain[c] + bias[c];
   }
   return { y, mean, rstd };

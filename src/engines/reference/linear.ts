@@ -1,21 +1,21 @@
 /** Linear layers and their gradients in float64. @module */
 
-import type { Linear, LinearInputGrad, LinearWeightGrad } from "../../ops/mod.ts";
+import { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "../../ops/mod.ts";
 import { dropoutFactor } from "./dropout.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 import { normalise } from "./layernorm.ts";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 /** f(x) = x·sigmoid(1.702x) (section 5.3) */
 export function gelu(x: number): number {
-  return x * sigmoid(1.702 * x);
+  return x * sigmoid(GELU_SLOPE * x);
 }
 
 /** f′(x) */
 function geluGrad(x: number): number {
-  const s = sigmoid(1.702 * x);
-  return s + 1.702 * x * s * (1 - s);
+  const s = sigmoid(GELU_SLOPE * x);
+  return s + GELU_SLOPE * x * s * (1 - s);
 }
 
 /** z = g(x)·wᵀ + b; y = residual + dropout(f(z)) */

@@ -1,7 +1,7 @@
 /** Muon in float64: momentum whose singular values are brought near 1 by Newton–Schulz iterations. @module */
 
 import { type Muon, NEWTON_SCHULZ } from "../../ops/mod.ts";
-import type { Values } from "./engine.ts";
+import type { Values } from "./values.ts";
 
 /** A matrix as rows. */
 type Matrix = number[][];

@@ -1,10 +1,7 @@
 /** Sums, the global norm and clipping in float64. @module */
 
-import { type Clip, HYPER, type SquareNorm, type Sum } from "../../ops/mod.ts";
-import type { Values } from "./engine.ts";
-
-/** Steps without a non-finite gradient after which the loss scale doubles (spec §3). */
-const CLEAN_STEPS = 1000;
+import { CLEAN_STEPS, type Clip, HYPER, type SquareNorm, type Sum } from "../../ops/mod.ts";
+import type { Values } from "./values.ts";
 
 /** y (+)= scale·Σx */
 export function sum(op: Sum, values: Values): void {

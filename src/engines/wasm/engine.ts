@@ -9,13 +9,26 @@
 import { expect } from "../../base/check.ts";
 import { KernelError, ShapeError } from "../../base/errors.ts";
 import { THREADS } from "../../base/limits.ts";
-import { instantiateKernels, kernelModule, readyKernels, sharedKernelModule } from "../../base/kernels.ts";
-import { buildLayout } from "../../pattern/layout.ts";
-import { type Engine, type Executable, extent, lifetimes, type Program, size, type Tensor, type TensorData } from "../../ops/mod.ts";
-import { type AttentionSet, setKey } from "../../pattern/sets.ts";
-import { lower, type PlacedLayout, placeLayout, TILE } from "./lower.ts";
+import { givenKernels, instantiate } from "../../base/kernels.ts";
+import {
+  type Engine,
+  type Executable,
+  extent,
+  lifetimes,
+  type Op,
+  type Program,
+  size,
+  type Tensor,
+  type TensorData,
+} from "../../ops/mod.ts";
+import { engineModule, sharedModule } from "./binary.ts";
+import { PARAMETERS, RESERVED } from "./kernels.gen.ts";
+import { Layouts } from "./layouts.ts";
+import { LOWERINGS } from "./lower/index.gen.ts";
+import type { LowerContext, Lowering } from "./lower/lowering.ts";
 import { Heap } from "./memory.ts";
-import { align, ALIGNMENT, type Argument, type Call, type Claim, type Kernel, KERNELS, planArena, Region, Table } from "./plan.ts";
+import { align, type Argument, type Call, type Claim, planArena, Region, Table } from "./plan.ts";
+import type { Exports } from "./thread.ts";
 import { type PlacedPlan, Threads } from "./threads.ts";
 
 /** Tables that programs share, and how many programs do. */
@@ -34,6 +47,9 @@ export interface WasmOptions {
 
 let plans = 0;
 
+/** The kernels in the order by which plans name them. */
+const NAMES = Object.keys(PARAMETERS);
+
 /** Milliseconds of a run after which signals, timers and a page's events get their turn; workers go on meanwhile. */
 const SLICE = 40;
 
@@ -48,7 +64,7 @@ export class WasmEngine implements Engine {
   readonly #heap: Heap;
   readonly #threads: Threads;
   readonly #tensors = new Map<Tensor, number>();
-  readonly #layouts = new Map<string, PlacedLayout>();
+  readonly #layouts = new Layouts();
   readonly #tables: Shares = new Map();
   #workspace = 0;
   #stride = 0;
@@ -68,7 +84,7 @@ export class WasmEngine implements Engine {
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
     const wanted = options.threads !== undefined ? options.threads : Math.min(THREADS.to!, globalThis.navigator?.hardwareConcurrency || 1);
     expect("Cannot start the WASM engine", { threads: [wanted, THREADS] });
-    const missing = readyKernels()
+    const missing = givenKernels()
       ? "a ready module runs on one"
       : typeof SharedArrayBuffer === "undefined"
       ? "shared memory is not available (a page needs cross-origin isolation)"
@@ -76,8 +92,15 @@ export class WasmEngine implements Engine {
       ? "workers are not available"
       : undefined;
     const count = missing ? 1 : wanted, heap = new Heap(count > 1);
-    const module = await (count > 1 ? sharedKernelModule() : kernelModule());
-    const threads = await Threads.start(count, module, heap.memory, await instantiateKernels(heap.memory, module), options.worker);
+    const module = await (count > 1 ? sharedModule() : engineModule());
+    const threads = await Threads.start(
+      count,
+      module,
+      heap.memory,
+      await instantiate(module, heap.memory) as Exports,
+      NAMES,
+      options.worker,
+    );
     const why = wanted === 1 || threads.count === wanted ? "" : ` of ${wanted}: ${missing ?? `workers could not start: ${threads.why}`}`;
     return new WasmEngine(heap, threads, why);
   }
@@ -117,9 +140,10 @@ export class WasmEngine implements Engine {
   }
 
   async compile(program: Program): Promise<Executable> {
-    const layouts = await this.#layoutsOf(program);
-    const context = { threads: this.#threads.count, layout: (set: AttentionSet, n: number) => layouts.get(layoutKey(set, n))! };
-    return this.#place(program, program.ops.map((op) => lower(op, context)));
+    const context: LowerContext = { threads: this.#threads.count, layouts: this.#layouts }, calls: Call[][] = [];
+    // Each lowering is given operations of its own name.
+    for (const op of program.ops) calls.push(await (LOWERINGS[op.op] as Lowering<Op>)(op, context));
+    return this.#place(program, calls);
   }
 
   dispose(): void {
@@ -145,7 +169,7 @@ export class WasmEngine implements Engine {
     const arena = planArena(claims), flat = calls.flat();
     const address = (a: Argument): number => {
       if (typeof a === "number") return a;
-      if (!a) return 0;
+      if (!a || a === true) return Number(a ?? 0);
       const at = places.get(a as Tensor) ?? this.#tensors.get(a as Tensor);
       if (at === undefined) throw new ShapeError(`Cannot compile ${program.name}: tensor ${(a as Tensor).name} is not allocated`);
       return at;
@@ -165,7 +189,7 @@ export class WasmEngine implements Engine {
       for (const table of tables) places.set(table, this.#share(table, address));
       this.#reserve(Math.max(64, ...flat.map((call) => call.workspace)));
       const words = flat.flatMap(({ kernel, units, grain, joined, args }) => {
-        return [KERNELS.indexOf(kernel), units, grain, joined ? 1 : 0, args.length, ...args.map(address)];
+        return [NAMES.indexOf(kernel), units, grain, joined ? 1 : 0, args.length, ...args.map(address)];
       });
       const tickets = flat.reduce((sum, { units, grain }) => sum + Math.ceil(units / grain), 0);
       const plan = { id: ++plans, address: take(words.length * 8, `the plan of ${program.name}`), words: words.length, tickets };
@@ -177,7 +201,7 @@ export class WasmEngine implements Engine {
     }
   }
 
-  #executable(program: Program, plan: PlacedPlan, kernels: readonly Kernel[], scratchBytes: number, release: () => void): Executable {
+  #executable(program: Program, plan: PlacedPlan, kernels: readonly string[], scratchBytes: number, release: () => void): Executable {
     let live = true;
     return {
       scratchBytes,
@@ -197,22 +221,6 @@ export class WasmEngine implements Engine {
         live = false;
       },
     };
-  }
-
-  /** The layouts of a program's sets; each is built once in the engine's life. */
-  async #layoutsOf(program: Program): Promise<Map<string, PlacedLayout>> {
-    const found = new Map<string, PlacedLayout>();
-    for (const op of program.ops) {
-      if (op.op !== "attention" && op.op !== "attention_backward") continue;
-      for (const set of op.sets) {
-        const key = layoutKey(set, op.n);
-        if (found.has(key)) continue;
-        const layout = this.#layouts.get(key) ?? placeLayout(await buildLayout(set, op.n, TILE));
-        this.#layouts.set(key, layout);
-        found.set(key, layout);
-      }
-    }
-    return found;
   }
 
   /** Address of a table, which is placed when its first user comes. */
@@ -241,8 +249,7 @@ export class WasmEngine implements Engine {
 
   /** Gives each thread at least that many bytes of workspace. */
   #reserve(bytes: number): void {
-    // The first three lines of a workspace hold random words and constants (asm/workspace.ts).
-    const stride = align(bytes) + 3 * ALIGNMENT;
+    const stride = align(bytes) + RESERVED;
     if (stride <= this.#stride) return;
     const workspace = this.#heap.take(stride * this.#threads.slots, "the threads' workspaces");
     this.#heap.give(this.#workspace);
@@ -259,5 +266,3 @@ export class WasmEngine implements Engine {
     return t.dtype === "u32" ? new Uint32Array(buffer, address, size(t)) : new Float32Array(buffer, address, size(t));
   }
 }
-
-const layoutKey = (set: AttentionSet, n: number) => `${n} ${setKey(set)}`;

@@ -6,40 +6,6 @@
 
 import type { Tensor } from "../../ops/mod.ts";
 
-/** Every kernel of `asm/` that works on units, in the order by which plans name them. */
-export const KERNELS = [
-  "pack_forward",
-  "pack_backward",
-  "linear",
-  "linear_few",
-  "linear_weight_grad",
-  "layernorm",
-  "layernorm_backward",
-  "layernorm_backward_sum",
-  "embedding",
-  "embedding_backward",
-  "embedding_decode",
-  "dropout",
-  "attention",
-  "attention_delta",
-  "attention_backward_queries",
-  "attention_backward_keys",
-  "attention_decode",
-  "cache_fill",
-  "choose",
-  "choose_advance",
-  "cross_entropy",
-  "sum_chunks",
-  "square_chunks",
-  "sum_partials",
-  "clip",
-  "adam",
-  "muon",
-] as const;
-
-/** Name of a kernel. */
-export type Kernel = typeof KERNELS[number];
-
 /** Memory that lives during one operation, between its calls. */
 export class Region {
   constructor(readonly bytes: number) {}
@@ -57,15 +23,20 @@ export class Table {
   constructor(readonly words: Uint32Array | readonly (number | Place)[]) {}
 }
 
+/** What stands for an address in a call's arguments, by what lies there: f32, u32 (a tensor's, or a table's), f64. */
+export type Floats = Tensor | Region;
+export type Words = Tensor | Table;
+export type Doubles = Region;
+
 /** A place whose address is known once everything is placed, a number as it is, or 0 for nothing. */
-export type Argument = number | Tensor | Region | Table | null | undefined;
+export type Argument = number | boolean | Tensor | Region | Table | null | undefined;
 
 /**
  * One call: `kernel(begin, end, ...args)` for pieces [begin, end) of `grain` units that together are [0, units).
  * A unit owns what it writes and computes it in a fixed order, so results do not depend on how units are dealt out.
  */
 export interface Call {
-  readonly kernel: Kernel;
+  readonly kernel: string;
   readonly units: number;
   /** Units that a thread takes at once. */
   readonly grain: number;

@@ -7,9 +7,7 @@
  */
 
 import { BackendError } from "../../base/errors.ts";
-import type { KernelExports } from "../../base/kernels.ts";
-import { KERNELS } from "./plan.ts";
-import { CONTROL, makeThread, type Setup, type Start, workerMain } from "./thread.ts";
+import { CONTROL, type Exports, makeThread, type Setup, type Start, workerMain } from "./thread.ts";
 
 /** A plan in memory: a number that no other plan has, its address and f64 words, and its tickets. */
 export interface PlacedPlan {
@@ -65,18 +63,20 @@ export class Threads {
    *
    * @param count threads in all; more than one needs shared memory
    * @param module the kernels, compiled for that memory
+   * @param names of the kernels, in the order by which plans name them
    * @param from address of the workers' file
    */
   static async start(
     count: number,
     module: WebAssembly.Module,
     memory: WebAssembly.Memory,
-    exports: KernelExports,
+    exports: Exports,
+    names: readonly string[],
     from?: string | URL,
   ): Promise<Threads> {
     const words = CONTROL.present + count;
     const control = count > 1 ? new Int32Array(new SharedArrayBuffer(words * 4)) : new Int32Array(words);
-    const setup = (index: number, canWait: boolean): Setup => ({ memory, control, at: CONTROL, names: KERNELS, index, canWait });
+    const setup = (index: number, canWait: boolean): Setup => ({ memory, control, at: CONTROL, names, index, canWait });
     const start = (index: number) => {
       const worker = openWorker(from);
       Atomics.store(control, CONTROL.present + index, 1);

@@ -24,20 +24,9 @@ import { Bands, tooLarge } from "./bands.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import type { Limits } from "./device.ts";
 import { Pages, planSlots, release, storageBuffer } from "./memory.ts";
-import { planAdam } from "./plan/adam.ts";
-import { planAttention, planAttentionBackward } from "./plan/attention.ts";
-import { planAttentionDecode } from "./plan/attention_decode.ts";
-import { planCacheFill } from "./plan/cache_fill.ts";
-import { planChoose } from "./plan/choose.ts";
-import { planCrossEntropy } from "./plan/cross_entropy.ts";
-import { planDropout } from "./plan/dropout.ts";
-import { planEmbedding, planEmbeddingBackward, planEmbeddingDecode } from "./plan/embedding.ts";
+import { PLANNERS } from "./plan/index.gen.ts";
 import { join, jointProducts } from "./plan/joint.ts";
-import { planLayerNorm, planLayerNormBackward } from "./plan/layernorm.ts";
-import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./plan/linear.ts";
-import { planMuon } from "./plan/muon.ts";
-import { planClip, planSquareNorm, planSum } from "./plan/norm.ts";
-import { type Dispatch, type Operand, Plan, planInF32, type TilePreference, timeOf } from "./plan/plan.ts";
+import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/split.ts";
 import { naming, saying, scoped } from "./scopes.ts";
 import { type Pipeline, Pipelines, storageBindings } from "./shader/pipelines.ts";
@@ -94,49 +83,9 @@ export interface Recording {
 /** By executable: `profile` measures them. Its code is not here, since pages do not need it. */
 export const recordings: WeakMap<Executable, Recording> = new WeakMap();
 
+/** Plans an operation with the planner of its name. */
 async function planOp(plan: Plan, op: Op): Promise<void> {
-  switch (op.op) {
-    case "embedding":
-      return await planInF32(plan, op, planEmbedding);
-    case "embedding_decode":
-      return planEmbeddingDecode(plan, op);
-    case "embedding_backward":
-      return await planInF32(plan, op, planEmbeddingBackward);
-    case "layernorm":
-      return planLayerNorm(plan, op);
-    case "layernorm_backward":
-      return planLayerNormBackward(plan, op);
-    case "linear":
-      return await planLinear(plan, op);
-    case "linear_input_grad":
-      return await planLinearInputGrad(plan, op);
-    case "linear_weight_grad":
-      return await planLinearWeightGrad(plan, op);
-    case "dropout":
-      return await planInF32(plan, op, planDropout);
-    case "attention":
-      return await planAttention(plan, op);
-    case "attention_backward":
-      return await planAttentionBackward(plan, op);
-    case "attention_decode":
-      return planAttentionDecode(plan, op);
-    case "cache_fill":
-      return planCacheFill(plan, op);
-    case "choose":
-      return planChoose(plan, op);
-    case "cross_entropy":
-      return planCrossEntropy(plan, op);
-    case "sum":
-      return planSum(plan, op);
-    case "square_norm":
-      return planSquareNorm(plan, op);
-    case "clip":
-      return planClip(plan, op);
-    case "adam":
-      return planAdam(plan, op);
-    case "muon":
-      return await planMuon(plan, op);
-  }
+  await (PLANNERS[op.op] as Planner<Op>)(plan, op);
 }
 
 /** The bytes that the device keeps. */

@@ -11,6 +11,7 @@ import { chooseAttention, isFused, ownerOf } from "../tuning/select.ts";
 import { type AttentionKernel, type AttentionVariant, isSquare } from "../tuning/variants.ts";
 import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
 import { type Plan, planInF32 } from "./plan.ts";
+import { splitAttention } from "./split.ts";
 
 const WIDEST = 128;
 
@@ -159,6 +160,10 @@ async function planKernel(
 
 /** o and lse */
 export async function planAttention(plan: Plan, op: Attention): Promise<void> {
+  await splitAttention(plan, op, planAllHeads);
+}
+
+async function planAllHeads(plan: Plan, op: Attention): Promise<void> {
   if (isWide(geometry(op))) await planForward(plan, op);
   else await planInF32(plan, op, planForward);
 }
@@ -172,6 +177,10 @@ async function planForward(plan: Plan, op: Attention): Promise<void> {
 
 /** delta, dq, dk, dv */
 export async function planAttentionBackward(plan: Plan, op: AttentionBackward): Promise<void> {
+  await splitAttention(plan, op, planBackwardOfAllHeads);
+}
+
+async function planBackwardOfAllHeads(plan: Plan, op: AttentionBackward): Promise<void> {
   if (isWide(geometry(op))) await planBackward(plan, op);
   else await planInF32(plan, op, planBackward);
 }

@@ -5,10 +5,14 @@
  */
 
 import { type DropoutOp, size } from "../../../ops/mod.ts";
-import { dropoutParams, type Plan } from "./plan.ts";
+import { dropoutParams, type Plan, planInF32 } from "./plan.ts";
 
 /** y = x masked and scaled */
-export function planDropout(plan: Plan, op: DropoutOp): void {
+export async function planDropout(plan: Plan, op: DropoutOp): Promise<void> {
+  await planInF32(plan, op, planMask);
+}
+
+function planMask(plan: Plan, op: DropoutOp): void {
   const count = size(op.x);
   plan.dispatch({
     kernel: "dropout",

@@ -5,10 +5,14 @@
  */
 
 import { type Embedding, type EmbeddingBackward, type EmbeddingDecode, size } from "../../../ops/mod.ts";
-import type { Plan } from "./plan.ts";
+import { type Plan, planInF32 } from "./plan.ts";
 
 /** y[r] = Σₜ tables[t][indices[t][r mod length]] */
-export function planEmbedding(plan: Plan, op: Embedding): void {
+export async function planEmbedding(plan: Plan, op: Embedding): Promise<void> {
+  await planInF32(plan, op, planSums);
+}
+
+function planSums(plan: Plan, op: Embedding): void {
   for (const { tensor: y, first } of plan.blocks(op.y)) {
     const [rows, width] = y.shape, count = rows * width;
     op.tables.forEach((whole, t) => {
@@ -40,7 +44,11 @@ export function planEmbeddingDecode(plan: Plan, op: EmbeddingDecode): void {
 }
 
 /** dTable[i] (+)= Σ dy[r] over the rows that read i */
-export function planEmbeddingBackward(plan: Plan, op: EmbeddingBackward): void {
+export async function planEmbeddingBackward(plan: Plan, op: EmbeddingBackward): Promise<void> {
+  await planInF32(plan, op, planTables);
+}
+
+function planTables(plan: Plan, op: EmbeddingBackward): void {
   for (const { tensor: table, first: tableFirst, rows: entries } of plan.blocks(op.dTable)) {
     const starts = plan.rows(op.starts, tableFirst, entries + 1);
     for (const { tensor: dy, first, rows } of plan.blocks(op.dy)) {

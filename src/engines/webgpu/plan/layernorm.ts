@@ -10,7 +10,7 @@ import type { Plan } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
 
 /** y, mean, rstd */
-export function planLayerNorm(plan: Plan, op: LayerNorm): void {
+export function planLayernorm(plan: Plan, op: LayerNorm): void {
   const { x, gain, bias, y, mean, rstd } = op, storage = storageOf(x), [rows, columns] = x.shape;
   plan.dispatch({
     kernel: "layernorm",
@@ -22,7 +22,7 @@ export function planLayerNorm(plan: Plan, op: LayerNorm): void {
 }
 
 /** dx by rows; dGain and dBias by strips of rows, then over the strips */
-export function planLayerNormBackward(plan: Plan, op: LayerNormBackward): void {
+export function planLayernormBackward(plan: Plan, op: LayerNormBackward): void {
   const { x, gain, mean, rstd, dy, residual, dx, accumulate } = op, storage = storageOf(x), [rows, columns] = x.shape;
   const width = columns / valueWidth(storage);
   plan.dispatch({

@@ -8,9 +8,10 @@ import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../../..
 import { bindable, isPacked, roundUp, storage4, storageOf, valueWidth } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
-import { planLayerNorm } from "./layernorm.ts";
+import { planLayernorm } from "./layernorm.ts";
 import { dropoutParams, type Plan, planInF32 } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
+import { splitInputGrad, splitLinear, splitWeightGrad } from "./split.ts";
 
 // Workgroups wanted: a large GPU runs about this many at a time.
 const FILL = 256;
@@ -26,6 +27,10 @@ export const isFew = ({ x, w, pre, dropout }: Linear): boolean => x.shape[0] <= 
 
 /** y = residual + dropout(f(g(x)·wᵀ + b)) */
 export async function planLinear(plan: Plan, op: Linear): Promise<void> {
+  await splitLinear(plan, op, planProduct);
+}
+
+async function planProduct(plan: Plan, op: Linear): Promise<void> {
   const rows = op.x.shape[0];
   if (isFew(op)) await planInF32(plan, op, planFewLinear);
   else if (op.norm) await planInF32(plan, op, planNormedLinear);
@@ -58,8 +63,8 @@ function planFewLinear(plan: Plan, op: JointLinear): void {
 async function planNormedLinear(plan: Plan, { norm, ...op }: Linear): Promise<void> {
   const [rows] = op.x.shape, x = plan.temporary(`${op.x.name} normalised`, ...op.x.shape);
   const mean = plan.temporary("mean", rows), rstd = plan.temporary("rstd", rows);
-  planLayerNorm(plan, { op: "layernorm", x: op.x, ...norm!, y: x, mean, rstd });
-  await planLinear(plan, { ...op, x });
+  planLayernorm(plan, { op: "layernorm", x: op.x, ...norm!, y: x, mean, rstd });
+  await planProduct(plan, { ...op, x });
 }
 
 function linearParts(op: Linear) {
@@ -104,6 +109,10 @@ const anyGrid = (rows: number, columns: number): [number, number, number] => [Ma
 
 /** dx = residual + (dy·w) ∘ f′(pre) */
 export async function planLinearInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
+  await splitInputGrad(plan, op, planInputGrad);
+}
+
+async function planInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
   if (!isWide(op.w)) return await planInF32(plan, op, planAnyInputGrad);
   const rows = op.dy.shape[0], [out, inner] = op.w.shape;
   const variant = chooseLinear(plan, "linear_input_grad", linearProblem(rows, out, inner, isPacked(op.dy)), rows, inner);
@@ -129,6 +138,10 @@ function planAnyInputGrad(plan: Plan, op: LinearInputGrad): void {
 
 /** dw (+)= dyᵀ·x; db (+)= column sums of dy */
 export async function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
+  await splitWeightGrad(plan, op, planWeightGrad);
+}
+
+async function planWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
   if (isWide(op.dw)) planSplitWeightGrad(plan, op);
   else await planInF32(plan, op, planAnyWeightGrad);
   planBiasGrad(plan, op);

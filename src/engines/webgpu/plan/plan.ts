@@ -186,8 +186,11 @@ export function dropoutParams(dropout: PartialDropout | undefined, columns: numb
   return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p), first, whole: width };
 }
 
+/** Plans operations of one kind. */
+export type Planner<O extends Op> = (plan: Plan, op: O) => void | Promise<void>;
+
 /** Plans an operation with `next` on f32 copies of its packed tensors: for what has no kernel in f16. */
-export async function planInF32<O extends Op>(plan: Plan, op: O, next: (plan: Plan, op: O) => void | Promise<void>): Promise<void> {
+export async function planInF32<O extends Op>(plan: Plan, op: O, next: Planner<O>): Promise<void> {
   const held = new Set(activations(op).filter(isPacked));
   if (held.size === 0) return await next(plan, op);
   const copies = new Map([...held].map((t) => [t, plan.temporary(`${t.name} in f32`, ...t.shape)]));

@@ -12,6 +12,7 @@
 import {
   type Attention,
   type AttentionBackward,
+  DESCRIPTORS,
   type Linear,
   type LinearInputGrad,
   type LinearWeightGrad,
@@ -21,27 +22,14 @@ import {
 } from "../../../ops/mod.ts";
 import { tooLarge } from "../bands.ts";
 import { bindable, isPacked, rowsOf } from "../storage.ts";
-import { type PartialDropout, type Plan, planInF32 } from "./plan.ts";
-
-/** Fields of an operation that have a row for each of its rows. */
-const BY_ROWS: Readonly<Partial<Record<Op["op"], readonly string[]>>> = {
-  layernorm: ["x", "y", "mean", "rstd"],
-  layernorm_backward: ["x", "mean", "rstd", "dy", "residual", "dx"],
-  linear: ["x", "y", "pre", "residual"],
-  linear_input_grad: ["dy", "dx", "pre", "residual"],
-  linear_weight_grad: ["dy", "x"],
-  dropout: ["x", "y"],
-  cross_entropy: ["logits", "targets", "losses", "dLogits"],
-};
-
-type Next = (plan: Plan, op: Op) => Promise<void>;
+import { type PartialDropout, type Plan, planInF32, type Planner } from "./plan.ts";
 
 /** Plans an operation with `next`, piece by piece where a binding does not hold it. */
-export async function planInPieces(plan: Plan, op: Op, next: Next): Promise<void> {
-  if (op.op === "attention" || op.op === "attention_backward") return await splitAttention(plan, op, next);
-  const fields = op as unknown as Record<string, Tensor | undefined>, names = (BY_ROWS[op.op] ?? []).filter((name) => fields[name]);
+export async function planInPieces(plan: Plan, op: Op, next: Planner<Op>): Promise<void> {
+  const fields = op as unknown as Record<string, Tensor | undefined>, rows: readonly string[] = DESCRIPTORS[op.op].rows ?? [];
+  const names = rows.filter((name) => fields[name]);
   const pieces = plan.pieces(names.map((name) => fields[name]!));
-  if (pieces.length < 2) return await planWhole(plan, op, next);
+  if (pieces.length < 2) return await next(plan, op);
   for (const [at, { first, rows }] of pieces.entries()) {
     const made: Record<string, unknown> = { ...op };
     for (const name of names) made[name] = plan.rows(fields[name]!, first, rows);
@@ -49,21 +37,7 @@ export async function planInPieces(plan: Plan, op: Op, next: Next): Promise<void
     if ("dropout" in op && op.dropout) {
       made.dropout = { ...op.dropout, first: first * rowsOf(op.y).width } satisfies PartialDropout;
     }
-    await plan.step(at, pieces.length, () => planWhole(plan, made as unknown as Op, next));
-  }
-}
-
-/** All rows at once; a product whose weights no binding holds by groups of its columns. */
-async function planWhole(plan: Plan, op: Op, next: Next): Promise<void> {
-  switch (op.op) {
-    case "linear":
-      return await splitLinear(plan, op, next);
-    case "linear_input_grad":
-      return await splitInputGrad(plan, op, next);
-    case "linear_weight_grad":
-      return await splitWeightGrad(plan, op, next);
-    default:
-      return await next(plan, op);
+    await plan.step(at, pieces.length, async () => await next(plan, made as unknown as Op));
   }
 }
 
@@ -83,7 +57,7 @@ function put(plan: Plan, alone: Tensor, t: Tensor, first: number, width: number)
   moveBlock(plan, t, { rows: rowsOf(t).rows, first: 0, column: first, width }, alone, "out");
 }
 
-async function splitLinear(plan: Plan, op: Linear, next: Next): Promise<void> {
+export async function splitLinear(plan: Plan, op: Linear, next: Planner<Linear>): Promise<void> {
   const blocks = plan.blocks(op.w), whole = op.w.shape[0];
   if (blocks.length < 2) return await next(plan, op);
   for (const [at, { tensor: w, first, rows: width }] of blocks.entries()) {
@@ -99,7 +73,7 @@ async function splitLinear(plan: Plan, op: Linear, next: Next): Promise<void> {
   }
 }
 
-async function splitInputGrad(plan: Plan, op: LinearInputGrad, next: Next): Promise<void> {
+export async function splitInputGrad(plan: Plan, op: LinearInputGrad, next: Planner<LinearInputGrad>): Promise<void> {
   const blocks = plan.blocks(op.w);
   if (blocks.length < 2) return await next(plan, op);
   // The sum goes on in f32 from one group to the next.
@@ -113,7 +87,7 @@ async function splitInputGrad(plan: Plan, op: LinearInputGrad, next: Next): Prom
   }
 }
 
-async function splitWeightGrad(plan: Plan, op: LinearWeightGrad, next: Next): Promise<void> {
+export async function splitWeightGrad(plan: Plan, op: LinearWeightGrad, next: Planner<LinearWeightGrad>): Promise<void> {
   const blocks = plan.blocks(op.dw);
   if (blocks.length < 2) return await next(plan, op);
   for (const [at, { tensor: dw, first, rows: width }] of blocks.entries()) {
@@ -126,7 +100,7 @@ async function splitWeightGrad(plan: Plan, op: LinearWeightGrad, next: Next): Pr
 const roundUp4 = (width: number) => Math.ceil(width / 4) * 4;
 
 /** Attention by sequence and group of heads. */
-async function splitAttention(plan: Plan, op: Attention | AttentionBackward, next: Next): Promise<void> {
+export async function splitAttention<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void> {
   const { n, batch, sets } = op, heads = sets.length, d = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
   // Heads are made a multiple of 4 wide, and those of f16 then copied to f32.
   const most = bindable(plan.context.limits), width = roundUp4(Math.max(d, dv)), bytes = n * width * 4;
@@ -165,7 +139,7 @@ async function splitAttention(plan: Plan, op: Attention | AttentionBackward, nex
       }
     };
     move("in", reads);
-    await plan.step(at, starts.length, () => next(plan, made as unknown as Op));
+    await plan.step(at, starts.length, async () => await next(plan, made as unknown as O));
     move("out", writes);
   }
 }

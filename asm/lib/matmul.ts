@@ -5,6 +5,12 @@
 import { loadPart } from "./memory";
 import { splat } from "./math";
 
+// Columns of a panel.
+export const PANEL: u32 = 8;
+
+// Steps of the inner dimension between visits to C: a panel of 512 · 32 bytes is half of a 32 KiB first-level cache.
+export const DEPTH: u32 = 512;
+
 /**
  * C[4][8] (+)= four[k][4] · panel[k][8]; `stride` is the bytes between rows of C.
  * Deno checks every access against the memory's size (V8 without its trap handler), three instructions a load: so a column

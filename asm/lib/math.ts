@@ -1,6 +1,7 @@
 // Vector functions. Their constants lie in memory, a broadcast load each: V8 builds a vector constant from two 64-bit
 // immediates wherever it is used, in loops too, which took 20 of the 30 cycles of an exponential.
 
+import { GELU_SLOPE } from "./constants.gen";
 import { loadPart } from "./memory";
 
 let constants: usize = 0;
@@ -27,7 +28,20 @@ export function setConstants(at: usize): void {
   store<f32>(at, 1.4426950408889634, 52);
   store<f32>(at, 0.693359375, 56);
   store<f32>(at, -2.12194440e-4, 60);
-  store<f32>(at, -1.702, 64);
+  store<f32>(at, -GELU_SLOPE as f32, 64);
+}
+
+// x rounded up to a multiple of 4, of 8.
+// @ts-ignore: decorator
+@inline
+export function up4(x: u32): u32 {
+  return (x + 3) & ~3;
+}
+
+// @ts-ignore: decorator
+@inline
+export function up8(x: u32): u32 {
+  return (x + 7) & ~7;
 }
 
 // @ts-ignore: decorator

@@ -1,5 +1,10 @@
 // Addresses are u32; loads and stores of the element types that kernels use.
 
+// An address of numbers of type T, which the engine's calls give a place for; `Optional` may be 0, which means that there are none.
+// tools/gen_asm.ts makes the types of src/engines/wasm/kernels.gen.ts from these.
+export type Pointer<T> = usize;
+export type Optional<T> = usize;
+
 // @ts-ignore: decorator
 @inline
 export function getU32(base: usize, i: u32): u32 {

@@ -1,6 +1,6 @@
 // Threefry-2x32-20, four counters at once: the twin of src/base/random.ts.
 
-import { words } from "./workspace";
+import { words } from "../workspace";
 
 // x rotated left, xor y.
 // @ts-ignore: decorator
