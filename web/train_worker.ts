@@ -6,11 +6,22 @@
  */
 
 import { checkTrain, ConfigError, DataError, type ModelConfig, pickBackend, presetFor, type Progress, train } from "../mod.ts";
-import { checkDataset, type DataKind, encodeWav, entropy0, loadDataset, SOUND_RATE, TextStream } from "../data.ts";
-import { type Checkpoint, fitWarmup, type HistoryEntry, identifyDataset, isSameData, parameterCount, readRun, Run } from "../files.ts";
+import { checkDataset, type DataKind, encodeWav, entropy0, loadDataset, SOUND_RATE, TextStream, zipChunks } from "../data.ts";
+import {
+  type Checkpoint,
+  fitWarmup,
+  type HistoryEntry,
+  identifyDataset,
+  isSameData,
+  parameterCount,
+  readRun,
+  Run,
+  runFiles,
+  sha256,
+} from "../files.ts";
 import { Decoder, type Engine, type Parameters, samples } from "../ops.ts";
 import { type AttentionMap, attentionMaps, type CurveMark } from "../pictures.ts";
-import { readZip, zipRun } from "./run_zip.ts";
+import { readZip } from "./run_zip.ts";
 import { type Chosen, findData, findRun, keepRun } from "./runs.ts";
 
 /** What the page asks for. */
@@ -100,6 +111,17 @@ function coarse({ layer, head, n, causal, rows }: AttentionMap): HeadMap {
     });
   });
   return { layer, head, side, cells };
+}
+
+/** A run as the command line saves and resumes one, in a zip. */
+async function zipRun(checkpoint: Checkpoint): Promise<Blob> {
+  const files = new Map<string, Uint8Array>(), saving = runFiles(checkpoint);
+  for (let next = saving.next(); !next.done;) {
+    const { name, chunks } = next.value, bytes = new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+    files.set(`longstride-run/${name}`, bytes);
+    next = saving.next(await sha256(bytes));
+  }
+  return new Blob([...zipChunks(files)] as Uint8Array<ArrayBuffer>[], { type: "application/zip" });
 }
 
 /** What of a worker's global scope is used. */
