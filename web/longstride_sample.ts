@@ -236,7 +236,7 @@ export class LongstrideSample extends Base {
   #file: Blob | undefined;
   #views: readonly View[] = [];
   #urls: string[] = [];
-  #resting = 0;
+  #resting: ReturnType<typeof setTimeout> | undefined;
   #model: RemoteModel | undefined;
   #loading: Promise<RemoteModel> | undefined;
   #sampling: Promise<Sampled> | undefined;
