@@ -32,7 +32,9 @@ Deno.test("pages: text has a contrast of 4.5 to 1 on every ground, fields' edges
         assert(found >= 4.5, `${text} on ${ground} by ${night ? "night" : "day"}: ${found.toFixed(2)}`);
       }
     }
-    for (const [text, ground, least] of [["near-ink", "near", 4.5], ["far", "panel", 4.5], ["edge", "well", 3], ["edge", "panel", 3]] as const) {
+    for (
+      const [text, ground, least] of [["near-ink", "near", 4.5], ["far", "panel", 4.5], ["edge", "well", 3], ["edge", "panel", 3]] as const
+    ) {
       const found = contrast(color(text), color(ground));
       assert(found >= least, `${text} on ${ground} by ${night ? "night" : "day"}: ${found.toFixed(2)}`);
     }

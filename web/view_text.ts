@@ -48,7 +48,7 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
 
   /** A token's element: of a character in several tokens, the one they share. */
   let open: HTMLElement | undefined;
-  const put = (token: number, piece: string, to: HTMLElement) => {
+  const put = (piece: string, to: HTMLElement) => {
     const span = open ?? make("span");
     spans.push(span);
     open = piece === "" ? span : undefined;
@@ -76,7 +76,7 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
     let added = "";
     for (const token of tokens) {
       const piece = stream.push(Uint8Array.of(token));
-      put(token, piece, block);
+      put(piece, block);
       added += piece;
       filled += piece.length;
       if (filled > BLOCK && piece === "\n") {
@@ -90,7 +90,7 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
 
   const before = new TextStream();
   if (events) {
-    for (const token of prompt) put(token, before.push(Uint8Array.of(token)), given);
+    for (const token of prompt) put(before.push(Uint8Array.of(token)), given);
     given.append(before.end());
     open = undefined;
     const at = ({ target }: Event) => spans.indexOf(target as HTMLElement);

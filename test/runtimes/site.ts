@@ -92,7 +92,7 @@ export const faultsOf = (page: Page): Promise<string[]> =>
     if (scrollWidth > clientWidth) faults.push(`${scrollWidth} pixels wide on a screen of ${clientWidth}`);
     const name = (element: Element) => element.getAttribute("name") ?? element.id ?? element.localName;
     const fields = [...document.querySelectorAll("input, select, textarea, button")].filter((field) =>
-      field.getClientRects().length > 0 && getComputedStyle(field).opacity !== "0"
+      field.checkVisibility({ contentVisibilityAuto: true, opacityProperty: true })
     );
     fields.forEach((field, at) => {
       const one = field.getBoundingClientRect();
