@@ -99,6 +99,7 @@ audio { display: block; width: 100% }
 .look .heads { display: grid; grid-template-columns: 4.5rem minmax(0, 1fr); align-items: center; max-height: 14rem; overflow: auto; padding: 4px }
 .look .heads h3 { grid-column: 1 / -1 }
 .look .heads span { font-size: .85rem }
+.look .heads > button { justify-self: start }
 .look button { min-height: 2rem; min-width: 2.4rem; padding: .2rem .5rem; font: .8rem var(--ls-mono) }
 .look [aria-pressed=true] { background: var(--ls-near); border-color: var(--ls-near); color: var(--ls-near-ink) }
 p { margin: 0; font-size: .85rem }

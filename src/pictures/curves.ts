@@ -138,8 +138,10 @@ export function lossCurveSvg(
     const at = held.map(({ step, heldOut }) => [step, heldOut!] as const), [step, bits] = at.at(-1)!;
     out.push(`<path d="${path(at)}" fill="none" stroke="${other}" stroke-width="2"/>`);
     for (const [s, b] of at) out.push(`<circle cx="${x(s).toFixed(1)}" cy="${y(b).toFixed(1)}" r="3" fill="${other}"/>`);
+    // Below the last point, unless the axis is there.
+    const hasRoom = y(bits) + 22 < height - bottom;
     out.push(
-      `<text x="${(x(step) - 6).toFixed(1)}" y="${(y(bits) + 18).toFixed(1)}" text-anchor="end" font-weight="600">${
+      `<text x="${(x(step) - 6).toFixed(1)}" y="${(y(bits) + (hasRoom ? 18 : -9)).toFixed(1)}" text-anchor="end" font-weight="600">${
         bits.toFixed(3)
       }</text>`,
     );
