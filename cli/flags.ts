@@ -9,8 +9,9 @@ import { closestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 import { levenshteinDistance } from "npm:deno-std@1.4.0/text/levenshtein_distance.js";
 import { ConfigError } from "../mod.ts";
 import { excerpt, wrapText } from "../data.ts";
+import { type Allowed, type Choices, mustBe, wrongOf } from "../files.ts";
 
-/** A command line that cannot be understood: exit code 2. */
+/** A command line that cannot be understood, or contradicts itself: exit code 2. */
 export class UsageError extends ConfigError {
   override name = "UsageError";
 }
@@ -23,19 +24,22 @@ export interface Flag {
   readonly value?: string;
   /** For people: what it does, and its default. */
   readonly about: string;
-  /** Which values are taken: any text where absent. Numbers may be bounded. */
-  readonly kind?: "whole" | "number" | readonly string[];
-  /** Smallest number. */
-  readonly low?: number;
-  /** Largest number. */
-  readonly high?: number;
+  /** Which values are taken, a range of numbers or words; any text where absent. */
+  readonly allowed?: Allowed;
   /** A switch that can also be turned off, by `--no-name`. */
   readonly negatable?: boolean;
   /** Whether its value may be empty. */
   readonly empty?: boolean;
   /** What others call it: who gives that name is told this one. */
   readonly alias?: readonly string[];
+  /** Whether help leaves it out: it is there to be answered. */
+  readonly hidden?: boolean;
+  /** Which flags help shows it among. */
+  readonly group?: string;
 }
+
+/** Flags that help shows together. */
+export const group = (name: string, flags: readonly Flag[]): Flag[] => flags.map((flag) => ({ ...flag, group: name }));
 
 /** One command. */
 export interface Command {
@@ -48,13 +52,15 @@ export interface Command {
   /** Lines to try, without the program's name. */
   readonly examples: readonly string[];
   /** @returns exit code */
-  run(args: Args): Promise<number>;
+  execute(args: Args): Promise<number>;
 }
+
+type Value = string | number | boolean;
 
 /** What was given. */
 export class Args {
   /** @param values by flag name, checked; only those given */
-  constructor(readonly operands: readonly string[], private readonly values: ReadonlyMap<string, string | number | boolean>) {}
+  constructor(readonly operands: readonly string[], private readonly values: ReadonlyMap<string, Value>) {}
 
   /** The value of a text flag. */
   text(name: string): string | undefined {
@@ -83,18 +89,30 @@ export function nearest(word: string, words: readonly string[], dashes = ""): st
   return distance <= Math.max(1, Math.floor(found.length / 2)) ? `; did you mean ${dashes}${found}?` : "";
 }
 
-function numberOf(flag: Flag, text: string): number {
-  const { name, kind, low = -Infinity, high = Infinity } = flag, value = Number(text);
-  const what = kind === "whole" ? "a whole number" : "a number";
-  const bounds = low > -Infinity && high < Infinity ? ` from ${low} to ${high}` : low > -Infinity ? ` from ${low}` : "";
+const wordsOf = (allowed: Allowed | undefined) =>
+  typeof allowed === "object" && "oneOf" in allowed ? (allowed as Choices).oneOf : undefined;
+
+/** What a flag's text stands for. */
+function valueOf({ name, allowed }: Flag, text: string): Value {
+  if (!allowed) return text;
+  const words = wordsOf(allowed), number = Number(text);
   // Number("") is 0, and Number(" 7 ") 7.
-  if (
-    !/^[-+.\d]\S*$/.test(text) || !Number.isFinite(value) || (kind === "whole" && !Number.isSafeInteger(value)) || value < low ||
-    value > high
-  ) {
-    throw new UsageError(`Cannot use --${name} ${excerpt(text)}: it must be ${what}${bounds}`);
+  const value = words || !/^[-+.\d]\S*$/.test(text) || Number.isNaN(number) ? text : number;
+  if (!wrongOf("it", value, allowed)) return value;
+  throw new UsageError(`Cannot use --${name}: ${mustBe("it", allowed, value)}${words ? nearest(text, words) : ""}`);
+}
+
+/**
+ * The whole numbers of a flag such as "0,256"; undefined where it was not given.
+ *
+ * @throws {UsageError} where they are none
+ */
+export function numbersOf(args: Args, flag: string): number[] | undefined {
+  const text = args.text(flag), numbers = text?.split(",").map((one) => /^\d{1,9}$/.test(one.trim()) ? Number(one) : NaN);
+  if (numbers?.some(Number.isNaN)) {
+    throw new UsageError(`Cannot use --${flag}: it must be whole numbers with commas between, as 0,256, found ${excerpt(text!)}`);
   }
-  return value;
+  return numbers;
 }
 
 /** `--name value` as `--name=value`, so that a value may begin with a dash, as in --lr -1; another flag is no value. */
@@ -108,6 +126,27 @@ function joined(argv: readonly string[], names: readonly string[]): string[] {
   return made;
 }
 
+/** The error that a flag which the command has not is answered with. */
+function unknownFlag({ name, flags }: Command, arg: string): UsageError {
+  const flag = /^-+([^=]*)/.exec(arg)?.[1] ?? arg, known = flags.find(({ alias }) => alias?.includes(flag))?.name;
+  const names = flags.filter(({ hidden }) => !hidden).flatMap(({ name, negatable }) => negatable ? [name, `no-${name}`] : [name]);
+  const hint = known ? `; it is --${known} here` : nearest(flag, names, "--");
+  return new UsageError(
+    `Cannot use ${excerpt(arg)}: ${name} has no such flag${hint}${flag.length === 1 ? "; flags have two dashes" : ""} ` +
+      `(${name} --help lists them)`,
+  );
+}
+
+/** The arguments that are no flags' values. */
+function operandsOf({ name, operands }: Command, found: readonly string[]): readonly string[] {
+  const { least = 0, most = 0 } = operands ?? {};
+  if (found.length < least) throw new UsageError(`Cannot run ${name}: it needs ${operands!.name}, see ${name} --help`);
+  if (found.length > most) {
+    throw new UsageError(`Cannot use ${excerpt(found[most])}: ${name} takes ${most ? `only ${operands!.name}` : "flags only"}`);
+  }
+  return found;
+}
+
 /**
  * Parses a command's arguments.
  *
@@ -116,67 +155,56 @@ function joined(argv: readonly string[], names: readonly string[]): string[] {
 export function parse(command: Command, argv: readonly string[]): Args {
   const switches = command.flags.filter(({ value }) => value === undefined),
     valued = command.flags.filter(({ value }) => value !== undefined);
-  const names = command.flags.flatMap(({ name, negatable }) => negatable ? [name, `no-${name}`] : [name]);
   argv = joined(argv, valued.map(({ name }) => name));
   const parsed = parseArgs([...argv], {
     boolean: switches.map(({ name }) => name),
     string: ["_", ...valued.map(({ name }) => name)],
     negatable: switches.filter(({ negatable }) => negatable).map(({ name }) => name),
     unknown: (arg, key) => {
-      if (key === undefined) return;
-      const flag = /^-+([^=]*)/.exec(arg)?.[1] ?? arg, known = command.flags.find(({ alias }) => alias?.includes(flag))?.name;
-      throw new UsageError(
-        `Cannot use ${excerpt(arg)}: ${command.name} has no such flag${known ? `; it is --${known} here` : nearest(flag, names, "--")}${
-          flag.length === 1 ? "; flags have two dashes" : ""
-        } (${command.name} --help lists them)`,
-      );
+      if (key !== undefined) throw unknownFlag(command, arg);
     },
   });
   const end = argv.indexOf("--"), seen = (end < 0 ? argv : argv.slice(0, end)).filter((arg) => arg.startsWith("--"));
-  const values = new Map<string, string | number | boolean>();
+  const values = new Map<string, Value>();
   for (const { name } of switches) {
     const given = seen.findLast((arg) => arg.split("=")[0] === `--${name}` || arg === `--no-${name}`);
     if (given?.includes("=")) throw new UsageError(`Cannot use ${excerpt(given)}: --${name} is a switch and takes no value`);
     if (given) values.set(name, given === `--${name}`);
   }
   for (const flag of valued) {
-    const { name, kind, empty } = flag, value = parsed[name];
+    const { name, empty } = flag, text = parsed[name];
     if (!seen.some((arg) => arg.split("=")[0] === `--${name}`)) continue;
     // `--prompt ""` is an empty prompt, `--prompt` at the end has none.
     const hasValue = seen.some((arg) => arg.startsWith(`--${name}=`));
-    if (typeof value !== "string" || (value === "" && !(empty && hasValue))) {
+    if (typeof text !== "string" || (text === "" && !(empty && hasValue))) {
       throw new UsageError(`Cannot use --${name}: it needs a value, --${name} ${flag.value}`);
     }
-    if (kind === "whole" || kind === "number") values.set(name, numberOf(flag, value));
-    else {
-      if (kind && !kind.includes(value)) {
-        throw new UsageError(`Cannot use --${name} ${excerpt(value)}: it must be one of ${kind.join(", ")}${nearest(value, kind)}`);
-      }
-      values.set(name, value);
-    }
+    values.set(name, valueOf(flag, text));
   }
-  const { operands } = command, found = parsed._.map(String);
-  if (found.length < (operands?.least ?? 0)) {
-    throw new UsageError(`Cannot run ${command.name}: it needs ${operands!.name}, see ${command.name} --help`);
+  return new Args(operandsOf(command, parsed._.map(String)), values);
+}
+
+/** Flags in the order of help: by group, the groups in the order of their first flags. */
+function grouped(flags: readonly Flag[]): [name: string, flags: Flag[]][] {
+  const groups = new Map<string, Flag[]>();
+  for (const flag of flags.filter(({ hidden }) => !hidden)) {
+    const { group = "Flags" } = flag;
+    groups.set(group, [...groups.get(group) ?? [], flag]);
   }
-  if (found.length > (operands?.most ?? 0)) {
-    throw new UsageError(
-      `Cannot use ${excerpt(found[operands?.most ?? 0])}: ${command.name} takes ${operands?.most ? `only ${operands.name}` : "flags only"}`,
-    );
-  }
-  return new Args(found, values);
+  return [...groups];
 }
 
 /** A command's help. */
 export function help(command: Command, program: string, columns: number): string {
   const { name, about, operands, flags, examples } = command, width = Math.max(60, Math.min(100, columns));
-  const left = flags.map((flag) => `--${flag.negatable ? "[no-]" : ""}${flag.name}${flag.value ? ` ${flag.value}` : ""}`);
-  const indent = Math.max(...left.map((text) => text.length)) + 4;
+  const left = ({ name, negatable, value }: Flag) => `--${negatable ? "[no-]" : ""}${name}${value ? ` ${value}` : ""}`;
+  const indent = Math.max(...flags.map((flag) => left(flag).length)) + 4;
   const usage = operands ? ` ${operands.least === 0 ? `[${operands.name}]` : operands.name}` : "";
+  const line = (flag: Flag) => `  ${left(flag).padEnd(indent - 2)}${wrapText(flag.about, width - indent).join("\n" + " ".repeat(indent))}`;
   return [
     `${about}\n`,
-    `Usage: ${program} ${name}${usage} [flags]\n`,
-    ...flags.map((flag, at) => `  ${left[at].padEnd(indent - 2)}${wrapText(flag.about, width - indent).join("\n" + " ".repeat(indent))}`),
+    `Usage: ${program} ${name}${usage} [flags]`,
+    ...grouped(flags).flatMap(([name, flags]) => [`\n${name}:`, ...flags.map(line)]),
     `\nExamples:`,
     ...examples.map((line) => `  ${program} ${line}`),
   ].join("\n");

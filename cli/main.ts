@@ -11,15 +11,15 @@ import { LongstrideError } from "../mod.ts";
 import { excerpt } from "../data.ts";
 import { data } from "./commands/data.ts";
 import { evaluate } from "./commands/evaluate.ts";
-import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { layout } from "./commands/layout.ts";
 import { maps } from "./commands/maps.ts";
-import { program, VERSION } from "./program.ts";
 import { sample } from "./commands/sample.ts";
-import { columns, OutputError, Screen, write } from "./terminal.ts";
 import { train } from "./commands/train.ts";
 import { tune } from "./commands/tune.ts";
 import { verify } from "./commands/verify.ts";
+import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
+import { program, VERSION } from "./program.ts";
+import { columns, OutputError, Screen, write } from "./terminal.ts";
 
 const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data];
 
@@ -32,7 +32,7 @@ function overview(): string {
   ].join("\n");
 }
 
-async function main(argv: readonly string[]): Promise<number> {
+async function execute(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv, wantsHelp = (arg: string) => arg === "--help" || arg === "-h";
   if (name === undefined || wantsHelp(name) || name === "help") {
     write(name === undefined ? Deno.stderr : Deno.stdout, overview() + "\n");
@@ -52,17 +52,17 @@ async function main(argv: readonly string[]): Promise<number> {
     write(Deno.stdout, help(command, program(), columns()) + "\n");
     return 0;
   }
-  return await command.run(parse(command, rest));
+  return await command.execute(parse(command, rest));
 }
 
 /**
- * Runs a command line. Errors of ours print one message; others keep their stack.
+ * Does what a command line asks for. Errors of ours print one message; others keep their stack.
  *
- * @returns exit code: 0, 1 where it failed, 2 where the command line cannot be understood
+ * @returns exit code: 0, 1 where it failed, 2 where the command line cannot be understood or contradicts itself
  */
-export async function run(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[]): Promise<number> {
   try {
-    return await main(argv);
+    return await execute(argv);
   } catch (error) {
     // Whoever was reading has gone, as `head` does: nothing is wrong.
     if (error instanceof OutputError && error.isLeft) return 0;
@@ -75,5 +75,5 @@ export async function run(argv: readonly string[]): Promise<number> {
 if (import.meta.main) {
   // Without it Mesa, asked for an adapter, prints errors of its own about a folder that nothing here uses.
   if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
-  Deno.exit(await run(Deno.args));
+  Deno.exit(await main(Deno.args));
 }

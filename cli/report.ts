@@ -6,7 +6,7 @@
 
 import { Lasting, Screen, type Stream, write } from "./terminal.ts";
 
-/** What a run says: lines for people, or objects for programs. */
+/** What a command says. */
 export class Report {
   readonly screen: Screen;
   readonly #out: Stream;
@@ -22,6 +22,16 @@ export class Report {
 
   say(line: string): void {
     if (!this.json) this.screen.print(line);
+  }
+
+  /** A fact and its name, in a table of such. */
+  fact(name: string, fact: string): void {
+    this.say(`${this.screen.faint(name.padEnd(10))}${fact}`);
+  }
+
+  /** A line that the next takes the place of. */
+  progress(line: string): void {
+    if (!this.json) this.screen.progress(line);
   }
 
   event(event: string, fields: Record<string, unknown>): void {

@@ -8,8 +8,8 @@ import { createHash } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
 import { ConfigError, LongstrideError, type Picked } from "../mod.ts";
 import { parseTuning, type Tuning } from "../device.ts";
-import { writeAtomic } from "./files.ts";
-import type { Args, Flag } from "./flags.ts";
+import { makeFolder, readIfThere, writeAtomic } from "./disk.ts";
+import { type Args, type Flag, UsageError } from "./flags.ts";
 
 /** Which measured kernel variants to use. */
 export const TUNING_FLAGS: readonly Flag[] = [
@@ -54,12 +54,8 @@ export function tuningPath(device: string, variable: Variable = (name) => Deno.e
  * @throws {ConfigError} where it cannot be read
  */
 export function readTuning(path: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw new ConfigError(`Cannot use the tuning ${path}: ${(error as Error).message}`, { cause: error });
-  }
+  const bytes = readIfThere(path, ConfigError, `Cannot use the tuning ${path}`);
+  return bytes && new TextDecoder().decode(bytes);
 }
 
 /** What is kept for a device, or why it is not used. */
@@ -106,7 +102,7 @@ export class TuningChoice {
   find(device: string): Tuning | undefined {
     const file = this.args.text("tuning");
     if (this.args.on("no-tuning")) {
-      if (file !== undefined) throw new ConfigError("Cannot use --tuning with --no-tuning: leave one of them out");
+      if (file !== undefined) throw new UsageError("Cannot use --tuning with --no-tuning: leave one of them out");
       this.#said = "kernels chosen by rule";
       return undefined;
     }
@@ -131,10 +127,6 @@ export class TuningChoice {
  * @throws {CheckpointError} where it cannot be written; what was there before is untouched
  */
 export function writeTuning(path: string, text: string): void {
-  try {
-    Deno.mkdirSync(dirname(path), { recursive: true });
-  } catch (error) {
-    throw new ConfigError(`Cannot keep the tuning in ${path}: ${(error as Error).message}; give another file with --out`, { cause: error });
-  }
+  makeFolder(dirname(path));
   writeAtomic(path, text);
 }

@@ -17,6 +17,7 @@ import * as longstride from "../mod.ts";
 import { encodeText, type ModelConfig, pickBackend } from "../mod.ts";
 import { formatConfig, modelChunks } from "../files.ts";
 import { Trainer } from "../ops.ts";
+import { compressed } from "../tools/bundle.ts";
 import { buildSite, HEADERS, serveSite } from "../tools/web.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
 import { browserTest, launch } from "./runtimes/chromium.ts";
@@ -102,6 +103,7 @@ async function open(): Promise<Scene> {
   const model = await fileOf(CONFIG, weights), large = await untrained(LARGE);
   const files = new Map<string, BodyInit>([
     ["text.html", tag(`src="model/" prompt="a sparse" length="60" temperature="0.5" seed="3" backend="wasm"`)],
+    ["auto.html", tag(`src="model/" length="10" seed="3"`)],
     ["bare.html", tag("")],
     ["large.html", tag(`src="large/" length="3000" backend="wasm"`)],
     ["image.html", tag(`src="image/" backend="wasm" seed="1"`)],
@@ -649,6 +651,39 @@ test("README's lines, pasted", async () => {
     assertMatch(await page.title(), /^\d+ characters at \d+ tokens\/s on WASM SIMD/);
   });
   assert(lines.some((line) => /^\d+ of \d+ bytes$/.test(line)) && lines.length > 3, lines.join("\n"));
+});
+
+/** The scripts that a page with the element has loaded when a sample is done, and what of the project is in them. */
+async function loaded(path: string): Promise<{ names: string[]; sources: string[] }> {
+  const names = new Set<string>(), { folder, browser } = await scene();
+  await onPage("bare.html", async (page) => {
+    // A page of its own, before it has loaded anything: Chromium's log has the workers' requests too.
+    page.context().on("request", (request) => names.add(new URL(request.url()).pathname.slice(1)));
+    await page.goto(`${(await scene()).base}/${path}`);
+    await sampleOn(page);
+  });
+  assert(browser.isConnected());
+  const scripts = [...names].filter((name) => name.endsWith(".js")), sources: string[] = [];
+  for (const name of scripts) sources.push(...JSON.parse(await Deno.readTextFile(new URL(`${name}.map`, folder))).sources);
+  return { names: scripts, sources };
+}
+
+test("a page loads no more than it uses: one engine, no trainer, no decoder of files, at most 75 KB of scripts by gzip", async () => {
+  for (const [path, engine] of [["text.html", "wasm"], ["auto.html", "wasm"], ["gpu.html", "webgpu"]]) {
+    const { names, sources } = await loaded(path), { folder } = await scene();
+    // Which adapters there are is asked by a file of the WebGPU engine's, before the engine itself.
+    const engines = new Set(sources.flatMap((source) => /src\/engines\/(\w+)\/engine\.ts/.exec(source)?.[1] ?? []));
+    assertEquals([path, ...engines], [path, engine]);
+    for (const not of ["src/run/train.ts", "src/model/train.ts", "src/data/load.ts", "src/data/png.ts", "src/data/zip.ts", "npm:"]) {
+      assertEquals(sources.filter((source) => source.includes(not)), []);
+    }
+    assert(sources.includes("longstride:web/longstride_sample.ts") && sources.includes("longstride:src/run/sample.ts"));
+    let bytes = 0;
+    for (const name of names) bytes += compressed(await Deno.readFile(new URL(name, folder)));
+    assert(bytes <= 75_000 || engine === "webgpu", `${path}: ${bytes} bytes of ${names.join(", ")}`);
+    // The WebGPU engine brings kernels that only training runs.
+    assert(bytes <= 85_000, `${path}: ${bytes} bytes of ${names.join(", ")}`);
+  }
 });
 
 test("another runtime may import the element's file", async () => {

@@ -1,6 +1,6 @@
 /** Saves runs whose numbers all tell the step, for the tests to kill: `files_saver.ts FOLDER`. @module */
 
-import { openRunFolder, saveRun } from "../cli/files.ts";
+import { openRunFolder, saveRun } from "../cli/run_folder.ts";
 import type { Checkpoint } from "../src/files/run_state.ts";
 import { parameterShapes } from "../src/files/parameter_shapes.ts";
 import type { ModelConfig } from "../src/files/model_config.ts";

@@ -5,10 +5,11 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, zipSync } from "fflate";
-import { dataFor, identityOf, readDataset } from "../cli/commands/data.ts";
+import { dataFor, gzipBits, identityOf, readDataset } from "../cli/dataset.ts";
 import { evaluate } from "../cli/commands/evaluate.ts";
-import { gzipBits, loadRun, loadTrained, openRunFolder, saveRun, writeAtomic } from "../cli/files.ts";
+import { writeAtomic } from "../cli/disk.ts";
 import { parse } from "../cli/flags.ts";
+import { loadRun, loadTrained, openRunFolder, saveRun } from "../cli/run_folder.ts";
 import type { RunState } from "../src/files/run_state.ts";
 import type { DatasetOptions } from "../src/data/dataset.ts";
 import { CheckpointError, ConfigError, DataError } from "../src/base/errors.ts";
@@ -90,7 +91,7 @@ Deno.test("files: a failed write keeps what was there and says what to do", () =
 Deno.test("files: a write over the size that the system allows is an error, in a process of its own", () =>
   withFolder(async (path) => {
     writeAtomic(`${path}/a.bin`, "before");
-    const code = `import { writeAtomic } from ${JSON.stringify(new URL("../cli/files.ts", import.meta.url).href)};
+    const code = `import { writeAtomic } from ${JSON.stringify(new URL("../cli/disk.ts", import.meta.url).href)};
       try { writeAtomic(${
       JSON.stringify(`${path}/a.bin`)
     }, new Uint8Array(1e6)); } catch (error) { console.log(error.name + ": " + error.message); }`;
@@ -428,7 +429,7 @@ Deno.test("files: data of every kind", () =>
 
     const bad = (name: string, includes: string) => assertRejects(() => readDataset(at(name), { nCtx: 8 }), DataError, includes);
     await bad("none.txt", "there is no such file");
-    await bad("a.txt/b", "Not a directory");
+    await bad("a.txt/b", "part of the path is a file");
     Deno.writeFileSync(at("empty"), new Uint8Array(0));
     await bad("empty", "Cannot train on empty: it is empty");
     Deno.mkdirSync(at("bare"));

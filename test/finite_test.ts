@@ -16,7 +16,7 @@ import { notFinite } from "../src/base/finite.ts";
 import { attentionMaps } from "../src/run/maps.ts";
 import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import { openModel } from "../src/run/open.ts";
-import type { Engine, Tensor, TensorData } from "../src/ops/mod.ts";
+import type { Engine, Executable, Program, Tensor, TensorData } from "../src/ops/mod.ts";
 import { Decoder, sample } from "../src/run/sample.ts";
 import { type Snapshot, train, Trainer } from "../src/run/train.ts";
 import { failed, run } from "./commands.ts";
@@ -168,6 +168,18 @@ function answering(on: Engine, change: (t: Tensor, data: TensorData) => void): E
           const data = await target.read(t, range);
           change(t, data);
           return data;
+        };
+      }
+      if (name === "compile") {
+        return async (program: Program): Promise<Executable> => {
+          const made = await target.compile(program);
+          const stream: Executable["stream"] = async function* (options) {
+            for await (const some of made.stream(options)) {
+              options.reads(some.from, some.to).forEach(({ tensor }, i) => change(tensor, some.data[i]));
+              yield some;
+            }
+          };
+          return { ...made, stream };
         };
       }
       const value = Reflect.get(target, name, target);

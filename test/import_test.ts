@@ -3,7 +3,7 @@
  * flag but `--allow-import` of that host. Nothing may be asked for that was not granted.
  */
 
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import * as longstride from "../mod.ts";
 import { type Report, smoke } from "./runtimes/smoke.ts";
 import { serveFile } from "./runtimes/serve.ts";
@@ -75,6 +75,24 @@ console.log(JSON.stringify(await smoke(longstride, "wasm")));`,
   assertEquals(code, 0, stderr);
   const got: Report = JSON.parse(stdout);
   assertEquals(got, await smoke(longstride, "wasm"));
+});
+
+Deno.test("import by URL: every face, with its module's example", async () => {
+  const { exports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))) as { exports: Record<string, string> };
+  const faces = Object.values(exports).filter((path) => !path.includes("cli/")), examples: string[] = [];
+  for (const face of faces) {
+    const [, example] = /@example[\s\S]*?```ts\n([\s\S]*?) \* ```/.exec(await Deno.readTextFile(new URL(face, ROOT))) ?? [];
+    assert(example, `${face} has an example`);
+    examples.push(example.replace(/^ \* ?/gm, ""));
+  }
+  const { stderr, code } = await elsewhere(
+    (base) => ({
+      ...Object.fromEntries(examples.map((example, at) => [`example${at}.ts`, example.replaceAll(`from "./`, `from "${base}/`)])),
+      "all.ts": examples.map((_, at) => `import "./example${at}.ts";\n`).join(""),
+    }),
+    (host) => ["run", "--check", `--allow-import=${host}`, "all.ts"],
+  );
+  assertEquals(code, 0, stderr);
 });
 
 Deno.test("import by URL: type checking and the command line", async () => {

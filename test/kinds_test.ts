@@ -11,7 +11,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch, assertStringIncl
 import { join } from "node:path";
 import { decodeWav, encodeWav } from "../src/data/wav.ts";
 import { decodePng, encodePng } from "../src/data/png.ts";
-import { loadTrained } from "../cli/files.ts";
+import { loadTrained } from "../cli/run_folder.ts";
 import { failed, files, run } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-kinds-" });
@@ -156,7 +156,7 @@ Deno.test("kinds: what is to be known of data reaches every command, people and 
   for (const notice of notices.slice(0, 2)) assertStringIncludes(people.out, `Note: ${notice}.`);
   const lines = await run("train", "--resume", at("loud-run"), "--steps", "3", ...wasm);
   assertEquals(lines.err, shown);
-  assertMatch(lines.out, /samples at 12,000 Hz \(peak 1\.1, 25\.0 % clipped, /);
+  assertMatch(lines.out, /frames at 12,000 Hz \(peak 1\.1, 25\.0 % clipped, /);
   // Insisting is remembered.
   const bytes = await run(
     "train",
@@ -408,8 +408,8 @@ Deno.test("kinds: bad input is one message", async () => {
     [["train", ...sound, "--data", at("short.wav")], 1, "it has 150 bytes, it must have at least 192"],
     [["train", ...sound, "--data", at("flac.wav")], 1, "it is FLAC by its first bytes", "ffmpeg"],
     [["evaluate", at("nowhere")], 1, "nowhere"],
-    [["evaluate", at("judged"), "--min-context", "96"], 1, "the minimum context must be from 0 to 95, current value is 96"],
-    [["evaluate", at("judged"), "--min-context", "1,x"], 2, `Cannot use --min-context "1,x": it must be whole numbers`],
+    [["evaluate", at("judged"), "--min-context", "96"], 1, "the minimum context must be a whole number from 0 to 95, found 96"],
+    [["evaluate", at("judged"), "--min-context", "1,x"], 2, "Cannot use --min-context: it must be whole numbers"],
     [["evaluate", at("judged"), "--min-context", "-1"], 2, "it must be whole numbers"],
     [["evaluate", at("judged"), "--part", "test"], 1, "its makers set none apart"],
     [["evaluate", at("judged"), "--data", at("nowhere.wav")], 1, "nowhere.wav: there is no such file"],
@@ -420,14 +420,14 @@ Deno.test("kinds: bad input is one message", async () => {
     [["maps", at("image-wasm"), "--query", "4,0", ...wasm], 1, "it must be ROW,COL below 4,4"],
     [["maps", at("judged"), "--prompt", "x".repeat(97)], 1, "the prompt must have 1 to 96 bytes, it has 97"],
     [["maps", at("judged"), "--prompt", "x", "--at", "1"], 2, "Cannot use --prompt with --data or --at"],
-    [["maps", at("judged"), "--at", "4"], 1, "--at must be from 0 to 3, current value is 4"],
+    [["maps", at("judged"), "--at", "4"], 1, "--at must be a whole number from 0 to 3, found 4"],
     [["maps", at("judged"), "--out", at("sine.wav"), ...wasm], 1, "Cannot write into"],
   ];
   const images1 = ["sample", at("image-wasm"), ...wasm];
   cases.push(
     [[...images1, "--length", "9"], 1, "Cannot make 9 tokens of an image: it has 48 more"],
     [[...images1, "--prompt", "a cat"], 2, "the model makes no text; --prefix FILE"],
-    [[...images1, "--prefix-tokens", "48"], 1, "must leave room in a context of 48", "at most 47 tokens, current value is 48"],
+    [[...images1, "--prefix-tokens", "48"], 1, "must leave room in a context of 48", "at most 47 tokens, found 48"],
     [[...images1, "--prefix", at("odd.png")], 1, "its size at byte 16 is 5 × 4", "resize it first"],
     [[...images1, "--prefix", at("cut.bin")], 1, "cut short"],
     [[...images1, "--prefix", at("nowhere.png")], 1, "there is no such file"],

@@ -9,17 +9,21 @@ import { ConfigError } from "../src/base/errors.ts";
 import type { PROGRAMS } from "./runtimes/npm.ts";
 
 /** Something that tests may need. */
-export type Need = "gpu" | "browser" | keyof typeof PROGRAMS;
+export type Need = "gpu" | "browser" | "torch" | keyof typeof PROGRAMS;
 
 /** All of them, with what a message calls them. */
 export const NEEDS: Readonly<Record<Need, string>> = {
   gpu: "a GPU",
   browser: "a browser",
+  torch: "PyTorch",
   bun: "Bun",
   workerd: "workerd",
   bundler: "Rollup, Vite and webpack",
   typescript: "TypeScript 5.9",
 };
+
+/** Those that only concern an example: a run without them is whole. */
+export const OPTIONAL: ReadonlySet<Need> = new Set<Need>(["torch"]);
 
 /**
  * The needs that a list names, separated by commas, as `LONGSTRIDE_WITHOUT` does.

@@ -8,7 +8,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { loadRun } from "../cli/files.ts";
+import { loadRun } from "../cli/run_folder.ts";
 import { command, MAIN, run } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-output-" }), at = (name: string) => join(folder, name);

@@ -155,7 +155,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   ];
   const whole = await run(...tiny("whole", "--steps", "12", ...flags));
   assertEquals([whole.code, whole.err], [0, ""]);
-  assertMatch(whole.out, /^Training +12 steps of 32 bytes, muon 0.02, adamw 0.001 after 2 steps, linear, seed 0$/m);
+  assertMatch(whole.out, /^Training +12 steps of 32 bytes, muon 0.02, adamw 0.001 after 2 steps, linear, seed 0; one epoch is 84 steps$/m);
   assertMatch(whole.out, /^Reach +these layers together never bring some positions to others \(such as 0 to 13\); layout shows which$/m);
   assertMatch(whole.out, /^Phases +4 × 16 until step 6; 1 × 32 to the end$/m);
   assertMatch(whole.out, /^step +\d+\/12 {2}phase 1\/2 {2}loss/m);
@@ -166,7 +166,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   const none = await run(...tiny("none", "--steps", "2", "--phases", "none", "--pattern", "dense"));
   assertEquals([none.code, /^(Phases|Reach)/m.test(none.out)], [0, false]);
   failed(await run(...tiny("bad", "--phases", "[{")), 2, "Cannot use --phases", "it is none, a list such as");
-  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 1, "phases[0].until must be a number above 0 and below 1");
+  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 2, "phases[0].until must be a number above 0 and below 1");
   failed(await run(...tiny("bad", "--optimizer", "moon")), 2, "did you mean muon?");
   failed(await run(...tiny("bad", "--no-causal")), 1, "is not causal");
 });

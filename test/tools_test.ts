@@ -171,6 +171,7 @@ Deno.test("set-up: Debian's packages as root, npm's otherwise, and what npm brou
     assertEquals(waysTo(need, { ...MACHINE, os: "darwin" }), ["npm"]);
     assertEquals(waysTo(need, { ...MACHINE, hasNpm: false }), []);
   }
+  assertEquals([waysTo("torch", MACHINE), waysTo("torch", { ...MACHINE, isRoot: false })], [["debian"], []]);
 });
 
 Deno.test("set-up: what cannot be had is said with what to do", () => {

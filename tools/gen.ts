@@ -11,16 +11,19 @@ import { generateWgsl } from "./gen_wgsl.ts";
 const check = Deno.args.includes("--check");
 const encoder = new TextEncoder();
 let stale = 0;
-for (const [path, content] of [...await generateOps(), ...await generateAsm(), ...await generateWgsl()]) {
-  const bytes = typeof content === "string" ? encoder.encode(content) : content;
-  const old = await Deno.readFile(path).catch(() => new Uint8Array());
-  if (old.length === bytes.length && old.every((byte, i) => byte === bytes[i])) continue;
-  if (check) {
-    console.error(`${path} is stale: run deno task gen and commit it`);
-    stale++;
-  } else {
-    await Deno.writeFile(path, bytes);
-    console.log(`wrote ${path} (${bytes.length} bytes)`);
+// In this order: kernels take constants from the operations.
+for (const generate of [generateOps, generateAsm, generateWgsl]) {
+  for (const [path, content] of await generate()) {
+    const bytes = typeof content === "string" ? encoder.encode(content) : content;
+    const old = await Deno.readFile(path).catch(() => new Uint8Array());
+    if (old.length === bytes.length && old.every((byte, i) => byte === bytes[i])) continue;
+    if (check) {
+      console.error(`${path} is stale: run deno task gen and commit it`);
+      stale++;
+    } else {
+      await Deno.writeFile(path, bytes);
+      console.log(`wrote ${path} (${bytes.length} bytes)`);
+    }
   }
 }
 Deno.exit(stale ? 1 : 0);

@@ -82,8 +82,15 @@ interface Func {
 /** What the host takes over of `asm/`. */
 interface Sources {
   readonly functions: readonly Func[];
-  /** Constants by name: their text, and the file that exports them, if one does. */
-  readonly constants: ReadonlyMap<string, { readonly text: string; readonly exported: string | undefined }>;
+  readonly constants: readonly Constant[];
+}
+
+/** A constant of `asm/`. */
+interface Constant {
+  readonly file: string;
+  readonly name: string;
+  readonly text: string;
+  readonly exported: boolean;
 }
 
 /** "Pointer<f32>" */
@@ -92,7 +99,7 @@ const typeText = ({ name: { identifier }, typeArguments }: TypeNode): string =>
 
 /** Reads every file of `asm/` and `asm/lib/`, constants.gen.ts as given. */
 async function read(shared: string): Promise<Sources> {
-  const files: string[] = [], functions: Func[] = [], constants = new Map<string, { text: string; exported: string | undefined }>();
+  const files: string[] = [], functions: Func[] = [], constants: Constant[] = [];
   for (const folder of ["asm/", "asm/lib/"]) {
     for await (const { name } of Deno.readDir(folder)) if (name.endsWith(".ts") && !name.endsWith(".gen.ts")) files.push(folder + name);
   }
@@ -106,10 +113,7 @@ async function read(shared: string): Promise<Sources> {
     for (const statement of source.statements as unknown as readonly Statement[]) {
       for (const { name, flags, initializer } of statement.declarations ?? []) {
         if (!/^[A-Z][A-Z0-9_]*$/.test(name.text) || !initializer) continue;
-        if (constants.has(name.text) && constants.get(name.text)!.text !== slice(initializer.range)) {
-          throw new Error(`${file}: ${name.text} is another constant elsewhere in asm/; give it a name of its own`);
-        }
-        constants.set(name.text, { text: slice(initializer.range), exported: flags & EXPORT ? at : undefined });
+        constants.push({ file: at, name: name.text, text: slice(initializer.range), exported: Boolean(flags & EXPORT) });
       }
       const { signature, body, decorators, flags } = statement;
       if (!signature || !body) continue;
@@ -146,43 +150,49 @@ const isEngines = (one: Func) => isUnitKernel(one) || one.file === "asm/workspac
 
 const isUnitKernel = ({ parameters: [begin, end] }: Func) => begin?.name === "begin" && end?.name === "end";
 
+/** What a name means in a file: something of its own, or what another exports. */
+const meant = <T extends Func | Constant>(all: readonly T[], name: string, file: string): T | undefined =>
+  all.find((one) => one.name === name && one.file === file) ?? all.find((one) => one.name === name && one.exported);
+
 /**
- * TypeScript that computes an expression of AssemblyScript's in whole numbers below 2³¹, which both mean alike, and what it needs beside
- * `own`: constants, and functions that return an expression.
+ * TypeScript that computes an expression of AssemblyScript's in whole numbers below 2³¹, which both mean alike. What it needs beside `own`,
+ * constants and functions that return an expression, goes into `needs`: lines by name.
  */
-function translate(expression: string, own: readonly string[], { functions, constants }: Sources, needs: Map<string, string>): string {
+function translate(expression: string, own: readonly string[], file: string, sources: Sources, needs: Map<string, string>): string {
   return expression.replace(/\b[A-Za-z_]\w*\b/g, (name) => {
     if (own.includes(name)) return name;
     if (name === "min" || name === "max") return `Math.${name}`;
-    if (needs.has(name)) return name;
-    const constant = constants.get(name), found = functions.find((one) => one.name === name && one.expression !== undefined);
-    if (constant) needs.set(name, `const ${name} = ${translate(constant.text, [], { functions, constants }, needs)};\n`);
-    else if (found) {
-      const names = found.parameters.map(({ name }) => name), list = names.map((name) => `${name}: number`).join(", ");
-      needs.set(name, `const ${name} = (${list}): number => ${translate(found.expression!, names, { functions, constants }, needs)};\n`);
+    const constant = meant(sources.constants, name, file), found = meant(sources.functions, name, file), names = found?.parameters ?? [];
+    let line: string;
+    if (constant) line = `const ${name} = ${translate(constant.text, [], constant.file, sources, needs)};\n`;
+    else if (found?.expression !== undefined) {
+      const inside = translate(found.expression, names.map(({ name }) => name), found.file, sources, needs);
+      line = `const ${name} = (${names.map(({ name }) => `${name}: number`).join(", ")}): number => ${inside};\n`;
     } else throw new Error(`Cannot take over "${expression}": ${name} is no parameter, constant or function of one expression`);
+    if ((needs.get(name) ?? line) !== line) throw new Error(`Cannot take over ${name}: it means two things in asm/; give one another name`);
+    needs.set(name, line);
     return name;
   });
 }
 
 /** Exported constants of those files as lines of a module, and what they need in `needs`. */
 function constantLines(sources: Sources, files: ReadonlySet<string>, needs: Map<string, string>): string {
-  return [...sources.constants].filter(([, { exported }]) => exported && files.has(exported)).map(([name, { text, exported }]) =>
-    `/** Of ${exported}.ts. */\nexport const ${name} = ${translate(text, [], sources, needs)};\n`
+  return sources.constants.filter(({ file, exported }) => exported && files.has(file)).map(({ file, name, text }) =>
+    `/** Of ${file}.ts. */\nexport const ${name} = ${translate(text, [], file, sources, needs)};\n`
   ).join("");
 }
 
 /** `src/engines/wasm/kernels.gen.ts` */
 function interfaces(sources: Sources, kernels: readonly Func[]): string {
   const needs = new Map<string, string>(), workspaces: string[] = [];
-  for (const { name, expression, parameters } of sources.functions) {
+  for (const { file, name, expression, parameters } of sources.functions) {
     const kernel = kernels.find((one) => name === `${one.name}_workspace`);
     if (!kernel) continue;
     const names = parameters.map(({ name }) => name), odd = names.find((one) => !kernel.parameters.some(({ name }) => name === one));
     if (odd !== undefined) throw new Error(`${name} takes ${odd}, which kernel ${kernel.name} has not`);
     if (expression === undefined) throw new Error(`${name} is not one expression`);
     workspaces.push(
-      `  ${kernel.name}: (${names.length ? `{ ${names.join(", ")} }` : ""}) => ${translate(expression, names, sources, needs)},\n`,
+      `  ${kernel.name}: (${names.length ? `{ ${names.join(", ")} }` : ""}) => ${translate(expression, names, file, sources, needs)},\n`,
     );
   }
   const units = new Set([...kernels.map(({ file }) => file), "asm/lib/matmul", "asm/workspace"]);

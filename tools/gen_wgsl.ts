@@ -1,89 +1,118 @@
 /**
- * Makes src/engines/webgpu/shader/wgsl.gen.ts from wgsl/*.wgsl: bundlers and remote imports need the kernels' text inside a module.
+ * Makes what src/engines/webgpu/shader/ has of wgsl/*.wgsl: wgsl.gen.ts, their text, since bundlers and remote imports need it inside a
+ * module, and kernels.gen.ts, the types of their interfaces.
  *
- * `deno run -A tools/gen_wgsl.ts` writes it; `--check` only says whether it is current.
+ * `deno run -A tools/gen_wgsl.ts` writes them; `--check` only says whether they are current.
  *
  * @module
  */
 
-const MODULE = "src/engines/webgpu/shader/wgsl.gen.ts";
+import { conditionsOf } from "../src/engines/webgpu/shader/conditions.ts";
+import { gather } from "../src/engines/webgpu/shader/link.ts";
+import { pasteAll } from "../src/engines/webgpu/shader/paste.ts";
+import { fieldsOf, isBound, spaceOf } from "../src/engines/webgpu/shader/reflect.ts";
+import { pack, strip, VALUES } from "../src/engines/webgpu/shader/strip.ts";
+import { type Declaration, declarations } from "../src/engines/webgpu/shader/tokens.ts";
 
-/**
- * A kernel without what only people and editors read: comments, spaces, and the numbers of bindings, which `kernelSource` counts
- * again. Lines stay, for the messages of compilers.
- */
-function bare(text: string): string {
-  const code = text.replace(/[ \t]*\/\/(?! @(import|unroll)\b).*$/gm, "").replace(/\n\s+/g, "\n");
-  return code.replace(/@group\(0\) @binding\(\d+\) /g, "")
-    .replace(/^(?!\/\/).*$/gm, (line) => line.replace(/ *([^\w\s@]) */g, "$1")).trim() + "\n";
+const FOLDER = "src/engines/webgpu/shader/";
+
+/** The text of all files by name. */
+async function sources(): Promise<Map<string, string>> {
+  const names: string[] = [], texts = new Map<string, string>();
+  for await (const entry of Deno.readDir("wgsl")) if (entry.name.endsWith(".wgsl")) names.push(entry.name);
+  for (const name of names.sort()) texts.set(name.slice(0, -5), await Deno.readTextFile(`wgsl/${name}`));
+  return texts;
 }
 
-interface Pasted {
-  readonly parameters: readonly string[];
-  readonly body: string;
-}
+/** What the comments of wgsl/ say, for the types. */
+class Comments {
+  readonly #lines: ReadonlyMap<string, readonly string[]>;
 
-const INLINE = /(?:^\/\/ .*\n)*^\/\/ @inline\nfn (\w+)\(/m, ARGUMENT = /^(&?)(\w+)((?:\.\w+)*)$/;
+  constructor(texts: ReadonlyMap<string, string>) {
+    this.#lines = new Map([...texts].map(([file, text]) => [file, text.split("\n")]));
+  }
 
-/**
- * Takes the functions marked `// @inline` out of the files, and pastes each where it is called as a statement, in its own file and
- * in those that import it. Its parameters stand for what the caller names, `(*p)` for an argument `&x`: so it can work on the caller's
- * local arrays, which the specialiser makes registers.
- *
- * @param texts of all files by name, which is changed
- * @throws {Error} where a call has other arguments than its function can be pasted with
- */
-export function paste(texts: Map<string, string>): void {
-  const pasted = new Map<string, Pasted>();
-  for (const name of texts.keys()) {
-    let text = texts.get(name)!;
-    for (let found = INLINE.exec(text); found; found = INLINE.exec(text)) {
-      const from = found.index + found[0].length, to = text.indexOf(") {", from), end = text.indexOf("\n}\n", to) + 2;
-      const parameters = text.slice(from, to).split(/,\s*(?=\w+:)/).map((parameter) => parameter.split(":")[0].trim());
-      pasted.set(found[1], { parameters, body: text.slice(to + 2, end) });
-      text = text.slice(0, found.index) + text.slice(end + 1);
+  /** The comment at the end of a declaration's line, or of a field's. */
+  of({ file, line }: { file: string; line: number }): string | undefined {
+    return / \/\/ (.+)$/.exec(this.#lines.get(file)![line - 1])?.[1];
+  }
+
+  /** The lines that a file begins with, up to its directives. */
+  head(file: string): string[] {
+    const lines = this.#lines.get(file)!, end = lines.findIndex((line) => !line.startsWith("// ") || line.startsWith("// @"));
+    return lines.slice(0, end).map((line) => line.slice(3));
+  }
+
+  /** The constants that planning sets: those from `// @values` to the next empty line. */
+  values(file: string): Set<string> {
+    const found = new Set<string>();
+    let isOpen = false;
+    for (const line of this.#lines.get(file)!) {
+      isOpen = line === VALUES || (isOpen && line !== "");
+      const name = isOpen ? /^const (\w+)/.exec(line)?.[1] : undefined;
+      if (name) found.add(name);
     }
-    texts.set(name, text);
-  }
-  const calls = new RegExp(`^[ \\t]*(${[...pasted.keys()].join("|")})\\(([^()]*)\\);$`, "gm");
-  for (const [file, text] of texts) {
-    const fail = (what: string): never => {
-      throw new Error(`Cannot paste into wgsl/${file}.wgsl: ${what}`);
-    };
-    const done = text.replace(calls, (_, name: string, list: string) => {
-      const { parameters, body } = pasted.get(name)!, given = list.split(",").map((one) => one.trim());
-      if (given.length !== parameters.length) return fail(`${name} takes ${parameters.length} arguments, found ${given.length}`);
-      const names = new Map(parameters.map((parameter, at) => {
-        const [, pointer, root, fields] = ARGUMENT.exec(given[at]) ?? fail(`${name} takes names, found ${given[at]}`);
-        if (new RegExp(`(let|var) ${root}\\b`).test(body)) fail(`${name} declares ${root}, which its caller gives it`);
-        return [parameter, { pointer, text: root + fields }];
-      }));
-      return body.replace(/\(\*(\w+)\)|(?<![\w.])(\w+)/g, (all, pointer: string | undefined, plain: string | undefined) => {
-        const argument = names.get(pointer ?? plain!);
-        if (argument && Boolean(argument.pointer) !== (pointer !== undefined)) {
-          fail(`${name} takes ${pointer ?? plain} otherwise than given`);
-        }
-        return argument?.text ?? all;
-      });
-    });
-    texts.set(file, done);
+    return found;
   }
 }
+
+/** The members of an interface, with what is said of them. */
+function members(list: readonly { name: string; type: string; says?: string; optional?: boolean }[], indent: string): string {
+  if (list.length === 0) return "Record<never, never>";
+  const lines = list.map(({ name, type, says, optional }) =>
+    `${says ? `${indent}  /** ${says.replaceAll("*/", "*\\/")} */\n` : ""}${indent}  readonly ${name}${optional ? "?" : ""}: ${type};\n`
+  );
+  return `{\n${lines.join("")}${indent}}`;
+}
+
+/** The type of a kernel's interface. */
+function interfaceOf(kernel: string, module: readonly Declaration[], comments: Comments): string {
+  const conditions = conditionsOf(module);
+  const bindings = module.filter((one) => spaceOf(one) === "storage").map(({ name, tokens }) => {
+    const when = conditions.get(name), says = [comments.of(tokens[0]), when && `Used where ${when}.`].filter(Boolean).join(". ");
+    return {
+      name,
+      type: JSON.stringify(`${tokens[4].text} ${tokens.slice(8, -1).map(({ text }) => text).join("")}`),
+      says,
+      optional: !!when,
+    };
+  });
+  const params = module.find(({ kind, name }) => kind === "struct" && name === "Params")!;
+  const uniforms = fieldsOf(params).map(({ name, type }) => ({ name, type: `"${type[0].text}"`, says: comments.of(type[0]) }));
+  const values = module.filter(({ kind, name, tokens }) =>
+    kind === "override" || (kind === "const" && comments.values(tokens[0].file).has(name))
+  )
+    .map(({ name, tokens }) => ({ name, type: tokens[3].text === "bool" ? "boolean" : "number", says: comments.of(tokens[0]) }));
+  const isStored = module.some((one) => isBound(one) && one.tokens.some(({ text }) => text === "Stored" || text === "Value"));
+  if (isStored) values.push({ name: "STORAGE", type: "Storage", says: "How its activations lie in memory." });
+  const head = comments.head(kernel).map((line) => `   * ${line}\n`).join("");
+  return `  /**\n${head}   */\n  readonly ${kernel}: {\n    readonly bindings: ${members(bindings, "    ")};\n` +
+    `    readonly uniforms: ${members(uniforms, "    ")};\n    readonly values: ${members(values, "    ")};\n  };\n`;
+}
+
+const HEAD = "// Generated by `deno task gen` from wgsl/. Do not edit.\n// deno-fmt-ignore-file\n\n";
 
 /** The files that generation writes, by path from the project's root. */
 export async function generateWgsl(): Promise<Map<string, string>> {
-  const names: string[] = [];
-  for await (const entry of Deno.readDir("wgsl")) if (entry.name.endsWith(".wgsl")) names.push(entry.name);
-  const texts = new Map<string, string>();
-  for (const name of names.sort()) texts.set(name.slice(0, -5), await Deno.readTextFile(`wgsl/${name}`));
-  paste(texts);
-  const entries = [...texts].map(([name, text]) =>
-    `  ${JSON.stringify(name)}: \`${bare(text).replaceAll("\\", "\\\\").replaceAll("`", "\\`").replaceAll("${", "\\${")}\`,\n`
+  const texts = await sources(), comments = new Comments(texts);
+  const files = new Map([...texts].map(([file, text]) => [file, declarations(strip(text, file))])), pasted = pasteAll(files);
+  const entries = [...pasted].map(([name, tokens]) =>
+    `  ${JSON.stringify(name)}: \`${pack(tokens, name).replaceAll("\\", "\\\\").replaceAll("`", "\\`").replaceAll("${", "\\${")}\`,\n`
   );
-  const module = "// Generated by `deno task gen` from wgsl/. Do not edit.\n// deno-fmt-ignore-file\n\n" +
-    "/** The text of each file of wgsl/, comments left out, by its name without the ending. */\n" +
+  const text = `${HEAD}/** The text of each file of wgsl/, comments left out, by its name without the ending. */\n` +
     `export const WGSL: Readonly<Record<string, string>> = {\n${entries.join("")}};\n`;
-  return new Map([[MODULE, module]]);
+
+  const made = new Map([...pasted].map(([name, tokens]) => [name, declarations(tokens)]));
+  const parts = new Set([...made.values()].flat().filter(({ kind }) => kind === "import").map(({ name }) => name));
+  const kernels = [...made.keys()].filter((name) => !parts.has(name) && !name.startsWith("storage_"));
+  const types = kernels.map((kernel) => interfaceOf(kernel, gather(kernel, undefined, (file) => made.get(file)), comments));
+  const interfaces = `${HEAD}import type { Storage } from "./specialise.ts";\n\n` +
+    "/**\n * The kernels of wgsl/ by name: their storage bindings, with access and elements, the fields of their uniforms, and their constants. " +
+    "A binding\n * that only some variants use is optional.\n */\n" +
+    `export interface Kernels {\n${types.join("")}}\n\n` +
+    "/** A kernel of wgsl/. */\nexport type Kernel = keyof Kernels;\n\n/** A kernel's constants by name. */\n" +
+    `export type Constants<K extends Kernel> = Kernels[K]["values"];\n`;
+  return new Map([[`${FOLDER}wgsl.gen.ts`, text], [`${FOLDER}kernels.gen.ts`, interfaces]]);
 }
 
 if (import.meta.main) {

@@ -36,6 +36,7 @@ export type Way = "debian" | "npm";
 
 /** From where to get what is missing: the first first. None where it cannot be had. */
 export function waysTo(need: Need, { os, arch, isRoot, hasApt, hasNpm, cache, isKept }: Machine): readonly Way[] {
+  if (need === "torch") return os === "linux" && isRoot && hasApt ? ["debian"] : [];
   if (need !== "gpu" && need !== "browser") return hasNpm ? ["npm"] : [];
   if (os !== "linux") return [];
   const npm = arch === "x86_64" && cache !== undefined && (hasNpm || isKept), debian = isRoot && hasApt;
@@ -46,6 +47,7 @@ export function waysTo(need: Need, { os, arch, isRoot, hasApt, hasNpm, cache, is
 
 /** What the one who runs the tests can do about a missing need. */
 export function remedy(need: Need, { os, arch, hasNpm, cache }: Machine): string {
+  if (need === "torch") return "name a python3 that has it by LONGSTRIDE_PYTHON (pip install torch)";
   if (need !== "gpu" && need !== "browser") return hasNpm ? "run it once with the network there" : "install Node.js with npm";
   const elsewhere = os === "linux" && arch === "x86_64"
     ? !cache ? "set HOME to a folder, or " : hasNpm ? "run it once with the network there, or " : "install Node.js with npm, or "
@@ -122,6 +124,14 @@ async function findBrowser(paths: readonly string[]): Promise<string | undefined
 
 /** Whether npm's programs are kept, without asking the network. */
 const hasProgram = (name: keyof typeof PROGRAMS) => executable(name, "offline").then(() => true, () => false);
+
+/** A python3 that has PyTorch: the one named, that on the path, or the system's own, whose packages Debian's are. */
+async function findTorch(variable: Variable = ENVIRONMENT): Promise<string | undefined> {
+  const named = variable("LONGSTRIDE_PYTHON");
+  for (const path of named ? [named] : ["python3", "/usr/bin/python3"]) {
+    if ((await run(path, ["-c", "import torch"], { seconds: 60 })).success) return path;
+  }
+}
 
 async function getProgram(name: keyof typeof PROGRAMS): Promise<void> {
   const { packages, packed } = PROGRAMS[name];
@@ -251,7 +261,7 @@ async function thisMachine(): Promise<Machine> {
 }
 
 /** Debian's names of what is needed. */
-const PACKAGES = { gpu: "mesa-vulkan-drivers", browser: "chromium" } as const;
+const PACKAGES = { gpu: "mesa-vulkan-drivers", browser: "chromium", torch: "python3-torch" } as const;
 
 /**
  * Finds what the tests need, and gets what is missing.
@@ -290,6 +300,11 @@ export async function setUpTests(): Promise<SetUp> {
       if (path) console.log(`Browser: ${env.LONGSTRIDE_BROWSER = path}`);
       return path !== undefined;
     },
+    torch: async () => {
+      const path = await findTorch();
+      if (path) env.LONGSTRIDE_PYTHON = path;
+      return path !== undefined;
+    },
     bun: () => hasProgram("bun"),
     workerd: () => hasProgram("workerd"),
     bundler: () => hasProgram("bundler"),
@@ -306,8 +321,8 @@ export async function setUpTests(): Promise<SetUp> {
     for (const way of ways) {
       let given: Variables = {};
       try {
-        if (need !== "gpu" && need !== "browser") await getProgram(need);
-        else if (way === "debian") await installDebian(PACKAGES[need]);
+        if (need !== "gpu" && need !== "browser" && need !== "torch") await getProgram(need);
+        else if (need === "torch" || way === "debian") await installDebian(PACKAGES[need]);
         else given = need === "gpu" ? swiftShader(await kept()) : { LONGSTRIDE_BROWSER: join(await kept(), "launch") };
         if (await found[need](given)) {
           Object.assign(env, given);

@@ -1,13 +1,20 @@
-// What the tiled attention kernels share. A workgroup takes an item: BM = TY·TM rows of one side, which it owns, and lists of
-// tiles of BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes
-// TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
+// What the tiled attention kernels share. A workgroup takes an item: BM = TY·TM rows of one side, which it owns, and lists of tiles of
+// BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes TM × TN scores and, of the
+// output, TM rows × the vec4 columns tx, tx + TX, …
 //
-// What every kernel does in the same way is a function marked `@inline`: it is pasted where it is called, since the arrays it works on are
-// registers of main. Parameters in capitals are constants of the file.
+// This is their skeleton: main, with the prologue and the loop over tiles, and functions of what several of them do. A kernel brings
+// what it does for itself, each marked `@splice`: it is pasted into main, whose names it sees.
+//   begin: declares its sums, and copies rows owned to workgroup memory where OWN_A, OWN_B
+//   begin_row: what it needs of row `row`, which is i of the rows owned
+//   begin_tiles: goes on from what stages before it wrote
+//   ask: declares registers for the rows of a tile, and asks for them
+//   keep: puts them into workgroup memory
+//   take: adds to its sums what the tile gives, in workgroup memory
+//   end: writes its sums
 //
-// Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
-// once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
-// an innermost array are swizzled by the row group, so that the groups of a subgroup read different banks.
+// Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid once per invocation
+// and not once per load. The eight vec4 of an innermost array are swizzled by the row group, so that the groups of a subgroup read
+// different banks.
 // @import storage_f32x4.wgsl
 // @import lanes.wgsl
 
@@ -28,19 +35,21 @@ struct Params {
 @group(0) @binding(0) var<storage, read> blocks: array<u32>; // tables of src/engines/webgpu/plan/attention_tables.ts
 @group(0) @binding(1) var<uniform> params: Params;
 
+// @values
 const TX: u32 = 8u;
 const TY: u32 = 8u;
 const TM: u32 = 8u;
 const TN: u32 = 4u;
 const OWN_A: u32 = 0u; // 1: the rows owned (of the first operand, of the second) are kept in workgroup memory
 const OWN_B: u32 = 0u;
-const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers a tile
+const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers per tile
 const TURN: u32 = 2u; // vec4 of a group of eight in one turn of the loop over them: naga counts every turn
 const KEEP: u32 = 0u; // 1: ds is kept for attention_backward_dq_kept.wgsl
 const SHARED: u32 = 0u; // 1: what streams through attention_backward_dkv.wgsl takes turns in the same workgroup memory
 const BITS: u32 = 0u; // 1: a set is one part, its rows in order, and each pair a bit
 const D4: u32 = 16u; // vec4 of a head of q and k
 const V4: u32 = 16u; // vec4 of a head of v and o
+
 const BM: u32 = TY * TM;
 const BN: u32 = TX * TN;
 const PAIR: u32 = BM * BN / 2u; // vec2 of a pair of tiles
@@ -48,7 +57,7 @@ const THREADS: u32 = TX * TY;
 const W: u32 = TN / 4u;
 const HD: u32 = (D4 + 7u) / 8u; // groups of eight vec4
 const HV: u32 = (V4 + 7u) / 8u;
-const ND: u32 = TN * HD; // of the rows that stream, a tx
+const ND: u32 = TN * HD; // of the rows that stream, per tx
 const NV: u32 = TN * HV;
 const CD: u32 = min(D4, 8u); // vec4 of a group that are not padding
 const CV: u32 = min(V4, 8u);
@@ -65,6 +74,7 @@ const SPLIT: u32 = max(TY / TX, 1u);
 const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
 const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
 
+const ZERO: f32 = 0.0;
 const ONE: f32 = 1.0;
 const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
@@ -143,7 +153,7 @@ fn has_key(keys: vec2u, key: u32) -> bool {
 }
 
 // Whether an invocation's queries, which own, have any pair in a tile. Narrow bands leave tiles in which whole subgroups have none: these
-// skip the products, 64 of 287 scores a query for strided l = 128 at n = 12,288 in tiles of 64 × 32.
+// skip the products: two of nine scores of a window 128 wide in tiles of 64 × 32.
 // @inline
 fn find_pairs(busy: ptr<function, bool>, masked: bool, run: Run, item: Item, own: u32, start: u32) {
   if (BITS == 0u && masked) {
@@ -300,7 +310,7 @@ fn probabilities(s: ptr<function, Scores>, stat: ptr<function, Statistics>, fact
 }
 
 // Sums go on from what the stages before wrote. It is asked for before the tiles, all at once: one vec4 after another where results are
-// written, it took a quarter of strided's second stage (0.09 of 0.37 ms on an H200).
+// written, it takes a quarter of the time of a stage with few tiles.
 // @inline
 fn start_rows(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, factor: f32, O: u32, W4: u32, line: ptr<function, Lines>, tx: u32) {
   if (params.later != 0u) {
@@ -335,4 +345,69 @@ fn write_rows(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, factor: 
       }
     }
   }
+}
+
+// Masks the scores of a tile where queries own: those without a pair are `outside`.
+// @inline
+fn mask(s: ptr<function, Scores>, outside: f32, run: Run, item: Item, own: u32, start: u32, tx: u32) {
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let keys = keys_of(run, item.rows, own + i, start + tx * TN);
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      let key = start + tx * TN + j;
+      (*s)[i][j] = select(outside, (*s)[i][j], has_key(keys, key));
+    }
+  }
+}
+
+// Asks for lse·log₂e and delta of the queries that stream: before the products, so that they are there after them.
+// @inline
+fn ask_statistics(stat: ptr<function, Statistics>, source: ptr<storage, array<vec2f>>, lines: u32, run: Run, start: u32, tx: u32) {
+  // @unroll
+  for (var j = 0u; j < TN; j++) {
+    (*stat)[j] = (*source)[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let tx = lane_x(t);
+  let ty = lane_y(t);
+  // First row of the sequence in matrices, and of its head in lse and delta; the first of this invocation's rows in the item's part.
+  let base = (params.first + group.z) * params.n;
+  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
+  let own = item.tile * BM + ty * TM;
+  let factor = params.scale * LOG2E;
+  begin();
+  var line: array<u32, TM>; // of the rows owned, in heads
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let row = row_of(item.rows_at, item.rows, own + i);
+    line[i] = (base + row) * params.heads + item.head;
+    begin_row();
+  }
+  begin_tiles();
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry]; // the tile; odd where some of its pairs are not of the set
+      let start = (listed >> 1u) * BN;
+      ask();
+      workgroupBarrier();
+      keep();
+      workgroupBarrier();
+      take();
+    }
+  }
+  end();
 }

@@ -1,4 +1,5 @@
-// dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, keys own, queries stream.
+// The gradient of Eq. 3 by k: dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, keys own, queries
+// stream.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
@@ -15,69 +16,58 @@ var<workgroup> os: array<array<array<vec4f, 8>, OROWS>, GROUPS>; // dO, then ds
 var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
 var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let index = group.y * groups.x + group.x;
-  if (index >= params.items) {
-    return;
-  }
-  let item = item_at(index);
-  let tx = lane_x(t);
-  let ty = lane_y(t);
-  let base = group.z * params.n;
-  let lines = (group.z * params.heads + item.head) * params.n;
-  let own = item.tile * BM + ty * TM;
-  let factor = params.scale * LOG2E;
+// @splice
+fn begin() {
   own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
   own_rows(OWN_B, &vs, &v, HV, V4, item, base, t);
-  var line: array<u32, TM>;
   var acc: array<array<vec4f, OD>, TM>;
+}
+
+// @splice
+fn begin_row() {}
+
+// @splice
+fn begin_tiles() {
+  start_rows(&dk, &acc, params.scale, OD, D4, &line, tx);
+}
+
+// @splice
+fn ask() {
+  var pq: array<Stored, DLOADS>;
+  var po: array<Stored, VLOADS>;
+  load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
+  load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
+}
+
+// @splice
+fn keep() {
+  keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
+  keep_rows(VLOADS, &po, &os, SPLIT, SV, HV, V4, t);
+}
+
+// @splice
+fn take() {
+  var stat: array<vec2f, TN>;
+  ask_statistics(&stat, &stats, lines, run, start, tx);
+  var s: array<array<f32, TN>, TM>;
+  add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+  probabilities(&s, &stat, factor, listed, run, start, own, tx);
+  var ds: array<array<f32, TN>, TM>;
+  add_scores(&ds, OWN_B, &vs, &v, &line, &os, SPLIT, SV, HV, CV, UV, V4, tx, ty);
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
-  }
-  start_rows(&dk, &acc, params.scale, OD, D4, &line, tx);
-  for (var at = item.runs; at < item.runs_end; at += RUN) {
-    let run = run_at(at);
-    for (var entry = run.first; entry < run.end; entry++) {
-      let listed = blocks[entry];
-      let start = (listed >> 1u) * BN;
-      var pq: array<Stored, DLOADS>;
-      var po: array<Stored, VLOADS>;
-      load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
-      load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
-      workgroupBarrier();
-      keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
-      keep_rows(VLOADS, &po, &os, SPLIT, SV, HV, V4, t);
-      workgroupBarrier();
-      // Asked for before the products, so that they are there after them.
-      var stat: array<vec2f, TN>;
-      // @unroll
-      for (var j = 0u; j < TN; j++) {
-        stat[j] = stats[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-      }
-
-      var s: array<array<f32, TN>, TM>;
-      add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
-      probabilities(&s, &stat, factor, listed, run, start, own, tx);
-      var ds: array<array<f32, TN>, TM>;
-      add_scores(&ds, OWN_B, &vs, &v, &line, &os, SPLIT, SV, HV, CV, UV, V4, tx, ty);
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          ds[i][j] = s[i][j] * (ds[i][j] - stat[j].y);
-        }
-      }
-      workgroupBarrier();
-      keep_scores(&os, &ds, tx, ty);
-      workgroupBarrier();
-      add_products(&acc, OD, &os, &qs, HD, tx, ty);
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      ds[i][j] = s[i][j] * (ds[i][j] - stat[j].y);
     }
   }
+  workgroupBarrier();
+  keep_scores(&os, &ds, tx, ty);
+  workgroupBarrier();
+  add_products(&acc, OD, &os, &qs, HD, tx, ty);
+}
+
+// @splice
+fn end() {
   write_rows(&dk, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
 }

@@ -1,9 +1,9 @@
-// dk and dv at once: attention_backward_dk.wgsl and attention_backward_dv.wgsl with the scores computed once, four products
-// instead of five. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
-// Where SHARED, q makes room for dO and comes again for dk, one more barrier a tile: for tiles so small that more workgroups then share
-// a multiprocessor's memory.
-// Where KEEP, ds is written down too, queries by keys, and dq is one product instead of three: a place a pair of tiles, so that no
-// other workgroup writes there. A dispatch is then over as many sequences as there is room for.
+// The gradients of Eq. 3 by k and v, dk (+)= scale · Σ dsᵀ·q and dv (+)= Σ pᵀ·dO, at once: attention_backward_dk.wgsl and
+// attention_backward_dv.wgsl with the scores computed once, four products instead of five. It holds two sums in registers, so that p
+// waits in workgroup memory while dO·vᵀ is made. Where SHARED, q makes room for dO and comes again for dk, one more barrier per tile:
+// for tiles so small that more workgroups then share a multiprocessor's memory. Where KEEP, ds is written down too, queries by keys, and
+// dq is one product instead of three: a place for each pair of tiles, so that no other workgroup writes there. A dispatch is then over
+// as many sequences as there is room for.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
@@ -23,104 +23,93 @@ var<workgroup> ps: array<array<array<vec4f, 8>, PROWS>, TY>; // p, then ds
 var<workgroup> ks: array<array<array<vec4f, 8>, TM * HD>, TY>;
 var<workgroup> vs: array<array<array<vec4f, 8>, TM * HV>, TY>;
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let index = group.y * groups.x + group.x;
-  if (index >= params.items) {
-    return;
-  }
-  let item = item_at(index);
-  let tx = lane_x(t);
-  let ty = lane_y(t);
-  let base = (params.first + group.z) * params.n;
-  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
-  let own = item.tile * BM + ty * TM;
-  let factor = params.scale * LOG2E;
+// @splice
+fn begin() {
   own_rows(OWN_A, &ks, &k, HD, D4, item, base, t);
   own_rows(OWN_B, &vs, &v, HV, V4, item, base, t);
-  var line: array<u32, TM>;
   var acc: array<array<vec4f, OD>, TM>;
   var other_acc: array<array<vec4f, OV>, TM>;
-  // @unroll
-  for (var i = 0u; i < TM; i++) {
-    line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
-  }
+}
+
+// @splice
+fn begin_row() {}
+
+// @splice
+fn begin_tiles() {
   start_rows(&dk, &acc, params.scale, OD, D4, &line, tx);
   start_rows(&dv, &other_acc, ONE, OV, V4, &line, tx);
-  for (var at = item.runs; at < item.runs_end; at += RUN) {
-    let run = run_at(at);
-    for (var entry = run.first; entry < run.end; entry++) {
-      let listed = blocks[entry];
-      let start = (listed >> 1u) * BN;
-      var pq: array<Stored, DLOADS>;
-      var po: array<Stored, VLOADS>;
-      load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
-      load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
-      workgroupBarrier();
-      keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
-      if (SHARED == 0u) {
-        keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
-      }
-      workgroupBarrier();
-      // Asked for before the products, so that they are there after them.
-      var stat: array<vec2f, TN>;
-      // @unroll
-      for (var j = 0u; j < TN; j++) {
-        stat[j] = notes[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
-      }
+}
 
-      var s: array<array<f32, TN>, TM>;
-      add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, QROWS, HD, CD, UD, D4, tx, ty);
-      probabilities(&s, &stat, factor, listed, run, start, own, tx);
-      if (SHARED == 1u) {
-        workgroupBarrier();
-        keep_rows(VLOADS, &po, &qs, WHOLE, QROWS, HV, V4, t);
-      }
-      keep_scores(&ps, &s, tx, ty);
-      workgroupBarrier();
-      var ds: array<array<f32, TN>, TM>;
-      if (SHARED == 1u) {
-        load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
-        add_products(&other_acc, OV, &ps, &qs, HV, tx, ty);
-        add_scores(&ds, OWN_B, &vs, &v, &line, &qs, WHOLE, QROWS, HV, CV, UV, V4, tx, ty);
-      } else {
-        add_products(&other_acc, OV, &ps, &os, HV, tx, ty);
-        add_scores(&ds, OWN_B, &vs, &v, &line, &os, WHOLE, NV, HV, CV, UV, V4, tx, ty);
-      }
+// @splice
+fn ask() {
+  var pq: array<Stored, DLOADS>;
+  var po: array<Stored, VLOADS>;
+  load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
+  load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
+}
+
+// @splice
+fn keep() {
+  keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
+  if (SHARED == 0u) {
+    keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
+  }
+}
+
+// @splice
+fn take() {
+  var stat: array<vec2f, TN>;
+  ask_statistics(&stat, &notes, lines, run, start, tx);
+  var s: array<array<f32, TN>, TM>;
+  add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, QROWS, HD, CD, UD, D4, tx, ty);
+  probabilities(&s, &stat, factor, listed, run, start, own, tx);
+  if (SHARED == 1u) {
+    workgroupBarrier();
+    keep_rows(VLOADS, &po, &qs, WHOLE, QROWS, HV, V4, t);
+  }
+  keep_scores(&ps, &s, tx, ty);
+  workgroupBarrier();
+  var ds: array<array<f32, TN>, TM>;
+  if (SHARED == 1u) {
+    load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
+    add_products(&other_acc, OV, &ps, &qs, HV, tx, ty);
+    add_scores(&ds, OWN_B, &vs, &v, &line, &qs, WHOLE, QROWS, HV, CV, UV, V4, tx, ty);
+  } else {
+    add_products(&other_acc, OV, &ps, &os, HV, tx, ty);
+    add_scores(&ds, OWN_B, &vs, &v, &line, &os, WHOLE, NV, HV, CV, UV, V4, tx, ty);
+  }
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    // @unroll
+    for (var w = 0u; w < W; w++) {
+      let p4 = ps[ty][i * W + w][(tx ^ ty) & 7u];
       // @unroll
-      for (var i = 0u; i < TM; i++) {
-        // @unroll
-        for (var w = 0u; w < W; w++) {
-          let p4 = ps[ty][i * W + w][(tx ^ ty) & 7u];
-          // @unroll
-          for (var j = 0u; j < 4u; j++) {
-            ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
-          }
-        }
+      for (var j = 0u; j < 4u; j++) {
+        ds[i][w * 4u + j] = p4[j] * (ds[i][w * 4u + j] - stat[w * 4u + j].y);
       }
-      if (KEEP == 1u) {
-        let kept = params.kept_at + (group.z * params.pairs + item.pairs + run.pairs_at + entry) * PAIR + ty * (TM / 2u);
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          // @unroll
-          for (var i = 0u; i < TM / 2u; i++) {
-            notes[kept + (tx * TN + j) * (BM / 2u) + i] = vec2f(ds[i * 2u][j], ds[i * 2u + 1u][j]);
-          }
-        }
-      }
-      workgroupBarrier();
-      if (SHARED == 1u) {
-        keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
-      }
-      keep_scores(&ps, &ds, tx, ty);
-      workgroupBarrier();
-      add_products(&acc, OD, &ps, &qs, HD, tx, ty);
     }
   }
+  if (KEEP == 1u) {
+    let kept = params.kept_at + (group.z * params.pairs + item.pairs + run.pairs_at + entry) * PAIR + ty * (TM / 2u);
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      // @unroll
+      for (var i = 0u; i < TM / 2u; i++) {
+        notes[kept + (tx * TN + j) * (BM / 2u) + i] = vec2f(ds[i * 2u][j], ds[i * 2u + 1u][j]);
+      }
+    }
+  }
+  workgroupBarrier();
+  if (SHARED == 1u) {
+    keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
+  }
+  keep_scores(&ps, &ds, tx, ty);
+  workgroupBarrier();
+  add_products(&acc, OD, &ps, &qs, HD, tx, ty);
+}
+
+// @splice
+fn end() {
   write_rows(&dk, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
   write_rows(&dv, &other_acc, ONE, OV, V4, &line, item, group.z, own, tx, ty);
 }

@@ -1,4 +1,5 @@
-// dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries own, keys stream.
+// The gradient of Eq. 3 by q: dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries own, keys
+// stream.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
@@ -15,92 +16,77 @@ var<workgroup> vs: array<array<array<vec4f, 8>, VROWS>, GROUPS>; // values, then
 var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>;
 var<workgroup> os: array<array<array<vec4f, 8>, TM * HV>, TY>; // dO
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let index = group.y * groups.x + group.x;
-  if (index >= params.items) {
-    return;
-  }
-  let item = item_at(index);
-  let tx = lane_x(t);
-  let ty = lane_y(t);
-  let base = group.z * params.n;
-  let lines = (group.z * params.heads + item.head) * params.n;
-  let own = item.tile * BM + ty * TM;
-  let factor = params.scale * LOG2E;
+// @splice
+fn begin() {
   own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
   own_rows(OWN_B, &os, &d_o, HV, V4, item, base, t);
-  var line: array<u32, TM>;
   var stat: array<vec2f, TM>;
   var acc: array<array<vec4f, OD>, TM>;
+}
+
+// @splice
+fn begin_row() {
+  stat[i] = stats[lines + row];
+}
+
+// @splice
+fn begin_tiles() {
+  start_rows(&dq, &acc, params.scale, OD, D4, &line, tx);
+}
+
+// @splice
+fn ask() {
+  var pk: array<Stored, DLOADS>;
+  var pv: array<Stored, VLOADS>;
+  load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+  load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
+}
+
+// @splice
+fn keep() {
+  keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
+  keep_rows(VLOADS, &pv, &vs, SPLIT, SV, HV, V4, t);
+}
+
+// @splice
+fn take() {
+  let masked = (listed & 1u) == 1u || start + BN > run.rows;
+  var busy = true;
+  find_pairs(&busy, masked, run, item, own, start);
+  var s: array<array<f32, TN>, TM>;
+  if (busy) {
+    add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
+  }
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    let row = row_of(item.rows_at, item.rows, own + i);
-    line[i] = (base + row) * params.heads + item.head;
-    stat[i] = stats[lines + row];
-  }
-  start_rows(&dq, &acc, params.scale, OD, D4, &line, tx);
-  for (var at = item.runs; at < item.runs_end; at += RUN) {
-    let run = run_at(at);
-    for (var entry = run.first; entry < run.end; entry++) {
-      let listed = blocks[entry];
-      let start = (listed >> 1u) * BN;
-      var pk: array<Stored, DLOADS>;
-      var pv: array<Stored, VLOADS>;
-      load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
-      load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
-      workgroupBarrier();
-      keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
-      keep_rows(VLOADS, &pv, &vs, SPLIT, SV, HV, V4, t);
-      workgroupBarrier();
-
-      let masked = (listed & 1u) == 1u || start + BN > run.rows;
-      var busy = true;
-      find_pairs(&busy, masked, run, item, own, start);
-      var s: array<array<f32, TN>, TM>;
-      if (busy) {
-        add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
-      }
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
-        }
-      }
-      if (masked) {
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let keys = keys_of(run, item.rows, own + i, start + tx * TN);
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            let key = start + tx * TN + j;
-            s[i][j] = select(0.0, s[i][j], has_key(keys, key));
-          }
-        }
-      }
-      var ds: array<array<f32, TN>, TM>;
-      if (busy) {
-        add_scores(&ds, OWN_B, &os, &d_o, &line, &vs, SPLIT, SV, HV, CV, UV, V4, tx, ty);
-      }
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
-        }
-      }
-      workgroupBarrier();
-      keep_scores(&vs, &ds, tx, ty);
-      workgroupBarrier();
-      if (busy) {
-        add_products(&acc, OD, &vs, &ks, HD, tx, ty);
-      }
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      s[i][j] = exp2(fma(s[i][j], factor, -stat[i].x));
     }
   }
+  if (masked) {
+    mask(&s, ZERO, run, item, own, start, tx);
+  }
+  var ds: array<array<f32, TN>, TM>;
+  if (busy) {
+    add_scores(&ds, OWN_B, &os, &d_o, &line, &vs, SPLIT, SV, HV, CV, UV, V4, tx, ty);
+  }
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      ds[i][j] = s[i][j] * (ds[i][j] - stat[i].y);
+    }
+  }
+  workgroupBarrier();
+  keep_scores(&vs, &ds, tx, ty);
+  workgroupBarrier();
+  if (busy) {
+    add_products(&acc, OD, &vs, &ks, HD, tx, ty);
+  }
+}
+
+// @splice
+fn end() {
   write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
 }

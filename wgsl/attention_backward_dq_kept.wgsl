@@ -1,5 +1,5 @@
-// dq (+)= scale · Σ ds·k with the ds that attention_backward_dkv.wgsl has kept: one stage of a set, queries own, keys stream. As many
-// queries in a tile as keys, so that both kernels have the same pairs of tiles.
+// The gradient of Eq. 3 by q, dq (+)= scale · Σ ds·k, with the ds that attention_backward_dkv.wgsl has kept: one stage of a set, queries
+// own, keys stream. As many queries in a tile as keys, so that both kernels have the same pairs of tiles.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
@@ -11,54 +11,51 @@ const LOADS: u32 = BM * BN / 4u / THREADS;
 var<workgroup> ks: array<array<array<vec4f, 8>, ND>, TX>;
 var<workgroup> ps: array<array<array<vec4f, 8>, TM * W>, TY>; // ds
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let index = group.y * groups.x + group.x;
-  if (index >= params.items) {
-    return;
-  }
-  let item = item_at(index);
-  let tx = lane_x(t);
-  let ty = lane_y(t);
-  let base = (params.first + group.z) * params.n;
-  let own = item.tile * BM + ty * TM;
-  var line: array<u32, TM>;
+// @splice
+fn begin() {
   var acc: array<array<vec4f, OD>, TM>;
-  // @unroll
-  for (var i = 0u; i < TM; i++) {
-    line[i] = (base + row_of(item.rows_at, item.rows, own + i)) * params.heads + item.head;
-  }
+}
+
+// @splice
+fn begin_row() {}
+
+// @splice
+fn begin_tiles() {
   start_rows(&dq, &acc, params.scale, OD, D4, &line, tx);
-  for (var at = item.runs; at < item.runs_end; at += RUN) {
-    let run = run_at(at);
-    for (var entry = run.first; entry < run.end; entry++) {
-      let start = (blocks[entry] >> 1u) * BN;
-      let kept = (params.kept_at + (group.z * params.pairs + item.pairs + blocks[run.pairs_at + entry]) * PAIR) / 2u;
-      var pk: array<Stored, DLOADS>;
-      var pd: array<vec4f, LOADS>;
-      load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
-      // @unroll
-      for (var e = 0u; e < LOADS; e++) {
-        pd[e] = notes[kept + t + e * THREADS];
-      }
-      workgroupBarrier();
-      keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
-      // @unroll
-      for (var e = 0u; e < LOADS; e++) {
-        let u = (t + e * THREADS) / (BN / 4u);
-        let key4 = (t + e * THREADS) % (BN / 4u);
-        let y = (u / TM) & (TY - 1u);
-        // Keys past the end were never masked where keys own, as their sums are not written.
-        let is_key = start + key4 * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(run.rows);
-        ps[y][(u & (TM - 1u)) * W + key4 % W][((key4 / W) ^ y) & 7u] = select(vec4f(), pd[e], is_key);
-      }
-      workgroupBarrier();
-      add_products(&acc, OD, &ps, &ks, HD, tx, ty);
-    }
+}
+
+// @splice
+fn ask() {
+  let kept = (params.kept_at + (group.z * params.pairs + item.pairs + blocks[run.pairs_at + entry]) * PAIR) / 2u;
+  var pk: array<Stored, DLOADS>;
+  var pd: array<vec4f, LOADS>;
+  load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+  // @unroll
+  for (var e = 0u; e < LOADS; e++) {
+    pd[e] = notes[kept + t + e * THREADS];
   }
+}
+
+// @splice
+fn keep() {
+  keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
+  // @unroll
+  for (var e = 0u; e < LOADS; e++) {
+    let u = (t + e * THREADS) / (BN / 4u);
+    let key4 = (t + e * THREADS) % (BN / 4u);
+    let y = (u / TM) & (TY - 1u);
+    // Keys past the end were never masked where keys own, as their sums are not written.
+    let is_key = start + key4 * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(run.rows);
+    ps[y][(u & (TM - 1u)) * W + key4 % W][((key4 / W) ^ y) & 7u] = select(vec4f(), pd[e], is_key);
+  }
+}
+
+// @splice
+fn take() {
+  add_products(&acc, OD, &ps, &ks, HD, tx, ty);
+}
+
+// @splice
+fn end() {
   write_rows(&dq, &acc, params.scale, OD, D4, &line, item, group.z, own, tx, ty);
 }

@@ -10,8 +10,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> o: array<Value>; // [batch, heads, V]
 @group(0) @binding(2) var<uniform> params: Params;
 
+// @values
 const V: u32 = 16u; // Values of a head
 const SHARES: u32 = 25u; // at most THREADS
+
 const THREADS: u32 = 128u;
 const LANES: u32 = THREADS / V;
 const EACH: u32 = (SHARES + LANES - 1u) / LANES;

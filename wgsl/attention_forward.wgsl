@@ -1,4 +1,4 @@
-// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one stage of a set, queries own, keys stream.
+// o = softmax(q·kᵀ·scale over the set)·v, scale = 1/√d (Eq. 3), with online softmax: one stage of a set, queries own, keys stream.
 // A later stage starts from the o and lse already there: m = lse, l = 1.
 // @import attention.wgsl
 
@@ -15,142 +15,125 @@ var<workgroup> vs: array<array<array<vec4f, 8>, NV>, TX>;
 var<workgroup> qs: array<array<array<vec4f, 8>, TM * HD>, TY>; // where OWN_A
 var<workgroup> peaks: array<array<array<vec4f, TX>, TM / 4u>, TY>; // where SPARE
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let index = group.y * groups.x + group.x;
-  if (index >= params.items) {
-    return;
-  }
-  let item = item_at(index);
-  let tx = lane_x(t);
-  let ty = lane_y(t);
-  let base = group.z * params.n;
-  let stats = (group.z * params.heads + item.head) * params.n;
-  let own = item.tile * BM + ty * TM;
-  let factor = params.scale * LOG2E;
+// @splice
+fn begin() {
   own_rows(OWN_A, &qs, &q, HD, D4, item, base, t);
-  var line: array<u32, TM>;
   var m: array<f32, TM>;
   var l: array<f32, TM>;
   var acc: array<array<vec4f, OV>, TM>;
+}
+
+// @splice
+fn begin_row() {
+  m[i] = EMPTY;
+  if (params.later != 0u) {
+    let before = lse[lines + row];
+    // Every lane of the row starts with the same maximum; only the first brings the weight that stands for o.
+    m[i] = select(before / params.scale, EMPTY, before < -1e28);
+    l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
+    // @unroll
+    for (var h = 0u; h < OV; h++) {
+      acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
+    }
+  }
+}
+
+// @splice
+fn begin_tiles() {}
+
+// @splice
+fn ask() {
+  var pk: array<Stored, DLOADS>;
+  var pv: array<Stored, VLOADS>;
+  load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+  load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
+}
+
+// @splice
+fn keep() {
+  keep_rows(DLOADS, &pk, &xs, SPLIT, SD, HD, D4, t);
+  keep_rows(VLOADS, &pv, &vs, WHOLE, NV, HV, V4, t);
+}
+
+// @splice
+fn take() {
+  let masked = (listed & 1u) == 1u || start + BN > run.rows;
+  var busy = true;
+  find_pairs(&busy, masked, run, item, own, start);
+  var s: array<array<f32, TN>, TM>;
+  if (busy) {
+    add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
+  }
+  if (masked) {
+    mask(&s, MASKED, run, item, own, start, tx);
+  }
+
+  // The maximum of each row over the TX invocations that share it.
+  if (SPARE == 0u) {
+    workgroupBarrier();
+  }
+  // @unroll
+  for (var i4 = 0u; i4 < TM / 4u; i4++) {
+    var high: vec4f;
+    // @unroll
+    for (var i = 0u; i < 4u; i++) {
+      high[i] = s[i4 * 4u + i][0];
+      // @unroll
+      for (var j = 1u; j < TN; j++) {
+        high[i] = max(high[i], s[i4 * 4u + i][j]);
+      }
+    }
+    if (SPARE == 1u) {
+      peaks[ty][i4][tx] = high;
+    } else {
+      xs[ty][i4][tx] = high;
+    }
+  }
+  workgroupBarrier();
+  var next: array<vec4f, TM / 4u>;
+  // @unroll
+  for (var i4 = 0u; i4 < TM / 4u; i4++) {
+    next[i4] = vec4f(EMPTY);
+    // @unroll
+    for (var j = 0u; j < TX; j++) {
+      if (SPARE == 1u) {
+        next[i4] = max(next[i4], peaks[ty][i4][j]);
+      } else {
+        next[i4] = max(next[i4], xs[ty][i4][j]);
+      }
+    }
+  }
+  if (SPARE == 0u) {
+    workgroupBarrier();
+  }
   // @unroll
   for (var i = 0u; i < TM; i++) {
-    let row = row_of(item.rows_at, item.rows, own + i);
-    line[i] = (base + row) * params.heads + item.head;
-    m[i] = EMPTY;
-    if (params.later != 0u) {
-      let before = lse[stats + row];
-      // Every lane of the row starts with the same maximum; only the first brings the weight that stands for o.
-      m[i] = select(before / params.scale, EMPTY, before < -1e28);
-      l[i] = select(0.0, 1.0, tx == 0u && before >= -1e28);
-      // @unroll
-      for (var h = 0u; h < OV; h++) {
-        acc[i][h] = load(o[line[i] * V4 + min(h * TX + tx, V4 - 1u)]);
-      }
+    let high = max(m[i], next[i / 4u][i % 4u]);
+    let shift = -high * factor;
+    // Not fma(m, factor, shift): where both are still EMPTY, a fused product differs from the rounded one by 1e21, and
+    // exp2 of that is infinite. Some drivers fuse and some do not.
+    let shrink = exp2((m[i] - high) * factor);
+    m[i] = high;
+    l[i] *= shrink;
+    // @unroll
+    for (var h = 0u; h < OV; h++) {
+      acc[i][h] *= shrink;
+    }
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      s[i][j] = exp2(fma(s[i][j], factor, shift));
+      l[i] += s[i][j];
     }
   }
-  for (var at = item.runs; at < item.runs_end; at += RUN) {
-    let run = run_at(at);
-    for (var entry = run.first; entry < run.end; entry++) {
-      let listed = blocks[entry];
-      let start = (listed >> 1u) * BN;
-      var pk: array<Stored, DLOADS>;
-      var pv: array<Stored, VLOADS>;
-      load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
-      load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
-      workgroupBarrier();
-      keep_rows(DLOADS, &pk, &xs, SPLIT, SD, HD, D4, t);
-      keep_rows(VLOADS, &pv, &vs, WHOLE, NV, HV, V4, t);
-      workgroupBarrier();
-
-      let masked = (listed & 1u) == 1u || start + BN > run.rows;
-      var busy = true;
-      find_pairs(&busy, masked, run, item, own, start);
-      var s: array<array<f32, TN>, TM>;
-      if (busy) {
-        add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
-      }
-      if (masked) {
-        // @unroll
-        for (var i = 0u; i < TM; i++) {
-          let keys = keys_of(run, item.rows, own + i, start + tx * TN);
-          // @unroll
-          for (var j = 0u; j < TN; j++) {
-            let key = start + tx * TN + j;
-            s[i][j] = select(MASKED, s[i][j], has_key(keys, key));
-          }
-        }
-      }
-
-      // The maximum of each row over the TX invocations that share it.
-      if (SPARE == 0u) {
-        workgroupBarrier();
-      }
-      // @unroll
-      for (var i4 = 0u; i4 < TM / 4u; i4++) {
-        var high: vec4f;
-        // @unroll
-        for (var i = 0u; i < 4u; i++) {
-          high[i] = s[i4 * 4u + i][0];
-          // @unroll
-          for (var j = 1u; j < TN; j++) {
-            high[i] = max(high[i], s[i4 * 4u + i][j]);
-          }
-        }
-        if (SPARE == 1u) {
-          peaks[ty][i4][tx] = high;
-        } else {
-          xs[ty][i4][tx] = high;
-        }
-      }
-      workgroupBarrier();
-      var next: array<vec4f, TM / 4u>;
-      // @unroll
-      for (var i4 = 0u; i4 < TM / 4u; i4++) {
-        next[i4] = vec4f(EMPTY);
-        // @unroll
-        for (var j = 0u; j < TX; j++) {
-          if (SPARE == 1u) {
-            next[i4] = max(next[i4], peaks[ty][i4][j]);
-          } else {
-            next[i4] = max(next[i4], xs[ty][i4][j]);
-          }
-        }
-      }
-      if (SPARE == 0u) {
-        workgroupBarrier();
-      }
-      // @unroll
-      for (var i = 0u; i < TM; i++) {
-        let high = max(m[i], next[i / 4u][i % 4u]);
-        let shift = -high * factor;
-        // Not fma(m, factor, shift): where both are still EMPTY, a fused product differs from the rounded one by 1e21, and
-        // exp2 of that is infinite (an H200 fuses, llvmpipe does not).
-        let shrink = exp2((m[i] - high) * factor);
-        m[i] = high;
-        l[i] *= shrink;
-        // @unroll
-        for (var h = 0u; h < OV; h++) {
-          acc[i][h] *= shrink;
-        }
-        // @unroll
-        for (var j = 0u; j < TN; j++) {
-          s[i][j] = exp2(fma(s[i][j], factor, shift));
-          l[i] += s[i][j];
-        }
-      }
-      keep_scores(&xs, &s, tx, ty);
-      workgroupBarrier();
-      if (busy) {
-        add_products(&acc, OV, &xs, &vs, HV, tx, ty);
-      }
-    }
+  keep_scores(&xs, &s, tx, ty);
+  workgroupBarrier();
+  if (busy) {
+    add_products(&acc, OV, &xs, &vs, HV, tx, ty);
   }
+}
 
+// @splice
+fn end() {
   workgroupBarrier();
   // @unroll
   for (var i4 = 0u; i4 < TM / 4u; i4++) {
@@ -174,7 +157,7 @@ fn main(
         }
       }
       if (tx == 0u) {
-        lse[stats + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
+        lse[lines + row_of(item.rows_at, item.rows, own + i)] = select(m[i] * params.scale + log(total), MASKED, total == 0.0);
       }
     }
   }

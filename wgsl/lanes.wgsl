@@ -2,6 +2,7 @@
 // serves half a subgroup at a time and joins equal addresses of neighbours: with LANES, neighbours share a column and
 // those two apart a row, so that the loads of both operands are joined.
 
+// @values
 const LANES: u32 = 1u;
 
 fn lane_x(t: u32) -> u32 {

@@ -1,5 +1,5 @@
-// y = residual + dropout(f(x·wᵀ + b)): tiles of product.wgsl, both operands contiguous along the summed index.
-// in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// The products of Eqs. 9–14: y = residual + dropout(f(x·wᵀ + b)), by tiles of product.wgsl, both operands contiguous along the summed
+// index. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
@@ -33,6 +33,7 @@ override RESIDUAL: bool = false;
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 1u;
+const HALF: u32 = 0u;
 alias Left = Stored;
 alias Right = vec4f;
 // @import product.wgsl

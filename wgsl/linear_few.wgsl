@@ -28,9 +28,11 @@ override BIAS: bool = false;
 override GELU: bool = false;
 override RESIDUAL: bool = false;
 
+// @values
 const ROWS: u32 = 1u;
 const LANES: u32 = 32u;
 const TURN: u32 = 4u; // vec4 of w in one turn: k4 is a multiple of LANES · TURN where it is not 1
+
 const THREADS: u32 = 256u;
 const SIXTEEN: u32 = 16u;
 
@@ -163,7 +165,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   }
   workgroupBarrier();
   if (writes) {
-    // The lanes' sums, four at a time: independent loads, where halving would take a barrier a step.
+    // The lanes' sums, four at a time: independent loads, where halving would take a barrier per step.
     var four = vec4f();
     for (var e = 0u; e < LANES; e += 16u) {
       // @unroll

@@ -1,5 +1,5 @@
-// dx = residual + (dy·w) ∘ f′(pre): tiles of product.wgsl, dy contiguous along the summed index, w across the columns of dx.
-// in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// The gradient of linear.wgsl by x: dx = residual + (dy·w) ∘ f′(pre), by tiles of product.wgsl, dy contiguous along the summed index, w
+// across the columns of dx. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
 // @import gelu.wgsl
 
@@ -21,6 +21,7 @@ override RESIDUAL: bool = false;
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 0u;
+const HALF: u32 = 0u;
 alias Left = Stored;
 alias Right = vec4f;
 // @import product.wgsl

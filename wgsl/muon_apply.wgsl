@@ -1,4 +1,4 @@
-// X ← P·X of Muon's iteration, for many matrices, by tiles of product.wgsl.
+// X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product.wgsl.
 
 struct Params {
   rows: u32,
@@ -16,6 +16,7 @@ override FIRST: bool = false; // X is u/(‖u‖ + 1e-7)
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 0u;
+const HALF: u32 = 0u;
 alias Left = vec4f;
 alias Right = vec4f;
 // @import product.wgsl

@@ -7,6 +7,7 @@
 //
 // The file that imports this says what its operands are:
 //   const LEFT_ALONG, RIGHT_ALONG: u32
+//   const HALF: u32, 1: of a symmetric result the workgroups above its diagonal do nothing
 //   fn extent(part: u32) -> Extent, of the workgroups with that z
 //   fn left(line, column) and right(line, column) -> vec4f: where ALONG, row (column of the result) `line` and the vec4 `column` of
 //     the summed index; otherwise place `line` of the summed index and the vec4 `column` of the result's rows (columns)
@@ -20,11 +21,13 @@ struct Extent {
   end: u32,
 }
 
+// @values
 const TX: u32 = 8u;
 const TY: u32 = 16u;
 const TM: u32 = 4u;
 const TN: u32 = 8u;
 const BK4: u32 = 4u; // depth of a tile, in vec4
+
 const BK: u32 = 4u * BK4;
 const G: u32 = TM / 4u;
 const H: u32 = TN / 4u;
@@ -34,7 +37,7 @@ const THREADS: u32 = TX * TY;
 const LEFTS: u32 = BM4 * BK4; // blocks of 4 × 4
 const RIGHTS: u32 = BN4 * BK4;
 // Where there are fewer blocks than invocations several load the same one, which needs no branches.
-const LLOADS: u32 = max(LEFTS * 4u / THREADS, 4u * LEFT_ALONG); // vec4 an invocation loads
+const LLOADS: u32 = max(LEFTS * 4u / THREADS, 4u * LEFT_ALONG); // vec4 per invocation loads
 const RLOADS: u32 = max(RIGHTS * 4u / THREADS, 4u * RIGHT_ALONG);
 // The columns of turned blocks of neighbouring k4 would lie in the same banks: each pair of groups changes places by k4.
 const LSWAP: u32 = 2u * LEFT_ALONG;
@@ -43,8 +46,6 @@ const RSWAP: u32 = 2u * RIGHT_ALONG;
 // Four rows of the result from 4·(g·TY + ty), four columns from 4·(h·TX + tx).
 var<workgroup> ls: array<array<array<vec4f, TY>, G>, BK>;
 var<workgroup> rs: array<array<array<vec4f, TX>, H>, BK>;
-
-const HALF: u32 = 0u; // 1: of a symmetric result the workgroups above its diagonal do nothing
 
 const MASKED: u32 = 1u; // what is past the end of the sum is 0: one operand is enough
 const PLAIN: u32 = 0u;

@@ -1,5 +1,5 @@
-// y[i] (+)= Σ over s of partials[s·stride + offset + i]: the second stage of every sum over rows. LANES invocations share an i, and each has
-// four loads under way: where one added all, it waited for each.
+// y[i] (+)= Σ over s of partials[s·stride + offset + i]: the second stage of every sum over rows. LANES invocations share an i, and each
+// has four loads under way: where one added all, it waited for each.
 
 struct Params {
   count: u32,
@@ -14,7 +14,9 @@ struct Params {
 
 override ACCUMULATE: bool = false;
 
+// @values
 const LANES: u32 = 1u;
+
 const COLUMNS: u32 = 256u / LANES;
 
 var<workgroup> sums: array<array<f32, COLUMNS>, LANES>;

@@ -4,13 +4,17 @@
  * @module
  */
 
-import { ConfigError, preset, PRESETS } from "../../mod.ts";
+import { preset, PRESETS } from "../../mod.ts";
 import { encodePng, wrapText } from "../../data.ts";
-import { type AttentionSet, buildLayout, checkReach, factorsOf, type Reach, scheduleOf } from "../../ops.ts";
-import { DRAWN_LIMIT, panelsOf, patternImage, patternMap, patternSvg, tileImages } from "../../pictures.ts";
-import { ATTENTION_FLAGS, attentionFrom, readConfig, writeOut } from "../common.ts";
-import type { Args, Command } from "../flags.ts";
-import { colored, columns, drawPattern, percent, Screen, whole, write } from "../terminal.ts";
+import { MODEL_FIELDS, whole } from "../../files.ts";
+import { type AttentionSet, buildLayout, checkReach, factorsOf, type Reach, type Schedule, scheduleOf } from "../../ops.ts";
+import { DRAWN_LIMIT, type Panel, panelsOf, patternImage, type PatternMap, patternMap, patternSvg, tileImages } from "../../pictures.ts";
+import { writeFile } from "../disk.ts";
+import { drawPattern } from "../draw.ts";
+import { type Args, type Command, group, UsageError } from "../flags.ts";
+import { percent, tableLines, thousands } from "../format.ts";
+import { ATTENTION_FLAGS, attentionFrom, readConfig } from "../model.ts";
+import { colored, columns, Screen, write } from "../terminal.ts";
 
 /** A set in words. */
 function describe(set: AttentionSet): string {
@@ -42,15 +46,25 @@ const STARTS = 3;
 /** Panels drawn at most: a schedule may have a set of its own for every layer and head. */
 const PANELS = 8;
 
+/** How large what is drawn is. */
 interface Shape {
   readonly n: number;
   readonly layers: number;
   readonly heads: number;
 }
 
-function shapeOf(args: Args): { shape: Shape; attention: Parameters<typeof scheduleOf>[0]; name: string } {
+/** What the flags ask to be drawn. */
+interface Asked {
+  readonly shape: Shape;
+  readonly attention: Parameters<typeof scheduleOf>[0];
+  /** In words. */
+  readonly name: string;
+}
+
+/** @throws {UsageError} where flags contradict each other */
+function askedOf(args: Args): Asked {
   const file = args.text("config"), name = args.text("preset");
-  if (file && name) throw new ConfigError("Cannot use --preset and --config together: give one of them");
+  if (file && name) throw new UsageError("Cannot use --preset and --config together: give one of them");
   const base = file ? readConfig(file) : name ? preset(name).model : undefined;
   const shape = {
     n: args.number("n") ?? base?.n_ctx ?? 64,
@@ -60,11 +74,9 @@ function shapeOf(args: Args): { shape: Shape; attention: Parameters<typeof sched
   const changed = args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0, given = base?.attention;
   if (Array.isArray(given) && !changed) return { shape, attention: given, name: "a pattern per layer" };
   const attention = attentionFrom(args, Array.isArray(given) ? given[0] : given), { pattern, integration } = attention;
-  const sizes = [attention.stride !== undefined && `l ${attention.stride}`, attention.c !== undefined && `c ${attention.c}`].filter(
-    Boolean,
-  );
+  const sizes = [attention.stride !== undefined && `l ${attention.stride}`, attention.c !== undefined && `c ${attention.c}`];
   const factors = factorsOf(attention) === 2 ? [integration ?? "merged"] : [];
-  return { shape, attention, name: [pattern, ...factors, ...sizes].join(", ") };
+  return { shape, attention, name: [pattern, ...factors, ...sizes.filter(Boolean)].join(", ") };
 }
 
 /** @param repeats whether the pattern goes on as it begins */
@@ -85,17 +97,128 @@ function reachLines(reach: Reach, repeats: boolean): string[] {
   for (const { layers, missing, examples, reason } of gaps.slice(0, STARTS)) {
     const from = layers.slice(0, 4).join(", ") + (layers.length > 4 ? ", …" : "");
     lines.push(
-      `From layer ${from}: ${whole(missing)} of ${whole(pairs)} pairs, such as ${examples.map(([i, j]) => `${j} → ${i}`).join(", ")}.`,
+      `From layer ${from}: ${thousands(missing)} of ${thousands(pairs)} pairs, such as ${
+        examples.map(([i, j]) => `${j} → ${i}`).join(", ")
+      }.`,
       `Why: ${reason}.`,
     );
   }
   if (gaps.length > STARTS) lines.push(`From ${gaps.length - STARTS} other layers there are gaps too.`);
   if (checked < n) {
     lines.push(
-      `Checked exactly on the first ${whole(checked)} of ${whole(n)} positions${repeats ? "; the pattern repeats by its stride" : ""}.`,
+      `Checked exactly on the first ${thousands(checked)} of ${thousands(n)} positions${
+        repeats ? "; the pattern repeats by its stride" : ""
+      }.`,
     );
   }
   return lines;
+}
+
+/** A set of the schedule, and what it costs. */
+interface Counted extends Panel {
+  /** Pairs of one head. */
+  readonly pairs: number;
+  readonly tiles: number;
+}
+
+/** A pattern, counted and checked. */
+interface Found extends Asked {
+  readonly schedule: Schedule;
+  readonly panels: readonly Counted[];
+  /** Positions along the side of a tile. */
+  readonly tile: number;
+  readonly causal: boolean;
+  /** Pairs of one head that sees everything. */
+  readonly dense: number;
+  /** Pairs of all layers and heads. */
+  readonly pairs: number;
+  /** Of those that dense attention would have. */
+  readonly share: number;
+  readonly reach: Reach;
+  /** The same in sentences. */
+  readonly reached: readonly string[];
+}
+
+async function measure(asked: Asked, tile: number): Promise<Found> {
+  const { shape, attention } = asked, { n, layers, heads } = shape, schedule = scheduleOf(attention, shape), panels: Counted[] = [];
+  const causal = schedule.flat().every((set) => set.causal), dense = causal ? n * (n + 1) / 2 : n * n;
+  for (const panel of panelsOf(schedule)) {
+    const { pairs, tiles } = await buildLayout(panel.set, n, { q: tile, k: tile });
+    panels.push({ ...panel, pairs, tiles });
+  }
+  const pairs = panels.reduce((sum, { pairs, uses }) => sum + pairs * uses, 0), reach = await checkReach(schedule, n, factorsOf(attention));
+  const reached = reachLines(reach, [attention].flat().every(({ stride }) => stride !== undefined));
+  return { ...asked, schedule, panels, tile, causal, dense, pairs, share: pairs / (dense * layers * heads), reach, reached };
+}
+
+/** The same for programs. */
+function inJson({ shape, attention, panels, tile, causal, dense, pairs, share, reach }: Found): string {
+  const sets = panels.map(({ title, set, layers, heads, pairs, tiles }) => ({
+    title,
+    set: set.kind === "blocks" ? { ...set, blocks: undefined } : set,
+    layers,
+    heads,
+    pairs,
+    share: pairs / dense,
+    tiles,
+  }));
+  return JSON.stringify({ ...shape, causal, attention, sets, pairs, share, tile, reach }) + "\n";
+}
+
+/** Positions drawn where none are asked for: four strides, so that the pattern shows. */
+function drawnOf({ shape: { n }, attention }: Asked, asked: number | undefined): number {
+  const one = [attention].flat()[0];
+  return Math.min(n, asked ?? Math.max(64, 4 * (one.stride || one.block || n)), DRAWN_LIMIT);
+}
+
+/** A picture per set, and one of all together. */
+async function mapsOf({ schedule, panels }: Found, drawn: number, cells: number): Promise<PatternMap[]> {
+  const made = await Promise.all(panels.slice(0, PANELS).map(({ title, set }) => patternMap(title, [set], drawn, cells)));
+  if (panels.length > 1) made.push(await patternMap("all layers and heads together", schedule.flat(), drawn, cells));
+  return made;
+}
+
+function headingOf({ name, shape: { n, layers, heads }, causal }: Found): string {
+  const several = (count: number, what: string) => `${thousands(count)} ${what}${count === 1 ? "" : "s"}`;
+  return `${name}: n ${thousands(n)}, ${several(layers, "layer")} × ${several(heads, "head")}${causal ? "" : ", bidirectional"}`;
+}
+
+/** Draws on the terminal, as many pictures side by side as it has room for. */
+async function draw(screen: Screen, found: Found, drawn: number): Promise<void> {
+  const { panels, shape: { n } } = found, width = Math.min(columns(), 200), color = colored(Deno.stdout);
+  const fit = panels.length === 1 ? 1 : Math.max(1, Math.min(3, Math.floor(width / 36)));
+  const made = await mapsOf(found, drawn, Math.max(8, Math.min(64, Math.floor(width / fit) - 2)));
+  const scale = Math.max(1, Math.floor(32 / made[0].cells)), side = made[0].cells * scale;
+  const column = Math.max(side, ...made.map(({ title }) => title.length)), fill = " ".repeat(column - side);
+  const across = Math.max(1, Math.min(fit, Math.floor(width / (column + 2)))), pictures = made.map((map) => drawPattern(map, color, scale));
+  for (let at = 0; at < pictures.length; at += across) {
+    const row = pictures.slice(at, at + across);
+    screen.print("  " + made.slice(at, at + across).map(({ title }) => title.padEnd(column)).join("  ").trimEnd());
+    for (let line = 0; line < row[0].length; line++) {
+      screen.print("  " + row.map((picture) => picture[line] + fill).join("  ").trimEnd());
+    }
+    screen.print("");
+  }
+  const legend = color ? "; blue is near (window), orange far (stride, summary, global)" : "";
+  const part = drawn < n ? ` 0 … ${thousands(drawn - 1)} of ${thousands(n)} (--positions N draws more)` : "";
+  for (const line of wrapText(`Down: queries${part}; across: keys${legend}.`, width - 3)) screen.print(screen.faint(`  ${line}`));
+  screen.print("");
+  if (panels.length > PANELS) screen.print(screen.faint(`  ${panels.length - PANELS} more sets are not drawn.\n`));
+}
+
+/** What each set attends to and costs, and what all reach together. */
+function describeSets(screen: Screen, { panels, tile, dense, pairs, share, reached }: Found): void {
+  const rows = panels.slice(0, 2 * PANELS).map((
+    { title, set, pairs, tiles },
+  ) => [title, describe(set), thousands(pairs), percent(pairs / dense), thousands(tiles)]);
+  const [heading, ...lines] = tableLines([["", "attends to", "pairs", "of dense", `tiles ${tile}×${tile}`], ...rows], 2);
+  screen.print(`  ${screen.faint(heading)}`);
+  for (const line of lines) screen.print(`  ${line}`);
+  if (panels.length > 2 * PANELS) screen.print(`  … and ${panels.length - 2 * PANELS} more sets`);
+  screen.print("");
+  screen.print(`${thousands(pairs)} pairs in all layers and heads: ${percent(share)} of dense (${thousands(dense)} per head).`);
+  const width = Math.min(columns(), 200);
+  for (const line of reached) screen.print(wrapText(line, width - 3).join("\n  "));
 }
 
 /** The command. */
@@ -103,113 +226,55 @@ export const layout: Command = {
   name: "layout",
   about: "draw an attention pattern, count its pairs, check that everything reaches everything",
   flags: [
-    { name: "preset", value: "NAME", kind: Object.keys(PRESETS), about: `a preset's pattern: ${Object.keys(PRESETS).join(", ")}` },
-    { name: "config", value: "FILE", about: "the pattern of a config.json" },
+    ...group("Model", [
+      {
+        name: "preset",
+        value: "NAME",
+        allowed: { oneOf: Object.keys(PRESETS) },
+        about: `a preset's pattern: ${Object.keys(PRESETS).join(", ")}`,
+      },
+      { name: "config", value: "FILE", about: "the pattern of a config.json" },
+    ]),
     ...ATTENTION_FLAGS,
-    { name: "n", value: "N", kind: "whole", low: 1, high: 2 ** 24, about: "positions (default: 64)" },
-    { name: "layers", value: "N", kind: "whole", low: 1, high: 4096, about: "layers (default: 4)" },
-    { name: "heads", value: "N", kind: "whole", low: 1, high: 4096, about: "heads (default: 4)" },
-    { name: "tile", value: "N", kind: "whole", low: 8, high: 1024, about: "positions a tile when counting tiles (default: 64)" },
-    {
-      name: "positions",
-      value: "N",
-      kind: "whole",
-      low: 1,
-      high: DRAWN_LIMIT,
-      about: "draw the first N positions (default: four strides, so that the pattern shows)",
-    },
-    { name: "png", value: "FILE", about: "write the pictures as PNG" },
-    { name: "svg", value: "FILE", about: "write the pictures as SVG, with titles" },
-    { name: "json", about: "one JSON object on stdout instead of pictures" },
+    ...group("Model", [
+      { name: "n", value: "N", allowed: MODEL_FIELDS.n_ctx, about: "positions (default: 64)" },
+      { name: "layers", value: "N", allowed: MODEL_FIELDS.n_layer, about: "layers (default: 4)" },
+      { name: "heads", value: "N", allowed: MODEL_FIELDS.n_head, about: "heads (default: 4)" },
+    ]),
+    ...group("Output", [
+      { name: "tile", value: "N", allowed: whole(8, 1024), about: "positions per tile when counting tiles (default: 64)" },
+      {
+        name: "positions",
+        value: "N",
+        allowed: whole(1, DRAWN_LIMIT),
+        about: "draw the first N positions (default: four strides, so that the pattern shows)",
+      },
+      { name: "png", value: "FILE", about: "write the pictures as PNG" },
+      { name: "svg", value: "FILE", about: "write the pictures as SVG, with titles" },
+      { name: "json", about: "one JSON object on stdout instead of pictures" },
+    ]),
   ],
   examples: [
     "layout --pattern strided --stride 8 --integration interleaved --n 48",
     "layout --pattern fixed --stride 16 --c 4 --integration multihead",
     "layout --preset enwik8 --svg enwik8.svg",
   ],
-  async run(args) {
-    const { shape, attention, name } = shapeOf(args), { n, layers, heads } = shape, schedule = scheduleOf(attention, shape);
-    const panels = panelsOf(schedule), tile = args.number("tile") ?? 64, causal = schedule.flat().every((set) => set.causal);
-    const dense = causal ? n * (n + 1) / 2 : n * n, counted = [];
-    for (const panel of panels) {
-      const { pairs, tiles } = await buildLayout(panel.set, n, { q: tile, k: tile });
-      counted.push({ ...panel, pairs, tiles });
-    }
-    const all = counted.reduce((sum, { pairs, uses }) => sum + pairs * uses, 0);
-    const reach = await checkReach(schedule, n, factorsOf(attention));
-    const reached = reachLines(reach, [attention].flat().every(({ stride }) => stride !== undefined));
-    if (args.on("json")) {
-      const sets = counted.map(({ title, set, layers, heads, pairs, tiles }) => ({
-        title,
-        set: set.kind === "blocks" ? { ...set, blocks: undefined } : set,
-        layers,
-        heads,
-        pairs,
-        share: pairs / dense,
-        tiles,
-      }));
-      write(
-        Deno.stdout,
-        JSON.stringify({ ...shape, causal, attention, sets, pairs: all, share: all / (dense * layers * heads), tile, reach }) + "\n",
-      );
-    }
-
-    const one = [attention].flat()[0],
-      drawn = Math.min(n, args.number("positions") ?? Math.max(64, 4 * (one.stride || one.block || n)), DRAWN_LIMIT);
-    const heading = `${name}: n ${whole(n)}, ${whole(layers)} layer${layers === 1 ? "" : "s"} × ${whole(heads)} head${
-      heads === 1 ? "" : "s"
-    }${causal ? "" : ", bidirectional"}`;
-    const maps = async (cells: number) => {
-      const made = await Promise.all(panels.slice(0, PANELS).map(({ title, set }) => patternMap(title, [set], drawn, cells)));
-      if (panels.length > 1) made.push(await patternMap("all layers and heads together", schedule.flat(), drawn, cells));
-      return made;
-    };
-    const notes = [
-      `${whole(all)} pairs in all layers and heads, ${percent(all / (dense * layers * heads))} of dense`,
-      ...reached,
-    ];
-    const png = args.text("png"), svg = args.text("svg");
-    if (png) writeOut(png, encodePng(tileImages((await maps(480)).map((map) => patternImage(map)), 3)));
+  async execute(args) {
+    const found = await measure(askedOf(args), args.number("tile") ?? 64), { shape: { n }, pairs, share, reached } = found;
+    const json = args.on("json"), png = args.text("png"), svg = args.text("svg");
+    if (json) write(Deno.stdout, inJson(found));
+    const drawn = drawnOf(found, args.number("positions")), heading = headingOf(found);
+    if (png) writeFile(png, encodePng(tileImages((await mapsOf(found, drawn, 480)).map((map) => patternImage(map)), 3)));
     if (svg) {
-      writeOut(svg, patternSvg(await maps(480), heading, [...notes, ...drawn < n ? [`drawn: the first ${whole(drawn)} positions`] : []]));
+      const notes = [`${thousands(pairs)} pairs in all layers and heads, ${percent(share)} of dense`, ...reached];
+      if (drawn < n) notes.push(`drawn: the first ${thousands(drawn)} positions`);
+      writeFile(svg, patternSvg(await mapsOf(found, drawn, 480), heading, notes));
     }
-    if (args.on("json")) return 0;
-
-    const screen = new Screen(Deno.stdout), width = Math.min(columns(), 200);
-    const fit = panels.length === 1 ? 1 : Math.max(1, Math.min(3, Math.floor(width / 36)));
-    const made = await maps(Math.max(8, Math.min(64, Math.floor(width / fit) - 2))), scale = Math.max(1, Math.floor(32 / made[0].cells));
-    const side = made[0].cells * scale, column = Math.max(side, ...made.map(({ title }) => title.length));
-    const across = Math.max(1, Math.min(fit, Math.floor(width / (column + 2))));
+    if (json) return 0;
+    const screen = new Screen(Deno.stdout);
     screen.print(`${screen.bold(heading)}\n`);
-    const pictures = made.map((map) => drawPattern(map, colored(Deno.stdout), scale));
-    for (let at = 0; at < pictures.length; at += across) {
-      const row = pictures.slice(at, at + across), fill = " ".repeat(column - side);
-      screen.print("  " + made.slice(at, at + across).map(({ title }) => title.padEnd(column)).join("  ").trimEnd());
-      for (let line = 0; line < row[0].length; line++) {
-        screen.print("  " + row.map((picture) => picture[line] + fill).join("  ").trimEnd());
-      }
-      screen.print("");
-    }
-    const legend = colored(Deno.stdout) ? "; blue is near (window), orange far (stride, summary, global)" : "";
-    const part = drawn < n ? ` 0 … ${whole(drawn - 1)} of ${whole(n)} (--positions N draws more)` : "";
-    for (const line of wrapText(`Down: queries${part}; across: keys${legend}.`, width - 3)) screen.print(screen.faint(`  ${line}`));
-    screen.print("");
-    if (panels.length > PANELS) screen.print(screen.faint(`  ${panels.length - PANELS} more sets are not drawn.\n`));
-    const rows = counted.slice(0, 2 * PANELS).map((
-      { title, set, pairs, tiles },
-    ) => [title, describe(set), whole(pairs), percent(pairs / dense), whole(tiles)]);
-    const table = [["", "attends to", "pairs", "of dense", `tiles ${tile}×${tile}`], ...rows];
-    const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
-    for (const row of table) {
-      const line = row.map((text, column) => column < 2 ? text.padEnd(widths[column]) : text.padStart(widths[column])).join("  ");
-      screen.print(`  ${row === table[0] ? screen.faint(line) : line}`);
-    }
-    if (counted.length > 2 * PANELS) screen.print(`  … and ${counted.length - 2 * PANELS} more sets`);
-    screen.print("");
-    screen.print(
-      `${whole(all)} pairs in all layers and heads: ${percent(all / (dense * layers * heads))} of dense (${whole(dense)} a head).`,
-    );
-    for (const line of reached) screen.print(wrapText(line, width - 3).join("\n  "));
+    await draw(screen, found, drawn);
+    describeSets(screen, found);
     for (const file of [png, svg]) if (file) screen.print(`Wrote ${file}.`);
     return 0;
   },

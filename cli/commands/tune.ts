@@ -18,12 +18,14 @@ import {
   tune as measure,
   type TuneWork,
   type Tuning,
+  type WebGpuEngine,
 } from "../../device.ts";
-import { readConfig } from "../common.ts";
-import type { Command } from "../flags.ts";
+import { TRAIN_FIELDS } from "../../files.ts";
+import { type Args, type Command, group, UsageError } from "../flags.ts";
+import { duration } from "../format.ts";
+import { readConfig } from "../model.ts";
 import { program, quote } from "../program.ts";
 import { Report } from "../report.ts";
-import { duration } from "../terminal.ts";
 import { keptTuning, readTuning, tuningPath, writeTuning } from "../tuning.ts";
 
 const PRECISIONS: Readonly<Record<string, readonly ("f32" | "f16")[]>> = { f32: ["f32"], f16: ["f16"], both: ["f32", "f16"] };
@@ -57,79 +59,111 @@ function before(out: string | undefined, device: string): Tuning | undefined {
   return tuning;
 }
 
+/** Whose shapes are measured. */
+interface Asked {
+  /** The preset or the file. */
+  readonly name: string;
+  readonly batch: number;
+  readonly works: readonly TuneWork[];
+}
+
+/**
+ * The works that the flags ask for.
+ *
+ * @throws {UsageError} where flags contradict each other
+ */
+function askedOf(args: Args): Asked {
+  if (args.given(["preset", "config"]).length === 2) throw new UsageError("Cannot use --preset with --config: leave one of them out");
+  const file = args.text("config"), name = args.text("preset") ?? "text", chosen = file === undefined ? preset(name) : undefined;
+  const model = chosen?.model ?? readConfig(file!), batch = args.number("batch") ?? chosen?.train.batch ?? 1;
+  const precisions = PRECISIONS[args.text("precision") ?? "both"];
+  return { name: file ?? name, batch, works: precisions.flatMap((precision) => trainingWorks(model, { batch, precision })) };
+}
+
+/**
+ * Where what is found goes.
+ *
+ * @throws {BackendError} where the device cannot be tuned
+ * @throws {ConfigError} where there is no place for it
+ */
+function placeOf({ description: device, timestamps, isSoftware }: WebGpuEngine, out: string | undefined): string {
+  const path = out ?? tuningPath(device);
+  if (!timestamps) throw new BackendError(`Cannot tune: ${device} has no timestamp-query, which times are measured with`);
+  // What is kept for the device is used by every command; a file is used where it is asked for.
+  if (isSoftware && out === undefined) {
+    throw new BackendError(
+      `Cannot tune: ${device} is no GPU, and what is fast on it says nothing about one; to measure it all the same, give a file with --out`,
+    );
+  }
+  if (!path) throw new ConfigError("Cannot keep the tuning: the system names no folder for it; give a file with --out");
+  return path;
+}
+
+const problemOf = ({ kind, sizes }: Problem) => `${kind} ${sizes}`;
+
+/** Milliseconds that the fastest kernels of each problem take together, and those that rules choose. */
+function compare(found: readonly Choice[], byRule: Iterable<Choice>): { ms: number; byRule: number } {
+  const measured = new Set(found.map(problemOf));
+  // Where dk and dv, or dq with them, are made by one kernel, those of each alone are not run.
+  const instead = new Map(
+    found.filter(({ kernel }) => kernel === "attention_backward_dkv")
+      .map((one) => [problemOf(one), one.variant.KEEP ? /_d[qkv]$/ : /_d[kv]$/]),
+  );
+  const sum = (choices: Iterable<Choice>) => [...choices].reduce((total, { ms }) => total + ms, 0);
+  return {
+    ms: sum(found.filter((one) => !instead.get(problemOf(one))?.test(one.kernel))),
+    byRule: sum([...byRule].filter((one) => measured.has(problemOf(one)))),
+  };
+}
+
 /** The command. */
 export const tune: Command = {
   name: "tune",
   about: "measure kernel variants on this GPU for a model's shapes, and remember the fastest",
   flags: [
-    { name: "preset", value: "NAME", kind: Object.keys(PRESETS), about: "whose shapes to measure (default: text)" },
-    { name: "config", value: "FILE", about: "the model of a config.json instead of a preset's" },
-    { name: "batch", value: "N", kind: "whole", low: 1, high: 65536, about: "sequences a micro-batch (default: the preset's, or 1)" },
-    {
-      name: "precision",
-      value: "NAME",
-      kind: Object.keys(PRECISIONS),
-      about: "storage of activations to measure: f32, f16 or both (default: both)",
-    },
-    { name: "seconds", value: "N", kind: "number", low: 0, about: "stop measuring after so long, and keep what was found" },
-    { name: "out", value: "FILE", about: "keep it there, for --tuning FILE (default: a file of this user for this device)" },
-    { name: "json", about: "one JSON object a variant on stdout, and one at the end" },
+    ...group("Model", [
+      { name: "preset", value: "NAME", allowed: { oneOf: Object.keys(PRESETS) }, about: "whose shapes to measure (default: text)" },
+      { name: "config", value: "FILE", about: "the model of a config.json instead of a preset's" },
+    ]),
+    ...group("Measuring", [
+      { name: "batch", value: "N", allowed: TRAIN_FIELDS.batch, about: "sequences per micro-batch (default: the preset's, or 1)" },
+      {
+        name: "precision",
+        value: "NAME",
+        allowed: { oneOf: Object.keys(PRECISIONS) },
+        about: "storage of activations to measure: f32, f16 or both (default: both)",
+      },
+      { name: "seconds", value: "N", allowed: { from: 0 }, about: "stop measuring after so long, and keep what was found" },
+    ]),
+    ...group("Output", [
+      { name: "out", value: "FILE", about: "keep it there, for --tuning FILE (default: a file of this user for this device)" },
+      { name: "json", about: "one JSON object per variant on stdout, and one at the end" },
+    ]),
   ],
   examples: ["tune", "tune --preset enwik8", "tune --config runs/my-run/config.json --precision f32 --seconds 120"],
-  async run(args) {
-    if (args.given(["preset", "config"]).length === 2) throw new ConfigError("Cannot use --preset with --config: leave one of them out");
-    const file = args.text("config"), chosen = file === undefined ? preset(args.text("preset") ?? "text") : undefined;
-    const model = chosen?.model ?? readConfig(file!), batch = args.number("batch") ?? chosen?.train.batch ?? 1;
-    const works: TuneWork[] = PRECISIONS[args.text("precision") ?? "both"].flatMap((precision) =>
-      trainingWorks(model, { batch, precision })
-    );
-    const report = new Report(args.on("json") ?? false, "measuring goes on"), { screen } = report, out = args.text("out");
-    const { engine } = await pickBackend("webgpu" satisfies BackendName);
+  async execute(args) {
+    const { name, batch, works } = askedOf(args), report = new Report(args.on("json") ?? false, "measuring goes on"), { screen } = report;
+    const out = args.text("out"), { engine } = await pickBackend("webgpu" satisfies BackendName);
     try {
-      const { description: device } = engine, path = out ?? tuningPath(device);
-      if (!engine.timestamps) throw new BackendError(`Cannot tune: ${device} has no timestamp-query, which times are measured with`);
-      // What is kept for the device is used by every command; a file is used where it is asked for.
-      if (engine.isSoftware && out === undefined) {
-        throw new BackendError(
-          `Cannot tune: ${device} is no GPU, and what is fast on it says nothing about one; to measure it all the same, give a file with --out`,
-        );
-      }
-      if (!path) throw new ConfigError("Cannot keep the tuning: the system names no folder for it; give a file with --out");
-      const known = before(out, device), begun = performance.now(), seconds = () => (performance.now() - begun) / 1000;
+      const path = placeOf(engine, out), { description: device } = engine, known = before(out, device), begun = performance.now();
+      const seconds = () => (performance.now() - begun) / 1000, byRule = new Map<string, Choice>();
       report.event("start", { device, works: works.map(nameOfWork), out: path });
-      report.say(`${screen.faint("Engine".padEnd(8))}${device}`);
-      report.say(`${screen.faint("Model".padEnd(8))}${file ?? args.text("preset") ?? "text"}, batch ${batch}; times in milliseconds`);
-      const problem = ({ kind, sizes }: Problem) => `${kind} ${sizes}`;
-      let name = "";
-      const rule = new Map<string, Choice>();
+      report.fact("Engine", device);
+      report.fact("Model", `${name}, batch ${batch}; times in milliseconds`);
+      let work = "";
       const found = await measure(engine, works, {
         seconds: args.number("seconds"),
         report(trial) {
-          if (trial.work !== name) report.say(`\n${screen.bold(name = trial.work)}`);
-          if (!trial.variant) { for (const one of trial.measured) rule.set(`${one.kernel} ${problem(one)}`, one); }
+          if (trial.work !== work) report.say(`\n${screen.bold(work = trial.work)}`);
+          if (!trial.variant) { for (const one of trial.measured) byRule.set(`${one.kernel} ${problemOf(one)}`, one); }
           report.say(line(trial, seconds()));
           report.event("trial", { ...trial, seconds: seconds() });
         },
       });
-      const tuning = mergeTunings(known, found);
-      writeTuning(path, formatTuning(tuning));
-      let sum = 0, ruled = 0;
-      const measured = new Set(found.choices.map(problem));
-      for (const one of rule.values()) if (measured.has(problem(one))) ruled += one.ms;
-      const instead = new Map(
-        found.choices.filter(({ kernel }) => kernel === "attention_backward_dkv")
-          .map((one) => [problem(one), one.variant.KEEP ? /_d[qkv]$/ : /_d[kv]$/]),
-      );
-      for (const one of found.choices) {
-        // Where dk and dv, or dq with them, are made by one kernel, those of each alone are not run.
-        if (!instead.get(problem(one))?.test(one.kernel)) sum += one.ms;
-      }
-      report.event("end", { out: path, choices: found.choices, ms: sum, byRule: ruled, seconds: seconds() });
-      report.say(
-        `\nThe fastest of each take ${sum.toPrecision(3)} ms together, those chosen by rule ${ruled.toPrecision(3)}; found in ${
-          duration(seconds())
-        }.`,
-      );
+      writeTuning(path, formatTuning(mergeTunings(known, found)));
+      const sums = compare(found.choices, byRule.values()), together = `those chosen by rule ${sums.byRule.toPrecision(3)}`;
+      report.event("end", { out: path, choices: found.choices, ...sums, seconds: seconds() });
+      report.say(`\nThe fastest of each take ${sums.ms.toPrecision(3)} ms together, ${together}; found in ${duration(seconds())}.`);
       report.say(
         out === undefined
           ? `Kept in ${path}: commands on this device use it from now on, unless given --no-tuning.`

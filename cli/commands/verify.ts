@@ -7,20 +7,21 @@
 import { basename, join } from "node:path";
 import { type GoldenCase, goldenCases, verifyAttention, verifyModel } from "../../device.ts";
 import { DataError } from "../../mod.ts";
-import { ENGINE_FLAGS, engineOf, readIn } from "../common.ts";
-import type { Command } from "../flags.ts";
+import { readFile, whyUnread } from "../disk.ts";
+import { ENGINE_FLAGS, engineOf } from "../engine.ts";
+import { type Command, group } from "../flags.ts";
 import { Report } from "../report.ts";
 import { colored } from "../terminal.ts";
 
-const attention = (path: string): GoldenCase => ({ name: basename(path), run: (engine) => verifyAttention(engine, path, readIn(path)) });
+const attention = (path: string): GoldenCase => ({ name: basename(path), run: (engine) => verifyAttention(engine, path, readFile(path)) });
 
 const model = (path: string): GoldenCase => ({
   name: basename(path),
   run: (engine) =>
     verifyModel(engine, path, {
-      config: new TextDecoder().decode(readIn(join(path, "config.json"))),
-      model: readIn(join(path, "model.safetensors")),
-      expected: readIn(join(path, "expected.safetensors")),
+      config: new TextDecoder().decode(readFile(join(path, "config.json"))),
+      model: readFile(join(path, "model.safetensors")),
+      expected: readFile(join(path, "expected.safetensors")),
     }),
 });
 
@@ -31,7 +32,7 @@ function casesAt(path: string): GoldenCase[] {
     if (!Deno.statSync(path).isDirectory) return [attention(path)];
     entries = [...Deno.readDirSync(path)].sort((a, b) => a.name < b.name ? -1 : 1);
   } catch (error) {
-    const found = error instanceof Deno.errors.NotFound ? "there is no such file or folder" : (error as Error).message;
+    const found = error instanceof Deno.errors.NotFound ? "there is no such file or folder" : whyUnread(error);
     throw new DataError(`Cannot verify with ${path}: ${found}`, { cause: error });
   }
   if (entries.some(({ name }) => name === "expected.safetensors")) return [model(path)];
@@ -56,11 +57,11 @@ export const verify: Command = {
   about: "compare this device's numbers with golden ones from an independent program",
   operands: { name: "DIR…", least: 0, most: Infinity },
   flags: [
+    ...group("Output", [{ name: "json", about: "one JSON object per comparison on stdout, and one at the end" }]),
     ...ENGINE_FLAGS,
-    { name: "json", about: "one JSON object a comparison on stdout, and one at the end" },
   ],
   examples: ["verify", "verify --backend webgpu", "verify my-golden/ --backend wasm --json"],
-  async run(args) {
+  async execute(args) {
     const given = args.operands.flatMap(casesAt),
       report = new Report(args.on("json") ?? false, "comparing goes on, and the exit code tells"),
       { screen } = report;

@@ -18,6 +18,14 @@ export const PCM_F64 = 5;
 
 /** What works on layouts and data: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */
 export type KernelExports = {
+  readonly bpe_pieces: (bytes: number, at: number, length: number, table: number, mask: number, state: number, most: number) => number;
+  readonly bpe_rehash: (bytes: number, from: number, fromMask: number, to: number, mask: number) => void;
+  readonly bpe_symbols: (bytes: number, table: number, mask: number, symbols: number, weights: number) => number;
+  readonly bpe_pairs: (symbols: number, weights: number, length: number, counts: number, size: number, best: number) => void;
+  readonly bpe_merges: (symbols: number, weights: number, state: number, counts: number, size: number, best: number, merges: number, first: number, times: number) => number;
+  readonly bpe_table: (merges: number, count: number, table: number, mask: number) => void;
+  readonly bpe_encode: (bytes: number, length: number, last: number, table: number, mask: number, seen: number, seenMask: number, tokens: number, state: number) => number;
+  readonly bpe_decode: (tokens: number, count: number, pieces: number, starts: number, out: number) => number;
   readonly histogram: (bytes: number, length: number, counts: number, tables: number) => void;
   readonly image_interleave: (images: number, skip: number, pixels: number, from: number, to: number) => void;
   readonly residueRows: (n: number, l: number, rows: number) => void;

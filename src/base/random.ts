@@ -3,7 +3,7 @@
  * Easy as 1, 2, 3*, 2011): the same (key, counter) gives the same words on every engine, in any order, so dropout
  * masks are recomputed instead of stored and a resumed run draws what the interrupted one would have drawn.
  *
- * The WASM and WGSL twins are `asm/random.ts` and `wgsl/random.wgsl`.
+ * The WASM and WGSL twins are `asm/lib/random.ts` and `wgsl/random.wgsl`.
  *
  * @module
  */

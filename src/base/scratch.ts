@@ -54,6 +54,16 @@ export class Scratch {
     return at;
   }
 
+  /** The place up to which memory is taken, for {@linkcode release}. */
+  mark(): number {
+    return this.#top;
+  }
+
+  /** Gives back what was taken since. Only memory that was never taken before is zeroed. */
+  release(mark: number): void {
+    this.#top = mark;
+  }
+
   /** `count` bytes at `at`. */
   u8(at: number, count: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.memory.buffer as ArrayBuffer, at, count);

@@ -21,6 +21,17 @@ const CIFAR_LABELS = { "CIFAR-10": [10], "CIFAR-100": [20, 100] } as const;
 /** Which of two data sets. */
 export type Cifar = keyof typeof CIFAR_LABELS;
 
+/** The files of CIFAR, by the names they have in its archives. */
+const CIFAR_NAMES: readonly [Cifar, RegExp][] = [
+  ["CIFAR-10", /(^|\/)(data_batch_\d+|test_batch)\.bin$/],
+  ["CIFAR-100", /(^|\/)cifar-?100[^/]*\/(train|test)\.bin$/],
+];
+
+/** Which CIFAR a file of that name is of. */
+export function cifarNamed(path: string): Cifar | undefined {
+  return CIFAR_NAMES.find(([, named]) => named.test(path))?.[0];
+}
+
 /** The first byte that is no class. */
 function noClass(bytes: Uint8Array, labels: readonly number[]): number | undefined {
   const row = labels.length + CIFAR_PIXELS;

@@ -4,6 +4,7 @@
  * @module
  */
 
+/** Whether bytes have those characters at a place. */
 export const starts = (bytes: Uint8Array, want: string, at = 0) => {
   for (let i = 0; i < want.length; i++) if (bytes[at + i] !== want.charCodeAt(i)) return false;
   return bytes.length >= at + want.length;
@@ -12,6 +13,7 @@ export const starts = (bytes: Uint8Array, want: string, at = 0) => {
 /** A format known by how a file begins. */
 export type Format = "gzip" | "zip" | "tar" | "png" | "wav";
 
+/** What each begins with, in code and in words, and the ending of its names. */
 export const FORMATS: Readonly<
   Record<Format, { readonly begins: (head: Uint8Array) => boolean; readonly want: string; readonly ending: RegExp }>
 > = {

@@ -1,7 +1,5 @@
 /**
- * Codes of telephony.
- *
- * ITU-T G.711, https://www.itu.int/rec/T-REC-G.711, µ-law.
+ * The µ-law codes of telephony: ITU-T G.711, https://www.itu.int/rec/T-REC-G.711, table 2a.
  *
  * @module
  */

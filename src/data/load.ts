@@ -10,7 +10,8 @@ import { type Dataset, DATASET_FIELDS, type DatasetOptions, type Skipped } from 
 import { canonicalPath, HIDDEN, members, OF_SYSTEM, type Skip } from "./members.ts";
 import { counted, Notices, type Notify } from "./notices.ts";
 import type { DataFile } from "./reader.ts";
-import { CIFAR_NAMES, Samples, type Stream } from "./samples.ts";
+import { cifarNamed } from "./cifar.ts";
+import { Samples, type Stream } from "./samples.ts";
 import { split } from "./split.ts";
 
 /** What was left out, in one sentence per reason. */
@@ -26,6 +27,13 @@ function tellSkipped(skipped: readonly Skipped[], name: string, notify: Notify):
       }`,
     );
   }
+}
+
+/** Puts the files of CIFAR in order: archives keep them in any, and the split goes by number. */
+function sortCifar(samples: Samples, files: readonly { path: string; at: number }[]): void {
+  const number = ({ path }: { path: string }) => Number(/(\d+)\.bin$/.exec(path)?.[1] ?? 0);
+  const sorted = files.toSorted((a, b) => number(a) - number(b)).map(({ at }) => samples.images[at]);
+  samples.images.splice(0, Infinity, ...sorted);
 }
 
 /**
@@ -80,12 +88,12 @@ export async function loadDataset(
     first ??= file.name;
     count++;
     const before = samples.streams.length;
-    for await (const member of members(file, path ?? file.name, { own: path === undefined }, told)) {
+    for await (const member of members(file, path ?? file.name, path === undefined, told)) {
       const at = samples.images.length;
       await samples.add(member);
       // After each: a folder of everything is not read to its end first.
       samples.check(name ?? first);
-      if (CIFAR_NAMES.some(([, named]) => named.test(member.path)) && samples.images.length > at) cifar.push({ path: member.path, at });
+      if (cifarNamed(member.path) && samples.images.length > at) cifar.push({ path: member.path, at });
     }
     // An archive may have them in any order; a folder's files come by name, folders in their place.
     const order = ({ path }: Stream) => path.replaceAll("/", "\0");
@@ -101,12 +109,7 @@ export async function loadDataset(
     const more = skipped.length > 1 ? `, as are ${skipped.length - 1} more` : "";
     throw new DataError(`Cannot make a data set${title === undefined ? "" : ` of ${title}`}: ${out}${more}`);
   }
-  // Archives keep their files in any order; the split goes by number.
-  if (cifar.length > 0 && cifar.length === samples.images.length) {
-    const number = ({ path }: { path: string }) => Number(/(\d+)\.bin$/.exec(path)?.[1] ?? 0);
-    const sorted = cifar.slice().sort((a, b) => number(a) - number(b)).map(({ at }) => samples.images[at]);
-    samples.images.splice(0, Infinity, ...sorted);
-  }
+  if (cifar.length > 0 && cifar.length === samples.images.length) sortCifar(samples, cifar);
   tellSkipped(skipped, title!, notify);
   const made = split(
     samples,

@@ -63,70 +63,109 @@ interface Told {
   readonly plain: boolean;
 }
 
+/** Why files are left out whose names say that nobody means them. */
 export const OF_SYSTEM = "hidden or the system's";
 
-export async function* members(
-  file: DataFile,
-  path: string,
-  { archived = false, own = true, depth = 0 }: { archived?: boolean; own?: boolean; depth?: number },
-  told: Told,
-): AsyncGenerator<Member> {
-  const { name } = file, reader = new ByteReader(file.data, name), { notify, skip, plain } = told;
+/** Where a file is that is looked into: what {@linkcode Member} says of it, and how many archives it is in. */
+interface Place {
+  readonly path: string;
+  readonly archived: boolean;
+  readonly own: boolean;
+  readonly depth: number;
+}
+
+const refusal = (as: Refused, name: string, what: string, hint: string) => ({
+  as,
+  error: new DataError(`Cannot read ${name}: it is ${what}, which is not supported; ${hint}${INSIST}`),
+});
+
+/**
+ * What a file is by its first bytes: of a format that is read, of one that is not, or neither.
+ *
+ * @throws {DataError} where something stands in its place, or its name promises another format
+ */
+function recognise(head: Uint8Array, path: string, name: string): { format?: Format; refused?: Member["refused"] } {
+  const format = (Object.keys(FORMATS) as Format[]).find((one) => FORMATS[one].begins(head));
+  if (format) return { format };
+  for (const as of Object.keys(REFUSED) as Refused[]) {
+    const found = REFUSED[as].find(([, begins]) => typeof begins === "string" ? starts(head, begins) : begins(head));
+    if (found) return { refused: refusal(as, name, `${found[0]} by its first bytes`, found[2]) };
+  }
+  const instead = standIn(new TextDecoder("latin1").decode(head.subarray(0, 256)));
+  // A web page may be what is to be learnt; not so in place of another format.
+  if (instead?.includes("pointer")) throw new DataError(`Cannot read ${name}: it is ${instead}${INSIST}`);
+  for (const { want, ending } of Object.values(FORMATS)) {
+    if (!ending.test(path)) continue;
+    const found = Array.from(head.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    throw new DataError(
+      `Cannot read ${name}: by its name it begins with ${want}, found ${found || "nothing"} at byte 0${
+        instead ? `: it is ${instead}` : ""
+      }`,
+    );
+  }
+  return {};
+}
+
+/**
+ * The files with samples in what was given, one after another: of an archive those in it, of anything else itself.
+ *
+ * @param path of the file in the folder it came from, or its name
+ * @param own whether it was given by itself
+ */
+export async function* members(file: DataFile, path: string, own: boolean, told: Told): AsyncGenerator<Member> {
+  yield* look(file, { path, archived: false, own, depth: 0 }, told);
+}
+
+async function* look(file: DataFile, place: Place, told: Told): AsyncGenerator<Member> {
+  const { name } = file, { path, archived, own, depth } = place, reader = new ByteReader(file.data, name);
   try {
-    if (plain) return yield { reader, path, archived, own };
-    const head = await reader.peek(HEAD), format = (Object.keys(FORMATS) as Format[]).find((one) => FORMATS[one].begins(head));
-    const refuse = (as: Refused, what: string, hint: string) => ({
-      as,
-      error: new DataError(`Cannot read ${name}: it is ${what}, which is not supported; ${hint}${INSIST}`),
-    });
-    for (const as of format ? [] : Object.keys(REFUSED) as Refused[]) {
-      const found = REFUSED[as].find(([, begins]) => typeof begins === "string" ? starts(head, begins) : begins(head));
-      if (found) return yield { reader, path, archived, own, refused: refuse(as, `${found[0]} by its first bytes`, found[2]) };
-    }
-    const instead = format ? undefined : standIn(new TextDecoder("latin1").decode(head.subarray(0, 256)));
-    // A web page may be what is to be learnt; not so in place of another format.
-    if (instead?.includes("pointer")) throw new DataError(`Cannot read ${name}: it is ${instead}${INSIST}`);
-    for (const { want, ending } of format ? [] : Object.values(FORMATS)) {
-      if (!ending.test(path)) continue;
-      const found = Array.from(head.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
-      throw new DataError(
-        `Cannot read ${name}: by its name it begins with ${want}, found ${found || "nothing"} at byte 0${
-          instead ? `: it is ${instead}` : ""
-        }`,
-      );
-    }
+    if (told.plain) return yield { reader, path, archived, own };
+    const { format, refused } = recognise(await reader.peek(HEAD), path, name);
+    if (refused) return yield { reader, path, archived, own, refused };
     if (format === undefined || format === "png" || format === "wav") return yield { reader, format, path, archived, own };
     if (depth === DEPTH) throw new DataError(`Cannot read ${name}: it is an archive in ${DEPTH} archives, unpack it first`);
-    const open = (inner: string, data: DataFile["data"], size: number) => {
-      const canonical = canonicalPath(inner), label = `${excerpt(inner)} of ${name}`;
-      if (HIDDEN.test(canonical)) return skip({ name: label, bytes: size, why: OF_SYSTEM });
-      return members(
-        { name: label, data },
-        archived ? `${path}/${canonical}` : canonical,
-        { archived: true, own: false, depth: depth + 1 },
-        told,
-      );
-    };
-    if (format === "gzip") {
-      // One file, without a name of its own, and so no archive of many.
-      const inner = path.replace(/\.tgz$/i, ".tar").replace(/\.gz$/i, "");
-      yield* members({ name, data: gunzipPieces(reader.rest(), name, Infinity, notify) }, inner, { archived, own, depth: depth + 1 }, told);
-    } else if (format === "tar") {
-      for await (const { name: inner, size, other, data } of tarFiles(reader.rest(), name, notify)) {
-        if (other) skip({ name: `${excerpt(inner)} of ${name}`, bytes: size, why: other });
-        else yield* open(inner, data, size) ?? [];
-      }
-    } else {
-      const at = isSliceable(file.data) ? file.data : await reader.whole();
-      const entries = at instanceof Uint8Array ? zipEntries(at, name, notify) : await zipPlaces(at, name, notify);
-      for (const [what, first, hint] of ZIPPED) {
-        if (entries.length > 0 && first.test(entries[0].name)) {
-          return yield { reader: new ByteReader(new Uint8Array(), name), path, archived, own, refused: refuse("document", what, hint) };
-        }
-      }
-      for (const entry of entries) yield* open(entry.name, unzipPieces(entry, at, name), entry.size) ?? [];
-    }
+    yield* open(file, reader, format, place, told);
   } finally {
     await reader.close();
+  }
+}
+
+/** Looks into the files of an archive. */
+async function* open(
+  { name, data: source }: DataFile,
+  reader: ByteReader,
+  format: "gzip" | "tar" | "zip",
+  { path, archived, own, depth }: Place,
+  told: Told,
+): AsyncGenerator<Member> {
+  const { notify, skip } = told;
+  const file = (inner: string, data: DataFile["data"], size: number) => {
+    const canonical = canonicalPath(inner), label = `${excerpt(inner)} of ${name}`;
+    if (HIDDEN.test(canonical)) return skip({ name: label, bytes: size, why: OF_SYSTEM });
+    const place = { path: archived ? `${path}/${canonical}` : canonical, archived: true, own: false, depth: depth + 1 };
+    return look({ name: label, data }, place, told);
+  };
+  if (format === "gzip") {
+    // One file, without a name of its own, and so no archive of many.
+    const inner = path.replace(/\.tgz$/i, ".tar").replace(/\.gz$/i, "");
+    yield* look(
+      { name, data: gunzipPieces(reader.rest(), name, Infinity, notify) },
+      { path: inner, archived, own, depth: depth + 1 },
+      told,
+    );
+  } else if (format === "tar") {
+    for await (const { name: inner, size, other, data } of tarFiles(reader.rest(), name, notify)) {
+      if (other) skip({ name: `${excerpt(inner)} of ${name}`, bytes: size, why: other });
+      else yield* file(inner, data, size) ?? [];
+    }
+  } else {
+    const at = isSliceable(source) ? source : await reader.whole();
+    const entries = at instanceof Uint8Array ? zipEntries(at, name, notify) : await zipPlaces(at, name, notify);
+    const document = entries.length > 0 ? ZIPPED.find(([, first]) => first.test(entries[0].name)) : undefined;
+    if (document) {
+      const [what, , hint] = document, empty = new ByteReader(new Uint8Array(), name);
+      return yield { reader: empty, path, archived, own, refused: refusal("document", name, what, hint) };
+    }
+    for (const entry of entries) yield* file(entry.name, unzipPieces(entry, at, name), entry.size) ?? [];
   }
 }

@@ -1,11 +1,12 @@
 /**
- * The µ-law (section 7.4): amplitudes companded to 256 codes in order of amplitude, and back.
+ * The µ-law (section 7.4), sign(x)·ln(1 + µ|x|) / ln(1 + µ) with µ = 255: amplitudes companded to 256 codes in order of amplitude, and back.
+ * The kernels are in asm/mulaw.ts.
  *
  * @module
  */
 
-import { MULAW_CELLS } from "../base/kernel_exports.gen.ts";
 import { expect } from "../base/check.ts";
+import { MULAW_CELLS } from "../base/kernel_exports.gen.ts";
 import { lazily, Scratch } from "../base/scratch.ts";
 
 const MU = 255;

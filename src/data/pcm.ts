@@ -1,5 +1,5 @@
 /**
- * Frames of a file to codes: mean of channels, new rate, µ-law.
+ * Frames of a file to codes: mean of channels, new rate, µ-law. The kernels are in asm/pcm.ts and asm/resample.ts.
  *
  * @module
  */

@@ -1,5 +1,8 @@
 /**
- * The low-pass of a change of rate: a sinc windowed by Kaiser.
+ * The low-pass of a change of rate: a sinc windowed by Kaiser, I₀(β·√(1 − u²)) / I₀(β) at u of its half width.
+ *
+ * J. F. Kaiser, “Nonrecursive digital filter design using the I₀-sinh window function”, 1974: β and the width of the fall by the
+ * attenuation wanted.
  *
  * @module
  */
@@ -18,7 +21,7 @@ const BETA = 7.857;
 /** Width of the fall, of the lower Nyquist frequency: (80 − 7.95) / (14.36 · 2 · CROSSINGS) · 2. */
 const FALL = 0.0784;
 
-/** Most numbers of a filter, 128 MiB: rates without a common divisor need one phase for each output sample a second. */
+/** Most numbers of a filter, 128 MiB: rates without a common divisor need one phase for each output sample of a second. */
 const FILTER_LIMIT = 2 ** 25;
 
 /** Modified Bessel function of the first kind, order 0, by its series. */
@@ -28,6 +31,7 @@ function bessel(x: number): number {
   return sum;
 }
 
+/** The greatest common divisor. */
 export function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
 }

@@ -5,7 +5,7 @@
  */
 
 import { DataError } from "../base/errors.ts";
-import { type Cifar, CIFAR_SHAPE, cifarOf, decodeCifar } from "./cifar.ts";
+import { CIFAR_SHAPE, cifarNamed, cifarOf, decodeCifar } from "./cifar.ts";
 import type { DatasetOptions, Skipped } from "./dataset.ts";
 import type { Refused } from "./formats.ts";
 import { orderG711 } from "./g711.ts";
@@ -18,12 +18,6 @@ import { WHOLE_LIMIT } from "./reader.ts";
 import { SOUND_RATE, type SoundLevels } from "./sound.ts";
 import { fromUtf16, isText } from "./text.ts";
 import { readWav } from "./wav.ts";
-
-/** The files of CIFAR, by the names they have in its archives. */
-export const CIFAR_NAMES: readonly [Cifar, RegExp][] = [
-  ["CIFAR-10", /(^|\/)(data_batch_\d+|test_batch)\.bin$/],
-  ["CIFAR-100", /(^|\/)cifar-?100[^/]*\/(train|test)\.bin$/],
-];
 
 /** Parts that the makers of image sets set apart: test_batch.bin, test.bin, t10k-images-idx3-ubyte. */
 const TEST_NAME = /(^|[\/_-])(test|t10k)([._-][^/]*)?$/;
@@ -135,9 +129,7 @@ export class Samples {
       // A shape makes rows of anything that is whole rows, but for a header that says the length to a byte.
       const plain = as !== undefined || codes !== undefined, header = plain ? undefined : idxOf(bytes);
       const idx = shape === undefined || rest !== 0 || header?.end === bytes.length ? header : undefined;
-      const cifar = as
-        ? undefined
-        : CIFAR_NAMES.find(([, named]) => named.test(path))?.[0] ?? (plain || shape ? undefined : cifarOf(bytes));
+      const cifar = as ? undefined : cifarNamed(path) ?? (plain || shape ? undefined : cifarOf(bytes));
       if (cifar) this.#picture(`${cifar} binary`, await decodeCifar(bytes, name, cifar), CIFAR_SHAPE, name, path);
       else if (idx) this.#idx(bytes, idx, name, path, own);
       else if (shape) {

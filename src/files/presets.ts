@@ -7,6 +7,7 @@
 import { expect, mustBe } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { AttentionConfig } from "../pattern/sets.ts";
+import type { DataKind } from "../data/identity.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";
 
@@ -34,7 +35,7 @@ const shape = (n_layer: number, n_head: number, d_model: number, d_ff: number, d
 const PAPER: Partial<TrainConfig> = { optimizer: "adamw", lr: 0.00035, warmup: 5000 };
 
 const audio = (n_ctx: number, stride: number, n_layer: number, n_head: number, d_model: number): Preset => ({
-  about: `paper: audio of ${n_ctx} samples, µ-law at 12 kHz`,
+  about: `paper: audio of ${n_ctx} frames, µ-law at 12 kHz`,
   model: {
     ...shape(n_layer, n_head, d_model, d_model * 4, d_model),
     n_ctx,
@@ -82,7 +83,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   sound: {
-    about: "sound in minutes on two cores: 4 and 8 samples back, then strided, a third of a second at 12 kHz",
+    about: "sound in minutes on two cores: 4 and 8 frames back, then strided, a third of a second at 12 kHz",
     model: {
       ...shape(3, 4, 64, 256, 64),
       n_ctx: 4096,
@@ -151,7 +152,7 @@ export function preset(name: string): Preset {
 }
 
 /** The small preset of each kind of data. */
-const PRESET_OF: Readonly<Record<"text" | "bytes" | "image" | "audio", string>> = {
+const PRESET_OF: Readonly<Record<DataKind, string>> = {
   text: "text",
   bytes: "text",
   image: "image",
@@ -165,7 +166,7 @@ const PRESET_OF: Readonly<Record<"text" | "bytes" | "image" | "audio", string>> 
  * @param shape height, width and channels of images
  */
 export function presetFor(
-  kind: "text" | "bytes" | "image" | "audio",
+  kind: DataKind,
   shape?: readonly [number, number, number],
 ): { name: string; preset: Preset } {
   expect("Cannot suit a preset", { kind: [kind, "a string"], "preset of that kind": [PRESET_OF[kind], "a string"] });

@@ -6,8 +6,7 @@
 
 import { expectTokens } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
-import { type Tensor, tensor } from "../ops/mod.ts";
-import type { Constants } from "./compile.ts";
+import { type Tensor, tensor, type TensorData } from "../ops/mod.ts";
 
 /** Inputs of one batch; {@linkcode batchData} has their numbers. */
 export interface BatchTensors {
@@ -50,7 +49,7 @@ export function sortByIndex(index: Uint32Array, entries: number): { order: Uint3
  * @param n positions of a sequence
  * @throws {ShapeError} where a token is outside the vocabulary
  */
-export function batchData(batch: BatchTensors, tokens: ArrayLike<number>, start: number, n: number): Constants {
+export function batchData(batch: BatchTensors, tokens: ArrayLike<number>, start: number, n: number): Map<Tensor, TensorData> {
   expectTokens("Cannot use the batch", tokens);
   const targets = Uint32Array.from(tokens), shifted = new Uint32Array(targets.length);
   targets.forEach((token, at) => {

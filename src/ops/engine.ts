@@ -7,6 +7,36 @@
 import type { Program } from "./program.ts";
 import type { Tensor, TensorData } from "./tensor.ts";
 
+/** A tensor, or a range [from, to) of its outermost dimension. */
+export interface TensorPart {
+  /** Which. */
+  readonly tensor: Tensor;
+  /** The whole tensor where absent. */
+  readonly range?: readonly [number, number];
+}
+
+/** Runs whose results are wanted as they come. */
+export interface StreamOptions {
+  /** Runs in all. */
+  readonly times: number;
+  /** So many of them, the first, are run without a look at their results; fewer than `times`, default 0. */
+  readonly skip?: number;
+  /** What is to be read when runs [from, to) of the stream are over, as they left it. */
+  reads(from: number, to: number): readonly TensorPart[];
+}
+
+/** Results of some runs of a stream. */
+export interface Streamed {
+  /** The first of the runs. */
+  readonly from: number;
+  /** The one after the last. */
+  readonly to: number;
+  /** Runs of the stream that have begun: maybe more than are over, whether or not more results are asked for. */
+  readonly begun: number;
+  /** What `reads(from, to)` asked for. */
+  readonly data: readonly TensorData[];
+}
+
 /** A program made ready to run on one engine. */
 export interface Executable {
   /**
@@ -17,24 +47,30 @@ export interface Executable {
    */
   run(times?: number): Promise<void>;
   /**
-   * Makes ready what can be made ready of a run of so many times, while another is under way: the next run of as many begins at
-   * once. A run of another number drops it. Absent where nothing can be.
+   * Runs the whole list over and over, as many times at once as suits the engine, and hands over what the runs left, in order. Results of
+   * runs are as good however many go together. No more runs begin than results are asked for, but for those that the engine begins ahead.
+   *
+   * @throws {ShapeError} where a range is none of its tensor's
+   * @throws {KernelError} naming the kernel, when this or an earlier run failed on the device
    */
-  prepare?(times: number): void;
+  stream(options: StreamOptions): AsyncIterable<Streamed>;
   /** Bytes of arena for scratch tensors, after sharing by lifetime. */
   readonly scratchBytes: number;
   /** Frees what compile made. */
   dispose(): void;
 }
 
-/** An implementation of this page. */
+/** What allocates tensors, compiles programs and runs them. */
 export interface Engine {
   /** Which. */
   readonly name: "reference" | "wasm" | "webgpu";
   /** For people: device or cores, and what limits it. */
   readonly description: string;
-  /** Runs go on after `run` resolved, and a read waits for them: read seldom, with the next run already under way. */
-  readonly deferred: boolean;
+  /**
+   * Rows from which a program for all of them side by side takes less time, its compilation included, than as many runs of a program for
+   * one: so a prompt of this many positions goes through a model at once, a shorter one position by position.
+   */
+  readonly sideBySide: number;
   /**
    * Makes persistent tensors, zeroed. Tensors of one call are laid out together in the order given.
    *

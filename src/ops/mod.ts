@@ -14,6 +14,7 @@
 
 export * from "./engine.ts";
 export * from "./index.gen.ts";
-export type { Descriptor, Named, Operand } from "./operation.ts";
+export type { Descriptor, Named, Operand, OptionField, TensorField } from "./operation.ts";
 export * from "./program.ts";
+export * from "./stream.ts";
 export * from "./tensor.ts";

@@ -13,16 +13,18 @@ export interface Named {
   readonly op: string;
 }
 
-type Tensors = Tensor | readonly Tensor[];
-
 /** Fields of O that hold a tensor or a list of them. */
-type Direct<O> = { [K in keyof O & string]: NonNullable<O[K]> extends Tensors ? K : never }[keyof O & string];
+export type TensorField<O> = {
+  [K in keyof O & string]: NonNullable<O[K]> extends Tensor | readonly Tensor[] ? K : never;
+}[keyof O & string];
 
-/** "dropout.seeds": tensors one step down, in the options of an operation. */
-type Nested<O> = { [K in Exclude<keyof O & string, Direct<O>>]: `${K}.${Direct<NonNullable<O[K]>>}` }[Exclude<keyof O & string, Direct<O>>];
+/** "dropout.seeds": tensors one step down, in an option of O. */
+export type OptionField<O> = {
+  [K in Exclude<keyof O & string, TensorField<O>>]: `${K}.${TensorField<NonNullable<O[K]>>}`;
+}[Exclude<keyof O & string, TensorField<O>>];
 
 /** Where operation O names its tensors: a field, or `option.field`. A name that it has not is a type error. */
-export type Operand<O> = Direct<O> | Nested<O>;
+export type Operand<O> = TensorField<O> | OptionField<O>;
 
 /** An operation's description of itself. */
 export interface Descriptor<O extends Named> {
@@ -36,7 +38,7 @@ export interface Descriptor<O extends Named> {
    * Where the operation's rows do not know each other: the operands with a row for each of them. It can then be done as several, each over
    * some of the rows; sums over rows go on with `accumulate`, and a dropout's mask with the number of its first element.
    */
-  readonly rows?: readonly Direct<O>[];
+  readonly rows?: readonly TensorField<O>[];
   /**
    * Looks whether operands fit each other in shape and type; {@linkcode activations} have been looked at before.
    *

@@ -7,6 +7,7 @@
 import { type Allowed, expect, mustBe } from "../base/check.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { THREADS } from "../base/limits.ts";
+import { findAdapter } from "../engines/webgpu/device.ts";
 import type { Engine } from "../ops/mod.ts";
 import type { WebGpuEngine, WebGpuOptions } from "../engines/webgpu/engine.ts";
 
@@ -70,9 +71,11 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
       return { engine: await WebGpuEngine.create({ device, tuning, allowSoftware: true }), why: "WebGPU was asked for" };
     }
     case "auto": {
-      const { WebGpuEngine } = await import("../engines/webgpu/engine.ts");
       try {
-        return { engine: await WebGpuEngine.create({ device, tuning }), why: "WebGPU has a hardware adapter" };
+        // Before the engine: a page without a GPU has no use for it, and need not load it.
+        const adapter = device ? undefined : await findAdapter();
+        const { WebGpuEngine } = await import("../engines/webgpu/engine.ts");
+        return { engine: await WebGpuEngine.create({ device, adapter, tuning }), why: "WebGPU has a hardware adapter" };
       } catch (error) {
         if (!(error instanceof BackendError) || device) throw error;
         return {

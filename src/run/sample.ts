@@ -14,7 +14,7 @@ import { checkComputed } from "../base/finite.ts";
 import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram, type PrefillProgram, prefillProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
-import type { Engine, Executable, Tensor, TensorData } from "../ops/mod.ts";
+import { type Engine, type Executable, readAll, type Tensor, type TensorData, type TensorPart } from "../ops/mod.ts";
 import { setKey } from "../pattern/sets.ts";
 import { Turns } from "../base/turns.ts";
 
@@ -70,19 +70,8 @@ function checkChoice({ temperature = 1, topK = 0, topP = 1, seed = 0 }: Choice):
   return { temperature, topK: Math.min(topK, 2 ** 24), topP, seed };
 }
 
-/**
- * Positions of a prompt from which they go through the model side by side; below it one by one, like those that follow. On two
- * CPU cores 16 positions of a model of 3.5 M parameters take 22 ms side by side and 42 one by one. On a GPU it saves less and
- * costs a compilation, with hundreds of bind groups at 17 to 38 µs for a deep model.
- */
-const prefillFrom = ({ deferred }: Engine) => deferred ? 64 : 16;
-
-/** Fewest positions that the program of such a prompt has. */
+/** Fewest positions that the program of a prompt has. */
 const SHORTEST_PREFILL = 16;
-
-// What a stream runs at a time where the engine defers its work: first so many positions, then twice as many until they take so
-// many milliseconds, or are the most; no more than the unmeasured ones until it is known how long they take.
-const FIRST_POSITIONS = 4, UNMEASURED_POSITIONS = 12, STREAM_MS = 50, MOST_POSITIONS = 256;
 
 /** What the caches of each layer hold when; layers that attend alike share a plan. */
 export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
@@ -128,7 +117,7 @@ export class Decoder {
    * @throws {ConfigError} where the model's attention is not causal, or the batch is out of range
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
-  static async create(engine: Engine, params: Parameters, batch = 1, sideBySide: number = prefillFrom(engine)): Promise<Decoder> {
+  static async create(engine: Engine, params: Parameters, batch = 1, sideBySide: number = engine?.sideBySide): Promise<Decoder> {
     const cannot = "Cannot sample";
     expect(cannot, {
       engine: [engine, "an engine"],
@@ -245,9 +234,8 @@ export class Decoder {
   }
 
   /**
-   * Decodes up to position `to` and streams the tokens from position `from` on, [batch] each. Where the engine defers its work it
-   * always has the next positions while those before are read, as many at a time as take about a twentieth of a second. A read
-   * may hold this thread until all that was begun is through: so what comes next is begun after it, ready to start at once.
+   * Decodes up to position `to` and streams the tokens from position `from` on, [batch] each, as many positions at a time as suits the
+   * engine. It may have begun more of them than were given: the next stream goes on from there.
    *
    * @throws {ConfigError} where the decoder has begun anew in the meantime
    * @throws {DivergedError} where the logits are not finite
@@ -255,38 +243,33 @@ export class Decoder {
    */
   async *stream(from: number, to: number): AsyncGenerator<Uint32Array> {
     expect("Cannot sample", { from: [from, [0, this.config.n_ctx]], to: [to, [0, this.config.n_ctx]] });
-    const { batch, executable, engine, config: { vocab_size }, decoding: { logits } } = this, { deferred } = engine;
-    const beginning = this.#beginnings, rows = Math.min(batch, Math.max(1, Math.floor(LOOKED_AT / vocab_size)));
-    let positions = deferred ? FIRST_POSITIONS : 1, most = deferred ? UNMEASURED_POSITIONS : 1, before = performance.now();
-    const after = (end: number) => Math.min(to, Math.max(end, this.#position) + positions);
-    /** Begins the positions up to `end` and makes those up to the returned one ready. */
-    const begin = async (end: number): Promise<number> => {
-      if (end > this.#position) await this.run(end - this.#position);
-      positions = Math.min(2 * positions, most);
-      const next = after(end);
-      if (deferred && next > end) executable.prepare?.(next - end);
-      return next;
-    };
-    let begun: Promise<number> | undefined;
-    for (let done = from, end = after(from); done < to;) {
-      if (beginning !== this.#beginnings) throw new ConfigError("Cannot go on sampling: the decoder has begun another sequence");
-      let next = await (begun ?? begin(end));
-      // Positions that were made ready before it was known how long they take.
-      if (next - end > 2 * most) next = end + most;
-      const reading = Promise.all([this.read(done, end), engine.read(logits, [0, rows])]);
-      begun = deferred && next > end ? begin(next) : undefined;
-      const [[data, last], ready = next] = await Promise.all([reading, begun]), tokens = Uint32Array.from(data), now = performance.now();
-      checkComputed(last, "Cannot go on sampling", `after position ${end - 1} the logits`, engine);
-      const odd = tokens.find((token) => token >= vocab_size);
+    const { batch, engine, config: { vocab_size } } = this, beginning = this.#beginnings;
+    for await (const { end, data: [data, logits] } of this.#decoded(from, to)) {
+      checkComputed(logits, "Cannot go on sampling", `after position ${end - 1} the logits`, engine);
+      const tokens = Uint32Array.from(data), odd = tokens.find((token) => token >= vocab_size);
       if (odd !== undefined) {
         throw new KernelError(`Cannot go on sampling: ${engine.description} answered token ${odd}, the vocabulary has ${vocab_size}`);
       }
-      // In that time the device ran these and the host made others ready: the more of them, the surer it is what one takes.
-      const count = Math.max(end - done, ready - next);
-      if (deferred) most = Math.max(1, Math.min(MOST_POSITIONS, Math.round(STREAM_MS / (now - before) * count)));
-      before = now;
-      for (let at = 0; done < end; at += batch, done++) yield tokens.subarray(at, at + batch);
-      end = next;
+      for (let at = 0; at < tokens.length; at += batch) yield tokens.subarray(at, at + batch);
+      // Before the engine goes on.
+      if (beginning !== this.#beginnings) throw new ConfigError("Cannot go on sampling: the decoder has begun another sequence");
+    }
+  }
+
+  /** Tokens of positions [from, to) and logits of the last of them, some positions up to `end` at a time: first those decoded already. */
+  async *#decoded(from: number, to: number): AsyncGenerator<{ end: number; data: readonly TensorData[] }> {
+    const { batch, engine, executable, config: { vocab_size }, decoding: { state: { tape }, logits } } = this;
+    const beginning = this.#beginnings, done = this.#position, rows = Math.min(batch, Math.max(1, Math.floor(LOOKED_AT / vocab_size)));
+    const reads = (from: number, to: number): TensorPart[] => [{ tensor: tape, range: [from, to] }, { tensor: logits, range: [0, rows] }];
+    if (from < Math.min(done, to)) {
+      const end = Math.min(done, to);
+      yield { end, data: await readAll(engine, reads(from, end)) };
+    }
+    if (to <= Math.max(done, from)) return;
+    const runs = { times: to - done, skip: Math.max(0, from - done), reads: (a: number, b: number) => reads(done + a, done + b) };
+    for await (const { to: end, begun, data } of executable.stream(runs)) {
+      if (beginning === this.#beginnings) this.#position = done + begun;
+      yield { end: done + end, data };
     }
   }
 

@@ -1,7 +1,5 @@
 struct Params{
-max_norm:f32,
-rows:u32,
-}
+max_norm:f32,rows:u32,}
 @group(0) @binding(0) var<storage,read>square_norm:array<f32>;
 @group(0) @binding(1) var<storage,read_write>factor:array<f32>;
 @group(0) @binding(2) var<storage,read_write>skipped:array<u32>;
@@ -12,8 +10,7 @@ rows:u32,
 @group(0) @binding(7) var<uniform>params:Params;
 const LOSS_SCALE:bool=true;
 const CLEAN_STEPS:f32=1000.0;
-@compute @workgroup_size(1)
-fn main(){
+@compute@workgroup_size(1)fn main(){
 hyper[0u]=schedule[min(skipped[0u]-known[0u],params.rows-1u)];
 var scale=1.0;
 if(LOSS_SCALE){

@@ -70,16 +70,7 @@ let s=sigmoid(z);
 return fma(1.702*z*s,1.0-s,s);
 }
 struct Params{
-rows:u32,
-inner4:u32,
-out4:u32,
-site:u32,
-micro:u32,
-threshold:u32,
-keep:f32,
-first:u32,
-whole:u32,
-}
+rows:u32,inner4:u32,out4:u32,site:u32,micro:u32,threshold:u32,keep:f32,first:u32,whole:u32,}
 @group(0) @binding(0) var<storage,read>x:array<Stored>;
 @group(0) @binding(1) var<storage,read>w:array<vec4f>;
 @group(0) @binding(2) var<storage,read>b:array<vec4f>;
@@ -95,26 +86,25 @@ const DROPOUT:bool=false;
 const RESIDUAL:bool=false;
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
+const HALF:u32=0u;
 alias Left=Stored;
 alias Right=vec4f;
 const LANES:u32=1u;
 fn lane_x(t:u32)->u32{
+
 {
 return((t>>1u)&(min(TX,8u)-1u))|(((t>>5u)&(max(TX/8u,1u)-1u))*8u);
 }
 }
 fn lane_y(t:u32)->u32{
+
 {
 let pair=min(2u*TX,16u);
 return((t&1u)|(((t/pair)&1u)*2u)|((t/max(4u*TX,2u*pair))*4u))&(TY-1u);
 }
 }
 struct Extent{
-rows:u32,
-columns4:u32,
-first:u32,
-end:u32,
-}
+rows:u32,columns4:u32,first:u32,end:u32,}
 const TX:u32=1u;
 const TY:u32=1u;
 const TM:u32=4u;
@@ -132,23 +122,19 @@ const LLOADS:u32=4u;
 const RLOADS:u32=4u;
 const LSWAP:u32=2u;
 const RSWAP:u32=2u;
-var<workgroup>ls:array<array<array<vec4f,1u>,1u>,4u>;
-var<workgroup>rs:array<array<array<vec4f,1u>,1u>,4u>;
-const HALF:u32=0u;
+var<workgroup>ls:array<array<array<vec4f,TY>,G>,BK>;
+var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
 const MASKED:u32=1u;
 const PLAIN:u32=0u;
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+@compute@workgroup_size(THREADS)fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let tx=lane_x(t);
 let ty=lane_y(t);
 let whole=extent(group.z);
 let m0=group.y*BM4;
 let n0=group.x*BN4;
+
 let columns=whole.columns4*4u;
-var acc_0_0=vec4f();var acc_1_0=vec4f();var acc_2_0=vec4f();var acc_3_0=vec4f();
-var l_0=Left();var l_1=Left();var l_2=Left();var l_3=Left();
-var r_0=Right();var r_1=Right();var r_2=Right();var r_3=Right();
-let steps=(whole.end-whole.first+BK-1u)/BK;
+var acc_0_0=vec4f();var acc_1_0=vec4f();var acc_2_0=vec4f();var acc_3_0=vec4f(); var l_0=Left();var l_1=Left();var l_2=Left();var l_3=Left(); var r_0=Right();var r_1=Right();var r_2=Right();var r_3=Right(); let steps=(whole.end-whole.first+BK-1u)/BK;
 for(var step=0u;step<=steps;step++){
 let next=whole.first+step*BK;
 if(step>0u){
@@ -159,23 +145,19 @@ let front=next-BK;
 let e=(t+0u*THREADS)&(LEFTS-1u);
 let g=e/BK4;
 let k4=e&(BK4-1u);
-var turned_0=vec4f();var turned_1=vec4f();var turned_2=vec4f();var turned_3=vec4f();
-{
+var turned_0=vec4f();var turned_1=vec4f();var turned_2=vec4f();var turned_3=vec4f();{
 {
 turned_0=select(vec4f(),left_value(l_0),front+k4*4u<whole.end);
 }
-}
-{
+}{
 {
 turned_1=select(vec4f(),left_value(l_1),front+k4*4u<whole.end);
 }
-}
-{
+}{
 {
 turned_2=select(vec4f(),left_value(l_2),front+k4*4u<whole.end);
 }
-}
-{
+}{
 {
 turned_3=select(vec4f(),left_value(l_3),front+k4*4u<whole.end);
 }
@@ -201,23 +183,23 @@ ls[k4*4u+3u][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned_0[3u],turned_1[3u],turne
 let e=(t+0u*THREADS)&(RIGHTS-1u);
 let g=e/BK4;
 let k4=e&(BK4-1u);
-var turned_0=vec4f();var turned_1=vec4f();var turned_2=vec4f();var turned_3=vec4f();
-{
+var turned_0=vec4f();var turned_1=vec4f();var turned_2=vec4f();var turned_3=vec4f();{
+
 {
 turned_0=right_value(r_0);
 }
-}
-{
+}{
+
 {
 turned_1=right_value(r_1);
 }
-}
-{
+}{
+
 {
 turned_2=right_value(r_2);
 }
-}
-{
+}{
+
 {
 turned_3=right_value(r_3);
 }
@@ -281,8 +263,7 @@ r_3=right(min((n0+e/BK4)*4u+3u%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end
 }
 if(step>0u){
 {
-var a_0=vec4f();
-{
+var a_0=vec4f();{
 a_0=ls[0u][0u][(ty^(0u/4u*LSWAP))&(TY-1u)];
 }
 {
@@ -302,8 +283,7 @@ acc_3_0=fma(vec4f(a_0[3u]),b,acc_3_0);
 }
 }
 {
-var a_0=vec4f();
-{
+var a_0=vec4f();{
 a_0=ls[1u][0u][(ty^(1u/4u*LSWAP))&(TY-1u)];
 }
 {
@@ -323,8 +303,7 @@ acc_3_0=fma(vec4f(a_0[3u]),b,acc_3_0);
 }
 }
 {
-var a_0=vec4f();
-{
+var a_0=vec4f();{
 a_0=ls[2u][0u][(ty^(2u/4u*LSWAP))&(TY-1u)];
 }
 {
@@ -344,8 +323,7 @@ acc_3_0=fma(vec4f(a_0[3u]),b,acc_3_0);
 }
 }
 {
-var a_0=vec4f();
-{
+var a_0=vec4f();{
 a_0=ls[3u][0u][(ty^(3u/4u*LSWAP))&(TY-1u)];
 }
 {

@@ -13,6 +13,7 @@ import {
   type Op,
   type Program,
   size,
+  streamOneByOne,
   type Tensor,
   type TensorData,
 } from "../../ops/mod.ts";
@@ -24,7 +25,8 @@ import type { Oracle, Values } from "./values.ts";
 export class ReferenceEngine implements Engine {
   readonly name = "reference";
   readonly description = "reference: plain float64 loops, one thread";
-  readonly deferred = false;
+  // As on one core of the CPU engine; either way it is slow.
+  readonly sideBySide = 16;
   readonly #tensors = new Map<Tensor, Float64Array>();
 
   allocate(tensors: readonly Tensor[]): void {
@@ -50,14 +52,11 @@ export class ReferenceEngine implements Engine {
   compile(program: Program): Promise<Executable> {
     let scratchBytes = 0;
     for (const t of lifetimes(program).keys()) scratchBytes += size(t) * 8;
-    return Promise.resolve({
-      scratchBytes,
-      run: (times = 1) => {
-        for (let time = 0; time < times; time++) this.#run(program);
-        return Promise.resolve();
-      },
-      dispose: () => {},
-    });
+    const run = (times = 1) => {
+      for (let time = 0; time < times; time++) this.#run(program);
+      return Promise.resolve();
+    };
+    return Promise.resolve({ scratchBytes, run, stream: (options) => streamOneByOne(this, run, options), dispose: () => {} });
   }
 
   #run(program: Program): void {

@@ -18,6 +18,7 @@ import {
   type Op,
   type Program,
   size,
+  streamOneByOne,
   type Tensor,
   type TensorData,
 } from "../../ops/mod.ts";
@@ -59,7 +60,8 @@ const SLICE = 40;
  */
 export class WasmEngine implements Engine {
   readonly name = "wasm";
-  readonly deferred = false;
+  // 16 positions of a model of 3.5 M parameters took half the time of one by one, on two cores.
+  readonly sideBySide = 16;
   readonly description: string;
   readonly #heap: Heap;
   readonly #threads: Threads;
@@ -203,18 +205,20 @@ export class WasmEngine implements Engine {
 
   #executable(program: Program, plan: PlacedPlan, kernels: readonly string[], scratchBytes: number, release: () => void): Executable {
     let live = true;
+    const run = async (times = 1) => {
+      for (let time = 0; time < times; time++) {
+        if (!live) throw new KernelError(`Cannot run ${program.name}: it was disposed of`);
+        if (plan.tickets === 0) return;
+        const begun = this.#threads.begin(plan, this.#workspace, this.#stride);
+        while (!this.#threads.help(begun, SLICE)) await new Promise((resume) => setTimeout(resume, 0));
+        if (begun.failed === undefined) continue;
+        throw new KernelError(`Cannot run ${program.name}: kernel ${kernels[begun.failed]} (call ${begun.failed}) left its memory`);
+      }
+    };
     return {
       scratchBytes,
-      run: async (times = 1) => {
-        for (let time = 0; time < times; time++) {
-          if (!live) throw new KernelError(`Cannot run ${program.name}: it was disposed of`);
-          if (plan.tickets === 0) return;
-          const run = this.#threads.begin(plan, this.#workspace, this.#stride);
-          while (!this.#threads.help(run, SLICE)) await new Promise((resume) => setTimeout(resume, 0));
-          if (run.failed === undefined) continue;
-          throw new KernelError(`Cannot run ${program.name}: kernel ${kernels[run.failed]} (call ${run.failed}) left its memory`);
-        }
-      },
+      run,
+      stream: (options) => streamOneByOne(this, run, options),
       dispose: () => {
         this.#threads.finish();
         if (live) release();

@@ -78,6 +78,41 @@ async function checkGiven(device: GPUDevice, name: string): Promise<void> {
   }
 }
 
+/** Does what asks a browser or driver; whatever that throws, `auto` must be able to go on without it. */
+async function asking<T>(what: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (cause) {
+    if (cause instanceof BackendError) throw cause;
+    throw new BackendError(`Cannot use WebGPU: asking for ${what} failed: ${saying(cause)}`, { cause });
+  }
+}
+
+/**
+ * Finds an adapter.
+ *
+ * @throws {BackendError} where there is no WebGPU, no adapter, or only a software adapter that is not allowed
+ */
+export async function findAdapter({ adapter: given, allowSoftware }: DeviceOptions = {}): Promise<GPUAdapter> {
+  return await asking("an adapter", async () => {
+    const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+    if (!given && !gpu) {
+      throw new BackendError("Cannot use WebGPU: this runtime has no navigator.gpu; use the wasm backend, or a runtime with WebGPU");
+    }
+    const adapter = given ?? await gpu!.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) {
+      throw new BackendError(
+        "Cannot use WebGPU: the system offers no adapter (no GPU, or no Vulkan, Metal or D3D12 driver for it); use the wasm backend",
+      );
+    }
+    const { name, software } = describe(adapter.info);
+    if (!software || allowSoftware) return adapter;
+    throw new BackendError(
+      `Cannot use WebGPU: the only adapter, ${name}, computes on the CPU; use the wasm backend, or allow software adapters`,
+    );
+  });
+}
+
 /**
  * Takes the caller's device, or requests one.
  *
@@ -85,15 +120,7 @@ async function checkGiven(device: GPUDevice, name: string): Promise<void> {
  * the caller's device is lost, or its limits are below what the kernels need
  */
 export async function acquireDevice(options: DeviceOptions): Promise<Acquired> {
-  try {
-    return await acquire(options);
-  } catch (cause) {
-    // Whatever a browser or driver throws here, `auto` must be able to go on without it.
-    if (cause instanceof BackendError) throw cause;
-    throw new BackendError(`Cannot use WebGPU: asking for ${options.device ? "the device given" : "a device"} failed: ${saying(cause)}`, {
-      cause,
-    });
-  }
+  return await asking(options.device ? "the device given" : "a device", () => acquire(options));
 }
 
 async function acquire(options: DeviceOptions): Promise<Acquired> {
@@ -102,22 +129,7 @@ async function acquire(options: DeviceOptions): Promise<Acquired> {
     await checkGiven(options.device, name);
     return { device: options.device, owned: false, isSoftware: software, adapterName: name };
   }
-  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  if (!options.adapter && !gpu) {
-    throw new BackendError("Cannot use WebGPU: this runtime has no navigator.gpu; use the wasm backend, or a runtime with WebGPU");
-  }
-  const adapter = options.adapter ?? await gpu!.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) {
-    throw new BackendError(
-      "Cannot use WebGPU: the system offers no adapter (no GPU, or no Vulkan, Metal or D3D12 driver for it); use the wasm backend",
-    );
-  }
-  const { name, software } = describe(adapter.info);
-  if (software && !options.allowSoftware) {
-    throw new BackendError(
-      `Cannot use WebGPU: the only adapter, ${name}, computes on the CPU; use the wasm backend, or allow software adapters`,
-    );
-  }
+  const adapter = await findAdapter(options), { name, software } = describe(adapter.info);
   const requiredLimits: Record<string, number> = {};
   if (options.limits !== "default") {
     for (const limit of WANTED) requiredLimits[limit] = Math.min(adapter.limits[limit], LARGEST_BUFFER);

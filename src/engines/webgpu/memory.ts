@@ -7,15 +7,13 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Bands } from "./bands.ts";
+import { USAGE } from "./flags.ts";
 import type { Place } from "./plan/plan.ts";
-import { paddedBytes, storedBytes } from "./storage.ts";
-
-// STORAGE | COPY_SRC | COPY_DST, as numbers: GPUBufferUsage is a global that a worker-less runtime may lack.
-const USAGE = 0x80 | 0x4 | 0x8;
+import { ALIGNMENT, paddedBytes, storedBytes } from "./storage.ts";
 
 /** Makes a storage buffer; what goes wrong is caught by the error scopes around it. */
 export function storageBuffer(device: GPUDevice, label: string, bytes: number): GPUBuffer {
-  return device.createBuffer({ label, size: bytes, usage: USAGE });
+  return device.createBuffer({ label, size: bytes, usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST });
 }
 
 /** Frees what is on a device; one that is lost or broken has nothing to free, and may say so by an exception. */
@@ -69,7 +67,7 @@ export class Pages {
         bytes += paddedBytes(tensors[end++]);
       }
       const page: Page = {
-        buffer: storageBuffer(this.device, `page of ${tensors[first].name}`, Math.max(256, bytes)),
+        buffer: storageBuffer(this.device, `page of ${tensors[first].name}`, Math.max(ALIGNMENT, bytes)),
         tensors: end - first,
       };
       this.bytes += page.buffer.size;
@@ -111,7 +109,7 @@ export function planSlots(lives: ReadonlyMap<Tensor, readonly [number, number]>)
     let slot = taken.findIndex((others) => others.every(([first, last]) => last < life[0] || life[1] < first));
     if (slot < 0) {
       slot = taken.push([]) - 1;
-      bytes.push(Math.max(256, paddedBytes(t)));
+      bytes.push(Math.max(ALIGNMENT, paddedBytes(t)));
     }
     taken[slot].push(life);
     slots.set(t, slot);

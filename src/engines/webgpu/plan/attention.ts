@@ -10,7 +10,7 @@ import { bindable, roundUp, storage4 } from "../storage.ts";
 import { chooseAttention, isFused, ownerOf } from "../tuning/select.ts";
 import { type AttentionKernel, type AttentionVariant, isSquare } from "../tuning/variants.ts";
 import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
-import { type Plan, planInF32 } from "./plan.ts";
+import { type Bindings, type Plan, planInF32 } from "./plan.ts";
 import { splitAttention } from "./split.ts";
 
 const WIDEST = 128;
@@ -48,8 +48,8 @@ function geometry(op: Attention | AttentionBackward) {
   return { heads, d, dv, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
 }
 
-/** Heads whose rows are not a multiple of four are padded, and that in f32. */
-const isWide = ({ d, dv }: { d: number; dv: number }) => d % 4 === 0 && dv % 4 === 0;
+/** Heads whose width is not a multiple of four are padded, and that in f32. */
+const isPadded = ({ d, dv }: { d: number; dv: number }) => d % 4 !== 0 || dv % 4 !== 0;
 
 // Tiles an item keeps at least where lists are cut, items wanted (several for each place on a large GPU), and what partial
 // results may take of memory.
@@ -95,13 +95,19 @@ async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Ke
 
 const uncut = () => 0;
 
+/** Those with variants, and the one that follows where ds is kept, whose variant is of the kernel that keeps it. */
+type TiledKernel = AttentionKernel | "attention_backward_dq_kept";
+
+/** What a tiled kernel binds beside its tables. */
+type TiledBindings<K extends TiledKernel> = { readonly [B in Exclude<keyof Bindings<K>, "blocks">]: Tensor };
+
 /** A kernel over all heads of a layer: one dispatch a stage. Where ds is kept, over some sequences from the one that `first` says. */
-async function planKernel(
+async function planKernel<K extends TiledKernel>(
   plan: Plan,
   op: Attention | AttentionBackward,
-  kernel: AttentionKernel | "attention_backward_dq_kept",
-  bindings: Readonly<Record<string, Tensor>>,
-  outputs: Readonly<Record<string, number>>,
+  kernel: K,
+  bindings: TiledBindings<K>,
+  outputs: { readonly [B in keyof TiledBindings<K>]?: number },
   kept?: Kept,
   first = 0,
 ): Promise<void> {
@@ -120,6 +126,7 @@ async function planKernel(
     pairs: kept && ownerOf(kernel) === "query",
   });
   const values = { ...variant, STORAGE: storage, D4: d4, V4: v4, KEEP: Number(!!kept) };
+  const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
       shared = {
@@ -134,23 +141,23 @@ async function planKernel(
         kept_at: (kept?.at ?? 0) / 2,
       };
     const written: Record<string, Tensor> = {};
-    for (const [name, width] of Object.entries(outputs)) {
-      written[name] = join ? plan.temporary(`partial ${name}`, batch * params.slots * owned * width * 4) : bindings[name];
+    for (const [name, width] of widths) {
+      written[name] = join ? plan.temporary(`partial ${name}`, batch * params.slots * owned * width * 4) : whole[name];
     }
     plan.dispatch({
-      kernel,
+      kernel: kernel as TiledKernel,
       values,
-      bindings: { blocks, ...bindings, ...written },
+      bindings: { blocks, ...bindings, ...written } as unknown as Bindings<TiledKernel>,
       params: shared,
       grid: [x, y, batch],
     });
     if (!join) return;
     const [joinX, joinY] = plan.linear(join.items, 1);
-    for (const [name, width4] of Object.entries(outputs)) {
+    for (const [name, width4] of widths) {
       plan.dispatch({
         kernel: "attention_join",
         values: { STORAGE: storage },
-        bindings: { blocks, partials: written[name], y: bindings[name] },
+        bindings: { blocks, partials: written[name], y: whole[name] },
         params: { n, heads, ...join, later: Number(later), first, slots: params.slots, width4, tile: owned },
         grid: [joinX, joinY, batch],
       });
@@ -164,8 +171,8 @@ export async function planAttention(plan: Plan, op: Attention): Promise<void> {
 }
 
 async function planAllHeads(plan: Plan, op: Attention): Promise<void> {
-  if (isWide(geometry(op))) await planForward(plan, op);
-  else await planInF32(plan, op, planForward);
+  if (isPadded(geometry(op))) await planInF32(plan, op, planForward);
+  else await planForward(plan, op);
 }
 
 async function planForward(plan: Plan, op: Attention): Promise<void> {
@@ -181,8 +188,8 @@ export async function planAttentionBackward(plan: Plan, op: AttentionBackward): 
 }
 
 async function planBackwardOfAllHeads(plan: Plan, op: AttentionBackward): Promise<void> {
-  if (isWide(geometry(op))) await planBackward(plan, op);
-  else await planInF32(plan, op, planBackward);
+  if (isPadded(geometry(op))) await planInF32(plan, op, planBackward);
+  else await planBackward(plan, op);
 }
 
 async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {

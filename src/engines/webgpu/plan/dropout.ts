@@ -18,7 +18,7 @@ function planMask(plan: Plan, op: DropoutOp): void {
     kernel: "dropout",
     values: {},
     bindings: { x: op.x, seeds: op.dropout.seeds, y: op.y },
-    params: { count, ...dropoutParams(op.dropout, op.x.shape[1]) },
+    params: { count, ...dropoutParams(op.dropout) },
     grid: plan.linear(count, 512),
   });
 }

@@ -6,9 +6,11 @@
 
 import { type Muon, NEWTON_SCHULZ, type Tensor } from "../../../ops/mod.ts";
 import { tooLarge } from "../bands.ts";
+import type { Constants } from "../shader/kernels.gen.ts";
 import { bindable, paddedBytes, roundUp } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
+import { tilesOf } from "../tuning/variants.ts";
 import type { Plan } from "./plan.ts";
 import { planReduce } from "./reduce.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
@@ -78,14 +80,14 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
     grid,
   });
   planReduce(plan, { partials, count: tiles[0] * tiles[1], stride: count, offset: 0, y: squares, elements: count, accumulate: false });
-  const symmetric = (x: Tensor, inner: number, y: Tensor, values: Record<string, boolean>) => {
+  const symmetric = (x: Tensor, inner: number, y: Tensor, values: Pick<Constants<"muon_gram">, "FIRST" | "POLYNOMIAL">) => {
     const variant = chooseLinear(plan, "linear", linearProblem(r, inner, r, false), r * count, r);
     plan.dispatch({
       kernel: "muon_gram",
-      values: { ...values, ...variant, HALF: 1 },
+      values: { ...values, ...variant },
       bindings: { x, squares, y },
       params: { rows: r, inner4: inner / 4, a, b, c: cc },
-      grid: [Math.ceil(r / (variant.TX * variant.TN)), Math.ceil(r / (variant.TY * variant.TM)), count],
+      grid: [...tilesOf(variant, r, r), count],
     });
   };
   for (let time = 0; time < times; time++) {
@@ -98,7 +100,7 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
       values: { FIRST, ...variant },
       bindings: { polynomial, x, squares, y: next },
       params: { rows: r, inner4: r / 4, out4: c / 4 },
-      grid: [Math.ceil(c / (variant.TX * variant.TN)), Math.ceil(r / (variant.TY * variant.TM)), count],
+      grid: [...tilesOf(variant, r, c), count],
     });
     [x, next] = [next, x];
   }

@@ -8,6 +8,7 @@ import { KernelError } from "../../../base/errors.ts";
 import { activations, type Dropout, type Op, operands, size, type Tensor } from "../../../ops/mod.ts";
 import { type Band, bandRows, type Bands, rowsTensor } from "../bands.ts";
 import type { Limits } from "../device.ts";
+import type { Constants, Kernel, Kernels } from "../shader/kernels.gen.ts";
 import type { Values } from "../shader/specialise.ts";
 import { ALIGNMENT, bindable, isPacked, rowsOf } from "../storage.ts";
 import type { Tuning } from "../tuning/tuning.ts";
@@ -15,19 +16,37 @@ import type { Tuning } from "../tuning/tuning.ts";
 /** A tensor, or from its first element on so many bytes: neighbouring tensors of one page bound as one. */
 export type Operand = Tensor | { readonly tensor: Tensor; readonly bytes: number };
 
-/** One dispatch. */
-export interface Dispatch {
+/** A kernel's storage bindings by name; one that only some variants use may be left out of the others. */
+export type Bindings<K extends Kernel> = { readonly [B in keyof Kernels[K]["bindings"]]: Operand };
+
+/** A kernel's uniforms by name. */
+export type Uniforms<K extends Kernel> = { readonly [U in keyof Kernels[K]["uniforms"]]: number };
+
+/** What `T` has beyond `Known` must not be there, also where it comes by a spread. */
+type Only<T, Known> = T & { readonly [Name in Exclude<keyof T, keyof Known>]: never };
+
+/** One dispatch of a kernel: the compiler knows its names. */
+export interface DispatchOf<K extends Kernel, C = Constants<K>, B = Bindings<K>, U = Uniforms<K>> {
   /** File of wgsl/, without its ending. */
-  readonly kernel: string;
-  /** Its constants. */
-  readonly values: Values;
-  /** Its storage bindings by name; a name left out is never touched by this variant. */
-  readonly bindings: Readonly<Record<string, Operand | undefined>>;
-  /** Its uniforms by name. */
-  readonly params: Readonly<Record<string, number>>;
+  readonly kernel: K;
+  readonly values: Only<C, Constants<K>>;
+  readonly bindings: Only<B, Bindings<K>>;
+  readonly params: Only<U, Uniforms<K>>;
   /** Workgroups. */
   readonly grid: readonly [number, number, number];
 }
+
+/** One dispatch of any kernel. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly values: Values;
+  readonly bindings: Readonly<Record<string, Operand | undefined>>;
+  readonly params: Readonly<Record<string, number>>;
+  readonly grid: readonly [number, number, number];
+}
+
+/** Workgroups that a large GPU runs at a time: with fewer some of it has nothing to do. */
+export const PLACES = 256;
 
 /** Which tile variants to prefer: `auto` by the size of the problem. The others are for tests and tuning. */
 export type TilePreference = "auto" | "largest" | "smallest";
@@ -95,8 +114,13 @@ export class Plan {
     }
   }
 
-  /** Appends a dispatch. */
-  dispatch(dispatch: Dispatch): void {
+  /**
+   * Appends a dispatch.
+   *
+   * @throws {KernelError} where the device does not allow as many workgroups
+   */
+  dispatch<K extends Kernel, C extends Constants<K>, B extends Bindings<K>, U extends Uniforms<K>>(given: DispatchOf<K, C, B, U>): void {
+    const dispatch = given as unknown as Dispatch;
     const most = this.context.limits.maxComputeWorkgroupsPerDimension;
     if (dispatch.grid.some((count) => count > most)) {
       throw new KernelError(
@@ -179,11 +203,11 @@ export interface PartialDropout extends Dropout {
   readonly width?: number;
 }
 
-/** Uniforms of a dropout over rows of so many columns. */
-export function dropoutParams(dropout: PartialDropout | undefined, columns: number): Record<string, number> {
-  if (!dropout) return { site: 0, micro: 0, threshold: 0, keep: 1, first: 0, whole: columns };
-  const { p, site, micro, first = 0, width = columns } = dropout;
-  return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p), first, whole: width };
+/** Uniforms of a dropout. */
+export function dropoutParams(dropout?: PartialDropout) {
+  if (!dropout) return { site: 0, micro: 0, threshold: 0, keep: 1, first: 0 };
+  const { p, site, micro, first = 0 } = dropout;
+  return { site, micro, threshold: Math.floor(p * 2 ** 24), keep: 1 / (1 - p), first };
 }
 
 /** Plans operations of one kind. */
@@ -195,10 +219,10 @@ export async function planInF32<O extends Op>(plan: Plan, op: O, next: Planner<O
   if (held.size === 0) return await next(plan, op);
   const copies = new Map([...held].map((t) => [t, plan.temporary(`${t.name} in f32`, ...t.shape)]));
   const { reads, writes } = operands(op);
-  const convert = (kernel: string, from: Tensor, to: Tensor) => {
+  const convert = (kernel: "pack_f16" | "unpack_f16", from: Tensor, to: Tensor) => {
     for (const { first, rows } of plan.pieces([from, to])) {
       const x = plan.rows(from, first, rows), y = plan.rows(to, first, rows), count4 = size(x) / 4;
-      plan.dispatch({ kernel, values: {}, bindings: { x, y }, params: { count4 }, grid: plan.linear(count4) });
+      plan.dispatch({ kernel, values: { STORAGE: "f16x4" }, bindings: { x, y }, params: { count4 }, grid: plan.linear(count4) });
     }
   };
   for (const t of new Set(reads)) if (held.has(t)) convert("unpack_f16", t, copies.get(t)!);

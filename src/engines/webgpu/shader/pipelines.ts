@@ -5,45 +5,26 @@
  */
 
 import { KernelError } from "../../../base/errors.ts";
+import { STAGE } from "../flags.ts";
 import { saying, scoped } from "../scopes.ts";
-import { kernelKey, specialise, type Values } from "./specialise.ts";
-
-/** A storage binding of a kernel. */
-export interface Binding {
-  readonly name: string;
-  readonly number: number;
-  readonly writes: boolean;
-}
+import { type Binding, bindingsOf, type Uniforms, uniformsOf } from "./reflect.ts";
+import { kernelKey, specialised, type Values } from "./specialise.ts";
 
 /** A compiled kernel. */
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   readonly bindings: readonly Binding[];
-  /** Fields of the uniform struct, in order, and its binding. */
-  readonly uniforms: { readonly number: number; readonly fields: readonly { name: string; type: string }[] };
+  readonly uniforms: Uniforms;
 }
 
-/** The storage bindings that a kernel's text declares. */
-export function storageBindings(text: string): Binding[] {
-  return [...text.matchAll(/@binding\((\d+)\) var<storage,(read|read_write)>(\w+):/g)]
-    .map(([, number, access, name]) => ({ name, number: Number(number), writes: access === "read_write" }));
-}
-
-function uniformFields(text: string): Pipeline["uniforms"] {
-  const number = Number(/@binding\((\d+)\) var<uniform>/.exec(text)?.[1]);
-  const fields = [...(/struct Params\{([^}]*)\}/.exec(text)?.[1] ?? "").matchAll(/(\w+):(\w+)/g)].map(([, name, type]) => ({
-    name,
-    type,
-  }));
-  return { number, fields };
-}
-
-/** The message of a compiler, with the line of the kernel's text it points at. */
+/** The message of a compiler, with what it points at in `text`, whose lines say where they come from. */
 function withLine(message: string, text: string): string {
-  const line = Number(/:(\d+):\d+/.exec(message)?.[1]);
-  return line ? `${message.trim()}\n  line ${line}: ${text.split("\n")[line - 1]?.trim()}` : message.trim();
+  const line = Number(/:(\d+):\d+/.exec(message)?.[1]), [, file, own, code] = LINE.exec(text.split("\n")[line - 1] ?? "") ?? [];
+  return file ? `${message.trim()}\n  wgsl/${file}.wgsl:${own}: ${code}` : message.trim();
 }
+
+const LINE = /\/\*(\w+):(\d+)\*\/(.*)$/;
 
 /** Pipelines of one device. */
 export class Pipelines {
@@ -75,13 +56,11 @@ export class Pipelines {
 
   async #make(kernel: string, values: Values, writable: readonly string[], key: string): Promise<Pipeline> {
     const { device } = this;
-    let text = specialise(kernel, values);
-    for (const name of writable) text = text.replace(`var<storage,read>${name}:`, `var<storage,read_write>${name}:`);
-    const bindings = storageBindings(text), uniforms = uniformFields(text);
-    const visibility = 0x4; // compute
+    const { module, text: code } = specialised(kernel, values, writable);
+    const bindings = bindingsOf(module), uniforms = uniformsOf(module), visibility = STAGE.COMPUTE;
     try {
       const [{ layout, pipeline }, scope] = scoped(device, ["validation"], () => {
-        const module = device.createShaderModule({ label: key, code: text });
+        const shader = device.createShaderModule({ label: key, code });
         const layout = device.createBindGroupLayout({
           label: key,
           entries: [
@@ -97,7 +76,7 @@ export class Pipelines {
         const pipeline = device.createComputePipelineAsync({
           label: key,
           layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-          compute: { module, entryPoint: "main" },
+          compute: { module: shader, entryPoint: "main" },
         });
         // What the scope says comes first.
         pipeline.catch(() => {});
@@ -107,7 +86,9 @@ export class Pipelines {
       if (invalid) throw new Error(invalid.message);
       return { pipeline: await pipeline, layout, bindings, uniforms };
     } catch (cause) {
-      throw new KernelError(`Cannot compile kernel ${key}: ${withLine(saying(cause), text)}`, { cause });
+      throw new KernelError(`Cannot compile kernel ${key}: ${withLine(saying(cause), specialised(kernel, values, writable, true).text)}`, {
+        cause,
+      });
     }
   }
 }

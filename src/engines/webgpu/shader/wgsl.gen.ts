@@ -3,7 +3,10 @@
 
 /** The text of each file of wgsl/, comments left out, by its name without the ending. */
 export const WGSL: Readonly<Record<string, string>> = {
-  "adam": `struct Params{
+  "adam": `
+
+
+struct Params{
 count4:u32,
 beta1:f32,
 beta2:f32,
@@ -12,6 +15,7 @@ rest2:f32,
 eps:f32,
 decay:f32,
 }
+
 var<storage,read_write>p:array<vec4f>;
 var<storage,read>g:array<vec4f>;
 var<storage,read_write>m:array<vec4f>;
@@ -20,7 +24,8 @@ var<storage,read>factor:array<f32>;
 var<storage,read>hyper:array<f32>;
 var<storage,read>decays:array<u32>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -42,8 +47,10 @@ let decay=select(0.0,params.decay,decays_here);
 p[i]-=hyper[0]*(first*hyper[1]/(sqrt(second*hyper[2])+params.eps)+decay*p[i]);
 }
 `,
-  "attention": `// @import storage_f32x4.wgsl
+  "attention": `// @at attention 18
+// @import storage_f32x4.wgsl
 // @import lanes.wgsl
+
 struct Params{
 n:u32,
 heads:u32,
@@ -57,8 +64,11 @@ pairs:u32,
 kept_at:u32,
 scale:f32,
 }
+
 var<storage,read>blocks:array<u32>;
 var<uniform>params:Params;
+
+
 const TX:u32=8u;
 const TY:u32=8u;
 const TM:u32=8u;
@@ -72,6 +82,7 @@ const SHARED:u32=0u;
 const BITS:u32=0u;
 const D4:u32=16u;
 const V4:u32=16u;
+
 const BM:u32=TY*TM;
 const BN:u32=TX*TN;
 const PAIR:u32=BM*BN/2u;
@@ -90,15 +101,24 @@ const OV:u32=(V4+TX-1u)/TX;
 const DLOADS:u32=BN*HD*8u/THREADS;
 const VLOADS:u32=BN*HV*8u/THREADS;
 const GROUPS:u32=max(TX,TY);
+
+
 const SPLIT:u32=max(TY/TX,1u);
 const SD:u32=(TN*HD+SPLIT-1u)/SPLIT;
 const SV:u32=(TN*HV+SPLIT-1u)/SPLIT;
+
+const ZERO:f32=0.0;
 const ONE:f32=1.0;
 const LOG2E:f32=1.4426950408889634;
 const LN2:f32=0.6931471805599453;
+
+
 const MASKED:f32=-1e30;
 const EMPTY:f32=-1e29;
+
+
 const IN_ORDER:u32=0xffffffffu;
+
 struct Item{
 head:u32,
 tile:u32,
@@ -109,6 +129,8 @@ rows:u32,
 slot:u32,
 pairs:u32,
 }
+
+
 struct Run{
 first:u32,
 end:u32,
@@ -118,15 +140,20 @@ lo_at:u32,
 hi_at:u32,
 pairs_at:u32,
 }
+
 const RUN:u32=7u;
 const WHOLE:u32=1u;
+
 fn item_at(index:u32)->Item{
 let at=params.items_at+index*8u;
 return Item(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u],blocks[at+7u]);
 }
+
 fn run_at(at:u32)->Run{
 return Run(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
 }
+
+
 fn row_of(rows_at:u32,rows:u32,u:u32)->u32{
 let place=min(u,rows-1u);
 if(rows_at==IN_ORDER){
@@ -134,6 +161,9 @@ return place;
 }
 return blocks[rows_at+place];
 }
+
+
+
 fn keys_of(run:Run,queries:u32,u:u32,key:u32)->vec2u{
 let place=min(u,queries-1u);
 var keys:vec2u;
@@ -144,6 +174,7 @@ keys=vec2u(blocks[run.lo_at+place],blocks[run.hi_at+place]);
 }
 return select(vec2u(),keys,u<queries);
 }
+
 fn has_key(keys:vec2u,key:u32)->bool{
 var has:bool;
 if(BITS==1u){
@@ -154,24 +185,32 @@ has=key>=keys.x&&key<keys.y;
 return has;
 }
 `,
-  "attention_backward_delta": `// @import storage_f32x4.wgsl
+  "attention_backward_delta": `
+
+// @import storage_f32x4.wgsl
+
 struct Params{
 count:u32,
 n:u32,
 heads:u32,
 width4:u32,
 }
+
 var<storage,read>o:array<Stored>;
 var<storage,read>d_o:array<Stored>;
 var<storage,read>lse:array<f32>;
 var<storage,read_write>delta:array<f32>;
 var<storage,read_write>stats:array<vec2f>;
 var<uniform>params:Params;
+
 const LOG2E:f32=1.4426950408889634;
+
 const LANES:u32=8u;
 const HEADS:u32=32u;
+
 var<workgroup>sums:array<array<f32,LANES>,HEADS>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -199,19 +238,25 @@ stats[at]=vec2f(lse[at]*LOG2E,all);
 }
 }
 `,
-  "attention_backward_dk": `// @import attention.wgsl
+  "attention_backward_dk": `
+
+// @import attention.wgsl
+
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
 var<storage,read>v:array<Stored>;
 var<storage,read>d_o:array<Stored>;
 var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dk:array<Stored>;
+
 const OROWS:u32=max(SV,TM*W);
+
 var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,OROWS>,GROUPS>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-@compute @workgroup_size(THREADS)
+// @at attention 373
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -224,270 +269,78 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let lines=(group.z*params.heads+item.head)*params.n;
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-{
-if(OWN_A==1u){
-for(var e=t;e<BM*HD*8u;e+=THREADS){
-let r=e/(HD*8u);
-let c=e%(HD*8u);
-var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
-}
-}
-}
-{
-if(OWN_B==1u){
-for(var e=t;e<BM*HV*8u;e+=THREADS){
-let r=e/(HV*8u);
-let c=e%(HV*8u);
-var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;
-}
-}
-}
-var line:array<u32,TM>;
+// @at attention_backward_dk 21
+{if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
+{if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
-// @unroll
+// @at attention 392
+var line:array<u32,TM>;
+@unroll
 for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
 }
-{
-if(params.later!=0u){
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
-}
-}
-}
-}
+// @at attention_backward_dk 31
+{if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_backward_dk 36
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
-}
-}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-var a=load(pq[e]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HD+c/8u;
-if(WHOLE==1u){
-qs[g][place][(c^g)&7u]=a;
-}else{
-qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
-}
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-var a=load(po[e]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HV+c/8u;
-if(SPLIT==1u){
-os[g][place][(c^g)&7u]=a;
-}else{
-os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;
-}
-}
-}
+// @at attention_backward_dk 44
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
+// @at attention 408
 workgroupBarrier();
+// @at attention_backward_dk 50
 var stat:array<vec2f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
-}
+{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
 var s:array<array<f32,TN>,TM>;
-{
-for(var c0=0u;c0<CD;c0+=UD){
-// @unroll
-for(var c1=0u;c1<UD;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HD;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_A==1u){
-a=ks[ty][i*HD+h][f];
-}else{
-a=load(k[line[i]*D4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
-}
-}
-}
-}
-}
-}
-{
-let masked=(listed&1u)==1u||start+BN>run.rows;
-// @unroll
-for(var j=0u;j<TN;j++){
-// @unroll
-for(var i=0u;i<TM;i++){
-s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));
-}
-if(masked){
-let keys=keys_of(run,run.rows,start+tx*TN+j,own);
-// @unroll
-for(var i=0u;i<TM;i++){
-s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));
-}
-}
-}
-}
+{for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 var ds:array<array<f32,TN>,TM>;
-{
-for(var c0=0u;c0<CV;c0+=UV){
-// @unroll
-for(var c1=0u;c1<UV;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HV;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=os[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];
-}
-// @unroll
+{for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=os[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
+@unroll
 for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_B==1u){
-a=vs[ty][i*HV+h][f];
-}else{
-a=load(v[line[i]*V4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
-}
-}
-}
-}
-}
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
+@unroll
 for(var j=0u;j<TN;j++){
 ds[i][j]=s[i][j]*(ds[i][j]-stat[j].y);
 }
 }
 workgroupBarrier();
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var w=0u;w<W;w++){
-os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);
-}
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-p[i]=os[ty][i*W+w][f];
-}
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OD;h++){
-let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
 }
 }
-}
-}
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-if(own+i<item.rows&&h*TX+tx<D4){
-let sum=acc[i][h]*params.scale;
-if(params.split!=0u){
-let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
-// @unroll
-for(var piece_at=0u;piece_at<PIECES;piece_at++){
-dk[at+piece_at]=piece(sum,piece_at);
-}
-}else{
-dk[line[i]*D4+h*TX+tx]=store(sum);
-}
-}
-}
-}
-}
+// @at attention_backward_dk 72
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
-  "attention_backward_dkv": `// @import attention.wgsl
+  "attention_backward_dkv": `
+
+
+
+
+
+// @import attention.wgsl
+
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
 var<storage,read>v:array<Stored>;
@@ -495,14 +348,17 @@ var<storage,read>d_o:array<Stored>;
 var<storage,read_write>notes:array<vec2f>;
 var<storage,read_write>dk:array<Stored>;
 var<storage,read_write>dv:array<Stored>;
+
 const PROWS:u32=TM*W;
 const QROWS:u32=max(ND,NV*SHARED);
+
 var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-@compute @workgroup_size(THREADS)
+// @at attention 373
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -515,345 +371,74 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
+
 let base=(params.first+group.z)*params.n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-{
-if(OWN_A==1u){
-for(var e=t;e<BM*HD*8u;e+=THREADS){
-let r=e/(HD*8u);
-let c=e%(HD*8u);
-var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
-}
-}
-}
-{
-if(OWN_B==1u){
-for(var e=t;e<BM*HV*8u;e+=THREADS){
-let r=e/(HV*8u);
-let c=e%(HV*8u);
-var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;
-}
-}
-}
-var line:array<u32,TM>;
+// @at attention_backward_dkv 28
+{if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
+{if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
-// @unroll
+// @at attention 392
+var line:array<u32,TM>;
+@unroll
 for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
 }
-{
-if(params.later!=0u){
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
-}
-}
-}
-}
-{
-if(params.later!=0u){
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OV;h++){
-other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;
-}
-}
-}
-}
+// @at attention_backward_dkv 39
+{if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
+{if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_backward_dkv 45
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
-}
-}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-var a=load(pq[e]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HD+c/8u;
-if(WHOLE==1u){
-qs[g][place][(c^g)&7u]=a;
-}else{
-qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;
-}
-}
-}
+// @at attention_backward_dkv 53
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-var a=load(po[e]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HV+c/8u;
-if(WHOLE==1u){
-os[g][place][(c^g)&7u]=a;
-}else{
-os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
-}
-}
-}
-}
+// @at attention 408
 workgroupBarrier();
+// @at attention_backward_dkv 61
 var stat:array<vec2f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
-}
+{@unrollfor(var j=0u;j<TN;j++){stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
 var s:array<array<f32,TN>,TM>;
-{
-for(var c0=0u;c0<CD;c0+=UD){
-// @unroll
-for(var c1=0u;c1<UD;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HD;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=qs[tx*WHOLE+(j*HD+h)/QROWS][(j*HD+h)%QROWS][e];
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_A==1u){
-a=ks[ty][i*HD+h][f];
-}else{
-a=load(k[line[i]*D4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
-}
-}
-}
-}
-}
-}
-{
-let masked=(listed&1u)==1u||start+BN>run.rows;
-// @unroll
-for(var j=0u;j<TN;j++){
-// @unroll
-for(var i=0u;i<TM;i++){
-s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));
-}
-if(masked){
-let keys=keys_of(run,run.rows,start+tx*TN+j,own);
-// @unroll
-for(var i=0u;i<TM;i++){
-s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));
-}
-}
-}
-}
+{for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/QROWS][(j*HD+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 if(SHARED==1u){
 workgroupBarrier();
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-var a=load(po[e]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 }
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HV+c/8u;
-if(WHOLE==1u){
-qs[g][place][(c^g)&7u]=a;
-}else{
-qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var w=0u;w<W;w++){
-ps[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);
-}
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 var ds:array<array<f32,TN>,TM>;
 if(SHARED==1u){
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
-}
-}
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-p[i]=ps[ty][i*W+w][f];
-}
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OV;h++){
-let other=qs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);
-}
-}
-}
-}
-}
-}
-{
-for(var c0=0u;c0<CV;c0+=UV){
-// @unroll
-for(var c1=0u;c1<UV;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HV;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=qs[tx*WHOLE+(j*HV+h)/QROWS][(j*HV+h)%QROWS][e];
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_B==1u){
-a=vs[ty][i*HV+h][f];
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=qs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);}}}}}}
+{for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HV+h)/QROWS][(j*HV+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
 }else{
-a=load(v[line[i]*V4+h*8u+c]);
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);}}}}}}
+{for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=os[tx*WHOLE+(j*HV+h)/NV][(j*HV+h)%NV][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
 }
-// @unroll
-for(var j=0u;j<TN;j++){
-ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
-}
-}
-}
-}
-}
-}
-}else{
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
-p[i]=ps[ty][i*W+w][f];
-}
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OV;h++){
-let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);
-}
-}
-}
-}
-}
-}
-{
-for(var c0=0u;c0<CV;c0+=UV){
-// @unroll
-for(var c1=0u;c1<UV;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HV;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=os[tx*WHOLE+(j*HV+h)/NV][(j*HV+h)%NV][e];
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_B==1u){
-a=vs[ty][i*HV+h][f];
-}else{
-a=load(v[line[i]*V4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
+@unroll
 for(var w=0u;w<W;w++){
 let p4=ps[ty][i*W+w][(tx^ty)&7u];
-// @unroll
+@unroll
 for(var j=0u;j<4u;j++){
 ds[i][w*4u+j]=p4[j]*(ds[i][w*4u+j]-stat[w*4u+j].y);
 }
@@ -861,9 +446,9 @@ ds[i][w*4u+j]=p4[j]*(ds[i][w*4u+j]-stat[w*4u+j].y);
 }
 if(KEEP==1u){
 let kept=params.kept_at+(group.z*params.pairs+item.pairs+run.pairs_at+entry)*PAIR+ty*(TM/2u);
-// @unroll
+@unroll
 for(var j=0u;j<TN;j++){
-// @unroll
+@unroll
 for(var i=0u;i<TM/2u;i++){
 notes[kept+(tx*TN+j)*(BM/2u)+i]=vec2f(ds[i*2u][j],ds[i*2u+1u][j]);
 }
@@ -871,117 +456,39 @@ notes[kept+(tx*TN+j)*(BM/2u)+i]=vec2f(ds[i*2u][j],ds[i*2u+1u][j]);
 }
 workgroupBarrier();
 if(SHARED==1u){
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-var a=load(pq[e]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 }
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HD+c/8u;
-if(WHOLE==1u){
-qs[g][place][(c^g)&7u]=a;
-}else{
-qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var w=0u;w<W;w++){
-ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);
-}
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-p[i]=ps[ty][i*W+w][f];
-}
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OD;h++){
-let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
 }
 }
-}
-}
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-if(own+i<item.rows&&h*TX+tx<D4){
-let sum=acc[i][h]*params.scale;
-if(params.split!=0u){
-let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
-// @unroll
-for(var piece_at=0u;piece_at<PIECES;piece_at++){
-dk[at+piece_at]=piece(sum,piece_at);
-}
-}else{
-dk[line[i]*D4+h*TX+tx]=store(sum);
-}
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OV;h++){
-if(own+i<item.rows&&h*TX+tx<V4){
-let sum=other_acc[i][h]*ONE;
-if(params.split!=0u){
-let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;
-// @unroll
-for(var piece_at=0u;piece_at<PIECES;piece_at++){
-dv[at+piece_at]=piece(sum,piece_at);
-}
-}else{
-dv[line[i]*V4+h*TX+tx]=store(sum);
-}
-}
-}
-}
-}
+// @at attention_backward_dkv 113
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
-  "attention_backward_dq": `// @import attention.wgsl
+  "attention_backward_dq": `
+
+// @import attention.wgsl
+
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
 var<storage,read>v:array<Stored>;
 var<storage,read>d_o:array<Stored>;
 var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dq:array<Stored>;
+
 const VROWS:u32=max(SV,TM*W);
+
 var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>vs:array<array<array<vec4f,8>,VROWS>,GROUPS>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>os:array<array<array<vec4f,8>,TM*HV>,TY>;
-@compute @workgroup_size(THREADS)
+// @at attention 373
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -994,294 +501,103 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let lines=(group.z*params.heads+item.head)*params.n;
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-{
-if(OWN_A==1u){
-for(var e=t;e<BM*HD*8u;e+=THREADS){
-let r=e/(HD*8u);
-let c=e%(HD*8u);
-var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
-}
-}
-}
-{
-if(OWN_B==1u){
-for(var e=t;e<BM*HV*8u;e+=THREADS){
-let r=e/(HV*8u);
-let c=e%(HV*8u);
-var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;
-}
-}
-}
-var line:array<u32,TM>;
+// @at attention_backward_dq 21
+{if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
+{if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
-// @unroll
+// @at attention 392
+var line:array<u32,TM>;
+@unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+// @at attention_backward_dq 29
 stat[i]=stats[lines+row];
+// @at attention 398
 }
-{
-if(params.later!=0u){
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
-}
-}
-}
-}
+// @at attention_backward_dq 34
+{if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_backward_dq 39
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
-}
-}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-var a=load(pk[e]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HD+c/8u;
-if(WHOLE==1u){
-ks[g][place][(c^g)&7u]=a;
-}else{
-ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
-}
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-var a=load(pv[e]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HV+c/8u;
-if(SPLIT==1u){
-vs[g][place][(c^g)&7u]=a;
-}else{
-vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;
-}
-}
-}
+// @at attention_backward_dq 47
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
+// @at attention 408
 workgroupBarrier();
+// @at attention_backward_dq 53
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{
-if(BITS==0u&&masked){
-busy=false;
-// @unroll
-for(var i=0u;i<TM;i++){
-let keys=keys_of(run,item.rows,own+i,start);
-busy=busy||(keys.x<start+BN&&keys.y>start);
-}
-}
-}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
-{
-for(var c0=0u;c0<CD;c0+=UD){
-// @unroll
-for(var c1=0u;c1<UD;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HD;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=ks[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];
+{for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=ks[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 }
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_A==1u){
-a=qs[ty][i*HD+h][f];
-}else{
-a=load(q[line[i]*D4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
+@unroll
 for(var j=0u;j<TN;j++){
 s[i][j]=exp2(fma(s[i][j],factor,-stat[i].x));
 }
 }
 if(masked){
-// @unroll
-for(var i=0u;i<TM;i++){
-let keys=keys_of(run,item.rows,own+i,start+tx*TN);
-// @unroll
-for(var j=0u;j<TN;j++){
-let key=start+tx*TN+j;
-s[i][j]=select(0.0,s[i][j],has_key(keys,key));
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start+tx*TN);@unrollfor(var j=0u;j<TN;j++){let key=start+tx*TN+j;s[i][j]=select(ZERO,s[i][j],has_key(keys,key));}}}
 }
 var ds:array<array<f32,TN>,TM>;
 if(busy){
-{
-for(var c0=0u;c0<CV;c0+=UV){
-// @unroll
-for(var c1=0u;c1<UV;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HV;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=vs[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];
+{for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=vs[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=os[ty][i*HV+h][f];}else{a=load(d_o[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
 }
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_B==1u){
-a=os[ty][i*HV+h][f];
-}else{
-a=load(d_o[line[i]*V4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));
-}
-}
-}
-}
-}
-}
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
+@unroll
 for(var j=0u;j<TN;j++){
 ds[i][j]=s[i][j]*(ds[i][j]-stat[i].y);
 }
 }
 workgroupBarrier();
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var w=0u;w<W;w++){
-vs[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);
-}
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){vs[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 if(busy){
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-p[i]=vs[ty][i*W+w][f];
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OD;h++){
-let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+// @at attention 410
 }
 }
-}
-}
-}
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-if(own+i<item.rows&&h*TX+tx<D4){
-let sum=acc[i][h]*params.scale;
-if(params.split!=0u){
-let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
-// @unroll
-for(var piece_at=0u;piece_at<PIECES;piece_at++){
-dq[at+piece_at]=piece(sum,piece_at);
-}
-}else{
-dq[line[i]*D4+h*TX+tx]=store(sum);
-}
-}
-}
-}
-}
+// @at attention_backward_dq 91
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
-  "attention_backward_dq_kept": `// @import attention.wgsl
+  "attention_backward_dq_kept": `
+
+// @import attention.wgsl
+
 var<storage,read>k:array<Stored>;
 var<storage,read>notes:array<vec4f>;
 var<storage,read_write>dq:array<Stored>;
+
 const LOADS:u32=BM*BN/4u/THREADS;
+
 var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,TM*W>,TY>;
-@compute @workgroup_size(THREADS)
+// @at attention 373
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -1294,361 +610,161 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
+
 let base=(params.first+group.z)*params.n;
-let own=item.tile*BM+ty*TM;
-var line:array<u32,TM>;
-var acc:array<array<vec4f,OD>,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
-}
-{
-if(params.later!=0u){
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;
-}
-}
-}
-}
-for(var at=item.runs;at<item.runs_end;at+=RUN){
-let run=run_at(at);
-for(var entry=run.first;entry<run.end;entry++){
-let start=(blocks[entry]>>1u)*BN;
-let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
-var pk:array<Stored,DLOADS>;
-var pd:array<vec4f,LOADS>;
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
-}
-}
-// @unroll
-for(var e=0u;e<LOADS;e++){
-pd[e]=notes[kept+t+e*THREADS];
-}
-workgroupBarrier();
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-var a=load(pk[e]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HD+c/8u;
-if(WHOLE==1u){
-ks[g][place][(c^g)&7u]=a;
-}else{
-ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;
-}
-}
-}
-// @unroll
-for(var e=0u;e<LOADS;e++){
-let u=(t+e*THREADS)/(BN/4u);
-let key4=(t+e*THREADS)%(BN/4u);
-let y=(u/TM)&(TY-1u);
-let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
-ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
-}
-workgroupBarrier();
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-p[i]=ps[ty][i*W+w][f];
-}
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OD;h++){
-let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OD;h++){
-if(own+i<item.rows&&h*TX+tx<D4){
-let sum=acc[i][h]*params.scale;
-if(params.split!=0u){
-let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;
-// @unroll
-for(var piece_at=0u;piece_at<PIECES;piece_at++){
-dq[at+piece_at]=piece(sum,piece_at);
-}
-}else{
-dq[line[i]*D4+h*TX+tx]=store(sum);
-}
-}
-}
-}
-}
-}
-`,
-  "attention_backward_dv": `// @import attention.wgsl
-var<storage,read>q:array<Stored>;
-var<storage,read>k:array<Stored>;
-var<storage,read>d_o:array<Stored>;
-var<storage,read>stats:array<vec2f>;
-var<storage,read_write>dv:array<Stored>;
-const QROWS:u32=max(SD,TM*W);
-var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
-var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
-var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
-@compute @workgroup_size(THREADS)
-fn main(
-@builtin(workgroup_id)group:vec3u,
-@builtin(num_workgroups)groups:vec3u,
-@builtin(local_invocation_index)t:u32,
-){
-let index=group.y*groups.x+group.x;
-if(index>=params.items){
-return;
-}
-let item=item_at(index);
-let tx=lane_x(t);
-let ty=lane_y(t);
-let base=group.z*params.n;
-let lines=(group.z*params.heads+item.head)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-{
-if(OWN_A==1u){
-for(var e=t;e<BM*HD*8u;e+=THREADS){
-let r=e/(HD*8u);
-let c=e%(HD*8u);
-var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
-}
-}
-}
+// @at attention_backward_dq_kept 16
+var acc:array<array<vec4f,OD>,TM>;
+// @at attention 392
 var line:array<u32,TM>;
-var acc:array<array<vec4f,OV>,TM>;
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
-line[i]=(base+row_of(item.rows_at,item.rows,own+i))*params.heads+item.head;
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
 }
-{
-if(params.later!=0u){
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OV;h++){
-acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;
-}
-}
-}
-}
+// @at attention_backward_dq_kept 24
+{if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
+// @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-var pq:array<Stored,DLOADS>;
-var po:array<Stored,VLOADS>;
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
+// @at attention_backward_dq_kept 29
+let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
+var pk:array<Stored,DLOADS>;
+var pd:array<vec4f,LOADS>;
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+@unroll
+for(var e=0u;e<LOADS;e++){
+pd[e]=notes[kept+t+e*THREADS];
 }
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
-}
-}
+// @at attention 406
 workgroupBarrier();
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-var a=load(pq[e]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
+// @at attention_backward_dq_kept 41
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
+@unroll
+for(var e=0u;e<LOADS;e++){
+let u=(t+e*THREADS)/(BN/4u);
+let key4=(t+e*THREADS)%(BN/4u);
+let y=(u/TM)&(TY-1u);
+
+let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
+ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HD+c/8u;
-if(SPLIT==1u){
-qs[g][place][(c^g)&7u]=a;
-}else{
-qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;
-}
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-var a=load(po[e]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HV+c/8u;
-if(WHOLE==1u){
-os[g][place][(c^g)&7u]=a;
-}else{
-os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
-}
-}
-}
+// @at attention 408
 workgroupBarrier();
-var stat:array<vec2f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];
-}
-var s:array<array<f32,TN>,TM>;
-{
-for(var c0=0u;c0<CD;c0+=UD){
-// @unroll
-for(var c1=0u;c1<UD;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HD;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=qs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_A==1u){
-a=ks[ty][i*HD+h][f];
-}else{
-a=load(k[line[i]*D4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
+// @at attention_backward_dq_kept 55
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
 }
 }
-}
-}
-}
-}
-{
-let masked=(listed&1u)==1u||start+BN>run.rows;
-// @unroll
-for(var j=0u;j<TN;j++){
-// @unroll
-for(var i=0u;i<TM;i++){
-s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));
-}
-if(masked){
-let keys=keys_of(run,run.rows,start+tx*TN+j,own);
-// @unroll
-for(var i=0u;i<TM;i++){
-s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));
-}
-}
-}
-}
-workgroupBarrier();
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var w=0u;w<W;w++){
-qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);
-}
-}
-}
-workgroupBarrier();
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-p[i]=qs[ty][i*W+w][f];
-}
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OV;h++){
-let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
-}
-}
-}
-}
-}
-}
-}
-}
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var h=0u;h<OV;h++){
-if(own+i<item.rows&&h*TX+tx<V4){
-let sum=acc[i][h]*ONE;
-if(params.split!=0u){
-let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;
-// @unroll
-for(var piece_at=0u;piece_at<PIECES;piece_at++){
-dv[at+piece_at]=piece(sum,piece_at);
-}
-}else{
-dv[line[i]*V4+h*TX+tx]=store(sum);
-}
-}
-}
-}
-}
+// @at attention_backward_dq_kept 60
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
 }
 `,
-  "attention_decode": `// @import storage_f32x4.wgsl
+  "attention_backward_dv": `
+// @import attention.wgsl
+
+var<storage,read>q:array<Stored>;
+var<storage,read>k:array<Stored>;
+var<storage,read>d_o:array<Stored>;
+var<storage,read>stats:array<vec2f>;
+var<storage,read_write>dv:array<Stored>;
+
+const QROWS:u32=max(SD,TM*W);
+
+var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
+var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
+var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
+// @at attention 373
+@compute@workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let index=group.y*groups.x+group.x;
+if(index>=params.items){
+return;
+}
+let item=item_at(index);
+let tx=lane_x(t);
+let ty=lane_y(t);
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
+let own=item.tile*BM+ty*TM;
+let factor=params.scale*LOG2E;
+// @at attention_backward_dv 18
+{if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
+var acc:array<array<vec4f,OV>,TM>;
+// @at attention 392
+var line:array<u32,TM>;
+@unroll
+for(var i=0u;i<TM;i++){
+let row=row_of(item.rows_at,item.rows,own+i);
+line[i]=(base+row)*params.heads+item.head;
+
+}
+// @at attention_backward_dv 27
+{if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
+// @at attention 400
+for(var at=item.runs;at<item.runs_end;at+=RUN){
+let run=run_at(at);
+for(var entry=run.first;entry<run.end;entry++){
+let listed=blocks[entry];
+let start=(listed>>1u)*BN;
+// @at attention_backward_dv 32
+var pq:array<Stored,DLOADS>;
+var po:array<Stored,VLOADS>;
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
+workgroupBarrier();
+// @at attention_backward_dv 40
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
+// @at attention 408
+workgroupBarrier();
+// @at attention_backward_dv 46
+var stat:array<vec2f,TN>;
+{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
+var s:array<array<f32,TN>,TM>;
+{for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
+workgroupBarrier();
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
+workgroupBarrier();
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
+// @at attention 410
+}
+}
+// @at attention_backward_dv 59
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
+// @at attention 413
+}
+`,
+  "attention_decode": `
+
+
+
+
+
+
+// @import storage_f32x4.wgsl
+
 struct Params{
 heads:u32,
 slots:u32,
 blocks:u32,
 scale:f32,
 }
+
 var<storage,read>q:array<Value>;
 var<storage,read>k:array<Value>;
 var<storage,read>v:array<Value>;
@@ -1658,27 +774,35 @@ var<storage,read>position:array<u32>;
 var<storage,read>plan:array<u32>;
 var<storage,read_write>partials:array<Value>;
 var<uniform>params:Params;
+
 override WHOLE:bool=false;
+
+
 const D:u32=16u;
 const V:u32=16u;
 const PARTS:u32=2u;
+
+const TURN:u32=16u;
+const VALUE_TURN:u32=16u;
+
 const THREADS:u32=128u;
 const LANES:u32=THREADS/V;
 const EACH:u32=(THREADS+LANES-1u)/LANES;
-const TURN:u32=16u;
-const VALUE_TURN:u32=16u;
 const SIXTEEN:u32=16u;
+
 struct Part{
 count:u32,
 first:u32,
 }
+
 var<workgroup>parts:array<Part,PARTS>;
 var<workgroup>scores:array<f32,THREADS>;
 var<workgroup>slots:array<u32,THREADS>;
 var<workgroup>tops:array<f32,SIXTEEN>;
 var<workgroup>weights:array<f32,THREADS>;
 var<workgroup>sums:array<Value,THREADS>;
-@compute @workgroup_size(THREADS)
+
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -1703,6 +827,7 @@ var high=-1e29;
 var weight=0.0;
 var sum=Value();
 for(var block=0u;block<params.blocks;block++){
+
 var left=(group.x*params.blocks+block)*THREADS+t;
 var slot_at=0u;
 var found=false;
@@ -1717,9 +842,10 @@ left-=select(some.count,0u,found);
 let slot=select(here,plan[slot_at],found);
 slots[t]=slot;
 workgroupBarrier();
+
 var held:array<Value,VALUE_TURN>;
 if(lane<LANES){
-// @unroll
+@unroll
 for(var e1=0u;e1<VALUE_TURN;e1++){
 let at=slots[min(e1*LANES+lane,THREADS-1u)];
 held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
@@ -1728,7 +854,7 @@ held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
 let start=(cached+slot)*D;
 var products=Value();
 for(var c0=0u;c0<D;c0+=TURN){
-// @unroll
+@unroll
 for(var c1=0u;c1<TURN;c1++){
 products=fma(q[key_at+c0+c1],select(keys[start+c0+c1],k[key_at+c0+c1],slot==here),products);
 }
@@ -1738,7 +864,7 @@ scores[t]=score;
 workgroupBarrier();
 if(t<SIXTEEN){
 var top=scores[t];
-// @unroll
+@unroll
 for(var e=1u;e<THREADS/SIXTEEN;e++){
 top=max(top,scores[t+SIXTEEN*e]);
 }
@@ -1746,7 +872,7 @@ tops[t]=top;
 }
 workgroupBarrier();
 var next=high;
-// @unroll
+@unroll
 for(var e=0u;e<SIXTEEN;e++){
 next=max(next,tops[e]);
 }
@@ -1759,7 +885,7 @@ workgroupBarrier();
 sum*=shrink;
 if(lane<LANES){
 for(var e0=0u;e0<EACH;){
-// @unroll
+@unroll
 for(var e1=0u;e1<VALUE_TURN;e1++){
 let e=(e0+e1)*LANES+lane;
 if(e<THREADS){
@@ -1768,7 +894,7 @@ sum=fma(Value(scores[e]),held[e1],sum);
 }
 e0+=VALUE_TURN;
 if(e0<EACH){
-// @unroll
+@unroll
 for(var e1=0u;e1<VALUE_TURN;e1++){
 let at=slots[min((e0+e1)*LANES+lane,THREADS-1u)];
 held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
@@ -1783,7 +909,7 @@ weights[t]=weight;
 workgroupBarrier();
 if(t<SIXTEEN){
 var some=0.0;
-// @unroll
+@unroll
 for(var e=0u;e<THREADS/SIXTEEN;e++){
 some+=weights[t+SIXTEEN*e];
 }
@@ -1793,7 +919,7 @@ workgroupBarrier();
 let at=(line*groups.x+group.x)*(2u+V);
 if(t<V){
 var all=0.0;
-// @unroll
+@unroll
 for(var e=0u;e<SIXTEEN;e++){
 all+=tops[e];
 }
@@ -1810,6 +936,7 @@ partials[at+1u]=Value(all);
 }
 }
 }
+
 if(group.x==0u){
 for(var c=t;c<D;c+=THREADS){
 keys[(cached+here)*D+c]=k[key_at+c];
@@ -1820,26 +947,35 @@ values[(cached+here)*V+t]=v[value_at+t];
 }
 }
 `,
-  "attention_decode_combine": `// @import storage_f32x4.wgsl
+  "attention_decode_combine": `
+
+// @import storage_f32x4.wgsl
+
 struct Params{
 lines:u32,
 }
+
 var<storage,read>partials:array<Value>;
 var<storage,read_write>o:array<Value>;
 var<uniform>params:Params;
+
+
 const V:u32=16u;
 const SHARES:u32=25u;
+
 const THREADS:u32=128u;
 const LANES:u32=THREADS/V;
 const EACH:u32=(SHARES+LANES-1u)/LANES;
 const HELD:u32=min(EACH,16u);
 const SIXTEEN:u32=16u;
 const STRIDE:u32=2u+V;
+
 var<workgroup>tops:array<f32,THREADS>;
 var<workgroup>sixteen:array<f32,SIXTEEN>;
 var<workgroup>totals:array<f32,THREADS>;
 var<workgroup>sums:array<Value,THREADS>;
-@compute @workgroup_size(THREADS)
+
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -1860,7 +996,7 @@ tops[t]=top;
 var weighed:array<f32,HELD>;
 var held:array<Value,HELD>;
 if(lane<LANES){
-// @unroll
+@unroll
 for(var e=0u;e<HELD;e++){
 let at=start+min(e*LANES+lane,SHARES-1u)*STRIDE;
 weighed[e]=element(partials[at+1u],0u);
@@ -1869,7 +1005,7 @@ held[e]=partials[at+2u+column];
 }
 workgroupBarrier();
 if(t<SIXTEEN){
-// @unroll
+@unroll
 for(var e=1u;e<THREADS/SIXTEEN;e++){
 top=max(top,tops[t+SIXTEEN*e]);
 }
@@ -1877,14 +1013,14 @@ sixteen[t]=top;
 }
 workgroupBarrier();
 var high=-1e29;
-// @unroll
+@unroll
 for(var e=0u;e<SIXTEEN;e++){
 high=max(high,sixteen[e]);
 }
 var sum=Value();
 var weights=0.0;
 if(lane<LANES){
-// @unroll
+@unroll
 for(var e=0u;e<HELD;e++){
 let s=e*LANES+lane;
 if(s<SHARES){
@@ -1893,7 +1029,7 @@ weights=fma(weight,weighed[e],weights);
 sum=fma(Value(weight),held[e],sum);
 }
 }
-// @unroll
+@unroll
 for(var e=HELD;e<EACH;e++){
 let s=e*LANES+lane;
 if(s<SHARES){
@@ -1915,18 +1051,24 @@ o[line*V+t]=sum/weights;
 }
 }
 `,
-  "attention_forward": `// @import attention.wgsl
+  "attention_forward": `
+
+// @import attention.wgsl
+
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
 var<storage,read>v:array<Stored>;
 var<storage,read_write>o:array<Stored>;
 var<storage,read_write>lse:array<f32>;
+
 const XROWS:u32=max(SD,TM*W);
+
 var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-@compute @workgroup_size(THREADS)
+// @at attention 373
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -1939,171 +1081,77 @@ return;
 let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
-let base=group.z*params.n;
-let stats=(group.z*params.heads+item.head)*params.n;
+
+let base=(params.first+group.z)*params.n;
+let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-{
-if(OWN_A==1u){
-for(var e=t;e<BM*HD*8u;e+=THREADS){
-let r=e/(HD*8u);
-let c=e%(HD*8u);
-var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let y=(r/TM)&(TY-1u);
-qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;
-}
-}
-}
-var line:array<u32,TM>;
+// @at attention_forward 20
+{if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
-// @unroll
+// @at attention 392
+var line:array<u32,TM>;
+@unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+// @at attention_forward 28
 m[i]=EMPTY;
 if(params.later!=0u){
-let before=lse[stats+row];
+let before=lse[lines+row];
+
 m[i]=select(before/params.scale,EMPTY,before<-1e28);
 l[i]=select(0.0,1.0,tx==0u&&before>=-1e28);
-// @unroll
+@unroll
 for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
+// @at attention 398
 }
+
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+// @at attention_forward 46
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];
-}
-}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
+// @at attention 406
 workgroupBarrier();
-{
-// @unroll
-for(var e=0u;e<DLOADS;e++){
-let r=(t+e*THREADS)/(HD*8u);
-let c=(t+e*THREADS)%(HD*8u);
-var a=load(pk[e]);
-if(D4%8u!=0u&&c>=D4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HD+c/8u;
-if(SPLIT==1u){
-xs[g][place][(c^g)&7u]=a;
-}else{
-xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;
-}
-}
-}
-{
-// @unroll
-for(var e=0u;e<VLOADS;e++){
-let r=(t+e*THREADS)/(HV*8u);
-let c=(t+e*THREADS)%(HV*8u);
-var a=load(pv[e]);
-if(V4%8u!=0u&&c>=V4){
-a=vec4f();
-}
-let g=(r/TN)&(TX-1u);
-let place=(r&(TN-1u))*HV+c/8u;
-if(WHOLE==1u){
-vs[g][place][(c^g)&7u]=a;
-}else{
-vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;
-}
-}
-}
+// @at attention_forward 54
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
+// @at attention 408
 workgroupBarrier();
+// @at attention_forward 60
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{
-if(BITS==0u&&masked){
-busy=false;
-// @unroll
-for(var i=0u;i<TM;i++){
-let keys=keys_of(run,item.rows,own+i,start);
-busy=busy||(keys.x<start+BN&&keys.y>start);
-}
-}
-}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
-{
-for(var c0=0u;c0<CD;c0+=UD){
-// @unroll
-for(var c1=0u;c1<UD;c1++){
-let c=c0+c1;
-let e=(c^tx)&7u;
-let f=(c^ty)&7u;
-// @unroll
-for(var h=0u;h<HD;h++){
-var b:array<vec4f,TN>;
-// @unroll
-for(var j=0u;j<TN;j++){
-b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];
-}
-// @unroll
-for(var i=0u;i<TM;i++){
-var a:vec4f;
-if(OWN_A==1u){
-a=qs[ty][i*HD+h][f];
-}else{
-a=load(q[line[i]*D4+h*8u+c]);
-}
-// @unroll
-for(var j=0u;j<TN;j++){
-s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));
-}
-}
-}
-}
-}
-}
+{for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 }
 if(masked){
-// @unroll
-for(var i=0u;i<TM;i++){
-let keys=keys_of(run,item.rows,own+i,start+tx*TN);
-// @unroll
-for(var j=0u;j<TN;j++){
-let key=start+tx*TN+j;
-s[i][j]=select(MASKED,s[i][j],has_key(keys,key));
+{@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start+tx*TN);@unrollfor(var j=0u;j<TN;j++){let key=start+tx*TN+j;s[i][j]=select(MASKED,s[i][j],has_key(keys,key));}}}
 }
-}
-}
+
+
 if(SPARE==0u){
 workgroupBarrier();
 }
-// @unroll
+@unroll
 for(var i4=0u;i4<TM/4u;i4++){
 var high:vec4f;
-// @unroll
+@unroll
 for(var i=0u;i<4u;i++){
 high[i]=s[i4*4u+i][0];
-// @unroll
+@unroll
 for(var j=1u;j<TN;j++){
 high[i]=max(high[i],s[i4*4u+i][j]);
 }
@@ -2116,10 +1164,10 @@ xs[ty][i4][tx]=high;
 }
 workgroupBarrier();
 var next:array<vec4f,TM/4u>;
-// @unroll
+@unroll
 for(var i4=0u;i4<TM/4u;i4++){
 next[i4]=vec4f(EMPTY);
-// @unroll
+@unroll
 for(var j=0u;j<TX;j++){
 if(SPARE==1u){
 next[i4]=max(next[i4],peaks[ty][i4][j]);
@@ -2131,91 +1179,67 @@ next[i4]=max(next[i4],xs[ty][i4][j]);
 if(SPARE==0u){
 workgroupBarrier();
 }
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
 let high=max(m[i],next[i/4u][i%4u]);
 let shift=-high*factor;
+
+
 let shrink=exp2((m[i]-high)*factor);
 m[i]=high;
 l[i]*=shrink;
-// @unroll
+@unroll
 for(var h=0u;h<OV;h++){
 acc[i][h]*=shrink;
 }
-// @unroll
+@unroll
 for(var j=0u;j<TN;j++){
 s[i][j]=exp2(fma(s[i][j],factor,shift));
 l[i]+=s[i][j];
 }
 }
-{
-// @unroll
-for(var i=0u;i<TM;i++){
-// @unroll
-for(var w=0u;w<W;w++){
-xs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);
-}
-}
-}
+{@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){xs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 if(busy){
-{
-for(var g=0u;g<TX;g++){
-let gg=g&(TX-1u);
-let f=(g^ty)&7u;
-// @unroll
-for(var w=0u;w<W;w++){
-var p:array<vec4f,TM>;
-// @unroll
-for(var i=0u;i<TM;i++){
-p[i]=xs[ty][i*W+w][f];
+{for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @unroll
-for(var lane=0u;lane<4u;lane++){
-// @unroll
-for(var h=0u;h<OV;h++){
-let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];
-// @unroll
-for(var i=0u;i<TM;i++){
-acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);
+// @at attention 410
 }
 }
-}
-}
-}
-}
-}
-}
-}
+// @at attention_forward 137
 workgroupBarrier();
-// @unroll
+@unroll
 for(var i4=0u;i4<TM/4u;i4++){
 xs[ty][i4][tx]=vec4f(l[i4*4u],l[i4*4u+1u],l[i4*4u+2u],l[i4*4u+3u]);
 }
 workgroupBarrier();
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
 var total=0.0;
-// @unroll
+@unroll
 for(var j=0u;j<TX;j++){
 total+=xs[ty][i/4u][j][i%4u];
 }
 if(own+i<item.rows){
+
 let share=select(1.0/total,0.0,total==0.0);
-// @unroll
+@unroll
 for(var h=0u;h<OV;h++){
 if(h*TX+tx<V4){
 o[line[i]*V4+h*TX+tx]=store(acc[i][h]*share);
 }
 }
 if(tx==0u){
-lse[stats+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(total),MASKED,total==0.0);
+lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(total),MASKED,total==0.0);
 }
 }
 }
+// @at attention 413
 }
 `,
-  "attention_join": `// @import storage_f32x4.wgsl
+  "attention_join": `
+// @import storage_f32x4.wgsl
+
 struct Params{
 n:u32,
 heads:u32,
@@ -2227,12 +1251,15 @@ slots:u32,
 width4:u32,
 tile:u32,
 }
+
 var<storage,read>blocks:array<u32>;
 var<storage,read>partials:array<vec4f>;
 var<storage,read_write>y:array<Stored>;
 var<uniform>params:Params;
+
 const IN_ORDER:u32=0xffffffffu;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2267,7 +1294,9 @@ y[to]=store(sum);
 }
 }
 `,
-  "cache_fill": `struct Params{
+  "cache_fill": `
+
+struct Params{
 count:u32,
 lines:u32,
 heads:u32,
@@ -2276,11 +1305,13 @@ width:u32,
 n:u32,
 sequences:u32,
 }
+
 var<storage,read>x:array<f32>;
 var<storage,read>rows:array<u32>;
 var<storage,read_write>cache:array<f32>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2298,14 +1329,20 @@ cache[i]=x[((sequence*params.n+row)*params.heads+line/params.slots)*params.width
 }
 }
 `,
-  "choose": `// @import random.wgsl
+  "choose": `
+
+
+
+// @import random.wgsl
 // @import exp.wgsl
+
 struct Params{
 batch:u32,
 vocabulary:u32,
 fours:u32,
 stream:u32,
 }
+
 var<storage,read>logits:array<f32>;
 var<storage,read_write>tape:array<u32>;
 var<storage,read>position:array<u32>;
@@ -2314,9 +1351,13 @@ var<storage,read>choice:array<f32>;
 var<storage,read>seeds:array<u32>;
 var<storage,read_write>tokens:array<vec4f>;
 var<uniform>params:Params;
+
 const THREADS:u32=256u;
+
 var<workgroup>numbers:array<f32,THREADS>;
 var<workgroup>names:array<u32,THREADS>;
+
+
 fn largest(t:u32,number:f32,name:u32)->vec2f{
 numbers[t]=number;
 names[t]=name;
@@ -2335,6 +1376,7 @@ let found=vec2f(numbers[0],f32(names[0]));
 workgroupBarrier();
 return found;
 }
+
 fn sum(t:u32,number:f32)->f32{
 numbers[t]=number;
 workgroupBarrier();
@@ -2348,7 +1390,8 @@ let found=numbers[0];
 workgroupBarrier();
 return found;
 }
-@compute @workgroup_size(THREADS)
+
+@compute@workgroup_size(THREADS)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let i=position[0];
 let all_tokens=params.fours*4u;
@@ -2369,11 +1412,13 @@ var logit=-3e38;
 var weight=0.0;
 if(token<params.vocabulary){
 logit=logits[group.x*params.vocabulary+token];
+
 weight=exp_precise(max(-100.0,(logit-best.x)/max(temperature,1e-30)));
 }
 tokens[base+token]=vec4f(logit,weight,0.0,0.0);
 }
 storageBarrier();
+
 let most=select(u32(choice[1]),params.vocabulary,choice[1]==0.0);
 var own_weight=0.0;
 for(var token=t;token<params.vocabulary;token+=THREADS){
@@ -2381,7 +1426,7 @@ let own=tokens[base+token].x;
 var rank=0u;
 var before=0.0;
 for(var four=0u;four<params.fours;four++){
-// @unroll
+@unroll
 for(var j=0u;j<4u;j++){
 let other=tokens[base+four*4u+j];
 if(other.x>own||(other.x==own&&four*4u+j<token)){
@@ -2394,10 +1439,12 @@ let kept=rank<most;
 if(kept){
 own_weight+=tokens[base+token].y;
 }
+
 tokens[base+token].z=before;
 tokens[base+token].w=select(0.0,1.0+f32(min(rank,1u)),kept);
 }
 let limit=choice[2]*sum(t,own_weight);
+
 var end=0.0;
 for(var token=t;token<params.vocabulary;token+=THREADS){
 let own=tokens[base+token];
@@ -2408,6 +1455,7 @@ end=max(end,own.z+own.y);
 let reach=largest(t,end,0u).x;
 let drawn=threefry(vec2u(seeds[0],params.stream+group.x),vec2u(i,seeds[1])).x;
 let target_weight=f32(drawn>>8u)/16777216.0*reach;
+
 var earliest=-3e38;
 var chosen=u32(best.y);
 for(var token=t;token<params.vocabulary;token+=THREADS){
@@ -2425,20 +1473,30 @@ tape[i*params.batch+group.x]=select(found,u32(best.y),temperature==0.0);
 }
 }
 `,
-  "choose_advance": `struct Params{
+  "choose_advance": `
+
+struct Params{
 by:u32,
 }
+
 var<storage,read_write>position:array<u32>;
 var<uniform>params:Params;
-@compute @workgroup_size(1)
+
+@compute@workgroup_size(1)
 fn main(){
 position[0]+=params.by;
 }
 `,
-  "clip": `struct Params{
+  "clip": `
+
+
+
+
+struct Params{
 max_norm:f32,
 rows:u32,
 }
+
 var<storage,read>square_norm:array<f32>;
 var<storage,read_write>factor:array<f32>;
 var<storage,read_write>skipped:array<u32>;
@@ -2447,9 +1505,11 @@ var<storage,read>schedule:array<vec4f>;
 var<storage,read>known:array<u32>;
 var<storage,read_write>hyper:array<vec4f>;
 var<uniform>params:Params;
+
 override LOSS_SCALE:bool=false;
 const CLEAN_STEPS:f32=1000.0;
-@compute @workgroup_size(1)
+
+@compute@workgroup_size(1)
 fn main(){
 hyper[0]=schedule[min(skipped[0]-known[0],params.rows-1u)];
 var scale=1.0;
@@ -2476,17 +1536,22 @@ loss_scale[1]=select(clean,0.0,clean>=CLEAN_STEPS);
 }
 }
 `,
-  "column_sums": `// @import storage_f32.wgsl
+  "column_sums": `
+// @import storage_f32.wgsl
+
 struct Params{
 rows:u32,
 width:u32,
 strip:u32,
 }
+
 var<storage,read>x:array<Stored>;
 var<storage,read_write>partials:array<Value>;
 var<uniform>params:Params;
+
 var<workgroup>sums:array<array<Value,32>,8>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&31u;
 let line=(t>>5u)&7u;
@@ -2509,7 +1574,10 @@ partials[group.y*params.width+column]=all;
 }
 }
 `,
-  "copy_block": `struct Params{
+  "copy_block": `
+
+
+struct Params{
 count:u32,
 width:u32,
 x_first:u32,
@@ -2517,10 +1585,12 @@ x_stride:u32,
 y_first:u32,
 y_stride:u32,
 }
+
 var<storage,read>x:array<u32>;
 var<storage,read_write>y:array<u32>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2535,23 +1605,29 @@ let column=i%params.width;
 y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_stride+column];
 }
 `,
-  "cross_entropy": `// @import storage_f32.wgsl
+  "cross_entropy": `
+
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
 // @import exp.wgsl
+
 struct Params{
 rows:u32,
 width:u32,
 scale:f32,
 }
+
 var<storage,read>logits:array<Stored>;
 var<storage,read>targets:array<u32>;
 var<storage,read_write>losses:array<f32>;
 var<storage,read_write>gradient:array<Stored>;
 var<storage,read>loss_scale:array<f32>;
 var<uniform>params:Params;
+
 override GRADIENT:bool=false;
 override LOSS_SCALE:bool=false;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2591,7 +1667,10 @@ gradient[at+c]=store((exp_precise(load(logits[at+c])-high)/all-one_hot(c*WIDE,ta
 }
 }
 `,
-  "dropout": `// @import random.wgsl
+  "dropout": `
+
+// @import random.wgsl
+
 struct Params{
 count:u32,
 site:u32,
@@ -2600,11 +1679,13 @@ threshold:u32,
 keep:f32,
 first:u32,
 }
+
 var<storage,read>x:array<f32>;
 var<storage,read>seeds:array<u32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2621,7 +1702,10 @@ y[i+1u]=select(0.0,x[i+1u]*params.keep,keeps.y);
 }
 }
 `,
-  "embedding": `struct Params{
+  "embedding": `
+
+
+struct Params{
 count:u32,
 width:u32,
 length:u32,
@@ -2629,12 +1713,15 @@ first:u32,
 table_first:u32,
 table_rows:u32,
 }
+
 var<storage,read>indices:array<u32>;
 var<storage,read>table:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
+
 override ACCUMULATE:bool=false;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2653,20 +1740,27 @@ value+=y[i];
 y[i]=value;
 }
 `,
-  "embedding_backward": `struct Params{
+  "embedding_backward": `
+
+
+struct Params{
 size:u32,
 width:u32,
 first:u32,
 rows:u32,
 }
+
 var<storage,read>dy:array<f32>;
 var<storage,read>order:array<u32>;
 var<storage,read>starts:array<u32>;
 var<storage,read_write>table:array<f32>;
 var<uniform>params:Params;
+
 override ACCUMULATE:bool=false;
+
 var<workgroup>sums:array<array<f32,32>,8>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&31u;
 let line=(t>>5u)&7u;
@@ -2695,20 +1789,25 @@ table[at]=total;
 }
 }
 `,
-  "embedding_decode": `struct Params{
+  "embedding_decode": `
+
+struct Params{
 count:u32,
 width:u32,
 batch:u32,
 start:u32,
 }
+
 var<storage,read>tape:array<u32>;
 var<storage,read>position:array<u32>;
 var<storage,read>rows:array<u32>;
 var<storage,read>table:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
+
 override TOKENS:bool=false;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let at=group.x*256u+t;
 if(at>=params.count){
@@ -2727,28 +1826,44 @@ y[at]+=table[rows[i]*params.width+column];
 }
 }
 `,
-  "exp": `// @import storage_f32.wgsl
+  "exp": `
+
+
+// @import storage_f32.wgsl
+
 const LOG2E_HIGH:f32=1.44269502;
 const LOG2E_LOW:f32=1.92596299e-8;
+
 fn exp_precise(x:Value)->Value{
 let t=x*LOG2E_HIGH;
 let rest=fma(x,Value(LOG2E_LOW),fma(x,Value(LOG2E_HIGH),-t));
 return exp2(t)*fma(rest,Value(0.69314718),Value(1.0));
 }
 `,
-  "gelu": `// @import exp.wgsl
+  "gelu": `
+
+// @import exp.wgsl
+
 fn sigmoid(z:Value)->Value{
 return 1.0/(1.0+exp_precise(min(-1.702*z,Value(80.0))));
 }
+
 fn gelu(z:Value)->Value{
 return z*sigmoid(z);
 }
+
 fn gelu_gradient(z:Value)->Value{
 let s=sigmoid(z);
 return fma(1.702*z*s,1.0-s,s);
 }
 `,
-  "lanes": `const LANES:u32=1u;
+  "lanes": `
+
+
+
+
+const LANES:u32=1u;
+
 fn lane_x(t:u32)->u32{
 if(LANES==0u){
 return t&(TX-1u);
@@ -2756,6 +1871,7 @@ return t&(TX-1u);
 return((t>>1u)&(min(TX,8u)-1u))|(((t>>5u)&(max(TX/8u,1u)-1u))*8u);
 }
 }
+
 fn lane_y(t:u32)->u32{
 if(LANES==0u){
 return(t/TX)&(TY-1u);
@@ -2765,12 +1881,16 @@ return((t&1u)|(((t/pair)&1u)*2u)|((t/max(4u*TX,2u*pair))*4u))&(TY-1u);
 }
 }
 `,
-  "layernorm": `// @import storage_f32.wgsl
+  "layernorm": `
+
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
+
 struct Params{
 rows:u32,
 width:u32,
 }
+
 var<storage,read>x:array<Stored>;
 var<storage,read>gain:array<Value>;
 var<storage,read>bias:array<Value>;
@@ -2778,7 +1898,8 @@ var<storage,read_write>y:array<Stored>;
 var<storage,read_write>mean:array<f32>;
 var<storage,read_write>rstd:array<f32>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2810,12 +1931,16 @@ rstd[row]=r;
 }
 }
 `,
-  "layernorm_backward": `// @import storage_f32.wgsl
+  "layernorm_backward": `
+
+// @import storage_f32.wgsl
 // @import row_reduce.wgsl
+
 struct Params{
 rows:u32,
 width:u32,
 }
+
 var<storage,read>x:array<Stored>;
 var<storage,read>gain:array<Value>;
 var<storage,read>mean:array<f32>;
@@ -2824,8 +1949,10 @@ var<storage,read>dy:array<Stored>;
 var<storage,read>residual:array<Stored>;
 var<storage,read_write>dx:array<Stored>;
 var<uniform>params:Params;
+
 override RESIDUAL:bool=false;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -2857,21 +1984,26 @@ dx[at+c]=store(d);
 }
 }
 `,
-  "layernorm_backward_columns": `// @import storage_f32.wgsl
+  "layernorm_backward_columns": `
+// @import storage_f32.wgsl
+
 struct Params{
 rows:u32,
 width:u32,
 strip:u32,
 }
+
 var<storage,read>x:array<Stored>;
 var<storage,read>mean:array<f32>;
 var<storage,read>rstd:array<f32>;
 var<storage,read>dy:array<Stored>;
 var<storage,read_write>partials:array<Value>;
 var<uniform>params:Params;
+
 var<workgroup>products:array<array<Value,32>,8>;
 var<workgroup>sums:array<array<Value,32>,8>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&31u;
 let line=(t>>5u)&7u;
@@ -2902,9 +2034,12 @@ partials[at+params.width]=all;
 }
 }
 `,
-  "linear": `// @import storage_f32x4.wgsl
+  "linear": `
+
+// @import storage_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
+
 struct Params{
 rows:u32,
 inner4:u32,
@@ -2916,6 +2051,7 @@ keep:f32,
 first:u32,
 whole:u32,
 }
+
 var<storage,read>x:array<Stored>;
 var<storage,read>w:array<vec4f>;
 var<storage,read>b:array<vec4f>;
@@ -2924,31 +2060,40 @@ var<storage,read>seeds:array<u32>;
 var<storage,read_write>y:array<Stored>;
 var<storage,read_write>pre:array<Stored>;
 var<uniform>params:Params;
+
 override BIAS:bool=false;
 override PRE:bool=false;
 override GELU:bool=false;
 override DROPOUT:bool=false;
 override RESIDUAL:bool=false;
+
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
+const HALF:u32=0u;
 alias Left=Stored;
 alias Right=vec4f;
 // @import product.wgsl
+
 fn extent(part:u32)->Extent{
 return Extent(params.rows,params.out4,0u,params.inner4*4u);
 }
+
 fn left(row:u32,k4:u32)->Left{
 return x[row*params.inner4+k4];
 }
+
 fn left_value(a:Left)->vec4f{
 return load(a);
 }
+
 fn right(column:u32,k4:u32)->Right{
 return w[column*params.inner4+k4];
 }
+
 fn right_value(b:Right)->vec4f{
 return b;
 }
+
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 let at=row*params.out4+column;
 var z=product;
@@ -2970,13 +2115,18 @@ z+=load(residual[at]);
 y[at]=store(z);
 }
 `,
-  "linear_any": `// @import linear_finish.wgsl
+  "linear_any": `
+// @import linear_finish.wgsl
+
 var<storage,read>a:array<f32>;
 var<storage,read>b:array<f32>;
+
 const T:u32=16u;
+
 var<workgroup>as_:array<array<f32,T>,T>;
 var<workgroup>bs:array<array<f32,T>,T>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let tx=t&(T-1u);
 let ty=(t/T)&(T-1u);
@@ -2987,7 +2137,7 @@ for(var k0=0u;k0<params.k;k0+=T){
 as_[ty][tx]=select(0.0,a[row*params.am+(k0+tx)*params.ak],row<params.m&&k0+tx<params.k);
 bs[ty][tx]=select(0.0,b[(k0+ty)*params.bk+column*params.bn],k0+ty<params.k&&column<params.n);
 workgroupBarrier();
-// @unroll
+@unroll
 for(var k=0u;k<T;k++){
 sum=fma(as_[ty][k],bs[k][tx],sum);
 }
@@ -2998,13 +2148,22 @@ finish(row,column,sum);
 }
 }
 `,
-  "linear_few": `// @import gelu.wgsl
+  "linear_few": `
+
+
+
+
+
+
+// @import gelu.wgsl
+
 struct Params{
 k4:u32,
 n:u32,
 second:u32,
 third:u32,
 }
+
 var<storage,read>x:array<vec4f>;
 var<storage,read>gain:array<vec4f>;
 var<storage,read>shift:array<vec4f>;
@@ -3013,24 +2172,31 @@ var<storage,read>bias:array<f32>;
 var<storage,read>residual:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
+
 override NORM:bool=false;
 override BIAS:bool=false;
 override GELU:bool=false;
 override RESIDUAL:bool=false;
+
+
 const ROWS:u32=1u;
 const LANES:u32=32u;
 const TURN:u32=4u;
+
 const THREADS:u32=256u;
 const SIXTEEN:u32=16u;
+
 var<workgroup>parts:array<array<f32,THREADS>,ROWS>;
 var<workgroup>sixteen:array<array<f32,SIXTEEN>,ROWS>;
+
+
 fn sum_all(t:u32){
 workgroupBarrier();
 if(t<SIXTEEN){
-// @unroll
+@unroll
 for(var r=0u;r<ROWS;r++){
 var some=0.0;
-// @unroll
+@unroll
 for(var e=0u;e<THREADS/SIXTEEN;e++){
 some+=parts[r][t+SIXTEEN*e];
 }
@@ -3039,23 +2205,27 @@ sixteen[r][t]=some;
 }
 workgroupBarrier();
 }
+
 fn total_of(r:u32)->f32{
 var sum=0.0;
-// @unroll
+@unroll
 for(var e=0u;e<SIXTEEN;e++){
 sum+=sixteen[r][e];
 }
 return sum;
 }
+
 fn sum4(v:vec4f)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
-@compute @workgroup_size(256)
+// @at linear_few 86
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&(LANES-1u);
 let column=group.x*(THREADS/LANES)+t/LANES;
 let works=column<params.n&&lane<params.k4;
 let writes=column<params.n&&lane<ROWS;
+
 let begin=select(select(0u,params.second,column>=params.second),params.third,column>=params.third);
 let end=select(select(params.n,params.third,column<params.third),params.second,column<params.second);
 let at=begin*ROWS+lane*(end-begin)+column-begin;
@@ -3071,23 +2241,13 @@ var weights:array<vec4f,TURN>;
 var gains:array<vec4f,TURN>;
 var shifts:array<vec4f,TURN>;
 if(works){
-{
-// @unroll
-for(var turn=0u;turn<TURN;turn++){
-let c=lane+turn*LANES;
-weights[turn]=w[column*params.k4+c];
-if(NORM){
-gains[turn]=gain[c];
-shifts[turn]=shift[c];
-}
-}
-}
+{@unrollfor(var turn=0u;turn<TURN;turn++){let c=lane+turn*LANES;weights[turn]=w[column*params.k4+c];if(NORM){gains[turn]=gain[c];shifts[turn]=shift[c];}}}
 }
 var mean:array<f32,ROWS>;
 var rstd:array<f32,ROWS>;
 if(NORM){
 let width=f32(params.k4*4u);
-// @unroll
+@unroll
 for(var r=0u;r<ROWS;r++){
 var sum=vec4f();
 for(var c=t;c<params.k4;c+=THREADS){
@@ -3096,11 +2256,11 @@ sum+=x[r*params.k4+c];
 parts[r][t]=sum4(sum);
 }
 sum_all(t);
-// @unroll
+@unroll
 for(var r=0u;r<ROWS;r++){
 mean[r]=total_of(r)/width;
 }
-// @unroll
+@unroll
 for(var r=0u;r<ROWS;r++){
 var squares=vec4f();
 for(var c=t;c<params.k4;c+=THREADS){
@@ -3110,7 +2270,7 @@ squares=fma(centred,centred,squares);
 parts[r][t]=sum4(squares);
 }
 sum_all(t);
-// @unroll
+@unroll
 for(var r=0u;r<ROWS;r++){
 rstd[r]=1.0/sqrt(total_of(r)/width+1e-5);
 }
@@ -3118,9 +2278,9 @@ rstd[r]=1.0/sqrt(total_of(r)/width+1e-5);
 var sums:array<vec4f,ROWS>;
 if(works){
 for(var c0=lane;c0<params.k4;){
-// @unroll
+@unroll
 for(var turn=0u;turn<TURN;turn++){
-// @unroll
+@unroll
 for(var r=0u;r<ROWS;r++){
 var value=x[r*params.k4+c0+turn*LANES];
 if(NORM){
@@ -3131,29 +2291,20 @@ sums[r]=fma(value,weights[turn],sums[r]);
 }
 c0+=LANES*TURN;
 if(c0<params.k4){
-{
-// @unroll
-for(var turn=0u;turn<TURN;turn++){
-let c=c0+turn*LANES;
-weights[turn]=w[column*params.k4+c];
-if(NORM){
-gains[turn]=gain[c];
-shifts[turn]=shift[c];
+{@unrollfor(var turn=0u;turn<TURN;turn++){let c=c0+turn*LANES;weights[turn]=w[column*params.k4+c];if(NORM){gains[turn]=gain[c];shifts[turn]=shift[c];}}}
 }
 }
 }
-}
-}
-}
-// @unroll
+@unroll
 for(var r=0u;r<ROWS;r++){
 parts[r][t]=sum4(sums[r]);
 }
 workgroupBarrier();
 if(writes){
+
 var four=vec4f();
 for(var e=0u;e<LANES;e+=16u){
-// @unroll
+@unroll
 for(var some=0u;some<4u;some++){
 let first=t-lane+e+some*4u;
 four+=vec4f(parts[lane][first],parts[lane][first+1u],parts[lane][first+2u],parts[lane][first+3u]);
@@ -3167,9 +2318,12 @@ y[at]=z+passed;
 }
 }
 `,
-  "linear_finish": `// @import storage_f32.wgsl
+  "linear_finish": `
+
+// @import storage_f32.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
+
 struct Params{
 m:u32,
 k:u32,
@@ -3185,6 +2339,7 @@ keep:f32,
 first:u32,
 whole:u32,
 }
+
 var<storage,read>bias:array<f32>;
 var<storage,read>residual:array<f32>;
 var<storage,read>z_in:array<f32>;
@@ -3192,6 +2347,7 @@ var<storage,read>seeds:array<u32>;
 var<storage,read_write>y:array<f32>;
 var<storage,read_write>z_out:array<f32>;
 var<uniform>params:Params;
+
 override BIAS:bool=false;
 override PRE:bool=false;
 override GELU:bool=false;
@@ -3199,6 +2355,7 @@ override GELU_GRADIENT:bool=false;
 override DROPOUT:bool=false;
 override RESIDUAL:bool=false;
 override ACCUMULATE:bool=false;
+
 fn finish(row:u32,column:u32,product:f32){
 let at=row*params.n+column;
 var z=product;
@@ -3226,41 +2383,54 @@ z+=y[at];
 y[at]=z;
 }
 `,
-  "linear_input_grad": `// @import storage_f32x4.wgsl
+  "linear_input_grad": `
+
+// @import storage_f32x4.wgsl
 // @import gelu.wgsl
+
 struct Params{
 rows:u32,
 inner4:u32,
 out4:u32,
 }
+
 var<storage,read>dy:array<Stored>;
 var<storage,read>w:array<vec4f>;
 var<storage,read>pre:array<Stored>;
 var<storage,read>residual:array<Stored>;
 var<storage,read_write>dx:array<Stored>;
 var<uniform>params:Params;
+
 override GELU:bool=false;
 override RESIDUAL:bool=false;
+
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=0u;
+const HALF:u32=0u;
 alias Left=Stored;
 alias Right=vec4f;
 // @import product.wgsl
+
 fn extent(part:u32)->Extent{
 return Extent(params.rows,params.out4,0u,params.inner4*4u);
 }
+
 fn left(row:u32,k4:u32)->Left{
 return dy[row*params.inner4+k4];
 }
+
 fn left_value(a:Left)->vec4f{
 return load(a);
 }
+
 fn right(k:u32,column:u32)->Right{
 return w[k*params.out4+column];
 }
+
 fn right_value(b:Right)->vec4f{
 return b;
 }
+
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 let at=row*params.out4+column;
 var z=product;
@@ -3273,39 +2443,53 @@ z+=load(residual[at]);
 dx[at]=store(z);
 }
 `,
-  "linear_weight_grad": `// @import storage_f32x4.wgsl
+  "linear_weight_grad": `
+
+
+// @import storage_f32x4.wgsl
+
 struct Params{
 rows:u32,
 split:u32,
 out4:u32,
 in4:u32,
 }
+
 var<storage,read>dy:array<Stored>;
 var<storage,read>x:array<Stored>;
 var<storage,read_write>dw:array<vec4f>;
 var<uniform>params:Params;
+
 override ACCUMULATE:bool=false;
+
 const LEFT_ALONG:u32=0u;
 const RIGHT_ALONG:u32=0u;
+const HALF:u32=0u;
 alias Left=Stored;
 alias Right=Stored;
 // @import product.wgsl
+
 fn extent(part:u32)->Extent{
 let first=part*params.split;
 return Extent(params.out4*4u,params.in4,first,min(first+params.split,params.rows));
 }
+
 fn left(row:u32,column:u32)->Left{
 return dy[row*params.out4+column];
 }
+
 fn left_value(a:Left)->vec4f{
 return load(a);
 }
+
 fn right(row:u32,column:u32)->Right{
 return x[row*params.in4+column];
 }
+
 fn right_value(b:Right)->vec4f{
 return load(b);
 }
+
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 let at=(part*params.out4*4u+row)*params.in4+column;
 if(ACCUMULATE){
@@ -3315,41 +2499,54 @@ dw[at]=product;
 }
 }
 `,
-  "muon_apply": `struct Params{
+  "muon_apply": `
+
+struct Params{
 rows:u32,
 inner4:u32,
 out4:u32,
 }
+
 var<storage,read>polynomial:array<vec4f>;
 var<storage,read>x:array<vec4f>;
 var<storage,read>squares:array<f32>;
 var<storage,read_write>y:array<vec4f>;
 var<uniform>params:Params;
+
 override FIRST:bool=false;
+
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=0u;
+const HALF:u32=0u;
 alias Left=vec4f;
 alias Right=vec4f;
 // @import product.wgsl
+
 var<private>left_base:u32;
 var<private>right_base:u32;
+
 fn extent(part:u32)->Extent{
 left_base=part*params.rows*params.inner4;
 right_base=part*params.rows*params.out4;
 return Extent(params.rows,params.out4,0u,params.rows);
 }
+
 fn left(row:u32,k4:u32)->Left{
 return polynomial[left_base+row*params.inner4+k4];
 }
+
 fn left_value(a:Left)->vec4f{
 return a;
 }
+
 fn right(k:u32,column:u32)->Right{
 return x[right_base+k*params.out4+column];
 }
+
 fn right_value(b:Right)->vec4f{
 return b;
 }
+
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 var z=product;
 if(FIRST){
@@ -3358,41 +2555,55 @@ z*=1.0/(sqrt(squares[part])+1e-7);
 y[right_base+row*params.out4+column]=z;
 }
 `,
-  "muon_gram": `struct Params{
+  "muon_gram": `
+
+
+struct Params{
 rows:u32,
 inner4:u32,
 a:f32,
 b:f32,
 c:f32,
 }
+
 var<storage,read>x:array<vec4f>;
 var<storage,read>squares:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
+
 override FIRST:bool=false;
 override POLYNOMIAL:bool=false;
+
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
+const HALF:u32=1u;
 alias Left=vec4f;
 alias Right=vec4f;
 // @import product.wgsl
+
 var<private>base:u32;
+
 fn extent(part:u32)->Extent{
 base=part*params.rows*params.inner4;
 return Extent(params.rows,params.rows/4u,0u,params.inner4*4u);
 }
+
 fn left(row:u32,k4:u32)->Left{
 return x[base+row*params.inner4+k4];
 }
+
 fn left_value(a:Left)->vec4f{
 return a;
 }
+
 fn right(column:u32,k4:u32)->Right{
 return x[base+column*params.inner4+k4];
 }
+
 fn right_value(b:Right)->vec4f{
 return b;
 }
+
 fn finish(part:u32,row:u32,column4:u32,product:vec4f){
 var z=product;
 if(FIRST){
@@ -3418,13 +2629,18 @@ y[to+column*params.rows+row]=value;
 }
 }
 `,
-  "muon_momentum": `struct Params{
+  "muon_momentum": `
+
+
+
+struct Params{
 rows:u32,
 columns:u32,
 stride:u32,
 size:u32,
 mu:f32,
 }
+
 var<storage,read>g:array<f32>;
 var<storage,read_write>m:array<f32>;
 var<storage,read>places:array<u32>;
@@ -3432,10 +2648,13 @@ var<storage,read>factor:array<f32>;
 var<storage,read_write>x:array<f32>;
 var<storage,read_write>squares:array<f32>;
 var<uniform>params:Params;
+
 override TALL:bool=false;
+
 var<workgroup>tile:array<f32,1056>;
 var<workgroup>sums:array<f32,256>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(num_workgroups)groups:vec3u,@builtin(local_invocation_index)t:u32){
 let place=places[group.z];
 let f=factor[0];
@@ -3476,7 +2695,10 @@ x[group.z*params.size+row*params.stride+origin.x+column]=u;
 }
 }
 `,
-  "muon_update": `struct Params{
+  "muon_update": `
+
+
+struct Params{
 rows:u32,
 columns:u32,
 stride:u32,
@@ -3484,15 +2706,19 @@ size:u32,
 scale:f32,
 decay:f32,
 }
+
 var<storage,read_write>p:array<f32>;
 var<storage,read>places:array<u32>;
 var<storage,read>factor:array<f32>;
 var<storage,read>hyper:array<f32>;
 var<storage,read>x:array<f32>;
 var<uniform>params:Params;
+
 override TALL:bool=false;
+
 var<workgroup>tile:array<f32,1056>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let column=t&31u;
 let own=t>>5u;
@@ -3517,14 +2743,18 @@ p[at]-=hyper[3]*(params.scale*change+params.decay*p[at]);
 }
 }
 `,
-  "pack_f16": `// @import storage_f16x4.wgsl
+  "pack_f16": `
+// @import storage_f16x4.wgsl
+
 struct Params{
 count4:u32,
 }
+
 var<storage,read>x:array<vec4f>;
 var<storage,read_write>y:array<Stored>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -3536,15 +2766,19 @@ y[i]=store(x[i]);
 }
 }
 `,
-  "pad_heads": `struct Params{
+  "pad_heads": `
+
+struct Params{
 count:u32,
 source:u32,
 width:u32,
 }
+
 var<storage,read>x:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -3559,18 +2793,23 @@ let column=i%params.width;
 y[i]=select(0.0,x[head*params.source+column],column<params.source);
 }
 `,
-  "product": `// @import lanes.wgsl
+  "product": `// @at product 15
+// @import lanes.wgsl
+
 struct Extent{
 rows:u32,
 columns4:u32,
 first:u32,
 end:u32,
 }
+
+
 const TX:u32=8u;
 const TY:u32=16u;
 const TM:u32=4u;
 const TN:u32=8u;
 const BK4:u32=4u;
+
 const BK:u32=4u*BK4;
 const G:u32=TM/4u;
 const H:u32=TN/4u;
@@ -3579,16 +2818,21 @@ const BN4:u32=TX*H;
 const THREADS:u32=TX*TY;
 const LEFTS:u32=BM4*BK4;
 const RIGHTS:u32=BN4*BK4;
+
 const LLOADS:u32=max(LEFTS*4u/THREADS,4u*LEFT_ALONG);
 const RLOADS:u32=max(RIGHTS*4u/THREADS,4u*RIGHT_ALONG);
+
 const LSWAP:u32=2u*LEFT_ALONG;
 const RSWAP:u32=2u*RIGHT_ALONG;
+
+
 var<workgroup>ls:array<array<array<vec4f,TY>,G>,BK>;
 var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
-const HALF:u32=0u;
+
 const MASKED:u32=1u;
 const PLAIN:u32=0u;
-@compute @workgroup_size(THREADS)
+// @at product 108
+@compute@workgroup_size(THREADS)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let tx=lane_x(t);
 let ty=lane_y(t);
@@ -3609,116 +2853,26 @@ for(var step=0u;step<=steps;step++){
 let next=whole.first+step*BK;
 if(step>0u){
 let front=next-BK;
-{
-if(LEFT_ALONG==1u){
-// @unroll
-for(var q=0u;q<LLOADS/4u;q++){
-let e=(t+q*THREADS)&(LEFTS-1u);
-let g=e/BK4;
-let k4=e&(BK4-1u);
-var turned:array<vec4f,4>;
-// @unroll
-for(var c=0u;c<4u;c++){
-if(MASKED==1u){
-turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);
-}else{
-turned[c]=left_value(l[q*4u+c]);
-}
-}
-// @unroll
-for(var c=0u;c<4u;c++){
-ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);
-}
-}
-}else{
-// @unroll
-for(var q=0u;q<LLOADS;q++){
-let e=t+q*THREADS;
-if(MASKED==1u){
-ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);
-}else{
-ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);
-}
-}
-}
-}
-{
-if(RIGHT_ALONG==1u){
-// @unroll
-for(var q=0u;q<RLOADS/4u;q++){
-let e=(t+q*THREADS)&(RIGHTS-1u);
-let g=e/BK4;
-let k4=e&(BK4-1u);
-var turned:array<vec4f,4>;
-// @unroll
-for(var c=0u;c<4u;c++){
-if(PLAIN==1u){
-turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);
-}else{
-turned[c]=right_value(r[q*4u+c]);
-}
-}
-// @unroll
-for(var c=0u;c<4u;c++){
-rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);
-}
-}
-}else{
-// @unroll
-for(var q=0u;q<RLOADS;q++){
-let e=t+q*THREADS;
-if(PLAIN==1u){
-rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);
-}else{
-rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);
-}
-}
-}
-}
+{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS/4u;q++){let e=(t+q*THREADS)&(LEFTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(MASKED==1u){turned[c]=select(vec4f(),left_value(l[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=left_value(l[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){ls[k4*4u+c][g/TY][(g^(k4*LSWAP))&(TY-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(MASKED==1u){ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=select(vec4f(),left_value(l[q]),front+e/BM4<whole.end);}else{ls[e/BM4][(e&(BM4-1u))/TY][e&(TY-1u)]=left_value(l[q]);}}}}
+{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS/4u;q++){let e=(t+q*THREADS)&(RIGHTS-1u);let g=e/BK4;let k4=e&(BK4-1u);var turned:array<vec4f,4>;@unrollfor(var c=0u;c<4u;c++){if(PLAIN==1u){turned[c]=select(vec4f(),right_value(r[q*4u+c]),front+k4*4u<whole.end);}else{turned[c]=right_value(r[q*4u+c]);}}@unrollfor(var c=0u;c<4u;c++){rs[k4*4u+c][g/TX][(g^(k4*RSWAP))&(TX-1u)]=vec4f(turned[0][c],turned[1][c],turned[2][c],turned[3][c]);}}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;if(PLAIN==1u){rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=select(vec4f(),right_value(r[q]),front+e/BN4<whole.end);}else{rs[e/BN4][(e&(BN4-1u))/TX][e&(TX-1u)]=right_value(r[q]);}}}}
 }
 workgroupBarrier();
-{
-if(LEFT_ALONG==1u){
-// @unroll
-for(var q=0u;q<LLOADS;q++){
-let e=(t+q/4u*THREADS)&(LEFTS-1u);
-l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
-}
-}else{
-// @unroll
-for(var q=0u;q<LLOADS;q++){
-let e=t+q*THREADS;
-l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));
-}
-}
-}
-{
-if(RIGHT_ALONG==1u){
-// @unroll
-for(var q=0u;q<RLOADS;q++){
-let e=(t+q/4u*THREADS)&(RIGHTS-1u);
-r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));
-}
-}else{
-// @unroll
-for(var q=0u;q<RLOADS;q++){
-let e=t+q*THREADS;
-r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));
-}
-}
-}
+
+
+{if(LEFT_ALONG==1u){@unrollfor(var q=0u;q<LLOADS;q++){let e=(t+q/4u*THREADS)&(LEFTS-1u);l[q]=left(min((m0+e/BK4)*4u+q%4u,whole.rows-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;l[q]=left(min(next+e/BM4,whole.end-1u),min(m0+(e&(BM4-1u)),whole.rows/4u-1u));}}}
+{if(RIGHT_ALONG==1u){@unrollfor(var q=0u;q<RLOADS;q++){let e=(t+q/4u*THREADS)&(RIGHTS-1u);r[q]=right(min((n0+e/BK4)*4u+q%4u,columns-1u),min(next/4u+(e&(BK4-1u)),whole.end/4u-1u));}}else{@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;r[q]=right(min(next+e/BN4,whole.end-1u),min(n0+(e&(BN4-1u)),columns/4u-1u));}}}
 if(step>0u){
-// @unroll
+@unroll
 for(var k=0u;k<BK;k++){
 var a:array<vec4f,G>;
-// @unroll
+@unroll
 for(var g=0u;g<G;g++){
 a[g]=ls[k][g][(ty^(k/4u*LSWAP))&(TY-1u)];
 }
-// @unroll
+@unroll
 for(var h=0u;h<H;h++){
 let b=rs[k][h][(tx^(k/4u*RSWAP))&(TX-1u)];
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
 acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
 }
@@ -3727,10 +2881,10 @@ acc[i][h]=fma(vec4f(a[i/4u][i%4u]),b,acc[i][h]);
 }
 workgroupBarrier();
 }
-// @unroll
+@unroll
 for(var i=0u;i<TM;i++){
 let row=(m0+i/4u*TY+ty)*4u+i%4u;
-// @unroll
+@unroll
 for(var h=0u;h<H;h++){
 let column=n0+h*TX+tx;
 if(row<whole.rows&&column<whole.columns4){
@@ -3740,13 +2894,17 @@ finish(group.z,row,column,acc[i][h]);
 }
 }
 `,
-  "random": `fn threefry_round(x:vec2u,r:u32)->vec2u{
+  "random": `
+
+fn threefry_round(x:vec2u,r:u32)->vec2u{
 let sum=x.x+x.y;
 return vec2u(sum,((x.y<<r)|(x.y>>(32u-r)))^sum);
 }
+
 fn threefry_rounds(x:vec2u,r:vec4u)->vec2u{
 return threefry_round(threefry_round(threefry_round(threefry_round(x,r.x),r.y),r.z),r.w);
 }
+
 fn threefry(key:vec2u,counter:vec2u)->vec2u{
 let third=key.x^key.y^0x1bd11bdau;
 let even=vec4u(13u,15u,26u,6u);
@@ -3757,33 +2915,49 @@ x=threefry_rounds(x,even)+vec2u(key.x,key.y+3u);
 x=threefry_rounds(x,odd)+vec2u(key.y,third+4u);
 return threefry_rounds(x,even)+vec2u(third,key.x+5u);
 }
+
+
 fn dropout_keeps2(seed:u32,site:u32,step:u32,index:u32,threshold:u32)->vec2<bool>{
 return(threefry(vec2u(seed,site),vec2u(index>>1u,step))>>vec2u(8u))>=vec2u(threshold);
 }
+
+
 fn dropout_factor(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->f32{
 let pair=dropout_keeps2(seed,site,step,index&0xfffffffeu,threshold);
 return select(0.0,keep,select(pair.x,pair.y,(index&1u)==1u));
 }
+
+
 fn dropout_factor4(seed:u32,site:u32,step:u32,index:u32,threshold:u32,keep:f32)->vec4f{
 let low=dropout_keeps2(seed,site,step,index,threshold);
 let high=dropout_keeps2(seed,site,step,index+2u,threshold);
 return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
 }
 `,
-  "reduce_partials": `struct Params{
+  "reduce_partials": `
+
+
+struct Params{
 count:u32,
 partials:u32,
 stride:u32,
 offset:u32,
 }
+
 var<storage,read>partials:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
+
 override ACCUMULATE:bool=false;
+
+
 const LANES:u32=1u;
+
 const COLUMNS:u32=256u/LANES;
+
 var<workgroup>sums:array<array<f32,COLUMNS>,LANES>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
@@ -3795,7 +2969,7 @@ let i=(group.y*groups.x+group.x)*COLUMNS+column;
 let at=params.offset+min(i,params.count-1u);
 var sum:array<f32,4>;
 for(var s=lane;s<params.partials;s+=4u*LANES){
-// @unroll
+@unroll
 for(var c=0u;c<4u;c++){
 let from_strip=min(s+c*LANES,params.partials-1u);
 sum[c]+=select(0.0,partials[from_strip*params.stride+at],s+c*LANES<params.partials);
@@ -3815,9 +2989,13 @@ y[i]=total;
 }
 }
 `,
-  "row_reduce": `const LANES:u32=32u;
+  "row_reduce": `
+
+const LANES:u32=32u;
 const ROWS:u32=8u;
+
 var<workgroup>row_values:array<array<f32,LANES>,ROWS>;
+
 fn row_sum(value:f32,row:u32,lane:u32)->f32{
 row_values[row][lane]=value;
 workgroupBarrier();
@@ -3831,6 +3009,7 @@ let total=row_values[row][0];
 workgroupBarrier();
 return total;
 }
+
 fn row_max(value:f32,row:u32,lane:u32)->f32{
 row_values[row][lane]=value;
 workgroupBarrier();
@@ -3845,101 +3024,144 @@ workgroupBarrier();
 return total;
 }
 `,
-  "storage_f16x4": `alias Stored=vec2u;
+  "storage_f16x4": `
+
+
+alias Stored=vec2u;
 alias Value=vec4f;
 const WIDE:u32=4u;
+
 fn load(s:Stored)->Value{
 return vec4f(unpack2x16float(s.x),unpack2x16float(s.y));
 }
+
 fn store(v:Value)->Stored{
 return vec2u(pack2x16float(v.xy),pack2x16float(v.zw));
 }
+
 fn total(v:Value)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
+
 fn highest(v:Value)->f32{
 return max(max(v.x,v.y),max(v.z,v.w));
 }
+
 fn element(v:Value,at:u32)->f32{
 return v[at&3u];
 }
+
 fn one_hot(first:u32,column:u32)->Value{
 return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
 }
+
+
 const PIECES:u32=2u;
+
 fn piece(v:vec4f,part:u32)->Stored{
 return bitcast<vec2u>(select(v.xy,v.zw,part==1u));
 }
 `,
-  "storage_f32": `alias Stored=f32;
+  "storage_f32": `
+
+
+alias Stored=f32;
 alias Value=f32;
 const WIDE:u32=1u;
+
 fn load(s:Stored)->Value{
 return s;
 }
+
 fn store(v:Value)->Stored{
 return v;
 }
+
 fn total(v:Value)->f32{
 return v;
 }
+
 fn highest(v:Value)->f32{
 return v;
 }
+
 fn element(v:Value,at:u32)->f32{
 return v;
 }
+
+
 fn one_hot(first:u32,column:u32)->Value{
 return select(0.0,1.0,first==column);
 }
+
+
 const PIECES:u32=4u;
+
 fn piece(v:vec4f,part:u32)->Stored{
 return v[part&3u];
 }
 `,
-  "storage_f32x4": `alias Stored=vec4f;
+  "storage_f32x4": `
+
+alias Stored=vec4f;
 alias Value=vec4f;
 const WIDE:u32=4u;
+
 fn load(s:Stored)->Value{
 return s;
 }
+
 fn store(v:Value)->Stored{
 return v;
 }
+
 fn total(v:Value)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
+
 fn highest(v:Value)->f32{
 return max(max(v.x,v.y),max(v.z,v.w));
 }
+
 fn element(v:Value,at:u32)->f32{
 return v[at&3u];
 }
+
 fn one_hot(first:u32,column:u32)->Value{
 return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
 }
+
+
 const PIECES:u32=1u;
+
 fn piece(v:vec4f,part:u32)->Stored{
 return v;
 }
 `,
-  "sum": `struct Params{
+  "sum": `
+
+struct Params{
 count:u32,
 share:u32,
 at:u32,
 scale:f32,
 }
+
 var<storage,read>x:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
+
 override SQUARE:bool=false;
 override ACCUMULATE:bool=false;
+
 var<workgroup>sums:array<f32,256>;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let end=min((group.x+1u)*params.share,params.count);
 var sum=vec4f();
 for(var i=group.x*params.share+t;i<end;i+=1024u){
+
 let v=vec4f(
 x[i],
 select(0.0,x[i+256u],i+256u<end),
@@ -3969,14 +3191,18 @@ y[params.at+group.x]=total;
 }
 }
 `,
-  "unpack_f16": `// @import storage_f16x4.wgsl
+  "unpack_f16": `
+// @import storage_f16x4.wgsl
+
 struct Params{
 count4:u32,
 }
+
 var<storage,read>x:array<Stored>;
 var<storage,read_write>y:array<vec4f>;
 var<uniform>params:Params;
-@compute @workgroup_size(256)
+
+@compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,

@@ -6,7 +6,8 @@
 
 import { BackendError } from "../../../base/errors.ts";
 import type { Executable, Op } from "../../../ops/mod.ts";
-import { type Recording, recordings } from "../engine.ts";
+import { MAP, USAGE } from "../flags.ts";
+import { type Recording, recordings } from "../recording.ts";
 import { naming } from "../scopes.ts";
 
 /** GPU time of one dispatch. */
@@ -49,8 +50,8 @@ async function measure({ device, program, bound: once }: Recording, repeats: num
   for (let first = 0; first < bound.length; first += MOST) {
     const some = bound.slice(first, first + MOST), count = some.length * 2, bytes = count * 8;
     const queries = device.createQuerySet({ type: "timestamp", count });
-    const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }); // QUERY_RESOLVE | COPY_SRC
-    const copy = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+    const resolved = device.createBuffer({ size: bytes, usage: USAGE.QUERY_RESOLVE | USAGE.COPY_SRC });
+    const copy = device.createBuffer({ size: bytes, usage: USAGE.MAP_READ | USAGE.COPY_DST });
     const encoder = device.createCommandEncoder();
     some.forEach(({ pipeline, group, dispatch: { grid, kernel } }, i) =>
       naming(`Cannot profile ${program.name}`, kernel, () => {
@@ -66,7 +67,7 @@ async function measure({ device, program, bound: once }: Recording, repeats: num
     encoder.resolveQuerySet(queries, 0, count, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, copy, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    await copy.mapAsync(1);
+    await copy.mapAsync(MAP.READ);
     const stamps = new BigUint64Array(copy.getMappedRange().slice(0));
     some.forEach((_, i) => times.push(Number(stamps[i * 2 + 1] - stamps[i * 2]) / 1e6));
     queries.destroy();

@@ -1,68 +1,28 @@
 /**
- * Samples of what a model learnt, as files of their kind: text, a contact sheet of images, a sound.
+ * What a run shows of its model while it learns and at its end: samples of its data's kind, text, a contact sheet of images, a sound.
  *
  * @module
  */
 
 import { join } from "node:path";
 import { ConfigError, encodeText, type Progress } from "../mod.ts";
-import { type Dataset, encodePng, encodeWav, type ImageShape, SILENCE, SOUND_RATE, TextStream, visible } from "../data.ts";
+import { type Dataset, SOUND_RATE, TextStream, visible } from "../data.ts";
 import { Decoder, type Engine, type Parameters, sample, samples } from "../ops.ts";
-import { contactSheet } from "../pictures.ts";
-import { writeAtomic } from "./files.ts";
+import { appendText, writeAtomic } from "./disk.ts";
+import { soundLength } from "./format.ts";
+import { imagesFile, rowsOf, soundFile } from "./media.ts";
 import { program } from "./program.ts";
 import type { Report } from "./report.ts";
-import { soundLength } from "./terminal.ts";
 
 /** Seconds after which images and sounds under way are given up: a model of the paper's sizes takes minutes each on a CPU. */
 const PATIENCE = 120;
 /** Images made of nothing, and as many completed. */
 const IMAGES = 4;
-/** Silence between sounds, in seconds. */
-const PAUSE = 0.25;
+/** Bytes of a text while the model learns, and of each at its end. */
+const BETWEEN = 160, AT_END = 300;
 
-/** A PNG sheet of images, first row first. */
-export function imagesFile(rows: readonly Uint8Array[], shape: ImageShape, columns?: number): Uint8Array {
-  return encodePng(contactSheet(Uint8Array.from(rows.flatMap((row) => [...row])), shape, columns));
-}
-
-/** A WAV file of sounds one after another, a short silence between. */
-export async function soundFile(rows: readonly Uint8Array[], rate: number): Promise<Uint8Array> {
-  const silence = Array.from({ length: Math.round(rate * PAUSE) }, () => SILENCE);
-  return await encodeWav(Uint8Array.from(rows.flatMap((row, at) => at === 0 ? [...row] : [...silence, ...row])), rate);
-}
-
-/**
- * Sequences made side by side, each after its prompt.
- *
- * @param stream the tokens of each position that is not of a prompt
- * @param prompts one a sequence, all of the same length
- * @param told after each position, how many there are; false ends it all
- * @returns [sequences] of `length` tokens, prompts included; undefined where `told` said no
- */
-export async function rowsOf(
-  stream: AsyncIterable<Uint32Array>,
-  prompts: readonly Uint8Array[],
-  length: number,
-  told: (positions: number) => boolean,
-): Promise<Uint8Array[] | undefined> {
-  const rows = prompts.map((prompt) => {
-    const row = new Uint8Array(length);
-    row.set(prompt);
-    return row;
-  });
-  let at = prompts[0].length;
-  for await (const tokens of stream) {
-    tokens.forEach((token, which) => rows[which][at] = token);
-    if (!told(++at)) return undefined;
-    // Lets signals through.
-    if (at % 64 === 0) await new Promise((resume) => setTimeout(resume, 0));
-  }
-  return rows;
-}
-
-/** What a run shows of its model while it learns and at its end. */
-export class Samples {
+/** What a run shows of its model. */
+export class RunSamples {
   readonly #prompts: readonly string[];
   #decoder: Decoder | undefined;
   /** What the decoder was made of: another phase of the run has others. */
@@ -85,39 +45,42 @@ export class Samples {
 
   /** One short text; images and sounds take too long. */
   async between(progress: Progress): Promise<void> {
-    if (this.#isText) await this.#texts(progress, [this.#prompts[progress.step % this.#prompts.length]], 160);
+    if (this.#isText) await this.#texts(progress, [this.#prompts[progress.step % this.#prompts.length]], BETWEEN);
   }
 
   /** What shows the model best. */
   async atEnd(progress: Progress): Promise<void> {
-    if (this.#isText) return await this.#texts(progress, this.#prompts, 300);
-    const { kind, heldOut, unit, shape, rate = SOUND_RATE } = this.dataset, { n_ctx } = progress.phase.config;
-    const file = join(this.path, this.file), given = { kind, step: progress.step, file };
-    if (kind === "image") {
-      if (shape![2] !== 1 && shape![2] !== 3) return;
-      const halves = Array.from(
-        { length: IMAGES },
-        (_, n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)),
-      );
-      const none = await this.#rows(progress, halves.map(() => new Uint8Array()), unit),
-        half = none && await this.#rows(progress, halves, unit);
-      if (!none) return;
-      const made = [...none, ...half ?? []];
-      writeAtomic(file, imagesFile(made, shape!, IMAGES));
-      this.report.event("sample", { ...given, images: made.length });
-      this.report.say(`${file}: ${half ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
-    } else {
-      const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), none = await this.#rows(progress, [new Uint8Array()], n_ctx);
-      if (!none) return;
-      const made = [...none, ...await this.#rows(progress, [begun], n_ctx) ?? []];
-      writeAtomic(file, await soundFile(made, rate));
-      this.report.event("sample", { ...given, sounds: made.length, seconds: n_ctx / rate });
-      this.report.say(
-        `${file}: ${soundLength(n_ctx / rate)} from nothing${
-          made.length > 1 ? `, then ${soundLength(n_ctx / rate)} that go on from ${soundLength(begun.length / rate)} held out` : ""
-        }\n`,
-      );
-    }
+    if (this.#isText) await this.#texts(progress, this.#prompts, AT_END);
+    else if (this.dataset.kind === "image") await this.#images(progress);
+    else await this.#sounds(progress);
+  }
+
+  /** Images from nothing, and as many completed from held-out upper halves. */
+  async #images(progress: Progress): Promise<void> {
+    const { kind, heldOut, unit, shape } = this.dataset, file = join(this.path, this.file);
+    if (shape![2] !== 1 && shape![2] !== 3) return;
+    const halves = Array.from(
+      { length: IMAGES },
+      (_, n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)),
+    );
+    const none = await this.#rows(progress, halves.map(() => new Uint8Array()), unit);
+    if (!none) return;
+    const half = await this.#rows(progress, halves, unit), made = [...none, ...half ?? []];
+    writeAtomic(file, imagesFile(made, shape!, IMAGES));
+    this.report.event("sample", { kind, step: progress.step, file, images: made.length });
+    this.report.say(`${file}: ${half ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
+  }
+
+  /** A sound from nothing, and one that goes on from what is held out. */
+  async #sounds(progress: Progress): Promise<void> {
+    const { kind, heldOut, rate = SOUND_RATE } = this.dataset, { n_ctx } = progress.phase.config, file = join(this.path, this.file);
+    const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), none = await this.#rows(progress, [new Uint8Array()], n_ctx);
+    if (!none) return;
+    const made = [...none, ...await this.#rows(progress, [begun], n_ctx) ?? []], length = soundLength(n_ctx / rate);
+    writeAtomic(file, await soundFile(made, rate));
+    this.report.event("sample", { kind, step: progress.step, file, sounds: made.length, seconds: n_ctx / rate });
+    const second = made.length > 1 ? `, then ${length} that go on from ${soundLength(begun.length / rate)} held out` : "";
+    this.report.say(`${file}: ${length} from nothing${second}\n`);
   }
 
   /** What the model makes of prompts of one length, `length` tokens together; undefined where it cannot, or not in time. */
@@ -149,7 +112,7 @@ export class Samples {
       report.event("sample", { step, prompt, seed, text });
       report.say(`${screen.faint(`── step ${step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
     }
-    Deno.writeTextFileSync(join(this.path, this.file), book, { append: true });
+    appendText(join(this.path, this.file), book);
   }
 
   /** None where the model cannot write. */

@@ -1,0 +1,120 @@
+/**
+ * Models: flags that change one, words for one, and reading one that was trained.
+ *
+ * @module
+ */
+
+import { type AttentionConfig, fetchModel, type ModelConfig, type PatternName, PATTERNS } from "../mod.ts";
+import { excerpt } from "../data.ts";
+import { parameterCount, parseConfig, type Trained, whole } from "../files.ts";
+import { describeAttention } from "../ops.ts";
+import { readText } from "./disk.ts";
+import { type Args, type Flag, group, UsageError } from "./flags.ts";
+import { loadTrained, runPath } from "./run_folder.ts";
+import { thousands } from "./format.ts";
+import { Screen } from "./terminal.ts";
+
+/** What the attention is. */
+export const ATTENTION_FLAGS: readonly Flag[] = group("Model", [
+  { name: "pattern", value: "NAME", allowed: { oneOf: PATTERNS }, about: `${PATTERNS.join(", ")}` },
+  { name: "stride", value: "L", allowed: whole(0), about: "l: stride of strided and fixed, reach of local, window of longformer" },
+  { name: "c", value: "C", allowed: whole(1), about: "summary columns per head of fixed" },
+  {
+    name: "integration",
+    value: "HOW",
+    allowed: { oneOf: ["merged", "interleaved", "multihead"] },
+    about: "how the two factors are used: merged, interleaved, multihead",
+  },
+  { name: "causal", negatable: true, about: "whether a query sees no later key (default: it does not)" },
+  { name: "block", value: "N", allowed: whole(1), about: "positions per block of bigbird and blocks" },
+  { name: "globals", value: "N", allowed: whole(0), about: "global tokens of longformer, global blocks of bigbird" },
+  { name: "window", value: "N", allowed: whole(0), about: "blocks to each side of bigbird" },
+  { name: "random", value: "N", allowed: whole(0), about: "random blocks per query block of bigbird" },
+]);
+
+/** Which of a pattern's fields mean something to it. */
+const FIELDS: Readonly<Record<PatternName, readonly (keyof AttentionConfig)[]>> = {
+  dense: [],
+  local: ["stride"],
+  strided: ["stride", "integration"],
+  fixed: ["stride", "c", "integration"],
+  longformer: ["stride", "globals"],
+  bigbird: ["block", "globals", "window", "random", "seed"],
+  blocks: ["block", "blocks"],
+};
+
+/** Sizes for who names a pattern and no more. */
+const USUAL: AttentionConfig = { pattern: "fixed", stride: 16, c: 4, block: 16 };
+
+/**
+ * The attention that the flags make of another.
+ *
+ * @throws {UsageError} where a flag is given that its pattern does not have
+ */
+export function attentionFrom(args: Args, base: AttentionConfig | undefined): AttentionConfig {
+  const pattern = (args.text("pattern") ?? base?.pattern ?? USUAL.pattern) as PatternName, fields = FIELDS[pattern];
+  const made: Record<string, unknown> = { pattern };
+  for (const field of fields) {
+    const value = args.number(field) ?? base?.[field] ?? (field === "integration" ? undefined : USUAL[field]);
+    if (value !== undefined) made[field] = value;
+  }
+  for (const given of args.given(ATTENTION_FLAGS.map(({ name }) => name))) {
+    if (given !== "pattern" && given !== "causal" && !fields.includes(given as keyof AttentionConfig)) {
+      throw new UsageError(
+        `Cannot use --${given} with pattern ${pattern}: ${
+          fields.length ? `it has ${fields.map((name) => `--${name}`).join(", ")}` : "it has no sizes"
+        }`,
+      );
+    }
+  }
+  const causal = args.on("causal") ?? base?.causal;
+  if (causal !== undefined) made.causal = causal;
+  return made as unknown as AttentionConfig;
+}
+
+/** A model in a line. */
+export function describeModel(config: ModelConfig): string {
+  const { attention, n_ctx, n_layer, d_model, n_head } = config;
+  return `${describeAttention(attention)}, n_ctx ${thousands(n_ctx)}, ${n_layer} layers of ${d_model}, ${n_head} heads: ${
+    thousands(parameterCount(config))
+  } parameters`;
+}
+
+/**
+ * Reads a configuration file.
+ *
+ * @throws {DataError} where it cannot be read
+ * @throws {ConfigError} where it is wrong
+ */
+export const readConfig = (path: string): ModelConfig => parseConfig(readText(path), path);
+
+/** A trained model that a command line names. */
+export interface NamedModel extends Trained {
+  /** Its folder or address, for messages. */
+  readonly name: string;
+  /** Its run folder; undefined where it is at an address. */
+  readonly folder?: string;
+}
+
+/**
+ * Reads the model of a run folder with its run's state, or one at an address. Tensors that are not read are said; so is what is damaged or
+ * changed of them, which training alone needs as it was.
+ *
+ * @param named a folder, a file in one, or the address of a folder of the web
+ * @throws {CheckpointError} where a file of the model is missing or damaged
+ * @throws {DataError} where it cannot be fetched
+ * @throws {ConfigError} where config.json is wrong
+ */
+export async function readModel(named: string): Promise<NamedModel> {
+  const isAddress = /^https?:\/\//i.test(named), folder = isAddress ? undefined : runPath(named), name = folder ?? named;
+  const trained = folder === undefined ? { model: await fetchModel(runPath(named)) } : loadTrained(folder);
+  const screen = new Screen(Deno.stderr), { model: { unread }, state, damage } = trained as Trained;
+  if (damage) screen.print((state ? "" : "Going on without what the run knew of its data and steps. ") + damage);
+  if (unread) {
+    const [first, type] = [...unread][0], more = unread.size > 1 ? ` and ${unread.size - 1} more` : "";
+    screen.print(
+      `Note: of the tensors in ${name} those of types that are not read here were left alone: ${excerpt(first)} (${excerpt(type)})${more}.`,
+    );
+  }
+  return { ...trained, name, folder };
+}

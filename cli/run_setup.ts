@@ -1,0 +1,254 @@
+/**
+ * What a run is to be: its flags, and the model and training constants that they make of a preset, a configuration, or the run that goes on.
+ *
+ * @module
+ */
+
+import {
+  type AttentionConfig,
+  checkConfig,
+  checkTrain,
+  type ModelConfig,
+  type Phase,
+  preset,
+  presetFor,
+  PRESETS,
+  type TrainConfig,
+} from "../mod.ts";
+import { type DataKind, excerpt, type ImageShape } from "../data.ts";
+import {
+  type Checkpoint,
+  checkResume,
+  fitPhases,
+  fitWarmup,
+  INITIALISATIONS,
+  MODEL_FIELDS,
+  OPTIMIZERS,
+  type RunConfig,
+  SCHEDULES,
+  TRAIN_FIELDS,
+  wrongOf,
+} from "../files.ts";
+import { readText } from "./disk.ts";
+import { type Args, type Flag, group, UsageError } from "./flags.ts";
+import { ATTENTION_FLAGS, attentionFrom, readConfig } from "./model.ts";
+import { loadRun } from "./run_folder.ts";
+
+/** Flags that are fields of {@linkcode TrainConfig} with numbers. */
+const CONSTANT_FLAGS: readonly (Flag & { readonly field: keyof TrainConfig })[] = [
+  {
+    field: "steps",
+    name: "steps",
+    value: "N",
+    alias: ["iterations", "max-steps", "max-iters"],
+    about: "updates in all",
+  },
+  { field: "batch", name: "batch", value: "N", alias: ["batch-size", "bs"], about: "sequences per micro-batch" },
+  { field: "accumulate", name: "accumulate", value: "N", about: "micro-batches per update (default: 1)" },
+  {
+    field: "lr",
+    name: "lr",
+    value: "X",
+    alias: ["learning-rate", "learning_rate"],
+    about: "peak learning rate of AdamW; Muon's is --muon-lr",
+  },
+  { field: "warmup", name: "warmup", value: "N", about: "updates of linear warm-up, at most a tenth of the steps by default" },
+  { field: "lr_min", name: "lr-min", value: "F", about: "what the rate falls to, as a fraction of --lr (default: 0)" },
+  { field: "muon_lr", name: "muon-lr", value: "X", about: "Muon's peak rate (default: 0.01); it follows the schedule of --lr" },
+  { field: "momentum", name: "momentum", value: "X", about: "Muon's momentum (default: 0.95)" },
+  { field: "clip", name: "clip", value: "X", about: "largest gradient norm (default: 1; 0 turns clipping off)" },
+  { field: "weight_decay", name: "weight-decay", value: "X", about: "decoupled decay of matrices (default: 0.01)" },
+  { field: "seed", name: "seed", value: "N", about: "of weights, batches and dropout (default: 0)" },
+];
+
+/** Flags that are fields of {@linkcode TrainConfig} with words. */
+const CHOICE_FLAGS: readonly (Flag & { readonly field: keyof TrainConfig })[] = [
+  {
+    field: "schedule",
+    name: "schedule",
+    value: "NAME",
+    about: `how the rate falls after the warm-up: ${SCHEDULES.join(", ").replace(/, (\w+)$/, " or $1")}`,
+  },
+  {
+    field: "optimizer",
+    name: "optimizer",
+    value: "NAME",
+    about: `${OPTIMIZERS[0]}, for the matrices of the blocks with AdamW for the rest, or ${OPTIMIZERS[1]} for all`,
+  },
+  {
+    field: "precision",
+    name: "precision",
+    value: "f32|f16",
+    about: "what activations and their gradients are stored in (default: f32)",
+  },
+];
+
+/** Flags that are fields of {@linkcode ModelConfig}. */
+const SIZE_FLAGS: readonly (Flag & { readonly field: keyof ModelConfig })[] = [
+  {
+    field: "n_ctx",
+    name: "n-ctx",
+    value: "N",
+    alias: ["context", "block-size", "seq-len", "context-length"],
+    about: "positions of a sequence",
+  },
+  { field: "n_layer", name: "layers", value: "N", alias: ["n-layer", "num-layers"], about: "residual blocks" },
+  { field: "n_head", name: "heads", value: "N", alias: ["n-head", "num-heads"], about: "attention heads" },
+  { field: "d_model", name: "d-model", value: "N", about: "width of the residual stream" },
+  { field: "d_ff", name: "d-ff", value: "N", about: "width of the feed-forward layers" },
+  { field: "d_qk", name: "d-qk", value: "N", about: "features of queries and keys, over all heads" },
+  { field: "dropout", name: "dropout", value: "P", about: "probability of dropping a feature" },
+];
+
+/** A run's model. */
+export const MODEL_FLAGS: readonly Flag[] = group("Model", [
+  {
+    name: "preset",
+    value: "NAME",
+    allowed: { oneOf: Object.keys(PRESETS) },
+    about: `a model with training choices that suit it: ${Object.keys(PRESETS).join(", ")} (default: text, image or sound, as the data is)`,
+  },
+  { name: "config", value: "FILE", about: "the model of a config.json instead of the preset's" },
+  ...SIZE_FLAGS.map((flag) => ({ ...flag, allowed: MODEL_FIELDS[flag.field] })),
+  {
+    name: "init",
+    value: "NAME",
+    allowed: { oneOf: INITIALISATIONS },
+    about: "the first weights: default, or paper for the paper's letter",
+  },
+  ...ATTENTION_FLAGS,
+]);
+
+/** A run's training constants. */
+export const TRAINING_FLAGS: readonly Flag[] = group("Training", [
+  ...[...CONSTANT_FLAGS, ...CHOICE_FLAGS].map((flag) => ({ ...flag, allowed: TRAIN_FIELDS[flag.field] })),
+  {
+    name: "phases",
+    value: "LIST",
+    about: "beginnings in which the model sees less, as JSON or a file of it, for example " +
+      '[{"until": 0.3, "n_ctx": 128, "batch": 8}]; none for none',
+  },
+  {
+    name: "recompute",
+    negatable: true,
+    about: "make activations again in the backward pass instead of keeping them: less memory, a third more time",
+  },
+  { name: "epochs", value: "N", allowed: { above: 0 }, hidden: true, about: "answered with as many steps" },
+]);
+
+/** A run, new or gone on with. */
+export interface RunSetup extends RunConfig {
+  /** Its folder, there or to be made. */
+  readonly path: string;
+  /** What it goes on from. */
+  readonly from?: Checkpoint;
+  /** What differs from the run as it was. */
+  readonly changes: readonly string[];
+}
+
+/** The training constants that the flags make of others. */
+function constantsFrom(args: Args, base: Partial<TrainConfig>): Partial<TrainConfig> {
+  const made: Record<string, unknown> = { ...base };
+  for (const { name, field } of CONSTANT_FLAGS) made[field] = args.number(name) ?? made[field];
+  for (const { name, field } of CHOICE_FLAGS) made[field] = args.text(name) ?? made[field];
+  made.recompute = args.on("recompute") ?? made.recompute;
+  const phases = args.text("phases");
+  if (phases !== undefined) made.phases = phases === "none" ? [] : phasesFrom(phases);
+  return Object.fromEntries(Object.entries(made).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * The phases of a `--phases` flag: their list as JSON, or a file that holds it.
+ *
+ * @throws {UsageError} where they are none
+ */
+function phasesFrom(text: string): Phase[] {
+  const json = /^\s*[\[{]/.test(text) ? text : readText(text);
+  const fail = (what: string): never => {
+    throw new UsageError(
+      `Cannot use --phases: ${what}; it is none, a list such as [{"until": 0.3, "n_ctx": 128, "batch": 8}], or a file that holds one`,
+    );
+  };
+  let phases: Phase[];
+  try {
+    phases = JSON.parse(json);
+  } catch (error) {
+    return fail(`${(error as Error).message}, found ${excerpt(text)}`);
+  }
+  const wrong = wrongOf("phases", phases, TRAIN_FIELDS.phases);
+  return wrong ? fail(wrong) : phases;
+}
+
+/** Whether flags ask for another attention. */
+const asksAttention = (args: Args) => args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0;
+
+/** Whether a query sees later keys is asked of all layers, or of none. */
+function withCausal(args: Args, layer: AttentionConfig): AttentionConfig {
+  const causal = args.on("causal");
+  return causal === undefined ? layer : { ...layer, causal };
+}
+
+/**
+ * The model that the flags make of another. Of a list of patterns, the flags are for those layers that are like the last: a list begins
+ * with layers that see little, on purpose. `--layers` keeps its head, as far as there is room beside its last, and repeats that.
+ */
+function modelFrom(args: Args, base: ModelConfig, isResumed = false): ModelConfig {
+  const made: Record<string, unknown> = { ...base, init: args.text("init") ?? base.init }, layers = args.number("layers");
+  for (const { name, field } of SIZE_FLAGS) made[field] = args.number(name) ?? made[field];
+  let { attention } = base;
+  if (layers !== undefined && Array.isArray(attention)) {
+    const list = attention;
+    attention = Array.from({ length: layers }, (_, layer) => list.at(layer === layers - 1 ? -1 : Math.min(layer, list.length - 1))!);
+  }
+  if (asksAttention(args)) {
+    const { position } = base, all = [attention].flat(), last = all.at(-1)!, changed = attentionFrom(args, last);
+    const follows = position.kind === "attention" && all.some(({ stride }) => stride === position.stride);
+    attention = Array.isArray(attention)
+      ? attention.map((layer) => layer.pattern === last.pattern ? attentionFrom(args, layer) : withCausal(args, layer))
+      : changed;
+    // The position table follows the stride, where it did; in a run that goes on it is what it is.
+    if (follows && changed.stride && !isResumed) made.position = { kind: "attention", stride: changed.stride };
+  }
+  return checkConfig({ ...made, attention });
+}
+
+/** Phases that were not asked for are made to fit. */
+function phasesFitted(args: Args, train: Partial<TrainConfig>, config: ModelConfig, before?: number): Partial<TrainConfig> {
+  return args.text("phases") === undefined ? fitPhases(train, config, before) : train;
+}
+
+/** Local time as "2026-03-01-120000". */
+function timeInName(): string {
+  const local = new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString();
+  return local.slice(0, 19).replace("T", "-").replaceAll(":", "");
+}
+
+/**
+ * A new run.
+ *
+ * @param data what it is for, where the preset follows from it
+ * @throws {ConfigError} where a field is out of range or does not fit the others
+ */
+export function newRun(args: Args, data?: { kind: DataKind; shape?: ImageShape }): RunSetup {
+  const file = args.text("config"), asked = args.text("preset"), suits = presetFor(data?.kind ?? "text", data?.shape);
+  const chosen = asked !== undefined ? preset(asked) : file ? undefined : suits.preset, name = asked ?? (file ? "config" : suits.name);
+  const config = modelFrom(args, file ? readConfig(file) : chosen!.model);
+  const fitted = phasesFitted(args, constantsFrom(args, chosen?.train ?? {}), config, chosen?.train.batch);
+  const train = checkTrain(args.number("warmup") === undefined ? fitWarmup(fitted) : fitted);
+  return { config, train, path: args.text("out") ?? `runs/${timeInName()}-${name}`, changes: [] };
+}
+
+/**
+ * A run that goes on.
+ *
+ * @throws {CheckpointError} where its files are damaged, or do not fit what the flags ask for
+ * @throws {ConfigError} where a field is out of range, or no steps are left to do
+ */
+export function resumedRun(args: Args, path: string): RunSetup {
+  const from = loadRun(path), { config: before } = from, file = args.text("config"), name = args.text("preset");
+  if (args.text("init") !== undefined) throw new UsageError("Cannot use --init with --resume: first weights are drawn once");
+  const base = file ? readConfig(file) : name ? preset(name).model : before;
+  const config = modelFrom(args, { ...base, init: before.init }, true);
+  const train = checkTrain(phasesFitted(args, constantsFrom(args, from.train), config, from.train.batch));
+  return { config, train, path, from, changes: checkResume(from, { config, train }, path) };
+}

@@ -1,0 +1,71 @@
+/**
+ * Signals that end a run.
+ *
+ * @module
+ */
+
+/** Exit codes of a process that a signal ended. */
+export const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** Signals that end a run. */
+export type EndingSignal = keyof typeof EXIT_CODES;
+
+/** Milliseconds in which signals are one stop: `deno task` passes on a Ctrl-C that the terminal has sent to all, service managers send two. */
+const ONE_STOP = 500;
+
+/**
+ * Stops a run after the step under way. Signals within {@linkcode ONE_STOP} of the first are the same stop; one after that ends the process
+ * at once.
+ */
+export class Stopper {
+  readonly #controller = new AbortController();
+  readonly #handlers: (readonly [Deno.Signal, () => void])[];
+  /** Which signal came first. */
+  came: EndingSignal | undefined;
+
+  /** @param isDeaf whether a hang-up is to end nothing */
+  constructor(isDeaf: boolean, onStop: () => void) {
+    // Windows has no SIGTERM.
+    const names = (Object.keys(EXIT_CODES) as EndingSignal[]).filter((name) => name === "SIGINT" || Deno.build.os !== "windows");
+    let first = -Infinity;
+    this.#handlers = names.map((name) => {
+      const handler = () => {
+        if (performance.now() - first < ONE_STOP || (name === "SIGHUP" && isDeaf)) return;
+        if (this.came) Deno.exit(EXIT_CODES[name]);
+        first = performance.now();
+        this.came = name;
+        onStop();
+        this.#controller.abort();
+      };
+      return [name, handler] as const;
+    });
+    // Where a file would grow over the system's limit a write then fails, and what was begun is removed; without a listener the process
+    // would end there and leave it.
+    if (Deno.build.os !== "windows") this.#handlers.push(["SIGXFSZ", () => {}]);
+    for (const [name, handler] of this.#handlers) Deno.addSignalListener(name, handler);
+  }
+
+  /** Raised by the first signal. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Listens no more. */
+  close(): void {
+    for (const [name, handler] of this.#handlers) Deno.removeSignalListener(name, handler);
+  }
+}
+
+/**
+ * Whether a closed terminal is to end nothing, as `nohup` asks by ignoring its signal: a listener would take that back. To be asked before
+ * anything else: once anything listens to a signal, Deno takes all that end a process.
+ */
+export function isHangupIgnored(): boolean {
+  try {
+    const [, mask] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
+    return (BigInt(`0x${mask}`) & 1n) === 1n;
+  } catch {
+    // Systems that do not tell: `nohup` leaves no terminal.
+    return ![Deno.stdin, Deno.stdout, Deno.stderr].some((stream) => stream.isTerminal());
+  }
+}

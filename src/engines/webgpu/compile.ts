@@ -1,0 +1,205 @@
+/**
+ * From a program to what its runs encode: planned, its scratch tensors placed, its kernels compiled, everything bound.
+ *
+ * @module
+ */
+
+import { KernelError, OutOfMemoryError } from "../../base/errors.ts";
+import { lifetimes, type Linear, type Op, operands, type Program, type Tensor } from "../../ops/mod.ts";
+import { type Bands, tooLarge } from "./bands.ts";
+import type { Limits } from "./device.ts";
+import type { Failures } from "./failures.ts";
+import { type Pages, planSlots, release, storageBuffer } from "./memory.ts";
+import { PLANNERS } from "./plan/index.gen.ts";
+import { join, jointProducts } from "./plan/joint.ts";
+import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
+import { planInPieces } from "./plan/split.ts";
+import { bind, blame, type Bound, encode, type Ready } from "./recording.ts";
+import { link } from "./shader/link.ts";
+import type { Pipelines } from "./shader/pipelines.ts";
+import { bindingsOf } from "./shader/reflect.ts";
+import { ALIGNMENT, bindable, roundUp, storedBytes } from "./storage.ts";
+import type { Transfers } from "./transfers.ts";
+import type { Tuning } from "./tuning/tuning.ts";
+
+/** What an engine has that compiling uses. */
+export interface Workshop {
+  readonly device: GPUDevice;
+  readonly limits: Limits;
+  readonly bands: Bands;
+  readonly pages: Pages;
+  readonly pipelines: Pipelines;
+  readonly failures: Failures;
+  readonly transfers: Transfers;
+  readonly tiles: TilePreference;
+  readonly inOrder?: boolean;
+  /** Bound where a kernel declares an operand that its variant never touches: one range to read, others to write. */
+  readonly absent: { readonly read: GPUBuffer; readonly write: GPUBuffer };
+}
+
+/** A program ready to run. */
+export interface Compiled {
+  readonly bound: readonly Bound[];
+  readonly scratchBytes: number;
+  /** Frees what is the program's own. */
+  dispose(): void;
+}
+
+type Lives = Map<Tensor, readonly [number, number]>;
+
+/** Plans an operation with the planner of its name. */
+async function planOp(plan: Plan, op: Op): Promise<void> {
+  await (PLANNERS[op.op] as Planner<Op>)(plan, op);
+}
+
+/** The dispatches of a program, and when each tensor without a place of its own is in use. */
+async function planProgram(
+  shop: Workshop,
+  program: Program,
+  tuning: Tuning | undefined,
+  keep: number,
+): Promise<{ plan: Plan; lives: Lives }> {
+  const { limits, bands, tiles, inOrder, pages, transfers } = shop, lives: Lives = new Map(), spans = lifetimes(program);
+  const live = (t: Tensor, time: readonly [number, number]) => bands.flat([t]).forEach((one) => lives.set(one, time));
+  for (const [t, [first, last]] of spans) live(t, timeOf(first, last));
+  for (const op of program.ops) {
+    const { reads, writes } = operands(op);
+    for (const t of [...reads, ...writes]) if (!t.scratch) transfers.segments(t, `compile ${program.name}: ${op.op} uses`);
+  }
+  const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, place: (t) => pages.place(t) });
+  for (let at = 0; at < program.ops.length;) {
+    const together = jointProducts(plan, program.ops, at);
+    plan.begin(at);
+    await planInPieces(plan, together.length > 1 ? join(plan, together as Linear[], spans) : together[0], planOp);
+    at += together.length;
+  }
+  for (const [t, time] of plan.temporaries) live(t, time);
+  // What is part of another needs no place of its own.
+  for (const t of plan.views.keys()) lives.delete(t);
+  return { plan, lives };
+}
+
+/** One program in the making. */
+class Making {
+  readonly #buffers: GPUBuffer[] = [];
+  /** Verdicts of error scopes that are not in yet. */
+  readonly #pending: Promise<unknown>[] = [];
+  /** Where tensors without a place in a page lie. */
+  readonly #places = new Map<Tensor, GPUBuffer>();
+
+  constructor(readonly shop: Workshop, readonly name: string, readonly plan: Plan) {}
+
+  dispose(): void {
+    release(...this.#buffers.splice(0));
+  }
+
+  /** Makes something on the device; what goes wrong with it is known once {@linkcode settle} is through. */
+  make<T>(what: string, made: () => T): T {
+    const [value, verdict] = this.shop.failures.scoped(`compiling ${this.name}${what}`, made);
+    this.#pending.push(verdict);
+    return value;
+  }
+
+  async settle(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+
+  #buffer(label: string, bytes: number): GPUBuffer {
+    const buffer = storageBuffer(this.shop.device, label, bytes);
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  /** Places scratch tensors; what the device says of it. */
+  async placeScratch(slots: ReadonlyMap<Tensor, number>, bytes: readonly number[]): Promise<unknown> {
+    const mebibytes = bytes.reduce((sum, count) => sum + count, 0) / 2 ** 20;
+    const [scratch, verdict] = this.shop.failures.scoped(
+      `compiling ${this.name}, ${mebibytes.toFixed(1)} MiB of scratch tensors`,
+      () => bytes.map((count, slot) => this.#buffer(`${this.name} scratch ${slot}`, count)),
+    );
+    for (const [t, slot] of slots) this.#places.set(t, scratch[slot]);
+    return await verdict;
+  }
+
+  placeConstants(): void {
+    this.make(", layouts", () => {
+      for (const [t, data] of this.plan.constants) {
+        const buffer = this.#buffer(t.name, roundUp(data.byteLength, ALIGNMENT));
+        this.#places.set(t, buffer);
+        this.shop.device.queue.writeBuffer(buffer, 0, data as Uint32Array<ArrayBuffer>);
+      }
+    });
+  }
+
+  /** The range of a buffer that an operand is. */
+  #rangeOf(operand: Operand, kernel: string): GPUBufferBinding {
+    const { plan, shop: { limits, transfers } } = this;
+    const { tensor: bound, bytes } = "tensor" in operand ? operand : { tensor: operand, bytes: storedBytes(operand) };
+    const { of: t, at } = plan.views.get(bound) ?? { of: bound, at: 0 };
+    if (bytes > bindable(limits)) {
+      throw tooLarge(`bind kernel ${kernel}`, t, bytes, limits, "use fewer sequences at once, a shorter context or a smaller model");
+    }
+    const own = this.#places.get(t);
+    if (own) return { buffer: own, offset: at, size: bytes };
+    const { buffer, offset } = transfers.placed(t, "bind");
+    return { buffer, offset: offset + at, size: bytes };
+  }
+
+  /** The pipeline of a dispatch and its buffers, absent operands filled in. */
+  async ready(dispatch: Dispatch & { op: number }): Promise<Ready> {
+    const { kernel, values, bindings } = dispatch, { absent, pipelines } = this.shop, declared = bindingsOf(link(kernel));
+    let left = 0;
+    const resources = declared.map(({ name, writes }): GPUBufferBinding => {
+      const operand = bindings[name];
+      if (operand) return this.#rangeOf(operand, kernel);
+      return writes
+        ? { buffer: absent.write, offset: ALIGNMENT * left++, size: ALIGNMENT }
+        : { buffer: absent.read, offset: 0, size: ALIGNMENT };
+    });
+    // One dispatch may not bind a buffer both for reading and for writing; all for writing it may.
+    const written = new Set(resources.filter((_, at) => declared[at].writes).map(({ buffer }) => buffer));
+    const promoted = declared.filter(({ writes }, at) => !writes && written.has(resources[at].buffer)).map(({ name }) => name);
+    return { dispatch, resources, pipeline: await pipelines.get(kernel, values, promoted) };
+  }
+
+  bind(ready: readonly Ready[]): Bound[] {
+    const { bound, uniforms } = this.make(", bindings", () => bind(this.shop.device, this.name, ready));
+    this.#buffers.push(uniforms);
+    return bound;
+  }
+}
+
+/**
+ * Plans and prepares a program. Where the device has no room for what kernels keep for others, they compute it again.
+ *
+ * @param keep bytes that a kernel may keep for a later one
+ * @throws {KernelError} where a kernel does not compile, naming it and the line
+ * @throws {OutOfMemoryError} where scratch tensors do not fit
+ * @throws {ShapeError} where a tensor of the program is not allocated
+ */
+export async function compile(shop: Workshop, program: Program, tuning: Tuning | undefined, keep: number): Promise<Compiled> {
+  const { device, failures } = shop, { name } = program, { plan, lives } = await planProgram(shop, program, tuning, keep);
+  const { slots, bytes } = planSlots(lives), making = new Making(shop, name, plan);
+  try {
+    const refused = await making.placeScratch(slots, bytes);
+    // Only where nothing before it failed: a page that was refused is not mended by keeping less.
+    if (plan.keeps && refused instanceof OutOfMemoryError && failures.mend(refused)) {
+      making.dispose();
+      return await compile(shop, program, tuning, 0);
+    }
+    making.placeConstants();
+    await making.settle();
+    failures.check();
+    const bound = making.bind(await Promise.all(plan.dispatches.map((dispatch) => making.ready(dispatch))));
+    // Encoding without submitting: what a run would get wrong comes out here, and by name.
+    making.make("", () => void encode(device, bound));
+    await making.settle();
+    if (failures.kept instanceof KernelError) failures.replace(await blame(device, name, bound) ?? failures.kept);
+    failures.check();
+    return { bound, scratchBytes: bytes.reduce((sum, count) => sum + count, 0), dispose: () => making.dispose() };
+  } catch (error) {
+    await making.settle();
+    making.dispose();
+    throw error;
+  }
+}
