@@ -1,4 +1,8 @@
-/** Images: PNG of every kind written here by hand, CIFAR-10 rows, sheets, and every way a file can be wrong. */
+/**
+ * Images: PNG, CIFAR-10 rows, sheets.
+ *
+ * Plan. PNG of every kind, written here by hand and read against its definition; then every way a file can be wrong.
+ */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { zlibSync } from "fflate";
