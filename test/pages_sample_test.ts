@@ -135,6 +135,27 @@ test("what a token took is what Deno's scorer finds, on the way and looked at", 
   });
 });
 
+test("on WebGPU tokens are tinted and looked into as on the CPU", async () => {
+  await onSite("", async (page) => {
+    const found: string[] = [];
+    for (const engine of ["wasm", "webgpu"]) {
+      await choose(page, "Text");
+      await page.getByLabel("Engine").selectOption(engine);
+      await page.getByLabel("Length").fill("24");
+      await page.getByLabel("Temperature").fill("0");
+      await page.getByLabel("Seed").fill("1");
+      await page.getByRole("button", { name: "Write", exact: true }).click();
+      await page.getByText("Text ready: 24 tokens").waitFor({ timeout: 120_000 });
+      assertMatch(await part(page, "about").innerText(), engine === "wasm" ? /^WASM/ : /^WebGPU/);
+      const tints = await page.locator("longstride-sample pre span").evaluateAll((spans) => spans.map(({ className }) => className).join());
+      await page.locator("longstride-sample pre span").nth(20).click();
+      await page.getByText("Likeliest here").waitFor({ timeout: 120_000 });
+      found.push(`${tints} ${await part(page, "look").innerText()}`);
+    }
+    assertEquals(found[1], found[0]);
+  });
+});
+
 test("arrow keys go from token to token, heads can be told apart", async () => {
   await onSite("", async (page) => {
     await choose(page, "Text");
