@@ -85,7 +85,7 @@ export function lossCurveSvg(
   look?: CurveLook,
 ): string {
   expect(CANNOT, { title: [title, "a string"], points: [points, "a list"], steps: [steps, [1, MOST]], marks: [marks, "a list"] });
-  expect(CANNOT, { look: [look ?? {}, "an object"] });
+  if (look !== undefined) expect(CANNOT, { look: [look, "an object"] });
   const { width, height, text, label, grid, ground, training, heldOut } = { ...PRINTED, ...look };
   for (const color of [text, label, grid, ground, training, heldOut]) expect(CANNOT, { color: [color, "a string"] });
   expect(CANNOT, { width: [width, [160, 2 ** 14]], height: [height, [120, 2 ** 14]] });
