@@ -16,6 +16,7 @@
 
 export { checkDataset, type Dataset, DATASET_FIELDS, type DatasetOptions, type Skipped } from "./src/data/dataset.ts";
 export { histogram } from "./src/data/entropy.ts";
+export { unzip, zipChunks, zipEntries, type ZipEntry, type ZipPlace } from "./src/data/zip.ts";
 export { isHidden } from "./src/data/members.ts";
 export { loadDataset } from "./src/data/load.ts";
 export type { Bytes, DataFile, Sliceable } from "./src/data/reader.ts";

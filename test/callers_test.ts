@@ -17,7 +17,6 @@ import type { AttentionSet } from "../ops.ts";
 import type { RunState } from "../files.ts";
 import * as pictures from "../pictures.ts";
 import { gunzip } from "../src/data/gzip.ts";
-import { unzip, zipEntries } from "../src/data/zip.ts";
 import { decodeCifar10 } from "../src/data/cifar.ts";
 import { setKey } from "../src/pattern/sets.ts";
 import { disposeEngines, engine } from "./engines.ts";
@@ -25,7 +24,7 @@ import { disposeEngines, engine } from "./engines.ts";
 /** What every face exports. */
 const FACES = { ...main, ...ops, ...data, ...pictures, ...files, ...device };
 /** The same, and what is called with a caller's values though no face has it. */
-const longstride = { ...FACES, gunzip, unzip, zipEntries, decodeCifar10, setKey };
+const longstride = { ...FACES, gunzip, decodeCifar10, setKey };
 
 /** What stands at a place of the arguments, or null where anything may. */
 type Kind =
@@ -440,7 +439,8 @@ const CALLS: readonly Call[] = [
   of("identify", [name, bytes, 3], { 0: "text", 1: "bytes", 2: "whole" }),
   of("splitHeldOut", [bytes, 16], { 0: "bytes", 1: "whole" }),
   of("gunzip", [new Uint8Array(0), name], { 1: "text" }),
-  of("zipEntries", [new Uint8Array(0), name], { 1: "text" }),
+  of("zipEntries", [new Uint8Array(0), name], { 0: "bytes", 1: "text" }),
+  of("zipChunks", [new Map([[name, bytes]])], { 0: "object" }),
   of("unzip", [{}, name], { 0: "object" }),
   of("encodeText", ["a"], { 0: "text" }),
   of("visible", ["a"], { 0: "text" }),

@@ -186,7 +186,7 @@ async function asked(source: string, length: number): Promise<Answer[]> {
   ask({ ask: "open", source, backend: "webgpu" });
   await until(() => is("open", "error"));
   if (is("error")) return answers;
-  ask({ ask: "sample", id: 1, options: { length, prompt: [84, 104] } });
+  ask({ ask: "sample", id: 1, samples: 1, bits: false, options: { length, prompt: [84, 104] } });
   await until(() => is("end", "error"));
   return answers;
 }

@@ -64,7 +64,8 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   {
     modules: ["src/run/open.ts", "src/files/phases.ts", "src/data/sound.ts"],
     of: [
-      ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts", "web/sample_worker.ts", "web/train_worker.ts"],
+      ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts"],
+      ...["sample_worker.ts", "train_worker.ts", "run_zip.ts", "inspect.ts"].map((path) => `web/${path}`),
       ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts"].map((path) => `src/engines/${path}`),
     ],
   },
@@ -72,6 +73,9 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   { modules: ["src/run/train.ts"], of: ["mod.ts", "ops.ts", "device.ts"] },
   // Images and sound.
   { modules: ["src/data/wav.ts", "src/data/dataset.ts", "src/data/identity.ts"], of: ["pictures.ts"] },
+  // What a page loads once it opens a zip, and once it looks into a model.
+  { modules: ["data.ts", "files.ts"], of: ["web/run_zip.ts"] },
+  { modules: ["src/run/evaluate.ts", "src/run/maps.ts"], of: ["mod.ts", "pictures.ts", "web/inspect.ts"] },
   // What is tuned.
   { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts"] },
 ];

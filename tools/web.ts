@@ -10,6 +10,7 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { ConfigError } from "../mod.ts";
+import { CONTROLS, TOKENS } from "../web/look.ts";
 import { bundleEntries, makeFolder, program, THREADS } from "./bundle.ts";
 
 const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
@@ -61,6 +62,7 @@ export async function buildSite(out: URL): Promise<void> {
     await Deno.mkdir(new URL(".", to), { recursive: true });
     await Deno.copyFile(file, to);
   }
+  await Deno.writeTextFile(new URL("tokens.css", out), `:root { ${TOKENS} }\n${CONTROLS}\n`);
   await bundleEntries(SCRIPTS, out);
   await bundleEntries(THREADS, out);
 }

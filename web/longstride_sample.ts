@@ -16,12 +16,19 @@
  */
 
 import { type BackendName, ConfigError, encodeText } from "../mod.ts";
-import { type DataKind, encodeWav, mulawAmplitude, SOUND_RATE, TextStream } from "../data.ts";
+import { type DataKind, SOUND_RATE, visible } from "../data.ts";
+import type { Inspected } from "./inspect.ts";
+import { CONTROLS, TOKENS } from "./look.ts";
 import type { ModelInfo } from "./model_worker.ts";
 import { RemoteModel } from "./remote_model.ts";
+import { make, type Shown, type View } from "./view.ts";
+import { imageView } from "./view_image.ts";
+import { soundView } from "./view_sound.ts";
+import { nameOfToken, type TextView, textView } from "./view_text.ts";
 
 export { type ModelInfo, RemoteModel };
-export type { Piece, RemoteOptions } from "./remote_model.ts";
+export type { Inspected, Read } from "./inspect.ts";
+export type { Piece, RemoteOptions, RemoteSampleOptions } from "./remote_model.ts";
 
 /** What a sample came to. */
 export interface Sampled {
@@ -33,175 +40,119 @@ export interface Sampled {
   readonly file?: Blob;
   /** The seed that makes it again. */
   readonly seed: number;
-  /** Tokens a second, from the first to the last. */
+  /** Tokens per second, from the first to the last, of all samples together. */
   readonly tokensPerSecond: number;
   /** Whether it was stopped before its length. */
   readonly stopped: boolean;
+  /** Of several samples the others. */
+  readonly others: readonly Pick<Sampled, "tokens" | "text" | "file">[];
 }
 
 const STYLE = `
-:host { display: block; color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
+:host { ${TOKENS} display: block; container-type: inline-size; color: var(--ls-ink); background: var(--ls-panel); border: 1px solid var(--ls-line);
+  border-radius: calc(1.4 * var(--ls-round)); box-shadow: var(--ls-shadow); padding: 1rem; font: 1rem/1.5 var(--ls-sans); box-sizing: border-box }
 :host([hidden]) { display: none }
-.bar { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem; min-height: 2.25rem }
-button { font: inherit; min-width: 5.5rem; padding: .3rem .9rem; border: 1px solid GrayText; border-radius: .4rem;
-  background: ButtonFace; color: ButtonText; cursor: pointer }
-button:hover { border-color: currentColor }
-:focus-visible { outline: 2px solid Highlight; outline-offset: 2px }
-progress { flex: 1 1 8rem; max-width: 18rem; accent-color: Highlight }
-.rate { font-size: .85rem; font-variant-numeric: tabular-nums; opacity: .8 }
-.made { margin: .6rem 0 }
-pre { margin: 0; min-height: 3em; padding: .7rem .9rem; border: 1px solid color-mix(in srgb, currentColor 25%, transparent);
-  border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace }
-pre b { font-weight: 600 }
-canvas { display: block; width: 100%; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: .4rem }
-canvas.image { max-width: 256px; image-rendering: pixelated; background: #8884 }
-canvas.wave { max-width: 640px; height: 96px }
-audio { display: block; width: 100%; max-width: 640px; margin-top: .5rem }
+${CONTROLS}
+.bar { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .9rem; min-height: 2.75rem }
+.bar progress { flex: 1 1 8rem; max-width: 18rem }
+.rate, .meta { font-size: .85rem; font-variant-numeric: tabular-nums; color: var(--ls-soft) }
+.made { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); margin: 1rem 0 .6rem }
+.made.image { grid-template-columns: repeat(auto-fit, minmax(min(45%, 17rem), 1fr)) }
+.made.audio { grid-template-columns: minmax(0, 1fr) }
+.made:empty { min-height: 9rem; border: 2px dashed var(--ls-line); border-radius: var(--ls-round); place-content: center; text-align: center;
+  color: var(--ls-soft); font-size: .95rem; padding: 1rem }
+.made:empty::before { content: attr(data-empty) }
+figure { margin: 0; min-width: 0; display: grid; gap: .5rem; align-content: start; grid-template-columns: minmax(0, 1fr) }
+figcaption { display: flex; flex-wrap: wrap; gap: .4rem .5rem; align-items: center }
+figcaption .meta { margin-right: auto }
+pre { margin: 0; min-height: 9rem; max-height: 34rem; overflow: auto; padding: .9rem 1rem; background: var(--ls-well);
+  border: 1px solid var(--ls-line); border-radius: var(--ls-round); white-space: pre-wrap; overflow-wrap: anywhere;
+  font: .95rem/1.65 var(--ls-mono) }
+pre b { font-weight: 700; color: var(--ls-near) }
+pre span { border-radius: .15rem }
+.t1 { background: rgb(var(--ls-heat) / .1) } .t2 { background: rgb(var(--ls-heat) / .18) } .t3 { background: rgb(var(--ls-heat) / .27) }
+.t4 { background: rgb(var(--ls-heat) / .37) } .t5 { background: rgb(var(--ls-heat) / .48) } .t6 { background: rgb(var(--ls-heat) / .6) }
+.read { box-shadow: inset 0 -.28em 0 color-mix(in srgb, var(--ls-near) calc(100% * var(--weight)), transparent) }
+.at { outline: 2px solid var(--ls-near); outline-offset: 1px }
+canvas { display: block; width: 100%; box-sizing: border-box; border-radius: var(--ls-round); background: var(--ls-well); border: 1px solid var(--ls-line) }
+canvas.image { max-width: 32rem; image-rendering: pixelated; border-radius: .35rem }
+canvas.wave { height: clamp(6rem, 22cqi, 12rem); color: var(--ls-near) }
+.stage { position: relative; cursor: pointer }
+.stage ~ button { justify-self: start }
+.head { position: absolute; inset-block: 0; width: 2px; background: rgb(var(--ls-heat)) }
+audio { display: block; width: 100% }
+.key { display: flex; flex-wrap: wrap; gap: .3rem .5rem; align-items: center; font-size: .85rem; color: var(--ls-soft); margin: 0 0 .4rem }
+.key i { width: 1.1rem; height: 1.1rem; border-radius: .2rem; border: 1px solid var(--ls-line) }
+.key i + i { margin-left: -.4rem }
+.key small { font-size: inherit }
+.look { border: 1px solid var(--ls-line); border-radius: var(--ls-round); background: var(--ls-well); padding: .8rem 1rem; margin: 0 0 .6rem;
+  display: grid; gap: .5rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)) }
+.look p { grid-column: 1 / -1; font-size: .95rem }
+.look code { font: 600 .9rem var(--ls-mono); background: var(--ls-panel); border: 1px solid var(--ls-line); border-radius: .25rem; padding: 0 .3rem; justify-self: start }
+.look ol { width: 100%; list-style: none; margin: 0; padding: 0; display: grid; gap: .2rem; font-size: .85rem; font-variant-numeric: tabular-nums }
+.look li { display: grid; grid-template-columns: 5.5rem 1fr 3.2rem; gap: .5rem; align-items: center }
+.look li.own { font-weight: 700 }
+.look li i { height: .6rem; border-radius: 1rem; background: var(--ls-near); width: calc(100% * var(--share)); min-width: 2px }
+.look li span { text-align: end }
+.look div { display: flex; flex-wrap: wrap; gap: .3rem; align-content: start }
+.look h3 { font-size: .85rem; margin: 0; width: 100%; font-weight: 550; color: var(--ls-soft) }
+.look .heads { display: grid; grid-template-columns: 4.5rem minmax(0, 1fr); align-items: center; max-height: 14rem; overflow: auto; padding: 4px }
+.look .heads h3 { grid-column: 1 / -1 }
+.look .heads span { font-size: .85rem }
+.look .heads > button { justify-self: start }
+.look button { min-height: 2rem; min-width: 2.4rem; padding: .2rem .5rem; font: .8rem var(--ls-mono) }
+.look [aria-pressed=true] { background: var(--ls-near); border-color: var(--ls-near); color: var(--ls-near-ink) }
 p { margin: 0; font-size: .85rem }
-.about { opacity: .8 }
-.error { color: #b00020; font-weight: 600 }
-@media (prefers-color-scheme: dark) { .error { color: #ff8a94 } }
-[hidden] { display: none !important }`;
+.about { color: var(--ls-soft) }
+.error { color: var(--ls-bad); font-weight: 600 }`;
 
-const CONTENT = `<div class="bar" part="bar"><button type="button" part="button"></button>
-<progress part="progress" aria-label="Model download" hidden></progress><span class="rate" part="rate"></span>
-<a part="save" hidden></a></div>
+const CONTENT = `<div class="bar" part="bar"><button type="button" class="primary" part="button"></button>
+<progress part="progress" aria-label="Model download" hidden></progress><span class="rate" part="rate"></span></div>
 <div class="made" part="made"></div>
+<p class="key" part="key" hidden><span>0 bits</span><i></i><i class="t1"></i><i class="t2"></i><i class="t3"></i><i class="t4"></i><i class="t5"></i><i class="t6"></i><span>8 bits and more</span>
+<small>Point to a letter, or use the arrow keys, to look into it.</small></p>
+<section class="look" part="look" aria-label="The token looked at" aria-live="polite" hidden></section>
 <p role="status" part="status"></p><p role="alert" class="error" part="error" hidden></p><p class="about" part="about"></p>`;
 
 /** What the button says, what is said while it works, and what the result is called. */
-const WORDS: Readonly<Record<DataKind, { readonly make: string; readonly making: string; readonly result: string }>> = {
-  text: { make: "Write", making: "Writing", result: "Text" },
-  bytes: { make: "Write", making: "Writing", result: "Bytes" },
-  image: { make: "Paint", making: "Painting", result: "Image" },
-  audio: { make: "Compose", making: "Composing", result: "Sound" },
+const WORDS: Readonly<
+  Record<DataKind, { readonly make: string; readonly making: string; readonly result: string; readonly empty: string }>
+> = {
+  text: { make: "Write", making: "Writing", result: "Text", empty: "What it writes appears here, letter by letter" },
+  bytes: { make: "Write", making: "Writing", result: "Bytes", empty: "What it writes appears here, byte by byte" },
+  image: { make: "Paint", making: "Painting", result: "Image", empty: "What it paints appears here, pixel by pixel" },
+  audio: { make: "Compose", making: "Composing", result: "Sound", empty: "What it composes appears here as a wave" },
 };
 
 const whole = (x: number) => Math.round(x).toLocaleString("en");
 const kilobytes = (bytes: number) => `${whole(bytes / 1000)} kB`;
-
-/** Shows tokens of one kind as they come. */
-interface Shower {
-  /** Answers the text that these complete, where it is text. */
-  show(tokens: Uint8Array): string | undefined;
-  end(): Promise<{ text?: string; file?: Blob; name?: string }>;
-}
-
-/** Characters of a block of text: a browser lays out a whole block when a character is added to it. */
-const BLOCK = 1000;
-
-/** Text: what was given in bold, then what comes. */
-function textShower(made: HTMLElement, prompt: Uint8Array): Shower {
-  const pre = document.createElement("pre"), given = document.createElement("b"), before = new TextStream(), stream = new TextStream();
-  let block = document.createElement("div"), node = document.createTextNode(""), text = "";
-  given.textContent = before.push(prompt) + before.end();
-  pre.tabIndex = 0;
-  pre.setAttribute("role", "region");
-  pre.setAttribute("aria-label", "Text");
-  block.append(given, node);
-  pre.append(block);
-  made.replaceChildren(pre);
-  const add = (piece: string): string => {
-    text += piece;
-    const cut = node.length + piece.length > BLOCK ? piece.indexOf("\n") : -1;
-    if (cut < 0 || node.length + cut === 0) node.appendData(piece);
-    else {
-      // The end of a block stands for the line's.
-      node.appendData(piece.slice(0, cut));
-      block = document.createElement("div");
-      block.append(node = document.createTextNode(piece.slice(cut + 1)));
-      pre.append(block);
-    }
-    return piece;
-  };
-  return {
-    show: (tokens) => add(stream.push(tokens)),
-    end: () => {
-      add(stream.end());
-      return Promise.resolve({ text });
-    },
-  };
-}
-
-/** An image: each pixel when all its channels are there. */
-function imageShower(made: HTMLElement, prompt: Uint8Array, [height, width, channels]: readonly number[]): Shower {
-  const canvas = document.createElement("canvas"), context = canvas.getContext("2d")!;
-  Object.assign(canvas, { width, height, className: "image" });
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `Image of ${width} by ${height} pixels, not painted yet`);
-  made.replaceChildren(canvas);
-  const row: number[] = [], pixels = context.createImageData(width, height);
-  let painted = 0;
-  const show = (tokens: Uint8Array): undefined => {
-    row.push(...tokens);
-    const from = painted;
-    for (; (painted + 1) * channels <= row.length && painted < width * height; painted++) {
-      const at = painted * channels;
-      pixels.data.set([row[at], row[at + (channels === 3 ? 1 : 0)], row[at + (channels === 3 ? 2 : 0)], 255], painted * 4);
-    }
-    if (painted > from) {
-      const top = Math.floor(from / width), bottom = Math.ceil(painted / width);
-      context.putImageData(pixels, 0, 0, 0, top, width, bottom - top);
-    }
-  };
-  show(prompt);
-  return {
-    show,
-    end: async () => {
-      const share = Math.round(painted / (width * height) * 100);
-      canvas.setAttribute("aria-label", `Image of ${width} by ${height} pixels${share < 100 ? `, ${share} % painted` : ""}`);
-      const file = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/png"));
-      return file ? { file, name: "sample.png" } : {};
-    },
-  };
-}
-
-/** Sound: its wave as samples come, then something to play it with. */
-function soundShower(made: HTMLElement, prompt: Uint8Array, length: number, rate: number, autoplay: boolean): Shower {
-  const canvas = document.createElement("canvas"), context = canvas.getContext("2d")!, width = 640, height = 96;
-  Object.assign(canvas, { width, height, className: "wave" });
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `Waveform of ${(length / rate).toFixed(2)} seconds`);
-  made.replaceChildren(canvas);
-  const codes: number[] = [];
-  const show = (tokens: Uint8Array): undefined => {
-    const ratio = width / length, from = Math.max(0, Math.floor((codes.length - 1) * ratio));
-    codes.push(...tokens);
-    context.fillStyle = getComputedStyle(canvas).color;
-    // One bar a column from its least sample to its largest, the last one again.
-    for (let x = from; x < codes.length * ratio; x++) {
-      const column = codes.slice(Math.floor(x / ratio), Math.max(Math.floor(x / ratio) + 1, Math.floor((x + 1) / ratio)));
-      const levels = column.map(mulawAmplitude), high = Math.max(...levels), low = Math.min(...levels);
-      context.clearRect(x, 0, 1, height);
-      context.fillRect(x, (1 - high) / 2 * (height - 1), 1, Math.max(1, (high - low) / 2 * height));
-    }
-  };
-  show(prompt);
-  return {
-    show,
-    end: async () => {
-      if (codes.length === 0) return {};
-      const file = new Blob([await encodeWav(Uint8Array.from(codes), rate)], { type: "audio/wav" }),
-        audio = document.createElement("audio");
-      Object.assign(audio, { controls: true, autoplay, src: URL.createObjectURL(file) });
-      audio.setAttribute("aria-label", "Sound");
-      made.append(audio);
-      return { file, name: "sample.wav" };
-    },
-  };
-}
 
 /** The shadow tree, by the names of its parts. */
 interface Parts {
   readonly button: HTMLButtonElement;
   readonly progress: HTMLProgressElement;
   readonly rate: HTMLElement;
-  readonly save: HTMLAnchorElement;
   readonly made: HTMLElement;
+  readonly key: HTMLElement;
+  readonly look: HTMLElement;
   readonly status: HTMLElement;
   readonly error: HTMLElement;
   readonly about: HTMLElement;
 }
+
+/** Tokens of a sequence that is shown, to look into. */
+interface Sequence {
+  readonly view: TextView;
+  readonly tokens: readonly number[];
+  /** How many of them were given. */
+  readonly given: number;
+}
+
+/** Most samples at once. */
+const SIDE_BY_SIDE = 16;
+
+/** Milliseconds that a pointer rests on a token before it is looked into. */
+const REST = 120;
 
 /** The element's attributes, for those who write it in JSX; what each means is {@linkcode LongstrideSample}'s to say. */
 export interface LongstrideSampleAttributes {
@@ -216,6 +167,9 @@ export interface LongstrideSampleAttributes {
   readonly kind?: DataKind;
   readonly rate?: number | string;
   readonly integrity?: string;
+  readonly samples?: number | string;
+  readonly inspect?: boolean | "";
+  readonly disabled?: boolean | "";
   readonly worker?: string;
   readonly autoplay?: boolean | "";
 }
@@ -260,11 +214,15 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
  * | `top-p`       | `topP`        | 1       | only the likeliest that together reach this probability                    |
  * | `seed`        | `seed`        | a new one each time | same seed, same sample on one engine                           |
  * | `backend`     | `backend`     | `auto`  | `webgpu`, `wasm`; `auto` takes WebGPU where there is a GPU for it          |
- * | `kind`        | `kind`        | `image` where the model's positions are an image's, else `text` | or `audio`         |
- * | `rate`        | `rate`        | 12000   | samples a second of sound                                                  |
+ * | `kind`        | `kind`        | what a run's zip says, `image` where the model's positions are an image's, else `text` | or `audio` |
+ * | `rate`        | `rate`        | 12000   | samples per second of sound                                                |
+ * | `samples`     | `samples`     | 1       | how many are made side by side, of one prompt and seed                     |
+ * | `inspect`     | `inspect`     |         | of text: each token is tinted by its bits; pointer or arrow keys tell its likeliest others and what the heads read |
+ * | `disabled`    | `disabled`    |         | the button begins nothing                                                  |
  * | `integrity`   | `integrity`   |         | `model.safetensors:sha256-… config.json:sha256-…`: other files are refused |
  * | `worker`      | `worker`      | `longstride-sample.worker.js` beside this script | its address on the page's own origin, where this script is of another |
- * | `autoplay`    |               |         | sound plays when it is ready                                               |
+ * | `autoplay`    |               |         | sound plays as it is made                                                  |
+ * |               | `file`        |         | a `Blob`: the zip of a run or model folder, instead of `src`               |
  *
  * Events: `progress` (a `ProgressEvent` of the download), `load` and `devicelost` and `tokens` (`CustomEvent`s with
  * {@linkcode ModelInfo}, `{ message }` and `{ tokens, text }` as detail), `end` (with {@linkcode Sampled}), `error` (an `ErrorEvent`).
@@ -272,10 +230,14 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
  */
 export class LongstrideSample extends Base {
   /** What the element answers to at once. */
-  static readonly observedAttributes = ["src", "backend", "integrity", "kind", "worker"];
+  static readonly observedAttributes = ["src", "backend", "integrity", "kind", "worker", "disabled"];
 
   readonly #parts: Parts;
   #promptTokens: Uint8Array | undefined;
+  #file: Blob | undefined;
+  #views: readonly View[] = [];
+  #urls: string[] = [];
+  #resting: ReturnType<typeof setTimeout> | undefined;
   #model: RemoteModel | undefined;
   #loading: Promise<RemoteModel> | undefined;
   #sampling: Promise<Sampled> | undefined;
@@ -293,9 +255,9 @@ export class LongstrideSample extends Base {
     this.#parts = Object.fromEntries(
       [...root.querySelectorAll("[part]")].map((part) => [part.getAttribute("part"), part]),
     ) as unknown as Parts;
-    this.#parts.button.onclick = () => this.#busy ? this.stop() : void this.sample().catch(() => {});
+    this.#parts.button.onclick = () => this.busy ? this.stop() : void this.sample().catch(() => {});
     this.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.#busy) this.stop();
+      if (event.key === "Escape" && this.busy) this.stop();
     });
     this.#show();
   }
@@ -355,7 +317,7 @@ export class LongstrideSample extends Base {
     this.#set("seed", value);
   }
   get rate(): number {
-    return this.#number("rate") ?? SOUND_RATE;
+    return this.#number("rate") ?? this.#model?.info.rate ?? SOUND_RATE;
   }
   set rate(value: number | undefined) {
     this.#set("rate", value);
@@ -365,6 +327,33 @@ export class LongstrideSample extends Base {
   }
   set backend(value: BackendName) {
     this.setAttribute("backend", value);
+  }
+  get samples(): number {
+    return this.#number("samples") ?? 1;
+  }
+  set samples(value: number | undefined) {
+    this.#set("samples", value);
+  }
+  get inspect(): boolean {
+    return this.hasAttribute("inspect");
+  }
+  set inspect(value: boolean) {
+    this.toggleAttribute("inspect", value);
+  }
+  get disabled(): boolean {
+    return this.hasAttribute("disabled");
+  }
+  set disabled(value: boolean) {
+    this.toggleAttribute("disabled", value);
+  }
+  /** The zip of a run's or a model's folder, opened instead of `src`. */
+  get file(): Blob | undefined {
+    return this.#file;
+  }
+  set file(value: Blob | undefined) {
+    if (value === this.#file) return;
+    this.#file = value;
+    this.attributeChangedCallback("file", "", null);
   }
   get integrity(): string {
     return this.getAttribute("integrity") ?? "";
@@ -382,7 +371,7 @@ export class LongstrideSample extends Base {
   get kind(): DataKind {
     const given = this.getAttribute("kind");
     if (given !== null && Object.hasOwn(WORDS, given)) return given as DataKind;
-    return this.#shape ? "image" : "text";
+    return this.#model?.info.kind ?? (this.#shape ? "image" : "text");
   }
   set kind(value: DataKind | undefined) {
     this.#set("kind", value);
@@ -419,15 +408,28 @@ export class LongstrideSample extends Base {
   /** Ends the sample under way within a frame; while the model still loads it ends that, and the promise is rejected. */
   stop(): void {
     if (this.#stop) this.#stop();
-    else if (this.#busy) this.#release(new DOMException("Stopped while loading", "AbortError"));
+    else if (this.busy) this.#release(new DOMException("Stopped while loading", "AbortError"));
   }
 
   /** Ends the worker where what it loaded is no longer what is asked for. */
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (name !== "kind" && before !== now && (this.#model || this.#loading)) {
-      this.#release(new DOMException(`The element's ${name} was changed`, "AbortError"));
+    if (name !== "kind" && name !== "disabled" && before !== now) {
+      if (this.#model || this.#loading) this.#release(new DOMException(`The element's ${name} was changed`, "AbortError"));
+      // What was said and shown is of another model.
+      if (this.#sampling) this.#sampling.catch(() => {}).then(() => this.clear());
+      else this.clear();
     }
     this.#show();
+  }
+
+  /** Takes away what was made and said. A sample under way goes on. */
+  clear(): void {
+    if (this.#sampling) return;
+    this.#forget();
+    const { made, error, rate, status, about, key } = this.#parts;
+    made.replaceChildren();
+    error.hidden = key.hidden = true;
+    for (const part of [error, rate, status, about]) part.textContent = "";
   }
 
   /** Takes up properties that were set before the element was defined. */
@@ -448,8 +450,14 @@ export class LongstrideSample extends Base {
     queueMicrotask(() => this.isConnected || this.#release());
   }
 
-  get #busy(): boolean {
+  /** Whether it loads a model or makes a sample. */
+  get busy(): boolean {
     return this.#sampling !== undefined || this.#loading !== undefined;
+  }
+
+  /** Whether it shows a sample, whole or not. */
+  get hasMade(): boolean {
+    return this.#parts.made.hasChildNodes();
   }
 
   get #shape(): readonly number[] | undefined {
@@ -471,8 +479,10 @@ export class LongstrideSample extends Base {
 
   /** Button, and what is said aloud where it changed. */
   #show(status?: string): void {
-    const { button, made } = this.#parts, { make } = WORDS[this.kind];
-    button.textContent = this.#busy ? "Stop" : make;
+    const { button, made } = this.#parts, { make, empty } = WORDS[this.kind];
+    button.textContent = this.busy ? "Stop" : make;
+    button.disabled = this.disabled && !this.busy;
+    made.dataset.empty = empty;
     made.setAttribute("aria-busy", String(this.#sampling !== undefined));
     if (status !== undefined) this.#parts.status.textContent = status;
   }
@@ -504,8 +514,8 @@ export class LongstrideSample extends Base {
   async #open(signal: AbortSignal): Promise<RemoteModel> {
     const { progress, rate, error } = this.#parts;
     error.hidden = true;
-    if (!this.src) throw new ConfigError("Cannot load a model: the element needs the address of its folder, as src");
-    const model = await RemoteModel.open(this.src, {
+    if (!this.src && !this.#file) throw new ConfigError("Cannot load a model: the element needs the address of its folder, as src");
+    const model = await RemoteModel.open(this.#file ?? this.src, {
       backend: this.backend,
       worker: this.worker,
       integrity: parseIntegrities(this.integrity),
@@ -554,55 +564,178 @@ export class LongstrideSample extends Base {
   }
 
   async #sample(): Promise<Sampled> {
-    const { rate, save, error, made } = this.#parts;
-    error.hidden = save.hidden = true;
+    const { rate, error, made, key } = this.#parts;
+    error.hidden = true;
     this.#forget();
     // Taken before anything waits: what the element is told later is for the next sample.
-    const { temperature, topK, topP, seed = crypto.getRandomValues(new Uint32Array(1))[0] } = this, asked = this.length;
+    const { temperature, topK, topP, seed = crypto.getRandomValues(new Uint32Array(1))[0], samples, inspect } = this, asked = this.length;
     const prompt = this.promptTokens ?? encodeText(this.prompt);
     const model = await this.#load(), { config } = model.info, kind = this.kind, words = WORDS[kind];
     if (config.vocab_size > 256) {
       throw new ConfigError(`Cannot show samples: tokens are bytes only with a vocab_size of at most 256, it is ${config.vocab_size}`);
     }
-    const textual = kind === "text" || kind === "bytes", room = config.n_ctx - prompt.length;
-    const shower = kind === "image"
-      ? imageShower(made, prompt, this.#shape ?? noShape(config.n_ctx))
-      : kind === "audio"
-      ? soundShower(made, prompt, prompt.length + (asked ?? room), this.rate, this.hasAttribute("autoplay"))
-      : textShower(made, prompt);
-    const length = kind === "image" ? Math.min(asked ?? room, room) : asked ?? (textual ? 256 : room), tokens: number[] = [];
+    if (!(Number.isInteger(samples) && samples >= 1 && samples <= SIDE_BY_SIDE)) {
+      throw new ConfigError(`Cannot sample: samples must be a whole number from 1 to ${SIDE_BY_SIDE}, current value is ${samples}`);
+    }
+    const textual = kind === "text" || kind === "bytes", room = config.n_ctx - prompt.length, looks = textual && inspect;
+    const length = kind === "image" ? Math.min(asked ?? room, room) : asked ?? (textual ? 256 : room);
+    const tokens = Array.from({ length: samples }, (): number[] => []), figures = tokens.map(() => make("figure", {}, { part: "sample" }));
+    made.className = `made ${kind}`;
+    made.replaceChildren(...figures);
+    const shape = kind === "image" ? this.#shape ?? noShape(config.n_ctx) : undefined, sequences: Sequence[] = [];
+    const views = this.#views = figures.map((figure, at) => {
+      if (shape) return imageView(figure, prompt, shape);
+      // One plays, where any does.
+      if (!textual) return soundView(figure, prompt, prompt.length + length, this.rate, at === 0 && this.hasAttribute("autoplay"));
+      const pick = (place: number, isSure: boolean) => this.#pick(sequences[at], place, isSure);
+      const view = textView(figure, prompt, looks ? { pick } : undefined);
+      sequences.push({
+        view,
+        given: prompt.length,
+        get tokens() {
+          return [...prompt, ...tokens[at]];
+        },
+      });
+      return view;
+    });
     let stopped = false, told = 0, speed = 0;
+    const bits = tokens.map(() => 0);
+    key.hidden = !looks;
     this.#stop = () => {
       stopped = true;
       model.stop();
     };
     this.#show(words.making);
-    for await (const piece of model.tokens({ prompt, length, temperature, topK, topP, seed })) {
-      const bytes = Uint8Array.from(piece.tokens), now = performance.now(), text = shower.show(bytes);
-      tokens.push(...bytes);
+    const onBits = (from: number, found: readonly Float32Array[]) =>
+      found.forEach((some, at) => {
+        views[at].tint?.(from, some);
+        bits[at] += some.reduce((a, b) => a + b, 0);
+      });
+    const options = { prompt, length, temperature, topK, topP, seed, samples, ...looks ? { onBits } : {} };
+    for await (const piece of model.tokens(options)) {
+      const texts = views.map((view, at) => {
+          const own = Uint8Array.from(piece.tokens.filter((_, token) => token % samples === at)), text = view.show(own);
+          for (const token of own) tokens[at].push(token);
+          return { tokens: own, text };
+        }),
+        now = performance.now();
       speed = piece.rate;
       if (now - told > 100) {
         told = now;
-        rate.textContent = `${whole(tokens.length)} of ${whole(length)} tokens, ${whole(speed)} tokens/s`;
+        rate.textContent = `${whole(tokens[0].length)} of ${whole(length)} tokens, ${whole(speed)} tokens/s`;
       }
-      this.dispatchEvent(new CustomEvent("tokens", { detail: { tokens: bytes, text } }));
+      this.dispatchEvent(new CustomEvent("tokens", { detail: { ...texts[0], others: texts.slice(1) } }));
     }
-    const { text, file, name } = await shower.end();
-    rate.textContent = `${whole(tokens.length)} tokens, ${whole(speed)} tokens/s`;
-    if (file && name) {
-      Object.assign(save, { href: URL.createObjectURL(file), download: name, hidden: false });
-      save.textContent = `Save ${name.slice(name.indexOf(".") + 1).toUpperCase()}`;
-    }
-    this.#show(stopped ? "Stopped" : `${words.result} ready: ${whole(tokens.length)} tokens`);
-    return { tokens: Uint8Array.from(tokens), text, file, seed, tokensPerSecond: speed, stopped };
+    const shown = await Promise.all(views.map((view) => view.end())), count = tokens[0].length;
+    rate.textContent = `${whole(count)} tokens${samples > 1 ? ` in each of ${samples}` : ""}, ${whole(speed)} tokens/s`;
+    shown.forEach((one, at) => {
+      const label = [
+        ...samples > 1 ? [`${at + 1} of ${samples}`] : [],
+        ...bits[at] > 0 ? [`${(bits[at] / count).toFixed(2)} bits/byte`] : [],
+        ...kind === "audio" ? [`${((prompt.length + count) / this.rate).toFixed(2)} s`] : [],
+        `seed ${seed}`,
+      ].join(" · ");
+      figures[at].append(this.#tools(label, one, prompt));
+    });
+    this.#show(stopped ? "Stopped" : `${words.result} ready: ${whole(count)} tokens`);
+    const [first, ...others] = shown.map(({ text, file }, at) => ({
+      tokens: Uint8Array.from(tokens[at]),
+      text,
+      file: textual ? undefined : file,
+    }));
+    return { ...first, others, seed, tokensPerSecond: speed, stopped };
   }
 
-  /** Files that were offered before. */
+  /** What can be done with a sample that is there. */
+  #tools(label: string, { text, file, name }: Shown, prompt: Uint8Array): HTMLElement {
+    const caption = make("figcaption", {}, {}, make("span", { className: "meta", textContent: label }));
+    if (text !== undefined) {
+      const copy = make("button", { type: "button", className: "quiet", textContent: "Copy" });
+      const all = visible(new TextDecoder().decode(prompt)) + text;
+      copy.onclick = async () => {
+        await navigator.clipboard.writeText(all).then(() => this.#show("Copied"), ({ message }) => this.#show(`Cannot copy: ${message}`));
+      };
+      caption.append(copy);
+      file = new Blob([all], { type: "text/plain" });
+    }
+    if (file && name) {
+      const href = URL.createObjectURL(file);
+      this.#urls.push(href);
+      caption.append(
+        make("a", {
+          href,
+          download: name,
+          className: "button quiet",
+          textContent: `Save ${name.slice(name.indexOf(".") + 1).toUpperCase()}`,
+        }),
+      );
+    }
+    return caption;
+  }
+
+  /** Looks into a token once a pointer rests on it, or at once. */
+  #pick(sequence: Sequence, at: number, isSure: boolean): void {
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(async () => {
+      const { tokens, given } = sequence, model = this.#model;
+      // A sample under way has the model to itself.
+      if (this.#sampling || !model) return;
+      const found = await model.inspect(tokens.slice(0, at + 1), given).catch((error) => void this.#report(error));
+      if (found) this.#tell(sequence, at, found);
+    }, isSure ? 0 : REST);
+  }
+
+  /** Shows what is known of a token. */
+  #tell({ view, tokens }: Sequence, at: number, { bits, likeliest, reads }: Inspected): void {
+    const { look } = this.#parts, own = tokens[at], percent = (share: number) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+    const code = (token: number) => make("code", { textContent: nameOfToken(token) });
+    const mark = (which: Inspected["reads"]) => {
+      const weights = new Map<number, number>();
+      for (const { tokens, weights: found } of which) {
+        tokens.forEach((token, i) => weights.set(token, (weights.get(token) ?? 0) + found[i]));
+      }
+      const most = Math.max(...weights.values());
+      view.mark(at, new Map([...weights].map(([token, weight]) => [token, Math.sqrt(weight / most)] as const).filter(([, w]) => w > 0.15)));
+    };
+    const buttons: HTMLButtonElement[] = [];
+    const choice = (textContent: string, label: string, which: Inspected["reads"]) => {
+      const button = make("button", { type: "button", textContent }, { "aria-label": label, "aria-pressed": String(which === reads) });
+      button.onclick = () => {
+        for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+        mark(which);
+      };
+      buttons.push(button);
+      return button;
+    };
+    const heads = make("div", { className: "heads" }, {}, make("h3", { textContent: "Underlined: the earlier ones that its heads read" }));
+    heads.append(make("span", { textContent: "All" }), choice("all", "All heads", reads));
+    for (const layer of new Set(reads.map(({ layer }) => layer + 1))) {
+      const row = reads.filter((read) => read.layer + 1 === layer).map((read) =>
+        choice(String(read.head + 1), `Layer ${layer}, head ${read.head + 1}`, [read])
+      );
+      heads.append(make("span", { textContent: `Layer ${layer}` }), make("div", {}, {}, ...row));
+    }
+    mark(reads);
+    const bars = likeliest.map(({ token, share }) => {
+      const bar = make("i");
+      bar.style.setProperty("--share", String(share));
+      return make("li", { className: token === own ? "own" : "" }, {}, code(token), bar, make("span", { textContent: percent(share) }));
+    });
+    look.replaceChildren(
+      make("p", {}, {}, code(own), ` took ${bits.toFixed(2)} bits: the model gave it ${percent(2 ** -bits)}.`),
+      make("div", {}, {}, make("h3", { textContent: "Likeliest here" }), make("ol", {}, {}, ...bars)),
+      heads,
+    );
+    look.hidden = false;
+  }
+
+  /** Files that were offered before, and what was looked into. */
   #forget(): void {
-    const { save, made } = this.#parts;
-    const urls = [save.href, made.querySelector("audio")?.src];
-    for (const url of urls) if (url) URL.revokeObjectURL(url);
-    save.removeAttribute("href");
+    clearTimeout(this.#resting);
+    for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
+    for (const view of this.#views) view.close?.();
+    this.#views = [];
+    this.#parts.look.hidden = true;
   }
 
   #release(reason: unknown = new DOMException("The element left the page", "AbortError")): void {

@@ -6,11 +6,32 @@
  */
 
 import { BackendError, type BackendName, type OpenedModel, openModel, type OpenOptions, type SampleOptions } from "../mod.ts";
+import type { DataKind } from "../data.ts";
+import type { Trained } from "../files.ts";
+import type { Inspected, Inspector } from "./inspect.ts";
+
+/** Where a model is. */
+export interface ModelPlace {
+  /** Address of its folder. */
+  readonly source: string;
+  /** The folder in a zip archive, instead. */
+  readonly file?: Blob;
+}
+
+/** What is asked of a sample, or of several at once. */
+export interface Wanted {
+  readonly options: SampleOptions;
+  /** Sequences at once. */
+  readonly samples: number;
+  /** Whether the bits of their tokens are wanted too. */
+  readonly bits: boolean;
+}
 
 /** What the page asks for. */
 export type Question =
-  | { readonly ask: "open"; readonly source: string; readonly backend?: BackendName; readonly integrity?: OpenOptions["integrity"] }
-  | { readonly ask: "sample"; readonly id: number; readonly options: SampleOptions }
+  | ({ readonly ask: "open"; readonly backend?: BackendName; readonly integrity?: OpenOptions["integrity"] } & ModelPlace)
+  | ({ readonly ask: "sample"; readonly id: number } & Wanted)
+  | { readonly ask: "inspect"; readonly id: number; readonly tokens: readonly number[]; readonly given: number }
   | { readonly ask: "stop"; readonly id: number };
 
 /** What a page knows about a model. */
@@ -23,6 +44,10 @@ export interface ModelInfo {
   readonly why: string;
   /** The model's shape. */
   readonly config: OpenedModel["config"];
+  /** What its tokens stand for, where a run's zip says so. */
+  readonly kind?: DataKind;
+  /** Samples per second of sound, where a run's zip says so. */
+  readonly rate?: number;
 }
 
 /** What the worker answers. */
@@ -30,6 +55,8 @@ export type Answer =
   | { readonly is: "progress"; readonly loaded: number; readonly total: number | undefined }
   | { readonly is: "open"; readonly info: ModelInfo }
   | { readonly is: "tokens"; readonly id: number; readonly tokens: Uint32Array; readonly rate: number }
+  | { readonly is: "bits"; readonly id: number; readonly from: number; readonly bits: readonly Float32Array[] }
+  | { readonly is: "inspected"; readonly id: number; readonly found: Inspected }
   | { readonly is: "end"; readonly id: number }
   | { readonly is: "lost"; readonly message: string }
   | { readonly is: "error"; readonly id?: number; readonly name: string; readonly message: string };
@@ -46,6 +73,9 @@ const FRAME = 16;
 /** Devices lost during one sample after which it is given up. */
 const PATIENCE = 3;
 
+/** Bits of tokens are looked at after so many milliseconds, and after so many times what looking took: a fifth of the time at most. */
+const LOOK = { after: 150, times: 4 };
+
 /** Lets messages through. Not setTimeout: browsers make that 4 ms at least. */
 function turns(): () => Promise<void> {
   const { port1, port2 } = new MessageChannel();
@@ -59,7 +89,8 @@ function turns(): () => Promise<void> {
 /** Answers a page's questions about one model. */
 export function serveModel(scope: WorkerScope): void {
   const turn = turns();
-  let opening: Extract<Question, { ask: "open" }> | undefined, model: OpenedModel | undefined, stopped = -1, last = Promise.resolve();
+  let opening: Extract<Question, { ask: "open" }> | undefined, model: OpenedModel | undefined, inspector: Inspector | undefined;
+  let stopped = -1, asked = -1, last = Promise.resolve();
   const say = (answer: Answer) => scope.postMessage(answer);
   const fail = (error: unknown, id?: number) => {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
@@ -67,52 +98,95 @@ export function serveModel(scope: WorkerScope): void {
   };
 
   async function open(): Promise<OpenedModel> {
-    const { source, backend, integrity } = opening!;
-    model = await openModel(source, { backend, integrity, onProgress: (loaded, total) => say({ is: "progress", loaded, total }) });
+    const { source, file, backend, integrity } = opening!,
+      onProgress = (loaded: number, total?: number) => say({ is: "progress", loaded, total });
+    const trained = file && await readModelIn(file), { kind, rate } = trained?.state?.data.source ?? {};
+    model = trained ? await openModel(trained.model, { backend }) : await openModel(source, { backend, integrity, onProgress });
     const { engine: { name, description }, why, config } = model;
-    say({ is: "open", info: { backend: name, description, why, config } });
+    say({ is: "open", info: { backend: name, description, why, config, kind, rate } });
     return model;
   }
 
-  async function sample(id: number, options: SampleOptions): Promise<void> {
-    const given = Array.from(options.prompt ?? []), made: number[] = [];
-    let posted = -Infinity, sent = 0, first = 0;
+  /** Frees the model, and what looks into it. */
+  function close(): void {
+    inspector?.dispose();
+    model?.dispose();
+    model = inspector = undefined;
+  }
+
+  async function inspectorOf(of: OpenedModel): Promise<Inspector> {
+    return inspector ??= new (await import("./inspect.ts")).Inspector(of);
+  }
+
+  async function sample(id: number, { options, samples, bits }: Wanted): Promise<void> {
+    const given = Array.from(options.prompt ?? []), made = Array.from({ length: samples }, (): number[] => []), start = given.length;
+    let posted = -Infinity, sent = 0, first = 0, looked = 0, spent = 0, next = 0;
+    const count = () => made[0].length;
     const post = () => {
-      const rate = (made.length - 1) * 1000 / Math.max(1e-3, performance.now() - first);
-      if (made.length > sent) say({ is: "tokens", id, tokens: Uint32Array.from(made.slice(sent)), rate });
-      sent = made.length;
+      const rate = (count() - 1) * samples * 1000 / Math.max(1e-3, performance.now() - first - spent);
+      const tokens = Uint32Array.from(
+        { length: (count() - sent) * samples },
+        (_, at) => made[at % samples][sent + Math.floor(at / samples)],
+      );
+      if (tokens.length > 0) say({ is: "tokens", id, tokens, rate });
+      sent = count();
       posted = performance.now();
+    };
+    const look = async (of: OpenedModel) => {
+      const begun = performance.now(), to = count();
+      if (to === looked) return;
+      const found = await (await inspectorOf(of)).bits(made.map((tokens) => [...given, ...tokens]), start, start + looked);
+      say({ is: "bits", id, from: start + looked, bits: found });
+      looked = to;
+      const took = performance.now() - begun;
+      spent += took;
+      next = performance.now() + Math.max(LOOK.after, LOOK.times * took);
     };
     for (let losses = 0;;) {
       try {
+        const of = model ?? await open();
         // Draws depend on the position: what follows a loss is what would have come without it, within one context.
-        const rest = { ...options, prompt: [...given, ...made], length: options.length - made.length };
-        for await (const token of (model ?? await open()).tokens(rest)) {
-          if (made.push(token) === 1) first = performance.now();
+        const rest = { ...options, prompt: made.map((tokens) => [...given, ...tokens]), length: options.length - count(), batch: samples };
+        for await (const tokens of of.samples(rest)) {
+          tokens.forEach((token, at) => made[at].push(token));
+          if (count() === 1) first = performance.now();
           if (performance.now() - posted < FRAME) continue;
           post();
+          if (bits && performance.now() > next) await look(of);
           await turn();
           if (stopped >= id) break;
         }
         post();
+        if (bits) await look(of);
         return say({ is: "end", id });
       } catch (error) {
         if (!(error instanceof BackendError) || !model || ++losses > PATIENCE) throw error;
         say({ is: "lost", message: error.message });
-        model.dispose();
-        model = undefined;
+        close();
       }
     }
   }
 
+  async function inspect({ id, tokens, given }: Extract<Question, { ask: "inspect" }>): Promise<void> {
+    if (asked > id) return say({ is: "end", id });
+    say({ is: "inspected", id, found: await (await inspectorOf(model ?? await open())).look(tokens, given) });
+  }
+
   scope.onmessage = ({ data }) => {
     if (data.ask === "stop") stopped = data.id;
-    else if (data.ask === "sample") {
-      // A sample that was left ends within a frame; the model makes one at a time.
-      last = last.then(() => sample(data.id, data.options)).catch((error) => fail(error, data.id));
-    } else {
+    else if (data.ask === "open") {
       opening = data;
       open().catch((error) => fail(error));
+    } else {
+      if (data.ask === "inspect") asked = data.id;
+      // A sample that was left ends within a frame; the model does one thing at a time.
+      last = last.then(() => data.ask === "sample" ? sample(data.id, data) : inspect(data)).catch((error) => fail(error, data.id));
     }
   };
+}
+
+/** The model in a zip of its folder, and its run's state, if that is there too. */
+async function readModelIn(file: Blob): Promise<Trained> {
+  const { readTrained, readZip } = await import("./run_zip.ts");
+  return readTrained(await readZip(file, (file as Partial<File>).name ?? "the zip"));
 }

@@ -17,6 +17,7 @@ import {
   type SampleOptions,
   ShapeError,
 } from "../mod.ts";
+import type { Inspected } from "./inspect.ts";
 import type { Answer, ModelInfo, Question } from "./model_worker.ts";
 
 /** Choices of {@linkcode RemoteModel.open}. */
@@ -52,16 +53,28 @@ const errorOf = ({ name, message }: { name: string; message: string }) => new (E
 
 /** Tokens that came together. */
 export interface Piece {
-  /** The tokens. */
+  /** The tokens; of several samples one of each in turn. */
   readonly tokens: Uint32Array;
-  /** Tokens a second since the first of the sample, by the worker's clock; 0 with the first. */
+  /** Tokens per second since the first, by the worker's clock, of all samples together; 0 with the first. */
   readonly rate: number;
+}
+
+/** What {@linkcode RemoteModel.tokens} makes, and what it tells beside the tokens. */
+export interface RemoteSampleOptions extends SampleOptions {
+  /** Samples at once, default 1. */
+  readonly samples?: number;
+  /**
+   * Called soon after tokens came, and before the end: −log₂ of their probabilities at temperature 1, of each sample, from that token of its
+   * sequence on, prompt included.
+   */
+  readonly onBits?: (from: number, bits: readonly Float32Array[]) => void;
 }
 
 /** A sample under way. */
 interface Sampling {
   readonly id: number;
   readonly pieces: Piece[];
+  readonly onBits: RemoteSampleOptions["onBits"];
   ended: boolean;
   error?: unknown;
   wake(): void;
@@ -73,7 +86,8 @@ export class RemoteModel {
   readonly #options: RemoteOptions;
   #info: ModelInfo | undefined;
   #sampling: Sampling | undefined;
-  #samples = 0;
+  #asked = 0;
+  readonly #inspecting = new Map<number, { resolve(found: Inspected | undefined): void; reject(reason: unknown): void }>();
   #opened: { resolve(): void; reject(reason: unknown): void } | undefined;
   #failure: unknown;
 
@@ -90,11 +104,11 @@ export class RemoteModel {
   /**
    * Opens a model folder (`config.json`, `model.safetensors`) in a new worker.
    *
-   * @param source address of the folder, relative to the page
+   * @param source address of the folder, relative to the page, or the folder in a zip archive
    * @throws {BackendError} where there can be no worker, or not the engine asked for
    * @throws {ConfigError} {@linkcode DataError} {@linkcode CheckpointError} as `openModel`
    */
-  static async open(source: string | URL, options: RemoteOptions = {}): Promise<RemoteModel> {
+  static async open(source: string | URL | Blob, options: RemoteOptions = {}): Promise<RemoteModel> {
     const { backend, integrity, signal } = options;
     signal?.throwIfAborted();
     let worker: Worker;
@@ -117,7 +131,8 @@ export class RemoteModel {
     try {
       await new Promise<void>((resolve, reject) => {
         model.#opened = { resolve, reject };
-        model.#ask({ ask: "open", source: new URL(source, document.baseURI).href, backend, integrity });
+        const place = source instanceof Blob ? { source: "", file: source } : { source: new URL(source, document.baseURI).href };
+        model.#ask({ ask: "open", ...place, backend, integrity });
       });
       return model;
     } catch (error) {
@@ -139,13 +154,13 @@ export class RemoteModel {
    * @throws {ConfigError} {@linkcode ShapeError} where an option is out of range
    * @throws {BackendError} where the device was lost more often than reloading helps, or the model was disposed of
    */
-  async *tokens(options: SampleOptions): AsyncGenerator<Piece> {
+  async *tokens({ samples = 1, onBits, ...options }: RemoteSampleOptions): AsyncGenerator<Piece> {
     if (this.#failure) throw this.#failure;
     if (this.#sampling) throw new ConfigError("Cannot sample: the model's last sample has not ended; leave its loop first");
-    const id = ++this.#samples;
+    const id = ++this.#asked;
     let woken: () => void = () => {};
-    const sampling: Sampling = this.#sampling = { id, pieces: [], ended: false, wake: () => woken() };
-    this.#ask({ ask: "sample", id, options: { ...options, prompt: Uint32Array.from(options.prompt ?? []) } });
+    const sampling: Sampling = this.#sampling = { id, pieces: [], onBits, ended: false, wake: () => woken() };
+    this.#ask({ ask: "sample", id, samples, bits: !!onBits, options: { ...options, prompt: Uint32Array.from(options.prompt ?? []) } });
     try {
       while (true) {
         while (sampling.pieces.length > 0) yield sampling.pieces.shift()!;
@@ -157,6 +172,23 @@ export class RemoteModel {
       this.stop();
       this.#sampling = undefined;
     }
+  }
+
+  /**
+   * Looks at the last token of a sequence: its bits, its likeliest others, what the heads read. It waits for a sample under way.
+   *
+   * @param tokens prompt included
+   * @param given tokens of the prompt
+   * @returns undefined where another look was asked for before this one's turn came
+   * @throws {ShapeError} where a token is outside the vocabulary
+   */
+  inspect(tokens: readonly number[], given: number): Promise<Inspected | undefined> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    const id = ++this.#asked;
+    return new Promise((resolve, reject) => {
+      this.#inspecting.set(id, { resolve, reject });
+      this.#ask({ ask: "inspect", id, tokens, given });
+    });
   }
 
   /** Ends the sample under way, if any: its loop ends at once, the worker within a frame. */
@@ -194,8 +226,15 @@ export class RemoteModel {
       case "error":
         if (answer.id === undefined) return this.#end(errorOf(answer));
     }
+    const look = this.#inspecting.get(answer.id!);
+    if (look) {
+      this.#inspecting.delete(answer.id!);
+      if (answer.is === "error") return look.reject(errorOf(answer));
+      return look.resolve(answer.is === "inspected" ? answer.found : undefined);
+    }
     // What a sample that was left still sends is nobody's.
     if (!sampling || answer.id !== sampling.id) return;
+    if (answer.is === "bits") return sampling.onBits?.(answer.from, answer.bits);
     if (answer.is === "tokens") sampling.pieces.push({ tokens: answer.tokens, rate: answer.rate });
     else sampling.ended = true;
     if (answer.is === "error") sampling.error = errorOf(answer);
@@ -207,6 +246,7 @@ export class RemoteModel {
     this.#failure = reason;
     this.#worker.terminate();
     this.#opened?.reject(reason);
+    for (const { reject } of this.#inspecting.values()) reject(reason);
     if (!this.#sampling) return;
     Object.assign(this.#sampling, { ended: true, error: reason });
     this.#sampling.wake();

@@ -1,35 +1,33 @@
 /**
- * A worker's script: training beside the page (train_page.ts). It reads a file, trains, and sends the curve, samples and, when asked, the checkpoint.
+ * A worker's script: training beside the page (train_page.ts). It reads a file, trains, keeps the run in the browser, and sends the curve,
+ * samples, what heads attend to and, when asked, the run's zip.
  *
  * @module
  */
 
-import { zipSync } from "npm:fflate@0.8.3";
-import { type BackendName, checkTrain, type ModelConfig, pickBackend, presetFor, type Progress, train, type TrainConfig } from "../mod.ts";
+import { checkTrain, ConfigError, DataError, type ModelConfig, pickBackend, presetFor, type Progress, train } from "../mod.ts";
+import { checkDataset, type DataKind, encodeWav, entropy0, loadDataset, SOUND_RATE, TextStream, zipChunks } from "../data.ts";
 import {
-  checkDataset,
-  type DataKind,
-  type Dataset,
-  encodeWav,
-  entropy0,
-  type ImageShape,
-  loadDataset,
-  SOUND_RATE,
-  TextStream,
-} from "../data.ts";
-import { type Checkpoint, fitWarmup, identifyDataset, parameterCount, Run, type RunConfig, runFiles, sha256 } from "../files.ts";
-import { Decoder, type Engine, samples, scheduleOf } from "../ops.ts";
-import { lossCurveSvg, panelsOf, patternMap, patternSvg } from "../pictures.ts";
+  type Checkpoint,
+  fitWarmup,
+  type HistoryEntry,
+  identifyDataset,
+  isSameData,
+  parameterCount,
+  readRun,
+  Run,
+  runFiles,
+  sha256,
+} from "../files.ts";
+import { Decoder, type Engine, type Parameters, samples } from "../ops.ts";
+import { type AttentionMap, attentionMaps, type CurveMark } from "../pictures.ts";
+import { readZip } from "./run_zip.ts";
+import { type Chosen, findData, findRun, keepRun } from "./runs.ts";
 
 /** What the page asks for. */
 export type Question =
-  | {
-    readonly ask: "train";
-    readonly file: File;
-    readonly backend: BackendName;
-    readonly small: boolean;
-    readonly train: Partial<TrainConfig>;
-  }
+  /** A run of that name: a new one, or, where there is one, to go on with. A file is needed where none is kept. */
+  | { readonly ask: "train"; readonly id: string; readonly file?: File; readonly chosen?: Chosen }
   | { readonly ask: "stop" }
   | { readonly ask: "save" };
 
@@ -42,31 +40,56 @@ export interface Made {
   readonly wav?: Uint8Array<ArrayBuffer>;
 }
 
+/** What one head weighs, coarsely: of side × side cells each 0 after the query, 1 outside the pattern, then from 2 to 255 by its weight. */
+export interface HeadMap {
+  readonly layer: number;
+  readonly head: number;
+  readonly side: number;
+  readonly cells: Uint8Array;
+}
+
+/** Where a run is. */
+export interface Report {
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  readonly heldOut?: number;
+  readonly tokensPerSecond: number;
+  readonly secondsLeft: number;
+  readonly phase: string;
+  readonly last: boolean;
+  readonly history: readonly HistoryEntry[];
+}
+
 /** What the worker answers. */
 export type Answer =
-  | { readonly is: "begun"; readonly about: string; readonly engine: string; readonly layout: string }
   | {
-    readonly is: "report";
-    readonly step: number;
-    readonly steps: number;
-    readonly numbers: string;
-    readonly last: boolean;
-    readonly curve: string;
+    readonly is: "begun";
+    readonly name: string;
+    readonly kind: DataKind;
+    readonly about: string;
+    readonly engine: string;
+    readonly notices: readonly string[];
+    readonly marks: readonly CurveMark[];
+    readonly from: number;
   }
-  | { readonly is: "sample"; readonly made: Made }
-  | { readonly is: "saved"; readonly zip: Uint8Array<ArrayBuffer>; readonly step: number }
+  | ({ readonly is: "report" } & Report)
+  | { readonly is: "sample"; readonly made: Made; readonly heads: readonly HeadMap[]; readonly positions: number }
+  /** The run's zip, kept in the browser; `why` says why it is not. */
+  | { readonly is: "kept"; readonly zip: Blob; readonly step: number; readonly why?: string }
+  | { readonly is: "saved"; readonly zip: Blob; readonly step: number }
   | { readonly is: "error"; readonly message: string };
 
 /** Seconds between samples; they and the training take turns. */
 const SAMPLE_SECONDS = 10;
+/** Seconds to the first sample. */
+const FIRST_SAMPLE = 2;
 /** Bytes of a sample of text. */
 const SAMPLE_TEXT = 240;
-/** Windows of what is held out that are looked at each time but the last. */
-const GLANCED = 4;
-/** The folder in the zip archive of a run. */
-const FOLDER = "longstride-run";
-
-const isTextual = (kind: DataKind) => kind === "text" || kind === "bytes";
+/** Seconds between two savings in the browser, and how many times as long as one takes: a twentieth of the time at most. */
+const KEEP = { seconds: 10, times: 20 };
+/** Cells a side of a head's map, and the most heads of a view. */
+const CELLS = 48, HEADS = 24;
 
 /** The model of a page's size: of its layers the first and the last, and of text 256 bytes of context. */
 function smaller(config: ModelConfig): ModelConfig {
@@ -74,69 +97,31 @@ function smaller(config: ModelConfig): ModelConfig {
   return { ...config, n_layer: 2, attention: [layers[0], layers.at(-1)!], n_ctx: 256, d_model: 64, d_ff: 256, d_qk: 64 };
 }
 
-/** What the page asks to be trained. */
-type Asked = Extract<Question, { ask: "train" }>;
-
-/** What is trained on data of a kind, and how. */
-function choose({ small, train: asked }: Asked, kind: DataKind, shape?: ImageShape): RunConfig {
-  const { preset: { model, train } } = presetFor(kind, shape);
-  return {
-    config: isTextual(kind) && small ? smaller(model) : model,
-    // A warm-up that was asked for is as long as that.
-    train: checkTrain({ ...fitWarmup({ ...train, ...asked }), ...asked }),
-  };
+/** A map in few cells; each query's largest weight is full, and small ones show by their square root. */
+function coarse({ layer, head, n, causal, rows }: AttentionMap): HeadMap {
+  const side = Math.min(CELLS, rows.length),
+    cells = new Uint8Array(side * side).fill(1),
+    at = (place: number) => Math.floor(place * side / n);
+  rows.forEach(({ query, keys, weights }, row) => {
+    const most = weights.reduce((a, b) => Math.max(a, b), 0);
+    if (causal) cells.fill(0, row * side + at(query) + 1, (row + 1) * side);
+    keys.forEach((key, i) => {
+      const cell = row * side + at(key);
+      cells[cell] = Math.max(cells[cell], 2 + Math.round(253 * Math.sqrt(weights[i] / most)));
+    });
+  });
+  return { layer, head, side, cells };
 }
 
-/** A run folder in a zip archive, as the command line saves and resumes one. */
-async function zipOf(checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
-  const zipped: Record<string, Uint8Array> = {}, files = runFiles(checkpoint);
-  for (let next = files.next(); !next.done;) {
-    const { name, chunks } = next.value, blob = new Blob([...chunks] as Uint8Array<ArrayBuffer>[]);
-    const bytes = zipped[`${FOLDER}/${name}`] = new Uint8Array(await blob.arrayBuffer());
-    next = files.next(await sha256(bytes));
+/** A run as the command line saves and resumes one, in a zip. */
+async function zipRun(checkpoint: Checkpoint): Promise<Blob> {
+  const files = new Map<string, Uint8Array>(), saving = runFiles(checkpoint);
+  for (let next = saving.next(); !next.done;) {
+    const { name, chunks } = next.value, bytes = new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+    files.set(`longstride-run/${name}`, bytes);
+    next = saving.next(await sha256(bytes));
   }
-  return zipSync(zipped, { level: 0 }) as Uint8Array<ArrayBuffer>;
-}
-
-async function layoutOf(config: ModelConfig): Promise<string> {
-  const { n_ctx, n_layer, n_head } = config, schedule = scheduleOf(config.attention, { n: n_ctx, layers: n_layer, heads: n_head });
-  const one = [config.attention].flat().at(-1)!, drawn = Math.min(n_ctx, Math.max(64, 4 * (one.stride || n_ctx)));
-  const maps = await Promise.all(panelsOf(schedule).slice(0, 5).map(({ title, set }) => patternMap(title, [set], drawn, 160)));
-  maps.push(await patternMap("all layers and heads together", schedule.flat(), drawn, 160));
-  return patternSvg(maps, `the first ${drawn} of ${n_ctx} positions`);
-}
-
-/** What a report says in numbers. */
-function numbersOf({ step, steps, loss, tokensPerSecond, secondsLeft, phase, last }: Progress, heldOut: number | undefined): string {
-  return [
-    `step ${step} of ${steps}`,
-    ...phase.of > 1 ? [`phase ${phase.index + 1} of ${phase.of}`] : [],
-    `loss ${loss.toFixed(3)} bits/byte`,
-    ...heldOut === undefined ? [] : [`held out ${heldOut.toFixed(3)}`],
-    `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`,
-    ...last ? [] : [`${Math.ceil(secondsLeft)} s left`],
-  ].join(", ");
-}
-
-/** What the model makes of nothing. */
-async function make(
-  engine: Engine,
-  { step, phase: { params } }: Progress,
-  { kind, shape, rate = SOUND_RATE }: Dataset,
-  whole: number,
-): Promise<Made> {
-  const decoder = await Decoder.create(engine, params), isText = isTextual(kind);
-  try {
-    // A phase's context may be a part of the model's: of images so many rows, of sound as long a piece as always.
-    const { n_ctx } = params.config, made: number[] = [], length = isText ? SAMPLE_TEXT : shape ? n_ctx : whole;
-    for await (const [token] of samples(decoder, { length, temperature: isText ? 0.8 : 1, seed: step })) made.push(token);
-    const bytes = Uint8Array.from(made), stream = new TextStream();
-    if (isText) return { kind, step, text: stream.push(bytes) + stream.end() };
-    if (shape) return { kind, step, image: { shape: [Math.floor(n_ctx / (shape[1] * shape[2])), shape[1], shape[2]], row: bytes } };
-    return { kind, step, wav: await encodeWav(bytes, rate) };
-  } finally {
-    decoder.dispose();
-  }
+  return new Blob([...zipChunks(files)] as Uint8Array<ArrayBuffer>[], { type: "application/zip" });
 }
 
 /** What of a worker's global scope is used. */
@@ -145,87 +130,147 @@ interface WorkerScope {
   postMessage(answer: Answer): void;
 }
 
+/** A sample of the model as it is, and what its heads attended to on the way. */
+async function sampleOf(
+  engine: Engine,
+  params: Parameters,
+  { kind, shape, rate, step, whole }: { kind: DataKind; shape?: readonly number[]; rate?: number; step: number; whole: number },
+): Promise<{ made: Made; heads: HeadMap[]; positions: number }> {
+  const decoder = await Decoder.create(engine, params), textual = kind === "text" || kind === "bytes", tokens: number[] = [];
+  const { config } = params, { n_ctx, n_layer, n_head } = config;
+  try {
+    // A phase's context may be a part of the model's: of images so many rows, of sound as long a piece as always.
+    const length = textual ? SAMPLE_TEXT : shape ? n_ctx : whole;
+    for await (const [token] of samples(decoder, { length, temperature: textual ? 0.8 : 1, seed: step })) tokens.push(token);
+  } finally {
+    decoder.dispose();
+  }
+  const heads: HeadMap[] = [], seen = tokens.slice(0, n_ctx), cells = Math.min(CELLS, seen.length);
+  const queries = Array.from({ length: cells }, (_, cell) => Math.floor((cell + 1) * seen.length / cells) - 1);
+  // Of a deep model layers spread evenly.
+  const shown = Math.max(1, Math.min(n_layer, Math.floor(HEADS / n_head)));
+  const layers = Array.from({ length: shown }, (_, at) => Math.round(at * (n_layer - 1) / Math.max(1, shown - 1)));
+  for await (const map of attentionMaps(engine, params, seen, { layers, queries })) heads.push(coarse(map));
+  const bytes = Uint8Array.from(tokens), stream = new TextStream();
+  const form = textual
+    ? { text: stream.push(bytes) + stream.end() }
+    : shape
+    ? { image: { shape: [Math.floor(n_ctx / (shape[1] * shape[2])), shape[1], shape[2]], row: bytes } }
+    : { wav: await encodeWav(bytes, rate ?? SOUND_RATE) };
+  return { made: { kind, step, ...form }, heads, positions: seen.length };
+}
+
+/** What a run begins with: its data, its model, and where it was before. */
+async function prepare({ id, file: given, chosen: asked }: Extract<Question, { ask: "train" }>) {
+  const before = asked ? undefined : await findRun(id), data = before && await findData(id), file = given ?? data?.file;
+  const chosen = asked ?? before?.chosen;
+  if (!chosen) throw new ConfigError("Cannot go on with the run: it is not in this browser any more; begin a new one");
+  if (!file) {
+    throw new DataError(`Cannot go on with the run: ${before!.name} was too large to be kept with it; choose the file again first`);
+  }
+  const checkpoint = data && readRun(await readZip(data.zip, before!.name));
+  const choose = (kind: DataKind, shape?: readonly [number, number, number]) => {
+    const { preset } = presetFor(kind, shape), textual = kind === "text" || kind === "bytes";
+    return { config: textual && chosen.small ? smaller(preset.model) : preset.model, train: preset.train };
+  };
+  const dataset = await loadDataset([{ name: file.name, data: file.stream() }], {
+    nCtx: (kind, shape) => choose(kind, shape).config.n_ctx,
+  }, file.name);
+  const { kind, shape } = dataset, { steps, seed, lr } = chosen, preset = choose(kind, shape), config = checkpoint?.config ?? preset.config;
+  const constants = checkpoint?.train ?? checkTrain({ ...fitWarmup({ ...preset.train, steps }), seed, ...lr === undefined ? {} : { lr } });
+  checkDataset(dataset, config);
+  const identity = await identifyDataset(dataset, { path: file.name });
+  if (checkpoint && !isSameData(identity, checkpoint.data)) {
+    throw new DataError(
+      `Cannot go on with the run: ${file.name} is not the file that it began with, ${checkpoint.data.name}; choose that one`,
+    );
+  }
+  const notices = [
+    ...dataset.notices,
+    ...kind === "bytes" ? [`${file.name} is no text, image or sound that is known: its bytes are learnt as they are.`] : [],
+  ];
+  return { file, chosen, dataset, config, constants, identity, checkpoint, notices };
+}
+
 /** Trains on one file and answers a page's questions meanwhile. */
-class Training {
-  readonly #stopper = new AbortController();
-  /** Whether the page asks for a zip archive of the run. */
-  #isWanted = false;
-  /** The run at its end. */
-  #final: Checkpoint | undefined;
+function serveTraining(scope: WorkerScope): void {
+  const stopper = new AbortController();
+  let wanted = false, final: Checkpoint | undefined;
+  const say = (answer: Answer) => scope.postMessage(answer);
 
-  constructor(readonly say: (answer: Answer) => void) {}
-
-  /** Stops after the step under way. */
-  stop(): void {
-    this.#stopper.abort();
+  async function save(checkpoint: Checkpoint): Promise<void> {
+    wanted = false;
+    say({ is: "saved", zip: await zipRun(checkpoint), step: checkpoint.step });
   }
 
-  /** Sends the run: now where it has ended, else at the next report, since between reports there is nothing whole to save. */
-  async save(): Promise<void> {
-    if (this.#final) await this.#send(this.#final);
-    else this.#isWanted = true;
-  }
+  async function run(question: Extract<Question, { ask: "train" }>): Promise<void> {
+    const { id } = question, { file, chosen, dataset, config, constants, identity, checkpoint: from, notices } = await prepare(question);
+    const { kind, shape, rate } = dataset, { engine, why } = await pickBackend(chosen.backend);
+    const about = `${dataset.about}; ${parameterCount(config).toLocaleString("en")} parameters`;
+    const kept = new Run({ config, train: constants, engine: engine.name, data: identity }, from?.history);
+    const marks = [{ label: "order-0 entropy", bits: entropy0(dataset.heldOut) }];
+    let sampleAt = performance.now() + FIRST_SAMPLE * 1000, keepAt = performance.now() + KEEP.seconds * 1000;
 
-  async #send(checkpoint: Checkpoint): Promise<void> {
-    this.#isWanted = false;
-    this.say({ is: "saved", zip: await zipOf(checkpoint), step: checkpoint.step });
-  }
-
-  /** Reads the file and trains to the end, or until it is stopped. */
-  async train(asked: Asked): Promise<void> {
-    const { file } = asked, nCtx = (kind: DataKind, shape?: ImageShape) => choose(asked, kind, shape).config.n_ctx;
-    const dataset = await loadDataset([{ name: file.name, data: file.stream() }], { nCtx }, file.name);
-    const chosen = choose(asked, dataset.kind, dataset.shape), { config } = chosen;
-    checkDataset(dataset, config);
-    const data = await identifyDataset(dataset, { path: file.name }), { engine, why } = await pickBackend(asked.backend);
+    const keep = async (checkpoint: Checkpoint) => {
+      const begun = performance.now(), { step } = checkpoint, { steps } = constants;
+      const record = { id, name: file.name, about, kind, rate, chosen, kept: Date.now(), step, steps, history: checkpoint.history };
+      const zip = await zipRun(checkpoint);
+      await keepRun(record, zip, file).then(
+        () => say({ is: "kept", zip, step }),
+        ({ message }) => say({ is: "kept", zip, step, why: message }),
+      );
+      keepAt = performance.now() + Math.max(KEEP.seconds * 1000, KEEP.times * (performance.now() - begun));
+    };
+    const report = async (progress: Progress) => {
+      const { step, steps, loss, tokensPerSecond, secondsLeft, last, phase } = progress, now = performance.now();
+      kept.report(progress);
+      const checkpoint = last || wanted || now > keepAt ? await kept.checkpoint(progress) : undefined;
+      if (last) final = checkpoint;
+      const place = phase.of > 1 ? `phase ${phase.index + 1} of ${phase.of}` : "", { heldOut, history } = kept;
+      say({ is: "report", step, steps, loss, heldOut, tokensPerSecond, secondsLeft, phase: place, last, history });
+      if (checkpoint && (last || now > keepAt)) await keep(checkpoint);
+      if (wanted) await save(checkpoint!);
+      if (last ? step === steps : now > sampleAt) {
+        say({ is: "sample", ...await sampleOf(engine, phase.params, { kind, shape, rate, step, whole: config.n_ctx }) });
+        sampleAt = performance.now() + SAMPLE_SECONDS * 1000;
+      }
+    };
     try {
-      this.say({
-        is: "begun",
-        about: `${dataset.about}; ${parameterCount(config).toLocaleString("en")} parameters`,
-        engine: `${engine.description} (${why})`,
-        layout: await layoutOf(config),
+      const { name } = file;
+      say({ is: "begun", name, kind, about, engine: `${engine.description} (${why})`, notices, marks, from: from?.step ?? 0 });
+      const reports = train({
+        engine,
+        config,
+        train: constants,
+        data: dataset.train,
+        unit: dataset.unit,
+        heldOut: dataset.heldOut,
+        from,
+        signal: stopper.signal,
+        reportSeconds: 0.5,
+        evaluationTokens: 4 * config.n_ctx,
       });
-      await this.#follow(engine, dataset, chosen, new Run({ ...chosen, engine: engine.name, data }));
+      for await (const progress of reports) await report(progress);
     } finally {
       engine.dispose();
     }
   }
 
-  async #follow(engine: Engine, dataset: Dataset, chosen: RunConfig, run: Run): Promise<void> {
-    const { config } = chosen, marks = [{ label: "order-0 entropy", bits: entropy0(dataset.heldOut) }];
-    const reports = train({
-      engine,
-      ...chosen,
-      data: dataset.train,
-      unit: dataset.unit,
-      heldOut: dataset.heldOut,
-      signal: this.#stopper.signal,
-      reportSeconds: 0.5,
-      evaluationTokens: GLANCED * config.n_ctx,
-    });
-    let shown = performance.now();
-    for await (const progress of reports) {
-      const { step, steps, last } = progress;
-      run.report(progress);
-      const numbers = numbersOf(progress, run.heldOut), curve = lossCurveSvg(dataset.name, run.history, steps, marks);
-      const checkpoint = last || this.#isWanted ? await run.checkpoint(progress) : undefined;
-      if (last) this.#final = checkpoint;
-      this.say({ is: "report", step, steps, numbers, last, curve });
-      if (checkpoint && this.#isWanted) await this.#send(checkpoint);
-      if (last ? step === steps : performance.now() - shown > SAMPLE_SECONDS * 1000) {
-        this.say({ is: "sample", made: await make(engine, progress, dataset, config.n_ctx) });
-        shown = performance.now();
-      }
-    }
-  }
-}
-
-function serveTraining(scope: WorkerScope): void {
-  const say = (answer: Answer) => scope.postMessage(answer), training = new Training(say);
-  const failed = (error: unknown) => say({ is: "error", message: error instanceof Error ? error.message : String(error) });
   scope.onmessage = ({ data }) => {
-    if (data.ask === "stop") training.stop();
-    else (data.ask === "save" ? training.save() : training.train(data)).catch(failed);
+    if (data.ask === "stop") return stopper.abort();
+    if (data.ask === "save") {
+      // Between reports there is nothing whole to save; after the last one there is.
+      if (final) void save(final);
+      else wanted = true;
+      return;
+    }
+    // One tab at a time trains a run; where there are no locks, as without https, nothing keeps two from it.
+    const alone = async (lock: unknown) => {
+      if (lock === null) throw new ConfigError("Cannot go on with the run: another tab of this browser trains it; stop it there first");
+      await run(data);
+    };
+    const running = navigator.locks ? navigator.locks.request(`longstride-${data.id}`, { ifAvailable: true }, alone) : alone(undefined);
+    running.catch((error: unknown) => say({ is: "error", message: error instanceof Error ? error.message : String(error) }));
   };
 }
 

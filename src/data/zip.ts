@@ -1,5 +1,5 @@
 /**
- * zip archives, read by their central directory; zip64 too.
+ * zip archives, read by their central directory; zip64 too. Written ones are stored, not packed.
  *
  * PKWARE's APPNOTE, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT: signatures and offsets of fields are those of its section 4.3.
  *
@@ -9,6 +9,7 @@
 import { Inflate } from "npm:fflate@0.8.3";
 import { expect } from "../base/check.ts";
 import { DataError, excerpt } from "../base/errors.ts";
+import { crc32 } from "./crc32.ts";
 import { counted, type Notify } from "./notices.ts";
 import { join, pieces, type Sliceable } from "./reader.ts";
 import { feed, Output, UNPACKED_LIMIT } from "./unpack.ts";
@@ -158,6 +159,7 @@ function* findDirectory(
  * @throws {DataError} where it is not zip or damaged, with the offset
  */
 export function zipEntries(bytes: Uint8Array, name: string, notify?: Notify): ZipEntry[] {
+  expect("Cannot unpack", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const reading = readDirectory(bytes.length, name, notify);
   let step = reading.next();
   while (!step.done) step = reading.next(bytes.subarray(...step.value));
@@ -238,4 +240,61 @@ export async function* unzipPieces(entry: ZipPlace, file: Uint8Array | Sliceable
     throw new DataError(`Cannot read ${name}: it ends ${left} bytes before ${excerpt(entry.name)} does; it was changed meanwhile`);
   }
   if (packedSize === 0) yield* unzipper.push(new Uint8Array(), true);
+}
+
+/** What the writer knows of a file when its directory is written. */
+interface Written {
+  readonly name: Uint8Array;
+  readonly crc: number;
+  readonly size: number;
+  readonly at: number;
+}
+
+/** The fields that a file's header and its entry in the directory share: deflate's version, UTF-8 names, stored, 1 January 1980. */
+function zipFields(view: DataView, at: number, { name, crc, size }: Written): void {
+  [20, 0x800, 0, 0, 0x21].forEach((value, i) => view.setUint16(at + 2 * i, value, true));
+  [crc, size, size].forEach((value, i) => view.setUint32(at + 10 + 4 * i, value, true));
+  view.setUint16(at + 22, name.length, true);
+}
+
+/**
+ * A zip archive of files as they are, not packed: weights hardly pack.
+ *
+ * @param files by their paths in the archive
+ * @throws {DataError} where it would have 65,535 files or more, or 4 GB, which need zip64
+ */
+export function* zipChunks(files: ReadonlyMap<string, Uint8Array>): Generator<Uint8Array> {
+  expect("Cannot make a zip archive", { files: [files, "a Map"] });
+  const written: Written[] = [];
+  let at = 0;
+  for (const [path, bytes] of files) {
+    expect("Cannot make a zip archive", { path: [path, "a string"], bytes: [bytes, "an array of bytes"] });
+    const file = { name: new TextEncoder().encode(path), crc: crc32(bytes), size: bytes.length, at }, header = new Uint8Array(30);
+    viewOf(header).setUint32(0, 0x04034b50, true);
+    zipFields(viewOf(header), 4, file);
+    yield* [header, file.name, bytes];
+    at += 30 + file.name.length + bytes.length;
+    written.push(file);
+  }
+  const begin = at;
+  for (const file of written) {
+    const entry = new Uint8Array(46), view = viewOf(entry);
+    view.setUint32(0, 0x02014b50, true);
+    view.setUint16(4, 20, true);
+    zipFields(view, 6, file);
+    view.setUint32(42, file.at, true);
+    yield* [entry, file.name];
+    at += 46 + file.name.length;
+  }
+  if (written.length >= 0xffff || at >= 0xffffffff) {
+    throw new DataError(
+      `Cannot make a zip archive of ${written.length} files and ${at} bytes: it holds fewer than 65,535, and less than 4 GB`,
+    );
+  }
+  const end = new Uint8Array(22), view = viewOf(end);
+  view.setUint32(0, 0x06054b50, true);
+  for (const place of [8, 10]) view.setUint16(place, written.length, true);
+  view.setUint32(12, at - begin, true);
+  view.setUint32(16, begin, true);
+  yield end;
 }

@@ -1,0 +1,143 @@
+/**
+ * Text as it comes: the prompt in bold, and, where asked, every token tinted by its bits and open to a pointer and to arrow keys.
+ *
+ * @module
+ */
+
+import { TextStream } from "../data.ts";
+import { make, type View } from "./view.ts";
+
+/** Characters of a block of text: a browser lays out a whole block when a character is added to it. */
+const BLOCK = 1000;
+
+/** Least bits of each tint; the stylesheet has a class for each, from `t1`. */
+const TINTS = [1, 2, 3, 4.5, 6, 8];
+
+/** How a token is written where it stands alone. */
+export function nameOfToken(token: number): string {
+  const named: Readonly<Record<number, string>> = { 9: "tab", 10: "line end", 13: "return", 32: "space" };
+  return named[token] ??
+    (token > 32 && token < 127 ? String.fromCharCode(token) : token < 32 || token === 127 ? `byte ${token}` : `0x${token.toString(16)}`);
+}
+
+/** Text that can be looked into. */
+export interface TextView extends View {
+  /** Marks earlier tokens by what they weigh, from 0 to 1; of the sequence, prompt included. */
+  mark(at: number, weights: ReadonlyMap<number, number>): void;
+  /** Where it is shown. */
+  readonly region: HTMLElement;
+}
+
+/** What a {@linkcode textView} tells. */
+export interface TextEvents {
+  /** A token of the sequence was pointed to (`isSure` where it was clicked, tapped or reached by a key). */
+  pick(at: number, isSure: boolean): void;
+}
+
+/**
+ * Shows text.
+ *
+ * @param events where tokens are tinted and can be picked: each is then an element of its own
+ */
+export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEvents): TextView {
+  const region = make("pre", { tabIndex: 0 }, { role: "region", "aria-label": "Text" }), given = make("b"), stream = new TextStream();
+  const spans: HTMLElement[] = [];
+  let block = make("div", {}, {}, given), node: Text | undefined, filled = 0, text = "", current = -1, marked: HTMLElement[] = [];
+  region.append(block);
+  into.prepend(region);
+
+  /** A token's element: of a character in several tokens, the one they share. */
+  let open: HTMLElement | undefined;
+  const put = (piece: string, to: HTMLElement) => {
+    const span = open ?? make("span");
+    spans.push(span);
+    open = piece === "" ? span : undefined;
+    if (!span.isConnected) to.append(span);
+    span.append(piece);
+  };
+  const add = (piece: string): string => {
+    text += piece;
+    filled += piece.length;
+    const cut = filled > BLOCK ? piece.indexOf("\n") : -1;
+    if (cut < 0) {
+      if (!node) block.append(node = document.createTextNode(""));
+      node.appendData(piece);
+      return piece;
+    }
+    // The end of a block stands for the line's.
+    node?.appendData(piece.slice(0, cut));
+    block = make("div");
+    block.append(node = document.createTextNode(piece.slice(cut + 1)));
+    region.append(block);
+    filled = node.length;
+    return piece;
+  };
+  const addTokens = (tokens: Uint8Array): string => {
+    let added = "";
+    for (const token of tokens) {
+      const piece = stream.push(Uint8Array.of(token));
+      put(piece, block);
+      added += piece;
+      filled += piece.length;
+      if (filled > BLOCK && piece === "\n") {
+        region.append(block = make("div"));
+        filled = 0;
+      }
+    }
+    text += added;
+    return added;
+  };
+
+  const before = new TextStream();
+  if (events) {
+    for (const token of prompt) put(before.push(Uint8Array.of(token)), given);
+    given.append(before.end());
+    open = undefined;
+    const at = ({ target }: Event) => spans.indexOf(target as HTMLElement);
+    const go = (to: number, isSure: boolean) => {
+      if (to < prompt.length || to >= spans.length) return;
+      spans[current]?.classList.remove("at");
+      spans[current = to].classList.add("at");
+      events.pick(to, isSure);
+    };
+    region.onpointerover = (event) => event.pointerType === "mouse" && go(at(event), false);
+    region.onclick = (event) => go(at(event), true);
+    region.onkeydown = (event) => {
+      const last = spans.length - 1, first = prompt.length;
+      const to = ({ ArrowRight: current + 1, ArrowLeft: current - 1, Home: first, End: last } as Record<string, number>)[event.key];
+      if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      go(Math.max(first, Math.min(last, to)), true);
+      spans[current].scrollIntoView({ block: "nearest" });
+    };
+    region.setAttribute("aria-description", "Arrow keys go from token to token and tell each one's likeliest others");
+  } else given.append(before.push(prompt) + before.end());
+
+  return {
+    region,
+    show: (tokens) => events ? addTokens(tokens) : add(stream.push(tokens)),
+    tint(from, bits) {
+      bits.forEach((bits, at) => {
+        const tint = TINTS.findLastIndex((least) => bits >= least) + 1;
+        if (tint > 0) spans[from + at]?.classList.add(`t${tint}`);
+      });
+    },
+    mark(at, weights) {
+      for (const span of marked) span.classList.remove("read");
+      marked = [];
+      for (const [token, weight] of weights) {
+        const span = spans[token];
+        if (!span || token >= at) continue;
+        span.classList.add("read");
+        span.style.setProperty("--weight", weight.toFixed(3));
+        marked.push(span);
+      }
+    },
+    end() {
+      const rest = stream.end();
+      if (events) block.append(rest), text += rest;
+      else add(rest);
+      return Promise.resolve({ text, file: new Blob([text], { type: "text/plain" }), name: "sample.txt" });
+    },
+  };
+}
