@@ -46,7 +46,7 @@ export async function tokenizerFrom(args: Args, { name, kind, train }: Dataset, 
     throw new UsageError(`Cannot use --${flag}: tokens of several bytes are of text or bytes, ${name} is ${kind}; leave it out`);
   }
   if (file !== undefined) return parseTokenizer(readText(file), file);
-  const progress = ({ tokens, of }: { tokens: number; of: number }) => report.progress(`learning tokens: ${tokens} of ${of}`);
+  const progress = ({ tokens, of }: { tokens: number; of: number }) => report.progress([{ text: `learning tokens: ${tokens} of ${of}` }]);
   const learnt = await Tokenizer.learn(train, size!, { progress });
   if (learnt.size > 256) return learnt;
   throw new DataError(`Cannot learn tokens from ${name}: no two bytes occur together twice; leave out --vocab, or give more data`);

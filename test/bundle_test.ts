@@ -244,4 +244,4 @@ Deno.test("bundle: a folder of other files is refused and left as it was", async
   }
 });
 
-Deno.test("bundle: what was made is removed", removeDist);
+Deno.test.afterAll(removeDist);
