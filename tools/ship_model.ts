@@ -1,5 +1,6 @@
 /**
- * Makes a model folder for pages of a run: `config.json` and the weights in f16, half as large and of no use to resume from.
+ * Makes a model folder for pages of a run: `config.json`, `tokenizer.json` if it has one, and the weights in f16, half as large and of no use
+ * to resume from.
  *
  *     deno run -A tools/ship_model.ts RUN FOLDER
  *
@@ -8,7 +9,8 @@
  * @module
  */
 
-import { modelChunks, readModel } from "../files.ts";
+import { BYTES } from "../data.ts";
+import { modelChunks, parseConfig, readModel, TOKENIZER_FILE } from "../files.ts";
 
 const [run, folder] = Deno.args;
 if (!run || !folder) {
@@ -22,6 +24,8 @@ const files = {
   "model.safetensors": new Uint8Array(await new Blob(chunks).arrayBuffer()),
 };
 await Deno.mkdir(folder, { recursive: true });
+const { vocab_size } = parseConfig(config, "config.json");
+if (vocab_size > BYTES.size) Object.assign(files, { [TOKENIZER_FILE]: await Deno.readFile(`${run}/${TOKENIZER_FILE}`) });
 for (const [name, bytes] of Object.entries(files)) {
   await Deno.writeFile(`${folder}/${name}`, bytes);
   console.log(`${name}:sha256-${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toBase64()}`);

@@ -64,6 +64,13 @@ async function promptOf(prompt: string, codec: Codec, { n_ctx }: ModelConfig): P
   throw new ConfigError(`Cannot map attention: the prompt must have 1 to ${thousands(n_ctx)} ${what}, it has ${thousands(tokens.length)}`);
 }
 
+/** What stands for each token of a text: the characters that begin in it. */
+function labelsOf(tokens: TokenArray, codec: Codec): string[] {
+  const labels = byteLabels(codec.decode(tokens));
+  let at = 0;
+  return Array.from(tokens, (token) => labels.slice(at, at += codec.decode([token]).length).join(""));
+}
+
 /**
  * The prompt, or a context of what training has not seen.
  *
