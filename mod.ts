@@ -55,6 +55,7 @@ export type { Model } from "./src/files/weights.ts";
 export { encodeText } from "./src/data/text.ts";
 export { type BackendName, BACKENDS, PICK_FIELDS, pickBackend, type Picked, type PickOptions } from "./src/run/backend.ts";
 export { type Progress, type Snapshot, train, type TrainedPhase, type TrainOptions } from "./src/run/train.ts";
-export { type EvaluateOptions, type Evaluation, Scorer } from "./src/run/evaluate.ts";
+export { type EvaluateOptions, type Evaluation, type ScoredWindows, Scorer } from "./src/run/evaluate.ts";
 export type { SampleOptions, SamplesOptions } from "./src/run/sample.ts";
+export type { Embeddings, EmbedOptions, ScoreOptions, Scores } from "./src/run/passes.ts";
 export { fetchModel, OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/run/open.ts";

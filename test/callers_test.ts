@@ -40,6 +40,7 @@ type Kind =
   | "bytes"
   | "floats"
   | "tokens"
+  | "text or tokens"
   | "object"
   | "optional object"
   | "list"
@@ -59,6 +60,7 @@ const WRONG: Readonly<Record<Kind, readonly unknown[]>> = {
   "bytes": ["abc", 7, null, undefined, {}, [1.5]],
   "floats": ["abc", 7, null, undefined, {}, ["1"]],
   "tokens": ["abc", 7, null, undefined, {}, [1.5, 2], ["1", "2"], [NaN], [-1], [2 ** 53], [null]],
+  "text or tokens": [7, null, undefined, {}, [1.5, 2], ["1", "2"], [NaN], [-1], [2 ** 53], [null]],
   "object": ["abc", 7, null, undefined],
   "optional object": ["abc", 7, null],
   "list": ["abc", 7, null, undefined, {}],
@@ -319,10 +321,27 @@ const CALLS: readonly Call[] = [
       "3.queries.0": "whole",
     },
   }),
-  call("Scorer.create", (...args) => longstride.Scorer.create(...args as [never, never, never]), [on, params, 1], {
+  call("OpenedModel.score", (text, options) => model.score(text, options), [[1, 2], { minContext: 3 }], {
+    0: "text or tokens",
+    1: "optional object",
+    "1.minContext": "optional whole",
+  }),
+  call("OpenedModel.embeddings", (text, options) => model.embeddings(text, options), [[1, 2], { minContext: 3, layer: 1 }], {
+    0: "text or tokens",
+    1: "optional object",
+    "1.minContext": "optional whole",
+    "1.layer": "optional whole",
+  }),
+  call("Scorer.windows", (...args) => scorer.windows(...args as [never, never, never]), [bytes, 20, 2], {
+    0: "bytes",
+    1: "whole",
+    2: "whole",
+  }),
+  call("Scorer.create", (...args) => longstride.Scorer.create(...args as [never, never, never]), [on, params, 1, 8], {
     0: "engine",
     1: "object",
     2: "whole",
+    3: "optional whole",
   }),
   call("Scorer.score", (tokens) => scorer.score(tokens), [bytes.subarray(0, 16)], { 0: "tokens" }),
   call("Scorer.evaluate", (tokens, options) => scorer.evaluate(tokens, options), [bytes, { limit: 20, minContext: 2, unit: 1 }], {

@@ -12,14 +12,17 @@ import { encodeText, TextStream } from "../data/text.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
 import { fetchBytes, type FetchOptions } from "../base/fetch.ts";
 import { Parameters } from "../model/parameters.ts";
-import type { Engine } from "../ops/mod.ts";
+import type { Engine, Tensor } from "../ops/mod.ts";
 import { safetensorsLength } from "../files/safetensors.ts";
+import type { Embeddings, EmbedOptions, Passes, ScoreOptions, Scores } from "./passes.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
 
 /** Choices of {@linkcode openModel}. */
 export interface OpenOptions extends PickOptions {
-  /** Which engine; default `auto`. */
+  /** Which engine is made for the model; default `auto`. */
   readonly backend?: BackendName;
+  /** An engine that the model is put onto instead. It stays the caller's: `dispose` takes the model off it and leaves it. */
+  readonly engine?: Engine;
   /** Gives up fetching; the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
   /**
@@ -42,6 +45,7 @@ export class OpenedModel {
   /** Its parameters, on the engine. */
   readonly params: Parameters;
   readonly #decoder: Decoder;
+  #passes: { readonly making: Promise<Passes>; made?: Passes } | undefined;
   /** By sequences at once, with the streams that use each. */
   readonly #batches = new Map<number, { readonly making: Promise<Decoder>; made?: Decoder; users: number }>();
 
@@ -54,6 +58,7 @@ export class OpenedModel {
     readonly config: ModelConfig,
     params: Parameters,
     decoder: Decoder,
+    private readonly ownsEngine: boolean,
   ) {
     this.params = params;
     this.#decoder = decoder;
@@ -62,7 +67,13 @@ export class OpenedModel {
   /** Puts a model on an engine; see {@linkcode openModel}. */
   static async create(model: Model, given: OpenOptions = {}): Promise<OpenedModel> {
     expect("Cannot open the model", { options: [given, "an object"] });
-    const { backend, ...options } = given;
+    const { backend, engine: own, ...options } = given;
+    if (own !== undefined) {
+      expect("Cannot open the model", { engine: [own, "an engine"] });
+      if (backend !== undefined) {
+        throw new ConfigError("Cannot open the model: give a backend to make an engine of, or an engine, not both");
+      }
+    }
     // Callers without types.
     if (typeof model?.weights?.has !== "function") {
       throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
@@ -70,13 +81,16 @@ export class OpenedModel {
     const config = checkConfig(model.config),
       weights = new Map(weightsOf({ config, weights: model.weights })),
       params = new Parameters(config);
-    const { engine, why } = await pickBackend(backend, options);
+    const { engine, why } = own ? { engine: own, why: "it is the caller's engine" } : await pickBackend(backend, options);
+    const ownsEngine = engine !== own, placed = new Set<Tensor>();
     try {
       engine.allocate(params.all);
+      params.all.forEach((t) => placed.add(t));
       for (const t of params.all) engine.write(t, weights.get(t.name)!);
-      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params));
+      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params), ownsEngine);
     } catch (error) {
-      engine.dispose();
+      if (ownsEngine) engine.dispose();
+      else engine.free([...placed]);
       throw error;
     }
   }
@@ -149,11 +163,8 @@ export class OpenedModel {
     expect("Cannot write text", { options: [given, "an object"] });
     const { prompt = "", ...options } = given;
     if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
-    if (this.config.vocab_size > 256) {
-      throw new ConfigError(`Cannot write text: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
-    }
     const stream = new TextStream();
-    for await (const token of this.tokens({ ...options, prompt: encodeText(prompt) })) {
+    for await (const token of this.tokens({ ...options, prompt: this.#bytesOf("Cannot write text", prompt) })) {
       const piece = stream.push(Uint8Array.of(token));
       if (piece) yield piece;
     }
@@ -161,17 +172,87 @@ export class OpenedModel {
     if (rest) yield rest;
   }
 
-  /** Frees everything, the engine with it. */
+  /**
+   * How probable a text is, token by token: the natural logarithm of each token's probability, mean bits and perplexity. Of any length:
+   * beyond n_ctx tokens in windows that overlap. Calls take turns.
+   *
+   * @param text text, as UTF-8 bytes, or tokens; at least one
+   * @throws {ConfigError} where an option is out of range, or text is given and the tokens are not bytes
+   * @throws {DataError} where there is no token
+   * @throws {ShapeError} where a token is outside the vocabulary
+   * @throws {DivergedError} where the model's loss is not finite
+   *
+   * @example Which of two sentences the model finds likelier
+   * ```ts
+   * import { openModel } from "../../mod.ts";
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * for (const text of ["to be or not", "ot eb ro ton"]) {
+   *   const { logProbabilities, bits, perplexity } = await model.score(text);
+   *   console.log(text, logProbabilities.length, "tokens,", bits.toFixed(2), "bits/byte, perplexity", perplexity.toFixed(1));
+   * }
+   * model.dispose();
+   * ```
+   */
+  async score(text: string | ArrayLike<number>, options: ScoreOptions = {}): Promise<Scores> {
+    expect("Cannot score", { options: [options, "an object"] });
+    const tokens = typeof text === "string" ? this.#bytesOf("Cannot score", text) : text;
+    return await (await this.#reading()).score(tokens, options);
+  }
+
+  /**
+   * Hidden states of a text, [tokens, d_model]: what the model holds after each token, at the layer asked for. Of any length, in windows
+   * as {@linkcode score}. The last row has read all of the text, as far back as its window goes.
+   *
+   * @param text text, as UTF-8 bytes, or tokens; at least one
+   * @throws {ConfigError} where an option is out of range, or text is given and the tokens are not bytes
+   * @throws {DataError} where there is no token
+   * @throws {ShapeError} where a token is outside the vocabulary
+   * @throws {DivergedError} where the states are not finite
+   *
+   * @example The mean state of a text, one vector for all of it
+   * ```ts
+   * import { openModel } from "../../mod.ts";
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const { data, shape: [tokens, width] } = await model.embeddings("to be or not to be", { layer: 1 });
+   * const mean = new Float32Array(width);
+   * data.forEach((x, at) => mean[at % width] += x / tokens);
+   * console.log(mean.length);
+   * model.dispose();
+   * ```
+   */
+  async embeddings(text: string | ArrayLike<number>, options: EmbedOptions = {}): Promise<Embeddings> {
+    expect("Cannot embed", { options: [options, "an object"] });
+    const tokens = typeof text === "string" ? this.#bytesOf("Cannot embed", text) : text;
+    return await (await this.#reading()).embeddings(tokens, options);
+  }
+
+  #bytesOf(cannot: string, text: string): Uint8Array {
+    if (this.config.vocab_size > 256) {
+      throw new ConfigError(`${cannot}: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
+    }
+    return encodeText(text);
+  }
+
+  async #reading(): Promise<Passes> {
+    const passes = this.#passes ??= { making: import("./passes.ts").then(({ Passes }) => new Passes(this.engine, this.params)) };
+    return passes.made = await passes.making;
+  }
+
+  /** Frees everything, the engine with it unless it was given. */
   dispose(): void {
-    for (const { made } of this.#batches.values()) made?.dispose();
+    // What is being made is freed when it is made.
+    for (const { made, making } of [...this.#batches.values(), ...this.#passes ? [this.#passes] : []]) {
+      if (made) made.dispose();
+      else making.then((late: Decoder | Passes) => late.dispose()).catch(() => {});
+    }
     this.#decoder.dispose();
     this.engine.free(this.params.all);
-    this.engine.dispose();
+    if (this.ownsEngine) this.engine.dispose();
   }
 }
 
 /**
- * Opens a model for sampling.
+ * Opens a model for sampling, scoring and embedding.
  *
  * @param source address of a folder with `config.json` and `model.safetensors`, or their contents
  * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names

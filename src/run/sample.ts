@@ -17,6 +17,7 @@ import type { Parameters } from "../model/parameters.ts";
 import { type Engine, type Executable, readAll, type Tensor, type TensorData, type TensorPart } from "../ops/mod.ts";
 import { setKey } from "../pattern/sets.ts";
 import { Turns } from "../base/turns.ts";
+import { positionsFor } from "./windows.ts";
 
 /** How one token is chosen. */
 export interface Choice {
@@ -69,9 +70,6 @@ function checkChoice({ temperature = 1, topK = 0, topP = 1, seed = 0 }: Choice):
   // Beyond a vocabulary's size every k is the same, and f32 holds whole numbers up to 2²⁴.
   return { temperature, topK: Math.min(topK, 2 ** 24), topP, seed };
 }
-
-/** Fewest positions that the program of a prompt has. */
-const SHORTEST_PREFILL = 16;
 
 /** What the caches of each layer hold when; layers that attend alike share a plan. */
 export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
@@ -179,7 +177,7 @@ export class Decoder {
   /** Puts the keys and values of the first `count` positions into the caches. */
   async #fill(tape: Uint32Array, count: number): Promise<void> {
     const { batch, config, engine, plans } = this;
-    const n = Math.min(config.n_ctx, Math.max(SHORTEST_PREFILL, 2 ** Math.ceil(Math.log2(count))));
+    const n = positionsFor(count, config.n_ctx);
     let alike = true;
     for (let at = 0; at < count * batch && alike; at++) alike = tape[at] === tape[at - at % batch];
     const sequences = alike ? 1 : batch, { made, executable } = await this.#prefillOf(n, sequences);
