@@ -28,7 +28,8 @@ export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, sched
 export { type DType, type Tensor, tensor, type TensorData } from "./src/ops/tensor.ts";
 export type * from "./src/ops/index.gen.ts";
 export { Program } from "./src/ops/program.ts";
-export type { Engine, Executable } from "./src/ops/engine.ts";
+export type { Engine, Executable, Streamed, StreamOptions, TensorPart } from "./src/ops/engine.ts";
+export type { Descriptor, Named, Operand, OptionField, TensorField } from "./src/ops/operation.ts";
 export { Parameters } from "./src/model/parameters.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type Measured, Trainer } from "./src/run/train.ts";

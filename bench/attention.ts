@@ -1,7 +1,7 @@
 /**
  * Attention on the WASM engine, one thread: dense beside peers, and strided's time against its pairs from n = 1k to 64k.
  *
- *     deno run -A bench/attention.ts [--json] [--peers DIR] [--only dense|pairs]
+ *     deno run -A bench/attention.ts [--json] [--peers DIR] [--only dense|pairs] [--quick]
  *
  * DIR is a folder with onnxruntime-web and jax-js and the scripts that run them.
  *
@@ -12,7 +12,7 @@ import { buildLayout } from "../src/pattern/layout.ts";
 import type { Op } from "../src/ops/mod.ts";
 import type { AttentionSet } from "../src/pattern/sets.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
-import { flag, inputs, peer, prepare, report, type Row, time, type Timing } from "./lib.ts";
+import { flag, inputs, peer, prepare, QUICK, report, type Row, time, type Timing } from "./lib.ts";
 
 const HEADS = 2, D = 64;
 
@@ -61,7 +61,7 @@ const engine = await WasmEngine.create({ threads: 1 }), only = flag("only");
 
 if (only !== "pairs") {
   const rows: Row[] = [];
-  for (const n of [1024, 3072]) {
+  for (const n of QUICK ? [64] : [1024, 3072]) {
     const { forward, both } = await measure(engine, { kind: "dense", causal: true }, n);
     const { given, make } = inputs(),
       [q, k, v, o] = ["q", "k", "v", "o"].map((name) => given.get(make(name, [n, HEADS * D])) as Float32Array);
@@ -87,7 +87,7 @@ if (only !== "pairs") {
 if (only !== "dense") {
   const rows: Row[] = [];
   let before: { pairs: number; forward: number; both: number } | undefined;
-  for (const n of [1024, 4096, 16384, 65536]) {
+  for (const n of QUICK ? [64, 256] : [1024, 4096, 16384, 65536]) {
     const set: AttentionSet = { kind: "strided", l: Math.sqrt(n), causal: true };
     const { pairs } = await buildLayout(set, n, { q: 64, k: 64 }), { forward, both } = await measure(engine, set, n);
     const now = { pairs, forward: forward.best, both: both.best };

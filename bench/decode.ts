@@ -4,11 +4,11 @@
  * On the WASM engine: a model of 3.5 M parameters (4 layers, d 256, 4 heads, dense, context 1,024) after a prompt of 512 tokens,
  * beside the same model in onnxruntime-web's WASM where --peers names a folder that has it. Rounds of both alternate.
  *
- *     deno run -A bench/decode.ts [--json] [--tokens 64] [--peers DIR]
+ *     deno run -A bench/decode.ts [--json] [--tokens 64] [--peers DIR] [--quick]
  *
  * On a GPU: the enwik8 preset (30 layers, d 512, 8 heads, fixed, context 12,288) after 1,000 and after 12,000 tokens: tokens a
- * second as streamed, GPU time of a token by operation, and the later token's cost over the earlier's. --quick takes 2 layers
- * of a short context, for software GPUs.
+ * second as streamed, GPU time of a token by operation, and the later token's cost over the earlier's. --quick takes a small
+ * model and a short context, for software GPUs too.
  *
  *     deno run -A bench/decode.ts --gpu [--json] [--quick] [--batch 1]
  *
@@ -26,7 +26,7 @@ import { cachePlans, Decoder } from "../src/run/sample.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { profile } from "../src/engines/webgpu/tuning/profile.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
-import { flag, normals, peer, report, type Row } from "./lib.ts";
+import { flag, normals, peer, QUICK, report, type Row } from "./lib.ts";
 
 /** Parameters on an engine: small normals, of which a pool is enough. */
 function place(engine: Engine, config: ModelConfig): Parameters {
@@ -56,10 +56,11 @@ async function streamed(decoder: Decoder, given: Uint32Array, tokens: number): P
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
 
 async function onCpu(): Promise<void> {
-  const tokens = Number(flag("tokens") ?? 64),
+  const tokens = Number(flag("tokens") ?? (QUICK ? 4 : 64)),
+    given = prompt(QUICK ? 16 : 512, 256),
     config = checkConfig({
       model_type: "sparse_transformer",
-      n_ctx: 1024,
+      n_ctx: given.length * 2,
       n_layer: 4,
       n_head: 4,
       d_model: 256,
@@ -70,19 +71,19 @@ async function onCpu(): Promise<void> {
       attention: { pattern: "dense" },
       position: { kind: "attention", stride: 32 },
     });
-  const rows: Row[] = [], given = prompt(512, 256);
+  const rows: Row[] = [];
   for (const threads of [1, undefined]) {
     const engine = await WasmEngine.create({ threads }), params = place(engine, config);
     const together = await Decoder.create(engine, params), single = await Decoder.create(engine, params, 1, Infinity);
     await streamed(together, given, tokens);
     const ours: number[] = [], theirs: number[] = [], prefill: number[] = [];
-    for (let round = 0; round < 3; round++) {
-      for (let again = 0; again < 3; again++) {
+    for (let round = 0; round < (QUICK ? 1 : 3); round++) {
+      for (let again = 0; again < (QUICK ? 1 : 3); again++) {
         const { rate, prefill: took } = await streamed(together, given, tokens);
         ours.push(rate);
         prefill.push(took);
       }
-      const args = ["--device=wasm", "--prompt=512", `--gen=${tokens}`, `--threads=${threads ?? 0}`];
+      const args = ["--device=wasm", `--prompt=${given.length}`, `--gen=${tokens}`, `--threads=${threads ?? 0}`];
       const ort = await peer<{ tokPerSec: number }>("ort_decode.mjs", args);
       if (ort) theirs.push(ort.tokPerSec);
     }
@@ -90,21 +91,24 @@ async function onCpu(): Promise<void> {
     rows.push({
       "engine": engine.description,
       "tokens/s": rate,
-      "prompt of 512, ms": median(prefill),
+      [`prompt of ${given.length}, ms`]: median(prefill),
       "one by one, ms": stepped,
       ...theirs.length ? { "onnxruntime-web, tokens/s": median(theirs), "times faster": rate / median(theirs) } : {},
     });
     for (const decoder of [together, single]) decoder.dispose();
     engine.dispose();
   }
-  report("decoding, 3.5 M parameters, 512 tokens of prompt", rows);
+  report(`decoding, 3.5 M parameters, ${given.length} tokens of prompt`, rows);
 }
 
+/** What --quick makes of the preset. */
+const SMALL = { n_layer: 2, d_model: 64, d_ff: 128, d_qk: 64, n_ctx: 256 };
+
 async function onGpu(): Promise<void> {
-  const quick = Deno.args.includes("--quick"), batch = Number(flag("batch") ?? 1), { model } = preset("enwik8");
-  const config = checkConfig(quick ? { ...model, n_layer: 2, n_ctx: 1024 } : model), rows: Row[] = [], ops: Row[] = [];
-  const engine = await WebGpuEngine.create({ allowSoftware: quick }), params = place(engine, config);
-  const places = quick ? [100, 900] : [1000, 12000], costs: number[] = [];
+  const batch = Number(flag("batch") ?? 1), { model } = preset("enwik8");
+  const config = checkConfig(QUICK ? { ...model, ...SMALL } : model), rows: Row[] = [], ops: Row[] = [];
+  const engine = await WebGpuEngine.create({ allowSoftware: QUICK }), params = place(engine, config);
+  const places = QUICK ? [20, 200] : [1000, 12000], costs: number[] = [];
 
   // The program by itself for GPU times: what the caches hold does not change them.
   const { program, state, logits, caches, constants } = decodingProgram(params, batch, await cachePlans(config));
@@ -113,7 +117,7 @@ async function onGpu(): Promise<void> {
   engine.write(state.choice, Float32Array.of(1, 0, 1));
   for (const at of places) {
     const totals: number[] = [], byOp = new Map<string, number[]>();
-    for (let run = 0; run < (quick ? 3 : 12); run++) {
+    for (let run = 0; run < (QUICK ? 1 : 12); run++) {
       engine.write(state.position, Uint32Array.of(at));
       const times = await profile(executable), sums = new Map<string, number>();
       for (const { kernel, ms } of times) sums.set(kernel, (sums.get(kernel) ?? 0) + ms);
@@ -127,10 +131,10 @@ async function onGpu(): Promise<void> {
   executable.dispose();
   engine.free(tensors);
 
-  const decoder = await Decoder.create(engine, params, batch), tokens = quick ? 24 : 256;
+  const decoder = await Decoder.create(engine, params, batch), tokens = QUICK ? 8 : 256, rounds = QUICK ? 2 : 4;
   for (const at of places) {
     const given = prompt(at * batch, config.vocab_size), rates: number[] = [], prefills: number[] = [];
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < rounds; round++) {
       const { rate, prefill } = await streamed(decoder, given, tokens);
       rates.push(rate);
       prefills.push(prefill);
@@ -157,7 +161,7 @@ async function onGpu(): Promise<void> {
     });
   }
   console.log(engine.description);
-  report(`decoding, ${quick ? "2 layers of " : ""}enwik8, batch ${batch}`, rows);
+  report(`decoding, ${QUICK ? "a small model like " : ""}enwik8, batch ${batch}`, rows);
   report("GPU time of a token", ops);
   decoder.dispose();
   engine.dispose();

@@ -1,7 +1,7 @@
 /**
  * The operations around the matrix products, WASM on one thread beside plain JavaScript.
  *
- *     deno run -A bench/elementwise.ts [--json]
+ *     deno run -A bench/elementwise.ts [--json] [--quick]
  *
  * @module
  */
@@ -9,9 +9,9 @@
 import { HYPER, type Op, tensor } from "../src/ops/mod.ts";
 import { dropoutKeeps } from "../src/base/random.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
-import { inputs, prepare, report, type Row, time } from "./lib.ts";
+import { inputs, prepare, QUICK, report, type Row, time } from "./lib.ts";
 
-const ROWS = 1024, D = 512, COUNT = ROWS * D;
+const ROWS = QUICK ? 8 : 1024, D = 512, COUNT = ROWS * D;
 const { given, make } = inputs(), matrix = (name: string) => make(name, [ROWS, D]);
 const x = matrix("x"), y = matrix("y"), dy = matrix("dy"), dx = matrix("dx"), m = matrix("m"), v = matrix("v");
 const gain = make("gain", [D]), bias = make("bias", [D]), mean = make("mean", [ROWS]), rstd = make("rstd", [ROWS]);

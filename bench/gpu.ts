@@ -331,7 +331,7 @@ async function sweep() {
 if (flags.sweep) await sweep();
 else if (flags.quick) {
   if (only.has("matmul")) await matmul(128, "f32");
-  if (only.has("attention")) await attention("strided l 16", { pattern: "strided", stride: 16 }, 160, "f32", 2);
+  if (only.has("attention")) await attention("strided l 16", { pattern: "strided", stride: 16 }, 160, "f32", 2, 16);
 } else {
   if (only.has("matmul")) {
     await matmul(4096, "f32");

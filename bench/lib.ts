@@ -8,6 +8,9 @@ import { cpuUsage } from "node:process";
 import { type Engine, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 
+/** `--quick`: whether only to show that a bench runs, by small sizes, each once; what it prints says nothing of speed. */
+export const QUICK = Deno.args.includes("--quick");
+
 /** Standard normals from a seed. */
 export function normals(count: number, seed: number): Float32Array {
   const values = new Float32Array(count);
@@ -35,6 +38,7 @@ export async function time(run: () => unknown, options: { budget?: number; least
 /** The same of several functions, in turn, so that what else the machine does hinders all alike; `budget` is that of each. */
 export async function timeInTurn(runs: readonly (() => unknown)[], { budget = 1500, least = 5 } = {}): Promise<Timing[]> {
   for (const run of runs) await run();
+  if (QUICK) [budget, least] = [0, 1];
   const samples = runs.map(() => ({ wall: [] as number[], cpu: [] as number[] })), start = performance.now();
   while (samples[0].wall.length < least || performance.now() - start < budget * runs.length) {
     for (const [i, run] of runs.entries()) {

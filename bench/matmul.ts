@@ -1,14 +1,14 @@
 /**
  * Matrix products on the WASM engine beside plain JavaScript, a thread each and all threads.
  *
- *     deno run -A bench/matmul.ts [--json]
+ *     deno run -A bench/matmul.ts [--json] [--quick]
  *
  * @module
  */
 
 import type { Op } from "../src/ops/mod.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
-import { inputs, normals, prepare, report, type Row, time } from "./lib.ts";
+import { inputs, normals, prepare, QUICK, report, type Row, time } from "./lib.ts";
 
 /** y = x · wᵀ as one writes it: rows of both in order, four sums so that additions overlap. */
 function plain(x: Float32Array, w: Float32Array, y: Float32Array, rows: number, inner: number, out: number): void {
@@ -31,7 +31,8 @@ function plain(x: Float32Array, w: Float32Array, y: Float32Array, rows: number, 
 const gflops = (rows: number, inner: number, out: number, ms: number) => 2 * rows * inner * out / ms / 1e6;
 const one = await WasmEngine.create({ threads: 1 }), all = await WasmEngine.create();
 const rows: Row[] = [], buffers = new Map<number, Float32Array>();
-for (const [r, inner, out] of [[512, 512, 512], [256, 128, 512], [1024, 512, 2048], [250, 129, 131], [1, 512, 2048]]) {
+const SIZES = QUICK ? [[8, 12, 20]] : [[512, 512, 512], [256, 128, 512], [1024, 512, 2048], [250, 129, 131], [1, 512, 2048]];
+for (const [r, inner, out] of SIZES) {
   const { given, make } = inputs();
   const x = make("x", [r, inner]), w = make("w", [out, inner]), y = make("y", [r, out]), dx = make("dx", [r, inner]);
   const dw = make("dw", [out, inner]);

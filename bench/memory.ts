@@ -1,5 +1,5 @@
 /**
- * Memory of a training step of each preset, with and without recomputation: `deno run -A bench/memory.ts [--batch N] [--json]`.
+ * Memory of a training step of each preset, with and without recomputation: `deno run -A bench/memory.ts [--batch N] [--json] [--quick]`.
  *
  * Planned, not measured: nothing is allocated. `needed` is what lives at the worst moment of a step; `arena` is what the WebGPU
  * engine asks the device for, its slots shared by lifetime (without the small temporaries of its own that each kernel adds).
@@ -16,7 +16,7 @@ import { lifetimes } from "../src/ops/mod.ts";
 import { optimizerTensors } from "../src/model/optimizer.ts";
 import { planSlots } from "../src/engines/webgpu/memory.ts";
 
-const flags = parseArgs(Deno.args, { string: ["batch"], boolean: ["json"] }), batch = Number(flags.batch ?? 1);
+const flags = parseArgs(Deno.args, { string: ["batch"], boolean: ["json", "quick"] }), batch = Number(flags.batch ?? 1);
 const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20).toLocaleString("en-US");
 const columns = (["f32", "f16"] as const).flatMap((precision) => [false, true].map((recompute) => ({ precision, recompute })));
 if (!flags.json) {
@@ -24,7 +24,7 @@ if (!flags.json) {
   console.log(`| preset, batch ${batch} (MiB) | layers | n_ctx | weights, gradients, moments | ${names.join(" | ")} |`);
   console.log(`|${" --- |".repeat(4 + columns.length)}`);
 }
-for (const [name, preset] of Object.entries(PRESETS)) {
+for (const [name, preset] of Object.entries(PRESETS).slice(0, flags.quick ? 1 : undefined)) {
   const model = checkConfig(preset.model), params = new Parameters(model);
   const rows = columns.map(({ precision, recompute }) => {
     const train = checkTrain({ ...preset.train, batch, precision, recompute });

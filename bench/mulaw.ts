@@ -2,7 +2,7 @@
  * Making tokens in WASM beside plain JavaScript that does the same: µ-law both ways, sound as files hold it to codes,
  * CIFAR-10 planes to rows, counting bytes. Results are compared before anything is timed.
  *
- *     deno run -A bench/mulaw.ts [--json]
+ *     deno run -A bench/mulaw.ts [--json] [--quick]
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { decodeWav } from "../src/data/wav.ts";
 import { histogram } from "../src/data/entropy.ts";
 import { decodeCifar10 } from "../src/data/cifar.ts";
 import { Random } from "../src/base/random.ts";
-import { report, type Row, time } from "./lib.ts";
+import { QUICK, report, type Row, time } from "./lib.ts";
 
 const MU = 255;
 
@@ -73,9 +73,10 @@ function stereo(frames: number, random: Random): Uint8Array<ArrayBuffer> {
   return wav;
 }
 
-const COUNT = 1_000_000, random = new Random(1, 0), budget = 600;
+const COUNT = QUICK ? 1000 : 1_000_000, IMAGES = QUICK ? 2 : 300, random = new Random(1, 0), budget = 600;
 const samples = Float32Array.from({ length: COUNT }, () => random.normal() / 4), codes = await encodeMulaw(samples);
-const wav = stereo(COUNT, random), planes = Uint8Array.from({ length: 3073 * 300 }, (_, i) => i % 3073 === 0 ? i % 10 : random.below(256));
+const wav = stereo(COUNT, random),
+  planes = Uint8Array.from({ length: 3073 * IMAGES }, (_, i) => i % 3073 === 0 ? i % 10 : random.below(256));
 
 /** Codes may differ by one where float32 and float64 round a border differently. */
 function close(got: Uint8Array, want: Uint8Array): void {
@@ -107,7 +108,7 @@ const work: [string, number, () => Promise<unknown>, () => unknown, () => Promis
   ],
   [
     "CIFAR-10 planes to rows",
-    3072 * 300,
+    3072 * IMAGES,
     () => decodeCifar10(planes, "bench"),
     () => plainCifar(planes),
     async () => assertEquals(await decodeCifar10(planes, "bench"), plainCifar(planes)),

@@ -2,7 +2,7 @@
  * A training step (2 layers, d 128, 2 heads, feed-forward 512, vocabulary 256, AdamW) on the WASM engine, with dense and with
  * fixed attention in turn, so that other work on the machine hinders both alike; and the small presets' steps by AdamW and by Muon.
  *
- *     deno run -A bench/train_step.ts [--json] [--peers DIR]
+ *     deno run -A bench/train_step.ts [--json] [--peers DIR] [--quick]
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { optimizerState, optimizerTensors, scheduleRows } from "../src/model/opt
 import type { AttentionConfig } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
-import { peer, report, type Row, timeInTurn } from "./lib.ts";
+import { peer, QUICK, report, type Row, timeInTurn } from "./lib.ts";
 
 /** A step ready to run again and again. */
 async function prepareStep(engine: WasmEngine, model: ModelConfig, constants: Partial<TrainConfig>): Promise<() => Promise<void>> {
@@ -55,7 +55,7 @@ const small = (n: number, attention: AttentionConfig): ModelConfig => ({
 });
 
 const rows: Row[] = [], one = await WasmEngine.create({ threads: 1 }), all = await WasmEngine.create();
-for (const n of [256, 1024]) {
+for (const n of QUICK ? [64] : [256, 1024]) {
   const patterns: AttentionConfig[] = [{ pattern: "dense" }, { pattern: "fixed", stride: 32, c: 8 }];
   const jax = await peer("jax_train.mjs", ["--device=wasm", `--T=${n}`]),
     steps = (engine: WasmEngine) =>
@@ -77,8 +77,8 @@ for (const n of [256, 1024]) {
 report("training step, 2 layers, d 128, AdamW", rows);
 
 const presets: Row[] = [];
-for (const name of ["text", "image", "sound"]) {
-  const { model, train } = preset(name), optimizers = ["adamw", "muon"] as const;
+for (const name of QUICK ? ["text"] : ["text", "image", "sound"]) {
+  const { model: whole, train } = preset(name), optimizers = ["adamw", "muon"] as const, model = QUICK ? { ...whole, n_ctx: 64 } : whole;
   const [adamw, muon] = await timeInTurn(
     await Promise.all(optimizers.map((optimizer) => prepareStep(one, model, { ...train, optimizer }))),
   );

@@ -1,4 +1,9 @@
-/** Archives as they come: gzip and tar in pieces. (What gzip and zip say of themselves is tested in data_test.ts.) */
+/**
+ * Archives as they come, in pieces. (What gzip and zip say of themselves is data_test.ts's.)
+ *
+ * Plan. What the whole gives, pieces of any size give; a bomb is counted as it grows; tar by another packer and by hand; cut off or
+ * changed anywhere, it is an error that names file and place.
+ */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { gzipSync } from "fflate";

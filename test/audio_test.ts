@@ -1,6 +1,8 @@
 /**
- * Sound: the µ-law against its formula, files of every codec against what was put in, rate changes against sines, and
- * every way a file can be wrong.
+ * Sound: µ-law, WAV, rates and waveforms.
+ *
+ * Plan. µ-law and G.711 against their formulas at every code; files of every codec against what was put in; rate changes against sines
+ * and clicks; and every way a file can be wrong.
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";

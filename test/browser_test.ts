@@ -9,9 +9,10 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Browser, Page } from "playwright-core";
 import * as longstride from "../mod.ts";
+import { parseQueries, pick } from "./cases.ts";
 import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
 import { browserTest, launch } from "./runtimes/chromium.ts";
-import { ALL, type conformance, type golden } from "./runtimes/conformance.ts";
+import type { conformance, golden } from "./runtimes/conformance.ts";
 import { contentType, serveFile } from "./runtimes/serve.ts";
 import { type Library, type Report, smoke } from "./runtimes/smoke.ts";
 
@@ -122,16 +123,15 @@ const conformanceOn = (page: Page, ...args: Parameters<typeof conformance>) =>
   inPage<typeof args, Awaited<ReturnType<typeof conformance>>>(page, "conformance", ...args);
 
 test("every conformance case holds on WASM", async () => {
-  assertEquals(await onPage("plain/smoke.html", (page) => conformanceOn(page, "wasm", "")), { cases: ALL.length, failed: [] });
+  assertEquals(await onPage("plain/smoke.html", (page) => conformanceOn(page, "wasm")), { cases: pick().length, failed: [] });
 });
 
 test("conformance cases hold on WebGPU", async () => {
   // SwiftShader takes seconds for a large kernel: the small ones here, attention by the golden numbers below, and others where
-  // LONGSTRIDE_BROWSER_CASES is a regular expression that their names fit.
-  const fits = Deno.env.get("LONGSTRIDE_BROWSER_CASES") ?? "^(embedding|layernorm|choose|adam) ";
-  const { cases, failed } = await onPage("plain/smoke.html", (page) => conformanceOn(page, "webgpu", fits));
-  assertEquals(failed, []);
-  assert(cases >= 10, `${cases} cases`);
+  // LONGSTRIDE_CASES picks them.
+  const queries = parseQueries(Deno.env.get("LONGSTRIDE_CASES") ?? "op=embedding,layernorm,choose,adam");
+  const { cases, failed } = await onPage("plain/smoke.html", (page) => conformanceOn(page, "webgpu", queries));
+  assertEquals({ cases, failed }, { cases: pick(...queries).length, failed: [] });
 });
 
 test("golden numbers hold on WASM", async () => {

@@ -1,4 +1,8 @@
-/** Names and shapes on disk, and reading files that do not fit or lie. */
+/**
+ * Names and shapes on disk, configurations and run states.
+ *
+ * Plan. What is written is read back; parameter counts are the paper's; what does not fit or lies is refused, each part of it named.
+ */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { type Checkpoint, formatRunState, parseRunState, type RunState } from "../src/files/run_state.ts";

@@ -1,4 +1,9 @@
-/** Bytes, text and archives: what is split, drawn and shown, and every way an archive can lie. */
+/**
+ * Bytes, text and archives: what is split, drawn and shown.
+ *
+ * Plan. Held-out parts, batches and entropy by their definitions; text that is cut anywhere or acts on a terminal; archives of this
+ * library and the runtime's, damaged and lying ones.
+ */
 
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, strToU8, Zip, ZipDeflate, ZipPassThrough, zipSync } from "fflate";

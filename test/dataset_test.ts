@@ -1,4 +1,9 @@
-/** Data sets: archives of the true formats, told apart by content, split as the paper splits them, refused with a reason. */
+/**
+ * Data sets: told apart by content, split as the paper splits them, refused with a reason.
+ *
+ * Plan. Archives of the true formats, made here; the same data in every form gives the same tokens; errors, aborts and lies midway; then
+ * the command that shows data.
+ */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync, zipSync } from "fflate";

@@ -1,4 +1,8 @@
-/** Images: PNG of every kind written here by hand, CIFAR-10 rows, sheets, and every way a file can be wrong. */
+/**
+ * Images: PNG, CIFAR-10 rows, sheets.
+ *
+ * Plan. PNG of every kind, written here by hand and read against its definition; then every way a file can be wrong.
+ */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { zlibSync } from "fflate";
@@ -175,7 +179,7 @@ Deno.test("PNG: sizes that lie, images that grow, other sizes and transparency a
     ],
     [
       png(lines([[0, 1]]), { width: 2, height: 1, colour: 3, extra: [chunk("PLTE", new Uint8Array(3))] }),
-      "Incorrect index of palette color",
+      "the pixel at row 0, column 1 has colour 1 of a palette of 1",
     ],
     [png(lines([[0, 1]]), { width: 2, height: 1, colour: 3 }), "palette"],
     [new TextEncoder().encode("GIF89a"), "a PNG file begins with bytes 89 50 4e 47 0d 0a 1a 0a, it differs at byte 0"],

@@ -1,6 +1,8 @@
 /**
- * Import by URL: the repository served over http, used from an empty folder with no import map, no configuration and no
- * flag but `--allow-import` of that host. Nothing may be asked for that was not granted.
+ * Import by URL, as README has it.
+ *
+ * Plan. The repository is served over http and used from an empty folder with no import map, no configuration and no flag but
+ * `--allow-import` of that host; nothing may be asked for that was not granted.
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";

@@ -156,7 +156,7 @@ Deno.test("kinds: what is to be known of data reaches every command, people and 
   for (const notice of notices.slice(0, 2)) assertStringIncludes(people.out, `Note: ${notice}.`);
   const lines = await run("train", "--resume", at("loud-run"), "--steps", "3", ...wasm);
   assertEquals(lines.err, shown);
-  assertMatch(lines.out, /samples at 12,000 Hz \(peak 1\.1, 25\.0 % clipped, /);
+  assertMatch(lines.out, /frames at 12,000 Hz \(peak 1\.1, 25\.0 % clipped, /);
   // Insisting is remembered.
   const bytes = await run(
     "train",

@@ -1,13 +1,15 @@
 /**
- * Layouts against the definition of each set: every pair is in exactly one part, tiles list exactly the non-empty
- * ones with the right flag, the transpose agrees, also of the set as one with bits for pairs, and counts are those of spec §1's table.
+ * Layouts against the definition of each set.
+ *
+ * Plan. For every pattern at odd sizes and several tiles: every pair is in exactly one part, tiles list exactly the non-empty ones with
+ * the right flag, the transpose agrees, also of the set as one with bits for pairs. Counts are those of spec §1's table.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { buildInOrder, buildLayout } from "../src/pattern/layout.ts";
 import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
 import { ConfigError, OutOfMemoryError } from "../src/base/errors.ts";
-import { ATTENTION, callersBlocks } from "./cases.ts";
+import { callersBlocks, PATTERNS } from "./patterns.ts";
 
 async function check(set: AttentionSet, n: number, q: number, k: number) {
   const layout = await buildLayout(set, n, { q, k }), seen = new Set<number>();
@@ -88,7 +90,7 @@ async function checkInOrder(set: AttentionSet, n: number, q: number, k: number) 
   assertEquals(transposed.sort(), want.sort());
 }
 
-for (const { name, config, layer } of [...ATTENTION, { name: "caller's blocks", config: callersBlocks(61), layer: 0 }]) {
+for (const { name, config, layer } of [...PATTERNS, { name: "caller's blocks", config: callersBlocks(61), layer: 0 }]) {
   Deno.test(`layout: ${name}`, async () => {
     for (const n of config.pattern === "blocks" ? [61] : [1, 2, 15, 16, 17, 61]) {
       for (const set of resolveSets(config, { n, layer: layer ?? 0, heads: 2 })) {

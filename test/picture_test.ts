@@ -1,4 +1,8 @@
-/** Pictures: pixels are the pattern's, files are well formed. */
+/**
+ * Pictures: pixels are the pattern's, files are well formed.
+ *
+ * Plan. Cells of every pattern's map against counted pairs; PNG read back; SVG parsed, with titles and points that would break it.
+ */
 
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { unzlibSync } from "fflate";
@@ -10,7 +14,7 @@ import { cellColor, panelsOf, patternImage, patternMap, patternSvg } from "../sr
 import { COLORS } from "../src/pictures/colors.ts";
 import { lossCurveSvg } from "../src/pictures/curves.ts";
 import { scheduleOf } from "../src/pattern/reach.ts";
-import { ATTENTION } from "./cases.ts";
+import { PATTERNS } from "./patterns.ts";
 
 Deno.test("picture: CRC-32 of the standard's check string, also in two pieces", () => {
   const bytes = new TextEncoder().encode("123456789");
@@ -39,7 +43,7 @@ Deno.test("picture: a PNG holds the pixels given", () => {
   for (let y = 0; y < 3; y++) assertEquals([...rows.subarray(y * 16, y * 16 + 16)], [0, ...rgb.subarray(y * 15, y * 15 + 15)]);
 });
 
-for (const { name, config, layer } of ATTENTION) {
+for (const { name, config, layer } of PATTERNS) {
   for (const most of [53, 10]) {
     Deno.test(`picture: cells of ${name}, at most ${most}, hold the share of pairs`, async () => {
       const n = 53, [set] = resolveSets(config, { n, layer: layer ?? 0, heads: 2 }), map = await patternMap("", [set], n, most);

@@ -1,4 +1,8 @@
-/** Training with activations in f16: it follows f32, the loss scale falls when gradients overflow, and it is kept. */
+/**
+ * Training with activations in f16, on every engine.
+ *
+ * Plan. It follows f32; the loss scale falls when gradients overflow, and a snapshot keeps it.
+ */
 
 import { assert, assertEquals } from "@std/assert";
 import { preset, type TrainConfig } from "../mod.ts";

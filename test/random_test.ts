@@ -1,3 +1,9 @@
+/**
+ * Random numbers that every engine draws alike.
+ *
+ * Plan. Threefry against its authors' known answers; moments of what is made of it; numbers in bulk are those one by one.
+ */
+
 import { assert, assertEquals } from "@std/assert";
 import { dropoutKeeps, Random, threefry } from "../src/base/random.ts";
 

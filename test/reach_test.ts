@@ -1,12 +1,14 @@
 /**
- * The validity check against brute force over the definition of each pattern, and the gaps that are known.
+ * The validity check against brute force over the definition of each pattern.
+ *
+ * Plan. Every pattern of patterns.ts at small sizes; the ends of words of bits; then the gaps that are known, and what is said of them.
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError } from "../src/base/errors.ts";
 import { attends, type AttentionConfig } from "../src/pattern/sets.ts";
 import { checkReach, factorsOf, type Schedule, scheduleOf } from "../src/pattern/reach.ts";
-import { ATTENTION, callersBlocks } from "./cases.ts";
+import { callersBlocks, PATTERNS } from "./patterns.ts";
 
 /** held[i][j]: whether something of j is at i after layers `from` … `from + steps − 1`; straight from the definition. */
 function bruteForce(schedule: Schedule, n: number, from: number, steps: number): boolean[][] {
@@ -21,7 +23,7 @@ function bruteForce(schedule: Schedule, n: number, from: number, steps: number):
 }
 
 const cases: { name: string; config: AttentionConfig }[] = [
-  ...ATTENTION.filter(({ layer }) => layer === undefined),
+  ...PATTERNS.filter(({ layer }) => layer === undefined),
   { name: "caller's blocks", config: callersBlocks(37) },
   { name: "fixed 6/2 interleaved", config: { pattern: "fixed", stride: 6, c: 2, integration: "interleaved" } },
   { name: "fixed 6/2 multihead", config: { pattern: "fixed", stride: 6, c: 2, integration: "multihead" } },

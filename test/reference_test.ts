@@ -1,6 +1,8 @@
 /**
- * The oracle itself against finite differences: for each operation with a backward pass, and for a whole model, the
- * derivative of a random projection of the outputs along a random direction of the inputs, (f(x + ε) − f(x − ε)) / 2ε.
+ * The oracle itself against finite differences.
+ *
+ * Plan. For each operation with a backward pass, and for a whole model, the derivative of a random projection of the outputs along a
+ * random direction of the inputs, (f(x + ε) − f(x − ε)) / 2ε.
  */
 
 import { assert } from "@std/assert";
@@ -14,7 +16,7 @@ import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "..
 import { resolveSets } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
-import { ATTENTION } from "./cases.ts";
+import { PATTERNS } from "./patterns.ts";
 
 const random = new Random(99, 1);
 const normals = (n: number) => Float64Array.from({ length: n }, () => random.normal());
@@ -91,7 +93,7 @@ Deno.test("reference: linear's gradients, with gelu and residual", async () => {
   await hold("gelu", through, active, da, new Map([[pre, z], [identity, eye]]), new Map([[pre, gPre]]));
 });
 
-for (const { name, config, layer } of ATTENTION) {
+for (const { name, config, layer } of PATTERNS) {
   Deno.test(`reference: attention's gradients, ${name}`, async () => {
     const n = 30, heads = 2, dqk = 3, dvh = 4, sets = resolveSets(config, { n, layer: layer ?? 0, heads });
     const [q, k] = ["q", "k"].map((t) => tensor(t, [n, heads * dqk])), v = tensor("v", [n, heads * dvh]), o = tensor("o", [n, heads * dvh]);

@@ -1,6 +1,8 @@
 /**
- * The bundle in other runtimes, unchanged: Node, Bun, Deno and workerd train and sample (test/runtimes/smoke.ts) and find what Deno
- * finds from the sources; the examples stream a model's text over HTTP, the same in all of them. The browser is browser_test.ts's.
+ * The bundle in other runtimes, unchanged: Node, Bun, Deno and workerd. The browser is browser_test.ts's.
+ *
+ * Plan. Each trains and samples (runtimes/smoke.ts) and finds what Deno finds from the sources; the examples stream a model's text over
+ * HTTP, the same in all of them, to one client and to hundreds.
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";

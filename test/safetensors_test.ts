@@ -1,4 +1,8 @@
-/** The file format: files of others, round trips, and every way a header can lie. */
+/**
+ * The file format.
+ *
+ * Plan. Round trips and files of others; then every way a header can lie, cut off at every byte and with every byte of it changed.
+ */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { f32, parseSafetensors, safetensorsChunks, type TensorToSave, u32, u8 } from "../src/files/safetensors.ts";

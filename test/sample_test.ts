@@ -23,7 +23,7 @@ import { Random } from "../src/base/random.ts";
 import { chooseToken } from "../src/engines/reference/choose.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/run/sample.ts";
-import { ATTENTION, callersBlocks } from "./cases.ts";
+import { callersBlocks, PATTERNS } from "./patterns.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
@@ -70,7 +70,7 @@ async function logitsOf(config: ModelConfig): Promise<(row: number, i: number) =
 /** Both sequences' tokens of the first `count` positions, as a tape has them. */
 const tapeOf = (count: number, rows = [0, 1]) => Array.from({ length: count * 2 }, (_, at) => text[rows[at % 2] * N + (at >> 1)]);
 
-const patterns = [...ATTENTION.filter(({ config, layer }) => config.causal !== false && layer === undefined), {
+const patterns = [...PATTERNS.filter(({ config, layer }) => config.causal !== false && layer === undefined), {
   name: "caller's blocks",
   config: callersBlocks(N),
 }];

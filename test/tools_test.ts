@@ -1,6 +1,8 @@
 /**
- * The project's own tools: the layer check passes on this tree and fails on each kind of violation; the web server gives out its
- * site and nothing else; what the tests need is got where it can be had, and the tests left out otherwise are named.
+ * The project's own tools.
+ *
+ * Plan. The layer check passes on this tree and fails on each kind of violation planted in a small one; the web server gives out its site
+ * and nothing else; what the tests need is got where it can be had, and the tests left out otherwise are named.
  */
 
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";

@@ -45,7 +45,7 @@ const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "web
 gpuTest("tune: a file that cannot be read is one message, before anything is measured", async () => {
   const { code, out, err } = await run("tune", "--config", at("config.json"), "--out", folder, "--seconds", "1");
   assertEquals([code, out.includes("linear")], [1, false]);
-  assertMatch(err, /^Cannot use the tuning .*: Is a directory[^\n]*\n$/m);
+  assertMatch(err, /^Cannot use the tuning .*: it is a folder[^\n]*\n$/m);
 });
 
 gpuTest("tune: a file of an earlier version begins anew, one of a later version is left", async () => {
@@ -92,7 +92,7 @@ gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async
   assertStringIncludes(written.err, `kernels as tuned in ${path}`);
   const ruled = await evaluate("--no-tuning");
   assertStringIncludes(ruled.out, "kernels chosen by rule");
-  failed(await evaluate("--no-tuning", "--tuning", path), 1, "leave one of them out");
+  failed(await evaluate("--no-tuning", "--tuning", path), 2, "leave one of them out");
   // Found, of another version: ignored, and said so.
   Deno.writeTextFileSync(path, JSON.stringify({ ...tuning, version: TUNING_VERSION + 1 }));
   const ignored = await evaluate();
@@ -137,5 +137,5 @@ gpuTest("tune: into a file, as JSON, added to what is there", async () => {
   assert(first.choices.length > 0);
   await run(...args.slice(0, -1), "--seconds", "0");
   assertEquals(parseTuning(Deno.readTextFileSync(out), out), first, "what was not measured again stays");
-  failed(await run("tune", "--preset", "text", "--config", at("config.json")), 1, "leave one of them out");
+  failed(await run("tune", "--preset", "text", "--config", at("config.json")), 2, "leave one of them out");
 });

@@ -56,13 +56,24 @@ const WORKERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * What samples is there wherever one of these is: they import it, so that it is one chunk. Left to itself, esbuild makes a chunk of every
- * file, or few, that another set of modules shares: 39 for these 11.
+ * Modules that import another for no other reason than that all which those have in common is one chunk. Left to itself, esbuild makes a
+ * chunk of every file, or few, that another set of entries shares: 39, which compress by 8 KB less than these do.
  */
-const CORE = "src/run/open.ts";
-const WITH_CORE: readonly string[] = [
-  ...["mod.ts", "ops.ts", "pictures.ts", "device.ts"],
-  ...["reference", "wasm", "webgpu"].map((name) => `src/engines/${name}/engine.ts`),
+const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: readonly string[] }[] = [
+  // What samples, with what asks for a GPU before an engine is loaded.
+  {
+    modules: ["src/run/open.ts", "src/engines/webgpu/device.ts", "src/files/phases.ts"],
+    of: [
+      ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts", "web/sample_worker.ts", "web/train_worker.ts"],
+      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts", "webgpu/device.ts"].map((path) => `src/engines/${path}`),
+    ],
+  },
+  // What trains.
+  { modules: ["src/run/train.ts"], of: ["mod.ts", "ops.ts", "device.ts"] },
+  // Sound.
+  { modules: ["src/data/wav.ts"], of: ["pictures.ts"] },
+  // What is tuned.
+  { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts"] },
 ];
 
 /**
@@ -153,10 +164,11 @@ const chunks: esbuild.Plugin = {
   setup(build) {
     build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
       const { href } = pathToFileURL(path), file = href.startsWith(ROOT.href) ? href.slice(ROOT.href.length) : "";
-      if (file.startsWith("web/")) return { contents: await throughFaces(await Deno.readTextFile(path)), loader: "ts" };
-      if (!WITH_CORE.includes(file)) return undefined;
-      const core = JSON.stringify(fileURLToPath(new URL(CORE, ROOT)));
-      return { contents: `${await Deno.readTextFile(path)}\nimport ${core};\n`, loader: "ts" };
+      const more = TOGETHER.filter(({ of }) => of.includes(file)).flatMap(({ modules }) => modules);
+      if (more.length === 0 && !file.startsWith("web/")) return undefined;
+      const text = await Deno.readTextFile(path), own = file.startsWith("web/") ? await throughFaces(text) : text;
+      const imports = more.map((module) => `import ${JSON.stringify(fileURLToPath(new URL(module, ROOT)))};`);
+      return { contents: [own, ...imports].join("\n"), loader: "ts" };
     });
   },
 };

@@ -5,6 +5,7 @@
  */
 
 import { generateAsm } from "./gen_asm.ts";
+import { generateCases } from "./gen_cases.ts";
 import { generateOps } from "./gen_ops.ts";
 import { generateWgsl } from "./gen_wgsl.ts";
 
@@ -12,7 +13,7 @@ const check = Deno.args.includes("--check");
 const encoder = new TextEncoder();
 let stale = 0;
 // In this order: kernels take constants from the operations.
-for (const generate of [generateOps, generateAsm, generateWgsl]) {
+for (const generate of [generateOps, generateAsm, generateWgsl, generateCases]) {
   for (const [path, content] of await generate()) {
     const bytes = typeof content === "string" ? encoder.encode(content) : content;
     const old = await Deno.readFile(path).catch(() => new Uint8Array());

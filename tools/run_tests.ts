@@ -15,8 +15,10 @@ import { leftOut, OPTIONAL } from "../test/needs.ts";
 import { program } from "./bundle.ts";
 import { setUpTests } from "./set_up_tests.ts";
 
-/** The files that are the longest, on the GPU: about half of the time. */
-const GPU = ["test/conformance_test.ts", "test/webgpu_test.ts"];
+/** The files whose kernels take the longest to compile: about half of the time. */
+const GPU = [...Deno.readDirSync("test")].filter(({ name }) => /^(conformance|webgpu)\w*_test\.ts$/.test(name)).map(({ name }) =>
+  `test/${name}`
+);
 
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/gm;
 

@@ -1,9 +1,9 @@
-// What the tiled attention kernels share. A workgroup takes an item: BM = TY·TM rows of one side, which it owns, and lists of
-// tiles of BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes
-// TM × TN scores and, of the output, TM rows × the vec4 columns tx, tx + TX, …
+// What the tiled attention kernels share. A workgroup takes an item: BM = TY·TM rows of one side, which it owns, and lists of tiles of
+// BN = TX·TN rows of the other side, which it streams through workgroup memory. Invocation (ty, tx) computes TM × TN scores and, of the
+// output, TM rows × the vec4 columns tx, tx + TX, …
 //
-// This is their skeleton: main, with the prologue and the loop over tiles, and functions of what several of them do. A kernel brings what it
-// does for itself, each marked `@splice`: it is pasted into main, whose names it sees.
+// This is their skeleton: main, with the prologue and the loop over tiles, and functions of what several of them do. A kernel brings
+// what it does for itself, each marked `@splice`: it is pasted into main, whose names it sees.
 //   begin: declares its sums, and copies rows owned to workgroup memory where OWN_A, OWN_B
 //   begin_row: what it needs of row `row`, which is i of the rows owned
 //   begin_tiles: goes on from what stages before it wrote
@@ -12,9 +12,9 @@
 //   take: adds to its sums what the tile gives, in workgroup memory
 //   end: writes its sums
 //
-// Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid
-// once an invocation and not once a load (31.6 against 29.3 TFLOP/s measured on the matrix product). The eight vec4 of
-// an innermost array are swizzled by the row group, so that the groups of a subgroup read different banks.
+// Tiles are nested arrays whose inner indices are constants wherever the loop allows: an index clamp is then paid once per invocation
+// and not once per load. The eight vec4 of an innermost array are swizzled by the row group, so that the groups of a subgroup read
+// different banks.
 // @import storage_f32x4.wgsl
 // @import lanes.wgsl
 
@@ -42,7 +42,7 @@ const TM: u32 = 8u;
 const TN: u32 = 4u;
 const OWN_A: u32 = 0u; // 1: the rows owned (of the first operand, of the second) are kept in workgroup memory
 const OWN_B: u32 = 0u;
-const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers a tile
+const SPARE: u32 = 0u; // 1: row maxima have workgroup memory of their own, which saves two barriers per tile
 const TURN: u32 = 2u; // vec4 of a group of eight in one turn of the loop over them: naga counts every turn
 const KEEP: u32 = 0u; // 1: ds is kept for attention_backward_dq_kept.wgsl
 const SHARED: u32 = 0u; // 1: what streams through attention_backward_dkv.wgsl takes turns in the same workgroup memory
@@ -57,7 +57,7 @@ const THREADS: u32 = TX * TY;
 const W: u32 = TN / 4u;
 const HD: u32 = (D4 + 7u) / 8u; // groups of eight vec4
 const HV: u32 = (V4 + 7u) / 8u;
-const ND: u32 = TN * HD; // of the rows that stream, a tx
+const ND: u32 = TN * HD; // of the rows that stream, per tx
 const NV: u32 = TN * HV;
 const CD: u32 = min(D4, 8u); // vec4 of a group that are not padding
 const CV: u32 = min(V4, 8u);
@@ -153,7 +153,7 @@ fn has_key(keys: vec2u, key: u32) -> bool {
 }
 
 // Whether an invocation's queries, which own, have any pair in a tile. Narrow bands leave tiles in which whole subgroups have none: these
-// skip the products, 64 of 287 scores a query for strided l = 128 at n = 12,288 in tiles of 64 × 32.
+// skip the products: two of nine scores of a window 128 wide in tiles of 64 × 32.
 // @inline
 fn find_pairs(busy: ptr<function, bool>, masked: bool, run: Run, item: Item, own: u32, start: u32) {
   if (BITS == 0u && masked) {
@@ -310,7 +310,7 @@ fn probabilities(s: ptr<function, Scores>, stat: ptr<function, Statistics>, fact
 }
 
 // Sums go on from what the stages before wrote. It is asked for before the tiles, all at once: one vec4 after another where results are
-// written, it took a quarter of strided's second stage (0.09 of 0.37 ms on an H200).
+// written, it takes a quarter of the time of a stage with few tiles.
 // @inline
 fn start_rows(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, factor: f32, O: u32, W4: u32, line: ptr<function, Lines>, tx: u32) {
   if (params.later != 0u) {

@@ -1,9 +1,9 @@
-// dk and dv at once: attention_backward_dk.wgsl and attention_backward_dv.wgsl with the scores computed once, four products
-// instead of five. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
-// Where SHARED, q makes room for dO and comes again for dk, one more barrier a tile: for tiles so small that more workgroups then share
-// a multiprocessor's memory.
-// Where KEEP, ds is written down too, queries by keys, and dq is one product instead of three: a place a pair of tiles, so that no
-// other workgroup writes there. A dispatch is then over as many sequences as there is room for.
+// The gradients of Eq. 3 by k and v, dk (+)= scale · Σ dsᵀ·q and dv (+)= Σ pᵀ·dO, at once: attention_backward_dk.wgsl and
+// attention_backward_dv.wgsl with the scores computed once, four products instead of five. It holds two sums in registers, so that p
+// waits in workgroup memory while dO·vᵀ is made. Where SHARED, q makes room for dO and comes again for dk, one more barrier per tile:
+// for tiles so small that more workgroups then share a multiprocessor's memory. Where KEEP, ds is written down too, queries by keys, and
+// dq is one product instead of three: a place for each pair of tiles, so that no other workgroup writes there. A dispatch is then over
+// as many sequences as there is room for.
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]

@@ -1,16 +1,16 @@
-// One query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl; where one
-// share holds all, the result itself. 128 keys at a time: an invocation scores one key, then sums a column of values over some of
-// them. The first share also puts the position's own key and value into the caches; nobody reads them from there in this dispatch.
+// Eq. 3 for one query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl;
+// where one share holds all, the result itself. 128 keys at a time: an invocation scores one key, then sums a column of values over some
+// of them. The first share also puts the position's own key and value into the caches; nobody reads them from there in this dispatch.
 //
-// A token waits for this kernel's latency, layer after layer, not for its arithmetic. What counts is how many loads wait for each
-// other: a head's record and the position; its tables at the position; slots; then keys and values, which are under way together
-// before any score is known. A maximum over 128 takes two steps of 8 and 16 instead of seven barriers.
+// A token waits for this kernel's latency, layer after layer, not for its arithmetic. What counts is how many loads wait for each other:
+// a head's record and the position; its tables at the position; slots; then keys and values, which are under way together before any
+// score is known. A maximum over 128 takes two steps of 8 and 16 instead of seven barriers.
 // @import storage_f32x4.wgsl
 
 struct Params {
   heads: u32,
   slots: u32,
-  blocks: u32, // of 128 keys a workgroup
+  blocks: u32, // of 128 keys per workgroup
   scale: f32,
 }
 

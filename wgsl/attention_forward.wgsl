@@ -1,4 +1,4 @@
-// o = softmax(q·kᵀ·scale over the set)·v with online softmax: one stage of a set, queries own, keys stream.
+// o = softmax(q·kᵀ·scale over the set)·v, scale = 1/√d (Eq. 3), with online softmax: one stage of a set, queries own, keys stream.
 // A later stage starts from the o and lse already there: m = lse, l = 1.
 // @import attention.wgsl
 
@@ -111,7 +111,7 @@ fn take() {
     let high = max(m[i], next[i / 4u][i % 4u]);
     let shift = -high * factor;
     // Not fma(m, factor, shift): where both are still EMPTY, a fused product differs from the rounded one by 1e21, and
-    // exp2 of that is infinite (an H200 fuses, llvmpipe does not).
+    // exp2 of that is infinite. Some drivers fuse and some do not.
     let shrink = exp2((m[i] - high) * factor);
     m[i] = high;
     l[i] *= shrink;

@@ -1,6 +1,7 @@
-// The token of a position: src/engines/reference/choose.ts without the sorting. A workgroup takes a sequence. For each token it finds how
-// many go before it (larger logit, then lower number) and what they weigh together; that decides the cuts of topK and topP,
-// and the draw takes the token in whose interval [before, before + weight) it falls.
+// The token of a position, drawn from softmax(logits / temperature) within topK and topP: src/engines/reference/choose.ts without the
+// sorting. A workgroup takes a sequence. For each token it finds how many go before it (larger logit, then lower number) and what they
+// weigh together; that decides the cuts of topK and topP, and the draw takes the token in whose interval [before, before + weight) it
+// falls.
 // @import random.wgsl
 // @import exp.wgsl
 

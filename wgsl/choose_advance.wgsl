@@ -1,4 +1,4 @@
-// position += 1, once every sequence has chosen.
+// position += by, once every sequence has chosen.
 
 struct Params {
   by: u32,

@@ -1,10 +1,10 @@
-// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of a bias gradient. 32 Values × 8 row lanes a workgroup.
+// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy. 32 Values × 8 row lanes per workgroup.
 // @import storage_f32.wgsl
 
 struct Params {
   rows: u32,
   width: u32, // in Values
-  strip: u32, // rows a strip
+  strip: u32, // rows per strip
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]

@@ -1,4 +1,5 @@
-// y = x masked and scaled, two elements a random block and an invocation.
+// Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements a random block and an
+// invocation.
 // @import random.wgsl
 
 struct Params {

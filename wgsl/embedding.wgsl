@@ -1,4 +1,5 @@
-// y[r] (+)= table[indices[r mod length]]: one table a dispatch, since four tables would exceed eight storage buffers.
+// The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table a dispatch, since four tables would exceed eight storage
+// buffers.
 
 struct Params {
   count: u32, // rows · width

@@ -1,5 +1,5 @@
 // e^x to about one unit in the last place for |x| up to 80. The built-in is 2^(x·log₂e) with the product rounded, which costs
-// |x| units (measured on llvmpipe: 6.9e-7 at |x| ≤ 10); here the rounding's remainder is put back. For everything
+// |x| units; here the rounding's remainder is put back. For everything
 // but attention, whose scores are near their maximum where it counts.
 // @import storage_f32.wgsl
 

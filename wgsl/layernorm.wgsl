@@ -1,5 +1,5 @@
-// y = (x − mean)·rstd·gain + bias by row; mean and rstd are kept. 32 lanes a row, 8 rows a workgroup.
-// The variance is that of the centred row, read a second time from cache: the one-pass form loses digits.
+// The norm of Eqs. 9–14: y = (x − mean)·rstd·gain + bias by row, rstd = 1/√(variance + 1e-5); mean and rstd are kept. 32 lanes per row,
+// 8 rows per workgroup. The variance is that of the centred row, read a second time from cache: the one-pass form loses digits.
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 

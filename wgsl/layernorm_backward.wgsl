@@ -1,4 +1,5 @@
-// dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes a row, 8 rows a workgroup.
+// The gradient of layernorm.wgsl: dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes per
+// row, 8 rows per workgroup.
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 

@@ -1,5 +1,5 @@
-// y = residual + dropout(f(x·wᵀ + b)): tiles of product.wgsl, both operands contiguous along the summed index.
-// in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// The products of Eqs. 9–14: y = residual + dropout(f(x·wᵀ + b)), by tiles of product.wgsl, both operands contiguous along the summed
+// index. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl

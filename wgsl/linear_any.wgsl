@@ -1,4 +1,4 @@
-// Matrix product of any sizes and strides, element loads: for widths that are not multiples of 4.
+// y = finish(Σₖ a[m, k]·b[k, n]) of any sizes and strides, by elements: for widths that are not multiples of 4.
 // @import linear_finish.wgsl
 
 @group(0) @binding(7) var<storage, read> a: array<f32>; // element (m, k) at m·am + k·ak

@@ -165,7 +165,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   }
   workgroupBarrier();
   if (writes) {
-    // The lanes' sums, four at a time: independent loads, where halving would take a barrier a step.
+    // The lanes' sums, four at a time: independent loads, where halving would take a barrier per step.
     var four = vec4f();
     for (var e = 0u; e < LANES; e += 16u) {
       // @unroll

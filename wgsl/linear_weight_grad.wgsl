@@ -1,11 +1,11 @@
-// dw (+)= dyᵀ·x by tiles of product.wgsl: the summed index is the row, and rows are many while dw is small, so the rows are also split over
-// workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No atomics.
-// in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// The gradient of linear.wgsl by w: dw (+)= dyᵀ·x, by tiles of product.wgsl: the summed index is the row, and rows are many while dw is
+// small, so the rows are also split over workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No
+// atomics. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
 
 struct Params {
   rows: u32,
-  split: u32, // rows a split
+  split: u32, // rows per split
   out4: u32, // rows of dw / 4
   in4: u32, // columns of dw / 4
 }

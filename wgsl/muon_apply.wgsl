@@ -1,4 +1,4 @@
-// X ← P·X of Muon's iteration, for many matrices, by tiles of product.wgsl.
+// X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product.wgsl.
 
 struct Params {
   rows: u32,

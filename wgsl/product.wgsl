@@ -37,7 +37,7 @@ const THREADS: u32 = TX * TY;
 const LEFTS: u32 = BM4 * BK4; // blocks of 4 × 4
 const RIGHTS: u32 = BN4 * BK4;
 // Where there are fewer blocks than invocations several load the same one, which needs no branches.
-const LLOADS: u32 = max(LEFTS * 4u / THREADS, 4u * LEFT_ALONG); // vec4 an invocation loads
+const LLOADS: u32 = max(LEFTS * 4u / THREADS, 4u * LEFT_ALONG); // vec4 per invocation loads
 const RLOADS: u32 = max(RIGHTS * 4u / THREADS, 4u * RIGHT_ALONG);
 // The columns of turned blocks of neighbouring k4 would lie in the same banks: each pair of groups changes places by k4.
 const LSWAP: u32 = 2u * LEFT_ALONG;

@@ -2,7 +2,7 @@
 
 struct Params {
   count: u32,
-  share: u32, // elements a workgroup
+  share: u32, // elements per workgroup
   at: u32,
   scale: f32,
 }

@@ -6,7 +6,6 @@
  * @module
  */
 
-import { convertIndexedToRgb, decode, type DecodedPng } from "npm:fast-png@8.0.0";
 import { Unzlib, zlibSync } from "npm:fflate@0.8.3";
 import { expect } from "../base/check.ts";
 import { DataError, excerpt, ShapeError } from "../base/errors.ts";
@@ -20,8 +19,9 @@ const PIXEL_LIMIT = 2 ** 26;
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
-/** Samples per pixel, by the format's colour type. */
+/** Samples per pixel, and the bits that a sample may have, by the format's colour type. */
 const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+const DEPTHS: Readonly<Record<number, readonly number[]>> = { 0: [1, 2, 4, 8, 16], 2: [8, 16], 3: [1, 2, 4, 8], 4: [8, 16], 6: [8, 16] };
 
 /** The colour type of indices into a palette, and where a file has the type. */
 const PALETTE = 3, COLOUR_TYPE = 25;
@@ -35,10 +35,14 @@ const OPAQUE = "give it a ground first: ffmpeg -i in.png -pix_fmt rgb24 out.png"
 interface PngParts {
   readonly width: number;
   readonly height: number;
-  /** IHDR's data: size, depth, colour type, interlacing. */
-  readonly header: Uint8Array;
-  /** PLTE and tRNS as they are. */
-  readonly palette: readonly Uint8Array[];
+  /** Bits of a sample. */
+  readonly depth: number;
+  /** The colour type. */
+  readonly colour: number;
+  /** PLTE: red, green and blue of each colour; empty without. */
+  readonly palette: Uint8Array;
+  /** tRNS of a palette: the opacity of its first colours. */
+  readonly opacities: Uint8Array;
   /** Rows with their filters, of all passes. */
   readonly lines: Uint8Array;
   /** Of each pass: first column and row, steps, columns and rows, bytes of all its rows. */
@@ -56,7 +60,11 @@ interface Pass {
 }
 
 /** Reads IHDR, 13 bytes of data at byte 16: of every pass what it takes. */
-function pngHeader(header: Uint8Array, fail: (what: string) => never, want?: readonly number[]): Omit<PngParts, "palette" | "lines"> {
+function pngHeader(
+  header: Uint8Array,
+  fail: (what: string) => never,
+  want?: readonly number[],
+): Omit<PngParts, "palette" | "opacities" | "lines"> {
   const view = new DataView(header.buffer, header.byteOffset), width = view.getUint32(0), height = view.getUint32(4);
   const [depth, colour, compression, filter, interlaced] = header.subarray(8), channels = CHANNELS[colour];
   if (width === 0 || height === 0 || width * height > PIXEL_LIMIT) {
@@ -65,7 +73,7 @@ function pngHeader(header: Uint8Array, fail: (what: string) => never, want?: rea
   if (want && (want[0] !== height || want[1] !== width)) {
     fail(`its size at byte 16 is ${width} × ${height}, wanted is ${want[1]} × ${want[0]}: ${shapeHint([height, width], want)}`);
   }
-  if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth) || compression > 0 || filter > 0 || interlaced > 1) {
+  if (channels === undefined || !DEPTHS[colour].includes(depth) || compression > 0 || filter > 0 || interlaced > 1) {
     fail(
       `its format at byte 24 is not one of PNG: depth ${depth}, colour type ${colour}, compression ${compression}, filter ${filter}, ` +
         `interlacing ${interlaced}`,
@@ -75,20 +83,18 @@ function pngHeader(header: Uint8Array, fail: (what: string) => never, want?: rea
     const columns = Math.max(0, Math.ceil((width - x) / dx)), rows = columns && Math.max(0, Math.ceil((height - y) / dy));
     return { x, y, dx, dy, columns, rows, bytes: rows * (1 + Math.ceil(columns * channels * depth / 8)) };
   });
-  return { width, height, header, passes };
+  return { width, height, depth, colour, passes };
 }
 
-/**
- * Walks the chunks before the decoder sees the file: it reads lengths and inflates without a bound. So this bounds both,
- * finds the offset of what is wrong, and leaves out chunks that do not make pixels (a colour profile is compressed too).
- */
+/** Walks the chunks: inflates no more than the pixels take, finds the offset of what is wrong, leaves out chunks that make no pixels. */
 function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], notify?: Notify): PngParts {
   const fail = (what: string): never => {
     throw new DataError(`Cannot read ${name}: ${what}`);
   };
   const wrong = SIGNATURE.findIndex((byte, i) => bytes[i] !== byte);
   if (wrong >= 0) fail(`a PNG file begins with bytes 89 50 4e 47 0d 0a 1a 0a, it differs at byte ${wrong}`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), palette: Uint8Array[] = [], lines: Uint8Array[] = [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), lines: Uint8Array[] = [];
+  let palette = new Uint8Array(), opacities = new Uint8Array();
   let parts: ReturnType<typeof pngHeader> | undefined, expected = 0, count = 0, at = 8, first = 0;
   const inflator = new Unzlib((piece) => {
     lines.push(piece.subarray(0, Math.max(0, expected - count)));
@@ -128,7 +134,8 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], not
       first ||= at + 8;
       inflate(bytes.subarray(at + 8, at + 8 + length), false);
     }
-    if (type === "PLTE" || type === "tRNS") palette.push(bytes.subarray(at, end));
+    if (type === "PLTE") palette = bytes.slice(at + 8, end - 4);
+    if (type === "tRNS") opacities = bytes.slice(at + 8, end - 4);
     at = end;
   }
   if (first === 0) fail(`it has no image data before its end at byte ${at - 12}`);
@@ -143,19 +150,46 @@ function pngParts(bytes: Uint8Array, name: string, want?: readonly number[], not
     );
   }
   if (at < bytes.length) notify?.(name, `${counted(bytes.length - at, "byte")} behind its end, at byte ${at}, were left out`);
-  return { ...parts!, palette, lines: join(lines) };
+  return { ...parts!, palette, opacities, lines: join(lines) };
 }
 
-/** Samples of 8 bits, as many per pixel as the file has. */
-function eightBits(png: DecodedPng, colour: number): { samples: Uint8Array | Uint8ClampedArray; channels: number } {
-  if (colour === PALETTE) return { samples: convertIndexedToRgb(png), channels: png.palette![0].length };
-  if (png.depth < 8) {
-    // Grey of a few bits is a palette of greys.
-    const palette = Array.from({ length: 2 ** png.depth }, (_, i) => [Math.round(i * 255 / (2 ** png.depth - 1))]);
-    return { samples: convertIndexedToRgb({ ...png, palette }), channels: 1 };
+/** The predictor nearest to left + above − corner; of those as near the first of left, above, corner (section 9.4). */
+function paeth(left: number, above: number, corner: number): number {
+  const p = left + above - corner, a = Math.abs(p - left), b = Math.abs(p - above), c = Math.abs(p - corner);
+  return a <= b && a <= c ? left : b <= c ? above : corner;
+}
+
+/**
+ * Undoes the filters of rows in place (section 9), each of which begins with the number of its own.
+ *
+ * @param wide bytes of a row without that number
+ * @param step bytes of a pixel, at least 1
+ */
+function unfilter(lines: Uint8Array, wide: number, step: number, fail: (what: string) => never): void {
+  for (let row = 0, at = 1; at < lines.length; row++, at += wide + 1) {
+    const filter = lines[at - 1], above = row > 0 ? at - wide - 1 : -1;
+    if (filter > 4) fail(`damaged, row ${row} has filter ${filter}, there are 0 to 4`);
+    for (let i = 0; i < wide && filter > 0; i++) {
+      const left = i < step ? 0 : lines[at + i - step], up = above < 0 ? 0 : lines[above + i];
+      const corner = i < step || above < 0 ? 0 : lines[above + i - step];
+      lines[at + i] += filter === 1 ? left : filter === 2 ? up : filter === 3 ? (left + up) >> 1 : paeth(left, up, corner);
+    }
   }
-  const samples = png.data instanceof Uint16Array ? Uint8Array.from(png.data, (x) => Math.round(x / 257)) : png.data;
-  return { samples, channels: png.channels };
+}
+
+/** Samples of unfiltered rows: of a palette its indices, else 8 bits each. */
+function samplesOf(lines: Uint8Array, { rows, columns }: Pass, { depth, colour }: PngParts): Uint8Array {
+  const count = columns * CHANNELS[colour], wide = lines.length / rows, samples = new Uint8Array(rows * count), most = 2 ** depth - 1;
+  const scale = colour === PALETTE ? 1 : 255 / most;
+  for (let row = 0; row < rows; row++) {
+    const from = row * wide + 1;
+    for (let i = 0; i < count; i++) {
+      const bit = i * depth, at = from + (bit >> 3);
+      const value = depth === 16 ? lines[at] << 8 | lines[at + 1] : lines[at] >> (8 - depth - (bit & 7)) & most;
+      samples[row * count + i] = Math.round(value * scale);
+    }
+  }
+  return samples;
 }
 
 /**
@@ -168,32 +202,28 @@ function eightBits(png: DecodedPng, colour: number): { samples: Uint8Array | Uin
  */
 export function decodePng(bytes: Uint8Array, name: string, want?: readonly number[], notify?: Notify): Image {
   expect("Cannot read PNG", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
-  const { width, height, header, palette, lines, passes } = pngParts(bytes, name, want, notify), rgb = new Uint8Array(width * height * 3);
+  const parts = pngParts(bytes, name, want, notify), { width, height, colour, palette, opacities, lines, passes } = parts;
+  const rgb = new Uint8Array(width * height * 3), channels = CHANNELS[colour], green = channels < 3 ? 0 : 1;
+  const fail = (what: string): never => {
+    throw new DataError(`Cannot read ${name}: ${what}`);
+  };
+  if (colour === PALETTE && palette.length === 0) fail("damaged, its pixels are of a palette and it has none");
   let from = 0;
-  for (const { x, y, dx, dy, columns, rows, bytes } of passes) {
+  for (const pass of passes) {
+    const { x, y, dx, dy, columns, rows, bytes } = pass, own = lines.subarray(from, from += bytes);
     if (bytes === 0) continue;
-    // Each pass is a file of its own for the decoder, which reads interlaced ones of 8 and 16 bits alone; not packed again.
-    const own = header.slice(), view = new DataView(own.buffer);
-    view.setUint32(0, columns);
-    view.setUint32(4, rows);
-    own[12] = 0;
-    const data = zlibSync(lines.subarray(from, from += bytes), { level: 0 });
-    let png: DecodedPng, samples: Uint8Array | Uint8ClampedArray, channels: number;
-    try {
-      png = decode(pngFile(["IHDR", own], ...palette, ["IDAT", data]));
-      ({ samples, channels } = eightBits(png, own[9]));
-    } catch (error) {
-      throw new DataError(`Cannot read ${name}: damaged: ${(error as Error).message}`);
-    }
-    const alpha = channels === 2 || channels === 4, green = channels < 3 ? 0 : 1;
+    unfilter(own, bytes / rows - 1, Math.max(1, channels * parts.depth >> 3), fail);
+    const samples = samplesOf(own, pass, parts);
     for (let i = 0, at = 0; i < columns * rows; i++, at += channels) {
       const row = y + dy * Math.floor(i / columns), column = x + dx * (i % columns), to = (row * width + column) * 3;
-      if (alpha && samples[at + channels - 1] !== 255) {
-        throw new DataError(`Cannot read ${name}: it is transparent at row ${row}, column ${column}, and a token is a colour; ${OPAQUE}`);
+      const index = samples[at], indexed = colour === PALETTE;
+      if (indexed && 3 * index + 2 >= palette.length) {
+        fail(`damaged, the pixel at row ${row}, column ${column} has colour ${index} of a palette of ${Math.floor(palette.length / 3)}`);
       }
-      rgb[to] = samples[at];
-      rgb[to + 1] = samples[at + green];
-      rgb[to + 2] = samples[at + 2 * green];
+      const opacity = indexed ? opacities[index] ?? 255 : channels % 2 === 0 ? samples[at + channels - 1] : 255;
+      if (opacity !== 255) fail(`it is transparent at row ${row}, column ${column}, and a token is a colour; ${OPAQUE}`);
+      if (indexed) rgb.set(palette.subarray(3 * index, 3 * index + 3), to);
+      else rgb.set([samples[at], samples[at + green], samples[at + 2 * green]], to);
     }
   }
   return { width, height, rgb };
@@ -209,10 +239,9 @@ function pngChunk(type: string, data: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A PNG file of these chunks: ready ones, or types with their data. IEND follows. */
-function pngFile(...chunks: readonly (Uint8Array | readonly [string, Uint8Array])[]): Uint8Array<ArrayBuffer> {
-  const all = [...chunks, ["IEND", new Uint8Array()] as const];
-  return join([Uint8Array.from(SIGNATURE), ...all.map((chunk) => chunk instanceof Uint8Array ? chunk : pngChunk(...chunk))]);
+/** A PNG file of these chunks: types with their data. IEND follows. */
+function pngFile(...chunks: readonly (readonly [string, Uint8Array])[]): Uint8Array<ArrayBuffer> {
+  return join([Uint8Array.from(SIGNATURE), ...[...chunks, ["IEND", new Uint8Array()] as const].map((chunk) => pngChunk(...chunk))]);
 }
 
 /**

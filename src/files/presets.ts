@@ -35,7 +35,7 @@ const shape = (n_layer: number, n_head: number, d_model: number, d_ff: number, d
 const PAPER: Partial<TrainConfig> = { optimizer: "adamw", lr: 0.00035, warmup: 5000 };
 
 const audio = (n_ctx: number, stride: number, n_layer: number, n_head: number, d_model: number): Preset => ({
-  about: `paper: audio of ${n_ctx} samples, µ-law at 12 kHz`,
+  about: `paper: audio of ${n_ctx} frames, µ-law at 12 kHz`,
   model: {
     ...shape(n_layer, n_head, d_model, d_model * 4, d_model),
     n_ctx,
@@ -83,7 +83,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   sound: {
-    about: "sound in minutes on two cores: 4 and 8 samples back, then strided, a third of a second at 12 kHz",
+    about: "sound in minutes on two cores: 4 and 8 frames back, then strided, a third of a second at 12 kHz",
     model: {
       ...shape(3, 4, 64, 256, 64),
       n_ctx: 4096,

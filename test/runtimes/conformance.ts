@@ -11,24 +11,23 @@ import { type BackendName, pickBackend } from "../../src/run/backend.ts";
 import { type Engine, Program, type TensorData } from "../../src/ops/mod.ts";
 import { ReferenceEngine } from "../../src/engines/reference/engine.ts";
 import { goldenCases, relativeError } from "../../src/run/verify.ts";
-import { type Case, CASES, halved } from "../cases.ts";
+import type { Case } from "../case.ts";
+import { pick, type Query } from "../cases.ts";
 
 const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };
 
-/** Every case, and those with activations in f16. */
-export const ALL: readonly Case[] = [...CASES, ...CASES.flatMap((c) => halved(c) ?? [])];
-
-async function outputs(on: Engine, c: Case, times: number): Promise<TensorData[]> {
-  const tensors = [...c.inputs.keys()], program = new Program(c.name);
-  for (const op of c.ops) program.add(op);
-  on.allocate(tensors);
+/** What the case's program leaves in its outputs when it is run so often, its tensors allocated by these pages. */
+export async function outputs(on: Engine, { name, problem }: Case, times = 1, pages = problem.pages): Promise<TensorData[]> {
+  const tensors = [...problem.inputs.keys()], program = new Program(name);
+  for (const op of problem.ops) program.add(op);
+  for (const page of pages) on.allocate(page);
   const executable = await on.compile(program);
   for (let time = 0; time < times; time++) {
-    for (const [t, data] of c.inputs) on.write(t, data);
+    for (const [t, data] of problem.inputs) on.write(t, data);
     await executable.run();
   }
   const results = [];
-  for (const t of c.outputs) results.push(await on.read(t));
+  for (const t of problem.outputs) results.push(await on.read(t));
   executable.dispose();
   on.free(tensors);
   return results;
@@ -37,30 +36,28 @@ async function outputs(on: Engine, c: Case, times: number): Promise<TensorData[]
 const oracle = new Map<Case, Promise<TensorData[]>>();
 const expected = (c: Case) => {
   let made = oracle.get(c);
-  if (!made) oracle.set(c, made = outputs(new ReferenceEngine(), c, 1));
+  if (!made) oracle.set(c, made = outputs(new ReferenceEngine(), c));
   return made;
 };
 
 /** What of a case is not as the oracle has it; empty where it passes. */
-export async function deviations(on: Engine, c: Case): Promise<string[]> {
-  const want = await expected(c), got = await outputs(on, c, 2), half = c.outputs.some((t) => t.dtype === "f16");
-  return c.outputs.flatMap((t, i) => {
+export async function deviations(on: Engine, c: Case, pages = c.problem.pages): Promise<string[]> {
+  const want = await expected(c), got = await outputs(on, c, 2, pages), tensors = c.problem.outputs;
+  const half = tensors.some((t) => t.dtype === "f16");
+  return tensors.flatMap((t, i) => {
     const error = relativeError(got[i], want[i]), limit = TOLERANCE[half && t.dtype === "f32" ? "f16" : t.dtype];
     return error <= limit ? [] : [`${t.name}: relative error ${error.toExponential(2)}, at most ${limit}`];
   });
 }
 
-/** Runs every case whose name fits; answers how many there were and what deviated. */
-export async function conformance(backend: BackendName, fits: string): Promise<{ cases: number; failed: string[] }> {
-  const { engine } = await pickBackend(backend), failed: string[] = [];
-  let cases = 0;
-  for (const c of ALL) {
-    if (!new RegExp(fits).test(c.name)) continue;
-    cases++;
+/** Runs the cases that fit; answers how many there were and what deviated. */
+export async function conformance(backend: BackendName, queries: readonly Query[] = []): Promise<{ cases: number; failed: string[] }> {
+  const { engine } = await pickBackend(backend), failed: string[] = [], cases = pick(...queries);
+  for (const c of cases) {
     for (const deviation of await deviations(engine, c)) failed.push(`${c.name}, ${deviation}`);
   }
   engine.dispose();
-  return { cases, failed };
+  return { cases: cases.length, failed };
 }
 
 /** Runs golden cases whose names begin with `prefix`; answers how many numbers were held, and those that failed. */

@@ -122,8 +122,8 @@ const LLOADS:u32=4u;
 const RLOADS:u32=4u;
 const LSWAP:u32=2u;
 const RSWAP:u32=2u;
-var<workgroup>ls:array<array<array<vec4f,1u>,1u>,4u>;
-var<workgroup>rs:array<array<array<vec4f,1u>,1u>,4u>;
+var<workgroup>ls:array<array<array<vec4f,TY>,G>,BK>;
+var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
 const MASKED:u32=1u;
 const PLAIN:u32=0u;
 @compute@workgroup_size(THREADS)fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){

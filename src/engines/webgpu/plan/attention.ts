@@ -48,8 +48,8 @@ function geometry(op: Attention | AttentionBackward) {
   return { heads, d, dv, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
 }
 
-/** Heads whose rows are not a multiple of four are padded, and that in f32. */
-const isWide = ({ d, dv }: { d: number; dv: number }) => d % 4 === 0 && dv % 4 === 0;
+/** Heads whose width is not a multiple of four are padded, and that in f32. */
+const isPadded = ({ d, dv }: { d: number; dv: number }) => d % 4 !== 0 || dv % 4 !== 0;
 
 // Tiles an item keeps at least where lists are cut, items wanted (several for each place on a large GPU), and what partial
 // results may take of memory.
@@ -171,8 +171,8 @@ export async function planAttention(plan: Plan, op: Attention): Promise<void> {
 }
 
 async function planAllHeads(plan: Plan, op: Attention): Promise<void> {
-  if (isWide(geometry(op))) await planForward(plan, op);
-  else await planInF32(plan, op, planForward);
+  if (isPadded(geometry(op))) await planInF32(plan, op, planForward);
+  else await planForward(plan, op);
 }
 
 async function planForward(plan: Plan, op: Attention): Promise<void> {
@@ -188,8 +188,8 @@ export async function planAttentionBackward(plan: Plan, op: AttentionBackward): 
 }
 
 async function planBackwardOfAllHeads(plan: Plan, op: AttentionBackward): Promise<void> {
-  if (isWide(geometry(op))) await planBackward(plan, op);
-  else await planInF32(plan, op, planBackward);
+  if (isPadded(geometry(op))) await planInF32(plan, op, planBackward);
+  else await planBackward(plan, op);
 }
 
 async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {

@@ -13,7 +13,7 @@ import type { Tensor } from "../../../ops/mod.ts";
 import { buildInOrder, buildLayout, type InOrderPart, type LayoutPart } from "../../../pattern/layout.ts";
 import { type AttentionSet, setKey } from "../../../pattern/sets.ts";
 import type { Limits } from "../device.ts";
-import type { Plan } from "./plan.ts";
+import { PLACES, type Plan } from "./plan.ts";
 
 /** No table of rows: they are in order. */
 const IN_ORDER = 0xffffffff;
@@ -249,9 +249,8 @@ export function mayGoInOrder(limits: Limits, sets: readonly AttentionSet[], n: n
     sets.some(({ kind }) => !/dense|window|segment/.test(kind));
 }
 
-// What an item costs beside its tiles, what a stage adds to its longest list, both in tiles, and items at once on a large GPU
-// (docs/lab/crossover.md).
-const ITEM_COST = 1, STAGE_COST = 2, PLACES = 256;
+// What an item costs beside its tiles, and what a stage adds to its longest list, both in tiles (docs/lab/crossover.md).
+const ITEM_COST = 1, STAGE_COST = 2;
 
 /** What sets cost in one of the orders, in tiles: all of it one after another, and its time on a large GPU. */
 export async function orderCost(

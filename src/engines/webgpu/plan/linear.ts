@@ -9,19 +9,17 @@ import type { Constants } from "../shader/kernels.gen.ts";
 import { bindable, isPacked, roundUp, storage4, storageOf, valueWidth } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
+import { tilesOf } from "../tuning/variants.ts";
 import { planLayernorm } from "./layernorm.ts";
-import { dropoutParams, type PartialDropout, type Plan, planInF32 } from "./plan.ts";
+import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32 } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
 import { splitInputGrad, splitLinear, splitWeightGrad } from "./split.ts";
-
-// Workgroups wanted: a large GPU runs about this many at a time.
-const FILL = 256;
 
 // Rows up to which a product is bound by reading w: decoding.
 const FEW_ROWS = 8;
 
-/** Both widths are multiples of four, as the tiled kernels want. */
-const isWide = (w: Tensor) => w.shape.every((width) => width % 4 === 0);
+/** Whether both widths of a product's weights are multiples of four, as the tiled kernels want. */
+export const isTiled = (w: Tensor): boolean => w.shape.every((width) => width % 4 === 0);
 
 /** Whether the kernel for the few rows of decoding makes it. */
 export const isFew = ({ x, w, pre, dropout }: Linear): boolean => x.shape[0] <= FEW_ROWS && w.shape[1] % 4 === 0 && !pre && !dropout;
@@ -35,7 +33,7 @@ async function planProduct(plan: Plan, op: Linear): Promise<void> {
   const rows = op.x.shape[0];
   if (isFew(op)) await planInF32(plan, op, planFewLinear);
   else if (op.norm) await planInF32(plan, op, planNormedLinear);
-  else if (isWide(op.w) && rows > FEW_ROWS) planTiledLinear(plan, op);
+  else if (isTiled(op.w) && rows > FEW_ROWS) planTiledLinear(plan, op);
   else await planInF32(plan, op, planAnyLinear);
 }
 
@@ -48,7 +46,7 @@ export interface JointLinear extends Linear {
 function planFewLinear(plan: Plan, op: JointLinear): void {
   const { x, w, b: bias, norm, residual, y, starts = [] } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
   // As many lanes a column as give every core something to do.
-  const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= FILL || lanes * 2 > k4) ?? 256;
+  const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= PLACES || lanes * 2 > k4) ?? 256;
   // With a norm, gain and shift are held beside the weights: registers for half as many.
   const TURN = (norm ? [4, 2] : [8, 4, 2]).find((turn) => k4 % (LANES * turn) === 0) ?? 1;
   plan.dispatch({
@@ -95,7 +93,7 @@ function planTiledLinear(plan: Plan, op: Linear): void {
     values: { ...values, ...variant, STORAGE: storage4(op.x) },
     bindings: { ...bindings, x: op.x, w: op.w, b: op.b, pre: op.pre },
     params: { rows, inner4: inner / 4, out4: out / 4, ...dropout },
-    grid: [Math.ceil(out / (variant.TX * variant.TN)), Math.ceil(rows / (variant.TY * variant.TM)), 1],
+    grid: [...tilesOf(variant, rows, out), 1],
   });
 }
 
@@ -125,7 +123,7 @@ export async function planLinearInputGrad(plan: Plan, op: LinearInputGrad): Prom
 }
 
 async function planInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
-  if (!isWide(op.w)) return await planInF32(plan, op, planAnyInputGrad);
+  if (!isTiled(op.w)) return await planInF32(plan, op, planAnyInputGrad);
   const rows = op.dy.shape[0], [out, inner] = op.w.shape;
   const variant = chooseLinear(plan, "linear_input_grad", linearProblem(rows, out, inner, isPacked(op.dy)), rows, inner);
   plan.dispatch({
@@ -133,7 +131,7 @@ async function planInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
     values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...variant, STORAGE: storage4(op.dy) },
     bindings: { dy: op.dy, w: op.w, pre: op.pre, residual: op.residual, dx: op.dx },
     params: { rows, inner4: out / 4, out4: inner / 4 },
-    grid: [Math.ceil(inner / (variant.TX * variant.TN)), Math.ceil(rows / (variant.TY * variant.TM)), 1],
+    grid: [...tilesOf(variant, rows, inner), 1],
   });
 }
 
@@ -154,7 +152,7 @@ export async function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): Pr
 }
 
 async function planWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
-  if (isWide(op.dw)) planSplitWeightGrad(plan, op);
+  if (isTiled(op.dw)) planSplitWeightGrad(plan, op);
   else await planInF32(plan, op, planAnyWeightGrad);
   planBiasGrad(plan, op);
 }
@@ -194,9 +192,9 @@ function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
     Math.min(Math.floor(rows / SPLIT_ROWS), Math.floor(Math.min(SPLIT_BYTES, bindable(plan.context.limits)) / bytes)),
   );
   const variant = chooseLinear(plan, "linear_weight_grad", linearProblem(out, rows, inner, isPacked(op.dy)), out, inner, most);
-  const [x, y] = [Math.ceil(inner / (variant.TX * variant.TN)), Math.ceil(out / (variant.TY * variant.TM))];
+  const [x, y] = tilesOf(variant, out, inner);
   // Under the smallest-tile preference every split that rows allow is made, so that tests see partials.
-  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(FILL / (x * y)));
+  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(PLACES / (x * y)));
   const split = roundUp(Math.ceil(rows / wanted), 16), splits = Math.ceil(rows / split);
   const partials = splits > 1 ? plan.temporary("weight gradient by split", splits * out * inner) : undefined;
   plan.dispatch({

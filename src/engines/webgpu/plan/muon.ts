@@ -10,6 +10,7 @@ import type { Constants } from "../shader/kernels.gen.ts";
 import { bindable, paddedBytes, roundUp } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
+import { tilesOf } from "../tuning/variants.ts";
 import type { Plan } from "./plan.ts";
 import { planReduce } from "./reduce.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
@@ -86,7 +87,7 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
       values: { ...values, ...variant },
       bindings: { x, squares, y },
       params: { rows: r, inner4: inner / 4, a, b, c: cc },
-      grid: [Math.ceil(r / (variant.TX * variant.TN)), Math.ceil(r / (variant.TY * variant.TM)), count],
+      grid: [...tilesOf(variant, r, r), count],
     });
   };
   for (let time = 0; time < times; time++) {
@@ -99,7 +100,7 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
       values: { FIRST, ...variant },
       bindings: { polynomial, x, squares, y: next },
       params: { rows: r, inner4: r / 4, out4: c / 4 },
-      grid: [Math.ceil(c / (variant.TX * variant.TN)), Math.ceil(r / (variant.TY * variant.TM)), count],
+      grid: [...tilesOf(variant, r, c), count],
     });
     [x, next] = [next, x];
   }

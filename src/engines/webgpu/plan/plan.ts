@@ -45,6 +45,9 @@ export interface Dispatch {
   readonly grid: readonly [number, number, number];
 }
 
+/** Workgroups that a large GPU runs at a time: with fewer some of it has nothing to do. */
+export const PLACES = 256;
+
 /** Which tile variants to prefer: `auto` by the size of the problem. The others are for tests and tuning. */
 export type TilePreference = "auto" | "largest" | "smallest";
 

@@ -9,7 +9,7 @@ import type { Storage } from "./specialise.ts";
  */
 export interface Kernels {
   /**
-   * Adam with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit a block of 64 says
+   * Adam (spec §3) with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit a block of 64 says
    * whether it decays. p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0.
    */
   readonly adam: {
@@ -37,7 +37,8 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * delta = rowsum(dO ∘ o) by head; stats = (lse·log₂e, delta), as the other kernels of the backward pass read them.
+   * delta = rowsum(dO ∘ o) by head, of the gradient of Eq. 3; stats = (lse·log₂e, delta), as the other kernels of the backward pass read
+   * them.
    */
   readonly attention_backward_delta: {
     readonly bindings: {
@@ -66,7 +67,8 @@ export interface Kernels {
     };
   };
   /**
-   * dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, keys own, queries stream.
+   * The gradient of Eq. 3 by k: dk (+)= scale · Σ dsᵀ·q, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, keys own, queries
+   * stream.
    */
   readonly attention_backward_dk: {
     readonly bindings: {
@@ -116,7 +118,7 @@ export interface Kernels {
       /** 1: the rows owned (of the first operand, of the second) are kept in workgroup memory */
       readonly OWN_A: number;
       readonly OWN_B: number;
-      /** 1: row maxima have workgroup memory of their own, which saves two barriers a tile */
+      /** 1: row maxima have workgroup memory of their own, which saves two barriers per tile */
       readonly SPARE: number;
       /** vec4 of a group of eight in one turn of the loop over them: naga counts every turn */
       readonly TURN: number;
@@ -135,12 +137,12 @@ export interface Kernels {
     };
   };
   /**
-   * dk and dv at once: attention_backward_dk.wgsl and attention_backward_dv.wgsl with the scores computed once, four products
-   * instead of five. It holds two sums in registers, so that p waits in workgroup memory while dO·vᵀ is made.
-   * Where SHARED, q makes room for dO and comes again for dk, one more barrier a tile: for tiles so small that more workgroups then share
-   * a multiprocessor's memory.
-   * Where KEEP, ds is written down too, queries by keys, and dq is one product instead of three: a place a pair of tiles, so that no
-   * other workgroup writes there. A dispatch is then over as many sequences as there is room for.
+   * The gradients of Eq. 3 by k and v, dk (+)= scale · Σ dsᵀ·q and dv (+)= Σ pᵀ·dO, at once: attention_backward_dk.wgsl and
+   * attention_backward_dv.wgsl with the scores computed once, four products instead of five. It holds two sums in registers, so that p
+   * waits in workgroup memory while dO·vᵀ is made. Where SHARED, q makes room for dO and comes again for dk, one more barrier per tile:
+   * for tiles so small that more workgroups then share a multiprocessor's memory. Where KEEP, ds is written down too, queries by keys, and
+   * dq is one product instead of three: a place for each pair of tiles, so that no other workgroup writes there. A dispatch is then over
+   * as many sequences as there is room for.
    */
   readonly attention_backward_dkv: {
     readonly bindings: {
@@ -192,7 +194,7 @@ export interface Kernels {
       /** 1: the rows owned (of the first operand, of the second) are kept in workgroup memory */
       readonly OWN_A: number;
       readonly OWN_B: number;
-      /** 1: row maxima have workgroup memory of their own, which saves two barriers a tile */
+      /** 1: row maxima have workgroup memory of their own, which saves two barriers per tile */
       readonly SPARE: number;
       /** vec4 of a group of eight in one turn of the loop over them: naga counts every turn */
       readonly TURN: number;
@@ -211,7 +213,8 @@ export interface Kernels {
     };
   };
   /**
-   * dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries own, keys stream.
+   * The gradient of Eq. 3 by q: dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries own, keys
+   * stream.
    */
   readonly attention_backward_dq: {
     readonly bindings: {
@@ -261,7 +264,7 @@ export interface Kernels {
       /** 1: the rows owned (of the first operand, of the second) are kept in workgroup memory */
       readonly OWN_A: number;
       readonly OWN_B: number;
-      /** 1: row maxima have workgroup memory of their own, which saves two barriers a tile */
+      /** 1: row maxima have workgroup memory of their own, which saves two barriers per tile */
       readonly SPARE: number;
       /** vec4 of a group of eight in one turn of the loop over them: naga counts every turn */
       readonly TURN: number;
@@ -280,8 +283,8 @@ export interface Kernels {
     };
   };
   /**
-   * dq (+)= scale · Σ ds·k with the ds that attention_backward_dkv.wgsl has kept: one stage of a set, queries own, keys stream. As many
-   * queries in a tile as keys, so that both kernels have the same pairs of tiles.
+   * The gradient of Eq. 3 by q, dq (+)= scale · Σ ds·k, with the ds that attention_backward_dkv.wgsl has kept: one stage of a set, queries
+   * own, keys stream. As many queries in a tile as keys, so that both kernels have the same pairs of tiles.
    */
   readonly attention_backward_dq_kept: {
     readonly bindings: {
@@ -325,7 +328,7 @@ export interface Kernels {
       /** 1: the rows owned (of the first operand, of the second) are kept in workgroup memory */
       readonly OWN_A: number;
       readonly OWN_B: number;
-      /** 1: row maxima have workgroup memory of their own, which saves two barriers a tile */
+      /** 1: row maxima have workgroup memory of their own, which saves two barriers per tile */
       readonly SPARE: number;
       /** vec4 of a group of eight in one turn of the loop over them: naga counts every turn */
       readonly TURN: number;
@@ -344,7 +347,7 @@ export interface Kernels {
     };
   };
   /**
-   * dv (+)= Σ pᵀ·dO, p = e^(s − lse): one stage of a set, keys own, queries stream.
+   * The gradient of Eq. 3 by v: dv (+)= Σ pᵀ·dO, p = e^(s − lse): one stage of a set, keys own, queries stream.
    */
   readonly attention_backward_dv: {
     readonly bindings: {
@@ -392,7 +395,7 @@ export interface Kernels {
       /** 1: the rows owned (of the first operand, of the second) are kept in workgroup memory */
       readonly OWN_A: number;
       readonly OWN_B: number;
-      /** 1: row maxima have workgroup memory of their own, which saves two barriers a tile */
+      /** 1: row maxima have workgroup memory of their own, which saves two barriers per tile */
       readonly SPARE: number;
       /** vec4 of a group of eight in one turn of the loop over them: naga counts every turn */
       readonly TURN: number;
@@ -411,9 +414,9 @@ export interface Kernels {
     };
   };
   /**
-   * One query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl; where one
-   * share holds all, the result itself. 128 keys at a time: an invocation scores one key, then sums a column of values over some of
-   * them. The first share also puts the position's own key and value into the caches; nobody reads them from there in this dispatch.
+   * Eq. 3 for one query against a share of its set's keys: partials = (m, l, Σ e^(s − m)·v), joined by attention_decode_combine.wgsl;
+   * where one share holds all, the result itself. 128 keys at a time: an invocation scores one key, then sums a column of values over some
+   * of them. The first share also puts the position's own key and value into the caches; nobody reads them from there in this dispatch.
    */
   readonly attention_decode: {
     readonly bindings: {
@@ -437,7 +440,7 @@ export interface Kernels {
     readonly uniforms: {
       readonly heads: "u32";
       readonly slots: "u32";
-      /** of 128 keys a workgroup */
+      /** of 128 keys per workgroup */
       readonly blocks: "u32";
       readonly scale: "f32";
     };
@@ -481,7 +484,7 @@ export interface Kernels {
     };
   };
   /**
-   * o = softmax(q·kᵀ·scale over the set)·v with online softmax: one stage of a set, queries own, keys stream.
+   * o = softmax(q·kᵀ·scale over the set)·v, scale = 1/√d (Eq. 3), with online softmax: one stage of a set, queries own, keys stream.
    * A later stage starts from the o and lse already there: m = lse, l = 1.
    */
   readonly attention_forward: {
@@ -530,7 +533,7 @@ export interface Kernels {
       /** 1: the rows owned (of the first operand, of the second) are kept in workgroup memory */
       readonly OWN_A: number;
       readonly OWN_B: number;
-      /** 1: row maxima have workgroup memory of their own, which saves two barriers a tile */
+      /** 1: row maxima have workgroup memory of their own, which saves two barriers per tile */
       readonly SPARE: number;
       /** vec4 of a group of eight in one turn of the loop over them: naga counts every turn */
       readonly TURN: number;
@@ -609,9 +612,10 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * The token of a position: src/engines/reference/choose.ts without the sorting. A workgroup takes a sequence. For each token it finds how
-   * many go before it (larger logit, then lower number) and what they weigh together; that decides the cuts of topK and topP,
-   * and the draw takes the token in whose interval [before, before + weight) it falls.
+   * The token of a position, drawn from softmax(logits / temperature) within topK and topP: src/engines/reference/choose.ts without the
+   * sorting. A workgroup takes a sequence. For each token it finds how many go before it (larger logit, then lower number) and what they
+   * weigh together; that decides the cuts of topK and topP, and the draw takes the token in whose interval [before, before + weight) it
+   * falls.
    */
   readonly choose: {
     readonly bindings: {
@@ -640,7 +644,7 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * position += 1, once every sequence has chosen.
+   * position += by, once every sequence has chosen.
    */
   readonly choose_advance: {
     readonly bindings: {
@@ -653,9 +657,10 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where squareNorm is not finite; skipped
-   * counts the last. hyper becomes the row of schedule of as many steps as were skipped since the host looked. S is the loss scale: halved after a step that is not finite, doubled after 1,000 clean ones (spec §3).
-   * Compilers may assume that there is no NaN, so the test looks at the exponent bits.
+   * Clipping and the loss scale (spec §3): factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where
+   * squareNorm is not finite; skipped counts the last. S is the loss scale: halved after a step that is not finite, doubled after 1,000
+   * clean ones. hyper becomes the row of schedule of as many steps as were skipped since the host looked. Compilers may assume that there
+   * is no NaN, so the test looks at the exponent bits.
    */
   readonly clip: {
     readonly bindings: {
@@ -683,7 +688,7 @@ export interface Kernels {
     };
   };
   /**
-   * partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of a bias gradient. 32 Values × 8 row lanes a workgroup.
+   * partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy. 32 Values × 8 row lanes per workgroup.
    */
   readonly column_sums: {
     readonly bindings: {
@@ -696,7 +701,7 @@ export interface Kernels {
       readonly rows: "u32";
       /** in Values */
       readonly width: "u32";
-      /** rows a strip */
+      /** rows per strip */
       readonly strip: "u32";
     };
     readonly values: {
@@ -726,7 +731,8 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss scale. 32 lanes a row, 8 rows a workgroup.
+   * The loss, −ln of Eq. 1 by position: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss
+   * scale. 32 lanes per row, 8 rows per workgroup.
    */
   readonly cross_entropy: {
     readonly bindings: {
@@ -755,7 +761,8 @@ export interface Kernels {
     };
   };
   /**
-   * y = x masked and scaled, two elements a random block and an invocation.
+   * Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements a random block and an
+   * invocation.
    */
   readonly dropout: {
     readonly bindings: {
@@ -778,7 +785,8 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * y[r] (+)= table[indices[r mod length]]: one table a dispatch, since four tables would exceed eight storage buffers.
+   * The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table a dispatch, since four tables would exceed eight storage
+   * buffers.
    */
   readonly embedding: {
     readonly bindings: {
@@ -806,8 +814,8 @@ export interface Kernels {
     };
   };
   /**
-   * dTable[i] (+)= Σ dy[r] over the rows r that read row i, listed by the inverse index: each row of the table has one owner,
-   * so no atomics and the order of the sum is fixed. 32 columns × 8 row lanes a workgroup.
+   * The gradient of Eq. 15: dTable[i] (+)= Σ dy[r] over the rows r that read row i, listed by the inverse index: each row of the table has
+   * one owner, so no atomics and the order of the sum is fixed. 32 columns × 8 row lanes per workgroup.
    */
   readonly embedding_backward: {
     readonly bindings: {
@@ -833,7 +841,7 @@ export interface Kernels {
     };
   };
   /**
-   * y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table a dispatch.
+   * Eq. 15 for one position: y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table a dispatch.
    */
   readonly embedding_decode: {
     readonly bindings: {
@@ -860,8 +868,8 @@ export interface Kernels {
     };
   };
   /**
-   * y = (x − mean)·rstd·gain + bias by row; mean and rstd are kept. 32 lanes a row, 8 rows a workgroup.
-   * The variance is that of the centred row, read a second time from cache: the one-pass form loses digits.
+   * The norm of Eqs. 9–14: y = (x − mean)·rstd·gain + bias by row, rstd = 1/√(variance + 1e-5); mean and rstd are kept. 32 lanes per row,
+   * 8 rows per workgroup. The variance is that of the centred row, read a second time from cache: the one-pass form loses digits.
    */
   readonly layernorm: {
     readonly bindings: {
@@ -889,7 +897,8 @@ export interface Kernels {
     };
   };
   /**
-   * dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes a row, 8 rows a workgroup.
+   * The gradient of layernorm.wgsl: dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes per
+   * row, 8 rows per workgroup.
    */
   readonly layernorm_backward: {
     readonly bindings: {
@@ -920,7 +929,7 @@ export interface Kernels {
     };
   };
   /**
-   * partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias. 32 Values × 8 row lanes a workgroup.
+   * partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias. 32 Values × 8 row lanes per workgroup.
    */
   readonly layernorm_backward_columns: {
     readonly bindings: {
@@ -939,7 +948,7 @@ export interface Kernels {
       readonly rows: "u32";
       /** in Values */
       readonly width: "u32";
-      /** rows a strip */
+      /** rows per strip */
       readonly strip: "u32";
     };
     readonly values: {
@@ -948,8 +957,8 @@ export interface Kernels {
     };
   };
   /**
-   * y = residual + dropout(f(x·wᵀ + b)): tiles of product.wgsl, both operands contiguous along the summed index.
-   * in and out are multiples of 4; other sizes go through linear_any.wgsl.
+   * The products of Eqs. 9–14: y = residual + dropout(f(x·wᵀ + b)), by tiles of product.wgsl, both operands contiguous along the summed
+   * index. in and out are multiples of 4; other sizes go through linear_any.wgsl.
    */
   readonly linear: {
     readonly bindings: {
@@ -1001,7 +1010,7 @@ export interface Kernels {
     };
   };
   /**
-   * Matrix product of any sizes and strides, element loads: for widths that are not multiples of 4.
+   * y = finish(Σₖ a[m, k]·b[k, n]) of any sizes and strides, by elements: for widths that are not multiples of 4.
    */
   readonly linear_any: {
     readonly bindings: {
@@ -1097,8 +1106,8 @@ export interface Kernels {
     };
   };
   /**
-   * dx = residual + (dy·w) ∘ f′(pre): tiles of product.wgsl, dy contiguous along the summed index, w across the columns of dx.
-   * in and out are multiples of 4; other sizes go through linear_any.wgsl.
+   * The gradient of linear.wgsl by x: dx = residual + (dy·w) ∘ f′(pre), by tiles of product.wgsl, dy contiguous along the summed index, w
+   * across the columns of dx. in and out are multiples of 4; other sizes go through linear_any.wgsl.
    */
   readonly linear_input_grad: {
     readonly bindings: {
@@ -1135,9 +1144,9 @@ export interface Kernels {
     };
   };
   /**
-   * dw (+)= dyᵀ·x by tiles of product.wgsl: the summed index is the row, and rows are many while dw is small, so the rows are also split over
-   * workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No atomics.
-   * in and out are multiples of 4; other sizes go through linear_any.wgsl.
+   * The gradient of linear.wgsl by w: dw (+)= dyᵀ·x, by tiles of product.wgsl: the summed index is the row, and rows are many while dw is
+   * small, so the rows are also split over workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No
+   * atomics. in and out are multiples of 4; other sizes go through linear_any.wgsl.
    */
   readonly linear_weight_grad: {
     readonly bindings: {
@@ -1150,7 +1159,7 @@ export interface Kernels {
     };
     readonly uniforms: {
       readonly rows: "u32";
-      /** rows a split */
+      /** rows per split */
       readonly split: "u32";
       /** rows of dw / 4 */
       readonly out4: "u32";
@@ -1171,7 +1180,7 @@ export interface Kernels {
     };
   };
   /**
-   * X ← P·X of Muon's iteration, for many matrices, by tiles of product.wgsl.
+   * X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product.wgsl.
    */
   readonly muon_apply: {
     readonly bindings: {
@@ -1204,8 +1213,8 @@ export interface Kernels {
     };
   };
   /**
-   * Of Muon's iteration what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A), by tiles of
-   * product.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
+   * Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
+   * by tiles of product.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
    */
   readonly muon_gram: {
     readonly bindings: {
@@ -1238,9 +1247,9 @@ export interface Kernels {
     };
   };
   /**
-   * Muon's momentum, of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor + μ·m as the
-   * first X [r, c], r ≤ c, turned where out > in, 0 where its sides are rounded up to 4. A workgroup has a tile of 32 × 32 and leaves the
-   * sum of its squares. Where factor is 0 m stays and X is 0.
+   * Muon's momentum (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor
+   * + μ·m as the first X [r, c], r ≤ c, turned where out > in, 0 where its sides are rounded up to 4. A workgroup has a tile of 32 × 32
+   * and leaves the sum of its squares. Where factor is 0 m stays and X is 0.
    */
   readonly muon_momentum: {
     readonly bindings: {
@@ -1271,8 +1280,8 @@ export interface Kernels {
     };
   };
   /**
-   * Muon's step, of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r, c] turned back
-   * where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
+   * Muon's step (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
+   * c] turned back where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
    */
   readonly muon_update: {
     readonly bindings: {
@@ -1338,8 +1347,8 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * y[i] (+)= Σ over s of partials[s·stride + offset + i]: the second stage of every sum over rows. LANES invocations share an i, and each has
-   * four loads under way: where one added all, it waited for each.
+   * y[i] (+)= Σ over s of partials[s·stride + offset + i]: the second stage of every sum over rows. LANES invocations share an i, and each
+   * has four loads under way: where one added all, it waited for each.
    */
   readonly reduce_partials: {
     readonly bindings: {
@@ -1368,7 +1377,7 @@ export interface Kernels {
     };
     readonly uniforms: {
       readonly count: "u32";
-      /** elements a workgroup */
+      /** elements per workgroup */
       readonly share: "u32";
       readonly at: "u32";
       readonly scale: "f32";

@@ -186,6 +186,7 @@ return has;
 }
 `,
   "attention_backward_delta": `
+
 // @import storage_f32x4.wgsl
 
 struct Params{
@@ -238,6 +239,7 @@ stats[at]=vec2f(lse[at]*LOG2E,all);
 }
 `,
   "attention_backward_dk": `
+
 // @import attention.wgsl
 
 var<storage,read>q:array<Stored>;
@@ -272,7 +274,7 @@ let base=(params.first+group.z)*params.n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-// @at attention_backward_dk 20
+// @at attention_backward_dk 21
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
@@ -284,7 +286,7 @@ let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
 
 }
-// @at attention_backward_dk 30
+// @at attention_backward_dk 31
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 // @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -292,19 +294,19 @@ let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dk 35
+// @at attention_backward_dk 36
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
 // @at attention 406
 workgroupBarrier();
-// @at attention_backward_dk 43
+// @at attention_backward_dk 44
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
 // @at attention 408
 workgroupBarrier();
-// @at attention_backward_dk 49
+// @at attention_backward_dk 50
 var stat:array<vec2f,TN>;
 {@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
 var s:array<array<f32,TN>,TM>;
@@ -326,7 +328,7 @@ workgroupBarrier();
 // @at attention 410
 }
 }
-// @at attention_backward_dk 71
+// @at attention_backward_dk 72
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 // @at attention 413
 }
@@ -469,6 +471,7 @@ workgroupBarrier();
 }
 `,
   "attention_backward_dq": `
+
 // @import attention.wgsl
 
 var<storage,read>q:array<Stored>;
@@ -503,7 +506,7 @@ let base=(params.first+group.z)*params.n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-// @at attention_backward_dq 20
+// @at attention_backward_dq 21
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var stat:array<vec2f,TM>;
@@ -514,11 +517,11 @@ var line:array<u32,TM>;
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
-// @at attention_backward_dq 28
+// @at attention_backward_dq 29
 stat[i]=stats[lines+row];
 // @at attention 398
 }
-// @at attention_backward_dq 33
+// @at attention_backward_dq 34
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 // @at attention 400
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -526,19 +529,19 @@ let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dq 38
+// @at attention_backward_dq 39
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
 // @at attention 406
 workgroupBarrier();
-// @at attention_backward_dq 46
+// @at attention_backward_dq 47
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
 // @at attention 408
 workgroupBarrier();
-// @at attention_backward_dq 52
+// @at attention_backward_dq 53
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
@@ -576,7 +579,7 @@ if(busy){
 // @at attention 410
 }
 }
-// @at attention_backward_dq 90
+// @at attention_backward_dq 91
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 // @at attention 413
 }
@@ -1329,6 +1332,7 @@ cache[i]=x[((sequence*params.n+row)*params.heads+line/params.slots)*params.width
   "choose": `
 
 
+
 // @import random.wgsl
 // @import exp.wgsl
 
@@ -1487,6 +1491,7 @@ position[0]+=params.by;
 
 
 
+
 struct Params{
 max_norm:f32,
 rows:u32,
@@ -1601,6 +1606,7 @@ y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_strid
 }
 `,
   "cross_entropy": `
+
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 // @import exp.wgsl
@@ -1662,6 +1668,7 @@ gradient[at+c]=store((exp_precise(load(logits[at+c])-high)/all-one_hot(c*WIDE,ta
 }
 `,
   "dropout": `
+
 // @import random.wgsl
 
 struct Params{
@@ -1696,6 +1703,7 @@ y[i+1u]=select(0.0,x[i+1u]*params.keep,keeps.y);
 }
 `,
   "embedding": `
+
 
 struct Params{
 count:u32,
@@ -1924,6 +1932,7 @@ rstd[row]=r;
 }
 `,
   "layernorm_backward": `
+
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 

@@ -10,7 +10,7 @@ import type { Attention, AttentionBackward } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import type { Limits } from "../device.ts";
 import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "../plan/attention_tables.ts";
-import type { Plan } from "../plan/plan.ts";
+import { PLACES, type Plan } from "../plan/plan.ts";
 import { memoryOf } from "../shader/memory.ts";
 import { attentionProblem, type Choice, type Problem, type Tuning } from "./tuning.ts";
 import {
@@ -40,14 +40,11 @@ function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Prob
   return best;
 }
 
-// Workgroups below which a smaller tile is taken, so that a large GPU has something to do.
-const FILL = 256;
-
 // Keys or queries at a time for sets without long rows.
 const NARROW = 32;
 
-// What a score costs dk and dv's kernel, and dq's with it, in 32 × 32 tiles, in one by 64 × 64 (H200: strided l 128 at n 12,288 1.13, l 256 at
-// 65,536 1.14). Narrow bands have fewer scores in the small ones: 223 a key for 298 in the first case, 431 for 479 in the other.
+// What a score costs dk and dv's kernel, and dq's with it, in 32 × 32 tiles, in one by 64 × 64. Narrow bands have fewer scores in the small
+// ones: about three quarters where the window is 128 wide, nine tenths where it is 256.
 const SMALL_COST = 1.13;
 
 /** Whether a device has room for an attention variant. */
@@ -112,7 +109,7 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
   // Narrow bands waste what tall and wide tiles have outside of them.
   const lines = heads * op.batch, together = kernel === "attention_backward_dkv", long = hasLongRows(sets);
   const usable = fitting.filter((tile) => isUsable(tile, together) && (long || together || tile.TX * tile.TN <= NARROW));
-  const tile = usable.find(({ TY, TM }) => Math.ceil(n / (TY * TM)) * lines >= FILL) ?? usable.at(-1) ?? fitting[fitting.length - 1];
+  const tile = usable.find(({ TY, TM }) => Math.ceil(n / (TY * TM)) * lines >= PLACES) ?? usable.at(-1) ?? fitting[fitting.length - 1];
   const smaller = usable[usable.indexOf(tile) + 1];
   if (long || !together || !smaller) return tile;
   const scores = async ({ TY, TM }: AttentionVariant) => (TY * TM) ** 2 * await pairsOfTiles(plan, sets, n, TY * TM, false);
@@ -121,8 +118,8 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
 
 /**
  * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device has room
- * for it. With room for 32 × 32 only, long rows go apart where that is by the largest tiles: of dense at n 12,288 together 16.2 ms, by 64 × 64
- * 12.5, apart 13.9; of fixed together 4.5 and by 64 × 32, the next smaller ones, 5.0 apart (H200).
+ * for it. With room for 32 × 32 only, long rows go apart where that is by the largest tiles: those gain more than the scores that are
+ * computed twice cost, smaller ones less.
  */
 export function isFused(plan: Plan, op: AttentionBackward): boolean {
   const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), heads = op.sets.length;
@@ -151,5 +148,5 @@ export function chooseLinear(plan: Plan, kernel: LinearKernel, problem: Problem,
   if (tiles === "smallest") return last;
   const invocations = ({ TX, TY, TM, TN }: LinearVariant) =>
     Math.ceil(rows / (TY * TM)) * Math.ceil(columns / (TX * TN)) * splits * TX * TY;
-  return fitting.find((variant) => invocations(variant) >= FILL * 128) ?? last;
+  return fitting.find((variant) => invocations(variant) >= PLACES * 128) ?? last;
 }

@@ -13,9 +13,8 @@ const WARM = 150, CLOSE = 0.97, TRIES = 6;
 const sum = (times: readonly DispatchTime[]) => times.reduce((total, { ms }) => total + ms, 0);
 
 /**
- * A profile at the clock that lasting work has. A GPU that waited a second for its host runs at a fraction of its clock (an H200
- * at 345 of 1,980 MHz, and what was measured then was up to five times too long), so work is queued in front of the
- * measurement, until another one is no faster.
+ * A profile at the clock that lasting work has. A GPU that waited a second for its host runs at a fraction of its clock, and what is
+ * measured then is several times too long: so work is queued in front of the measurement, until another one is no faster.
  *
  * @param budget GPU milliseconds that the repetitions should take together
  * @param least fewest repetitions

@@ -7,20 +7,11 @@
 import { expect } from "../../../base/check.ts";
 import { BackendError, LongstrideError, OutOfMemoryError } from "../../../base/errors.ts";
 import { Random } from "../../../base/random.ts";
-import {
-  type Attention,
-  type AttentionBackward,
-  type DType,
-  type Linear,
-  type Op,
-  Program,
-  size,
-  type Tensor,
-  tensor,
-} from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, type DType, type Op, Program, size, type Tensor, tensor } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import type { WebGpuEngine } from "../engine.ts";
 import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
+import { isTiled } from "../plan/linear.ts";
 import { recordings } from "../recording.ts";
 import type { DispatchTime } from "./profile.ts";
 import { attentionFits, linearFits } from "./select.ts";
@@ -134,16 +125,13 @@ export function worksOf(program: Program): TuneWork[] {
     if (op.op === "attention") {
       const { sets, n, batch, q, v } = op, heads = sets.length, { kind, sizes } = attentionProblem(op);
       works.set(`${kind} ${sizes}`, { sets, n, batch, d: q.shape[1] / heads, dv: v.shape[1] / heads, dtype: q.dtype });
-    } else if (op.op === "linear" && isTiled(op)) {
+    } else if (op.op === "linear" && isTiled(op.w)) {
       const [rows, inner] = op.x.shape, [out] = op.w.shape, { kind, sizes } = linearProblem(rows, inner, out, packed(op.x));
       works.set(`linear ${kind} ${sizes}`, { rows, in: inner, out, dtype: op.x.dtype });
     }
   }
   return [...works.values()];
 }
-
-/** Only widths that are multiples of four go through the kernels that have variants. */
-const isTiled = ({ w }: Linear) => w.shape.every((width) => width % 4 === 0);
 
 interface Prepared {
   readonly ops: readonly Op[];

@@ -53,11 +53,10 @@ const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial
 });
 
 /**
- * Without tuning: largest first. On an H200 at n = 12,288 the first is the fastest for dense and fixed (forward 5.6 ms where 64 rows
- * owned take 6.3, dq 8.0 and 10.6), but has no room for dk and dv together, which the second makes in 12.5 ms where the first
- * needs 13.9 for one after the other. Narrow bands waste what is outside them: strided takes the third (0.39 ms forward; 0.49 with
- * 64 keys at a time), and the fifth for dk and dv (0.74 ms; 0.86 by the second, 0.84 where it does not share). The last fits 16 KiB of
- * workgroup memory for every head width up to 128.
+ * Without tuning, largest first. The first is for long rows, where it reads the other side least often; it has no room for dk and dv
+ * together, which the second makes faster than the first one after the other. Narrow bands waste what is outside them: they take the
+ * third, and the fifth for dk and dv together, which shares memory so that more workgroups run at a time. The last fits 16 KiB of workgroup
+ * memory for every head width up to 128.
  */
 export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
   attention(8, 32, 4, 8),
@@ -70,8 +69,8 @@ export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
 
 /**
  * Every variant that tuning tries, for every kernel and width that it fits, in both orders: by a set's parts, and with BITS. Square ones
- * also with KEEP, for dk and dv's kernel alone. What an H200 never chose is not here: 8 × 8 invocations of 8 × 4 scores and more run at
- * half the speed, for a lack of warps in flight.
+ * also with KEEP, for dk and dv's kernel alone. What no large GPU chose is not here, such as 8 × 8 invocations of 8 × 4 scores and more: too few
+ * are in flight.
  */
 export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (() =>
   [
@@ -100,10 +99,7 @@ const linear = (TX: number, TY: number, TM: number, TN: number, more: Partial<Li
   ...more,
 });
 
-/**
- * Without tuning, largest first; all fit 16 KiB. Of 4096³ on an H200 the first of each take 3.88 ms for x·wᵀ, 3.71 for dy·w and 3.66 for
- * dyᵀ·x, 64 × 64 in 128 invocations 4.60, 4.29 and 3.72.
- */
+/** Without tuning, largest first; all fit 16 KiB. The first of each is the fastest for large products. */
 export const LINEAR_DEFAULTS: Readonly<Record<LinearKernel, readonly LinearVariant[]>> = {
   linear: [linear(8, 8, 8, 8), linear(8, 16, 4, 8), linear(8, 8, 4, 4)],
   linear_input_grad: [linear(8, 16, 8, 8), linear(8, 16, 4, 8), linear(8, 8, 4, 4)],
@@ -111,8 +107,8 @@ export const LINEAR_DEFAULTS: Readonly<Record<LinearKernel, readonly LinearVaria
 };
 
 /**
- * Every variant of the matrix products that tuning tries. What an H200 never chose is not here: 128 × 128 by 256 invocations 16 deep
- * (5.2 ms for x·wᵀ), two tiles in turn for a barrier less (4.9 for 4.6).
+ * Every variant of the matrix products that tuning tries. What no large GPU chose is not here: 128 × 128 by 256 invocations 16 deep, and two
+ * tiles in turn for a barrier less.
  */
 export const LINEAR_VARIANTS: readonly LinearVariant[] = /* @__PURE__ */ (() => [
   linear(8, 8, 8, 8),
@@ -125,3 +121,9 @@ export const LINEAR_VARIANTS: readonly LinearVariant[] = /* @__PURE__ */ (() => 
   linear(16, 16, 8, 8, { BK4: 8 }),
   linear(8, 8, 4, 4),
 ])();
+
+/** Workgroups of a product: tiles of a result of rows × columns. */
+export const tilesOf = ({ TX, TY, TM, TN }: LinearVariant, rows: number, columns: number): readonly [number, number] => [
+  Math.ceil(columns / (TX * TN)),
+  Math.ceil(rows / (TY * TM)),
+];

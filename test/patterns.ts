@@ -1,0 +1,62 @@
+/**
+ * Attention patterns for tests: every pattern and integration, causal and not, at odd sizes.
+ *
+ * @module
+ */
+
+import type { AttentionConfig } from "../src/pattern/sets.ts";
+
+/** A pattern with its name; `layer` picks the factor where interleaved. */
+export interface Pattern {
+  readonly name: string;
+  readonly config: AttentionConfig;
+  readonly layer?: number;
+}
+
+/** Every pattern and integration, causal and not. */
+export const PATTERNS: readonly Pattern[] = [
+  { name: "dense", config: { pattern: "dense" } },
+  { name: "dense bidirectional", config: { pattern: "dense", causal: false } },
+  { name: "local 0", config: { pattern: "local", stride: 0 } },
+  { name: "local 13", config: { pattern: "local", stride: 13 } },
+  { name: "local 8 bidirectional", config: { pattern: "local", stride: 8, causal: false } },
+  { name: "strided 16 merged", config: { pattern: "strided", stride: 16 } },
+  { name: "strided 1 merged", config: { pattern: "strided", stride: 1 } },
+  { name: "strided 7 interleaved, layer 0", config: { pattern: "strided", stride: 7, integration: "interleaved" } },
+  { name: "strided 7 interleaved, layer 1", config: { pattern: "strided", stride: 7, integration: "interleaved" }, layer: 1 },
+  { name: "strided 11 multihead", config: { pattern: "strided", stride: 11, integration: "multihead" } },
+  { name: "strided 9 merged bidirectional", config: { pattern: "strided", stride: 9, causal: false } },
+  {
+    name: "strided 9 interleaved bidirectional, layer 1",
+    config: { pattern: "strided", stride: 9, integration: "interleaved", causal: false },
+    layer: 1,
+  },
+  { name: "fixed 16/4 merged", config: { pattern: "fixed", stride: 16, c: 4 } },
+  { name: "fixed 10/3 merged", config: { pattern: "fixed", stride: 10, c: 3 } },
+  { name: "fixed 8/8 merged", config: { pattern: "fixed", stride: 8, c: 8 } },
+  { name: "fixed 12/4 interleaved, layer 0", config: { pattern: "fixed", stride: 12, c: 4, integration: "interleaved" } },
+  { name: "fixed 12/4 interleaved, layer 1", config: { pattern: "fixed", stride: 12, c: 4, integration: "interleaved" }, layer: 1 },
+  { name: "fixed 12/4 multihead", config: { pattern: "fixed", stride: 12, c: 4, integration: "multihead" } },
+  { name: "fixed 12/4 merged bidirectional", config: { pattern: "fixed", stride: 12, c: 4, causal: false } },
+  {
+    name: "fixed 12/4 interleaved bidirectional, layer 1",
+    config: { pattern: "fixed", stride: 12, c: 4, integration: "interleaved", causal: false },
+    layer: 1,
+  },
+  { name: "longformer 9/3", config: { pattern: "longformer", stride: 9, globals: 3 } },
+  { name: "longformer 9/3 bidirectional", config: { pattern: "longformer", stride: 9, globals: 3, causal: false } },
+  { name: "bigbird 8", config: { pattern: "bigbird", block: 8, random: 2 } },
+  { name: "bigbird 6 bidirectional", config: { pattern: "bigbird", block: 6, random: 2, causal: false } },
+];
+
+/** A caller's block layout, different for each of two heads. */
+export function callersBlocks(n: number): AttentionConfig {
+  const count = Math.ceil(n / 10), list = (skip: number) => Array.from({ length: count }, (_, q) => [q, ...q >= skip ? [q - skip] : [], 0]);
+  return { pattern: "blocks", block: 10, blocks: [list(2), list(3)] };
+}
+
+/** What a case of a pattern is picked by. */
+export function patternFields({ config, layer = 0 }: Pattern) {
+  const { pattern, stride = 0, c = 0, integration = "merged", causal = true } = config;
+  return { pattern, stride, c, integration, causal, layer };
+}
