@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type AttentionConfig, fetchModel, type ModelConfig, type PatternName, PATTERNS } from "../mod.ts";
+import { type AttentionConfig, fetchModel, INTEGRATIONS, type ModelConfig, type PatternName, PATTERNS } from "../mod.ts";
 import { excerpt } from "../data.ts";
 import { parameterCount, parseConfig, type Trained, whole } from "../files.ts";
 import { describeAttention } from "../ops.ts";
@@ -22,8 +22,8 @@ export const ATTENTION_FLAGS: readonly Flag[] = group("Model", [
   {
     name: "integration",
     value: "HOW",
-    allowed: { oneOf: ["merged", "interleaved", "multihead"] },
-    about: "how the two factors are used: merged, interleaved, multihead",
+    allowed: { oneOf: INTEGRATIONS },
+    about: `how the two factors are used: ${INTEGRATIONS.join(", ")} (default: merged)`,
   },
   { name: "causal", negatable: true, about: "whether a query sees no later key (default: it does not)" },
   { name: "block", value: "N", allowed: whole(1), about: "positions per block of bigbird and blocks" },

@@ -335,6 +335,8 @@ Deno.test("waveform: spans and root mean squares by hand, codes as samples", asy
     "3 s",
   ]);
   assertThrows(() => envelope(new Float32Array(), 4), ShapeError, "no sample");
-  for (const wrong of [0, 1.5, 1e6]) assertThrows(() => envelope(samples, wrong), ConfigError, "width must be from 1 to 16384");
+  for (const wrong of [0, 1.5, 1e6]) {
+    assertThrows(() => envelope(samples, wrong), ConfigError, "width must be a whole number from 1 to 16384");
+  }
   assertThrows(() => waveformImage(samples, 4, 1), ConfigError, "height");
 });

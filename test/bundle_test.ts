@@ -56,7 +56,7 @@ test("a page that samples loads no trainer, no decoder of files and one engine",
   for (const engine of ["wasm", "webgpu", "reference"]) {
     const sources: string[] = [];
     for (const name of await sampling(engine)) sources.push(...JSON.parse(await text(`${name}.map`)).sources);
-    const engines = new Set(sources.flatMap((source) => /src\/engines\/(\w+)\//.exec(source)?.[1] ?? []));
+    const engines = new Set(sources.flatMap((source) => /src\/engines\/(\w+)\/engine\.ts/.exec(source)?.[1] ?? []));
     assertEquals([...engines], [engine]);
     for (const not of ["src/run/train.ts", "src/model/train.ts", "src/data/png.ts", "src/data/zip.ts", "npm:"]) {
       assertEquals(sources.filter((source) => source.includes(not)), []);

@@ -132,6 +132,7 @@ const makes = (...names: (keyof typeof longstride)[]) => names;
 const REST: readonly string[] = [
   ...makes(
     "PATTERNS",
+    "INTEGRATIONS",
     "BACKENDS",
     "PRESETS",
     "TRAIN_DEFAULTS",

@@ -119,7 +119,7 @@ Deno.test("evaluate: bad input is an error of its own", async () => {
   await assertRejects(() => scorer.bits(new Uint8Array()), DataError, "Cannot evaluate: there are no tokens");
   await assertRejects(() => scorer.bits(text, { limit: 0 }), DataError, "there are no tokens");
   for (const minContext of [-1, N, 1.5, NaN]) {
-    await assertRejects(() => scorer.bits(text, { minContext }), ConfigError, `from 0 to 6, current value is ${minContext}`);
+    await assertRejects(() => scorer.bits(text, { minContext }), ConfigError, `from 0 to 6, found ${minContext}`);
   }
   await assertRejects(() => scorer.bits(Uint8Array.of(1, V)), ShapeError, `Cannot use token ${V}`);
   scorer.dispose();

@@ -414,7 +414,7 @@ Deno.test("kinds: bad input is one message", async () => {
     [["evaluate", at("judged"), "--part", "test"], 1, "its makers set none apart"],
     [["evaluate", at("judged"), "--data", at("nowhere.wav")], 1, "nowhere.wav: there is no such file"],
     [["evaluate", at("image-wasm"), "--min-context", "12", ...wasm], 1, "samples of 48 begin at multiples"],
-    [["maps", at("judged"), "--layers", "2", ...wasm], 1, "layers must be whole numbers from 0 to 1"],
+    [["maps", at("judged"), "--layers", "2", ...wasm], 1, "layers[0] must be a whole number from 0 to 1"],
     [["maps", at("judged"), "--heads", "a"], 2, "Cannot use --heads"],
     [["maps", at("judged"), "--query", "1,1", ...wasm], 1, "the model is not one of images"],
     [["maps", at("image-wasm"), "--query", "4,0", ...wasm], 1, "it must be ROW,COL below 4,4"],

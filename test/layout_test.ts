@@ -131,7 +131,7 @@ Deno.test("pattern: bad configurations say what is allowed", () => {
   bad({ pattern: "sparse" }, "must be one of dense, local");
   bad({ pattern: "strided" }, "stride must be a whole number from 1");
   bad({ pattern: "strided", stride: 0 }, "stride");
-  bad({ pattern: "strided", stride: 1.5 }, "current value is 1.5");
+  bad({ pattern: "strided", stride: 1.5 }, "found 1.5");
   bad({ pattern: "fixed", stride: 8, c: 9 }, "c must be a whole number from 1 to 8");
   bad({ pattern: "fixed", stride: 8, c: 2, integration: "both" }, "interleaved, merged, multihead");
   bad({ pattern: "strided", stride: 8, causal: 1 }, "causal must be true or false");

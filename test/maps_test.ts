@@ -148,9 +148,9 @@ Deno.test("maps: chosen layers, heads and queries; shorter sequences; what comes
 Deno.test("maps: bad input is an error of its own", async () => {
   const on = await engine("reference"), config = configOf({ pattern: "dense" }), params = place(on, config, weightsOf(config));
   const fails = (options: MapOptions, includes: string) => assertRejects(() => maps(on, params, options), ConfigError, includes);
-  await fails({ layers: [2] }, "layers must be whole numbers from 0 to 1, current value is 2");
-  await fails({ heads: [-1] }, "heads must be whole numbers from 0 to 1");
-  await fails({ queries: [N] }, `queries must be whole numbers from 0 to ${N - 1}`);
+  await fails({ layers: [2] }, "layers[0] must be a whole number from 0 to 1, found 2");
+  await fails({ heads: [-1] }, "heads[0] must be a whole number from 0 to 1");
+  await fails({ queries: [N] }, `queries[0] must be a whole number from 0 to ${N - 1}`);
   await fails({ heads: [] }, "heads must name at least one");
   await assertRejects(() => maps(on, params, {}, new Uint8Array()), ShapeError, "must have 1 to 24 tokens, got 0");
   await assertRejects(() => maps(on, params, {}, new Uint8Array(N + 1)), ShapeError, "got 25");

@@ -60,18 +60,18 @@ const WORKERS: Readonly<Record<string, string>> = {
  * chunk of every file, or few, that another set of entries shares: 39, which compress by 8 KB less than these do.
  */
 const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: readonly string[] }[] = [
-  // What samples, with what asks for a GPU before an engine is loaded.
+  // What samples.
   {
-    modules: ["src/run/open.ts", "src/engines/webgpu/device.ts", "src/files/phases.ts"],
+    modules: ["src/run/open.ts", "src/files/phases.ts"],
     of: [
       ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts", "web/sample_worker.ts", "web/train_worker.ts"],
-      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts", "webgpu/device.ts"].map((path) => `src/engines/${path}`),
+      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts"].map((path) => `src/engines/${path}`),
     ],
   },
   // What trains.
   { modules: ["src/run/train.ts"], of: ["mod.ts", "ops.ts", "device.ts"] },
-  // Sound.
-  { modules: ["src/data/wav.ts"], of: ["pictures.ts"] },
+  // Images and sound.
+  { modules: ["src/data/wav.ts", "src/data/dataset.ts", "src/data/identity.ts"], of: ["pictures.ts"] },
   // What is tuned.
   { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts"] },
 ];

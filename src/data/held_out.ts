@@ -5,7 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
-import { ConfigError, DataError } from "../base/errors.ts";
+import { DataError } from "../base/errors.ts";
 import { LARGEST } from "../pattern/sets.ts";
 
 /** Held-out bytes are at most this many, if a context is not longer: loss over 200 kB is exact to about 0.01 bits/byte. */
@@ -30,9 +30,7 @@ export function splitHeldOut(bytes: Uint8Array, nCtx: number, name: string, held
     );
   }
   const most = bytes.length - nCtx;
-  if (heldOut !== undefined && !(Number.isInteger(heldOut) && heldOut >= nCtx && heldOut <= most)) {
-    throw new ConfigError(`Cannot hold out part of ${name}: the part must be from ${nCtx} to ${most} bytes, current value is ${heldOut}`);
-  }
+  if (heldOut !== undefined) expect(`Cannot hold out part of ${name}`, { "its bytes": [heldOut, [nCtx, most]] });
   const count = heldOut ?? Math.max(nCtx, Math.min(HELD_OUT_LIMIT, Math.floor(bytes.length / 20)));
   return { train: bytes.subarray(0, bytes.length - count), heldOut: bytes.subarray(bytes.length - count) };
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ConfigError, DataError } from "../base/errors.ts";
+import { expect } from "../base/check.ts";
+import { DataError } from "../base/errors.ts";
 import { checkDataset, type Dataset, type DatasetOptions } from "./dataset.ts";
 import { starts } from "./formats.ts";
 import { splitHeldOut } from "./held_out.ts";
@@ -64,9 +65,7 @@ function splitImages(
   if (count < 2 && heldOut !== 0) {
     throw new DataError(`Cannot train on ${name}: it has ${count} image, it must have at least 2: one is held out`);
   }
-  if (heldOut !== undefined && heldOut !== 0 && !(Number.isInteger(heldOut) && heldOut >= 1 && heldOut < count)) {
-    throw new ConfigError(`Cannot hold out part of ${name}: the part must be from 1 to ${count - 1} images, current value is ${heldOut}`);
-  }
+  if (heldOut) expect(`Cannot hold out part of ${name}`, { "its images": [heldOut, [1, count - 1]] });
   const from = (count - (heldOut ?? heldOutImages(count))) * unit;
   const dataset = {
     name,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ConfigError } from "../base/errors.ts";
+import { expect } from "../base/check.ts";
 import { HYPER, type Program, type Tensor, tensor } from "../ops/mod.ts";
 import { byMuon, type TrainConfig } from "../files/train_config.ts";
 
@@ -123,9 +123,7 @@ export function scheduleRows(train: TrainConfig, t: number, rate: LearningRate =
   const rows = new Float32Array(AHEAD * HYPER);
   for (let row = 0; row < AHEAD; row++) {
     const update = Math.max(0, t - row), lr = rate(update, train);
-    if (!(Number.isFinite(lr) && lr >= 0)) {
-      throw new ConfigError(`Cannot train: the learning rate of update ${update} must be a number from 0, current value is ${lr}`);
-    }
+    expect("Cannot train", { [`the learning rate of update ${update}`]: [lr, { from: 0 }] });
     const corrections = [train.beta1, train.beta2].map((beta) => 1 / (1 - beta ** (update + 1)));
     rows.set([lr, ...corrections, train.muon_lr * lr / train.lr], row * HYPER);
   }

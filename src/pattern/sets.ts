@@ -20,6 +20,9 @@ export const PATTERNS: readonly PatternName[] = ["dense", "local", "strided", "f
 /** How the two factors of `strided` and `fixed` are used (Eqs. 6–8). */
 export type Integration = "interleaved" | "merged" | "multihead";
 
+/** All of them. */
+export const INTEGRATIONS: readonly Integration[] = ["interleaved", "merged", "multihead"];
+
 /** Key blocks of each query block, or those of each head. */
 export type BlockLists = readonly (readonly number[])[];
 
@@ -83,13 +86,8 @@ export function setKey(set: AttentionSet): string {
 
 function integer(config: AttentionConfig, field: keyof AttentionConfig, low: number, high: number, fallback?: number): number {
   const value = config[field] ?? fallback;
-  if (typeof value !== "number" || !Number.isInteger(value) || value < low || value > high) {
-    throw new ConfigError(
-      `Cannot use attention pattern "${config.pattern}": ${field} must be a whole number from ${low} to ${high}, ` +
-        `current value is ${JSON.stringify(config[field])}`,
-    );
-  }
-  return value;
+  expect(`Cannot use attention pattern "${config.pattern}"`, { [field]: [value, [low, high]] });
+  return value as number;
 }
 
 /** Most positions of a sequence, and so the largest of any size of a pattern. */
@@ -161,21 +159,12 @@ export function resolveSets(config: AttentionConfig, shape: { n: number; layer: 
   expect("Cannot resolve the pattern", { attention: [config, "an object"], shape: [shape, "an object"] });
   const { n, layer, heads } = shape;
   expect("Cannot resolve the pattern", { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
-  if (!PATTERNS.includes(config.pattern)) {
-    throw new ConfigError(`Cannot use attention pattern ${JSON.stringify(config.pattern)}: it must be one of ${PATTERNS.join(", ")}`);
-  }
-  const integration = config.integration ?? "merged";
-  if (!["interleaved", "merged", "multihead"].includes(integration)) {
-    throw new ConfigError(
-      `Cannot use attention integration ${JSON.stringify(integration)}: it must be one of interleaved, merged, multihead`,
-    );
-  }
-  const causal = config.causal ?? true;
-  if (typeof causal !== "boolean") {
-    throw new ConfigError(
-      `Cannot use attention pattern "${config.pattern}": causal must be true or false, current value is ${JSON.stringify(causal)}`,
-    );
-  }
+  expect("Cannot use the attention", { pattern: [config.pattern, { oneOf: PATTERNS }] });
+  const { pattern } = config, integration = config.integration ?? "merged", causal = config.causal ?? true;
+  expect(`Cannot use attention pattern "${pattern}"`, {
+    integration: [integration, { oneOf: INTEGRATIONS }],
+    causal: [causal, "true or false"],
+  });
   return Array.from({ length: heads }, (_, head): AttentionSet => {
     const factor = integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : head) % 2;
     switch (config.pattern) {

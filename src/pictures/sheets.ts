@@ -5,7 +5,7 @@
  */
 
 import { expect, MOST } from "../base/check.ts";
-import { ConfigError, ShapeError } from "../base/errors.ts";
+import { ShapeError } from "../base/errors.ts";
 import type { Image, ImageShape } from "../data/image.ts";
 
 /** Puts images beside each other, `columns` per row, on white with `gap` pixels around each. */
@@ -47,9 +47,7 @@ export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[
   if (rows.length % unit !== 0) {
     throw new ShapeError(`Cannot draw images of ${shape.join(" × ")} = ${unit} tokens: got ${rows.length}, not a multiple of that`);
   }
-  if (!Number.isInteger(scale) || scale < 1 || scale > 64) {
-    throw new ConfigError(`Cannot draw images: the scale must be a whole number from 1 to 64, current value is ${scale}`);
-  }
+  expect("Cannot draw images", { "the scale": [scale, [1, 64]] });
   return Array.from({ length: rows.length / unit }, (_, n) => {
     const across = width * scale, rgb = new Uint8Array(across * height * scale * 3);
     for (let y = 0; y < height * scale; y++) {

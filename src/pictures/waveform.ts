@@ -5,11 +5,14 @@
  */
 
 import { expect, MOST } from "../base/check.ts";
-import { ConfigError, ShapeError } from "../base/errors.ts";
+import { ShapeError } from "../base/errors.ts";
 import type { Image } from "../data/image.ts";
 import { mulawAmplitude } from "../data/mulaw.ts";
 import { GROUND, INK, WAVE } from "./colors.ts";
 import { css, escapeXml, svgHead } from "./svg.ts";
+
+/** The most pixels of a side. */
+const LARGEST = 16384;
 
 /** Samples in [−1, 1], or µ-law codes. */
 export type Wave = Float32Array | Uint8Array;
@@ -35,9 +38,7 @@ export interface Envelope {
 export function envelope(samples: Wave, columns: number): Envelope {
   expect("Cannot draw a waveform", { samples: [samples, "a typed array"] });
   if (samples.length === 0) throw new ShapeError("Cannot draw a waveform: there is no sample");
-  if (!Number.isInteger(columns) || columns < 1 || columns > 16384) {
-    throw new ConfigError(`Cannot draw a waveform: its width must be from 1 to 16384, current value is ${columns}`);
-  }
+  expect("Cannot draw a waveform", { "its width": [columns, [1, LARGEST]] });
   const low = new Float32Array(columns), high = new Float32Array(columns), rms = new Float32Array(columns), n = samples.length;
   let peak = 0;
   const amplitudes = Float32Array.from({ length: 256 }, (_, code) => mulawAmplitude(code));
@@ -66,9 +67,7 @@ export function envelope(samples: Wave, columns: number): Envelope {
  * @throws {ConfigError} where the size is out of range
  */
 export function waveformImage(samples: Wave, width = 960, height = 240): Image {
-  if (!Number.isInteger(height) || height < 2 || height > 16384) {
-    throw new ConfigError(`Cannot draw a waveform: its height must be from 2 to 16384, current value is ${height}`);
-  }
+  expect("Cannot draw a waveform", { "its height": [height, [2, LARGEST]] });
   const { low, high, rms, peak } = envelope(samples, width), rgb = new Uint8Array(width * height * 3).fill(255);
   const row = (x: number) => Math.max(0, Math.min(height - 1, Math.round((1 - x / peak) / 2 * (height - 1)))), silence = row(0);
   for (let x = 0; x < width; x++) {

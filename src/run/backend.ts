@@ -7,6 +7,7 @@
 import { type Allowed, expect, mustBe } from "../base/check.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { THREADS } from "../base/limits.ts";
+import { findAdapter } from "../engines/webgpu/device.ts";
 import type { Engine } from "../ops/mod.ts";
 import type { WebGpuEngine, WebGpuOptions } from "../engines/webgpu/engine.ts";
 
@@ -72,7 +73,7 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
     case "auto": {
       try {
         // Before the engine: a page without a GPU has no use for it, and need not load it.
-        const adapter = device ? undefined : await (await import("../engines/webgpu/device.ts")).findAdapter();
+        const adapter = device ? undefined : await findAdapter();
         const { WebGpuEngine } = await import("../engines/webgpu/engine.ts");
         return { engine: await WebGpuEngine.create({ device, adapter, tuning }), why: "WebGPU has a hardware adapter" };
       } catch (error) {

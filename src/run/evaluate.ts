@@ -151,11 +151,7 @@ export class Scorer {
     expect(cannot, { limit: [limit, [0, MOST]], unit: [unit, [1, MOST]] });
     const { n } = this, of = Math.min(limit, tokens.length), advance = n - minContext;
     if (of < 1) throw new DataError("Cannot evaluate: there are no tokens");
-    if (!Number.isInteger(minContext) || minContext < 0 || advance < 1) {
-      throw new ConfigError(
-        `Cannot evaluate: the minimum context must be a whole number from 0 to ${n - 1}, current value is ${minContext}`,
-      );
-    }
+    expect(cannot, { "the minimum context": [minContext, [0, n - 1]] });
     if (advance % unit !== 0) {
       throw new ConfigError(
         `Cannot evaluate with a minimum context of ${minContext}: windows would advance by ${advance} tokens, and samples of ${unit} ` +

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { expect, expectTokens } from "../base/check.ts";
+import { expect, expectTokens, whole } from "../base/check.ts";
 import { ConfigError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { setsOf } from "../files/model_config.ts";
@@ -58,11 +58,7 @@ export const ROWS_LIMIT = 4096;
 export const QUERIES_SHOWN = 1024;
 
 function choice(what: string, chosen: readonly number[] | undefined, count: number): number[] {
-  for (const one of chosen ?? []) {
-    if (!Number.isInteger(one) || one < 0 || one >= count) {
-      throw new ConfigError(`Cannot map attention: ${what} must be whole numbers from 0 to ${count - 1}, current value is ${one}`);
-    }
-  }
+  if (chosen) expect("Cannot map attention", { [what]: [chosen, { each: whole(0, count - 1) }] });
   const all = [...new Set(chosen ?? Array.from({ length: count }, (_, at) => at))].sort((a, b) => a - b);
   if (all.length === 0) throw new ConfigError(`Cannot map attention: ${what} must name at least one`);
   return all;
