@@ -58,4 +58,6 @@ export { type Progress, type Snapshot, train, type TrainedPhase, type TrainOptio
 export { type EvaluateOptions, type Evaluation, type ScoredWindows, Scorer } from "./src/run/evaluate.ts";
 export type { SampleOptions, SamplesOptions } from "./src/run/sample.ts";
 export type { Embeddings, EmbedOptions, ScoreOptions, Scores } from "./src/run/passes.ts";
-export { fetchModel, OpenedModel, openModel, type OpenOptions, type TextOptions } from "./src/run/open.ts";
+export type { GenerationOptions } from "./src/files/generation_config.ts";
+export type { BatchOptions, GenerateOptions, TextOptions, TextsOptions, TokenOptions } from "./src/run/generate.ts";
+export { fetchModel, OpenedModel, openModel, type OpenOptions } from "./src/run/open.ts";

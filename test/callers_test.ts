@@ -151,6 +151,7 @@ const REST: readonly string[] = [
     "TRAIN_FIELDS",
     "DATASET_FIELDS",
     "SAMPLE_FIELDS",
+    "GENERATION_FIELDS",
     "PICK_FIELDS",
     "whole",
   ),
@@ -163,13 +164,15 @@ const call = (name: string, call: Call["call"], args: readonly unknown[], kinds:
 /** A function by its export's name. */
 const of = (name: keyof typeof longstride, args: readonly unknown[], kinds: Call["kinds"]) =>
   call(name, (longstride as unknown as Record<string, unknown>)[name] as Call["call"], args, kinds);
-const choice = { length: 2, temperature: 1, topK: 3, topP: 0.9, seed: 1 };
+const choice = { length: 2, temperature: 1, topK: 3, topP: 0.9, minP: 0.1, repetitionPenalty: 1.1, seed: 1 };
 const CHOICE = (at: number): Record<string, Kind> => ({
   [`${at}`]: "object",
   [`${at}.length`]: "whole",
   [`${at}.temperature`]: "optional number",
   [`${at}.topK`]: "optional whole",
   [`${at}.topP`]: "optional number",
+  [`${at}.minP`]: "optional number",
+  [`${at}.repetitionPenalty`]: "optional number",
   [`${at}.seed`]: "optional whole",
 });
 
@@ -291,9 +294,28 @@ const CALLS: readonly Call[] = [
   call("OpenedModel.samples", (options) => model.samples(options), [{ ...choice, prompt: [1, 2], batch: 2 }], {
     ...CHOICE(0),
     "0.prompt": "optional tokens",
-    "0.batch": "whole",
+    "0.batch": "optional whole",
   }),
   call("OpenedModel.text", (options) => model.text(options), [{ ...choice, prompt: "a" }], { ...CHOICE(0), "0.prompt": "optional text" }),
+  call("OpenedModel.generate", (options) => model.generate(options), [{
+    prompt: "a",
+    maxNewTokens: 2,
+    numReturnSequences: 2,
+    stopStrings: ["b"],
+  }], {
+    0: "object",
+    "0.prompt": "optional text",
+    "0.maxNewTokens": "whole",
+    "0.numReturnSequences": "optional whole",
+    "0.stopStrings": "optional list",
+    "0.stopStrings.0": "text",
+  }),
+  of("parseGenerationConfig", [`{ "top_k": 3 }`, name], { 0: "text", 1: "text" }),
+  of("formatGenerationConfig", [{ topK: 3, stopStrings: ["a"] }], {
+    0: "object",
+    "0.topK": "optional whole",
+    "0.stopStrings": "optional list",
+  }),
   call("Decoder.create", (...args) => longstride.Decoder.create(...args as [never, never]), [on, params, 1, 16], {
     0: "engine",
     1: "object",

@@ -8,6 +8,8 @@ import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
 import { type Model, readModel, weightsOf } from "../files/weights.ts";
 import { expect, MOST } from "../base/check.ts";
 import { checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkGeneration, type GenerationOptions } from "../files/generation_config.ts";
+import { StopStrings } from "../data/stop.ts";
 import { encodeText, TextStream } from "../data/text.ts";
 import { ConfigError, excerpt } from "../base/errors.ts";
 import { fetchBytes, type FetchOptions } from "../base/fetch.ts";
@@ -15,7 +17,16 @@ import { Parameters } from "../model/parameters.ts";
 import type { Engine, Tensor } from "../ops/mod.ts";
 import { safetensorsLength } from "../files/safetensors.ts";
 import type { Embeddings, EmbedOptions, Passes, ScoreOptions, Scores } from "./passes.ts";
-import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
+import { Decoder, sample, samples, type SamplesOptions } from "./sample.ts";
+import {
+  type BatchOptions,
+  type GenerateOptions,
+  resolve,
+  type Resolved,
+  type TextOptions,
+  type TextsOptions,
+  type TokenOptions,
+} from "./generate.ts";
 
 /** Choices of {@linkcode openModel}. */
 export interface OpenOptions extends PickOptions {
@@ -23,6 +34,8 @@ export interface OpenOptions extends PickOptions {
   readonly backend?: BackendName;
   /** An engine that the model is put onto instead. It stays the caller's: `dispose` takes the model off it and leaves it. */
   readonly engine?: Engine;
+  /** How it is to be sampled where a call says nothing else. */
+  readonly generation?: GenerationOptions;
   /** Gives up fetching; the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
   /**
@@ -32,12 +45,6 @@ export interface OpenOptions extends PickOptions {
   readonly onProgress?: (loaded: number, total: number | undefined) => void;
   /** What fetched files must hash to, as HTML's `integrity`: `sha256-…`, `sha384-…` or `sha512-…` in base64. */
   readonly integrity?: { readonly [file in "config.json" | "model.safetensors"]?: string };
-}
-
-/** {@linkcode SampleOptions} with a prompt of text. */
-export interface TextOptions extends Omit<SampleOptions, "prompt"> {
-  /** Text to start from, as UTF-8 bytes; may be empty. */
-  readonly prompt?: string;
 }
 
 /** A model on an engine. Dispose of it when done. */
@@ -59,6 +66,8 @@ export class OpenedModel {
     params: Parameters,
     decoder: Decoder,
     private readonly ownsEngine: boolean,
+    /** What calls go by where they say nothing else. */
+    readonly generation: GenerationOptions,
   ) {
     this.params = params;
     this.#decoder = decoder;
@@ -74,6 +83,9 @@ export class OpenedModel {
         throw new ConfigError("Cannot open the model: give a backend to make an engine of, or an engine, not both");
       }
     }
+    const { generation = {} } = given;
+    expect("Cannot open the model", { generation: [generation, "an object"] });
+    checkGeneration("Cannot open the model", generation);
     // Callers without types.
     if (typeof model?.weights?.has !== "function") {
       throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
@@ -87,7 +99,7 @@ export class OpenedModel {
       engine.allocate(params.all);
       params.all.forEach((t) => placed.add(t));
       for (const t of params.all) engine.write(t, weights.get(t.name)!);
-      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params), ownsEngine);
+      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params), ownsEngine, generation);
     } catch (error) {
       if (ownsEngine) engine.dispose();
       else engine.free([...placed]);
@@ -105,16 +117,30 @@ export class OpenedModel {
    * another waits: it then goes on after that one from what it has, which costs its prompt once more, and what was drawn with logits
    * that round otherwise may differ.
    *
-   * @throws {ConfigError} where an option is out of range
+   * @throws {ConfigError} where an option is out of range, or stop strings are given and the tokens are not bytes
    * @throws {ShapeError} where a prompt token is outside the vocabulary
    */
-  tokens(options: SampleOptions): AsyncGenerator<number> {
-    return sample(this.#decoder, options);
+  async *tokens(given: TokenOptions): AsyncGenerator<number> {
+    const { options, stopStrings } = this.#resolved(given);
+    // Callers without types.
+    if (((given as GenerateOptions).numReturnSequences ?? 1) !== 1) {
+      throw new ConfigError("Cannot sample: tokens() and text() make one sequence; generate() and samples() make several");
+    }
+    const asked = { ...options, prompt: given.prompt };
+    if (stopStrings.length === 0) return yield* sample(this.#decoder, asked);
+    this.#checkBytes("Cannot look for stop strings");
+    const stop = new StopStrings(stopStrings);
+    for await (const token of sample(this.#decoder, asked)) {
+      yield* stop.push([token]);
+      if (stop.stopped) return;
+    }
+    yield* stop.end();
   }
 
   /**
-   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns, as those of {@linkcode tokens} do. Caches of the last
-   * size, and of those that are streaming, are kept.
+   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns, as those of
+   * {@linkcode tokens} do. Caches of the last size, and of those that are streaming, are kept. No stop strings are looked for: the
+   * sequences go on together; {@linkcode generate} does.
    *
    * @throws {ConfigError} where an option is out of range
    * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
@@ -131,10 +157,16 @@ export class OpenedModel {
    * model.dispose();
    * ```
    */
-  async *samples(given: SamplesOptions & { readonly batch: number }): AsyncGenerator<Uint32Array> {
-    expect("Cannot sample", { options: [given, "an object"] });
-    const { batch, ...options } = given;
-    expect("Cannot sample", { batch: [batch, [1, MOST]] });
+  async *samples(given: BatchOptions): AsyncGenerator<Uint32Array> {
+    const { options, count } = this.#resolved(given);
+    // Callers without types.
+    if ((given as GenerateOptions).stopStrings?.length) {
+      throw new ConfigError("Cannot sample: samples() goes on with all its sequences; generate() ends each at its stop string");
+    }
+    yield* this.#sequences(count, { ...options, prompt: given.prompt });
+  }
+
+  async *#sequences(batch: number, options: SamplesOptions): AsyncGenerator<Uint32Array> {
     if (batch === 1) return yield* samples(this.#decoder, options);
     for (const [size, { users, made }] of this.#batches) {
       if (users > 0 || size === batch) continue;
@@ -155,21 +187,65 @@ export class OpenedModel {
   }
 
   /**
-   * Streams text of a model whose tokens are bytes, piece by piece, with control characters made visible.
+   * Streams text of a model whose tokens are bytes, piece by piece, with control characters made visible. It ends before the first stop
+   * string that comes.
    *
    * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
    */
   async *text(given: TextOptions): AsyncGenerator<string> {
-    expect("Cannot write text", { options: [given, "an object"] });
-    const { prompt = "", ...options } = given;
-    if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
-    const stream = new TextStream();
-    for await (const token of this.tokens({ ...options, prompt: this.#bytesOf("Cannot write text", prompt) })) {
+    const { prompt, ...options } = this.#prompted(given), stream = new TextStream();
+    for await (const token of this.tokens({ ...options, prompt })) {
       const piece = stream.push(Uint8Array.of(token));
       if (piece) yield piece;
     }
     const rest = stream.end();
     if (rest) yield rest;
+  }
+
+  /**
+   * Writes several texts at once and answers when all are there, each ending before the first stop string that comes in it; control
+   * characters are made visible.
+   *
+   * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
+   * @throws {OutOfMemoryError} where caches of so many sequences do not fit
+   *
+   * @example Two lines, whatever they are
+   * ```ts
+   * import { openModel } from "../../mod.ts";
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const lines = await model.generate({
+   *   prompt: "The ",
+   *   maxNewTokens: 20,
+   *   numReturnSequences: 2,
+   *   minP: 0.02,
+   *   repetitionPenalty: 1.1,
+   *   stopStrings: ["\n"],
+   *   seed: 1,
+   * });
+   * console.log(lines.length);
+   * model.dispose();
+   * ```
+   */
+  async generate(given: TextsOptions): Promise<string[]> {
+    const { prompt, ...rest } = this.#prompted(given), { options, count, stopStrings } = this.#resolved(rest);
+    const made = Array.from({ length: count }, () => ({ stop: new StopStrings(stopStrings), stream: new TextStream(), text: "" }));
+    for await (const tokens of this.#sequences(count, { ...options, prompt })) {
+      made.forEach((one, b) => one.text += one.stream.push(Uint8Array.from(one.stop.push([tokens[b]]))));
+      if (made.every(({ stop }) => stop.stopped)) break;
+    }
+    return made.map(({ stop, stream, text }) => text + stream.push(Uint8Array.from(stop.end())) + stream.end());
+  }
+
+  #resolved(given: GenerateOptions & { readonly batch?: number }): Resolved {
+    return resolve("Cannot sample", given, this.generation);
+  }
+
+  /** Options of text as those of tokens. */
+  #prompted<T extends TextsOptions>(given: T): Omit<T, "prompt"> & { prompt: Uint8Array } {
+    expect("Cannot write text", { options: [given, "an object"] });
+    const { prompt = "" } = given;
+    if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
+    return { ...given, prompt: this.#bytesOf("Cannot write text", prompt) };
   }
 
   /**
@@ -227,10 +303,13 @@ export class OpenedModel {
   }
 
   #bytesOf(cannot: string, text: string): Uint8Array {
-    if (this.config.vocab_size > 256) {
-      throw new ConfigError(`${cannot}: tokens are bytes only with a vocab_size of at most 256, it is ${this.config.vocab_size}`);
-    }
+    this.#checkBytes(cannot);
     return encodeText(text);
+  }
+
+  #checkBytes(cannot: string): void {
+    const { vocab_size } = this.config;
+    if (vocab_size > 256) throw new ConfigError(`${cannot}: tokens are bytes only with a vocab_size of at most 256, it is ${vocab_size}`);
   }
 
   async #reading(): Promise<Passes> {
