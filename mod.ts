@@ -60,4 +60,5 @@ export type { SampleOptions, SamplesOptions } from "./src/run/sample.ts";
 export type { Embeddings, EmbedOptions, ScoreOptions, Scores } from "./src/run/passes.ts";
 export type { GenerationOptions } from "./src/files/generation_config.ts";
 export type { BatchOptions, GenerateOptions, TextOptions, TextsOptions, TokenOptions } from "./src/run/generate.ts";
-export { fetchModel, OpenedModel, openModel, type OpenOptions } from "./src/run/open.ts";
+export { fetchModel, type FetchModelOptions } from "./src/run/fetch_model.ts";
+export { OpenedModel, openModel, type OpenOptions } from "./src/run/open.ts";

@@ -8,6 +8,7 @@ import { expect } from "../base/check.ts";
 import { CheckpointError, excerpt } from "../base/errors.ts";
 import { notFinite } from "../base/finite.ts";
 import { toHalves } from "../base/half.ts";
+import type { GenerationOptions } from "./generation_config.ts";
 import { type ModelConfig, parseConfig } from "./model_config.ts";
 import { parameterShapes } from "./parameter_shapes.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
@@ -34,6 +35,8 @@ export interface Model {
   readonly config: ModelConfig;
   /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
   readonly weights: ReadonlyMap<string, Float32Array>;
+  /** How it is to be sampled, where it says. */
+  readonly generation?: GenerationOptions;
   /** Tensors of the file that are left alone, by name with their type, where there are any: of types that nobody here reads. */
   readonly unread?: ReadonlyMap<string, string>;
 }

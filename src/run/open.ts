@@ -5,17 +5,16 @@
  */
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
-import { type Model, readModel, weightsOf } from "../files/weights.ts";
-import { expect, MOST } from "../base/check.ts";
+import { type Model, weightsOf } from "../files/weights.ts";
+import { expect } from "../base/check.ts";
 import { checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { checkGeneration, type GenerationOptions } from "../files/generation_config.ts";
 import { StopStrings } from "../data/stop.ts";
 import { encodeText, TextStream } from "../data/text.ts";
-import { ConfigError, excerpt } from "../base/errors.ts";
-import { fetchBytes, type FetchOptions } from "../base/fetch.ts";
+import { ConfigError } from "../base/errors.ts";
 import { Parameters } from "../model/parameters.ts";
 import type { Engine, Tensor } from "../ops/mod.ts";
-import { safetensorsLength } from "../files/safetensors.ts";
+import { fetchModel, type FetchModelOptions } from "./fetch_model.ts";
 import type { Embeddings, EmbedOptions, Passes, ScoreOptions, Scores } from "./passes.ts";
 import { Decoder, sample, samples, type SamplesOptions } from "./sample.ts";
 import {
@@ -29,22 +28,13 @@ import {
 } from "./generate.ts";
 
 /** Choices of {@linkcode openModel}. */
-export interface OpenOptions extends PickOptions {
+export interface OpenOptions extends PickOptions, FetchModelOptions {
   /** Which engine is made for the model; default `auto`. */
   readonly backend?: BackendName;
   /** An engine that the model is put onto instead. It stays the caller's: `dispose` takes the model off it and leaves it. */
   readonly engine?: Engine;
-  /** How it is to be sampled where a call says nothing else. */
+  /** How it is to be sampled where a call says nothing else; default what `generation_config.json` says, where there is one. */
   readonly generation?: GenerationOptions;
-  /** Gives up fetching; the promise is rejected with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /**
-   * Called as `model.safetensors` arrives, from the network or a cache: bytes received, and the file's true length by its own header,
-   * undefined for as long as that has not come.
-   */
-  readonly onProgress?: (loaded: number, total: number | undefined) => void;
-  /** What fetched files must hash to, as HTML's `integrity`: `sha256-…`, `sha384-…` or `sha512-…` in base64. */
-  readonly integrity?: { readonly [file in "config.json" | "model.safetensors"]?: string };
 }
 
 /** A model on an engine. Dispose of it when done. */
@@ -83,7 +73,7 @@ export class OpenedModel {
         throw new ConfigError("Cannot open the model: give a backend to make an engine of, or an engine, not both");
       }
     }
-    const { generation = {} } = given;
+    const { generation = model?.generation ?? {} } = given;
     expect("Cannot open the model", { generation: [generation, "an object"] });
     checkGeneration("Cannot open the model", generation);
     // Callers without types.
@@ -333,7 +323,8 @@ export class OpenedModel {
 /**
  * Opens a model for sampling, scoring and embedding.
  *
- * @param source address of a folder with `config.json` and `model.safetensors`, or their contents
+ * @param source a folder with `config.json` and `model.safetensors`, and maybe `generation_config.json`, whose options are the model's
+ * unless others are given: its address, or outside of pages a path; or the contents of the two
  * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
  * @throws {CheckpointError} where the weights are damaged or not those of the configuration
  * @throws {ConfigError} where the configuration is wrong, or the model is not causal
@@ -353,41 +344,4 @@ export async function openModel(source: string | URL | Model, options: OpenOptio
     typeof source === "string" || source instanceof URL ? await fetchModel(source, options) : source,
     options,
   );
-}
-
-/**
- * Fetches a model, for what {@linkcode openModel} does not do with one.
- *
- * @param source address of a folder with `config.json` and `model.safetensors`
- * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
- * @throws {CheckpointError} where the weights are damaged or not those of the configuration
- * @throws {ConfigError} where the configuration is wrong, or the address is none
- */
-export async function fetchModel(
-  source: string | URL,
-  { signal, onProgress, integrity }: Pick<OpenOptions, "signal" | "onProgress" | "integrity"> = {},
-): Promise<Model> {
-  let folder: URL;
-  try {
-    folder = new URL(source, globalThis.location?.href);
-  } catch {
-    throw new ConfigError(`Cannot open the model at ${excerpt(String(source))}: it must be an absolute address, such as https://…/model/`);
-  }
-  if (!folder.pathname.endsWith("/")) folder.pathname += "/";
-  const names = { config: new URL("config.json", folder), weights: new URL("model.safetensors", folder) };
-  // Where one fails the other is not waited for, and not fetched to its end.
-  const both = new AbortController(), stop = () => both.abort(signal!.reason);
-  if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop);
-  const fetched = (name: URL, more: FetchOptions) => fetchBytes(name, { ...more, signal: both.signal });
-  try {
-    const [config, weights] = await Promise.all([
-      fetched(names.config, { integrity: integrity?.["config.json"] }),
-      fetched(names.weights, { onProgress, lengthOf: safetensorsLength, integrity: integrity?.["model.safetensors"] }),
-    ]);
-    return readModel(new TextDecoder().decode(config), weights, { config: names.config.href, weights: names.weights.href });
-  } finally {
-    signal?.removeEventListener("abort", stop);
-    both.abort();
-  }
 }
