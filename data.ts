@@ -23,7 +23,7 @@ export type { Notify } from "./src/data/notices.ts";
 export { checkSameData, DATA_KINDS, type DataIdentity, type DataKind, type DataSource, identify } from "./src/data/identity.ts";
 export { entropy0, entropyOf } from "./src/data/entropy.ts";
 export { splitHeldOut } from "./src/data/held_out.ts";
-export { TextStream, visible } from "./src/data/text.ts";
+export { byteLabels, TextStream, visible } from "./src/data/text.ts";
 export { wrapText } from "./src/base/wrap.ts";
 export { excerpt } from "./src/base/errors.ts";
 export { decodePng, encodePng } from "./src/data/png.ts";

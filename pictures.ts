@@ -28,5 +28,5 @@ export { type Color, COLORS } from "./src/pictures/colors.ts";
 export { type CurveMark, type CurvePoint, lossCurveSvg } from "./src/pictures/curves.ts";
 export { type Envelope, envelope, type Wave, waveformImage, waveformSvg } from "./src/pictures/waveform.ts";
 export { contactSheet, imagesOf, tileImages } from "./src/pictures/sheets.ts";
-export { attentionImage, attentionOverImage } from "./src/pictures/maps.ts";
+export { attentionImage, attentionOverImage, attentionOverImageSvg, attentionSvg, type AttentionSvgOptions } from "./src/pictures/maps.ts";
 export { type AttentionMap, attentionMaps, type AttentionRow, type MapOptions, ROWS_LIMIT } from "./src/run/maps.ts";

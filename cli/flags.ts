@@ -202,7 +202,7 @@ export function help(command: Command, program: string, columns: number): string
   const usage = operands ? ` ${operands.least === 0 ? `[${operands.name}]` : operands.name}` : "";
   const line = (flag: Flag) => `  ${left(flag).padEnd(indent - 2)}${wrapText(flag.about, width - indent).join("\n" + " ".repeat(indent))}`;
   return [
-    `${about}\n`,
+    `${wrapText(about, width).join("\n")}\n`,
     `Usage: ${program} ${name}${usage} [flags]`,
     ...grouped(flags).flatMap(([name, flags]) => [`\n${name}:`, ...flags.map(line)]),
     `\nExamples:`,

@@ -4,8 +4,18 @@
  * @module
  */
 
+import { wrapText } from "../data.ts";
+
 /** 1234567 as "1,234,567". */
 export const thousands = (value: number): string => Math.round(value).toLocaleString("en-US");
+
+/** 1234567 as "1.2M", with two digits or more. */
+export function compact(value: number): string {
+  const units = ["", "k", "M", "G", "T"];
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
+  return `${value < 9.95 && unit > 0 ? value.toFixed(1) : Math.round(value)}${units[unit]}`;
+}
 
 /** Bytes in the largest unit of 1,024 that leaves one digit before the point. */
 export function bytes(count: number): string {
@@ -31,14 +41,29 @@ export function percent(share: number): string {
   return `${value >= 10 ? value.toFixed(1) : value >= 0.01 || value === 0 ? value.toPrecision(2) : value.toExponential(1)} %`;
 }
 
+/** Columns of text in a table are not made narrower. */
+const LEAST = 8;
+
 /**
- * Lines of a table: its first row is the heading.
+ * Lines of each row of a table, the first of which is the heading. Where the table is wider than it may be, texts break at words.
  *
- * @param left how many columns begin at their left; of the others numbers end at their right
+ * @param left how many columns begin at their left and may break; of the others numbers end at their right
+ * @param most columns of the terminal
  */
-export function tableLines(rows: readonly (readonly string[])[], left: number): string[] {
+export function tableLines(rows: readonly (readonly string[])[], left: number, most: number): string[][] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) =>
-    row.map((text, column) => column < left ? text.padEnd(widths[column]) : text.padStart(widths[column])).join("  ")
-  );
+  const excess = () => widths.reduce((sum, width) => sum + width, 0) + 2 * (widths.length - 1) - most;
+  while (excess() > 0) {
+    const widest = widths.indexOf(Math.max(...widths.slice(0, left)));
+    if (widths[widest] <= LEAST) break;
+    widths[widest]--;
+  }
+  return rows.map((row) => {
+    const cells = row.map((text, column) => column < left ? wrapText(text, Math.max(1, widths[column])) : [text]);
+    return Array.from(
+      { length: Math.max(...cells.map(({ length }) => length)) },
+      (_, line) =>
+        cells.map((lines, column) => (lines[line] ?? "")[column < left ? "padEnd" : "padStart"](widths[column])).join("  ").trimEnd(),
+    );
+  });
 }

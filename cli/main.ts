@@ -23,19 +23,17 @@ import { columns, OutputError, Screen, write } from "./terminal.ts";
 
 const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data];
 
-function overview(): string {
-  return [
-    "Longstride: Sparse Transformers, trained and sampled anywhere WebGPU or WebAssembly runs.\n",
-    `Usage: ${program()} COMMAND [flags]\n`,
-    ...COMMANDS.map(({ name, about }) => `  ${name.padEnd(10)}${about}`),
-    `\n${program()} COMMAND --help lists a command's flags.`,
-  ].join("\n");
+function overview(screen: Screen): void {
+  screen.print("Longstride: Sparse Transformers, trained and sampled anywhere WebGPU or WebAssembly runs.\n");
+  screen.print(`Usage: ${program()} COMMAND [flags]\n`);
+  for (const { name, about } of COMMANDS) screen.print(about, `  ${name.padEnd(10)}`);
+  screen.print(`\n${program()} COMMAND --help lists a command's flags.`);
 }
 
 async function execute(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv, wantsHelp = (arg: string) => arg === "--help" || arg === "-h";
   if (name === undefined || wantsHelp(name) || name === "help") {
-    write(name === undefined ? Deno.stderr : Deno.stdout, overview() + "\n");
+    overview(new Screen(name === undefined ? Deno.stderr : Deno.stdout));
     return name === undefined ? 2 : 0;
   }
   if (name === "--version" || name === "-V" || name === "version") {

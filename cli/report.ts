@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Lasting, Screen, type Stream, write } from "./terminal.ts";
+import { Lasting, type Part, Screen, type Stream, write } from "./terminal.ts";
 
 /** What a command says. */
 export class Report {
@@ -20,18 +20,29 @@ export class Report {
     this.screen = new Screen(this.#out);
   }
 
-  say(line: string): void {
-    if (!this.json) this.screen.print(line);
+  /** @param label stands before its first line, and the others are indented by as much */
+  say(text: string, label?: string): void {
+    if (!this.json) this.screen.print(text, label);
   }
 
   /** A fact and its name, in a table of such. */
   fact(name: string, fact: string): void {
-    this.say(`${this.screen.faint(name.padEnd(10))}${fact}`);
+    this.say(fact, this.screen.faint(name.padEnd(10)));
+  }
+
+  /** A line as it is: a table's, what a model wrote. */
+  show(line: string): void {
+    if (!this.json) this.screen.show(line);
   }
 
   /** A line that the next takes the place of. */
-  progress(line: string): void {
-    if (!this.json) this.screen.progress(line);
+  progress(parts: readonly Part[]): void {
+    if (!this.json) this.screen.progress(parts);
+  }
+
+  /** A line of that kind that stays. */
+  keep(parts: readonly Part[]): void {
+    if (!this.json) this.screen.keep(parts);
   }
 
   event(event: string, fields: Record<string, unknown>): void {

@@ -110,7 +110,7 @@ export class RunSamples {
       text += stream.end();
       book += `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`;
       report.event("sample", { step, prompt, seed, text });
-      report.say(`${screen.faint(`── step ${step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
+      report.show(`${screen.faint(`── step ${step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
     }
     appendText(join(this.path, this.file), book);
   }

@@ -5,6 +5,7 @@
  */
 
 import { LongstrideError } from "../mod.ts";
+import { wrapText } from "../data.ts";
 
 /** Where lines go. */
 export type Stream = Pick<typeof Deno.stdout, "writeSync" | "isTerminal">;
@@ -75,13 +76,53 @@ export function colored(stream: Stream): boolean {
   return stream.isTerminal() && !Deno.noColor && Deno.env.get("TERM") !== "dumb";
 }
 
+/** What sets colours and weights: it takes no room. */
+// deno-lint-ignore no-control-regex
+const STYLES = /\x1b\[[\d;]*m/g;
+/** Characters that take two columns (Unicode's East Asian width), and none. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
+const NARROW = /[\p{M}\p{Cf}]/u;
+
+/** Columns that a text takes. */
+export function widthOf(text: string): number {
+  let width = 0;
+  for (const character of text.replace(STYLES, "")) width += NARROW.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
+  return width;
+}
+
+/** A part of a line that must fit. */
+export interface Part {
+  readonly text: string;
+  /** The same in less room. */
+  readonly short?: string;
+  /** Whether it is left out first. */
+  readonly spare?: boolean;
+}
+
+/** Parts as a line of at most so many columns: in full, or in short, or without those that are spare, or as many as there is room for. */
+export function fitParts(parts: readonly Part[], most: number): string {
+  const short = parts.map(({ text, short = text, spare }) => ({ text: short, spare })), needed = short.filter(({ spare }) => !spare);
+  const fewer = needed.map((_, at) => needed.slice(0, needed.length - at));
+  for (const tried of [parts, short, ...fewer]) {
+    const line = tried.map(({ text }) => text).join("  ");
+    if (widthOf(line) <= most) return line;
+  }
+  return "";
+}
+
 /** Lines, with a last one that is rewritten in place on a terminal. */
 export class Screen {
-  #shown = false;
+  /** Columns of the line that is rewritten, where there is one. */
+  #shown = 0;
+  /** Whether somebody looks at it: lines break at words. */
   readonly terminal: boolean;
+  /** Whether a line can be rewritten. */
+  readonly live: boolean;
 
   constructor(readonly stream: Stream) {
     this.terminal = stream.isTerminal();
+    this.live = this.terminal && Deno.env.get("TERM") !== "dumb";
   }
 
   /** Faint text, where colours are wanted. */
@@ -94,23 +135,46 @@ export class Screen {
     return colored(this.stream) ? `\x1b[1m${text}\x1b[22m` : text;
   }
 
-  /** A line that stays. */
-  print(line: string): void {
+  /** A line that stays, as it is: a table's, a picture's, what a model wrote. */
+  show(line: string): void {
     this.clear();
     write(this.stream, line + "\n");
   }
 
-  /** The line that is rewritten, cut to the terminal's width; a line of its own where there is no terminal. */
-  progress(line: string): void {
-    if (!this.terminal) return write(this.stream, line + "\n");
-    const room = columns() - 1, cut = [...line];
-    write(this.stream, `\r${cut.length > room ? cut.slice(0, room - 1).join("") + "…" : line}\x1b[K`);
-    this.#shown = true;
+  /**
+   * A text that stays. On a terminal its lines break at words; those that begin with a blank do not: they are commands to copy.
+   *
+   * @param label stands before its first line, and the others are indented by as much
+   */
+  print(text: string, label = ""): void {
+    const indent = widthOf(label), room = Math.max(20, columns() - 1 - indent);
+    const lines = text.split("\n").flatMap((line) => this.terminal && !line.startsWith(" ") ? wrapText(line, room, widthOf) : [line]);
+    this.show(label + lines.join("\n" + " ".repeat(indent)));
+  }
+
+  /** The line that is rewritten, as much of it as there is room for; a line of its own where it cannot be. */
+  progress(parts: readonly Part[]): void {
+    if (!this.live) return this.keep(parts);
+    const line = fitParts(parts, columns() - 1);
+    write(this.stream, `${this.#erased()}${line}`);
+    this.#shown = widthOf(line);
+  }
+
+  /** A line of parts that stays: what there is no room for in full is there in short. */
+  keep(parts: readonly Part[]): void {
+    this.show(fitParts(parts, this.terminal ? columns() - 1 : Infinity));
   }
 
   /** Removes the line that is rewritten. */
   clear(): void {
-    if (this.#shown) write(this.stream, "\r\x1b[K");
-    this.#shown = false;
+    if (this.#shown > 0) write(this.stream, this.#erased());
+    this.#shown = 0;
+  }
+
+  /** What removes it: where the terminal has become narrower since, it is several lines there. */
+  #erased(): string {
+    if (this.#shown === 0) return "";
+    const above = Math.ceil(this.#shown / columns()) - 1;
+    return `\r${above > 0 ? `\x1b[${above}A` : ""}\x1b[J`;
   }
 }

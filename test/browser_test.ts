@@ -193,7 +193,7 @@ test("WebGPU finds the CPU's numbers on a device of the page, and leaves it aliv
   assertSame(got, await smoke(longstride, "wasm", 3), 1e-4);
 });
 
-test("browser ends", async () => {
+Deno.test.afterAll(async () => {
   await (await opened)?.close();
   await removeDist();
 });

@@ -91,7 +91,9 @@ test("nothing in it that policies, edges or other runtimes forbid", async () => 
       assert(!forbidden.test(code), `${name} has ${forbidden}`);
     }
     // Only the bundle's own files are imported, and named.
-    for (const [, from] of code.matchAll(/(?<!["\w.])(?:from|import)\s*\(?"([^"]+)"/g)) assert(made.has(from), `${name} imports ${from}`);
+    for (const [, from] of code.matchAll(/(?<!["\w.])(?:from|import)\s*\(?"([\w@.\/-]+)"/g)) {
+      assert(made.has(from), `${name} imports ${from}`);
+    }
     for (const [, from] of code.matchAll(/new URL\("([^"]+)",import\.meta\.url\)/g)) {
       assert(made.has(from) || from.endsWith("/"), `${name} names ${from}`);
     }
@@ -242,4 +244,4 @@ Deno.test("bundle: a folder of other files is refused and left as it was", async
   }
 });
 
-Deno.test("bundle: what was made is removed", removeDist);
+Deno.test.afterAll(removeDist);

@@ -128,7 +128,7 @@ for (const name of ["esbuild", "rollup", "vite", "webpack"]) {
   });
 }
 
-Deno.test("bundlers: what was made is removed", async () => {
+Deno.test.afterAll(async () => {
   if (made) {
     const { app, browser } = await made;
     await browser.close();

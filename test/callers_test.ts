@@ -220,16 +220,37 @@ const CALLS: readonly Call[] = [
   of("patternImage", [map, 64], { 0: "object", 1: "optional whole" }),
   of("patternSvg", [[map], "a heading", ["a note"]], { 0: "list", 1: "text", 2: "optional list" }),
   of("panelsOf", [schedule], { 0: "list", "0.0": "list", "0.0.0": "object" }),
-  of("lossCurveSvg", ["a title", [{ step: 1, loss: 2 }], 9, [{ label: "a", bits: 1 }]], {
+  of("lossCurveSvg", ["a title", [{ step: 1, loss: 2 }], 9, [{ label: "a", bits: 1 }], 400], {
     0: "text",
     1: "list",
     "1.0": "object",
     "1.0.step": "whole",
     2: "whole",
     3: "optional list",
+    "3.0.label": "text",
     "3.0.bits": "number",
+    4: "optional whole",
   }),
   of("attentionImage", [attention], { 0: "object", "0.n": "whole", "0.rows": "list" }),
+  of("attentionSvg", [[attention], "a heading", { labels: ["a", "b", "c"], columns: 1 }], {
+    0: "list",
+    "0.0": "object",
+    "0.0.n": "whole",
+    "0.0.rows": "list",
+    1: "text",
+    2: "optional object",
+    "2.labels": "optional list",
+    "2.labels.0": "text",
+    "2.columns": "optional whole",
+  }),
+  of("attentionOverImageSvg", [row, new Uint8Array(12), [2, 2, 3], "a heading"], {
+    0: "object",
+    1: "tokens",
+    2: "list",
+    "2.0": "whole",
+    3: "text",
+  }),
+  of("byteLabels", [new Uint8Array(3)], { 0: "bytes" }),
   of("attentionOverImage", [row, new Uint8Array(12), [2, 2, 3], 2], {
     0: "object",
     1: "tokens",
@@ -456,7 +477,7 @@ const CALLS: readonly Call[] = [
   of("unzip", [{}, name], { 0: "object" }),
   of("encodeText", ["a"], { 0: "text" }),
   of("visible", ["a"], { 0: "text" }),
-  of("wrapText", ["a b", 3], { 0: "text", 1: "whole" }),
+  of("wrapText", ["a b", 3, undefined], { 0: "text", 1: "whole", 2: "function" }),
   call("TextStream.push", (bytes) => new longstride.TextStream().push(bytes), [bytes], { 0: "bytes" }),
   of("decodeCifar10", [new Uint8Array(3073), name], { 0: "bytes", 1: "text" }),
   of("mulaw", [0.5], { 0: "number" }),
@@ -540,7 +561,7 @@ Deno.test("callers: what a function cannot mean is refused by every one, by a ty
   assertEquals(passed, []);
 });
 
-Deno.test("callers: end", async () => {
+Deno.test.afterAll(async () => {
   model.dispose();
   trainer.dispose();
   scorer.dispose();

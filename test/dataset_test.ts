@@ -141,7 +141,7 @@ Deno.test("raw rows: whole ones of the shape given", async () => {
     await assertRejects(() => load("r", rows, { shape: shape as unknown as [number, number, number] }), ConfigError, "shape");
   }
   for (const heldOut of [-1, 10, 1.5]) {
-    await assertRejects(() => load("r", rows, { shape: [2, 2, 3], heldOut }), ConfigError, "from 1 to 9 images");
+    await assertRejects(() => load("r", rows, { shape: [2, 2, 3], heldOut }), ConfigError, "its images must be a whole number from 1 to 9");
   }
 });
 

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /**
- * `<longstride-sample>` and the pages of web/ in real headless Chromium, under the strict policy they are served with.
+ * `<longstride-sample>` in real headless Chromium, under the strict policy it is served with. (The pages of web/ are pages_test.ts's.)
  *
  * Plan. The site is built and served as `deno task web` does it, with a few more pages and models beside: one trained here, whose
  * text must be Deno's; one of 1 MB; an image's and a sound's. Each promise of the element is a test: progress, tokens as they come,
@@ -11,22 +11,20 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { Buffer } from "node:buffer";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import * as longstride from "../mod.ts";
 import { encodeText, type ModelConfig, pickBackend } from "../mod.ts";
-import { encodePng } from "../data.ts";
 import { formatConfig, modelChunks } from "../files.ts";
 import { Trainer } from "../ops.ts";
-import { unzip, zipEntries } from "../src/data/zip.ts";
 import { compressed } from "../tools/bundle.ts";
-import { buildSite, HEADERS, serveSite } from "../tools/web.ts";
+import { HEADERS } from "../tools/web.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
-import { run } from "./commands.ts";
-import { browserTest, launch } from "./runtimes/chromium.ts";
+import { browserTest } from "./runtimes/chromium.ts";
 import { CONFIG, sampled, trained } from "./runtimes/smoke.ts";
+import { onElement, openSite, type Site, visit } from "./site.ts";
 
 const test = (name: string, fn: () => Promise<void>) => browserTest(`element: ${name}`, fn);
+
 const README = await Deno.readTextFile(new URL("../README.md", import.meta.url));
 
 const IMAGE: ModelConfig = {
@@ -36,12 +34,15 @@ const IMAGE: ModelConfig = {
   attention: { pattern: "strided", stride: 24, integration: "multihead" },
   position: { kind: "data", shape: [8, 8, 3] },
 };
+
 /** 1 MB of f32. */
 const LARGE: ModelConfig = { ...CONFIG, n_ctx: 512, n_layer: 4, d_model: 64, d_ff: 256, d_qk: 64, dropout: 0, n_head: 4 };
 
 type Bytes = Uint8Array<ArrayBuffer>;
+
 const fileOf = async (config: ModelConfig, weights: ReadonlyMap<string, Float32Array>): Promise<Bytes> =>
   new Uint8Array(await new Blob([...modelChunks({ config, weights })] as Bytes[]).arrayBuffer());
+
 const sha = async (bytes: Bytes, name: string) =>
   `sha${name}-${new Uint8Array(await crypto.subtle.digest(`SHA-${name}`, bytes)).toBase64()}`;
 
@@ -61,14 +62,9 @@ function pasted(): string {
 }
 
 /** What the tests share: made by the first of them, ended by the last. */
-interface Scene {
-  readonly browser: Browser;
-  readonly base: string;
-  /** Where the site's files are. */
-  readonly folder: URL;
+interface Scene extends Site {
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly model: Bytes;
-  close(): Promise<void>;
 }
 
 const tag = (attributes: string) =>
@@ -96,11 +92,11 @@ function slowly(bytes: Bytes, gzip: boolean, sent: (count: number) => void): Res
 
 /** Bytes of the large model that the slow server has sent. */
 let sent = 0;
+
 /** What it waits for in the middle, if anything. */
 let half: PromiseWithResolvers<void> | undefined;
 
 async function open(): Promise<Scene> {
-  const folder = new URL(`file://${await Deno.makeTempDir()}/`), building = buildSite(folder);
   const { engine } = await pickBackend("wasm"), { weights } = await trained(longstride, engine, 400);
   engine.dispose();
   const model = await fileOf(CONFIG, weights), large = await untrained(LARGE);
@@ -125,60 +121,22 @@ async function open(): Promise<Scene> {
   // The pasted lines have a script in them: the policy names it by its hash.
   const [, script] = /<script type="module">([\s\S]*?)<\/script>/.exec(pasted())!, hash = await sha(encodeText(script), "256");
   const policy = { "content-security-policy": HEADERS["content-security-policy"].replace("script-src", `script-src '${hash}'`) };
-  await building;
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
-    const name = new URL(request.url).pathname.slice(1), content = files.get(name);
+  const site = await openSite((name) => {
+    const content = files.get(name);
     if (name === "slow/model.safetensors") return slowly(large, false, (count) => sent = count);
     if (name === "packed/model.safetensors") return slowly(large, true, (count) => sent = count);
-    if (content === undefined) return serveSite(folder, request);
+    if (content === undefined) return undefined;
     const type: Record<string, string> = name.endsWith(".html") ? { "content-type": "text/html; charset=utf-8" } : {};
     return new Response(content, { headers: { ...HEADERS, ...type, ...name === "pasted.html" ? policy : {} } });
   });
-  const browser = await launch();
-  return {
-    browser,
-    base: `http://127.0.0.1:${server.addr.port}`,
-    folder,
-    weights,
-    model,
-    close: async () => {
-      await browser.close();
-      await server.shutdown();
-      await Deno.remove(folder, { recursive: true });
-    },
-  };
+  return { ...site, weights, model };
 }
 
 let opened: Promise<Scene> | undefined;
+
 const scene = () => opened ??= open();
 
-let pictures = 0;
-
-/** Opens a page; it fails where the page threw anything that nobody caught, or the policy was broken. */
-async function onPage<T>(path: string, use: (page: Page) => Promise<T>): Promise<T> {
-  const { browser, base } = await scene();
-  const page = await browser.newPage({ viewport: { width: 820, height: 900 }, acceptDownloads: true }), errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => message.text().includes("Content Security Policy") && errors.push(message.text()));
-  try {
-    await page.goto(`${base}/${path}`);
-    const result = await use(page).catch((error) => {
-      throw errors.length > 0 ? new Error(`${error.message}; the page threw ${errors.join("; ")}`, { cause: error }) : error;
-    });
-    const folder = Deno.env.get("LONGSTRIDE_SCREENSHOTS");
-    if (folder && !page.isClosed()) {
-      await page.screenshot({ path: `${folder}/${++pictures}-${path.replace(".html", "")}.png`, fullPage: true });
-    }
-    assertEquals(errors, []);
-    return result;
-  } finally {
-    await page.close();
-  }
-}
-
-/** Calls a function with the element, in the page. */
-const onElement = <R, A>(page: Page, run: (element: LongstrideSample, argument: A) => R | Promise<R>, argument?: A) =>
-  page.locator("longstride-sample").evaluate(run as never, argument) as Promise<R>;
+const onPage = async <T>(path: string, use: (page: Page) => Promise<T>) => await visit(await scene(), path, use);
 
 /** All that the element says. */
 const shown = (page: Page) =>
@@ -205,6 +163,7 @@ const record = (page: Page) =>
       });
     }
   });
+
 const recorded = (page: Page) => page.evaluate(() => (globalThis as Record<string, unknown>).events) as Promise<Recorded[]>;
 
 /** What a sample came to, as far as it can be sent out of the page. */
@@ -232,6 +191,7 @@ async function workers(page: Page): Promise<number> {
     await session.detach();
   }
 }
+
 /** Workers once those that end have ended. */
 async function workersLeft(page: Page): Promise<number> {
   for (let tries = 0; tries < 40 && await workers(page) > 0; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -694,118 +654,4 @@ test("another runtime may import the element's file", async () => {
   assertEquals(typeof module.RemoteModel.open, "function");
 });
 
-test("the page that samples: text, image and sound from the models shipped with it", async () => {
-  await onPage("index.html", async (page) => {
-    for (
-      const [label, make, ready, tokens] of [
-        ["Text", "Write", "Text ready", "500"],
-        ["Images", "Paint", "Image ready", "3,072"],
-        ["Sound", "Compose", "Sound ready", "24,000"],
-      ]
-    ) {
-      await page.getByLabel(label, { exact: true }).check();
-      await page.getByLabel("Engine").selectOption("wasm");
-      // Painted and composed by a model of another form: its own words show what it is, once it is there.
-      await page.getByRole("button", { name: /Write|Paint|Compose/ }).click();
-      await page.getByText(`${ready}: ${tokens} tokens`).waitFor({ timeout: 60_000 });
-      await page.getByRole("button", { name: make }).waitFor();
-      const folder = Deno.env.get("LONGSTRIDE_SCREENSHOTS");
-      if (folder) await page.screenshot({ path: `${folder}/page-${make.toLowerCase()}.png`, fullPage: true });
-    }
-    // The upper half of a picture that somebody gives stays as it is.
-    await page.getByLabel("Images").check();
-    const rgb = Uint8Array.from({ length: 64 * 64 * 3 }, (_, at) => at % 3 === 0 ? 200 : 40);
-    await page.getByLabel("Complete a picture").setInputFiles({
-      name: "red.png",
-      mimeType: "image/png",
-      buffer: Buffer.from(encodePng({ width: 64, height: 64, rgb })),
-    });
-    await page.waitForFunction(() => document.querySelector<LongstrideSample>("longstride-sample")!.promptTokens?.length === 1536);
-    await page.getByRole("button", { name: /Write|Paint|Compose/ }).click();
-    await page.getByText("Image ready: 1,536 tokens").waitFor({ timeout: 30_000 });
-    const [r, g, b] = await onElement(
-      page,
-      (element) => [...element.shadowRoot!.querySelector("canvas")!.getContext("2d")!.getImageData(9, 9, 1, 1).data],
-    );
-    assertEquals([r, g, b], [200, 40, 40]);
-  });
-});
-
-test("the page that trains, whose checkpoint the command line goes on from", async () => {
-  const folder = await Deno.makeTempDir(), text = "to be or not to be, that is the question. ".repeat(200);
-  try {
-    await Deno.writeTextFile(`${folder}/hamlet.txt`, text);
-    const zip = await onPage("train.html", async (page) => {
-      // Dropped, as a person does it.
-      const dropped = await page.evaluateHandle((text) => {
-        const data = new DataTransfer();
-        data.items.add(new File([text], "hamlet.txt", { type: "text/plain" }));
-        return data;
-      }, text);
-      await page.locator("#drop").dispatchEvent("drop", { dataTransfer: dropped });
-      await page.getByText("hamlet.txt, 8,400 bytes").waitFor();
-      await page.getByLabel("Steps").fill("30");
-      await page.getByLabel("Engine").selectOption("wasm");
-      await page.getByRole("button", { name: "Train", exact: true }).click();
-      await page.getByRole("img", { name: "Loss by step" }).locator("svg").waitFor({ timeout: 30_000 });
-      await page.getByRole("img", { name: "Attention pattern" }).locator("svg").waitFor();
-      await page.getByText("Training is done").waitFor({ timeout: 60_000 });
-      assertMatch(
-        await page.locator("#numbers").innerText(),
-        /^step 30 of 30, loss \d\.\d{3} bits\/byte, held out \d\.\d{3}, [\d,]+ tokens\/s$/,
-      );
-      await page.locator("#samples pre").first().waitFor({ timeout: 20_000 });
-      const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save checkpoint" }).click()]);
-      assertEquals(download.suggestedFilename(), "longstride-run.zip");
-      await page.getByText("deno task train --resume longstride-run --data hamlet.txt").waitFor();
-      // Another run, saved while it goes on and where it is stopped.
-      await page.getByLabel("Steps").fill("5000");
-      await page.getByRole("button", { name: "Train", exact: true }).click();
-      await page.getByText(/^step \d+ of 5000/).waitFor();
-      const save = page.getByRole("button", { name: "Save checkpoint" });
-      await Promise.all([page.waitForEvent("download"), save.click()]);
-      await page.getByRole("button", { name: "Stop" }).click();
-      await page.getByText("Training has stopped").waitFor();
-      const [stopped] = await Promise.all([page.waitForEvent("download"), save.click()]),
-        [, at] = /^step (\d+)/.exec(await page.locator("#numbers").innerText())!;
-      const names = zipEntries(await Deno.readFile(await stopped.path()), "longstride-run.zip").map(({ name }) => name);
-      assert(names.includes(`longstride-run/state-${at}/run.json`), `${names}, stopped after step ${at}`);
-      return await Deno.readFile(await download.path());
-    });
-    for (const entry of zipEntries(zip, "longstride-run.zip")) {
-      const { name } = entry, bytes = unzip(entry, "longstride-run.zip");
-      await Deno.mkdir(`${folder}/${name.slice(0, name.lastIndexOf("/"))}`, { recursive: true });
-      await Deno.writeFile(`${folder}/${name}`, bytes);
-    }
-    const resumed = await run(
-      "train",
-      "--resume",
-      `${folder}/longstride-run`,
-      "--data",
-      `${folder}/hamlet.txt`,
-      "--steps",
-      "33",
-      "--backend",
-      "wasm",
-      "--json",
-    );
-    assertEquals([resumed.code, resumed.err], [0, ""]);
-    assertEquals(resumed.events.filter(({ event }) => event === "start").map(({ step }) => step), [30]);
-    assertEquals(resumed.events.at(-1)!.step, 33);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
-
-test("a file that cannot be trained on is refused in words", async () => {
-  await onPage("train.html", async (page) => {
-    await page.getByLabel("Drop a file here").setInputFiles({ name: "tune.mp3", mimeType: "audio/mpeg", buffer: Buffer.from("ID3tune") });
-    await page.getByRole("button", { name: "Train", exact: true }).click();
-    await page.getByRole("alert").getByText("convert it first: ffmpeg -i in.mp3 out.wav").waitFor({ timeout: 20_000 });
-    await page.getByRole("button", { name: "Train", exact: true }).waitFor();
-  });
-});
-
-test("element ends", async () => {
-  await (await opened)?.close();
-});
+Deno.test.afterAll(async () => await (await opened)?.close());

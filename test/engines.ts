@@ -50,7 +50,7 @@ export function engine(name: string): Promise<Engine> {
   return made;
 }
 
-/** Disposes every engine made: the last test of a file. */
+/** Disposes every engine made: a hook after all tests of a file. */
 export async function disposeEngines(): Promise<void> {
   for (const made of kept.values()) (await made).dispose();
   kept.clear();

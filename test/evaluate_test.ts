@@ -126,4 +126,4 @@ Deno.test("evaluate: bad input is an error of its own", async () => {
   on.free(params.all);
 });
 
-Deno.test("evaluate: engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);

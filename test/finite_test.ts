@@ -251,4 +251,4 @@ Deno.test("finite: sample, evaluate, maps and --resume say it and exit with 1", 
   }
 });
 
-Deno.test("finite: engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);

@@ -112,4 +112,4 @@ Deno.test("golden: relative error", () => {
   assertEquals(relativeError([0.5, 0.5], [0, 0]), 0.5);
 });
 
-Deno.test("golden: engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);

@@ -269,9 +269,11 @@ Deno.test("kinds: maps of layers and heads, over text and over an image", async 
   const drawn = await run("maps", at("image-wasm"), "--out", at("maps"), "--json", ...wasm);
   assertEquals([drawn.code, drawn.err], [0, ""]);
   assertEquals([...files(at("maps")).keys()].sort(), [
-    ...[0, 1].flatMap((layer) => [0, 1].map((head) => `layer-${layer}-head-${head}.png`)),
+    ...[0, 1].flatMap((layer) => [0, 1].flatMap((head) => ["png", "svg"].map((ending) => `layer-${layer}-head-${head}.${ending}`))),
     "sheet.png",
+    "sheet.svg",
   ]);
+  assertStringIncludes(Deno.readTextFileSync(at("maps/sheet.svg")), ">layer 1, head 0<");
   assertEquals(drawn.events.filter(({ event }) => event === "map").map(({ layer, head, n, queries }) => [layer, head, n, queries]), [
     [0, 0, 48, 48],
     [0, 1, 48, 48],
@@ -296,6 +298,7 @@ Deno.test("kinds: maps of layers and heads, over text and over an image", async 
   assertEquals(over.code, 0, over.err);
   const { width, height, rgb } = decodePng(Deno.readFileSync(at("maps/layer-1-head-1-query-3-2.png")), "q");
   assertEquals([width, height], [256, 256]);
+  assertStringIncludes(Deno.readTextFileSync(at("maps/layer-1-head-1-query-3-2.svg")), ">pixel in row 3, column 2<");
   // The query's pixel is orange, the one after it black.
   assertEquals([...rgb.subarray((200 * 256 + 150) * 3, (200 * 256 + 150) * 3 + 3)], [232, 119, 34]);
   assertEquals([...rgb.subarray((200 * 256 + 200) * 3, (200 * 256 + 200) * 3 + 3)], [0, 0, 0]);
@@ -306,6 +309,11 @@ Deno.test("kinds: maps of layers and heads, over text and over an image", async 
   const words = await run("maps", at("words"), "--prompt", "It was", "--layers", "0", "--json", ...wasm);
   assertEquals([words.code, words.events[0].n], [0, 6]);
   assert(files(at("words/maps")).has("layer-0-head-0.png"));
+  const svg = Deno.readTextFileSync(at("words/maps/layer-0-head-0.svg")),
+    characters = [...svg.matchAll(/>([^<\s])<\/text>/g)].map(([, one]) => one);
+  // Keys hold what comes before them, queries predict their own.
+  assertEquals(characters.join(""), "0▸It␣waIt␣was");
+  assertStringIncludes(svg, "words: &quot;It was&quot;<");
 });
 
 Deno.test("kinds: sample draws a sheet of images, completes them, and the same seed gives the same", async () => {
@@ -404,7 +412,11 @@ Deno.test("kinds: bad input is one message", async () => {
     [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x5x3"], 1, "an image of 4 × 5 × 3 has 60 tokens and n_ctx is 48; resize"],
     [["train", ...image, "--data", at("odd.png")], 1, "it has 1 image, it must have at least 2"],
     [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4"], 2, "must be height, width and channels"],
-    [["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4x3", "--held-out", "40"], 1, "from 1 to 39 images"],
+    [
+      ["train", ...image, "--data", at("tiny.bin"), "--shape", "4x4x3", "--held-out", "40"],
+      1,
+      "its images must be a whole number from 1 to 39",
+    ],
     [["train", ...sound, "--data", at("short.wav")], 1, "it has 150 bytes, it must have at least 192"],
     [["train", ...sound, "--data", at("flac.wav")], 1, "it is FLAC by its first bytes", "ffmpeg"],
     [["evaluate", at("nowhere")], 1, "nowhere"],
@@ -443,4 +455,4 @@ Deno.test("kinds: bad input is one message", async () => {
   assert(!Array.from(Deno.readDirSync(folder)).some(({ name }) => name === "bad"), "a run folder was made");
 });
 
-Deno.test("kinds: end", () => Deno.removeSync(folder, { recursive: true }));
+Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));

@@ -204,4 +204,4 @@ Deno.test("maps: one query over its image", () => {
   assertThrows(() => attentionOverImage(rowOf(0, { 0: 1 }), image.subarray(1), shape), ShapeError, "got 11 tokens");
 });
 
-Deno.test("maps: engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);

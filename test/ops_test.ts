@@ -93,4 +93,4 @@ for (const name of ENGINES) {
   });
 }
 
-Deno.test("ops: engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);

@@ -60,7 +60,7 @@ for (const [how, start] of [["left", left], ["full", full]] as const) {
         "the pictures are drawn all the same.\nThe pictures are in",
         ...["maps", at("model"), "--prompt", "It was", "--backend", "wasm", "--out", at(`maps-${how}`)],
       );
-      assertEquals([...Deno.readDirSync(at(`maps-${how}`))].length, 5);
+      assertEquals([...Deno.readDirSync(at(`maps-${how}`))].length, 10);
       await lasts("numbers compared, 0 failed; what was printed is incomplete", "verify", "--backend", "wasm");
       for (const args of [["sample", at("model"), "--length", "3000"], ["evaluate", at("model"), "--json"], ["layout"], ["--help"]]) {
         const { code, err } = await start([...args, ...args.length > 1 ? ["--backend", "wasm"] : []]);
@@ -124,4 +124,4 @@ Deno.test("output: sample, evaluate and maps say that the weights are not those 
   }
 });
 
-Deno.test("output: end", () => Deno.removeSync(folder, { recursive: true }));
+Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));

@@ -65,4 +65,4 @@ for (const name of ENGINES) {
   });
 }
 
-Deno.test("engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);

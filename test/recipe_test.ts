@@ -76,7 +76,7 @@ Deno.test("recipe: phases follow from the step, keep to the model, and the last 
     [[{ until: 0.5, steps: 3 }], 'phases[0] has an unknown field "steps"'],
     [[{ until: 0.5, n_ctx: 64 }], "phases[0].n_ctx must be at most the model's 32"],
     [[{ until: 0.5, batch: 0 }], "phases[0].batch must be a whole number from 1"],
-    [[{ until: 0.5, attention: { pattern: "none" } }], "it must be one of"],
+    [[{ until: 0.5, attention: { pattern: "none" } }], "pattern must be one of"],
   ];
   for (const [phases, includes] of wrong) assertThrows(() => phasesOf(MODEL, { phases } as never), ConfigError, includes);
 });

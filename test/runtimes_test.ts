@@ -236,7 +236,7 @@ Deno.test("example: Deno streams text", async () => {
   await served(Deno.execPath(), args, { MODEL: "model" }, /http:\/\/127\.0\.0\.1:(\d+)\//, exampleHolds);
 });
 
-Deno.test("runtimes: what was made is removed", async () => {
+Deno.test.afterAll(async () => {
   if (made) await Deno.remove(await made, { recursive: true });
   await removeDist();
 });

@@ -454,7 +454,7 @@ Deno.test("sample: openModel gives up fetching both files where one fails, or wh
   await server.shutdown();
 });
 
-Deno.test("sample: engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);
 
 Deno.test("sample: what callers without types give is refused by name", async () => {
   const folder = new URL("golden/model-text-fixed-merged/", import.meta.url), options = { backend: "reference" } as const;

@@ -270,7 +270,7 @@ Deno.test("train: recomputation and micro-batches take the memory that is planne
   }
 });
 
-Deno.test("train: engines end", disposeEngines);
+Deno.test.afterAll(disposeEngines);
 
 Deno.test("train: what callers without types give is refused by name", async () => {
   const engine = new ReferenceEngine(), data = new Uint8Array(4096), base = { engine, config: preset("text").model, data, train: {} };

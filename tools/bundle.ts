@@ -16,7 +16,7 @@
  */
 
 import * as esbuild from "esbuild";
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { ConfigError, LongstrideError } from "../mod.ts";
@@ -62,7 +62,7 @@ const WORKERS: Readonly<Record<string, string>> = {
 const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: readonly string[] }[] = [
   // What samples.
   {
-    modules: ["src/run/open.ts", "src/files/phases.ts"],
+    modules: ["src/run/open.ts", "src/files/phases.ts", "src/data/sound.ts"],
     of: [
       ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts", "web/sample_worker.ts", "web/train_worker.ts"],
       ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts"].map((path) => `src/engines/${path}`),
@@ -174,6 +174,27 @@ const chunks: esbuild.Plugin = {
 };
 
 /**
+ * Names for chunks, by those that esbuild has for them: an engine's by its folder, others by the largest of the project's modules in them.
+ * They are short and stay the same from one version to the next; hashes in every import weigh half a kilobyte.
+ */
+function names({ outputs }: esbuild.Metafile): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [path, { inputs, entryPoint }] of Object.entries(outputs)) {
+    const [hashed] = /(?:chunk|engine)-\w{8}\.js$/.exec(path) ?? [];
+    if (!hashed) continue;
+    const [, engine] = /src\/engines\/(\w+)\/engine\.ts$/.exec(entryPoint ?? "") ?? [];
+    const own = Object.entries(inputs).filter(([input]) => /^(src|web)\//.test(input)).sort(([, a], [, b]) =>
+      b.bytesInOutput - a.bytesInOutput
+    );
+    const stem = engine ? `engine-${engine}` : `chunk-${own[0][0].replace(/^.*\/|(\.gen)?\.ts$/g, "")}`, used = new Set(found.values());
+    let name = `${stem}.js`;
+    for (let count = 2; used.has(name); count++) name = `${stem}-${count}.js`;
+    found.set(hashed, name);
+  }
+  return found;
+}
+
+/**
  * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share, or
  * load when they need it, goes into chunks beside them.
  *
@@ -188,7 +209,7 @@ export async function bundleEntries(
   const packages = await Deno.makeTempDir();
   try {
     await linkPackages(packages);
-    const { outputFiles } = await esbuild.build({
+    const { outputFiles, metafile } = await esbuild.build({
       absWorkingDir: fileURLToPath(ROOT),
       entryPoints: { ...entries },
       outdir: fileURLToPath(out),
@@ -201,20 +222,23 @@ export async function bundleEntries(
       target: "es2022",
       minify: true,
       sourcemap: "linked",
+      metafile: true,
       write: false,
       logLevel: "silent",
     }).catch((error: Error) => {
       throw new LongstrideError(`Cannot bundle: ${error.message}`, { cause: error });
     });
+    const named = names(metafile),
+      renamed = (text: string) => named.entries().reduce((text, [from, to]) => text.replaceAll(from, to), text);
     for (const { path, text } of outputFiles) {
-      const file = pathToFileURL(path);
+      const file = new URL(renamed(basename(path)), out);
       if (path.endsWith(".map")) {
         const map: { sources: string[] } = JSON.parse(text);
         map.sources = map.sources.map((source) => portable(source, file));
         await Deno.writeTextFile(file, JSON.stringify(map));
         continue;
       }
-      let code = text;
+      let code = renamed(text);
       for (const [from, to] of Object.entries(WORKERS)) code = code.replaceAll(`"${from}"`, `"${to}"`);
       const [left] = /"[^"\n]*\.ts"/.exec(code) ?? [];
       if (left) throw new LongstrideError(`Cannot bundle: ${file} names the file ${left}; say in WORKERS what it becomes`);

@@ -14,7 +14,7 @@ import { writeFile } from "../disk.ts";
 import { drawImage } from "../draw.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
 import { soundLength, tableLines, thousands } from "../format.ts";
-import { colored, Screen, write } from "../terminal.ts";
+import { colored, columns, Screen, write } from "../terminal.ts";
 
 /** gzip works on at most this many bytes: it takes about 5 s for them. */
 const GZIP_LIMIT = 2 ** 25;
@@ -66,14 +66,15 @@ function describe(dataset: Dataset, parts: Parts, screen: Screen): void {
     part.entropy0.toFixed(3),
     part.gzip.toFixed(3) + (part.gzipOfFirst ? "*" : ""),
   ]);
-  const [heading, ...lines] = tableLines([["", "tokens", "order-0, bits/byte", "gzip −9, bits/byte"], ...rows], 1);
-  screen.print(`  ${screen.faint(heading)}`);
-  for (const line of lines) screen.print(`  ${line}`);
-  if (rows.some((row) => row[3].endsWith("*"))) screen.print(screen.faint(`  * of the first ${thousands(GZIP_LIMIT)} bytes`));
-  if (levels) screen.print(`\n  Levels: ${describeLevels(levels)}.`);
+  const [heading, ...lines] = tableLines([["", "tokens", "order-0, bits/byte", "gzip −9, bits/byte"], ...rows], 1, columns() - 3);
+  for (const line of heading) screen.show(`  ${screen.faint(line)}`);
+  for (const line of lines.flat()) screen.show(`  ${line}`);
+  if (rows.some((row) => row[3].endsWith("*"))) screen.print(screen.faint(`* of the first ${thousands(GZIP_LIMIT)} bytes`), "  ");
+  if (levels) screen.print("");
+  if (levels) screen.print(`${describeLevels(levels)}.`, "  Levels: ");
   if (notices.length > 0) screen.print("");
-  for (const notice of notices) screen.print(`  Note: ${visible(notice)}.`);
-  if (kind === "text") screen.print(`\n${visible(new TextDecoder().decode(train.subarray(0, 400)))}…`);
+  for (const notice of notices) screen.print(`${visible(notice)}.`, "  Note: ");
+  if (kind === "text") screen.show(`\n${visible(new TextDecoder().decode(train.subarray(0, 400)))}…`);
 }
 
 /** Whether images of that shape can be drawn. */
@@ -150,7 +151,7 @@ export const data: Command = {
       : undefined;
     if (picture && colored(Deno.stdout)) {
       screen.print("");
-      for (const line of drawImage(picture, 72)) screen.print(`  ${line}`);
+      for (const line of drawImage(picture, Math.min(72, columns() - 3))) screen.show(`  ${line}`);
     }
     for (const path of written) screen.print(`\nWrote ${path}.`);
     return 0;

@@ -11,7 +11,7 @@ import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
 import { type Args, type Command, group, numbersOf } from "../flags.ts";
-import { duration, percent, thousands } from "../format.ts";
+import { compact, duration, percent, thousands } from "../format.ts";
 import { describeModel, type NamedModel, readModel } from "../model.ts";
 import { Report } from "../report.ts";
 
@@ -95,15 +95,17 @@ async function score(report: Report, scorer: Scorer, { tokens: scored, data }: T
     if (last) {
       result = { minContext, bits, tokens, seconds };
       report.event("result", { ...result });
-      report.say(row(thousands(minContext), bits.toFixed(4), duration(seconds)));
-    } else if (performance.now() - told > (screen.terminal && !report.json ? 200 : 5000)) {
+      report.show(row(thousands(minContext), bits.toFixed(4), duration(seconds)));
+    } else if (performance.now() - told > (screen.live && !report.json ? 200 : 5000)) {
       told = performance.now();
       report.event("progress", { minContext, tokens, of, bits, tokensPerSecond, secondsLeft });
-      report.progress(
-        `context ${thousands(minContext)}  ${percent(tokens / of)}  ${bits.toFixed(3)} bits/byte so far  ${
-          thousands(tokensPerSecond)
-        } tokens/s  ${duration(secondsLeft)} left`,
-      );
+      report.progress([
+        { text: `context ${thousands(minContext)}` },
+        { text: percent(tokens / of) },
+        { text: `${bits.toFixed(3)} bits/byte so far`, short: `${bits.toFixed(3)} so far` },
+        { text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` },
+        { text: `${duration(secondsLeft)} left` },
+      ]);
     }
   }
   return result!;
@@ -148,7 +150,7 @@ export const evaluate: Command = {
     try {
       const scorer = await Scorer.create(picked.engine, place(picked, task.model.model), task.batch);
       const facts = announce(report, task, picked), results: Result[] = [];
-      report.say(screen.faint(row("minimum context", "bits/byte", "time")));
+      report.show(screen.faint(row("minimum context", "bits/byte", "time")));
       for (const minContext of task.contexts) results.push(await score(report, scorer, task, minContext));
       scorer.dispose();
       report.event("end", { ...facts, results });

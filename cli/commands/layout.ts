@@ -189,21 +189,26 @@ async function draw(screen: Screen, found: Found, drawn: number): Promise<void> 
   const fit = panels.length === 1 ? 1 : Math.max(1, Math.min(3, Math.floor(width / 36)));
   const made = await mapsOf(found, drawn, Math.max(8, Math.min(64, Math.floor(width / fit) - 2)));
   const scale = Math.max(1, Math.floor(32 / made[0].cells)), side = made[0].cells * scale;
-  const column = Math.max(side, ...made.map(({ title }) => title.length)), fill = " ".repeat(column - side);
-  const across = Math.max(1, Math.min(fit, Math.floor(width / (column + 2)))), pictures = made.map((map) => drawPattern(map, color, scale));
+  const across = Math.max(1, Math.min(fit, Math.floor((width - 1) / (side + 2))));
+  // Titles stand in one line where that leaves as many pictures side by side.
+  const longest = Math.max(side, ...made.map(({ title }) => title.length)),
+    column = Math.min(longest, Math.floor((width - 1) / across) - 2);
+  const titles = made.map(({ title }) => wrapText(title, column)), pictures = made.map((map) => drawPattern(map, color, scale));
+  const beside = (texts: readonly string[]) => screen.show(`  ${texts.join("  ").trimEnd()}`), fill = " ".repeat(column - side);
   for (let at = 0; at < pictures.length; at += across) {
-    const row = pictures.slice(at, at + across);
-    screen.print("  " + made.slice(at, at + across).map(({ title }) => title.padEnd(column)).join("  ").trimEnd());
-    for (let line = 0; line < row[0].length; line++) {
-      screen.print("  " + row.map((picture) => picture[line] + fill).join("  ").trimEnd());
+    const row = pictures.slice(at, at + across), above = titles.slice(at, at + across);
+    // They end where their pictures begin.
+    for (let line = Math.max(...above.map(({ length }) => length)); line > 0; line--) {
+      beside(above.map((lines) => (lines.at(-line) ?? "").padEnd(column)));
     }
+    for (let line = 0; line < row[0].length; line++) beside(row.map((picture) => picture[line] + fill));
     screen.print("");
   }
   const legend = color ? "; blue is near (window), orange far (stride, summary, global)" : "";
   const part = drawn < n ? ` 0 … ${thousands(drawn - 1)} of ${thousands(n)} (--positions N draws more)` : "";
-  for (const line of wrapText(`Down: queries${part}; across: keys${legend}.`, width - 3)) screen.print(screen.faint(`  ${line}`));
+  screen.print(screen.faint(`Down: queries${part}; across: keys${legend}.`), "  ");
   screen.print("");
-  if (panels.length > PANELS) screen.print(screen.faint(`  ${panels.length - PANELS} more sets are not drawn.\n`));
+  if (panels.length > PANELS) screen.show(screen.faint(`  ${panels.length - PANELS} more sets are not drawn.\n`));
 }
 
 /** What each set attends to and costs, and what all reach together. */
@@ -211,14 +216,13 @@ function describeSets(screen: Screen, { panels, tile, dense, pairs, share, reach
   const rows = panels.slice(0, 2 * PANELS).map((
     { title, set, pairs, tiles },
   ) => [title, describe(set), thousands(pairs), percent(pairs / dense), thousands(tiles)]);
-  const [heading, ...lines] = tableLines([["", "attends to", "pairs", "of dense", `tiles ${tile}×${tile}`], ...rows], 2);
-  screen.print(`  ${screen.faint(heading)}`);
-  for (const line of lines) screen.print(`  ${line}`);
-  if (panels.length > 2 * PANELS) screen.print(`  … and ${panels.length - 2 * PANELS} more sets`);
+  const [heading, ...lines] = tableLines([["", "attends to", "pairs", "of dense", `tiles ${tile}×${tile}`], ...rows], 2, columns() - 3);
+  for (const line of heading) screen.show(`  ${screen.faint(line)}`);
+  for (const line of lines.flat()) screen.show(`  ${line}`);
+  if (panels.length > 2 * PANELS) screen.show(`  … and ${panels.length - 2 * PANELS} more sets`);
   screen.print("");
   screen.print(`${thousands(pairs)} pairs in all layers and heads: ${percent(share)} of dense (${thousands(dense)} per head).`);
-  const width = Math.min(columns(), 200);
-  for (const line of reached) screen.print(wrapText(line, width - 3).join("\n  "));
+  for (const line of reached) screen.print(line);
 }
 
 /** The command. */

@@ -6,9 +6,17 @@
 
 import { join } from "node:path";
 import { ConfigError, encodeText, type ModelConfig } from "../../mod.ts";
-import { checkDataset, encodePng, type Image, type ImageShape } from "../../data.ts";
+import { byteLabels, checkDataset, encodePng, excerpt, type Image, type ImageShape } from "../../data.ts";
 import { mustBe, whole } from "../../files.ts";
-import { attentionImage, attentionMaps, attentionOverImage, tileImages } from "../../pictures.ts";
+import {
+  attentionImage,
+  type AttentionMap,
+  attentionMaps,
+  attentionOverImage,
+  attentionOverImageSvg,
+  attentionSvg,
+  tileImages,
+} from "../../pictures.ts";
 import { dataFor, READ_FLAGS } from "../dataset.ts";
 import { makeFolder, writeFile } from "../disk.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
@@ -23,6 +31,9 @@ const SHOWN = 4;
 /** Bytes of pixels that one sheet of all maps may have. */
 const SHEET_LIMIT = 2 ** 27;
 
+/** Pairs that the maps of a sheet in SVG may have, 8 bytes each: they are held until it is drawn. */
+const PAIRS_LIMIT = 2 ** 24;
+
 /** Some of `count`, spread evenly, first and last among them. */
 function spread(count: number): number[] {
   const shown = Math.min(SHOWN, count);
@@ -33,8 +44,12 @@ function spread(count: number): number[] {
 interface Looked {
   /** The sequence. */
   readonly tokens: Uint8Array;
+  /** Where it is from, for people. */
+  readonly from: string;
   /** Of what image it is. */
   readonly shape?: ImageShape;
+  /** Characters of a text. */
+  readonly labels?: readonly string[];
 }
 
 function promptOf(prompt: string, { n_ctx }: ModelConfig): Uint8Array {
@@ -51,11 +66,15 @@ function promptOf(prompt: string, { n_ctx }: ModelConfig): Uint8Array {
 async function sequenceOf(args: Args, { name, model: { config }, state }: NamedModel): Promise<Looked> {
   const { n_ctx, position } = config, prompt = args.text("prompt");
   const own = position.kind === "data" && position.shape.length === 3 ? position.shape as unknown as ImageShape : undefined;
-  if (prompt !== undefined) return { tokens: promptOf(prompt, config), shape: own };
+  if (prompt !== undefined) {
+    const tokens = promptOf(prompt, config);
+    return { tokens, from: excerpt(prompt), shape: own, labels: byteLabels(tokens) };
+  }
   const { dataset, unseen } = await dataFor(args, name, state), at = args.number("at") ?? 0, count = Math.ceil(unseen.length / n_ctx);
   if (dataset.shape) checkDataset(dataset, config);
   if (at >= count) throw new ConfigError(`Cannot map attention: ${mustBe("--at", whole(0, count - 1), at)}`);
-  return { tokens: unseen.subarray(at * n_ctx, (at + 1) * n_ctx), shape: dataset.shape ?? own };
+  const tokens = unseen.subarray(at * n_ctx, (at + 1) * n_ctx), from = `${dataset.name}, ${dataset.shape ? "image" : "context"} ${at}`;
+  return { tokens, from, shape: dataset.shape ?? own, labels: dataset.kind === "text" ? byteLabels(tokens) : undefined };
 }
 
 /**
@@ -73,7 +92,7 @@ function pixelOf(args: Args, { tokens, shape }: Looked, { n_ctx }: ModelConfig):
 /** The command. */
 export const maps: Command = {
   name: "maps",
-  about: "draw what heads of a trained model attend to",
+  about: "draw what heads of a trained model attend to, as PNG and as SVG with axes and the text's characters",
   operands: { name: "RUN", least: 1, most: 1 },
   flags: [
     ...group("Model", [
@@ -114,26 +133,33 @@ export const maps: Command = {
     const out = args.text("out") ?? join(folder ?? "", "maps");
     makeFolder(out);
     const report = new Report(args.on("json") ?? false, "the pictures are drawn all the same"), pictures: Image[] = [];
+    const heading = `${named.name}: ${looked.from}`, { labels } = looked, held: AttentionMap[] = [];
+    let pairs = 0;
     const picked = await engineOf(args), { engine, why } = picked;
     try {
       report.say(report.screen.faint(`${engine.name}: ${engine.description} (${why})`));
       for await (const map of attentionMaps(engine, place(picked, model), tokens, { layers, heads, queries })) {
         const { layer, head } = map, picture = query ? attentionOverImage(map.rows[0], tokens, shape!) : attentionImage(map);
-        const file = join(out, `layer-${layer}-head-${head}${suffix}.png`);
+        const [file, svg] = ["png", "svg"].map((ending) => join(out, `layer-${layer}-head-${head}${suffix}.${ending}`));
         writeFile(file, encodePng(picture));
+        const over = query && attentionOverImageSvg(map.rows[0], tokens, shape!, `${heading}, layer ${layer}, head ${head}`);
+        writeFile(svg, over ?? attentionSvg([map], heading, { labels }));
         pictures.push(picture);
-        report.event("map", { layer, head, file, n: map.n, queries: map.rows.length, width: picture.width, height: picture.height });
-        report.say(`layer ${layer}, head ${head}: ${file}`);
+        if ((pairs += map.rows.reduce((sum, { keys }) => sum + keys.length, 0)) <= PAIRS_LIMIT) held.push(map);
+        else held.length = 0;
+        report.event("map", { layer, head, file, svg, n: map.n, queries: map.rows.length, width: picture.width, height: picture.height });
+        report.say(`layer ${layer}, head ${head}: ${file} and .svg`);
       }
     } finally {
       engine.dispose();
     }
     const across = new Set(heads).size;
     if (pictures.length > 1 && pictures.length * pictures[0].rgb.length <= SHEET_LIMIT) {
-      const file = join(out, `sheet${suffix}.png`);
+      const file = join(out, `sheet${suffix}.png`), svg = !query && held.length > 0 ? join(out, "sheet.svg") : undefined;
       writeFile(file, encodePng(tileImages(pictures, across, 8)));
-      report.event("sheet", { file, columns: across });
-      report.say(`all of them, one row per layer, one column per head: ${file}`);
+      if (svg) writeFile(svg, attentionSvg(held, heading, { labels, columns: across }));
+      report.event("sheet", { file, svg, columns: across });
+      report.say(`all of them, one row per layer, one column per head: ${file}${svg ? " and .svg" : ""}`);
     }
     return report.code(`The pictures are in ${out}`);
   },

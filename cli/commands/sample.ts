@@ -13,7 +13,7 @@ import { dataFor, dataOptions, READ_FLAGS, readDataset } from "../dataset.ts";
 import { checkWritable, writeFile } from "../disk.ts";
 import { ENGINE_FLAGS, engineOptions } from "../engine.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
-import { bytes, duration, percent, soundLength, thousands } from "../format.ts";
+import { bytes, compact, duration, percent, soundLength, thousands } from "../format.ts";
 import { imagesFile, rowsOf, soundFile } from "../media.ts";
 import { type NamedModel, readModel } from "../model.ts";
 import { Screen, write } from "../terminal.ts";
@@ -162,10 +162,15 @@ async function media(
   let told = begun;
   const rows = await rowsOf(stream, given, all, (at) => {
     const now = performance.now(), seconds = (now - begun) / 1000, done = at - given[0].length;
-    if (notes.terminal && now - told > 200) {
+    if (notes.live && now - told > 200) {
       told = now;
       const left = duration(seconds / done * (length - done));
-      notes.progress(`${thousands(at)} of ${thousands(all)} tokens  ${thousands(done * batch / seconds)} tokens/s  ${left} left`);
+      const rate = done * batch / seconds;
+      notes.progress([
+        { text: `${thousands(at)} of ${thousands(all)} tokens` },
+        { text: `${thousands(rate)} tokens/s`, short: `${compact(rate)}/s` },
+        { text: `${left} left` },
+      ]);
     }
     return true;
   });

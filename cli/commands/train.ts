@@ -14,7 +14,7 @@ import { DATA_FLAGS, dataOptions, identityOf, readDataset } from "../dataset.ts"
 import { writeAtomic } from "../disk.ts";
 import { ENGINE_FLAGS, engineOf } from "../engine.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
-import { duration, thousands } from "../format.ts";
+import { compact, duration, thousands } from "../format.ts";
 import { program, quote } from "../program.ts";
 import { Report } from "../report.ts";
 import { announce, describePhase, type Facts, factsOf, type Prepared } from "../run_facts.ts";
@@ -116,15 +116,17 @@ class Follower {
   #tell({ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft, phase: { index, of } }: Progress): void {
     const { report } = this, { config } = this.facts.setup, held = this.#run.heldOut;
     if (index !== this.#phase) report.say(`Phase ${index + 1} of ${of}: ${describePhase(this.#phases[this.#phase = index], config)}`);
-    report.progress([
-      `step ${String(step).padStart(String(steps).length)}/${steps}`,
-      ...of > 1 ? [`phase ${index + 1}/${of}`] : [],
-      `loss ${loss.toFixed(3)}`,
-      ...held === undefined ? [] : [`held-out ${held.toFixed(3)} bits/byte`],
-      `${thousands(tokensPerSecond)} tokens/s`,
-      ...skipped > 0 ? [`${skipped} skipped`] : [],
-      `${duration(secondsLeft)} left`,
-    ].join("  "));
+    const parts = [
+      { text: `step ${String(step).padStart(String(steps).length)}/${steps}` },
+      ...of > 1 ? [{ text: `phase ${index + 1}/${of}`, spare: true }] : [],
+      { text: `loss ${loss.toFixed(3)}` },
+      ...held === undefined ? [] : [{ text: `held-out ${held.toFixed(3)} bits/byte`, short: `held-out ${held.toFixed(3)}` }],
+      { text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` },
+      ...skipped > 0 ? [{ text: `${skipped} skipped` }] : [],
+    ];
+    // What was measured stays to be looked back at.
+    if (heldOut !== undefined) report.keep(parts);
+    else report.progress([...parts, { text: `${duration(secondsLeft)} left` }]);
     report.event("progress", {
       ...{ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft },
       ...of > 1 ? { phase: index + 1, phases: of } : {},
@@ -155,10 +157,10 @@ class Follower {
     const { report, facts: { order0, gzip, setup: { path } } } = this, { screen } = report, heldOut = this.#run.heldOut!;
     report.event("end", { run: path, step, heldOut, order0, gzip });
     const line = (name: string, bits: number) => `  ${name.padEnd(18)}${bits.toFixed(3).padStart(7)}`;
-    report.say(screen.bold("Held-out bits/byte"));
-    report.say(screen.bold(line("this model", heldOut)));
-    report.say(line("gzip −9", gzip));
-    report.say(line("order-0 entropy", order0));
+    report.show(screen.bold("Held-out bits/byte"));
+    report.show(screen.bold(line("this model", heldOut)));
+    report.show(line("gzip −9", gzip));
+    report.show(line("order-0 entropy", order0));
     const sample = `${program()} ${["sample", path].map(quote).join(" ")}`;
     report.say(`\nIn ${path}: config.json, model.safetensors, loss.svg, ${this.#samples.file}. To write with it:\n\n  ${sample}\n`);
   }
@@ -183,12 +185,12 @@ class Follower {
 
 /** Trains to the end, or to the first signal. */
 async function follow(args: Args, report: Report, facts: Facts, folder: RunFolder, stopper: Stopper): Promise<void> {
-  const { setup: { config, train, from }, dataset, engine } = facts, isLive = report.screen.terminal && !report.json;
+  const { setup: { config, train, from }, dataset, engine } = facts, isLive = report.screen.live && !report.json;
   announce(report, facts);
   const follower = new Follower(args, report, facts, folder, stopper);
   try {
     // Drawing 95 million weights takes 10 s and more.
-    if (isLive) report.progress("preparing weights and kernels …");
+    if (isLive) report.progress([{ text: "preparing weights and kernels …" }]);
     const reports = trainModel({
       engine,
       config,

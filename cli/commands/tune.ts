@@ -44,9 +44,7 @@ function line(trial: Trial, seconds: number): string {
   const { measured, failures, at, of } = trial,
     times = measured.map(({ kernel, ms }) => `${short(kernel)} ${ms.toPrecision(3)}`).join("  ");
   const left = duration(seconds / at * (of - at));
-  return `  ${describe(trial).padEnd(52)} ${times}${
-    failures.length ? `  failed: ${failures.join("; ")}` : ""
-  }  (${at}/${of}, ${left} left)`;
+  return `${describe(trial).padEnd(52)} ${times}${failures.length ? `  failed: ${failures.join("; ")}` : ""}  (${at}/${of}, ${left} left)`;
 }
 
 /** Tunings that a file holds, where it is there, is of this device and of this version. */
@@ -156,7 +154,7 @@ export const tune: Command = {
         report(trial) {
           if (trial.work !== work) report.say(`\n${screen.bold(work = trial.work)}`);
           if (!trial.variant) { for (const one of trial.measured) byRule.set(`${one.kernel} ${problemOf(one)}`, one); }
-          report.say(line(trial, seconds()));
+          report.say(line(trial, seconds()), "  ");
           report.event("trial", { ...trial, seconds: seconds() });
         },
       });

@@ -77,7 +77,7 @@ export const verify: Command = {
           if (!pass) failed++;
           if (limit > 0) worst = Math.max(worst, error / limit);
           report.event("compared", { case: golden.name, name, error, limit, pass });
-          report.say(
+          report.show(
             `  ${mark(pass)}  ${name.padEnd(36)} ${limit === 0 ? `${error} pairs differ` : `${error.toExponential(1)}  of ${limit}`}`,
           );
         }

@@ -22,6 +22,7 @@ export type Kind =
   | "an array of bytes"
   | "an array of floats"
   | "a typed array"
+  | "a function"
   | "an engine";
 
 /** Whether a value is of a kind. By names of classes, since values come from other windows too. */
@@ -35,6 +36,7 @@ const KINDS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   "an array of bytes": (value: unknown) => is(value, "Uint8Array"),
   "an array of floats": (value: unknown) => is(value, "Float32Array", "Float64Array"),
   "a typed array": (value: unknown) => ArrayBuffer.isView(value) && !is(value, "DataView"),
+  "a function": (value: unknown) => typeof value === "function",
   "an engine": (value: unknown) => typeof (value as { compile?: unknown } | null)?.compile === "function",
 };
 

@@ -29,6 +29,24 @@ export function visible(text: string): string {
   });
 }
 
+/** Signs for characters that leave no mark. */
+const SIGNS: Readonly<Record<string, string>> = { " ": "␣", "\n": "↵", "\t": "⇥" };
+
+/**
+ * What stands for each byte of a text: its character at the first of that one's bytes, nothing at the others; signs for blanks and
+ * controls; � for a byte that is not UTF-8.
+ */
+export function byteLabels(bytes: Uint8Array): string[] {
+  expect("Cannot label the bytes", { bytes: [bytes, "an array of bytes"] });
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true }), labels: string[] = [];
+  while (labels.length < bytes.length) {
+    const at = labels.length, first = bytes[at], length = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    const character = decoder.decode(bytes.subarray(at, at + length)), isOne = [...character].length === 1 && !character.includes("\ufffd");
+    labels.push(isOne ? SIGNS[character] ?? visible(character) : "\ufffd", ...isOne ? Array(length - 1).fill("") : []);
+  }
+  return labels;
+}
+
 /** Turns bytes into text as they come: a character split over two pieces is held back until it is whole. */
 export class TextStream {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -34,3 +34,19 @@ export const WAVE: Readonly<Record<"span" | "rms" | "silence", Color>> = {
 
 /** What is written and ruled in SVG: titles, what stands at axes, frames, lines of a grid. */
 export const INK = { text: "#1a2233", label: "#5b6675", frame: "#9aa4b2", grid: "#e2e6ec" } as const;
+
+/** A colour as CSS writes it. */
+export const css = (color: Color): string => `rgb(${color.join(",")})`;
+
+/** What stands for a colour of an SVG where the reader's ground is dark. Of text and of curves, 4.5 : 1 or more against that ground. */
+export const DARK: ReadonlyMap<string, string> = new Map([
+  [css(GROUND), "#14181f"],
+  [INK.text, "#e8ebf0"],
+  [INK.label, "#a5afbd"],
+  [INK.frame, "#626d7c"],
+  [INK.grid, "#2a313b"],
+  [css(COLORS.near), "#79aaf5"],
+  [css(COLORS.far), "#f59345"],
+  [css(WAVE.span), "#3c5f9c"],
+  [css(WAVE.silence), "#4a5360"],
+]);

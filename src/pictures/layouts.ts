@@ -5,14 +5,14 @@
  */
 
 import { expect, MOST } from "../base/check.ts";
-import { wrapText } from "../base/wrap.ts";
 import { buildLayout } from "../pattern/layout.ts";
 import { parts } from "../pattern/parts.ts";
 import { type AttentionSet, LARGEST, setKey } from "../pattern/sets.ts";
 import type { Image } from "../data/image.ts";
-import { encodePng } from "../data/png.ts";
-import { type Color, COLORS, GROUND, INK } from "./colors.ts";
-import { base64, css, escapeXml, svgHead } from "./svg.ts";
+import { namedOf, positionRoom, positionText, ROWS_APART } from "./axes.ts";
+import { type Color, COLORS, css, GROUND } from "./colors.ts";
+import { pageSvg } from "./frames.ts";
+import { swatch } from "./svg.ts";
 
 const CANNOT = "Cannot draw";
 
@@ -193,44 +193,22 @@ export function patternImage(map: PatternMap, side = 480): Image {
  */
 export function patternSvg(maps: readonly PatternMap[], heading: string, notes: readonly string[] = []): string {
   expect(CANNOT, { maps: [maps, "a list"], heading: [heading, "a string"], notes: [notes, "a list"] });
-  const side = maps.length === 1 ? 480 : 300, gap = 44, columns = Math.min(3, maps.length), rows = Math.ceil(maps.length / columns);
-  const width = columns * (side + gap) + gap, lines = notes.flatMap((note) => wrapText(note, Math.floor((width - 2 * gap) / 7)));
-  const top = 84, height = top + rows * (side + 58) + lines.length * 20 + 16;
-  const out = [
-    ...svgHead(width, height, heading),
-    `<text x="${gap}" y="34" font-size="18" font-weight="600">${escapeXml(heading)}</text>`,
+  const length = maps.length === 1 ? 480 : 300;
+  const frames = maps.map((map) => {
+    const image = patternImage(map, 2 * length), { n, title } = map;
+    // Cells are of whole positions: the last may go beyond n.
+    const covered = map.cells * Math.ceil(n / map.cells), each = length / covered;
+    const side = (name: string, room: number) => ({
+      name,
+      length,
+      ticks: namedOf(n, each, room).map((at) => ({ at: (at + 0.5) / covered, text: positionText(at) })),
+    });
+    return { title, image, x: side("key", positionRoom(n)), y: side("query", ROWS_APART), turns: true };
+  });
+  const entries = [
+    swatch(css(COLORS.near), "near: window", true),
+    swatch(css(COLORS.far), "far: stride, summary, global", true),
+    swatch(css(COLORS.empty), "not attended", true),
   ];
-  let x = gap;
-  for (
-    const [color, label] of [[COLORS.near, "near: window"], [COLORS.far, "far: stride, summary, global"], [
-      COLORS.empty,
-      "not attended",
-    ]] as const
-  ) {
-    out.push(
-      `<rect x="${x}" y="48" width="12" height="12" fill="${css(color)}"/><text x="${x + 18}" y="58" font-size="12">${label}</text>`,
-    );
-    x += 30 + label.length * 6.5;
-  }
-  maps.forEach((map, at) => {
-    const left = gap + (at % columns) * (side + gap), y = top + Math.floor(at / columns) * (side + 58);
-    const png = base64(encodePng(patternImage(map, side * 2)));
-    out.push(
-      `<text x="${left}" y="${y + 12}" font-size="13" font-weight="600">${escapeXml(map.title)}</text>`,
-      `<image x="${left}" y="${
-        y + 20
-      }" width="${side}" height="${side}" style="image-rendering:pixelated" href="data:image/png;base64,${png}"/>`,
-      `<rect x="${left}" y="${y + 20}" width="${side}" height="${side}" fill="none" stroke="${INK.frame}"/>`,
-      `<text x="${left}" y="${y + side + 35}" font-size="11" fill="${INK.label}">key 0</text>`,
-      `<text x="${left + side}" y="${y + side + 35}" font-size="11" fill="${INK.label}" text-anchor="end">${map.n - 1}</text>`,
-      `<text transform="translate(${left - 6} ${y + 20 + side}) rotate(-90)" font-size="11" fill="${INK.label}" text-anchor="start">${
-        map.n - 1
-      }</text>`,
-      `<text transform="translate(${left - 6} ${y + 20}) rotate(-90)" font-size="11" fill="${INK.label}" text-anchor="end">query 0</text>`,
-    );
-  });
-  lines.forEach((line, at) => {
-    out.push(`<text x="${gap}" y="${top + rows * (side + 58) + 14 + at * 20}" font-size="13">${escapeXml(line)}</text>`);
-  });
-  return out.join("\n") + "\n</svg>\n";
+  return pageSvg({ heading, entries, frames, columns: 3, notes });
 }

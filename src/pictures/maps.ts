@@ -8,7 +8,10 @@ import { expect, expectTokens, MOST } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Image, ImageShape } from "../data/image.ts";
 import { type AttentionMap, type AttentionRow, QUERIES_SHOWN } from "../run/maps.ts";
-import { type Color, COLORS, WEIGHTS } from "./colors.ts";
+import { namedOf, positionRoom, positionText, ROW_ROOM, ROWS_APART } from "./axes.ts";
+import { type Color, COLORS, css, WEIGHTS } from "./colors.ts";
+import { type Frame, pageSvg, type Side } from "./frames.ts";
+import { type LegendEntry, svgPixels, svgText, swatch, textWidth } from "./svg.ts";
 
 /** The colour of a share of the row's largest weight. Raised by a square root, so that small weights show. */
 function weightColor(share: number): Color {
@@ -59,6 +62,132 @@ export function attentionImage(map: AttentionMap, side = QUERIES_SHOWN): Image {
   return { width, height: lines * height, rgb };
 }
 
+/** Choices of {@linkcode attentionSvg}. */
+export interface AttentionSvgOptions {
+  /** What stands for each token of the sequence, such as {@linkcode byteLabels} gives; they are written along the axes where there is room. */
+  readonly labels?: readonly string[];
+  /** Maps of a row; default all. */
+  readonly columns?: number;
+}
+
+/** What stands for the start token, which the first position holds. */
+const START = "▸";
+/** Cells of a map, in pixels: the least that a character fits into, one that it is read well in, the most. */
+const CELL = { least: 11, good: 16, most: 40 } as const;
+/** Sides of a map, in pixels: what is wanted where it is alone and where it is one of several; the most for the sake of labels. */
+const LENGTHS = { alone: [480, 1100], several: [300, 480] } as const;
+/** Size of numbers beside a map. */
+const TICK_SIZE = 10;
+/** Below this size, labels are better read upwards than small. */
+const READABLE = 7;
+/** Size of characters: as large as a cell has room for. */
+const labelSize = (cell: number) => Math.min(12, cell * 0.78);
+
+/** Keys from left to right. */
+function keySide({ n }: AttentionMap, { cell, covered, labels }: { cell: number; covered: number; labels?: readonly string[] }): Side {
+  const length = cell * covered, at = (position: number) => (position + 0.5) / covered;
+  const of = (named: readonly number[], text: (position: number) => string) =>
+    named.map((position) => ({ at: at(position), text: text(position) }));
+  if (!labels || cell < CELL.least) {
+    return { name: "key position", length, ticks: of(namedOf(n, cell, positionRoom(n)), positionText) };
+  }
+  const texts = Array.from({ length: n }, (_, position) => position === 0 ? START : labels[position - 1]);
+  const upright = Math.min(labelSize(cell), cell / Math.max(...texts.map((text) => textWidth(text, 1)))), upwards = upright < READABLE;
+  return {
+    name: `keys, by the token each holds; ${START} is the start`,
+    length,
+    size: upwards ? labelSize(cell) : upright,
+    upwards,
+    ticks: of([...texts.keys()], (position) => texts[position]),
+  };
+}
+
+/** Queries from top to bottom. */
+function querySide(
+  { rows, n }: AttentionMap,
+  { cell, covered, labels }: { cell: number; covered: number; labels?: readonly string[] },
+): Side {
+  const length = cell * covered, at = (row: number) => (row + 0.5) / covered;
+  if (labels && cell >= CELL.least) {
+    const ticks = rows.map(({ query }, row) => ({ at: at(row), text: labels[query] }));
+    return { name: "queries, by the token each predicts", length, size: labelSize(cell), ticks };
+  }
+  const named = rows.length === n || cell < ROW_ROOM ? namedOf(rows.length, cell, ROWS_APART) : [...rows.keys()];
+  return { name: "query position", length, ticks: named.map((row) => ({ at: at(row), text: positionText(rows[row].query) })) };
+}
+
+/** A map in a frame. */
+function mapFrame(map: AttentionMap, [wanted, most]: readonly [number, number], labels?: readonly string[]): Frame {
+  const { n, rows, layer, head } = map, image = attentionImage(map, Math.min(n, QUERIES_SHOWN));
+  // A pixel may be of several keys, or rows; the last may go beyond them.
+  const covering = (count: number) => {
+    const each = Math.ceil(count / Math.min(n, QUERIES_SHOWN));
+    return Math.ceil(count / each) * each;
+  };
+  const across = covering(n), down = covering(rows.length);
+  const forLabels = (count: number) => labels && most / count >= CELL.least ? Math.min(CELL.good, most / count) : 0;
+  const fitting = (count: number) => Math.min(CELL.most, Math.max(wanted / count, forLabels(count)));
+  const cell = fitting(across), each = rows.length === n ? cell : Math.min(24, fitting(down));
+  const y = querySide(map, { cell: each, covered: down, labels });
+  const largest = rows.map(({ weights }, row) => ({
+    at: (row + 0.5) / down,
+    text: weights.reduce((a, b) => Math.max(a, b), 0).toFixed(2),
+  }));
+  return {
+    title: `layer ${layer}, head ${head}`,
+    image,
+    x: keySide(map, { cell, covered: across, labels }),
+    y,
+    // What the darkest of a row stands for.
+    ...each >= CELL.least ? { right: { name: "largest", length: y.length, size: Math.min(TICK_SIZE, each * 0.8), ticks: largest } } : {},
+    turns: true,
+  };
+}
+
+/** What light and dark say. */
+function weightEntry(label: string, color: (share: number) => Color, turns: boolean): LegendEntry {
+  const width = 96, rgb = new Uint8Array(width * 3);
+  for (let x = 0; x < width; x++) rgb.set(color((x + 0.5) / width), x * 3);
+  return {
+    label,
+    width: width + 14,
+    draw: (x, y) => svgText(x, y + 4, "0") + svgPixels({ width, height: 1, rgb }, x + 14, y - 6, width, 12, turns),
+  };
+}
+
+/**
+ * Maps as one SVG: each with its layer and head, queries down, keys across, and a legend of what light and dark say. Where there is room,
+ * the axes have the tokens themselves: a key's is the one that its position holds, a query's the one that it predicts, which the
+ * position after it holds; and each row has its largest weight. Otherwise positions are named.
+ *
+ * @param heading above all
+ */
+export function attentionSvg(maps: readonly AttentionMap[], heading: string, options: AttentionSvgOptions = {}): string {
+  const cannot = "Cannot draw attention";
+  expect(cannot, { options: [options, "an object"] });
+  const { labels, columns } = options;
+  expect(cannot, {
+    maps: [maps, "a list"],
+    "number of maps": [maps?.length, [1, MOST]],
+    heading: [heading, "a string"],
+    labels: [labels === undefined ? [] : labels, "a list"],
+    columns: [columns === undefined ? 1 : columns, [1, MOST]],
+  });
+  for (const map of maps) expect(cannot, { map: [map, "an object"], rows: [map?.rows, "a list"] });
+  for (const label of labels ?? []) expect(cannot, { label: [label, "a string"] });
+  const longest = Math.max(...maps.map(({ n }) => n)), causal = maps.some(({ causal }) => causal);
+  if (labels && labels.length < longest) {
+    throw new ShapeError(`${cannot}: a sequence of ${longest} tokens needs as many labels, got ${labels.length}`);
+  }
+  const lengths = maps.length === 1 ? LENGTHS.alone : LENGTHS.several, frames = maps.map((map) => mapFrame(map, lengths, labels));
+  const entries = [
+    weightEntry("largest weight of its row", weightColor, true),
+    swatch(css(COLORS.empty), "not attended", true),
+    ...causal ? [swatch(css(COLORS.forbidden), "later", true)] : [],
+  ];
+  return pageSvg({ heading, entries, frames, columns: columns ?? maps.length });
+}
+
 /** What a pixel keeps of its colour below the weights. */
 const DIMMED = 0.55;
 
@@ -95,4 +224,39 @@ export function attentionOverImage(row: AttentionRow, tokens: ArrayLike<number>,
     for (let y = top; y < top + times; y++) for (let x = left; x < left + times; x++) rgb.set(color, (y * width + x) * 3);
   }
   return { width, height: high * times, rgb };
+}
+
+/**
+ * {@linkcode attentionOverImage} as SVG, with rows and columns of the image and a legend.
+ *
+ * @param heading above all
+ * @throws {ShapeError} where the tokens are not one image of that shape
+ */
+export function attentionOverImageSvg(row: AttentionRow, tokens: ArrayLike<number>, shape: ImageShape, heading: string): string {
+  const image = attentionOverImage(row, tokens, shape);
+  expect("Cannot draw attention over an image", { heading: [heading, "a string"] });
+  const [high, wide, channels] = shape, own = Math.floor(row.query / channels), cell = Math.max(1, 480 / Math.max(high, wide));
+  const side = (name: string, count: number, room: number): Side => ({
+    name,
+    length: cell * count,
+    ticks: namedOf(count, cell, room).map((at) => ({ at: (at + 0.5) / count, text: positionText(at) })),
+  });
+  return pageSvg({
+    heading,
+    entries: [
+      weightEntry("largest weight", (share) => {
+        const grey = Math.round(255 * Math.sqrt(share));
+        return [grey, grey, grey];
+      }, false),
+      swatch(css(COLORS.far), "the query's pixel"),
+    ],
+    frames: [{
+      title: `pixel in row ${Math.floor(own / wide)}, column ${own % wide}`,
+      image,
+      x: side("column", wide, positionRoom(wide)),
+      y: side("row", high, ROWS_APART),
+      turns: false,
+    }],
+    columns: 1,
+  });
 }

@@ -8,8 +8,8 @@ import { expect, MOST } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Image } from "../data/image.ts";
 import { mulawAmplitude } from "../data/mulaw.ts";
-import { GROUND, INK, WAVE } from "./colors.ts";
-import { css, escapeXml, svgHead } from "./svg.ts";
+import { css, GROUND, INK, WAVE } from "./colors.ts";
+import { round, svgHead, svgText, textLines } from "./svg.ts";
 
 /** The most pixels of a side. */
 const LARGEST = 16384;
@@ -98,7 +98,8 @@ function clock(seconds: number, step: number): string {
  */
 export function waveformSvg(samples: Wave, rate: number, title: string, width = 960): string {
   expect("Cannot draw a waveform", { rate: [rate, [1, MOST]], title: [title, "a string"] });
-  const { low, high, rms, peak } = envelope(samples, width), height = 240, top = 44, left = 16, seconds = samples.length / rate;
+  const { low, high, rms, peak } = envelope(samples, width), height = 240, left = 16, seconds = samples.length / rate;
+  const heading = textLines(title, width, 15, true), top = 40 + heading.length * 20;
   const y = (x: number) => (top + (1 - x / peak) / 2 * height).toFixed(1);
   const outline = (upper: (x: number) => number, lower: (x: number) => number) => {
     const points = Array.from(low, (_, x) => `${left + x},${y(upper(x))}`),
@@ -112,16 +113,15 @@ export function waveformSvg(samples: Wave, rate: number, title: string, width = 
   const ticks = Array.from({ length: Math.floor(seconds / step + 1e-9) + 1 }, (_, k) => k * step);
   return [
     ...svgHead(width + 2 * left, top + height + 36, title),
-    `<text x="${left}" y="28" font-size="15" font-weight="600">${escapeXml(title)}</text>`,
+    ...heading.map((line, at) => svgText(left, 28 + at * 20, line, { size: 15, bold: true })),
+    svgText(left, top - 8, `±${Number(peak.toPrecision(2))}`, { size: 11, faint: true }),
     `<path d="${outline((x) => high[x], (x) => low[x])}" fill="${css(WAVE.span)}" stroke="${css(WAVE.span)}" stroke-width="0.6"/>`,
     `<path d="${outline((x) => Math.min(rms[x], high[x]), (x) => Math.max(-rms[x], low[x]))}" fill="${css(WAVE.rms)}"/>`,
     `<path d="M${left} ${y(0)}h${width}" stroke="${css(WAVE.silence)}" stroke-width="0.5"/>`,
-    `<text x="${left + 4}" y="${top + 12}" font-size="11" fill="${INK.label}">±${Number(peak.toPrecision(2))}</text>`,
     ...ticks.map((t) => {
-      const x = (left + t / seconds * width).toFixed(1), anchor = t === 0 ? "start" : t > seconds * 0.97 ? "end" : "middle";
-      return `<path d="M${x} ${top + height}v6" stroke="${INK.label}"/><text x="${x}" y="${
-        top + height + 20
-      }" font-size="11" fill="${INK.label}" text-anchor="${anchor}">${clock(t, step)}</text>`;
+      const x = left + t / seconds * width, anchor = t === 0 ? "start" : t > seconds * 0.97 ? "end" : "middle";
+      return `<path d="M${round(x)} ${top + height}v6" stroke="${INK.label}"/>` +
+        svgText(x, top + height + 20, clock(t, step), { size: 11, anchor, faint: true });
     }),
     "</svg>\n",
   ].join("\n");

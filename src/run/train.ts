@@ -393,23 +393,12 @@ function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Token
   return chosen;
 }
 
-/**
- * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
- * on from a snapshot sees what the uninterrupted one would have seen.
- *
- * @throws {ConfigError} where a field is out of range or unknown, or the data is no typed array
- * @throws {DataError} where the data is shorter than one context
- * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
- */
-export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
+/** Refuses what cannot be trained on, before anything is made. */
+function checkOptions(options: TrainOptions): void {
+  expect("Cannot train", { options: [options, "an object"], engine: [options?.engine, "an engine"] });
+  const { data, heldOut, reportSeconds = 1, evaluations = 0, evaluationTokens = 0, unit = 1 } = options, many = [0, MOST] as const;
   expect("Cannot train", {
-    options: [options, "an object"],
-    engine: [options?.engine, "an engine"],
-  });
-  const { engine, data, heldOut, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit = 1 } = options;
-  const size = [1, MOST] as const, many = [0, MOST] as const;
-  expect("Cannot train", {
-    unit: [unit, size],
+    unit: [unit, [1, MOST]],
     reportSeconds: [reportSeconds, "a finite number"],
     evaluations: [evaluations, many],
     evaluationTokens: [evaluationTokens, many],
@@ -426,62 +415,136 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       );
     }
   }
-  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate);
-  let scoring: { scorer: Scorer; glance: Tokens; index: number } | undefined;
-  /** Scores with a phase's model, at a glance or, at the end of the run, everything. */
-  const bits = async ({ params, config: { n_ctx }, index }: TrainedPhase, all: boolean) => {
-    if (scoring?.index !== index) {
-      scoring?.scorer.dispose();
-      scoring = undefined;
-      const scorer = await Scorer.create(engine, params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
-      const glance = spread(heldOut!, Math.max(1, Math.floor(evaluationTokens / n_ctx)), n_ctx, options.unit);
-      scoring = { scorer, glance, index };
+}
+
+/** Held-out tokens, scored with the model of the phase that training is in. */
+class HeldOut {
+  #scorer: Scorer | undefined;
+  #glance: Tokens | undefined;
+  #index: number | undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly tokens: Tokens,
+    private readonly unit: number,
+    /** How many a glance takes. */
+    private readonly most: number,
+  ) {}
+
+  /** Bits a token: at a glance or, at the end of the run, of everything. */
+  async bits({ params, config: { n_ctx }, index }: TrainedPhase, all: boolean): Promise<number> {
+    if (this.#index !== index) {
+      this.dispose();
+      this.#scorer = await Scorer.create(this.engine, params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
+      this.#glance = spread(this.tokens, Math.max(1, Math.floor(this.most / n_ctx)), n_ctx, this.unit);
+      this.#index = index;
     }
     // Of the glance each window lies alone already, however much shorter than a unit the phase's are.
-    return all ? await scoring.scorer.bits(heldOut!, { unit: options.unit }) : await scoring.scorer.bits(scoring.glance);
-  };
+    return all ? await this.#scorer!.bits(this.tokens, { unit: this.unit }) : await this.#scorer!.bits(this.#glance!);
+  }
+
+  dispose(): void {
+    this.#scorer?.dispose();
+    this.#scorer = this.#index = undefined;
+  }
+}
+
+/** The micro-batches of the next step: they depend on the seed and the step alone. */
+function microBatches({ train: { seed, accumulate }, done }: Trainer, { batch, config: { n_ctx } }: PhaseAt, data: Tokens, unit?: number) {
+  return Array.from({ length: accumulate }, (_, m) => {
+    const tokens = new Uint32Array(batch * n_ctx);
+    batchOffsets(seed, done, m, batch, data.length, n_ctx, unit).forEach((offset, row) =>
+      tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
+    );
+    return tokens;
+  });
+}
+
+/** Training tokens seen and to come, for rates and the time left. */
+class Pace {
+  readonly #begun = performance.now();
+  #seen = 0;
+  #seenBefore = 0;
+  /** When the time of the next report's rate begins. */
+  since = this.#begun;
+
+  constructor(private readonly trainer: Trainer) {}
+
+  #tokens({ batch, config: { n_ctx } }: PhaseAt): number {
+    return this.trainer.train.accumulate * batch * n_ctx;
+  }
+
+  /** Whether the last report is so many seconds ago. */
+  isOver(seconds: number): boolean {
+    return performance.now() - this.since >= seconds * 1000;
+  }
+
+  step(phase: PhaseAt): void {
+    this.#seen += this.#tokens(phase);
+  }
+
+  /** Tokens per second since the last report. */
+  rate(): number {
+    const rate = (this.#seen - this.#seenBefore) / Math.max(1e-9, (performance.now() - this.since) / 1000);
+    this.#seenBefore = this.#seen;
+    return rate;
+  }
+
+  /** Seconds until the last step. */
+  left(): number {
+    const { trainer } = this, { steps } = trainer.train;
+    let left = 0;
+    for (let t = trainer.done; t < steps; t = trainer.phase(t).end) left += (trainer.phase(t).end - t) * this.#tokens(trainer.phase(t));
+    return (this.since - this.#begun) / 1000 / Math.max(1, this.#seen) * left;
+  }
+}
+
+/** @throws {DivergedError} after too many steps in a row with non-finite gradients */
+function checkGradients({ skipped }: Measured, { lr, muon_lr, optimizer, precision }: TrainConfig): void {
+  if (skipped[1] < PATIENCE[precision]) return;
+  throw new DivergedError(
+    `Cannot go on: the gradients of the last ${
+      skipped[1]
+    } steps were not finite and none was applied; resume from the last checkpoint with ` +
+      `a lower lr than ${lr}${optimizer === "muon" ? ` and a lower muon_lr than ${muon_lr}` : ""}`,
+  );
+}
+
+/**
+ * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
+ * on from a snapshot sees what the uninterrupted one would have seen.
+ *
+ * @throws {ConfigError} where a field is out of range or unknown, or the data is no typed array
+ * @throws {DataError} where the data is shorter than one context
+ * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
+  checkOptions(options);
+  const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit } = options;
+  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate);
+  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens);
   try {
-    const { train } = trainer, { steps, accumulate } = train, first = trainer.done;
-    const tokensOf = ({ batch, config: { n_ctx } }: PhaseAt) => accumulate * batch * n_ctx;
-    const every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations))), begun = performance.now();
-    let reported = begun, reportedStep = first, loss = NaN, seen = 0, seenBefore = 0;
+    const { train } = trainer, { steps } = train, every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations)));
+    const pace = new Pace(trainer);
+    let reportedStep = trainer.done, loss = NaN;
     while (true) {
-      const finished = trainer.done >= steps || (signal?.aborted ?? false);
-      if (!finished) {
-        const phase = trainer.phase(trainer.done), { batch, config: { n_ctx } } = phase;
-        const micro = Array.from({ length: accumulate }, (_, m) => {
-          const tokens = new Uint32Array(batch * n_ctx);
-          batchOffsets(train.seed, trainer.done, m, batch, data.length, n_ctx, options.unit).forEach((offset, row) =>
-            tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
-          );
-          return tokens;
-        });
-        await trainer.step(micro);
-        seen += tokensOf(phase);
+      if (trainer.done < steps && !signal?.aborted) {
+        const phase = trainer.phase(trainer.done);
+        await trainer.step(microBatches(trainer, phase, data, unit));
+        pace.step(phase);
         // Lets signals, timers and a page's frames run between steps.
         await new Promise((resume) => setTimeout(resume, 0));
       }
       const last = trainer.done >= steps || (signal?.aborted ?? false);
-      const evaluates = heldOut && (last ? trainer.done >= steps : trainer.done % every === 0);
-      if (!last && !evaluates && performance.now() - reported < reportSeconds * 1000) continue;
-      const measured = await trainer.measure(), now = performance.now(), phase = trainer.phase(Math.max(0, trainer.done - 1));
-      if (measured.skipped[1] >= PATIENCE[train.precision]) {
-        throw new DivergedError(
-          `Cannot go on: the gradients of the last ${measured.skipped[1]} steps were not finite and none was applied; ` +
-            `resume from the last checkpoint with a lower lr than ${train.lr}${
-              train.optimizer === "muon" ? ` and a lower muon_lr than ${train.muon_lr}` : ""
-            }`,
-        );
-      }
+      const evaluates = last ? trainer.done >= steps : trainer.done % every === 0;
+      if (!last && !(evaluates && heldOut) && !pace.isOver(reportSeconds)) continue;
+      const measured = await trainer.measure(), phase = trainer.phase(Math.max(0, trainer.done - 1));
+      checkGradients(measured, train);
       // A stop between steps reports none: the loss is then that of the report before.
       if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
-      const rate = (seen - seenBefore) / Math.max(1e-9, (now - reported) / 1000);
-      const held = evaluates ? await bits(phase, trainer.done >= steps) : undefined;
-      reported = performance.now();
+      const tokensPerSecond = pace.rate(), held = evaluates ? await heldOut?.bits(phase, trainer.done >= steps) : undefined;
+      pace.since = performance.now();
       reportedStep = trainer.done;
-      seenBefore = seen;
-      let left = 0;
-      for (let t = trainer.done; t < steps; t = trainer.phase(t).end) left += (trainer.phase(t).end - t) * tokensOf(trainer.phase(t));
       yield {
         step: trainer.done,
         steps,
@@ -491,18 +554,18 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
         gradNorm: measured.gradNorm,
         skipped: measured.skipped[0],
         lossScale: measured.lossScale,
-        tokensPerSecond: rate,
-        secondsLeft: (reported - begun) / 1000 / Math.max(1, seen) * left,
+        tokensPerSecond,
+        secondsLeft: pace.left(),
         last,
         phase,
         snapshot: () => trainer.snapshot(),
       };
       if (last) return;
       // Saving between reports is not training time.
-      reported = performance.now();
+      pace.since = performance.now();
     }
   } finally {
-    scoring?.scorer.dispose();
+    heldOut?.dispose();
     trainer.dispose();
   }
 }

@@ -1,0 +1,99 @@
+/**
+ * `sample` as a stranger uses it, in processes of its own, of a run trained for it.
+ *
+ * Plan. The same seed gives the same, alone and among several; a run is named by any file in it; pipes that close end quietly; what is not a
+ * model is said.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { join } from "node:path";
+import { quote } from "../cli/program.ts";
+import { failed, files, MAIN, run } from "./commands.ts";
+import { at, folder, TINY, tiny } from "./tiny.ts";
+
+Deno.test.beforeAll(async () => {
+  const { code, err } = await run(...tiny("people", "--steps", "30", "--batch", "4"));
+  assertEquals([code, err], [0, ""]);
+});
+Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
+
+Deno.test("cli: sample streams text; the same seed gives the same", async () => {
+  const write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", "--length", "60", ...more);
+  const one = await write("--seed", "3", "--prompt", "It was"),
+    again = await write("--seed", "3", "--prompt", "It was"),
+    other = await write("--seed", "4");
+  assertEquals([one.code, one.out], [0, again.out]);
+  assert(one.out.startsWith("It was") && one.out.endsWith("\n") && other.out !== one.out);
+  assertMatch(one.err, /keys and values kept: .* of the .* of all 32 positions/);
+  assertMatch(one.err, /60 bytes in /);
+  // deno-lint-ignore no-control-regex
+  assert(!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(one.out), "control characters are made visible");
+  const json = await write("--seed", "3", "--prompt", "It was", "--json");
+  const tokens = json.events.filter(({ token }) => token !== undefined);
+  assertEquals(tokens.length, 60);
+  assertEquals("It was" + json.events.map(({ text }) => text).join("") + "\n", one.out);
+  assertEquals((await write("--temperature", "0")).out, (await write("--top-k", "1", "--seed", "9")).out);
+});
+
+Deno.test("cli: a run by a file in it, an empty prompt, one longer than the context, and the version", async () => {
+  const write = (...more: string[]) =>
+    run("sample", join(at("people"), "model.safetensors"), "--backend", "wasm", "--length", "20", ...more);
+  const none = await write(),
+    empty = await write("--prompt", ""),
+    long = await write("--prompt", "It was the best of times, it was the worst");
+  assertEquals([none.code, empty.out], [0, none.out]);
+  assertEquals([long.code, long.out.startsWith("It was the best of times, it was the worst")], [0, true]);
+  const { out } = await run("--version"), { version } = JSON.parse(Deno.readTextFileSync(new URL("../deno.json", import.meta.url)));
+  assertEquals(out, `longstride ${version}\n`);
+});
+
+Deno.test("cli: sample writes several texts at once, the first as a single one", async () => {
+  const write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", "--length", "40", "--prompt", "It was", ...more);
+  const one = await write(), three = await write("--batch", "3"), json = await write("--batch", "3", "--json");
+  assertEquals(three.code, 0);
+  assert(three.out.startsWith(one.out), "each sequence has its own draws, the first those of a single one");
+  const texts = ["", "", ""];
+  for (const { sample, text } of json.events) texts[sample as number] += text;
+  assertEquals(texts.map((text) => `It was${text}\n`).join(""), three.out);
+  assertEquals(new Set(texts).size, 3);
+  for (const which of [1, 2, 3]) assertMatch(three.err, new RegExp(`text ${which} of 3`));
+  assertMatch(three.err, /120 bytes in /);
+  failed(await write("--batch", "0"), 2, "it must be a whole number from 1 to 65536");
+});
+
+Deno.test("cli: sample into a pipe that closes ends quietly", async () => {
+  const { code, stdout, stderr } = await new Deno.Command("bash", {
+    args: [
+      "-c",
+      `set -o pipefail; ${quote(Deno.execPath())} run -A ${quote(MAIN)} sample ${
+        quote(at("people"))
+      } --backend wasm --length 20000 | head -c 20`,
+    ],
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  failed({ code, err: new TextDecoder().decode(stderr), out: "", events: [] }, 0);
+  assertEquals(stdout.length, 20);
+});
+
+Deno.test("cli: sample of what is not a model is an error that says which", async () => {
+  const damaged = at("damaged"), weights = files(at("people")).get("model.safetensors")!;
+  Deno.mkdirSync(damaged);
+  const save = (config: unknown, content: string) => {
+    Deno.writeTextFileSync(join(damaged, "config.json"), JSON.stringify(config));
+    Deno.writeFileSync(join(damaged, "model.safetensors"), Uint8Array.from(content, (c) => c.charCodeAt(0)));
+  };
+  const fails = async (...includes: string[]) => failed(await run("sample", damaged, "--backend", "wasm"), 1, ...includes);
+  failed(await run("sample", at("nowhere")), 1, "there is no such file; a run folder has config.json and model.safetensors");
+  save(TINY, weights.slice(0, 1000));
+  await fails("model.safetensors", "cut short");
+  save(TINY, "\xff\xff\xff\xff\xff\xff\xff\x7f" + weights.slice(8));
+  await fails("header length");
+  save({ ...TINY, n_ctx: 64 }, weights);
+  await fails("embed.position.0.weight F32 [4, 16] instead of F32 [8, 16]", "trained with another context");
+  save({ ...TINY, n_layer: 3 }, weights);
+  await fails("16 missing: layers.2.attn.q.weight");
+  save({ ...TINY, attention: { pattern: "dense", causal: false } }, weights);
+  await fails("the attention is not causal");
+});
