@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import { ConfigError, excerpt } from "./errors.ts";
 
 /** What is used of Node's modules, which Deno and Bun have too. */
@@ -38,10 +39,11 @@ const DRIVE = /^[a-z]:[\\/]/i;
  * The URL that a text means: an address as it is; a path from the page's address, or where there is none from the current folder.
  *
  * @param cannot what cannot be done: "Cannot open the model"
- * @throws {ConfigError} where it is a path, and there is neither a page nor a folder
+ * @throws {ConfigError} where it is no text, or a path, and there is neither a page nor a folder
  */
 export async function addressOf(cannot: string, source: string | URL): Promise<URL> {
   if (source instanceof URL) return new URL(source);
+  expect(cannot, { address: [source, "a string"] });
   try {
     if (!DRIVE.test(source)) return new URL(source, globalThis.location?.href);
   } catch {
