@@ -1,12 +1,10 @@
 /**
- * How a model is to be sampled where nothing else is said: `generation_config.json` beside it, with Hugging Face's names.
+ * How a model is to be sampled where nothing else is said.
  *
  * @module
  */
 
-import { type Allowed, expect, mustBe, type ObjectOf, whole } from "../base/check.ts";
-import { ConfigError } from "../base/errors.ts";
-import { parseJson, standIn } from "../base/json.ts";
+import { type Allowed, expect, whole } from "../base/check.ts";
 import { SEEDS, SEQUENCES } from "../base/limits.ts";
 
 /** How text is made: the fields of `generation_config.json` in camelCase. What is left out is as if the field were not there. */
@@ -47,15 +45,8 @@ export const GENERATION_FIELDS: Readonly<Record<keyof GenerationOptions, Allowed
   seed: SEEDS,
 };
 
-const NAMES = Object.keys(GENERATION_FIELDS) as (keyof GenerationOptions)[];
-
-/** The name that a field has in the file. */
-const inFile = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
-/** Fields that say nothing about how tokens are chosen here: no token of these models has a meaning of its own. */
-const LEFT = ["_from_model_config", "transformers_version", "bos_token_id", "eos_token_id", "pad_token_id"];
-
-const FILE: ObjectOf = { fields: {}, optional: Object.fromEntries(NAMES.map((name) => [inFile(name), GENERATION_FIELDS[name]])) };
+/** Their names. */
+export const GENERATION_NAMES = Object.keys(GENERATION_FIELDS) as readonly (keyof GenerationOptions)[];
 
 /**
  * Checks options that a caller gives.
@@ -64,45 +55,7 @@ const FILE: ObjectOf = { fields: {}, optional: Object.fromEntries(NAMES.map((nam
  * @throws {ConfigError} naming the first field that is out of range
  */
 export function checkGeneration(cannot: string, options: GenerationOptions): void {
-  for (const name of NAMES) if (options[name] !== undefined) expect(cannot, { [name]: [options[name], GENERATION_FIELDS[name]] });
-}
-
-/**
- * Reads a `generation_config.json`. A field that is null is as if it were not there; of fields of Hugging Face's those that name tokens or
- * versions are passed over.
- *
- * @param name of the file, for messages
- * @throws {ConfigError} naming the file, and the first field that is not known here or out of range
- */
-export function parseGenerationConfig(text: string, name: string): GenerationOptions {
-  expect("Cannot read generation options", { text: [text, "a string"], name: [name, "a string"] });
-  const cannot = `Cannot read ${name}`, instead = standIn(text.slice(0, 256));
-  if (instead) throw new ConfigError(`${cannot}: it is ${instead}`);
-  try {
-    const given = parseJson(text);
-    if (typeof given !== "object" || given === null || Array.isArray(given)) {
-      throw new ConfigError(`${cannot}: ${mustBe("it", "an object", given)}`);
-    }
-    const fields = Object.fromEntries(Object.entries(given).filter(([name, value]) => value !== null && !LEFT.includes(name)));
-    // One string is a list of one, there as here.
-    if (typeof fields.stop_strings === "string") fields.stop_strings = [fields.stop_strings];
-    expect(cannot, { it: [fields, FILE] });
-    return Object.fromEntries(NAMES.filter((name) => fields[inFile(name)] !== undefined).map((name) => [name, fields[inFile(name)]]));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new ConfigError(`${cannot}: ${error.message}`);
-    throw error;
+  for (const name of GENERATION_NAMES) {
+    if (options[name] !== undefined) expect(cannot, { [name]: [options[name], GENERATION_FIELDS[name]] });
   }
-}
-
-/**
- * A `generation_config.json`, as {@linkcode parseGenerationConfig} reads it.
- *
- * @throws {ConfigError} naming the first field that is out of range
- */
-export function formatGenerationConfig(options: GenerationOptions): string {
-  const cannot = "Cannot write generation options";
-  expect(cannot, { options: [options, "an object"] });
-  checkGeneration(cannot, options);
-  const fields = NAMES.filter((name) => options[name] !== undefined).map((name) => [inFile(name), options[name]]);
-  return JSON.stringify(Object.fromEntries(fields), null, 2) + "\n";
 }

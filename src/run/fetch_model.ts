@@ -11,7 +11,7 @@ import { standIn } from "../base/json.ts";
 import { BYTES } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { checkTokenizer } from "../files/codec.ts";
-import { type GenerationOptions, parseGenerationConfig } from "../files/generation_config.ts";
+import type { GenerationOptions } from "../files/generation_config.ts";
 import { parseConfig } from "../files/model_config.ts";
 import { safetensorsLength } from "../files/safetensors.ts";
 import { type Model, readModel } from "../files/weights.ts";
@@ -85,6 +85,7 @@ async function fetchGeneration(url: URL, signal: AbortSignal): Promise<Generatio
   const bytes = await fetchIfThere(url, { signal }), text = new TextDecoder().decode(bytes);
   // Servers of pages answer with one where there is no file.
   if (!bytes || standIn(text.slice(0, 256))?.startsWith("a web page")) return undefined;
+  const { parseGenerationConfig } = await import("../files/generation_file.ts");
   return parseGenerationConfig(text, url.href);
 }
 
