@@ -12,6 +12,7 @@ import { ConfigError, type GenerateOptions, type ModelConfig, openModel } from "
 import { Random } from "../src/base/random.ts";
 import { StopStrings } from "../src/data/stop.ts";
 import { encodeText } from "../src/data/text.ts";
+import type { Tokenizer } from "../src/data/tokenizer.ts";
 import type { GenerationOptions } from "../src/files/generation_config.ts";
 import { initialWeights } from "../src/model/parameters.ts";
 import { resolve } from "../src/run/generate.ts";
@@ -87,6 +88,33 @@ Deno.test("generation: every stretch of what a model writes ends its text, in te
       assertEquals(text.length, want.length);
     }
   }
+  model.dispose();
+});
+
+Deno.test("generation: a stop string ends a text within a token, and tokens before the one it begins in", async () => {
+  // Each token is two letters, or one of the last two.
+  const pair = (token: number) =>
+    encodeText(token < 100 ? "abcdefghij"[token % 10] + "abcdefghij"[Math.floor(token / 10)] : "xy"[token % 2]);
+  const wide = { ...config, vocab_size: 102 },
+    tokenizer = {
+      size: 102,
+      encode: (bytes: Uint8Array) => Promise.resolve(Uint32Array.from(bytes, (byte) => byte % 102)),
+      decode: (tokens: ArrayLike<number>) => Uint8Array.from(Array.from(tokens).flatMap((token) => [...pair(token)])),
+    } as unknown as Tokenizer;
+  const model = await openModel({ config: wide, weights: initialWeights(wide, 2), tokenizer }, { backend: "wasm", threads: 1 });
+  const given = { ...asked, prompt: [97] }, tokens = await Array.fromAsync(model.tokens(given)), text = tokenizer.decode(tokens);
+  for (let from = 0; from < text.length - 5; from++) {
+    for (const count of [1, 2, 3, 5]) {
+      const stopStrings = [new TextDecoder().decode(text.subarray(from, from + count))], want = before(text, stopStrings);
+      assertEquals([...encodeText(await all(model.text({ ...asked, stopStrings })))], want);
+      assertEquals((await model.generate({ ...asked, stopStrings }))[0].length, want.length);
+      const got = await Array.fromAsync(model.tokens({ ...given, stopStrings })), bytes = tokenizer.decode(got).length;
+      assertEquals(got, tokens.slice(0, got.length));
+      assert(bytes <= want.length && bytes + tokenizer.decode([tokens[got.length]]).length > want.length);
+    }
+  }
+  // Text is scored as the tokens that it becomes.
+  assertEquals(await model.score("abc"), await model.score([97, 98, 99]));
   model.dispose();
 });
 
@@ -215,7 +243,7 @@ Deno.test("generation: bad input is an error of its own", async () => {
   await assertRejects(
     () => other.tokens({ length: 1, stopStrings: ["a"] }).next(),
     ConfigError,
-    "Cannot look for stop strings: tokens are bytes only",
+    "Cannot look for stop strings: the model has 300 tokens and no tokenizer.json",
   );
   other.dispose();
 });

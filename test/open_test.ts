@@ -152,6 +152,14 @@ Deno.test("open: options beside the model are its own, where there are some", as
   }
 });
 
+Deno.test("open: a server that fails is not one that has no options", async () => {
+  const failing = (url: URL) => NOTHING(url, 500);
+  await serving(
+    failing,
+    (address) => assertRejects(() => fetchModel(address), DataError, "generation_config.json: the server answered 500"),
+  );
+});
+
 Deno.test("open: a Git LFS pointer in a file's place is named", async () => {
   const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12345\n";
   for (

@@ -359,7 +359,7 @@ Deno.test("tokenizer runs: a model at an address has the tokenizer beside it, or
     const bytes = checkpointAt(0.01);
     Object.assign(content, { "config.json": formatConfig(bytes.config), "model.safetensors": together([...modelChunks(bytes)]) });
     (await open()).dispose();
-    assertEquals(asked.sort(), ["config.json", "model.safetensors"]);
+    assertEquals(asked.sort(), ["config.json", "generation_config.json", "model.safetensors"]);
   } finally {
     await server.shutdown();
   }

@@ -22,19 +22,21 @@ export interface FetchOptions {
   readonly integrity?: string;
 }
 
-/** Said where there is nothing at an address, and a server or a disk says so. */
+/** There is nothing at an address, and a server or a disk says so. */
 class AbsentError extends DataError {}
 
+/** Statuses of what is not there; stores of files answer 403 for it, unless one may list them. */
+const NOT_THERE: readonly number[] = [403, 404, 410];
+
 /**
- * The bytes at an address; undefined where a server refuses them or there is no such file.
+ * {@linkcode fetchBytes}, undefined where there is no such file.
  *
- * @throws {DataError} where there is no answer
+ * @throws {DataError} where it cannot be known, or `integrity` says that there is one
  */
 export async function fetchIfThere(url: URL, options: FetchOptions = {}): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
     return await fetchBytes(url, options);
   } catch (error) {
-    // Stores answer 403 for what is not there, unless one may list it.
     if (error instanceof AbsentError && options.integrity === undefined) return undefined;
     throw error;
   }
@@ -53,7 +55,8 @@ export async function fetchBytes(url: URL, options: FetchOptions = {}): Promise<
     const response = await answer(url, signal);
     if (response instanceof Uint8Array) options.onProgress?.(response.length, response.length);
     else if (!response.ok) {
-      throw new AbsentError(`Cannot fetch ${url}: the server answered ${response.status} ${excerpt(response.statusText)}`);
+      const { status, statusText } = response, Refused = NOT_THERE.includes(status) ? AbsentError : DataError;
+      throw new Refused(`Cannot fetch ${url}: the server answered ${status} ${excerpt(statusText)}`);
     }
     bytes = response instanceof Uint8Array ? response : await receive(response, options);
   } catch (error) {

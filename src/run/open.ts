@@ -11,7 +11,7 @@ import { expect } from "../base/check.ts";
 import { checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { checkGeneration, type GenerationOptions } from "../files/generation_config.ts";
 import { StopStrings } from "../data/stop.ts";
-import { BYTES, encodeText, TextStream, type TokenArray } from "../data/text.ts";
+import { encodeText, TextStream, type TokenArray } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../base/errors.ts";
 import { Parameters } from "../model/parameters.ts";
@@ -115,20 +115,31 @@ export class OpenedModel {
    * another waits: it then goes on after that one from what it has, which costs its prompt once more, and what was drawn with logits
    * that round otherwise may differ.
    *
-   * @throws {ConfigError} where an option is out of range, or stop strings are given and the tokens are not bytes
+   * Before a stop string it ends with the last token that is wholly before it.
+   *
+   * @throws {ConfigError} where an option is out of range, or stop strings are given and nothing says what the tokens are
    * @throws {ShapeError} where a prompt token is outside the vocabulary
    */
   async *tokens(given: TokenOptions): AsyncGenerator<number> {
     const { options, stopStrings } = this.#single(given);
     const asked = { ...options, prompt: given.prompt };
     if (stopStrings.length === 0) return yield* sample(this.#decoder, asked);
-    this.#checkBytes("Cannot look for stop strings");
-    const stop = new StopStrings(stopStrings);
+    const codec = codecOf(this, "look for stop strings"), stop = new StopStrings(stopStrings);
+    /** Tokens with bytes that may be of a stop string, and how many of the first one's are known not to be. */
+    const held: { token: number; bytes: number }[] = [];
+    let free = 0;
     for await (const token of sample(this.#decoder, asked)) {
-      yield* stop.push([token]);
+      const bytes = codec.decode([token]);
+      held.push({ token, bytes: bytes.length });
+      free += stop.push(bytes).length;
+      while (held.length > 0 && free >= held[0].bytes) {
+        const first = held.shift()!;
+        free -= first.bytes;
+        yield first.token;
+      }
       if (stop.stopped) return;
     }
-    yield* stop.end();
+    yield* held.map(({ token }) => token);
   }
 
   /**
@@ -182,7 +193,7 @@ export class OpenedModel {
 
   /**
    * Streams text of a model whose tokens are bytes, or its tokenizer's, piece by piece, with control characters made visible. It ends
-   * before the first stop string that comes.
+   * before the first stop string that comes, within a token too.
    *
    * @throws {ConfigError} where an option is out of range, or nothing says what the tokens are
    */
@@ -202,7 +213,7 @@ export class OpenedModel {
    * Writes several texts at once and answers when all are there, each ending before the first stop string that comes in it; control
    * characters are made visible.
    *
-   * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
+   * @throws {ConfigError} where an option is out of range, or nothing says what the tokens are
    * @throws {OutOfMemoryError} where caches of so many sequences do not fit
    *
    * @example Two lines, whatever they are
@@ -258,7 +269,7 @@ export class OpenedModel {
    * How probable a text is, token by token: the natural logarithm of each token's probability, mean bits and perplexity. Of any length:
    * beyond n_ctx tokens in windows that overlap. Calls take turns.
    *
-   * @param text text, as UTF-8 bytes, or tokens; at least one
+   * @param text text, which becomes tokens as prompts do, or tokens; at least one
    * @throws {ConfigError} where an option is out of range, or text is given and nothing says what the tokens are
    * @throws {DataError} where there is no token
    * @throws {ShapeError} where a token is outside the vocabulary
@@ -285,7 +296,7 @@ export class OpenedModel {
    * Hidden states of a text, [tokens, d_model]: what the model holds after each token, at the layer asked for. Of any length, in windows
    * as {@linkcode score}. The last row has read all of the text, as far back as its window goes.
    *
-   * @param text text, as UTF-8 bytes, or tokens; at least one
+   * @param text text, which becomes tokens as prompts do, or tokens; at least one
    * @throws {ConfigError} where an option is out of range, or text is given and nothing says what the tokens are
    * @throws {DataError} where there is no token
    * @throws {ShapeError} where a token is outside the vocabulary
@@ -310,14 +321,6 @@ export class OpenedModel {
 
   #encode(what: string, text: string): Promise<TokenArray> {
     return codecOf(this, what).encode(encodeText(text));
-  }
-
-  #checkBytes(cannot: string): void {
-    const { vocab_size } = this.config;
-    if (vocab_size <= BYTES.size) return;
-    throw new ConfigError(
-      `${cannot} among tokens: they are bytes only with a vocab_size of at most ${BYTES.size}, it is ${vocab_size}; text() and generate() look for them`,
-    );
   }
 
   async #reading(): Promise<Passes> {
