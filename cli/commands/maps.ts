@@ -52,12 +52,6 @@ interface Looked {
   readonly labels?: readonly string[];
 }
 
-/** What stands for each token of a text. */
-function labelsOf(tokens: TokenArray, codec: Codec): readonly string[] {
-  if (tokens instanceof Uint8Array) return byteLabels(tokens);
-  return Array.from(tokens, (token) => byteLabels(codec.decode([token])).join(""));
-}
-
 async function promptOf(prompt: string, codec: Codec, { n_ctx }: ModelConfig): Promise<TokenArray> {
   const tokens = await codec.encode(encodeText(prompt)), what = codec.size > 256 ? "tokens" : "bytes";
   if (tokens.length > 0 && tokens.length <= n_ctx) return tokens;
