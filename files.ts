@@ -20,6 +20,7 @@
  * @module
  */
 
+export { formatGenerationConfig, GENERATION_FIELDS, parseGenerationConfig } from "./src/files/generation_config.ts";
 export { checkCausal, type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
 export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES } from "./src/files/train_config.ts";
 export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";

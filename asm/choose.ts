@@ -38,7 +38,7 @@ function take(heap: usize, count: u32, logits: usize): u32 {
 }
 
 // Only as many tokens are brought into order as the choice needs: all of topK and topP, or those before the chosen one.
-function draw(logits: usize, vocabulary: u32, temperature: f32, topK: u32, topP: f64, uniform: f64): u32 {
+function draw(logits: usize, vocabulary: u32, temperature: f32, topK: u32, topP: f64, minP: f32, uniform: f64): u32 {
   let best: u32 = 0;
   for (let token: u32 = 1; token < vocabulary; token++) if (getF32(logits, token) > getF32(logits, best)) best = token;
   if (temperature == 0) return best;
@@ -52,7 +52,7 @@ function draw(logits: usize, vocabulary: u32, temperature: f32, topK: u32, topP:
   for (let at = vocabulary >> 1; at > 0; at--) sink(heap, at - 1, vocabulary, logits);
   const most = topK > 0 ? min(topK, vocabulary) : vocabulary;
   let reach: f64 = all, count: u32 = most, left = vocabulary;
-  if (most < vocabulary || topP < 1) {
+  if (most < vocabulary || topP < 1 || minP > 0) {
     if (most < vocabulary) {
       all = 0;
       for (let at: u32 = 0; at < most; at++) all += getF32(weights, take(heap, left--, logits)) as f64;
@@ -61,7 +61,9 @@ function draw(logits: usize, vocabulary: u32, temperature: f32, topK: u32, topP:
     count = 0;
     while (count < most && (count == 0 || reach < topP * all)) {
       if (vocabulary - count <= left) take(heap, left--, logits);
-      reach += getF32(weights, getU32(heap, vocabulary - 1 - count)) as f64;
+      const weight = getF32(weights, getU32(heap, vocabulary - 1 - count));
+      if (count > 0 && weight < minP) break;
+      reach += weight as f64;
       count++;
     }
   }
@@ -74,8 +76,19 @@ function draw(logits: usize, vocabulary: u32, temperature: f32, topK: u32, topP:
   return token;
 }
 
+// Logits with those of the tokens at positions before i made less likely, in a place of their own.
+function penalise(logits: usize, vocabulary: u32, tape: usize, batch: u32, i: u32, penalty: f32): usize {
+  const less = workspace() + ((up4(vocabulary) as usize) << 3);
+  memory.copy(less, logits, (vocabulary as usize) << 2);
+  for (let at: u32 = 0; at < i; at++) {
+    const token = getU32(tape, at * batch), logit = getF32(logits, token);
+    setF32(less, token, logit > 0 ? logit / penalty : logit * penalty);
+  }
+  return less;
+}
+
 function choose_workspace(vocabulary: u32): u32 {
-  return 2 * up4(vocabulary);
+  return 3 * up4(vocabulary);
 }
 
 // A unit is a sequence.
@@ -87,8 +100,10 @@ export function choose(
   if (i < getU32(given, 0)) return;
   for (let unit = begin; unit < end; unit++) {
     threefry(getU32(seeds, 0), stream + unit, i, getU32(seeds, 1), drawn);
-    const uniform = (getU32(drawn, 0) as f64) / 4294967296, row = logits + (((unit * vocabulary) as usize) << 2);
-    const token = draw(row, vocabulary, getF32(choice, 0), getF32(choice, 1) as u32, getF32(choice, 2) as f64, uniform);
+    const uniform = (getU32(drawn, 0) as f64) / 4294967296, penalty = getF32(choice, 4);
+    let row: usize = logits + (((unit * vocabulary) as usize) << 2);
+    if (penalty != 1) row = penalise(row, vocabulary, tape + ((unit as usize) << 2), batch, i, penalty);
+    const token = draw(row, vocabulary, getF32(choice, 0), getF32(choice, 1) as u32, getF32(choice, 2) as f64, getF32(choice, 3), uniform);
     setU32(tape, i * batch + unit, token);
   }
 }

@@ -39,6 +39,7 @@ type Kind =
   | "bytes"
   | "floats"
   | "tokens"
+  | "text or tokens"
   | "object"
   | "optional object"
   | "list"
@@ -58,6 +59,7 @@ const WRONG: Readonly<Record<Kind, readonly unknown[]>> = {
   "bytes": ["abc", 7, null, undefined, {}, [1.5]],
   "floats": ["abc", 7, null, undefined, {}, ["1"]],
   "tokens": ["abc", 7, null, undefined, {}, [1.5, 2], ["1", "2"], [NaN], [-1], [2 ** 53], [null]],
+  "text or tokens": [7, null, undefined, {}, [1.5, 2], ["1", "2"], [NaN], [-1], [2 ** 53], [null]],
   "object": ["abc", 7, null, undefined],
   "optional object": ["abc", 7, null],
   "list": ["abc", 7, null, undefined, {}],
@@ -152,6 +154,7 @@ const REST: readonly string[] = [
     "TRAIN_FIELDS",
     "DATASET_FIELDS",
     "SAMPLE_FIELDS",
+    "GENERATION_FIELDS",
     "PICK_FIELDS",
     "whole",
   ),
@@ -164,13 +167,15 @@ const call = (name: string, call: Call["call"], args: readonly unknown[], kinds:
 /** A function by its export's name. */
 const of = (name: keyof typeof longstride, args: readonly unknown[], kinds: Call["kinds"]) =>
   call(name, (longstride as unknown as Record<string, unknown>)[name] as Call["call"], args, kinds);
-const choice = { length: 2, temperature: 1, topK: 3, topP: 0.9, seed: 1 };
+const choice = { length: 2, temperature: 1, topK: 3, topP: 0.9, minP: 0.1, repetitionPenalty: 1.1, seed: 1 };
 const CHOICE = (at: number): Record<string, Kind> => ({
   [`${at}`]: "object",
   [`${at}.length`]: "whole",
   [`${at}.temperature`]: "optional number",
   [`${at}.topK`]: "optional whole",
   [`${at}.topP`]: "optional number",
+  [`${at}.minP`]: "optional number",
+  [`${at}.repetitionPenalty`]: "optional number",
   [`${at}.seed`]: "optional whole",
 });
 
@@ -313,9 +318,28 @@ const CALLS: readonly Call[] = [
   call("OpenedModel.samples", (options) => model.samples(options), [{ ...choice, prompt: [1, 2], batch: 2 }], {
     ...CHOICE(0),
     "0.prompt": "optional tokens",
-    "0.batch": "whole",
+    "0.batch": "optional whole",
   }),
   call("OpenedModel.text", (options) => model.text(options), [{ ...choice, prompt: "a" }], { ...CHOICE(0), "0.prompt": "optional text" }),
+  call("OpenedModel.generate", (options) => model.generate(options), [{
+    prompt: "a",
+    maxNewTokens: 2,
+    numReturnSequences: 2,
+    stopStrings: ["b"],
+  }], {
+    0: "object",
+    "0.prompt": "optional text",
+    "0.maxNewTokens": "whole",
+    "0.numReturnSequences": "optional whole",
+    "0.stopStrings": "optional list",
+    "0.stopStrings.0": "text",
+  }),
+  of("parseGenerationConfig", [`{ "top_k": 3 }`, name], { 0: "text", 1: "text" }),
+  of("formatGenerationConfig", [{ topK: 3, stopStrings: ["a"] }], {
+    0: "object",
+    "0.topK": "optional whole",
+    "0.stopStrings": "optional list",
+  }),
   call("Decoder.create", (...args) => longstride.Decoder.create(...args as [never, never]), [on, params, 1, 16], {
     0: "engine",
     1: "object",
@@ -344,10 +368,27 @@ const CALLS: readonly Call[] = [
       "3.queries.0": "whole",
     },
   }),
-  call("Scorer.create", (...args) => longstride.Scorer.create(...args as [never, never, never]), [on, params, 1], {
+  call("OpenedModel.score", (text, options) => model.score(text, options), [[1, 2], { minContext: 3 }], {
+    0: "text or tokens",
+    1: "optional object",
+    "1.minContext": "optional whole",
+  }),
+  call("OpenedModel.embeddings", (text, options) => model.embeddings(text, options), [[1, 2], { minContext: 3, layer: 1 }], {
+    0: "text or tokens",
+    1: "optional object",
+    "1.minContext": "optional whole",
+    "1.layer": "optional whole",
+  }),
+  call("Scorer.windows", (...args) => scorer.windows(...args as [never, never, never]), [bytes, 20, 2], {
+    0: "bytes",
+    1: "whole",
+    2: "whole",
+  }),
+  call("Scorer.create", (...args) => longstride.Scorer.create(...args as [never, never, never]), [on, params, 1, 8], {
     0: "engine",
     1: "object",
     2: "whole",
+    3: "optional whole",
   }),
   call("Scorer.score", (tokens) => scorer.score(tokens), [bytes.subarray(0, 16)], { 0: "tokens" }),
   call("Scorer.evaluate", (tokens, options) => scorer.evaluate(tokens, options), [bytes, { limit: 20, minContext: 2, unit: 1 }], {

@@ -51,6 +51,8 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["sample"], "Cannot run sample: it needs RUN"],
     [["sample", "a", "b"], `Cannot use "b": sample takes only RUN`],
     [["sample", "a", "--top-p", "2"], "it must be a number above 0 and up to 1, found 2"],
+    [["sample", "a", "--min-p", "2"], "it must be a number from 0 to 1, found 2"],
+    [["sample", "a", "--repetition-penalty", "0"], "it must be a number from 0.01 to 100, found 0"],
     [["layout", "--preset", "enwik"], "did you mean enwik8?"],
     [["layout", "--preset", "text", "--config", at("config.json")], "Cannot use --preset and --config together"],
     [["tune", "--preset", "text", "--config", at("config.json")], "Cannot use --preset with --config"],

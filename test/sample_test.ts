@@ -22,7 +22,7 @@ import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.
 import { Random } from "../src/base/random.ts";
 import { chooseToken } from "../src/engines/reference/choose.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
-import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/run/sample.ts";
+import { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/run/sample.ts";
 import { callersBlocks, PATTERNS } from "./patterns.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
@@ -185,16 +185,18 @@ for (const name of new Set(["reference", ...ENGINES])) {
     const on = await engine(name), random = new Random(8, 1), V = 29, n = 64, batch = 64;
     const row = Float32Array.from({ length: V }, () => random.normal() * 1.5);
     row[7] = row[3];
-    for (const { temperature = 1, topK = 0, topP = 1 } of [{}, { temperature: 0.6 }, { topK: 5 }, { topP: 0.6 }, { topK: 12, topP: 0.8 }]) {
+    const choices: Choice[] = [{}, { temperature: 0.6 }, { topK: 5 }, { topP: 0.6 }, { topK: 12, topP: 0.8 }, { minP: 0.1 }];
+    choices.push({ temperature: 0.7, topK: 12, topP: 0.9, minP: 0.2 });
+    for (const { temperature = 1, topK = 0, topP = 1, minP = 0 } of choices) {
       const u32 = (name: string, ...shape: number[]) => tensor(name, shape, "u32");
       const logits = tensor("logits", [batch, V]), tape = u32("tape", n, batch), position = u32("position", 1), given = u32("given", 1);
-      const choice = tensor("choice", [3]), seeds = u32("seeds", 2), tensors = [logits, tape, position, given, choice, seeds];
+      const choice = tensor("choice", [5]), seeds = u32("seeds", 2), tensors = [logits, tape, position, given, choice, seeds];
       const program = new Program("choose");
       program.add({ op: "choose", logits, tape, position, given, choice, seeds });
       on.allocate(tensors);
       const executable = await on.compile(program);
       on.write(logits, Float32Array.from({ length: size(logits) }, (_, at) => row[at % V]));
-      on.write(choice, Float32Array.of(temperature, topK, topP));
+      on.write(choice, Float32Array.of(temperature, topK, topP, minP, 1));
       on.write(seeds, Uint32Array.of(77, 0));
       await executable.run(n);
       const counts = new Array(V).fill(0);
@@ -204,7 +206,7 @@ for (const name of new Set(["reference", ...ENGINES])) {
       const order = Array.from(row.keys()).sort((a, b) => row[b] - row[a] || a - b), kept = topK > 0 ? order.slice(0, topK) : order;
       const weights = kept.map((token) => Math.exp((row[token] - row[order[0]]) / temperature)), all = weights.reduce((a, b) => a + b);
       let reach = 0, count = 0;
-      while (count < kept.length && (count === 0 || reach < topP * all)) reach += weights[count++];
+      while (count < kept.length && (count === 0 || (reach < topP * all && weights[count] >= minP))) reach += weights[count++];
       let chi = 0, drawn = 0;
       for (let at = 0; at < count; at++) {
         const want = weights[at] / reach * n * batch;
@@ -215,6 +217,42 @@ for (const name of new Set(["reference", ...ENGINES])) {
       // Chi-square has mean f and variance 2f: five deviations.
       const f = count - 1;
       assert(chi <= f + 5 * Math.sqrt(2 * f), `chi-square ${chi.toFixed(1)} with ${f} degrees of freedom`);
+      executable.dispose();
+      on.free(tensors);
+    }
+  });
+
+  engineTest(name, `sample: ${name}: tokens that were there are less likely, by a plain program`, async () => {
+    const on = await engine(name), random = new Random(8, 1), V = 29, batch = 2;
+    const rows = Array.from({ length: batch }, () => Float32Array.from({ length: V }, () => random.normal() * 1.5));
+    for (const repetitionPenalty of [1, 1.25, 3, 0.5]) {
+      const u32 = (name: string, ...shape: number[]) => tensor(name, shape, "u32");
+      const logits = tensor("logits", [batch, V]), tape = u32("tape", 40, batch), position = u32("position", 1), given = u32("given", 1);
+      const choice = tensor("choice", [5]), seeds = u32("seeds", 2), tensors = [logits, tape, position, given, choice, seeds];
+      const program = new Program("choose");
+      program.add({ op: "choose", logits, tape, position, given, choice, seeds });
+      on.allocate(tensors);
+      const executable = await on.compile(program), first = Array.from({ length: 3 * batch }, () => random.below(V));
+      on.write(logits, Float32Array.from(rows.flatMap((row) => [...row])));
+      // What stands behind the position does not count.
+      on.write(tape, Uint32Array.from({ length: 40 * batch }, (_, at) => first[at] ?? at % V));
+      on.write(given, Uint32Array.of(3));
+      on.write(choice, Float32Array.of(0, 0, 1, 0, repetitionPenalty));
+      await executable.run(40);
+      const got = await on.read(tape);
+      rows.forEach((row, b) => {
+        const made = [0, 1, 2].map((at) => first[at * batch + b]);
+        while (made.length < 40) {
+          let best = 0, most = -Infinity;
+          for (let token = 0; token < V; token++) {
+            const x = !made.includes(token) ? row[token] : row[token] > 0 ? row[token] / repetitionPenalty : row[token] * repetitionPenalty;
+            if (x > most) [best, most] = [token, x];
+          }
+          made.push(best);
+        }
+        assertEquals(made.map((_, at) => got[at * batch + b]), made, `penalty ${repetitionPenalty}`);
+        if (repetitionPenalty === 3) assert(new Set(made).size > 4);
+      });
       executable.dispose();
       on.free(tensors);
     }
@@ -378,7 +416,7 @@ Deno.test("sample: openModel by address and by contents", async () => {
   // deno-lint-ignore no-control-regex
   assert(!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(text), "control characters are made visible");
   assertEquals(await write(folder.href.slice(0, -1)), text);
-  await assertRejects(() => openModel("model/"), ConfigError, "must be an absolute address");
+  await assertRejects(() => openModel("no model/"), DataError, "no%20model/config.json");
   await assertRejects(() => openModel(new URL("nowhere/", folder)), DataError, "Cannot fetch");
   const config = configOf({ pattern: "dense" }), weights = initialWeights(config, 0);
   weights.delete("norm.weight");

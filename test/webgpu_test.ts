@@ -229,7 +229,7 @@ gpuTest("choosing among more tokens than the kernel compares is an error that sa
   const engine = await WebGpuEngine.create(software),
     program = new Program("choose"),
     u32 = (...shape: number[]) => tensor("t", shape, "u32");
-  const logits = tensor("logits", [1, 4097]), tape = u32(4, 1), position = u32(1), given = u32(1), choice = tensor("choice", [3]);
+  const logits = tensor("logits", [1, 4097]), tape = u32(4, 1), position = u32(1), given = u32(1), choice = tensor("choice", [5]);
   const seeds = u32(2);
   program.add({ op: "choose", logits, tape, position, given, choice, seeds });
   engine.allocate([logits, tape, position, given, choice, seeds]);

@@ -48,6 +48,9 @@ const ENTRIES: Readonly<Record<string, string>> = {
 /** Alone, and so in one file: it is what a page puts onto its own origin where the library comes from another. */
 export const THREADS: Readonly<Record<string, string>> = { "longstride.worker": "src/engines/wasm/worker.ts" };
 
+/** An import of what a runtime has of its own, as `src/base/address.ts` writes it; what makes other bundlers leave it esbuild drops. */
+const RUNTIME_IMPORT = /import\((?=\["node",)/g, LEFT_ALONE = "/* @vite-ignore */ /* webpackIgnore: true */";
+
 /** Files that are named, not imported: workers, and what each becomes. */
 const WORKERS: Readonly<Record<string, string>> = {
   "./worker.ts": "./longstride.worker.js",
@@ -245,6 +248,7 @@ export async function bundleEntries(
         continue;
       }
       let code = renamed(text);
+      code = code.replaceAll(RUNTIME_IMPORT, `import(${LEFT_ALONE}`);
       for (const [from, to] of Object.entries(WORKERS)) code = code.replaceAll(`"${from}"`, `"${to}"`);
       const [left] = /"[^"\n]*\.ts"/.exec(code) ?? [];
       if (left) throw new LongstrideError(`Cannot bundle: ${file} names the file ${left}; say in WORKERS what it becomes`);

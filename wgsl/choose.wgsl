@@ -1,7 +1,7 @@
-// The token of a position, drawn from softmax(logits / temperature) within topK and topP: src/engines/reference/choose.ts without the
-// sorting. A workgroup takes a sequence. For each token it finds how many go before it (larger logit, then lower number) and what they
-// weigh together; that decides the cuts of topK and topP, and the draw takes the token in whose interval [before, before + weight) it
-// falls.
+// The token of a position, drawn from softmax(logits / temperature) within topK, topP and minP, tokens that were there made less likely:
+// src/engines/reference/choose.ts without the sorting. A workgroup takes a sequence. For each token it finds how many go before it (larger
+// logit, then lower number) and what they weigh together; that decides the cuts, and the draw takes the token in whose interval
+// [before, before + weight) it falls.
 // @import random.wgsl
 // @import exp.wgsl
 
@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> tape: array<u32>; // [n, batch]
 @group(0) @binding(2) var<storage, read> position: array<u32>; // [1]
 @group(0) @binding(3) var<storage, read> given: array<u32>; // [1]
-@group(0) @binding(4) var<storage, read> choice: array<f32>; // [3]
+@group(0) @binding(4) var<storage, read> choice: array<f32>; // [5]: temperature, topK, topP, minP, repetition penalty
 @group(0) @binding(5) var<storage, read> seeds: array<u32>; // [2]
 @group(0) @binding(6) var<storage, read_write> tokens: array<vec4f>; // [batch, fours · 4]: logit, weight, weight before, 1 where kept
 @group(0) @binding(7) var<uniform> params: Params;
@@ -25,6 +25,17 @@ const THREADS: u32 = 256u;
 
 var<workgroup> numbers: array<f32, THREADS>;
 var<workgroup> names: array<u32, THREADS>;
+// A bit a token: whether it is at a position before. As many as there may be tokens.
+var<workgroup> there: array<atomic<u32>, 128>;
+
+// The logit of a token, made less likely where the token was there.
+fn logit_of(sequence: u32, token: u32) -> f32 {
+  let logit = logits[sequence * params.vocabulary + token];
+  if (((atomicLoad(&there[token >> 5u]) >> (token & 31u)) & 1u) == 0u) {
+    return logit;
+  }
+  return select(logit * choice[4], logit / choice[4], logit > 0.0);
+}
 
 // The pair whose number is largest, of equal ones that with the lowest name; known to every invocation.
 fn largest(t: u32, number: f32, name: u32) -> vec2f {
@@ -66,10 +77,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let all_tokens = params.fours * 4u;
   let base = group.x * all_tokens;
   let temperature = choice[0];
+  // Without a penalty nothing is looked at.
+  for (var at = select(t, i, choice[4] == 1.0); at < i; at += THREADS) {
+    let token = tape[at * params.batch + group.x];
+    atomicOr(&there[token >> 5u], 1u << (token & 31u));
+  }
+  workgroupBarrier();
   var top_number = -3e38;
   var top_name = 0u;
   for (var token = t; token < params.vocabulary; token += THREADS) {
-    let logit = logits[group.x * params.vocabulary + token];
+    let logit = logit_of(group.x, token);
     if (logit > top_number) {
       top_number = logit;
       top_name = token;
@@ -80,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     var logit = -3e38;
     var weight = 0.0;
     if (token < params.vocabulary) {
-      logit = logits[group.x * params.vocabulary + token];
+      logit = logit_of(group.x, token);
       // Temperature 0 divides by 0: what comes out is not used.
       weight = exp_precise(max(-100.0, (logit - best.x) / max(temperature, 1e-30)));
     }
@@ -117,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   var end = 0.0;
   for (var token = t; token < params.vocabulary; token += THREADS) {
     let own = tokens[base + token];
-    if (own.w == 1.0 || (own.w == 2.0 && own.z < limit)) {
+    if (own.w == 1.0 || (own.w == 2.0 && own.z < limit && own.y >= choice[3])) {
       end = max(end, own.z + own.y);
     }
   }
@@ -130,7 +147,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   for (var token = t; token < params.vocabulary; token += THREADS) {
     let own = tokens[base + token];
     let last = own.z + own.y;
-    let kept = own.w == 1.0 || (own.w == 2.0 && own.z < limit);
+    let kept = own.w == 1.0 || (own.w == 2.0 && own.z < limit && own.y >= choice[3]);
     if (kept && (last > target_weight || last >= reach) && -own.z > earliest) {
       earliest = -own.z;
       chosen = token;

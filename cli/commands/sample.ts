@@ -101,7 +101,13 @@ function shapeOf(args: Args, state: RunState | undefined, { n_ctx, position }: M
   return shape as unknown as ImageShape;
 }
 
-const choice = (args: Args) => ({ topK: args.number("top-k"), topP: args.number("top-p"), seed: args.number("seed") });
+const choice = (args: Args) => ({
+  topK: args.number("top-k"),
+  topP: args.number("top-p"),
+  minP: args.number("min-p"),
+  repetitionPenalty: args.number("repetition-penalty"),
+  seed: args.number("seed"),
+});
 
 /** Makes texts: one is shown as it comes, several one after another at the end. */
 async function texts(args: Args, model: OpenedModel, given: readonly TokenArray[], notes: Screen): Promise<void> {
@@ -248,6 +254,18 @@ export const sample: Command = {
         value: "P",
         allowed: SAMPLE_FIELDS.topP,
         about: "only the likeliest tokens that together reach probability P (default: 1, all)",
+      },
+      {
+        name: "min-p",
+        value: "P",
+        allowed: SAMPLE_FIELDS.minP,
+        about: "only tokens at least P times as probable as the likeliest (default: 0, all)",
+      },
+      {
+        name: "repetition-penalty",
+        value: "F",
+        allowed: SAMPLE_FIELDS.repetitionPenalty,
+        about: "makes tokens that were there less likely, by a factor of their logits (default: 1, not)",
       },
       { name: "seed", value: "N", allowed: SAMPLE_FIELDS.seed, about: "same seed, same samples on one engine (default: 0)" },
     ]),

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { fileBytes } from "./address.ts";
 import { ConfigError, DataError, excerpt } from "./errors.ts";
 
 /** How a file is fetched. */
@@ -21,25 +22,26 @@ export interface FetchOptions {
   readonly integrity?: string;
 }
 
-/** There is no such file. */
-class MissingFile extends DataError {}
+/** Said where there is nothing at an address, and a server or a disk says so. */
+class AbsentError extends DataError {}
 
 /**
- * {@linkcode fetchBytes}, undefined where there is no such file.
+ * The bytes at an address; undefined where a server refuses them or there is no such file.
  *
- * @throws {DataError} where it cannot be known, or the bytes are not those that `integrity` names
+ * @throws {DataError} where there is no answer
  */
 export async function fetchIfThere(url: URL, options: FetchOptions = {}): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
     return await fetchBytes(url, options);
   } catch (error) {
-    if (error instanceof MissingFile && options.integrity === undefined) return undefined;
+    // Stores answer 403 for what is not there, unless one may list it.
+    if (error instanceof AbsentError && options.integrity === undefined) return undefined;
     throw error;
   }
 }
 
 /**
- * The bytes at an address: http, https, data, blob, and file where the runtime allows.
+ * The bytes at an address: http, https, data, blob, and file where the runtime has files.
  *
  * @throws {DataError} where there is no answer or not a good one, naming the address, or the bytes are not those that `integrity` names
  * @throws {ConfigError} where `integrity` cannot be understood
@@ -48,20 +50,35 @@ export async function fetchBytes(url: URL, options: FetchOptions = {}): Promise<
   const { signal, integrity } = options, digests = integrity === undefined ? undefined : parseIntegrity(integrity);
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    const response = await fetch(url, { signal });
-    const { ok, status, statusText } = response, Refused = status === 404 || status === 410 ? MissingFile : DataError;
-    if (!ok) throw new Refused(`Cannot fetch ${url}: the server answered ${status} ${excerpt(statusText)}`);
-    bytes = await receive(response, options);
+    const response = await answer(url, signal);
+    if (response instanceof Uint8Array) options.onProgress?.(response.length, response.length);
+    else if (!response.ok) {
+      throw new AbsentError(`Cannot fetch ${url}: the server answered ${response.status} ${excerpt(response.statusText)}`);
+    }
+    bytes = response instanceof Uint8Array ? response : await receive(response, options);
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof DataError) throw error;
-    const { message, cause } = error as Error;
+    const { message, cause, code } = error as Error & { code?: string };
     // Runtimes keep what really failed behind a "fetch failed".
-    const Failed = url.protocol === "file:" ? MissingFile : DataError;
-    throw new Failed(`Cannot fetch ${url}: ${message}${cause instanceof Error ? `: ${cause.message}` : ""}`, { cause: error });
+    const said = `Cannot fetch ${url}: ${message}${cause instanceof Error ? `: ${cause.message}` : ""}`;
+    throw code === "ENOENT" ? new AbsentError(said, { cause: error }) : new DataError(said, { cause: error });
   }
   if (digests) await checkIntegrity(url, bytes, digests);
   return bytes;
+}
+
+/** What is at an address: of a file its bytes, where fetch does not know files, as Node's, or does not find this one. */
+async function answer(url: URL, signal?: AbortSignal): Promise<Response | Uint8Array<ArrayBuffer>> {
+  try {
+    return await fetch(url, { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (url.protocol !== "file:") throw error;
+    const bytes = await fileBytes(url, signal);
+    if (!bytes) throw error;
+    return bytes;
+  }
 }
 
 /** A file whose first bytes do not tell its length by then is not asked again: all of them are joined for each piece. */

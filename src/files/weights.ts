@@ -9,6 +9,7 @@ import { CheckpointError, excerpt } from "../base/errors.ts";
 import { notFinite } from "../base/finite.ts";
 import { toHalves } from "../base/half.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import type { GenerationOptions } from "./generation_config.ts";
 import { type ModelConfig, parseConfig } from "./model_config.ts";
 import { parameterShapes } from "./parameter_shapes.ts";
 import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
@@ -37,6 +38,8 @@ export interface Model {
   readonly weights: ReadonlyMap<string, Float32Array>;
   /** What its tokens stand for, where they are not bytes: as many as `config.vocab_size`. */
   readonly tokenizer?: Tokenizer;
+  /** How it is to be sampled, where it says. */
+  readonly generation?: GenerationOptions;
   /** Tensors of the file that are left alone, by name with their type, where there are any: of types that nobody here reads. */
   readonly unread?: ReadonlyMap<string, string>;
 }

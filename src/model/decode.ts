@@ -5,7 +5,7 @@
  */
 
 import type { CachePlan } from "../pattern/cache.ts";
-import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { CHOICE, Program, type Tensor, tensor } from "../ops/mod.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter, NO_DROPOUT } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
@@ -26,7 +26,7 @@ export interface DecodingState {
   readonly position: Tensor;
   /** u32 [1]: positions of the tape that are not chosen. */
   readonly given: Tensor;
-  /** f32 [3]: temperature, topK, topP. */
+  /** f32 [5]: temperature, topK, topP, minP, repetitionPenalty. */
   readonly choice: Tensor;
   /** u32 [2]: the seed, and how often the tape was begun with it. */
   readonly seeds: Tensor;
@@ -52,7 +52,7 @@ export function decodingProgram(params: Parameters, batch: number, plans: readon
   const { config } = params, program = new Program("decode"), e = new Emitter(program, params, batch, 1);
   const heads = config.n_head, u32 = (name: string, ...shape: number[]) => tensor(name, shape, "u32");
   const tape = u32("tape", config.n_ctx, batch), position = u32("position", 1), given = u32("given", 1);
-  const choice = tensor("choice", [3]), seeds = u32("token_seeds", 2), logits = tensor("logits", [batch, config.vocab_size]);
+  const choice = tensor("choice", [CHOICE.length]), seeds = u32("token_seeds", 2), logits = tensor("logits", [batch, config.vocab_size]);
   let h = e.matrix("embedded", config.d_model);
   program.add({
     op: "embedding_decode",

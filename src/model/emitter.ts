@@ -45,6 +45,8 @@ export class Emitter {
     readonly batch: number,
     readonly n: number,
     readonly precision: DType = "f32",
+    /** Names of matrices that outlive a run, for reading: see {@linkcode Emitter.matrix}. */
+    readonly kept: ReadonlySet<string> = new Set(),
   ) {
     this.rows = batch * n;
   }
@@ -53,9 +55,10 @@ export class Emitter {
     return this.params.config;
   }
 
-  /** Scratch of the activations' precision, [R, width]. */
+  /** Scratch of the activations' precision, [R, width]; persistent where the name is of those that are kept. */
   matrix(name: string, width: number): Tensor {
-    return this.program.scratch(name, [this.rows, width], this.precision);
+    const shape = [this.rows, width];
+    return this.kept.has(name) ? tensor(name, shape, this.precision) : this.program.scratch(name, shape, this.precision);
   }
 
   #parameter(layer: number, name: string): Tensor {

@@ -20,10 +20,14 @@ export interface ScoringProgram {
   readonly constants: Constants;
 }
 
-/** Writes the program that scores `batch` sequences of n_ctx tokens. */
-export function scoringProgram(params: Parameters, batch: number): ScoringProgram {
+/**
+ * Writes the program that scores `batch` sequences.
+ *
+ * @param n tokens of each, at most n_ctx
+ */
+export function scoringProgram(params: Parameters, batch: number, n: number = params?.config?.n_ctx): ScoringProgram {
   expect("Cannot score", { parameters: [params, "an object"], config: [params?.config, "an object"], batch: [batch, [1, 65536]] });
-  const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, config.n_ctx);
+  const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, n);
   const inputs = batchTensors(e.rows, config.vocab_size), losses = tensor("losses", [e.rows]);
   let h = e.embed(inputs.tokens);
   for (let layer = 0; layer < config.n_layer; layer++) h = e.forward(layer, h);

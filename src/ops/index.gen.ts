@@ -19,7 +19,7 @@ export { type Adam } from "./adam.ts";
 export { type Attention, type AttentionBackward } from "./attention.ts";
 export { type AttentionDecode } from "./attention_decode.ts";
 export { type CacheFill } from "./cache_fill.ts";
-export { type Choose } from "./choose.ts";
+export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";
 export { type CrossEntropy } from "./cross_entropy.ts";
 export { type Dropout, type DropoutOp } from "./dropout.ts";
 export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./embedding.ts";

@@ -13,6 +13,7 @@ import { compileWith } from "../model/compile.ts";
 import type { Parameters } from "../model/parameters.ts";
 import { type ScoringProgram, scoringProgram } from "../model/score.ts";
 import type { Engine, Executable, Tensor } from "../ops/mod.ts";
+import { Windows } from "./windows.ts";
 
 /** Tokens, of which parts can be taken. */
 export type Tokens = ArrayLike<number> & { subarray(from: number, to: number): ArrayLike<number> };
@@ -43,6 +44,16 @@ export interface Evaluation {
   readonly last: boolean;
 }
 
+/** What {@linkcode Scorer.windows} hands over. */
+export interface ScoredWindows {
+  /** f64: −ln of the probability of each token that these windows saw first, in order. */
+  readonly nats: Float64Array;
+  /** Windows that are done. */
+  readonly done: number;
+  /** Windows in all. */
+  readonly of: number;
+}
+
 /** Scores sequences with parameters that are on an engine. */
 export class Scorer {
   private constructor(
@@ -50,6 +61,8 @@ export class Scorer {
     readonly params: Parameters,
     /** Sequences scored at once. */
     readonly batch: number,
+    /** Tokens of each. */
+    readonly n: number,
     private readonly scoring: ScoringProgram,
     private readonly executable: Executable,
     private readonly tensors: readonly Tensor[],
@@ -58,39 +71,77 @@ export class Scorer {
   /**
    * Records the scoring program for parameters already on the engine.
    *
+   * @param batch sequences scored at once
+   * @param n tokens of each: at most n_ctx, which is the default
    * @throws {ConfigError} where the model's attention is not causal
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
-  static async create(engine: Engine, params: Parameters, batch: number): Promise<Scorer> {
-    expect("Cannot evaluate", { engine: [engine, "an engine"] });
+  static async create(engine: Engine, params: Parameters, batch: number, n: number = params?.config?.n_ctx): Promise<Scorer> {
+    const cannot = "Cannot evaluate";
+    expect(cannot, { engine: [engine, "an engine"] });
     checkCausal(params?.config, "evaluate");
-    const scoring = scoringProgram(params, batch), tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
-    return new Scorer(engine, params, batch, scoring, await compileWith(engine, scoring.program, tensors, scoring.constants), tensors);
+    expect(cannot, { n: [n, [1, params.config.n_ctx]] });
+    const scoring = scoringProgram(params, batch, n),
+      tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
+    return new Scorer(engine, params, batch, n, scoring, await compileWith(engine, scoring.program, tensors, scoring.constants), tensors);
   }
 
   /**
-   * −log₂ of the probability of every token of `batch` sequences of n_ctx tokens.
+   * −log₂ of the probability of every token of `batch` sequences of n tokens.
    *
-   * @param tokens [batch · n_ctx]
-   * @returns bits [batch · n_ctx]
+   * @param tokens [batch · n]
+   * @returns bits [batch · n]
    * @throws {DivergedError} where the model's loss is not finite
    */
   async score(tokens: ArrayLike<number>): Promise<Float64Array> {
     expectTokens("Cannot evaluate", tokens);
-    const { config } = this.params;
-    for (const [t, data] of batchData(this.scoring.batch, tokens, config.vocab_size, config.n_ctx)) this.engine.write(t, data);
+    return Float64Array.from(await this.#losses(tokens), (nats) => nats / Math.LN2);
+  }
+
+  async #losses(tokens: ArrayLike<number>): Promise<ArrayLike<number>> {
+    const { vocab_size } = this.params.config;
+    for (const [t, data] of batchData(this.scoring.batch, tokens, vocab_size, this.n)) this.engine.write(t, data);
     await this.executable.run();
-    const losses = checkComputed(await this.engine.read(this.scoring.losses), "Cannot evaluate", "the loss by token", this.engine);
-    return Float64Array.from(losses, (nats) => nats / Math.LN2);
+    return checkComputed(await this.engine.read(this.scoring.losses), "Cannot evaluate", "the loss by token", this.engine);
   }
 
   /**
-   * Mean bits per token over the first `limit` tokens, in windows of n_ctx that advance by n_ctx − minContext: but for
+   * Losses of tokens, a batch of windows at a time: each token once, with at least `minContext` tokens before it in its window but for
+   * those of the first.
+   *
+   * @param of tokens to score, from the first; at least 1
+   * @param minContext below n
+   * @throws {DivergedError} where the model's loss is not finite
+   */
+  async *windows(tokens: Tokens, of: number, minContext: number): AsyncGenerator<ScoredWindows> {
+    const { batch, n } = this;
+    expect("Cannot evaluate", { tokens: [tokens, "a typed array"], of: [of, [1, tokens?.length]], minContext: [minContext, [0, n - 1]] });
+    const windows = new Windows(of, n, minContext);
+    for (let done = 0; done < windows.count;) {
+      const rows = new Uint32Array(batch * n), some = [];
+      // A causal model never looks past a place, so what pads a short window does not change the bits before it.
+      for (let row = 0; row < batch && done < windows.count; row++, done++) {
+        const window = windows.at(done);
+        some.push(window);
+        rows.set(tokens.subarray(window.from, window.end), row * n);
+      }
+      const losses = await this.#losses(rows), [{ first }] = some, nats = new Float64Array(some[some.length - 1].end - first);
+      some.forEach((window, row) => {
+        for (let at = window.first; at < window.end; at++) nats[at - first] = losses[row * n + at - window.from];
+      });
+      yield { nats, done, of: windows.count };
+      // Lets signals, timers and a page's frames run between batches.
+      await new Promise((resume) => setTimeout(resume, 0));
+    }
+  }
+
+  /**
+   * Mean bits per token over the first `limit` tokens, in windows of n tokens that advance by n − minContext: but for
    * the first window, each token is scored with at least `minContext` tokens before it in its window (Table 3). Every
    * token counts once, those of a last, shorter window too. Reports after each batch of windows.
    *
    * @throws {DataError} where there is no token
-   * @throws {ConfigError} where minContext is not below n_ctx, or windows would begin inside a unit
+   * @throws {ConfigError} where minContext is not below n, or windows would begin inside a unit
    * @throws {DivergedError} where the model's loss is not finite
    */
   async *evaluate(tokens: Tokens, options: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
@@ -98,31 +149,21 @@ export class Scorer {
     expect(cannot, { tokens: [tokens, "a typed array"], options: [options, "an object"] });
     const { limit = tokens.length, minContext = 0, unit = 1 } = options;
     expect(cannot, { limit: [limit, [0, MOST]], unit: [unit, [1, MOST]] });
-    const { n_ctx } = this.params.config, of = Math.min(limit, tokens.length), advance = n_ctx - minContext;
+    const { n } = this, of = Math.min(limit, tokens.length), advance = n - minContext;
     if (of < 1) throw new DataError("Cannot evaluate: there are no tokens");
-    expect(cannot, { "the minimum context": [minContext, [0, n_ctx - 1]] });
+    expect(cannot, { "the minimum context": [minContext, [0, n - 1]] });
     if (advance % unit !== 0) {
       throw new ConfigError(
         `Cannot evaluate with a minimum context of ${minContext}: windows would advance by ${advance} tokens, and samples of ${unit} ` +
           `begin at multiples of that`,
       );
     }
-    const windows = 1 + Math.max(0, Math.ceil((of - n_ctx) / advance)), begun = performance.now();
+    const begun = performance.now();
     let total = 0, scored = 0;
-    for (let first = 0; first < windows; first += this.batch) {
-      const rows = new Uint32Array(this.batch * n_ctx), count = Math.min(this.batch, windows - first);
-      // A causal model never looks past a place, so what pads a short window does not change the bits before it.
-      for (let row = 0; row < count; row++) {
-        const from = (first + row) * advance;
-        rows.set(tokens.subarray(from, Math.min(from + n_ctx, of)), row * n_ctx);
-      }
-      const bits = await this.score(rows);
-      for (let row = 0; row < count; row++) {
-        // The window before ended where this one's new tokens begin.
-        const from = (first + row) * advance, end = Math.min(from + n_ctx, of);
-        for (; scored < end; scored++) total += bits[row * n_ctx + scored - from];
-      }
-      const seconds = (performance.now() - begun) / 1000, done = first + count;
+    for await (const { nats, done, of: windows } of this.windows(tokens, of, minContext)) {
+      for (const one of nats) total += one / Math.LN2;
+      scored += nats.length;
+      const seconds = (performance.now() - begun) / 1000;
       yield {
         tokens: scored,
         of,
@@ -131,8 +172,6 @@ export class Scorer {
         secondsLeft: seconds / done * (windows - done),
         last: done === windows,
       };
-      // Lets signals, timers and a page's frames run between batches.
-      await new Promise((resume) => setTimeout(resume, 0));
     }
   }
 

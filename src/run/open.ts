@@ -6,37 +6,37 @@
 
 import { type BackendName, pickBackend, type PickOptions } from "./backend.ts";
 import { checkTokenizer, codecOf } from "../files/codec.ts";
-import { type Model, readModel, weightsOf } from "../files/weights.ts";
-import { expect, MOST } from "../base/check.ts";
-import { checkConfig, type ModelConfig, parseConfig } from "../files/model_config.ts";
-import { BYTES, encodeText, TextStream } from "../data/text.ts";
+import { type Model, weightsOf } from "../files/weights.ts";
+import { expect } from "../base/check.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkGeneration, type GenerationOptions } from "../files/generation_config.ts";
+import { StopStrings } from "../data/stop.ts";
+import { BYTES, encodeText, TextStream, type TokenArray } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { ConfigError, excerpt } from "../base/errors.ts";
-import { fetchBytes, fetchIfThere, type FetchOptions } from "../base/fetch.ts";
+import { ConfigError } from "../base/errors.ts";
 import { Parameters } from "../model/parameters.ts";
-import type { Engine } from "../ops/mod.ts";
-import { safetensorsLength } from "../files/safetensors.ts";
-import { Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "./sample.ts";
+import type { Engine, Tensor } from "../ops/mod.ts";
+import { fetchModel, type FetchModelOptions } from "./fetch_model.ts";
+import type { Embeddings, EmbedOptions, Passes, ScoreOptions, Scores } from "./passes.ts";
+import { Decoder, sample, samples, type SamplesOptions } from "./sample.ts";
+import {
+  type BatchOptions,
+  type GenerateOptions,
+  resolve,
+  type Resolved,
+  type TextOptions,
+  type TextsOptions,
+  type TokenOptions,
+} from "./generate.ts";
 
 /** Choices of {@linkcode openModel}. */
-export interface OpenOptions extends PickOptions {
-  /** Which engine; default `auto`. */
+export interface OpenOptions extends PickOptions, FetchModelOptions {
+  /** Which engine is made for the model; default `auto`. */
   readonly backend?: BackendName;
-  /** Gives up fetching; the promise is rejected with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /**
-   * Called as `model.safetensors` arrives, from the network or a cache: bytes received, and the file's true length by its own header,
-   * undefined for as long as that has not come.
-   */
-  readonly onProgress?: (loaded: number, total: number | undefined) => void;
-  /** What fetched files must hash to, as HTML's `integrity`: `sha256-…`, `sha384-…` or `sha512-…` in base64. */
-  readonly integrity?: { readonly [file in "config.json" | "model.safetensors" | "tokenizer.json"]?: string };
-}
-
-/** {@linkcode SampleOptions} with a prompt of text. */
-export interface TextOptions extends Omit<SampleOptions, "prompt"> {
-  /** Text to start from, as UTF-8 bytes; may be empty. */
-  readonly prompt?: string;
+  /** An engine that the model is put onto instead. It stays the caller's: `dispose` takes the model off it and leaves it. */
+  readonly engine?: Engine;
+  /** How it is to be sampled where a call says nothing else; default what `generation_config.json` says, where there is one. */
+  readonly generation?: GenerationOptions;
 }
 
 /** A model on an engine. Dispose of it when done. */
@@ -44,6 +44,7 @@ export class OpenedModel {
   /** Its parameters, on the engine. */
   readonly params: Parameters;
   readonly #decoder: Decoder;
+  #passes: { readonly making: Promise<Passes>; made?: Passes } | undefined;
   /** By sequences at once, with the streams that use each. */
   readonly #batches = new Map<number, { readonly making: Promise<Decoder>; made?: Decoder; users: number }>();
 
@@ -56,6 +57,9 @@ export class OpenedModel {
     readonly config: ModelConfig,
     params: Parameters,
     decoder: Decoder,
+    private readonly ownsEngine: boolean,
+    /** What calls go by where they say nothing else. */
+    readonly generation: GenerationOptions,
     /** What its tokens stand for, where they are not bytes. */
     readonly tokenizer?: Tokenizer,
   ) {
@@ -66,7 +70,16 @@ export class OpenedModel {
   /** Puts a model on an engine; see {@linkcode openModel}. */
   static async create(model: Model, given: OpenOptions = {}): Promise<OpenedModel> {
     expect("Cannot open the model", { options: [given, "an object"] });
-    const { backend, ...options } = given;
+    const { backend, engine: own, ...options } = given;
+    if (own !== undefined) {
+      expect("Cannot open the model", { engine: [own, "an engine"] });
+      if (backend !== undefined) {
+        throw new ConfigError("Cannot open the model: give a backend to make an engine of, or an engine, not both");
+      }
+    }
+    const { generation = model?.generation ?? {} } = given;
+    expect("Cannot open the model", { generation: [generation, "an object"] });
+    checkGeneration("Cannot open the model", generation);
     // Callers without types.
     if (typeof model?.weights?.has !== "function") {
       throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
@@ -78,13 +91,16 @@ export class OpenedModel {
       expect("Cannot open the model", { tokenizer: [model.tokenizer, "an object"] });
       checkTokenizer(model.tokenizer, config.vocab_size, "the tokenizer");
     }
-    const { engine, why } = await pickBackend(backend, options);
+    const { engine, why } = own ? { engine: own, why: "it is the caller's engine" } : await pickBackend(backend, options);
+    const ownsEngine = engine !== own, placed = new Set<Tensor>();
     try {
       engine.allocate(params.all);
+      params.all.forEach((t) => placed.add(t));
       for (const t of params.all) engine.write(t, weights.get(t.name)!);
-      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params), model.tokenizer);
+      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params), ownsEngine, generation, model.tokenizer);
     } catch (error) {
-      engine.dispose();
+      if (ownsEngine) engine.dispose();
+      else engine.free([...placed]);
       throw error;
     }
   }
@@ -99,16 +115,26 @@ export class OpenedModel {
    * another waits: it then goes on after that one from what it has, which costs its prompt once more, and what was drawn with logits
    * that round otherwise may differ.
    *
-   * @throws {ConfigError} where an option is out of range
+   * @throws {ConfigError} where an option is out of range, or stop strings are given and the tokens are not bytes
    * @throws {ShapeError} where a prompt token is outside the vocabulary
    */
-  tokens(options: SampleOptions): AsyncGenerator<number> {
-    return sample(this.#decoder, options);
+  async *tokens(given: TokenOptions): AsyncGenerator<number> {
+    const { options, stopStrings } = this.#single(given);
+    const asked = { ...options, prompt: given.prompt };
+    if (stopStrings.length === 0) return yield* sample(this.#decoder, asked);
+    this.#checkBytes("Cannot look for stop strings");
+    const stop = new StopStrings(stopStrings);
+    for await (const token of sample(this.#decoder, asked)) {
+      yield* stop.push([token]);
+      if (stop.stopped) return;
+    }
+    yield* stop.end();
   }
 
   /**
-   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns, as those of {@linkcode tokens} do. Caches of the last
-   * size, and of those that are streaming, are kept.
+   * Streams tokens of several sequences at once, [batch] a position. Streams of one size of batch take turns, as those of
+   * {@linkcode tokens} do. Caches of the last size, and of those that are streaming, are kept. No stop strings are looked for: the
+   * sequences go on together; {@linkcode generate} does.
    *
    * @throws {ConfigError} where an option is out of range
    * @throws {ShapeError} where a prompt token is outside the vocabulary, or prompts differ in length
@@ -125,10 +151,16 @@ export class OpenedModel {
    * model.dispose();
    * ```
    */
-  async *samples(given: SamplesOptions & { readonly batch: number }): AsyncGenerator<Uint32Array> {
-    expect("Cannot sample", { options: [given, "an object"] });
-    const { batch, ...options } = given;
-    expect("Cannot sample", { batch: [batch, [1, MOST]] });
+  async *samples(given: BatchOptions): AsyncGenerator<Uint32Array> {
+    const { options, count } = this.#resolved(given);
+    // Callers without types.
+    if ((given as GenerateOptions).stopStrings?.length) {
+      throw new ConfigError("Cannot sample: samples() goes on with all its sequences; generate() ends each at its stop string");
+    }
+    yield* this.#sequences(count, { ...options, prompt: given.prompt });
+  }
+
+  async *#sequences(batch: number, options: SamplesOptions): AsyncGenerator<Uint32Array> {
     if (batch === 1) return yield* samples(this.#decoder, options);
     for (const [size, { users, made }] of this.#batches) {
       if (users > 0 || size === batch) continue;
@@ -149,37 +181,168 @@ export class OpenedModel {
   }
 
   /**
-   * Streams text of a model whose tokens are bytes, or its tokenizer's, piece by piece, with control characters made visible.
+   * Streams text of a model whose tokens are bytes, or its tokenizer's, piece by piece, with control characters made visible. It ends
+   * before the first stop string that comes.
    *
    * @throws {ConfigError} where an option is out of range, or nothing says what the tokens are
    */
   async *text(given: TextOptions): AsyncGenerator<string> {
-    expect("Cannot write text", { options: [given, "an object"] });
-    const { prompt = "", ...options } = given;
-    if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
-    const codec = codecOf(this, "write text"), stream = new TextStream();
-    for await (const token of this.tokens({ ...options, prompt: await codec.encode(encodeText(prompt)) })) {
-      const piece = stream.push(codec.decode([token]));
+    const { prompt, ...rest } = await this.#prompted(given), { options, stopStrings } = this.#single(rest);
+    const codec = codecOf(this, "write text"), stop = new StopStrings(stopStrings), stream = new TextStream();
+    for await (const token of sample(this.#decoder, { ...options, prompt })) {
+      const piece = stream.push(Uint8Array.from(stop.push(codec.decode([token]))));
       if (piece) yield piece;
+      if (stop.stopped) break;
     }
-    const rest = stream.end();
-    if (rest) yield rest;
+    const end = stream.push(Uint8Array.from(stop.end())) + stream.end();
+    if (end) yield end;
   }
 
-  /** Frees everything, the engine with it. */
+  /**
+   * Writes several texts at once and answers when all are there, each ending before the first stop string that comes in it; control
+   * characters are made visible.
+   *
+   * @throws {ConfigError} where an option is out of range, or the tokens are not bytes
+   * @throws {OutOfMemoryError} where caches of so many sequences do not fit
+   *
+   * @example Two lines, whatever they are
+   * ```ts
+   * import { openModel } from "../../mod.ts";
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const lines = await model.generate({
+   *   prompt: "The ",
+   *   maxNewTokens: 20,
+   *   numReturnSequences: 2,
+   *   minP: 0.02,
+   *   repetitionPenalty: 1.1,
+   *   stopStrings: ["\n"],
+   *   seed: 1,
+   * });
+   * console.log(lines.length);
+   * model.dispose();
+   * ```
+   */
+  async generate(given: TextsOptions): Promise<string[]> {
+    const { prompt, ...rest } = await this.#prompted(given), { options, count, stopStrings } = this.#resolved(rest);
+    const codec = codecOf(this, "write text");
+    const made = Array.from({ length: count }, () => ({ stop: new StopStrings(stopStrings), stream: new TextStream(), text: "" }));
+    for await (const tokens of this.#sequences(count, { ...options, prompt })) {
+      made.forEach((one, b) => one.text += one.stream.push(Uint8Array.from(one.stop.push(codec.decode([tokens[b]])))));
+      if (made.every(({ stop }) => stop.stopped)) break;
+    }
+    return made.map(({ stop, stream, text }) => text + stream.push(Uint8Array.from(stop.end())) + stream.end());
+  }
+
+  #resolved(given: GenerateOptions & { readonly batch?: number }): Resolved {
+    return resolve("Cannot sample", given, this.generation);
+  }
+
+  /** What makes one sequence. */
+  #single(given: GenerateOptions): Resolved {
+    // Callers without types.
+    if ((given?.numReturnSequences ?? 1) !== 1) {
+      throw new ConfigError("Cannot sample: tokens() and text() make one sequence; generate() and samples() make several");
+    }
+    return this.#resolved(given);
+  }
+
+  /** Options of text as those of tokens. */
+  async #prompted<T extends TextsOptions>(given: T): Promise<Omit<T, "prompt"> & { prompt: TokenArray }> {
+    expect("Cannot write text", { options: [given, "an object"] });
+    const { prompt = "" } = given;
+    if (typeof prompt !== "string") throw new ConfigError("Cannot write text: prompt must be a string; tokens() takes lists of tokens");
+    return { ...given, prompt: await this.#encode("write text", prompt) };
+  }
+
+  /**
+   * How probable a text is, token by token: the natural logarithm of each token's probability, mean bits and perplexity. Of any length:
+   * beyond n_ctx tokens in windows that overlap. Calls take turns.
+   *
+   * @param text text, as UTF-8 bytes, or tokens; at least one
+   * @throws {ConfigError} where an option is out of range, or text is given and nothing says what the tokens are
+   * @throws {DataError} where there is no token
+   * @throws {ShapeError} where a token is outside the vocabulary
+   * @throws {DivergedError} where the model's loss is not finite
+   *
+   * @example Which of two sentences the model finds likelier
+   * ```ts
+   * import { openModel } from "../../mod.ts";
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * for (const text of ["to be or not", "ot eb ro ton"]) {
+   *   const { logProbabilities, bits, perplexity } = await model.score(text);
+   *   console.log(text, logProbabilities.length, "tokens,", bits.toFixed(2), "bits/byte, perplexity", perplexity.toFixed(1));
+   * }
+   * model.dispose();
+   * ```
+   */
+  async score(text: string | ArrayLike<number>, options: ScoreOptions = {}): Promise<Scores> {
+    expect("Cannot score", { options: [options, "an object"] });
+    const tokens = typeof text === "string" ? await this.#encode("score", text) : text;
+    return await (await this.#reading()).score(tokens, options);
+  }
+
+  /**
+   * Hidden states of a text, [tokens, d_model]: what the model holds after each token, at the layer asked for. Of any length, in windows
+   * as {@linkcode score}. The last row has read all of the text, as far back as its window goes.
+   *
+   * @param text text, as UTF-8 bytes, or tokens; at least one
+   * @throws {ConfigError} where an option is out of range, or text is given and nothing says what the tokens are
+   * @throws {DataError} where there is no token
+   * @throws {ShapeError} where a token is outside the vocabulary
+   * @throws {DivergedError} where the states are not finite
+   *
+   * @example The mean state of a text, one vector for all of it
+   * ```ts
+   * import { openModel } from "../../mod.ts";
+   * const model = await openModel(new URL("../../test/golden/model-text-fixed-merged/", import.meta.url), { backend: "reference" });
+   * const { data, shape: [tokens, width] } = await model.embeddings("to be or not to be", { layer: 1 });
+   * const mean = new Float32Array(width);
+   * data.forEach((x, at) => mean[at % width] += x / tokens);
+   * console.log(mean.length);
+   * model.dispose();
+   * ```
+   */
+  async embeddings(text: string | ArrayLike<number>, options: EmbedOptions = {}): Promise<Embeddings> {
+    expect("Cannot embed", { options: [options, "an object"] });
+    const tokens = typeof text === "string" ? await this.#encode("embed", text) : text;
+    return await (await this.#reading()).embeddings(tokens, options);
+  }
+
+  #encode(what: string, text: string): Promise<TokenArray> {
+    return codecOf(this, what).encode(encodeText(text));
+  }
+
+  #checkBytes(cannot: string): void {
+    const { vocab_size } = this.config;
+    if (vocab_size <= BYTES.size) return;
+    throw new ConfigError(
+      `${cannot} among tokens: they are bytes only with a vocab_size of at most ${BYTES.size}, it is ${vocab_size}; text() and generate() look for them`,
+    );
+  }
+
+  async #reading(): Promise<Passes> {
+    const passes = this.#passes ??= { making: import("./passes.ts").then(({ Passes }) => new Passes(this.engine, this.params)) };
+    return passes.made = await passes.making;
+  }
+
+  /** Frees everything, the engine with it unless it was given. */
   dispose(): void {
-    for (const { made } of this.#batches.values()) made?.dispose();
+    // What is being made is freed when it is made.
+    for (const { made, making } of [...this.#batches.values(), ...this.#passes ? [this.#passes] : []]) {
+      if (made) made.dispose();
+      else making.then((late: Decoder | Passes) => late.dispose()).catch(() => {});
+    }
     this.#decoder.dispose();
     this.engine.free(this.params.all);
-    this.engine.dispose();
+    if (this.ownsEngine) this.engine.dispose();
   }
 }
 
 /**
- * Opens a model for sampling.
+ * Opens a model for sampling, scoring and embedding.
  *
- * @param source address of a folder with `config.json` and `model.safetensors`, and `tokenizer.json` where tokens are not bytes; or their
- * contents
+ * @param source a folder with `config.json` and `model.safetensors`, and maybe `generation_config.json`, whose options are the model's
+ * unless others are given: its address, or outside of pages a path; or the contents of the two
  * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
  * @throws {CheckpointError} where the weights are damaged or not those of the configuration
  * @throws {ConfigError} where the configuration is wrong, or the model is not causal
@@ -199,65 +362,4 @@ export async function openModel(source: string | URL | Model, options: OpenOptio
     typeof source === "string" || source instanceof URL ? await fetchModel(source, options) : source,
     options,
   );
-}
-
-/**
- * Fetches a model, for what {@linkcode openModel} does not do with one.
- *
- * @param source address of a folder with `config.json` and `model.safetensors`
- * @throws {DataError} where a file cannot be fetched, or is not the one that `integrity` names
- * @throws {CheckpointError} where the weights are damaged or not those of the configuration
- * @throws {ConfigError} where the configuration is wrong, or the address is none
- */
-export async function fetchModel(
-  source: string | URL,
-  { signal, onProgress, integrity }: Pick<OpenOptions, "signal" | "onProgress" | "integrity"> = {},
-): Promise<Model> {
-  let folder: URL;
-  try {
-    folder = new URL(source, globalThis.location?.href);
-  } catch {
-    throw new ConfigError(`Cannot open the model at ${excerpt(String(source))}: it must be an absolute address, such as https://…/model/`);
-  }
-  if (!folder.pathname.endsWith("/")) folder.pathname += "/";
-  const names = {
-    config: new URL("config.json", folder),
-    weights: new URL("model.safetensors", folder),
-    tokenizer: new URL("tokenizer.json", folder),
-  };
-  // Where one fails the other is not waited for, and not fetched to its end.
-  const both = new AbortController(), stop = () => both.abort(signal!.reason);
-  if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop);
-  const fetched = (name: URL, more: FetchOptions) => fetchBytes(name, { ...more, signal: both.signal });
-  try {
-    const config = fetched(names.config, { integrity: integrity?.["config.json"] });
-    const [text, tokenizer, weights] = await Promise.all([
-      config,
-      config.then((config) => fetchTokenizer(config, names, { signal: both.signal, integrity: integrity?.["tokenizer.json"] })),
-      fetched(names.weights, { onProgress, lengthOf: safetensorsLength, integrity: integrity?.["model.safetensors"] }),
-    ]);
-    const model = readModel(new TextDecoder().decode(text), weights, { config: names.config.href, weights: names.weights.href });
-    return tokenizer ? { ...model, tokenizer } : model;
-  } finally {
-    signal?.removeEventListener("abort", stop);
-    both.abort();
-  }
-}
-
-/** What the tokens of a model stand for where they are more than bytes, if its folder says so. */
-async function fetchTokenizer(
-  config: Uint8Array,
-  names: { readonly config: URL; readonly tokenizer: URL },
-  options: FetchOptions,
-): Promise<Tokenizer | undefined> {
-  const { vocab_size } = parseConfig(new TextDecoder().decode(config), names.config.href);
-  if (vocab_size <= BYTES.size) return undefined;
-  const bytes = await fetchIfThere(names.tokenizer, options);
-  if (!bytes) return undefined;
-  // Of most models nothing reads one.
-  const { parseTokenizer } = await import("../data/tokenizer.ts");
-  const tokenizer = parseTokenizer(new TextDecoder().decode(bytes), names.tokenizer.href);
-  checkTokenizer(tokenizer, vocab_size, names.tokenizer.href);
-  return tokenizer;
 }

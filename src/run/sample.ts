@@ -5,8 +5,8 @@
  * @module
  */
 
-import { type Allowed, expect, expectTokens, MOST, whole } from "../base/check.ts";
-import { SEEDS, SEQUENCES } from "../base/limits.ts";
+import { type Allowed, expect, expectTokens, MOST } from "../base/check.ts";
+import { GENERATION_FIELDS } from "../files/generation_config.ts";
 import { CachePlan } from "../pattern/cache.ts";
 import { type ModelConfig, setsOf } from "../files/model_config.ts";
 import { ConfigError, KernelError, ShapeError } from "../base/errors.ts";
@@ -14,9 +14,10 @@ import { checkComputed } from "../base/finite.ts";
 import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram, type PrefillProgram, prefillProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
-import { type Engine, type Executable, readAll, type Tensor, type TensorData, type TensorPart } from "../ops/mod.ts";
+import { CHOICE, type Engine, type Executable, readAll, type Tensor, type TensorData, type TensorPart } from "../ops/mod.ts";
 import { setKey } from "../pattern/sets.ts";
 import { Turns } from "../base/turns.ts";
+import { positionsFor } from "./windows.ts";
 
 /** How one token is chosen. */
 export interface Choice {
@@ -26,6 +27,16 @@ export interface Choice {
   readonly topK?: number;
   /** Only the likeliest tokens that together reach this probability; default 1. */
   readonly topP?: number;
+  /**
+   * Only tokens that are, at that temperature, at least this part as probable as the likeliest (min-p, arXiv:2407.01082): 0, the default,
+   * means all, 1 the likeliest alone. After topK and topP.
+   */
+  readonly minP?: number;
+  /**
+   * Makes tokens that were there, in what is given or chosen so far as far back as the context goes, less likely: their logits are divided
+   * by this where positive and multiplied elsewhere (arXiv:1909.05858). 1, the default, changes nothing, less than 1 makes them likelier.
+   */
+  readonly repetitionPenalty?: number;
   /** Same seed, same tokens on one engine. Default 0. */
   readonly seed?: number;
 }
@@ -54,24 +65,23 @@ export interface SamplesOptions extends Choice, Stoppable {
 
 /** What each field of {@linkcode SamplesOptions} but the prompt may be. */
 export const SAMPLE_FIELDS: Readonly<Record<keyof Choice | "length" | "batch", Allowed>> = {
-  temperature: { from: 0 },
-  topK: whole(0),
-  topP: { above: 0, to: 1 },
-  seed: SEEDS,
-  length: whole(0),
-  batch: SEQUENCES,
+  temperature: GENERATION_FIELDS.temperature,
+  topK: GENERATION_FIELDS.topK,
+  topP: GENERATION_FIELDS.topP,
+  minP: GENERATION_FIELDS.minP,
+  repetitionPenalty: GENERATION_FIELDS.repetitionPenalty,
+  seed: GENERATION_FIELDS.seed,
+  length: GENERATION_FIELDS.maxNewTokens,
+  batch: GENERATION_FIELDS.numReturnSequences,
 };
 
-function checkChoice({ temperature = 1, topK = 0, topP = 1, seed = 0 }: Choice): Required<Choice> {
-  for (const [name, value] of Object.entries({ temperature, topK, topP, seed })) {
+function checkChoice({ temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, seed = 0 }: Choice): Required<Choice> {
+  for (const [name, value] of Object.entries({ temperature, topK, topP, minP, repetitionPenalty, seed })) {
     expect("Cannot sample", { [name]: [value, SAMPLE_FIELDS[name as keyof Choice]] });
   }
   // Beyond a vocabulary's size every k is the same, and f32 holds whole numbers up to 2²⁴.
-  return { temperature, topK: Math.min(topK, 2 ** 24), topP, seed };
+  return { temperature, topK: Math.min(topK, 2 ** 24), topP, minP, repetitionPenalty, seed };
 }
-
-/** Fewest positions that the program of a prompt has. */
-const SHORTEST_PREFILL = 16;
 
 /** What the caches of each layer hold when; layers that attend alike share a plan. */
 export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
@@ -157,7 +167,7 @@ export class Decoder {
   async begin(given: ArrayLike<number>, choice: Choice = {}, beginning = 0): Promise<void> {
     expect("Cannot sample", { choice: [choice, "an object"], beginning: [beginning, [0, MOST]] });
     expectTokens("Cannot sample", given);
-    const { engine, config, batch, decoding: { state } } = this, { temperature, topK, topP, seed } = checkChoice(choice);
+    const { engine, config, batch, decoding: { state } } = this, checked = checkChoice(choice);
     const count = given.length / batch, tape = new Uint32Array(config.n_ctx * batch);
     if (!Number.isInteger(count) || count > config.n_ctx) {
       throw new ShapeError(
@@ -170,8 +180,8 @@ export class Decoder {
     this.#position = 0;
     engine.write(state.tape, tape);
     engine.write(state.given, Uint32Array.of(count));
-    engine.write(state.choice, Float32Array.of(temperature, topK, topP));
-    engine.write(state.seeds, Uint32Array.of(seed, beginning));
+    engine.write(state.choice, Float32Array.from(CHOICE, (name) => checked[name]));
+    engine.write(state.seeds, Uint32Array.of(checked.seed, beginning));
     if (count >= this.sideBySide) await this.#fill(tape, count);
     engine.write(state.position, Uint32Array.of(this.#position));
   }
@@ -179,7 +189,7 @@ export class Decoder {
   /** Puts the keys and values of the first `count` positions into the caches. */
   async #fill(tape: Uint32Array, count: number): Promise<void> {
     const { batch, config, engine, plans } = this;
-    const n = Math.min(config.n_ctx, Math.max(SHORTEST_PREFILL, 2 ** Math.ceil(Math.log2(count))));
+    const n = positionsFor(count, config.n_ctx);
     let alike = true;
     for (let at = 0; at < count * batch && alike; at++) alike = tape[at] === tape[at - at % batch];
     const sequences = alike ? 1 : batch, { made, executable } = await this.#prefillOf(n, sequences);

@@ -612,10 +612,10 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * The token of a position, drawn from softmax(logits / temperature) within topK and topP: src/engines/reference/choose.ts without the
-   * sorting. A workgroup takes a sequence. For each token it finds how many go before it (larger logit, then lower number) and what they
-   * weigh together; that decides the cuts of topK and topP, and the draw takes the token in whose interval [before, before + weight) it
-   * falls.
+   * The token of a position, drawn from softmax(logits / temperature) within topK, topP and minP, tokens that were there made less likely:
+   * src/engines/reference/choose.ts without the sorting. A workgroup takes a sequence. For each token it finds how many go before it (larger
+   * logit, then lower number) and what they weigh together; that decides the cuts, and the draw takes the token in whose interval
+   * [before, before + weight) it falls.
    */
   readonly choose: {
     readonly bindings: {
@@ -627,7 +627,7 @@ export interface Kernels {
       readonly position: "read array<u32>";
       /** [1] */
       readonly given: "read array<u32>";
-      /** [3] */
+      /** [5]: temperature, topK, topP, minP, repetition penalty */
       readonly choice: "read array<f32>";
       /** [2] */
       readonly seeds: "read array<u32>";

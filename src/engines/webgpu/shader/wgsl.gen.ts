@@ -1357,6 +1357,17 @@ const THREADS:u32=256u;
 var<workgroup>numbers:array<f32,THREADS>;
 var<workgroup>names:array<u32,THREADS>;
 
+var<workgroup>there:array<atomic<u32>,128>;
+
+
+fn logit_of(sequence:u32,token:u32)->f32{
+let logit=logits[sequence*params.vocabulary+token];
+if(((atomicLoad(&there[token>>5u])>>(token&31u))&1u)==0u){
+return logit;
+}
+return select(logit*choice[4],logit/choice[4],logit>0.0);
+}
+
 
 fn largest(t:u32,number:f32,name:u32)->vec2f{
 numbers[t]=number;
@@ -1397,10 +1408,16 @@ let i=position[0];
 let all_tokens=params.fours*4u;
 let base=group.x*all_tokens;
 let temperature=choice[0];
+
+for(var at=select(t,i,choice[4]==1.0);at<i;at+=THREADS){
+let token=tape[at*params.batch+group.x];
+atomicOr(&there[token>>5u],1u<<(token&31u));
+}
+workgroupBarrier();
 var top_number=-3e38;
 var top_name=0u;
 for(var token=t;token<params.vocabulary;token+=THREADS){
-let logit=logits[group.x*params.vocabulary+token];
+let logit=logit_of(group.x,token);
 if(logit>top_number){
 top_number=logit;
 top_name=token;
@@ -1411,7 +1428,7 @@ for(var token=t;token<all_tokens;token+=THREADS){
 var logit=-3e38;
 var weight=0.0;
 if(token<params.vocabulary){
-logit=logits[group.x*params.vocabulary+token];
+logit=logit_of(group.x,token);
 
 weight=exp_precise(max(-100.0,(logit-best.x)/max(temperature,1e-30)));
 }
@@ -1448,7 +1465,7 @@ let limit=choice[2]*sum(t,own_weight);
 var end=0.0;
 for(var token=t;token<params.vocabulary;token+=THREADS){
 let own=tokens[base+token];
-if(own.w==1.0||(own.w==2.0&&own.z<limit)){
+if(own.w==1.0||(own.w==2.0&&own.z<limit&&own.y>=choice[3])){
 end=max(end,own.z+own.y);
 }
 }
@@ -1461,7 +1478,7 @@ var chosen=u32(best.y);
 for(var token=t;token<params.vocabulary;token+=THREADS){
 let own=tokens[base+token];
 let last=own.z+own.y;
-let kept=own.w==1.0||(own.w==2.0&&own.z<limit);
+let kept=own.w==1.0||(own.w==2.0&&own.z<limit&&own.y>=choice[3]);
 if(kept&&(last>target_weight||last>=reach)&&-own.z>earliest){
 earliest=-own.z;
 chosen=token;

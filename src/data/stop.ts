@@ -1,0 +1,60 @@
+/**
+ * Stop strings: where a text that comes in pieces is to end.
+ *
+ * @module
+ */
+
+import { encodeText } from "./text.ts";
+
+/** Lets bytes through up to the first stop string that comes to its end; what may be the beginning of one is held back. */
+export class StopStrings {
+  readonly #stops: readonly Uint8Array[];
+  #held: number[] = [];
+  #stopped = false;
+
+  /** Of strings that are not empty. */
+  constructor(stops: readonly string[]) {
+    this.#stops = stops.map(encodeText);
+  }
+
+  /** Whether a stop string has come: nothing follows. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Of what was held back and these bytes, those that are before every stop string. How a text is cut into pieces changes nothing. */
+  push(bytes: Iterable<number>): number[] {
+    const free: number[] = [];
+    for (const byte of bytes) {
+      if (this.#stopped) break;
+      this.#held.push(byte);
+      // Of strings that end here the longest is the one that began first.
+      const whole = Math.max(0, ...this.#stops.map((stop) => this.#endsWith(stop, stop.length) ? stop.length : 0));
+      this.#stopped = whole > 0;
+      const begun = Math.max(0, ...this.#stops.map((stop) => this.#begunOf(stop)));
+      free.push(...this.#held.splice(0, this.#held.length - (whole || begun)));
+      if (this.#stopped) this.#held = [];
+    }
+    return free;
+  }
+
+  /** What is still held back when the text ends without a stop string. */
+  end(): number[] {
+    return this.#held.splice(0);
+  }
+
+  /** Whether what is held back ends with the first `count` bytes of a stop string. */
+  #endsWith(stop: Uint8Array, count: number): boolean {
+    const from = this.#held.length - count;
+    if (from < 0) return false;
+    for (let at = 0; at < count; at++) if (this.#held[from + at] !== stop[at]) return false;
+    return true;
+  }
+
+  /** How many of a stop string's first bytes, not all, may be what is held back's end. */
+  #begunOf(stop: Uint8Array): number {
+    let count = Math.min(stop.length - 1, this.#held.length);
+    while (count > 0 && !this.#endsWith(stop, count)) count--;
+    return count;
+  }
+}

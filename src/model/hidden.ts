@@ -1,0 +1,39 @@
+/**
+ * The program that gives hidden states: forward only, as far as the layer that is asked for.
+ *
+ * @module
+ */
+
+import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import type { Constants } from "./compile.ts";
+import { Emitter } from "./emitter.ts";
+import type { Parameters } from "./parameters.ts";
+
+/** Where hidden states are taken: after so many residual blocks, 0 being the embedding (Eq. 15), or after the final layer norm. */
+export type HiddenLayer = number | "norm";
+
+/** Forward only: what the residual stream holds at each position. */
+export interface HiddenProgram {
+  readonly program: Program;
+  /** u32 [R]: the token before each position. */
+  readonly tokens: Tensor;
+  /** f32 [R, d_model] */
+  readonly hidden: Tensor;
+  readonly constants: Constants;
+}
+
+/**
+ * Writes the program that gives the hidden states of `batch` sequences.
+ *
+ * @param n positions of each, at most n_ctx
+ */
+export function hiddenProgram(params: Parameters, batch: number, n: number, layer: HiddenLayer): HiddenProgram {
+  const { n_layer } = params.config, blocks = layer === "norm" ? n_layer : layer;
+  const last = layer === "norm" ? "norm" : blocks === 0 ? "embedded" : `layers.${blocks - 1}.ff.w2`;
+  const program = new Program("hidden states"), e = new Emitter(program, params, batch, n, "f32", new Set([last]));
+  const tokens = tensor("hidden_tokens", [e.rows], "u32");
+  let hidden = e.embed(tokens);
+  for (let block = 0; block < blocks; block++) hidden = e.forward(block, hidden);
+  if (layer === "norm") hidden = e.norm("norm", hidden).y;
+  return { program, tokens, hidden, constants: e.constants };
+}
