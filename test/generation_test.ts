@@ -215,7 +215,7 @@ Deno.test("generation: bad input is an error of its own", async () => {
   await assertRejects(
     () => other.tokens({ length: 1, stopStrings: ["a"] }).next(),
     ConfigError,
-    "Cannot look for stop strings: tokens are bytes only",
+    "Cannot look for stop strings among tokens: they are bytes only",
   );
   other.dispose();
 });

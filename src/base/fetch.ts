@@ -25,16 +25,18 @@ export interface FetchOptions {
 /** Said where there is nothing at an address, and a server or a disk says so. */
 class AbsentError extends DataError {}
 
+/** Answers that say so. Stores say 403 of what is not there, unless one may list it. */
+const ABSENT: readonly number[] = [403, 404, 410];
+
 /**
- * The bytes at an address; undefined where a server refuses them or there is no such file.
+ * The bytes at an address; undefined where there is no such file.
  *
- * @throws {DataError} where there is no answer
+ * @throws {DataError} where there is no answer, or one that does not say so: a server that fails for a moment may have the file
  */
 export async function fetchIfThere(url: URL, options: FetchOptions = {}): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
     return await fetchBytes(url, options);
   } catch (error) {
-    // Stores answer 403 for what is not there, unless one may list it.
     if (error instanceof AbsentError && options.integrity === undefined) return undefined;
     throw error;
   }
@@ -53,7 +55,8 @@ export async function fetchBytes(url: URL, options: FetchOptions = {}): Promise<
     const response = await answer(url, signal);
     if (response instanceof Uint8Array) options.onProgress?.(response.length, response.length);
     else if (!response.ok) {
-      throw new AbsentError(`Cannot fetch ${url}: the server answered ${response.status} ${excerpt(response.statusText)}`);
+      const { status, statusText } = response, Refused = ABSENT.includes(status) ? AbsentError : DataError;
+      throw new Refused(`Cannot fetch ${url}: the server answered ${status} ${excerpt(statusText)}`);
     }
     bytes = response instanceof Uint8Array ? response : await receive(response, options);
   } catch (error) {
