@@ -223,12 +223,12 @@ Deno.test("generation: bad input is an error of its own", async () => {
   await assertRejects(
     () => model.text({ length: 1, numReturnSequences: 2 } as GenerateOptions).next(),
     ConfigError,
-    "generate() and samples() make several",
+    "several sequences are for generate() and samples()",
   );
   await assertRejects(
     () => model.samples({ length: 1, stopStrings: ["a"] } as GenerateOptions).next(),
     ConfigError,
-    "generate() ends each at its stop string",
+    "stop strings are for generate()",
   );
   await assertRejects(() => model.tokens({ length: 1, minP: 2 }).next(), ConfigError, "minP must be a number from 0 to 1, found 2");
   await assertRejects(

@@ -256,6 +256,13 @@ Deno.test("tokenizer runs: sample and openModel take text and give text, of toke
     text = visible(new TextDecoder().decode(model.tokenizer!.decode(tokens)));
   assertEquals([tokens.length, pieces.join("")], [60, text]);
   assert(tokens.some((token) => token > 255), "no token of several bytes");
+  // A stop string is looked for in the bytes, wherever tokens end: one in the middle, and what is before it.
+  const middle = text.search(/[a-z]{3}/) + 1, stopStrings = [text.slice(middle, middle + 2)], end = text.indexOf(stopStrings[0]);
+  const stopped = await Array.fromAsync(model.text({ ...options, prompt, stopStrings }));
+  assertEquals(stopped.join(""), text.slice(0, end));
+  const { logProbabilities, bits } = await model.score(text);
+  assertEquals(logProbabilities.length, (await model.tokenizer!.encode(encodeText(text))).length);
+  assert(bits > 0);
   model.dispose();
   const flags = ["--prompt", prompt, "--length", "60", "--temperature", "0.8", "--seed", "3", ...WASM];
   const { code, out, err } = await run("sample", at("straight"), ...flags);

@@ -48,7 +48,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
 /** Alone, and so in one file: it is what a page puts onto its own origin where the library comes from another. */
 export const THREADS: Readonly<Record<string, string>> = { "longstride.worker": "src/engines/wasm/worker.ts" };
 
-/** An import of what a runtime has of its own, as `src/base/address.ts` writes it; what makes other bundlers leave it esbuild drops. */
+/** An import of what a runtime has of its own, as `src/base/runtime_files.ts` writes it; what makes other bundlers leave it esbuild drops. */
 const RUNTIME_IMPORT = /import\((?=\["node",)/g, LEFT_ALONE = "/* @vite-ignore */ /* webpackIgnore: true */";
 
 /** Files that are named, not imported: workers, and what each becomes. */

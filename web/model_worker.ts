@@ -101,7 +101,10 @@ export function serveModel(scope: WorkerScope): void {
     const { source, file, backend, integrity } = opening!,
       onProgress = (loaded: number, total?: number) => say({ is: "progress", loaded, total });
     const trained = file && await readModelIn(file), { kind, rate } = trained?.state?.data.source ?? {};
-    model = trained ? await openModel(trained.model, { backend }) : await openModel(source, { backend, integrity, onProgress });
+    // The element says how: no options are asked for.
+    model = trained
+      ? await openModel(trained.model, { backend })
+      : await openModel(source, { backend, integrity, onProgress, generation: {} });
     const { engine: { name, description }, why, config } = model;
     say({ is: "open", info: { backend: name, description, why, config, kind, rate } });
     return model;

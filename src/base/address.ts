@@ -1,36 +1,11 @@
 /**
- * Addresses and files, in whatever runtime this is.
+ * What addresses people give mean.
  *
  * @module
  */
 
 import { expect } from "./check.ts";
 import { ConfigError, excerpt } from "./errors.ts";
-
-/** What is used of Node's modules, which Deno and Bun have too. */
-interface Modules {
-  readonly "fs/promises": { readFile(file: URL, options: { signal?: AbortSignal }): Promise<Uint8Array> };
-  readonly "url": { pathToFileURL(path: string): URL };
-}
-
-/**
- * One of Node's modules, where the runtime has them. Its name is put together here, so that bundlers for the web, which have none, leave
- * the import as it is.
- */
-async function nodeModule<K extends keyof Modules>(name: K): Promise<Modules[K] | undefined> {
-  try {
-    return await import(/* @vite-ignore */ /* webpackIgnore: true */ ["node", name].join(":"));
-  } catch {
-    return undefined;
-  }
-}
-
-/** The bytes of a file by its URL; undefined where this runtime has no files. */
-export async function fileBytes(url: URL, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const files = await nodeModule("fs/promises");
-  // Of a buffer that may be part of a larger one, at any place.
-  return files && new Uint8Array(await files.readFile(url, { signal }));
-}
 
 /** A drive's letter, which no scheme of an address is. */
 const DRIVE = /^[a-z]:[\\/]/i;
@@ -49,7 +24,8 @@ export async function addressOf(cannot: string, source: string | URL): Promise<U
   } catch {
     // A path.
   }
-  const url = globalThis.location ? undefined : await nodeModule("url");
+  // Pages load nothing of this.
+  const url = globalThis.location ? undefined : await (await import("./runtime_files.ts")).pathToUrl(source);
   if (!url) throw new ConfigError(`${cannot} at ${excerpt(source)}: it must be an absolute address, such as https://…/model/`);
-  return url.pathToFileURL(source);
+  return url;
 }

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { fileBytes } from "./address.ts";
 import { ConfigError, DataError, excerpt } from "./errors.ts";
 
 /** How a file is fetched. */
@@ -78,7 +77,7 @@ async function answer(url: URL, signal?: AbortSignal): Promise<Response | Uint8A
   } catch (error) {
     signal?.throwIfAborted();
     if (url.protocol !== "file:") throw error;
-    const bytes = await fileBytes(url, signal);
+    const bytes = await (await import("./runtime_files.ts")).fileBytes(url, signal);
     if (!bytes) throw error;
     return bytes;
   }

@@ -36,7 +36,6 @@ export function codecOf(model: Pick<Model, "config" | "tokenizer">, what: string
   if (tokenizer) return tokenizer;
   if (config.vocab_size <= BYTES.size) return BYTES;
   throw new ConfigError(
-    `Cannot ${what}: the model has ${config.vocab_size} tokens and no tokenizer.json beside it; tokens are bytes only with a vocab_size of ` +
-      `at most 256, so put the tokenizer.json there that it was trained with`,
+    `Cannot ${what}: the model has ${config.vocab_size} tokens and no tokenizer.json beside it; put the one there that it was trained with`,
   );
 }

@@ -10,7 +10,7 @@ import { type Model, weightsOf } from "../files/weights.ts";
 import { expect } from "../base/check.ts";
 import { checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { checkGeneration, type GenerationOptions } from "../files/generation_config.ts";
-import { StopStrings } from "../data/stop.ts";
+import type { StopStrings } from "../data/stop.ts";
 import { encodeText, TextStream, type TokenArray } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../base/errors.ts";
@@ -37,6 +37,14 @@ export interface OpenOptions extends PickOptions, FetchModelOptions {
   readonly engine?: Engine;
   /** How it is to be sampled where a call says nothing else; default what `generation_config.json` says, where there is one. */
   readonly generation?: GenerationOptions;
+}
+
+/** Lets everything through. */
+const NO_STOPS: Pick<StopStrings, "stopped" | "push" | "end"> = { stopped: false, push: (bytes) => [...bytes], end: () => [] };
+
+/** What looks for stop strings, loaded where there are some. */
+async function stopsOf(strings: readonly string[]): Promise<typeof NO_STOPS> {
+  return strings.length > 0 ? new (await import("../data/stop.ts")).StopStrings(strings) : NO_STOPS;
 }
 
 /** A model on an engine. Dispose of it when done. */
@@ -74,7 +82,7 @@ export class OpenedModel {
     if (own !== undefined) {
       expect("Cannot open the model", { engine: [own, "an engine"] });
       if (backend !== undefined) {
-        throw new ConfigError("Cannot open the model: give a backend to make an engine of, or an engine, not both");
+        throw new ConfigError("Cannot open the model: give a backend or an engine, not both");
       }
     }
     const { generation = model?.generation ?? {} } = given;
@@ -124,7 +132,7 @@ export class OpenedModel {
     const { options, stopStrings } = this.#single(given);
     const asked = { ...options, prompt: given.prompt };
     if (stopStrings.length === 0) return yield* sample(this.#decoder, asked);
-    const codec = codecOf(this, "look for stop strings"), stop = new StopStrings(stopStrings);
+    const codec = codecOf(this, "look for stop strings"), stop = await stopsOf(stopStrings);
     /** Tokens with bytes that may be of a stop string, and how many of the first one's are known not to be. */
     const held: { token: number; bytes: number }[] = [];
     let free = 0;
@@ -166,7 +174,7 @@ export class OpenedModel {
     const { options, count } = this.#resolved(given);
     // Callers without types.
     if ((given as GenerateOptions).stopStrings?.length) {
-      throw new ConfigError("Cannot sample: samples() goes on with all its sequences; generate() ends each at its stop string");
+      throw new ConfigError("Cannot sample: stop strings are for generate()");
     }
     yield* this.#sequences(count, { ...options, prompt: given.prompt });
   }
@@ -199,7 +207,7 @@ export class OpenedModel {
    */
   async *text(given: TextOptions): AsyncGenerator<string> {
     const { prompt, ...rest } = await this.#prompted(given), { options, stopStrings } = this.#single(rest);
-    const codec = codecOf(this, "write text"), stop = new StopStrings(stopStrings), stream = new TextStream();
+    const codec = codecOf(this, "write text"), stop = await stopsOf(stopStrings), stream = new TextStream();
     for await (const token of sample(this.#decoder, { ...options, prompt })) {
       const piece = stream.push(Uint8Array.from(stop.push(codec.decode([token]))));
       if (piece) yield piece;
@@ -236,7 +244,9 @@ export class OpenedModel {
   async generate(given: TextsOptions): Promise<string[]> {
     const { prompt, ...rest } = await this.#prompted(given), { options, count, stopStrings } = this.#resolved(rest);
     const codec = codecOf(this, "write text");
-    const made = Array.from({ length: count }, () => ({ stop: new StopStrings(stopStrings), stream: new TextStream(), text: "" }));
+    const made = await Promise.all(
+      Array.from({ length: count }, async () => ({ stop: await stopsOf(stopStrings), stream: new TextStream(), text: "" })),
+    );
     for await (const tokens of this.#sequences(count, { ...options, prompt })) {
       made.forEach((one, b) => one.text += one.stream.push(Uint8Array.from(one.stop.push(codec.decode([tokens[b]])))));
       if (made.every(({ stop }) => stop.stopped)) break;
@@ -252,7 +262,7 @@ export class OpenedModel {
   #single(given: GenerateOptions): Resolved {
     // Callers without types.
     if ((given?.numReturnSequences ?? 1) !== 1) {
-      throw new ConfigError("Cannot sample: tokens() and text() make one sequence; generate() and samples() make several");
+      throw new ConfigError("Cannot sample: several sequences are for generate() and samples()");
     }
     return this.#resolved(given);
   }

@@ -1,0 +1,35 @@
+/**
+ * Files, in runtimes that have them.
+ *
+ * @module
+ */
+
+/** What is used of Node's modules, which Deno and Bun have too. */
+interface Modules {
+  readonly "fs/promises": { readFile(file: URL, options: { signal?: AbortSignal }): Promise<Uint8Array> };
+  readonly "url": { pathToFileURL(path: string): URL };
+}
+
+/**
+ * One of Node's modules, where the runtime has them. Its name is put together here, so that bundlers for the web, which have none, leave
+ * the import as it is.
+ */
+async function nodeModule<K extends keyof Modules>(name: K): Promise<Modules[K] | undefined> {
+  try {
+    return await import(/* @vite-ignore */ /* webpackIgnore: true */ ["node", name].join(":"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The bytes of a file by its URL; undefined where this runtime has no files. */
+export async function fileBytes(url: URL, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const files = await nodeModule("fs/promises");
+  // Of a buffer that may be part of a larger one, at any place.
+  return files && new Uint8Array(await files.readFile(url, { signal }));
+}
+
+/** The file URL of a path from the current folder; undefined where this runtime has no files. */
+export async function pathToUrl(path: string): Promise<URL | undefined> {
+  return (await nodeModule("url"))?.pathToFileURL(path);
+}
