@@ -20,7 +20,7 @@ import { preset } from "../src/files/presets.ts";
 import { compileWith } from "../src/model/compile.ts";
 import { decodingProgram } from "../src/model/decode.ts";
 import { Parameters } from "../src/model/parameters.ts";
-import { type Engine, size } from "../src/ops/mod.ts";
+import { CHOICE, type ChoiceNumbers, type Engine, size } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 import { cachePlans, Decoder } from "../src/run/sample.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
@@ -114,7 +114,8 @@ async function onGpu(): Promise<void> {
   const { program, state, logits, caches, constants } = decodingProgram(params, batch, await cachePlans(config));
   const tensors = [...Object.values(state), logits, ...caches.flatMap(Object.values), ...constants.keys()];
   const executable = await compileWith(engine, program, tensors, constants);
-  engine.write(state.choice, Float32Array.of(1, 0, 1));
+  const choice: ChoiceNumbers = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
+  engine.write(state.choice, Float32Array.from(CHOICE, (name) => choice[name]));
   for (const at of places) {
     const totals: number[] = [], byOp = new Map<string, number[]>();
     for (let run = 0; run < (QUICK ? 1 : 12); run++) {

@@ -11,7 +11,7 @@ import { assertEquals } from "@std/assert";
 import { Tokenizer as HuggingFace } from "@huggingface/tokenizers";
 import { Random } from "../src/base/random.ts";
 import { Tokenizer } from "../src/data/tokenizer.ts";
-import { report, timeInTurn } from "./lib.ts";
+import { QUICK, report, timeInTurn } from "./lib.ts";
 
 /** Words of few letters more often than of many, the first ones far the most often (Zipf): text as far as pieces go. */
 function text(bytes: number): string {
@@ -59,8 +59,8 @@ function plain({ merges }: Tokenizer, remember: boolean): (text: string) => numb
   };
 }
 
-const quick = Deno.args.includes("--quick"), given = text(quick ? 20_000 : 1_000_000), bytes = new TextEncoder().encode(given);
-const learnt = await Tokenizer.learn(bytes, quick ? 300 : 1024), theirs = new HuggingFace(JSON.parse(learnt.toJson()), {});
+const given = text(QUICK ? 20_000 : 1_000_000), bytes = new TextEncoder().encode(given);
+const learnt = await Tokenizer.learn(bytes, QUICK ? 300 : 1024), theirs = new HuggingFace(JSON.parse(learnt.toJson()), {});
 const works = [
   ["WASM", () => learnt.encode(bytes)],
   ["plain JS", () => plain(learnt, false)(given)],
@@ -69,7 +69,7 @@ const works = [
 ] as const;
 const tokens = Array.from(await learnt.encode(bytes));
 for (const [, run] of works) assertEquals(Array.from(await run()), tokens);
-const timed = await timeInTurn(works.map(([, run]) => run), quick ? { budget: 1, least: 1 } : {});
+const timed = await timeInTurn(works.map(([, run]) => run));
 report(
   `encoding ${bytes.length} bytes by ${learnt.size} tokens`,
   works.map(([what], i) => ({

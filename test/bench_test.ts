@@ -27,6 +27,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   "matmul": { args: ["matmul.ts"], prints: { "8 × 12 × 20": 3 } },
   "memory": { args: ["memory.ts"], prints: { "| text | ": 1 } },
   "mulaw": { args: ["mulaw.ts"], prints: { "µ-law, ": 2, "WAV, ": 1, "CIFAR-10 ": 1, "counting bytes": 1 } },
+  "tokenizer": { args: ["tokenizer.ts"], prints: { "WASM ": 1, "plain JS": 2, "@huggingface/tokenizers": 1 } },
   "train_step": { args: ["train_step.ts"], prints: { "64 ": 2, "text ": 1 } },
   "crossover": { args: ["crossover.ts"], needsGpu: true, prints: { "| strided | 128": 1, "| fixed | 128": 1, "| column | 128": 1 } },
   "decode on a GPU": { args: ["decode.ts", "--gpu"], needsGpu: true, prints: { "20 ": 1, "200 ": 1, "all at ": 2, "  linear": 2 } },

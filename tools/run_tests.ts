@@ -16,9 +16,10 @@ import { program } from "./bundle.ts";
 import { setUpTests } from "./set_up_tests.ts";
 
 /** The files whose kernels take the longest to compile: about half of the time. */
-const GPU = [...Deno.readDirSync("test")].filter(({ name }) => /^(conformance|webgpu)\w*_test\.ts$/.test(name)).map(({ name }) =>
-  `test/${name}`
-);
+const GPU = [...Deno.readDirSync("test")].map(({ name }) => `test/${name}`).filter((path) =>
+  /\/(conformance|webgpu)\w*_test\.ts$/.test(path)
+)
+  .sort();
 
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/gm;
 
