@@ -53,7 +53,7 @@ Deno.test("open: by path, by file URL, with and without a slash, from the curren
     ) {
       assertEquals((await fetchModel(source)).weights, want);
     }
-    await assertRejects(() => fetchModel("nowhere"), DataError, "golden/nowhere/config.json");
+    await assertRejects(() => fetchModel("nowhere"), DataError, "golden/nowhere/");
     const model = await openModel("model-text-fixed-merged", { backend: "reference" });
     assertEquals((await Array.fromAsync(model.tokens({ length: 2 }))).length, 2);
     model.dispose();
