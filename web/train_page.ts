@@ -120,6 +120,8 @@ function drawCurve(): void {
   // A drawing of our own, every text in it escaped. The page has the heading.
   curve.innerHTML = lossCurveSvg("", report.history, report.steps, marks, width).replace(/<style>[^<]*<\/style>\n?/, "");
   curve.firstElementChild!.setAttribute("aria-label", name!);
+  // Its ground is the page's.
+  curve.querySelector("rect")!.remove();
 }
 
 function drawHeads(): void {
