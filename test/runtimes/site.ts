@@ -8,32 +8,8 @@
  */
 
 import { assertEquals } from "@std/assert";
-import type { Browser, Page } from "playwright-core";
-import { buildSite, serveSite } from "../../tools/web.ts";
-import { launch } from "./chromium.ts";
-
-/** The site, served, and a browser. */
-interface Site {
-  readonly browser: Browser;
-  readonly base: string;
-  close(): Promise<void>;
-}
-
-async function open(): Promise<Site> {
-  const folder = new URL(`file://${await Deno.makeTempDir()}/`);
-  await buildSite(folder);
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => serveSite(folder, request));
-  const browser = await launch();
-  return {
-    browser,
-    base: `http://127.0.0.1:${server.addr.port}`,
-    close: async () => {
-      await browser.close();
-      await server.shutdown();
-      await Deno.remove(folder, { recursive: true });
-    },
-  };
-}
+import type { Page } from "playwright-core";
+import { openSite, type Site } from "../site.ts";
 
 let opened: Promise<Site> | undefined;
 
@@ -57,7 +33,7 @@ export async function shoot(page: Page, name: string): Promise<void> {
 
 /** Opens a page of the site in a browser profile of its own; it fails where the page threw anything, or the policy was broken. */
 export async function onSite<T>(path: string, use: (page: Page) => Promise<T>, { width, dark }: Sight = { width: 1200 }): Promise<T> {
-  const { browser, base } = await (opened ??= open());
+  const { browser, base } = await (opened ??= openSite());
   const context = await browser.newContext({
     viewport: { width, height: width < 500 ? 844 : 900 },
     colorScheme: dark ? "dark" : "light",
