@@ -70,6 +70,8 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
       ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts"],
       ...["sample_worker.ts", "train_worker.ts", "run_zip.ts", "inspect.ts"].map((path) => `web/${path}`),
       ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts"].map((path) => `src/engines/${path}`),
+      // What the model loads when it is asked for.
+      ...["src/files/generation_file.ts", "src/base/runtime_files.ts", "src/data/stop.ts", "src/data/tokenizer.ts", "src/run/passes.ts"],
     ],
   },
   // What trains.
