@@ -645,6 +645,7 @@ test("a page loads no more than it uses: one engine, no trainer, no decoder of f
     for (const name of names) bytes += compressed(await Deno.readFile(new URL(name, folder)));
     assert(bytes <= 75_000 || engine === "webgpu", `${path}: ${bytes} bytes of ${names.join(", ")}`);
     // The WebGPU engine brings kernels that only training runs: 90 KB, where 75 are wanted.
+    // The WebGPU engine brings kernels that only training runs: 90 KB, where 75 are wanted.
     assert(bytes <= 91_000, `${path}: ${bytes} bytes of ${names.join(", ")}`);
   }
 });
