@@ -239,7 +239,8 @@ async function seen(
 ): Promise<{ terminal: Emulated; raw: string }> {
   const quoted = [Deno.execPath(), "run", "-A", MAIN, ...args].map((word) => `'${word}'`).join(" ");
   const { code, stdout } = await new Deno.Command("script", {
-    args: ["-qec", `stty cols ${width} rows 50; exec ${quoted}`, "/dev/null"],
+    // Who tests may want no colours.
+    args: ["-qec", `stty cols ${width} rows 50; ${"NO_COLOR" in env ? "" : "unset NO_COLOR; "}exec ${quoted}`, "/dev/null"],
     env: { TERM: "xterm-256color", ...env },
     stdin: "null",
     stdout: "piped",
