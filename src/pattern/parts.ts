@@ -86,16 +86,16 @@ export function parts(set: AttentionSet, n: number): Part[] {
     case "blocks":
       return listed(n, causal, (i) => set.blocks[Math.floor(i / set.block)].map((k) => [k * set.block, Math.min(n, (k + 1) * set.block)]));
     case "intervals":
-      return listed(n, causal, (i) => [...set.intervals[i]].sort(([a], [b]) => a - b));
+      return listed(n, causal, (i) => set.intervals[i]);
   }
 }
 
-/** Parts for any set given as sorted intervals of each row; neighbouring intervals join. The row's last goes first. */
+/** Parts for any set given as intervals of each row; those that touch join. The row's last goes first. */
 function listed(n: number, causal: boolean, intervals: (i: number) => IntervalLists[number]): Part[] {
   const made: { lo: Uint32Array; hi: Uint32Array }[] = [];
   for (let i = 0; i < n; i++) {
     const joined: [number, number][] = [];
-    for (const [lo, end] of intervals(i)) {
+    for (const [lo, end] of [...intervals(i)].sort(([a], [b]) => a - b)) {
       const hi = causal ? Math.min(end, i + 1) : end, last = joined.at(-1);
       if (hi <= lo) continue;
       if (last && last[1] >= lo) last[1] = Math.max(last[1], hi);

@@ -77,7 +77,7 @@ export type AttentionSet =
     | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number }
     /** |i − j| ≤ l, or j < globals, or i < globals */
     | { readonly kind: "longformer"; readonly l: number; readonly globals: number }
-    /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋], lists sorted without repeats */
+    /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋] */
     | { readonly kind: "blocks"; readonly block: number; readonly blocks: BlockLists }
     /** first ≤ j < end for one of the intervals of query i */
     | { readonly kind: "intervals"; readonly intervals: IntervalLists }
@@ -229,7 +229,9 @@ export function checkSet(set: AttentionSet, n?: number): void {
     const count = n && Math.ceil(n / set.block);
     expect(cannot, { blocks: [set.blocks, { each: { each: [0, (count ?? MOST) - 1] }, count }] });
   }
-  if (set.kind === "intervals") expect(cannot, { intervals: [set.intervals, { each: { each: { each: [0, n ?? MOST], count: 2 } }, count: n }] });
+  if (set.kind === "intervals") {
+    expect(cannot, { intervals: [set.intervals, { each: { each: { each: [0, n ?? MOST], count: 2 } }, count: n }] });
+  }
 }
 
 /**

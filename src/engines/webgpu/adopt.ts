@@ -4,15 +4,13 @@
  * @module
  */
 
+import { type BufferRange, isBuffer } from "../../base/buffers.ts";
 import { expect } from "../../base/check.ts";
 import { ConfigError, ShapeError } from "../../base/errors.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { STAGE, USAGE } from "./flags.ts";
 import { saying, scoped } from "./scopes.ts";
 import { isPacked, storedBytes } from "./storage.ts";
-
-/** Whether a value is a GPUBuffer, by what it can do: classes differ between windows, and some runtimes have no global of that name. */
-export const isBuffer = (value: unknown): value is GPUBuffer => typeof (value as { mapAsync?: unknown } | null)?.mapAsync === "function";
 
 /**
  * Where a tensor would lie in a caller's buffer.
@@ -23,7 +21,7 @@ export const isBuffer = (value: unknown): value is GPUBuffer => typeof (value as
 export async function checkBuffer(
   device: GPUDevice,
   t: Tensor,
-  given: GPUBuffer | GPUBufferBinding,
+  given: BufferRange,
 ): Promise<{ buffer: GPUBuffer; offset: number }> {
   const cannot = `Cannot adopt a buffer for ${t.name}`, { buffer, offset = 0, size } = isBuffer(given) ? { buffer: given } : given ?? {};
   if (!isBuffer(buffer)) throw new ConfigError(`${cannot}: it is no GPUBuffer; give one, or { buffer, offset }`);
@@ -34,11 +32,15 @@ export async function checkBuffer(
     throw new ShapeError(`${cannot}: its rows of ${t.shape.at(-1)} halves are kept in f32, as they are no multiple of 4; use f32`);
   }
   if (!(buffer.usage & USAGE.STORAGE)) throw refuse("the buffer was made without usage STORAGE");
-  if (offset % align !== 0) throw refuse(`offset is ${offset} and must be a multiple of ${align}, the device's minStorageBufferOffsetAlignment`);
+  if (offset % align !== 0) {
+    throw refuse(`offset is ${offset} and must be a multiple of ${align}, the device's minStorageBufferOffsetAlignment`);
+  }
   if (buffer.mapState && buffer.mapState !== "unmapped") throw refuse(`the buffer is ${buffer.mapState}; unmap it first`);
   const bytes = storedBytes(t), room = Math.min(size ?? Infinity, buffer.size - offset);
   if (!(room >= bytes)) {
-    throw new ShapeError(`${cannot}: [${t.shape.join(", ")}] of ${t.dtype} takes ${bytes} bytes, there are ${room} from offset ${offset} on`);
+    throw new ShapeError(
+      `${cannot}: [${t.shape.join(", ")}] of ${t.dtype} takes ${bytes} bytes, there are ${room} from offset ${offset} on`,
+    );
   }
   await bindable(device, buffer, offset, refuse);
   return { buffer, offset };
