@@ -1,5 +1,6 @@
 // Adam (spec §3) with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit a block of 64 says
 // whether it decays. p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0.
+// @late
 
 struct Params {
   count4: u32,

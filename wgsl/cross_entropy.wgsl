@@ -1,5 +1,6 @@
 // The loss, −ln of Eq. 1 by position: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss
 // scale. 32 lanes per row, 8 rows per workgroup.
+// @late
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 // @import exp.wgsl

@@ -1,5 +1,6 @@
 // Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements a random block and an
 // invocation.
+// @late
 // @import random.wgsl
 
 struct Params {

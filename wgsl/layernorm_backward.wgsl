@@ -1,5 +1,6 @@
 // The gradient of layernorm.wgsl: dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes per
 // row, 8 rows per workgroup.
+// @late
 // @import storage_f32.wgsl
 // @import row_reduce.wgsl
 
