@@ -8,7 +8,16 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { type AttentionArrays, type AttentionOptions, type FloatArray, SparseAttention, sparseAttention } from "../ops.ts";
+import {
+  alibiSlopes,
+  type AttentionArrays,
+  type AttentionOptions,
+  documentSpans,
+  type FloatArray,
+  NO_KEYS,
+  SparseAttention,
+  sparseAttention,
+} from "../ops.ts";
 import { ConfigError, KernelError, LongstrideError, ShapeError } from "../src/base/errors.ts";
 import { fromHalves, toHalves } from "../src/base/half.ts";
 import { Random } from "../src/base/random.ts";
@@ -108,6 +117,20 @@ const WAYS: readonly (readonly [string, Partial<AttentionOptions>, (head: number
   ],
 ];
 
+const GROUPED = { ...SIZES, heads: 4, kvHeads: 2, slopes: alibiSlopes(4), pattern: "strided", stride: 6, spans: true } as const;
+/** Two documents, and one with padding. */
+const DOCUMENTS = documentSpans([[20, 17], [30]], SIZES.n);
+
+Deno.test("sparse attention: grouped keys, slopes by distance and documents are what the formula says, on the oracle", async () => {
+  const x = { ...arrays(GROUPED), spans: DOCUMENTS }, { o, lse } = await whole(await engine("reference"), GROUPED, x);
+  const want = formula(GROUPED, x, (b, _, i, j) => {
+    return j <= i && (i - j <= 6 || (i - j) % 6 === 0) && (b === 0 ? (i < 20) === (j < 20) : i < 30);
+  });
+  // A query of the padding sees nothing.
+  for (const [at, lse] of want.lse.entries()) if (lse === -Infinity) want.lse[at] = NO_KEYS;
+  close({ o, lse }, { o: want.o.map((value) => Number.isNaN(value) ? 0 : value), lse: want.lse }, 1e-6);
+});
+
 for (const [name, pattern, sees] of WAYS) {
   Deno.test(`sparse attention: ${name} is what the formula says, on the oracle`, async () => {
     const options = { ...SIZES, ...pattern }, x = arrays(options), { o, lse } = await whole(await engine("reference"), options, x);
@@ -122,6 +145,13 @@ for (const on of ENGINES) {
       close(await whole(await engine(on), options, x), await whole(await engine("reference"), options, x));
     });
   }
+
+  engineTest(on, `sparse attention: ${on}: grouped keys, slopes by distance and documents`, async () => {
+    const x = { ...arrays(GROUPED), spans: DOCUMENTS }, want = await whole(await engine("reference"), GROUPED, x), to = await engine(on);
+    close(await whole(to, GROUPED, x), want);
+    const { headDim: _, valueDim: __, spans: ___, ...call } = GROUPED;
+    close(await sparseAttention(to, { ...call, ...x }), want);
+  });
 
   engineTest(on, `sparse attention: ${on}: in one call, again after itself, and without o and lse`, async () => {
     const options = { ...SIZES, pattern: "strided", stride: 6 } as const,
