@@ -630,6 +630,7 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 `,
   "cache_fill": `
+// @import elements.wgsl
 
 struct Params{
 count:u32,
@@ -645,7 +646,7 @@ var<storage,read>x:array<f32>;
 var<storage,read>rows:array<u32>;
 var<storage,read_write>cache:array<f32>;
 var<uniform>params:Params;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -653,14 +654,15 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
-if(i>=params.count){
-return;
-}
+if(i<params.count){
+// @at cache_fill 21
 let line=i/params.width%params.lines;
 let sequence=i/params.width/params.lines%params.sequences;
 let row=rows[line];
 if(row<params.n){
 cache[i]=x[((sequence*params.n+row)*params.heads+line/params.slots)*params.width+i%params.width];
+}
+// @at elements 14
 }
 }
 `,
@@ -841,6 +843,7 @@ position[0]+=params.by;
 `,
   "copy_block": `
 
+// @import elements.wgsl
 
 struct Params{
 count:u32,
@@ -854,7 +857,7 @@ y_stride:u32,
 var<storage,read>x:array<u32>;
 var<storage,read_write>y:array<u32>;
 var<uniform>params:Params;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -862,13 +865,16 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
-if(i>=params.count){
-return;
-}
+if(i<params.count){
+// @at copy_block 20
 let row=i/params.width;
 let column=i%params.width;
 y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_stride+column];
+// @at elements 14
 }
+}
+`,
+  "elements": `
 `,
   "embedding": `
 
@@ -1003,7 +1009,7 @@ return((t&1u)|(((t/pair)&1u)*2u)|((t/max(4u*TX,2u*pair))*4u))&(TY-1u);
   "layernorm": `
 
 // @import storage_f32.wgsl
-// @import row_reduce.wgsl
+// @import rows.wgsl
 
 struct Params{
 rows:u32,
@@ -1017,7 +1023,7 @@ var<storage,read_write>y:array<Stored>;
 var<storage,read_write>mean:array<f32>;
 var<storage,read_write>rstd:array<f32>;
 var<uniform>params:Params;
-
+// @at rows 40
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1030,6 +1036,7 @@ let row=(group.y*groups.x+group.x)*ROWS+line;
 let inside=row<params.rows;
 let width=select(0u,params.width,inside);
 let at=row*params.width;
+// @at layernorm 21
 var sum=Value();
 for(var c=lane;c<width;c+=LANES){
 sum+=load(x[at+c]);
@@ -1048,6 +1055,7 @@ if(lane==0u&&inside){
 mean[row]=m;
 rstd[row]=r;
 }
+// @at rows 53
 }
 `,
   "linear": `
@@ -1401,15 +1409,16 @@ y[at]=z;
 `,
   "pack_f16": `
 // @import storage_f16x4.wgsl
+// @import elements.wgsl
 
 struct Params{
-count4:u32,
+count:u32,
 }
 
 var<storage,read>x:array<vec4f>;
 var<storage,read_write>y:array<Stored>;
 var<uniform>params:Params;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1417,12 +1426,15 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
-if(i<params.count4){
+if(i<params.count){
+// @at pack_f16 15
 y[i]=store(x[i]);
+// @at elements 14
 }
 }
 `,
   "pad_heads": `
+// @import elements.wgsl
 
 struct Params{
 count:u32,
@@ -1433,7 +1445,7 @@ width:u32,
 var<storage,read>x:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1441,12 +1453,13 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
-if(i>=params.count){
-return;
-}
+if(i<params.count){
+// @at pad_heads 16
 let head=i/params.width;
 let column=i%params.width;
 y[i]=select(0.0,x[head*params.source+column],column<params.source);
+// @at elements 14
+}
 }
 `,
   "product": `// @at product 15
@@ -1590,7 +1603,11 @@ let high=dropout_keeps2(seed,site,step,index+2u,threshold);
 return select(vec4f(),vec4f(keep),vec4<bool>(low,high));
 }
 `,
-  "row_reduce": `
+  "rows": `
+
+
+
+
 
 const LANES:u32=32u;
 const ROWS:u32=8u;
@@ -1741,15 +1758,16 @@ return v;
 `,
   "unpack_f16": `
 // @import storage_f16x4.wgsl
+// @import elements.wgsl
 
 struct Params{
-count4:u32,
+count:u32,
 }
 
 var<storage,read>x:array<Stored>;
 var<storage,read_write>y:array<vec4f>;
 var<uniform>params:Params;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1757,8 +1775,10 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
-if(i<params.count4){
+if(i<params.count){
+// @at unpack_f16 15
 y[i]=load(x[i]);
+// @at elements 14
 }
 }
 `,

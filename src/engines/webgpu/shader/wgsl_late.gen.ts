@@ -6,9 +6,10 @@ export const WGSL: Readonly<Record<string, string>> = {
   "adam": `
 
 
+// @import elements.wgsl
 
 struct Params{
-count4:u32,
+count:u32,
 beta1:f32,
 beta2:f32,
 rest1:f32,
@@ -25,7 +26,7 @@ var<storage,read>factor:array<f32>;
 var<storage,read>hyper:array<f32>;
 var<storage,read>decays:array<u32>;
 var<uniform>params:Params;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -33,8 +34,10 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at adam 27
 let f=factor[0];
-if(i>=params.count4||f==0.0){
+if(f==0.0){
 return;
 }
 let grad=g[i]*f;
@@ -46,6 +49,8 @@ let block=i>>4u;
 let decays_here=((decays[block>>5u]>>(block&31u))&1u)==1u;
 let decay=select(0.0,params.decay,decays_here);
 p[i]-=hyper[0]*(first*hyper[1]/(sqrt(second*hyper[2])+params.eps)+decay*p[i]);
+// @at elements 14
+}
 }
 `,
   "attention_backward_delta": `
@@ -769,7 +774,7 @@ partials[group.y*params.width+column]=all;
 
 
 // @import storage_f32.wgsl
-// @import row_reduce.wgsl
+// @import rows.wgsl
 // @import exp.wgsl
 
 struct Params{
@@ -787,7 +792,7 @@ var<uniform>params:Params;
 
 override GRADIENT:bool=false;
 override LOSS_SCALE:bool=false;
-
+// @at rows 40
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -800,6 +805,7 @@ let row=(group.y*groups.x+group.x)*ROWS+line;
 let inside=row<params.rows;
 let width=select(0u,params.width,inside);
 let at=row*params.width;
+// @at cross_entropy 26
 var high=-3.4e38;
 for(var c=lane;c<width;c+=LANES){
 high=max(high,highest(load(logits[at+c])));
@@ -826,15 +832,18 @@ for(var c=lane;c<width;c+=LANES){
 gradient[at+c]=store((exp_precise(load(logits[at+c])-high)/all-one_hot(c*WIDE,target_column))*scale);
 }
 }
+// @at rows 53
 }
 `,
   "dropout": `
 
 
 // @import random.wgsl
+// @import elements.wgsl
 
 struct Params{
 count:u32,
+size:u32,
 site:u32,
 micro:u32,
 threshold:u32,
@@ -846,21 +855,23 @@ var<storage,read>x:array<f32>;
 var<storage,read>seeds:array<u32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
 @builtin(local_invocation_index)t:u32,
 ){
-let i=((group.y*groups.x+group.x)*256u+t)*2u;
-if(i>=params.count){
-return;
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at dropout 24
+let at=i*2u;
+let keeps=dropout_keeps2(seeds[0],params.site,seeds[1]+params.micro,params.first+at,params.threshold);
+y[at]=select(0.0,x[at]*params.keep,keeps.x);
+if(at+1u<params.size){
+y[at+1u]=select(0.0,x[at+1u]*params.keep,keeps.y);
 }
-let keeps=dropout_keeps2(seeds[0],params.site,seeds[1]+params.micro,params.first+i,params.threshold);
-y[i]=select(0.0,x[i]*params.keep,keeps.x);
-if(i+1u<params.count){
-y[i+1u]=select(0.0,x[i+1u]*params.keep,keeps.y);
+// @at elements 14
 }
 }
 `,
@@ -918,7 +929,7 @@ table[at]=total;
 
 
 // @import storage_f32.wgsl
-// @import row_reduce.wgsl
+// @import rows.wgsl
 
 struct Params{
 rows:u32,
@@ -935,7 +946,7 @@ var<storage,read_write>dx:array<Stored>;
 var<uniform>params:Params;
 
 override RESIDUAL:bool=false;
-
+// @at rows 40
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -948,6 +959,7 @@ let row=(group.y*groups.x+group.x)*ROWS+line;
 let inside=row<params.rows;
 let width=select(0u,params.width,inside);
 let at=row*params.width;
+// @at layernorm_backward 25
 let m=mean[min(row,params.rows-1u)];
 let r=rstd[min(row,params.rows-1u)];
 var sum=Value();
@@ -966,6 +978,7 @@ d+=load(residual[at+c]);
 }
 dx[at+c]=store(d);
 }
+// @at rows 53
 }
 `,
   "layernorm_backward_columns": `
