@@ -156,8 +156,8 @@ const isSame = (a: GPUBufferBinding | "own", b: GPUBufferBinding | "own") =>
  *
  * @example Forward and backward
  * ```ts
- * import { pickBackend } from "./mod.ts";
- * import { SparseAttention } from "./ops.ts";
+ * import { pickBackend } from "../../mod.ts";
+ * import { SparseAttention } from "../../ops.ts";
  *
  * const { engine } = await pickBackend("wasm", { threads: 1 }), random = () => Float32Array.from({ length: 64 * 2 * 8 }, Math.random);
  * const attention = new SparseAttention(engine, { n: 64, heads: 2, headDim: 8, pattern: "strided", stride: 8 });
@@ -367,8 +367,8 @@ export interface AttentionCall extends Omit<AttentionOptions, "headDim" | "spans
  *
  * @example
  * ```ts
- * import { pickBackend } from "./mod.ts";
- * import { sparseAttention } from "./ops.ts";
+ * import { pickBackend } from "../../mod.ts";
+ * import { sparseAttention } from "../../ops.ts";
  *
  * const { engine } = await pickBackend("wasm", { threads: 1 }), random = () => Float32Array.from({ length: 64 * 2 * 8 }, Math.random);
  * const q = random(), k = random(), v = random();
