@@ -1,15 +1,16 @@
 /**
- * Buffers of a caller's as places of tensors: what is looked at before one is taken.
+ * Buffers of a caller's as places of tensors: what is looked at before one is taken, and before kernels are bound to them.
  *
  * @module
  */
 
 import { type BufferRange, isBuffer } from "../../base/buffers.ts";
 import { expect } from "../../base/check.ts";
-import { ConfigError, ShapeError } from "../../base/errors.ts";
+import { ConfigError, KernelError, ShapeError } from "../../base/errors.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { STAGE, USAGE } from "./flags.ts";
 import { saying, scoped } from "./scopes.ts";
+import type { Binding } from "./shader/reflect.ts";
 import { isPacked, storedBytes } from "./storage.ts";
 
 /**
@@ -23,10 +24,12 @@ export async function checkBuffer(
   t: Tensor,
   given: BufferRange,
 ): Promise<{ buffer: GPUBuffer; offset: number }> {
-  const cannot = `Cannot adopt a buffer for ${t.name}`, { buffer, offset = 0, size } = isBuffer(given) ? { buffer: given } : given ?? {};
-  if (!isBuffer(buffer)) throw new ConfigError(`${cannot}: it is no GPUBuffer; give one, or { buffer, offset }`);
+  // A buffer has neither of the first two.
+  const { buffer = given, offset = 0, size } = (given ?? {}) as GPUBufferBinding;
+  const cannot = `Cannot adopt a buffer for ${t.name}`, align = device.limits.minStorageBufferOffsetAlignment;
+  const refuse = (why: string) => new ConfigError(`${cannot}: ${why}`);
+  if (!isBuffer(buffer)) throw refuse("it is no GPUBuffer; give one, or { buffer, offset }");
   expect(cannot, { offset: [offset, [0, Number.MAX_SAFE_INTEGER]] });
-  const refuse = (why: string) => new ConfigError(`${cannot}: ${why}`), align = device.limits.minStorageBufferOffsetAlignment;
   if (t.scratch) throw new ShapeError(`${cannot}: it is a scratch tensor of a program, which compile places`);
   if (t.dtype === "f16" && !isPacked(t)) {
     throw new ShapeError(`${cannot}: its rows of ${t.shape.at(-1)} halves are kept in f32, as they are no multiple of 4; use f32`);
@@ -44,6 +47,24 @@ export async function checkBuffer(
   }
   await bindable(device, buffer, offset, refuse);
   return { buffer, offset };
+}
+
+/**
+ * Refuses ranges of one buffer that overlap where one is written, as tensors in a caller's buffer may: some devices do not.
+ *
+ * @param declared what a kernel binds, in the order of the ranges
+ * @throws {KernelError} naming both
+ */
+export function checkApart(cannot: string, declared: readonly Binding[], ranges: readonly GPUBufferBinding[]): void {
+  ranges.forEach((a, at) => {
+    if (!declared[at].writes) return;
+    const other = ranges.findIndex((b) =>
+      b !== a && b.buffer === a.buffer && b.offset! < a.offset! + a.size! && a.offset! < b.offset! + b.size!
+    );
+    if (other >= 0) {
+      throw new KernelError(`${cannot} writes ${declared[at].name} over ${declared[other].name} in a caller's buffer; keep them apart`);
+    }
+  });
 }
 
 /** Binds a buffer once: no attribute tells its device, or that it was destroyed. */

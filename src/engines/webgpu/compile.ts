@@ -150,21 +150,9 @@ class Making {
     return { buffer, offset: offset + at, size: bytes };
   }
 
-  /** Refuses ranges that overlap where one is written, as tensors in a caller's buffer may: some devices do not. */
-  #checkApart(kernel: string, written: readonly string[], ranges: readonly (GPUBufferBinding & { name: string })[]): void {
-    for (const a of ranges.filter(({ name }) => written.includes(name))) {
-      const b = ranges.find((b) => b !== a && b.buffer === a.buffer && b.offset! < a.offset! + a.size! && a.offset! < b.offset! + b.size!);
-      if (b) {
-        throw new KernelError(
-          `Cannot bind ${this.name}: kernel ${kernel} writes ${a.name} over ${b.name} in a caller's buffer; keep them apart`,
-        );
-      }
-    }
-  }
-
   /** The pipeline of a dispatch and its buffers, absent operands filled in. */
   async ready(dispatch: Dispatch & { op: number }): Promise<Ready> {
-    const { kernel, values, bindings } = dispatch, { absent, pipelines } = this.shop, declared = bindingsOf(link(kernel));
+    const { kernel, values, bindings } = dispatch, { absent, pages, pipelines } = this.shop, declared = bindingsOf(link(kernel));
     let left = 0;
     const resources = declared.map(({ name, writes }): GPUBufferBinding => {
       const operand = bindings[name];
@@ -173,11 +161,7 @@ class Making {
         ? { buffer: absent.write, offset: ALIGNMENT * left++, size: ALIGNMENT }
         : { buffer: absent.read, offset: 0, size: ALIGNMENT };
     });
-    this.#checkApart(
-      kernel,
-      declared.filter(({ writes }) => writes).map(({ name }) => name),
-      declared.map(({ name }, at) => ({ name, ...resources[at] })),
-    );
+    if (pages.adopted) (await import("./adopt.ts")).checkApart(`Cannot bind ${this.name}: kernel ${kernel}`, declared, resources);
     // One dispatch may not bind a buffer both for reading and for writing; all for writing it may.
     const written = new Set(resources.filter((_, at) => declared[at].writes).map(({ buffer }) => buffer));
     const promoted = declared.filter(({ writes }, at) => !writes && written.has(resources[at].buffer)).map(({ name }) => name);

@@ -8,7 +8,6 @@
 import { expect } from "../../base/check.ts";
 import { BackendError, ConfigError, excerpt, LongstrideError } from "../../base/errors.ts";
 import type { Engine, Executable, Program, Tensor, TensorData } from "../../ops/mod.ts";
-import { checkBuffer } from "./adopt.ts";
 import { Bands } from "./bands.ts";
 import { compile, type Workshop } from "./compile.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
@@ -178,6 +177,8 @@ export class WebGpuEngine implements Engine {
   async adopt(t: Tensor, given: GPUBuffer | GPUBufferBinding): Promise<void> {
     await this.#failures.guard(`Cannot adopt a buffer for ${t?.name}`, async () => {
       expect("Cannot adopt a buffer", { tensor: [t, "an object"] });
+      // Loaded by who adopts: a page that samples has no use for it.
+      const { checkBuffer } = await import("./adopt.ts");
       const { buffer, offset } = await checkBuffer(this.#device, t, given);
       this.#pages.adopt(t, buffer, offset);
     });

@@ -43,6 +43,9 @@ export class Pages {
   /** Bytes in all pages. */
   bytes = 0;
 
+  /** Whether any tensor ever lay in a caller's buffer. */
+  adopted = false;
+
   /** Place of a tensor, undefined where it has none. */
   place(t: Tensor): Place | undefined {
     return this.#places.get(t);
@@ -86,6 +89,7 @@ export class Pages {
   adopt(t: Tensor, buffer: GPUBuffer, offset: number): void {
     const bands = this.bands.flat([t]);
     if (bands.some((band) => this.#places.get(band)?.page)) throw placed("adopt a buffer for", t);
+    this.adopted = true;
     // Each but the last holds a multiple of the alignment.
     for (const band of bands) {
       this.#places.set(band, { buffer, offset });
