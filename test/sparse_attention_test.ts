@@ -21,6 +21,7 @@ import {
 import { ConfigError, KernelError, LongstrideError, ShapeError } from "../src/base/errors.ts";
 import { fromHalves, toHalves } from "../src/base/half.ts";
 import { Random } from "../src/base/random.ts";
+import { Layouts } from "../src/engines/wasm/layouts.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { type Engine, Program, tensor } from "../src/ops/mod.ts";
 import { attends } from "../src/pattern/sets.ts";
@@ -506,6 +507,17 @@ Deno.test("sets of intervals are what they say, in any order", () => {
     false,
   ]);
   assertStringIncludes(JSON.stringify(set), "intervals");
+});
+
+Deno.test("the CPU engine forgets layouts of sets that are asked for no more", async () => {
+  const layouts = new Layouts(),
+    of = (l: number) => layouts.of({ kind: "window", l, causal: true }, 8),
+    first = await of(0),
+    second = await of(1);
+  for (let l = 2; l < 64; l++) await of(l);
+  assert(await of(0) === first);
+  await of(64);
+  assert(await of(0) === first && await of(1) !== second);
 });
 
 Deno.test.afterAll(disposeEngines);
