@@ -43,7 +43,9 @@ for (const name of ["building-blocks"]) {
 }
 
 Deno.test("samples: what one says is found, and held", async () => {
-  const [{ code }, ...rest] = samples("# A\n```ts\nconst x = 1 + 1;\nconsole.log(x); // → 2\n```\n```ts\nlet y;\n```\n```json\n// → 3\n```\n");
+  const [{ code }, ...rest] = samples(
+    "# A\n```ts\nconst x = 1 + 1;\nconsole.log(x); // → 2\n```\n```ts\nlet y;\n```\n```json\n// → 3\n```\n",
+  );
   assertEquals(rest, []);
   assertEquals(said(code), ["2"]);
   assertEquals(await printed(code), ["2"]);

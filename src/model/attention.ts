@@ -78,6 +78,7 @@ function setsOf(cannot: string, options: AttentionOptions): readonly AttentionSe
   if (beside) throw new ConfigError(`${cannot}: ${beside} does not go with ${ways[0]}`);
   expect(cannot, { causal: [causal, "true or false"] });
   if (intervals !== undefined) {
+    expect(cannot, { intervals: [intervals, { each: { each: { each: [0, n], count: 2, words: "[first, end]" } }, count: n }] });
     const set: AttentionSet = { kind: "intervals", intervals, causal };
     checkRows(cannot, set, n);
     return Array.from({ length: heads }, () => set);

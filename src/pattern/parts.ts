@@ -96,7 +96,7 @@ function listed(n: number, causal: boolean, intervals: (i: number) => IntervalLi
   for (let i = 0; i < n; i++) {
     const joined: [number, number][] = [];
     for (const [lo, end] of [...intervals(i)].sort(([a], [b]) => a - b)) {
-      const hi = causal ? Math.min(end, i + 1) : end, last = joined.at(-1);
+      const hi = Math.min(end, causal ? i + 1 : n), last = joined.at(-1);
       if (hi <= lo) continue;
       if (last && last[1] >= lo) last[1] = Math.max(last[1], hi);
       else joined.push([lo, hi]);

@@ -217,21 +217,19 @@ const checked = new WeakSet<AttentionSet>();
 /**
  * Refuses what is no set: callers may make them by hand.
  *
- * @param n positions that it must have lists for
+ * @param n positions that it must have lists for, where it is said by lists
  * @throws {ConfigError} naming what is wrong
  */
-export function checkSet(set: AttentionSet, n?: number): void {
+export function checkSet(set: AttentionSet, n = 0): void {
   const cannot = "Cannot use the attention set", fields = set as unknown as Record<string, unknown>;
   expect(cannot, { set: [set, "an object"] });
   if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
   for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
-  if (set.kind === "blocks") {
-    const count = n && Math.ceil(n / set.block);
-    expect(cannot, { blocks: [set.blocks, { each: { each: [0, (count ?? MOST) - 1] }, count }] });
-  }
-  if (set.kind === "intervals") {
-    expect(cannot, { intervals: [set.intervals, { each: { each: { each: [0, n ?? MOST], count: 2 } }, count: n }] });
-  }
+  if (set.kind !== "blocks" && set.kind !== "intervals") return;
+  const isBlocks = set.kind === "blocks", lists: unknown = fields[set.kind], key = [0, MOST] as const;
+  expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
+  const need = Math.ceil(n / (isBlocks ? set.block : 1)), { length } = lists as unknown[];
+  if (length < need) throw new ConfigError(`${cannot}: ${n} positions need ${need} lists of ${set.kind}, found ${length}`);
 }
 
 /**
