@@ -26,8 +26,8 @@ import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { type Engine, Program, tensor } from "../src/ops/mod.ts";
 import { attends } from "../src/pattern/sets.ts";
 import { relativeError } from "../src/run/verify.ts";
-import { disposeEngines, engine, ENGINES, engineTest, gpuTest, SPLIT } from "./engines.ts";
-import { bareDevice, software } from "./gpu.ts";
+import { disposeEngines, engine, ENGINES, engineTest, gpuTest } from "./engines.ts";
+import { bareDevice } from "./gpu.ts";
 
 const TOLERANCE = 5e-6, HALF_TOLERANCE = 2e-3;
 
@@ -275,6 +275,9 @@ Deno.test("sparse attention: what cannot be meant is refused by the option's nam
   await assertRejects(() => sparseAttention(on, { ...call, ...x, q: {} as never }), ConfigError, "q must be");
 });
 
+/** The WebGPU engine of this file: each more device of a process costs a second, and a software GPU's driver its stability. */
+const gpu = async (name = "webgpu") => await engine(name) as WebGpuEngine;
+
 /** Usage of a buffer: copied to and from, bound. */
 const STORAGE = 0x80, COPY_SRC = 0x4, COPY_DST = 0x8, ALL = STORAGE | COPY_SRC | COPY_DST;
 
@@ -369,6 +372,7 @@ gpuTest("sparse attention: parts of one buffer, forward and backward, and nothin
   const { valueDim, headDim, ...call } = options;
   await sparseAttention(on, { ...call, headDim, valueDim, ...parts });
   on.dispose();
+  await assertRejects(() => sparseAttention(on, { ...call, headDim, valueDim, ...parts }), LongstrideError, "disposed");
   device.pushErrorScope("validation");
   assertEquals((await download(device, own.q)).byteLength, own.q.size);
   const once = new Float32Array((await download(device, buffer)).slice(at.dk, at.dk + 4 * want.dk.length));
@@ -378,9 +382,7 @@ gpuTest("sparse attention: parts of one buffer, forward and backward, and nothin
 });
 
 gpuTest("sparse attention: buffers of f16", async () => {
-  const device = await bareDevice(),
-    on = await WebGpuEngine.create({ device }),
-    options = { ...SIZES, pattern: "strided", stride: 6 } as const;
+  const on = await gpu(), { device } = on, options = { ...SIZES, pattern: "strided", stride: 6 } as const;
   const x = arrays(options), { o: want } = await whole(await engine("reference"), options, x);
   const { dO: _, ...inputs } = x;
   const halves = Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, upload(device, toHalves(data))])) as Record<
@@ -392,12 +394,10 @@ gpuTest("sparse attention: buffers of f16", async () => {
   close({ o: fromHalves(new Uint16Array(await download(device, o))) }, { o: want }, HALF_TOLERANCE);
   const odd = { ...call, n: 3, heads: 1, batch: 1, headDim: 3, dtype: "f16" } as const;
   await assertRejects(() => sparseAttention(on, { ...odd, ...halves, o }), ShapeError, "q: its rows of 3 halves are kept in f32");
-  on.dispose();
-  device.destroy();
 });
 
 gpuTest("sparse attention: a buffer that cannot be used is refused by the option's name, and the next call is right", async () => {
-  const device = await bareDevice(), other = await bareDevice(), on = await WebGpuEngine.create({ device });
+  const on = await gpu(), { device } = on, other = await bareDevice();
   const options = { ...SIZES, pattern: "strided", stride: 6 } as const, x = arrays(options), { o: want } = await whole(on, options, x);
   const { q, k, v } = { q: upload(device, x.q), k: upload(device, x.k), v: upload(device, x.v) },
     o = upload(device, new Float32Array(want.length));
@@ -427,15 +427,12 @@ gpuTest("sparse attention: a buffer that cannot be used is refused by the option
   await assertRejects(() => cpu.forward({ q, k, v, o }), ConfigError, "q is a GPUBuffer, of which the wasm engine knows nothing");
   cpu.dispose();
   attention.dispose();
-  on.dispose();
-  await assertRejects(() => sparseAttention(on, { ...options, q, k, v, o }), LongstrideError, "disposed");
-  device.destroy();
   other.destroy();
 });
 
 gpuTest("a tensor in a caller's buffer: written, read and run over, in bands too, and moved by rebind", async () => {
-  for (const more of [{}, SPLIT]) {
-    const on = await WebGpuEngine.create({ ...software, ...more }), { device } = on, rows = 700, width = 100;
+  for (const name of ["webgpu", "webgpu-split"]) {
+    const on = await gpu(name), { device } = on, rows = 700, width = 100;
     const x = tensor("x", [rows, width]), w = tensor("w", [8, width]), y = tensor("y", [rows, 8]), program = new Program("a product");
     program.add({ op: "linear", x, w, y });
     const a = upload(device, normals(rows * width + 64, 1)), b = upload(device, normals(rows * width, 2));
@@ -478,12 +475,13 @@ gpuTest("a tensor in a caller's buffer: written, read and run over, in bands too
     await product(data[1]);
     assertThrows(() => on.write(x, data[0]), ConfigError, "was made without usage COPY_DST");
     await assertRejects(() => on.read(x), ConfigError, "was made without usage COPY_SRC");
-    on.dispose();
+    executable.dispose();
+    on.free([w, x, y]);
   }
 });
 
 gpuTest("a program whose tensors overlap in a caller's buffer is refused when it is bound", async () => {
-  const on = await WebGpuEngine.create(software), x = tensor("x", [64, 4]), y = tensor("y", [64, 4]), w = tensor("w", [4, 4]);
+  const on = await gpu(), x = tensor("x", [64, 4]), y = tensor("y", [64, 4]), w = tensor("w", [4, 4]);
   const program = new Program("in place"), buffer = upload(on.device, new Float32Array(512));
   program.add({ op: "linear", x, w, y });
   on.allocate([w]);
@@ -494,7 +492,8 @@ gpuTest("a program whose tensors overlap in a caller's buffer is refused when it
   const executable = await on.compile(program);
   await executable.run();
   assertEquals(await on.read(y), new Float32Array(256));
-  on.dispose();
+  executable.dispose();
+  on.free([w, x, y]);
 });
 
 Deno.test("sets of intervals are what they say, in any order", () => {
