@@ -32,6 +32,7 @@ export type Question =
   | ({ readonly ask: "open"; readonly backend?: BackendName; readonly integrity?: OpenOptions["integrity"] } & ModelPlace)
   | ({ readonly ask: "sample"; readonly id: number } & Wanted)
   | { readonly ask: "inspect"; readonly id: number; readonly tokens: readonly number[]; readonly given: number }
+  | { readonly ask: "encode"; readonly id: number; readonly bytes: Uint8Array }
   | { readonly ask: "stop"; readonly id: number };
 
 /** What a page knows about a model. */
@@ -48,6 +49,8 @@ export interface ModelInfo {
   readonly kind?: DataKind;
   /** Samples per second of sound, where a run's zip says so. */
   readonly rate?: number;
+  /** Bytes of each token, where they are not bytes. */
+  readonly pieces?: readonly Uint8Array[];
 }
 
 /** What the worker answers. */
@@ -57,6 +60,7 @@ export type Answer =
   | { readonly is: "tokens"; readonly id: number; readonly tokens: Uint32Array; readonly rate: number }
   | { readonly is: "bits"; readonly id: number; readonly from: number; readonly bits: readonly Float32Array[] }
   | { readonly is: "inspected"; readonly id: number; readonly found: Inspected }
+  | { readonly is: "encoded"; readonly id: number; readonly tokens: ArrayLike<number> }
   | { readonly is: "end"; readonly id: number }
   | { readonly is: "lost"; readonly message: string }
   | { readonly is: "error"; readonly id?: number; readonly name: string; readonly message: string };
@@ -105,8 +109,9 @@ export function serveModel(scope: WorkerScope): void {
     model = trained
       ? await openModel(trained.model, { backend })
       : await openModel(source, { backend, integrity, onProgress, generation: {} });
-    const { engine: { name, description }, why, config } = model;
-    say({ is: "open", info: { backend: name, description, why, config, kind, rate } });
+    const { engine: { name, description }, why, config, tokenizer } = model,
+      pieces = tokenizer && Array.from({ length: tokenizer.size }, (_, token) => tokenizer.bytesOf(token));
+    say({ is: "open", info: { backend: name, description, why, config, kind, rate, pieces } });
     return model;
   }
 
@@ -175,6 +180,14 @@ export function serveModel(scope: WorkerScope): void {
     say({ is: "inspected", id, found: await (await inspectorOf(model ?? await open())).look(tokens, given) });
   }
 
+  async function encode({ id, bytes }: Extract<Question, { ask: "encode" }>): Promise<void> {
+    const { tokenizer } = model ?? await open();
+    say({ is: "encoded", id, tokens: tokenizer ? await tokenizer.encode(bytes) : bytes });
+  }
+
+  const answer = (question: Exclude<Question, { ask: "open" | "stop" }>) =>
+    question.ask === "sample" ? sample(question.id, question) : question.ask === "inspect" ? inspect(question) : encode(question);
+
   scope.onmessage = ({ data }) => {
     if (data.ask === "stop") stopped = data.id;
     else if (data.ask === "open") {
@@ -183,7 +196,7 @@ export function serveModel(scope: WorkerScope): void {
     } else {
       if (data.ask === "inspect") asked = data.id;
       // A sample that was left ends within a frame; the model does one thing at a time.
-      last = last.then(() => data.ask === "sample" ? sample(data.id, data) : inspect(data)).catch((error) => fail(error, data.id));
+      last = last.then(() => answer(data)).catch((error) => fail(error, data.id));
     }
   };
 }

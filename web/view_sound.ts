@@ -57,7 +57,7 @@ class Live {
  * @param length codes in all, prompt included
  * @param rate samples per second
  */
-export function soundView(into: HTMLElement, prompt: Uint8Array, length: number, rate: number, autoplay: boolean): View {
+export function soundView(into: HTMLElement, prompt: readonly number[], length: number, rate: number, autoplay: boolean): View {
   const canvas = make("canvas", { width: WIDTH, height: HEIGHT, className: "wave" }, {
       role: "img",
       "aria-label": `Waveform of ${(length / rate).toFixed(2)} seconds`,
@@ -105,7 +105,7 @@ export function soundView(into: HTMLElement, prompt: Uint8Array, length: number,
     context.clearRect(x, 0, 1, HEIGHT);
     context.fillRect(x, y(high[x]), 1, Math.max(2, y(low[x]) - y(high[x])));
   };
-  const show = (tokens: Uint8Array): undefined => {
+  const show = (tokens: readonly number[]): undefined => {
     const from = Math.max(0, Math.floor((codes.length - 1) * ratio)), before = peak;
     for (const token of tokens) codes.push(token);
     const to = Math.min(WIDTH, codes.length * ratio);

@@ -6,19 +6,13 @@
 
 import { TextStream } from "../data.ts";
 import { make, type View } from "./view.ts";
+import type { Vocabulary } from "./vocabulary.ts";
 
 /** Characters of a block of text: a browser lays out a whole block when a character is added to it. */
 const BLOCK = 1000;
 
 /** Least bits of each tint; the stylesheet has a class for each, from `t1`. */
 const TINTS = [1, 2, 3, 4.5, 6, 8];
-
-/** How a token is written where it stands alone. */
-export function nameOfToken(token: number): string {
-  const named: Readonly<Record<number, string>> = { 9: "tab", 10: "line end", 13: "return", 32: "space" };
-  return named[token] ??
-    (token > 32 && token < 127 ? String.fromCharCode(token) : token < 32 || token === 127 ? `byte ${token}` : `0x${token.toString(16)}`);
-}
 
 /** Text that can be looked into. */
 export interface TextView extends View {
@@ -39,7 +33,7 @@ export interface TextEvents {
  *
  * @param events where tokens are tinted and can be picked: each is then an element of its own
  */
-export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEvents): TextView {
+export function textView(into: HTMLElement, prompt: readonly number[], vocabulary: Vocabulary, events?: TextEvents): TextView {
   const region = make("pre", { tabIndex: 0 }, { role: "region", "aria-label": "Text" }), given = make("b"), stream = new TextStream();
   const spans: HTMLElement[] = [];
   let block = make("div", {}, {}, given), node: Text | undefined, filled = 0, text = "", current = -1, marked: HTMLElement[] = [];
@@ -72,10 +66,10 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
     filled = node.length;
     return piece;
   };
-  const addTokens = (tokens: Uint8Array): string => {
+  const addTokens = (tokens: readonly number[]): string => {
     let added = "";
     for (const token of tokens) {
-      const piece = stream.push(Uint8Array.of(token));
+      const piece = stream.push(vocabulary.bytesOf([token]));
       put(piece, block);
       added += piece;
       filled += piece.length;
@@ -90,7 +84,7 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
 
   const before = new TextStream();
   if (events) {
-    for (const token of prompt) put(before.push(Uint8Array.of(token)), given);
+    for (const token of prompt) put(before.push(vocabulary.bytesOf([token])), given);
     given.append(before.end());
     open = undefined;
     const at = ({ target }: Event) => spans.indexOf(target as HTMLElement);
@@ -111,11 +105,11 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
       spans[current].scrollIntoView({ block: "nearest" });
     };
     region.setAttribute("aria-description", "Arrow keys go from token to token and tell each one's likeliest others");
-  } else given.append(before.push(prompt) + before.end());
+  } else given.append(before.push(vocabulary.bytesOf(prompt)) + before.end());
 
   return {
     region,
-    show: (tokens) => events ? addTokens(tokens) : add(stream.push(tokens)),
+    show: (tokens) => events ? addTokens(tokens) : add(stream.push(vocabulary.bytesOf(tokens))),
     tint(from, bits) {
       bits.forEach((bits, at) => {
         const tint = TINTS.findLastIndex((least) => bits >= least) + 1;
