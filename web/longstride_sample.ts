@@ -23,7 +23,7 @@ import type { ModelInfo } from "./model_worker.ts";
 import { RemoteModel, type RemoteSampleOptions } from "./remote_model.ts";
 import { make, type Shown, type View } from "./view.ts";
 import { imageView } from "./view_image.ts";
-import { type TextView, textView } from "./view_text.ts";
+import { plainView, type TextView, textView } from "./view_text.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 export { type ModelInfo, RemoteModel };
@@ -629,8 +629,9 @@ export class LongstrideSample extends Base {
       if (shape) return imageView(figure, prompt, shape);
       // One plays, where any does.
       if (sound) return sound.soundView(figure, prompt, prompt.length + length, this.rate, at === 0 && this.hasAttribute("autoplay"));
+      if (!looks) return plainView(figure, prompt, this.#vocabulary);
       const pick = (place: number, isSure: boolean) => this.#pick(sequence, place, isSure);
-      const view = textView(figure, prompt, this.#vocabulary, looks ? { pick } : undefined);
+      const view = textView(figure, prompt, this.#vocabulary, { pick });
       const sequence: Sequence = {
         view,
         given: prompt.length,
