@@ -153,6 +153,7 @@ const isSame = (a: GPUBufferBinding | "own", b: GPUBufferBinding | "own") =>
  * buffers than the last binds them anew, which compiles nothing.
  *
  * Nothing is kept from one call for the next, so calls may be made at once, also of several of these on one engine: those of one take turns.
+ * What a call is given must not change until its promise is settled.
  *
  * @example Forward and backward
  * ```ts
@@ -268,8 +269,10 @@ export class SparseAttention {
   }
 
   async #ofArrays(pass: Pass, given: Given, again: boolean, signal?: AbortSignal): Promise<unknown> {
-    const engine = this.#engine, { spans } = this.#of, { tensors } = this.#arrays ??= new Placed(engine, this.#of);
-    const placed = this.#arrays, inputs = this.#inputs(pass, again);
+    const engine = this.#engine,
+      placed = this.#arrays ??= new Placed(engine, this.#of),
+      { tensors } = placed,
+      inputs = this.#inputs(pass, again);
     const data = inputs.map((name) => checkedArray(name, given[name], tensors[name], given.q));
     for (const name of [...inputs, ...again ? MADE.forward : [], ...MADE[pass]]) await placed.place(name);
     inputs.forEach((name, at) => engine.write(tensors[name], data[at]));
