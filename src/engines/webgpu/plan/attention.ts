@@ -5,13 +5,13 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
-import { type Attention, type AttentionBackward, size, type Tensor } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, size, type Tensor } from "../../../ops/mod.ts";
 import { bindable, roundUp, storage4 } from "../storage.ts";
 import { chooseAttention, isFused, ownerOf } from "../tuning/select.ts";
 import { type AttentionKernel, type AttentionVariant, isSquare } from "../tuning/variants.ts";
 import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
 import { type Bindings, type Plan, planInF32 } from "./plan.ts";
-import { splitAttention } from "./split.ts";
+import { type PartialAttention, splitAttention } from "./split.ts";
 
 const WIDEST = 128;
 
@@ -39,13 +39,13 @@ function planPad(plan: Plan, x: Tensor, source: number, y: Tensor, width: number
 
 /** What forward and backward have in common. */
 function geometry(op: Attention | AttentionBackward) {
-  const heads = op.sets.length, d = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
+  const shape = headsOf(op), { d, dv } = shape;
   if (d > WIDEST || dv > WIDEST) {
     throw new ShapeError(
       `Cannot plan ${op.op}: heads are ${d} and ${dv} wide, the WebGPU engine has kernels up to ${WIDEST}; use more heads`,
     );
   }
-  return { heads, d, dv, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
+  return { ...shape, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
 }
 
 /** Heads whose width is not a multiple of four are padded, and that in f32. */
@@ -99,33 +99,50 @@ const uncut = () => 0;
 type TiledKernel = AttentionKernel | "attention_backward_dq_kept";
 
 /** What a tiled kernel binds beside its tables. */
-type TiledBindings<K extends TiledKernel> = { readonly [B in Exclude<keyof Bindings<K>, "blocks">]: Tensor };
+type TiledBindings<K extends TiledKernel> = { readonly [B in keyof Bindings<K> as Exclude<B, "blocks">]: Tensor };
 
 /** A kernel over all heads of a layer: one dispatch a stage. Where ds is kept, over some sequences from the one that `first` says. */
 async function planKernel<K extends TiledKernel>(
   plan: Plan,
-  op: Attention | AttentionBackward,
+  op: (Attention | AttentionBackward) & PartialAttention,
   kernel: K,
   bindings: TiledBindings<K>,
   outputs: { readonly [B in keyof TiledBindings<K>]?: number },
   kept?: Kept,
   first = 0,
 ): Promise<void> {
-  const { n, sets } = op,
+  const { n, sets, slopes, spans } = op,
     batch = Math.min(kept?.sequences ?? op.batch, op.batch - first),
-    { heads, d4, v4, scale } = geometry(op),
-    storage = storage4(op.q);
+    { kvHeads, group, d4, v4, scale } = geometry(op),
+    storage = storage4(op.q),
+    owner = ownerOf(kernel),
+    heads = owner === "query" ? sets.length : kvHeads,
+    // Where ds is kept there are no more scores to make.
+    scores = kernel !== "attention_backward_dq_kept",
+    adds = owner === "key" && !!op.adds;
   const variant = kept?.variant ?? await chooseAttention(plan, kernel as AttentionKernel, op);
   const { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
   const { blocks, stages }: Tables = await attentionTables(plan, sets, n, {
-    owner: ownerOf(kernel),
+    owner,
     owned,
     streamed: TX * TN,
     share: kernel === "attention_forward" ? uncut : shareOf(plan, { ...op, batch }, owned, Math.max(d4, v4)),
     bits: BITS === 1,
-    pairs: kept && ownerOf(kernel) === "query",
+    pairs: kept && owner === "query",
+    group,
+    slopes: scores ? slopes?.map((slope) => slope / scale) : undefined,
+    spans: scores && !!spans,
   });
-  const values = { ...variant, STORAGE: storage, D4: d4, V4: v4, KEEP: Number(!!kept) };
+  const values = {
+    ...variant,
+    STORAGE: storage,
+    D4: d4,
+    V4: v4,
+    KEEP: Number(!!kept),
+    GROUPED: Number(group > 1),
+    ALIBI: Number(scores && !!slopes),
+    SPANS: Number(scores && !!spans),
+  };
   const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
@@ -133,7 +150,7 @@ async function planKernel<K extends TiledKernel>(
         n,
         heads,
         scale,
-        later: Number(later && !join),
+        later: Number((later || adds) && !join),
         split: Number(!!join),
         ...params,
         first,
@@ -158,7 +175,7 @@ async function planKernel<K extends TiledKernel>(
         kernel: "attention_join",
         values: { STORAGE: storage },
         bindings: { blocks, partials: written[name], y: whole[name] },
-        params: { n, heads, ...join, later: Number(later), first, slots: params.slots, width4, tile: owned },
+        params: { n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
         grid: [joinX, joinY, batch],
       });
     }
@@ -178,7 +195,7 @@ async function planAllHeads(plan: Plan, op: Attention): Promise<void> {
 async function planForward(plan: Plan, op: Attention): Promise<void> {
   const { d, dv } = geometry(op);
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, dv), o = paddedOutput(plan, op.o, dv);
-  await planKernel(plan, op, "attention_forward", { q, k, v, o, lse: op.lse }, {});
+  await planKernel(plan, op, "attention_forward", { q, k, v, o, lse: op.lse, spans: op.spans }, {});
   unpad(plan, o, op.o, dv);
 }
 
@@ -192,17 +209,18 @@ async function planBackwardOfAllHeads(plan: Plan, op: AttentionBackward): Promis
   else await planBackward(plan, op);
 }
 
-async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
-  const { n, batch, lse, delta } = op, { heads, d, dv: widthV, d4, v4 } = geometry(op);
+async function planBackward(plan: Plan, op: AttentionBackward & PartialAttention): Promise<void> {
+  const { n, batch, lse, delta, spans } = op, keyOutput = op.adds ? padded : paddedOutput, { heads, d, dv: widthV, d4, v4 } = geometry(op);
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, widthV);
   const o = padded(plan, op.o, widthV), d_o = padded(plan, op.dO, widthV);
-  const dq = paddedOutput(plan, op.dq, d), dk = paddedOutput(plan, op.dk, d), dv = paddedOutput(plan, op.dv, widthV);
-  const count = batch * n * heads, fused = isFused(plan, op), kept = fused ? await keptOf(plan, op, roundUp(2 * count, 4)) : undefined;
-  const stats = plan.temporary("attention statistics", kept?.count ?? 2 * count);
+  const dq = paddedOutput(plan, op.dq, d), dk = keyOutput(plan, op.dk, d), dv = keyOutput(plan, op.dv, widthV);
+  const count = batch * n * heads, numbers = count * (spans ? 4 : 2), fused = isFused(plan, op);
+  const kept = fused ? await keptOf(plan, op, roundUp(numbers, 4)) : undefined;
+  const stats = plan.temporary("attention statistics", kept?.count ?? numbers);
   plan.dispatch({
     kernel: "attention_backward_delta",
-    values: { STORAGE: storage4(o) },
-    bindings: { o, d_o, lse, delta, stats },
+    values: { STORAGE: storage4(o), SPANS: Number(!!spans) },
+    bindings: { o, d_o, lse, delta, stats, spans },
     params: { count, n, heads, width4: v4 },
     grid: plan.linear(count, 32),
   });

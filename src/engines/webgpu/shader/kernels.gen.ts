@@ -38,7 +38,8 @@ export interface Kernels {
   };
   /**
    * delta = rowsum(dO ∘ o) by head, of the gradient of Eq. 3; stats = (lse·log₂e, delta), as the other kernels of the backward pass read
-   * them.
+   * them. Where SPANS, each is followed by the query's span, in f32, which is exact up to 2²⁴: the largest of those kernels has as many
+   * bindings as every device allows.
    */
   readonly attention_backward_delta: {
     readonly bindings: {
@@ -52,6 +53,8 @@ export interface Kernels {
       readonly delta: "read_write array<f32>";
       /** [batch, heads, n] */
       readonly stats: "read_write array<vec2f>";
+      /** [batch, n]. Used where SPANS == 1u. */
+      readonly spans?: "read array<vec2u>";
     };
     readonly uniforms: {
       /** batch · n · heads */
@@ -62,6 +65,8 @@ export interface Kernels {
       readonly width4: "u32";
     };
     readonly values: {
+      /** 1: spans are written too */
+      readonly SPANS: number;
       /** How its activations lie in memory. */
       readonly STORAGE: Storage;
     };
@@ -76,15 +81,15 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta */
+      /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, heads·D4], or partial sums [batch, slots, BM, D4] */
+      /** [batch·n, kv heads·D4], or partial sums [batch, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
     };
     readonly uniforms: {
@@ -128,6 +133,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -150,17 +161,17 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta; then ds, where KEEP */
+      /** [batch, heads, n]: lse·log₂e and delta, the query's span where SPANS; then ds, where KEEP */
       readonly notes: "read_write array<vec2f>";
-      /** [batch·n, heads·D4], or partial sums [sequences, slots, BM, D4] */
+      /** [batch·n, kv heads·D4], or partial sums [sequences, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
-      /** [batch·n, heads·V4], or partial sums [sequences, slots, BM, V4] */
+      /** [batch·n, kv heads·V4], or partial sums [sequences, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
@@ -204,6 +215,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -222,13 +239,13 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta */
+      /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
       /** [batch·n, heads·D4], or partial sums [batch, slots, BM, D4] */
       readonly dq: "read_write array<Stored>";
@@ -274,6 +291,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -290,7 +313,7 @@ export interface Kernels {
     readonly bindings: {
       /** tables of src/engines/webgpu/plan/attention_tables.ts */
       readonly blocks: "read array<u32>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** statistics, then ds: [sequences, pairs, BM queries, BN / 4] */
       readonly notes: "read array<vec4f>";
@@ -338,6 +361,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -355,13 +384,13 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta */
+      /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, heads·V4], or partial sums [batch, slots, BM, V4] */
+      /** [batch·n, kv heads·V4], or partial sums [batch, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
@@ -405,6 +434,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -493,14 +528,16 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly o: "read_write array<Stored>";
       /** [batch, heads, n] */
       readonly lse: "read_write array<f32>";
+      /** [batch, n]. Used where SPANS == 1u. */
+      readonly spans?: "read array<vec2u>";
     };
     readonly uniforms: {
       /** positions */
@@ -543,6 +580,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */

@@ -80,6 +80,9 @@ const TURN:u32=2u;
 const KEEP:u32=0u;
 const SHARED:u32=0u;
 const BITS:u32=0u;
+const GROUPED:u32=0u;
+const ALIBI:u32=0u;
+const SPANS:u32=0u;
 const D4:u32=16u;
 const V4:u32=16u;
 
@@ -107,6 +110,10 @@ const SPLIT:u32=max(TY/TX,1u);
 const SD:u32=(TN*HD+SPLIT-1u)/SPLIT;
 const SV:u32=(TN*HV+SPLIT-1u)/SPLIT;
 
+const PLACED:u32=max(ALIBI,SPANS);
+const BESIDE:u32=max(GROUPED,SPANS);
+const MORE:u32=2u*GROUPED+ALIBI;
+
 const ZERO:f32=0.0;
 const ONE:f32=1.0;
 const LOG2E:f32=1.4426950408889634;
@@ -115,6 +122,8 @@ const LN2:f32=0.6931471805599453;
 
 const MASKED:f32=-1e30;
 const EMPTY:f32=-1e29;
+
+const OUTSIDE:f32=-1e37;
 
 
 const IN_ORDER:u32=0xffffffffu;
@@ -141,8 +150,10 @@ hi_at:u32,
 pairs_at:u32,
 }
 
-const RUN:u32=7u;
+const RUN:u32=7u+MORE;
 const WHOLE:u32=1u;
+const OWNED:u32=0u;
+const STREAMED:u32=1u;
 
 fn item_at(index:u32)->Item{
 let at=params.items_at+index*8u;
@@ -187,6 +198,7 @@ return has;
 `,
   "attention_backward_delta": `
 
+
 // @import storage_f32x4.wgsl
 
 struct Params{
@@ -201,7 +213,11 @@ var<storage,read>d_o:array<Stored>;
 var<storage,read>lse:array<f32>;
 var<storage,read_write>delta:array<f32>;
 var<storage,read_write>stats:array<vec2f>;
+var<storage,read>spans:array<vec2u>;
 var<uniform>params:Params;
+
+
+const SPANS:u32=0u;
 
 const LOG2E:f32=1.4426950408889634;
 
@@ -234,7 +250,12 @@ all+=sums[own][other];
 let row=i/params.heads;
 let at=(row/params.n*params.heads+i%params.heads)*params.n+row%params.n;
 delta[at]=all;
+if(SPANS==1u){
+stats[2u*at]=vec2f(lse[at]*LOG2E,all);
+stats[2u*at+1u]=vec2f(spans[row]);
+}else{
 stats[at]=vec2f(lse[at]*LOG2E,all);
+}
 }
 }
 `,
@@ -255,7 +276,7 @@ var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,OROWS>,GROUPS>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 373
+// @at attention 429
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -278,39 +299,50 @@ let factor=params.scale*LOG2E;
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 392
+// @at attention 448
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
 
 }
 // @at attention_backward_dk 31
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 460
+var more:array<u32,MORE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
 // @at attention_backward_dk 36
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 471
 workgroupBarrier();
 // @at attention_backward_dk 44
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 408
+// @at attention 473
 workgroupBarrier();
 // @at attention_backward_dk 50
 var stat:array<vec2f,TN>;
-{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
+var span:array<vec2f,TN*SPANS>;
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){var at=lines;if(GROUPED==1u){at=base*more[0]+more[1]*params.n;}at=(at+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[at];if(SPANS==1u){span[j]=stats[at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 var ds:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=os[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
@@ -325,12 +357,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 475
 }
 }
-// @at attention_backward_dk 72
+// @at attention_backward_dk 74
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 478
 }
 `,
   "attention_backward_dkv": `
@@ -357,7 +389,7 @@ var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 373
+// @at attention 429
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -381,42 +413,53 @@ let factor=params.scale*LOG2E;
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
-// @at attention 392
+// @at attention 448
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
 
 }
 // @at attention_backward_dkv 39
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 400
+// @at attention 460
+var more:array<u32,MORE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
 // @at attention_backward_dkv 45
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 471
 workgroupBarrier();
 // @at attention_backward_dkv 53
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
-// @at attention 408
+// @at attention 473
 workgroupBarrier();
 // @at attention_backward_dkv 61
 var stat:array<vec2f,TN>;
-{@unrollfor(var j=0u;j<TN;j++){stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
+var span:array<vec2f,TN*SPANS>;
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){var at=lines;if(GROUPED==1u){at=base*more[0]+more[1]*params.n;}at=(at+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=notes[at];if(SPANS==1u){span[j]=notes[at+1u];}}else{stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/QROWS][(j*HD+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 if(SHARED==1u){
 workgroupBarrier();
@@ -426,7 +469,7 @@ workgroupBarrier();
 workgroupBarrier();
 var ds:array<array<f32,TN>,TM>;
 if(SHARED==1u){
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=qs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);}}}}}}
 {for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HV+h)/QROWS][(j*HV+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
 }else{
@@ -461,13 +504,13 @@ if(SHARED==1u){
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 475
 }
 }
-// @at attention_backward_dkv 113
+// @at attention_backward_dkv 115
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 478
 }
 `,
   "attention_backward_dq": `
@@ -487,7 +530,7 @@ var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>vs:array<array<array<vec4f,8>,VROWS>,GROUPS>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>os:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 373
+// @at attention 429
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -511,44 +554,60 @@ let factor=params.scale*LOG2E;
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 392
+var span:array<vec2f,TM*SPANS>;
+// @at attention 448
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
-// @at attention_backward_dq 29
-stat[i]=stats[lines+row];
-// @at attention 398
+if(PLACED==1u){
+own_at[i]=f32(row);
 }
-// @at attention_backward_dq 34
+// @at attention_backward_dq 30
+if(SPANS==1u){
+stat[i]=stats[2u*(lines+row)];
+span[i]=stats[2u*(lines+row)+1u];
+}else{
+stat[i]=stats[lines+row];
+}
+// @at attention 458
+}
+// @at attention_backward_dq 40
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 460
+var more:array<u32,MORE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dq 39
+// @at attention_backward_dq 45
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
-workgroupBarrier();
-// @at attention_backward_dq 47
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 408
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 471
 workgroupBarrier();
 // @at attention_backward_dq 53
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
+// @at attention 473
+workgroupBarrier();
+// @at attention_backward_dq 59
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){let is_seen=run.rows_at!=IN_ORDER||(span[i].x<f32(start+BN)&&span[i].y>f32(start));busy=busy||(keys.x<start+BN&&keys.y>start&&is_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=ks[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 }
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(OWNED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 @unroll
 for(var i=0u;i<TM;i++){
 @unroll
@@ -576,12 +635,12 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 410
+// @at attention 475
 }
 }
-// @at attention_backward_dq 91
+// @at attention_backward_dq 98
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 478
 }
 `,
   "attention_backward_dq_kept": `
@@ -596,7 +655,7 @@ const LOADS:u32=BM*BN/4u/THREADS;
 
 var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,TM*W>,TY>;
-// @at attention 373
+// @at attention 429
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -617,19 +676,28 @@ let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
 // @at attention_backward_dq_kept 16
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 392
+// @at attention 448
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
 
 }
 // @at attention_backward_dq_kept 24
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 460
+var more:array<u32,MORE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
@@ -637,12 +705,12 @@ let start=(listed>>1u)*BN;
 let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
 var pk:array<Stored,DLOADS>;
 var pd:array<vec4f,LOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 @unroll
 for(var e=0u;e<LOADS;e++){
 pd[e]=notes[kept+t+e*THREADS];
 }
-// @at attention 406
+// @at attention 471
 workgroupBarrier();
 // @at attention_backward_dq_kept 41
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
@@ -655,16 +723,16 @@ let y=(u/TM)&(TY-1u);
 let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
 ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
-// @at attention 408
+// @at attention 473
 workgroupBarrier();
 // @at attention_backward_dq_kept 55
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 475
 }
 }
 // @at attention_backward_dq_kept 60
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 478
 }
 `,
   "attention_backward_dv": `
@@ -681,7 +749,7 @@ const QROWS:u32=max(SD,TM*W);
 var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
 var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
-// @at attention 373
+// @at attention 429
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -703,50 +771,61 @@ let factor=params.scale*LOG2E;
 // @at attention_backward_dv 18
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 392
+// @at attention 448
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
 
 }
 // @at attention_backward_dv 27
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 400
+// @at attention 460
+var more:array<u32,MORE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
 // @at attention_backward_dv 32
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 471
 workgroupBarrier();
 // @at attention_backward_dv 40
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 408
+// @at attention 473
 workgroupBarrier();
 // @at attention_backward_dv 46
 var stat:array<vec2f,TN>;
-{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
+var span:array<vec2f,TN*SPANS>;
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){var at=lines;if(GROUPED==1u){at=base*more[0]+more[1]*params.n;}at=(at+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[at];if(SPANS==1u){span[j]=stats[at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 475
 }
 }
-// @at attention_backward_dv 59
+// @at attention_backward_dv 61
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 478
 }
 `,
   "attention_decode": `
@@ -1060,6 +1139,7 @@ var<storage,read>k:array<Stored>;
 var<storage,read>v:array<Stored>;
 var<storage,read_write>o:array<Stored>;
 var<storage,read_write>lse:array<f32>;
+var<storage,read>spans:array<vec2u>;
 
 const XROWS:u32=max(SD,TM*W);
 
@@ -1067,7 +1147,7 @@ var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-// @at attention 373
+// @at attention 429
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1086,19 +1166,27 @@ let base=(params.first+group.z)*params.n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-// @at attention_forward 20
+// @at attention_forward 21
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 392
+var span:array<vec2f,TM*SPANS>;
+// @at attention 448
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
-// @at attention_forward 28
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
+// @at attention_forward 30
 m[i]=EMPTY;
+if(SPANS==1u){
+span[i]=vec2f(spans[base+row]);
+}
 if(params.later!=0u){
 let before=lse[lines+row];
 
@@ -1109,34 +1197,40 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
-// @at attention 398
+// @at attention 458
 }
 
+var more:array<u32,MORE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_forward 46
+// @at attention_forward 51
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 471
 workgroupBarrier();
-// @at attention_forward 54
+// @at attention_forward 59
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 408
+// @at attention 473
 workgroupBarrier();
-// @at attention_forward 60
+// @at attention_forward 65
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){let is_seen=run.rows_at!=IN_ORDER||(span[i].x<f32(start+BN)&&span[i].y>f32(start));busy=busy||(keys.x<start+BN&&keys.y>start&&is_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 }
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(OWNED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 if(masked){
 {@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start+tx*TN);@unrollfor(var j=0u;j<TN;j++){let key=start+tx*TN+j;s[i][j]=select(MASKED,s[i][j],has_key(keys,key));}}}
 }
@@ -1203,10 +1297,10 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 410
+// @at attention 475
 }
 }
-// @at attention_forward 137
+// @at attention_forward 143
 workgroupBarrier();
 @unroll
 for(var i4=0u;i4<TM/4u;i4++){
@@ -1234,7 +1328,7 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 }
 }
-// @at attention 413
+// @at attention 478
 }
 `,
   "attention_join": `
