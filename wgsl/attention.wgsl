@@ -7,6 +7,7 @@
 //   begin: declares its sums, and copies rows owned to workgroup memory where OWN_A, OWN_B
 //   begin_row: what it needs of row `row`, which is i of the rows owned
 //   begin_tiles: goes on from what stages before it wrote
+//   see: where SPANS, and rows of both sides are in order: whether some queries of a tile see any of its keys
 //   ask: declares registers for the rows of a tile, and asks for them
 //   keep: puts them into workgroup memory
 //   take: adds to its sums what the tile gives, in workgroup memory
@@ -173,8 +174,10 @@ fn find_pairs(busy: ptr<function, bool>, masked: bool, span: ptr<function, Spans
     for (var i = 0u; i < TM; i++) {
       let keys = keys_of(run, item.rows, own + i, start);
       if (SPANS == 1u) {
-        let is_seen = run.rows_at != IN_ORDER || ((*span)[i].x < f32(start + BN) && (*span)[i].y > f32(start));
-        (*busy) = (*busy) || (keys.x < start + BN && keys.y > start && is_seen);
+        var is_own_seen = run.rows_at != IN_ORDER;
+        let own_span = (*span)[i];
+        see_span(&is_own_seen, own_span, start, BN);
+        (*busy) = (*busy) || (keys.x < start + BN && keys.y > start && is_own_seen);
       } else {
         (*busy) = (*busy) || (keys.x < start + BN && keys.y > start);
       }
@@ -383,22 +386,44 @@ fn mask(s: ptr<function, Scores>, outside: f32, run: Run, item: Item, own: u32, 
 
 // Asks for lse·log₂e and delta of the queries that stream, and for their spans: before the products, so that they are there after them.
 // @inline
-fn ask_statistics(stat: ptr<function, Statistics>, span: ptr<function, Spans>, source: ptr<storage, array<vec2f>>, lines: u32, run: Run, more: ptr<function, More>, start: u32, base: u32, tx: u32) {
+fn ask_statistics(stat: ptr<function, Statistics>, span: ptr<function, Spans>, source: ptr<storage, array<vec2f>>, lines: u32, stat_at: ptr<function, Lines>, run: Run, start: u32, tx: u32) {
   // @unroll
   for (var j = 0u; j < TN; j++) {
     if (BESIDE == 1u) {
-      var at = lines;
-      if (GROUPED == 1u) {
-        at = base * (*more)[0] + (*more)[1] * params.n;
-      }
-      at = (at + row_of(run.rows_at, run.rows, start + tx * TN + j)) * (1u + SPANS);
-      (*stat)[j] = (*source)[at];
+      let line_at = ((*stat_at)[0] + row_of(run.rows_at, run.rows, start + tx * TN + j)) * (1u + SPANS);
+      (*stat)[j] = (*source)[line_at];
       if (SPANS == 1u) {
-        (*span)[j] = (*source)[at + 1u];
+        (*span)[j] = (*source)[line_at + 1u];
       }
     } else {
       (*stat)[j] = (*source)[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
     }
+  }
+}
+
+// Whether a span has any of COUNT positions from `first` on, or it was seen before.
+// @inline
+fn see_span(is_seen: ptr<function, bool>, one: vec2f, first: u32, COUNT: u32) {
+  (*is_seen) = (*is_seen) || (one.x < f32(first + COUNT) && one.y > f32(first) && one.x < one.y);
+}
+
+// Whether this invocation's queries, which own, see any key of a tile.
+// @inline
+fn see_keys(span: ptr<function, Spans>, start: u32) {
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let own_span = (*span)[i];
+    see_span(&is_seen, own_span, start, BN);
+  }
+}
+
+// Whether any key owned is seen by this invocation's share of the queries of a tile.
+// @inline
+fn see_queries(source: ptr<storage, array<vec2f>>, stat_at: ptr<function, Lines>, run: Run, item: Item, start: u32, t: u32) {
+  for (var r = t; r < BN; r += THREADS) {
+    let other_span = (*source)[2u * ((*stat_at)[0] + min(start + r, run.rows - 1u)) + 1u];
+    let first_key = item.tile * BM;
+    see_span(&is_seen, other_span, first_key, BM);
   }
 }
 
@@ -425,6 +450,10 @@ fn place_scores(s: ptr<function, Scores>, own_at: ptr<function, Places>, span: p
     }
   }
 }
+
+// Where SPANS: whether any query of a tile sees any key of it.
+var<workgroup> seers: atomic<u32>;
+var<workgroup> seen: u32;
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -458,15 +487,37 @@ fn main(
   }
   begin_tiles();
   var more: array<u32, MORE>;
+  var stat_at: array<u32, BESIDE>; // of the head that streams, its first line
   for (var at = item.runs; at < item.runs_end; at += RUN) {
     let run = run_at(at);
     // @unroll
     for (var w = 0u; w < MORE; w++) {
       more[w] = blocks[at + 7u + w];
     }
+    if (BESIDE == 1u) {
+      stat_at[0] = lines;
+      if (GROUPED == 1u) {
+        stat_at[0] = base * more[0] + more[1] * params.n;
+      }
+    }
     for (var entry = run.first; entry < run.end; entry++) {
       let listed = blocks[entry]; // the tile; odd where some of its pairs are not of the set
       let start = (listed >> 1u) * BN;
+      if (SPANS == 1u) {
+        // Documents leave most tiles of long rows unseen.
+        var is_seen = item.rows_at != IN_ORDER || run.rows_at != IN_ORDER;
+        see();
+        if (is_seen) {
+          atomicOr(&seers, 1u);
+        }
+        workgroupBarrier();
+        if (t == 0u) {
+          seen = atomicExchange(&seers, 0u);
+        }
+        if (workgroupUniformLoad(&seen) == 0u) {
+          continue;
+        }
+      }
       ask();
       workgroupBarrier();
       keep();

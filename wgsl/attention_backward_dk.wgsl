@@ -32,6 +32,11 @@ fn begin_tiles() {
 }
 
 // @splice
+fn see() {
+  see_queries(&stats, &stat_at, run, item, start, t);
+}
+
+// @splice
 fn ask() {
   var pq: array<Stored, DLOADS>;
   var po: array<Stored, VLOADS>;
@@ -49,7 +54,7 @@ fn keep() {
 fn take() {
   var stat: array<vec2f, TN>;
   var span: array<vec2f, TN * SPANS>;
-  ask_statistics(&stat, &span, &stats, lines, run, &more, start, base, tx);
+  ask_statistics(&stat, &span, &stats, lines, &stat_at, run, start, tx);
   var s: array<array<f32, TN>, TM>;
   add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, ND, HD, CD, UD, D4, tx, ty);
   place_scores(&s, &own_at, &span, STREAMED, run, &more, start, tx);

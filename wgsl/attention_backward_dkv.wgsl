@@ -41,6 +41,11 @@ fn begin_tiles() {
 }
 
 // @splice
+fn see() {
+  see_queries(&notes, &stat_at, run, item, start, t);
+}
+
+// @splice
 fn ask() {
   var pq: array<Stored, DLOADS>;
   var po: array<Stored, VLOADS>;
@@ -60,7 +65,7 @@ fn keep() {
 fn take() {
   var stat: array<vec2f, TN>;
   var span: array<vec2f, TN * SPANS>;
-  ask_statistics(&stat, &span, &notes, lines, run, &more, start, base, tx);
+  ask_statistics(&stat, &span, &notes, lines, &stat_at, run, start, tx);
   var s: array<array<f32, TN>, TM>;
   add_scores(&s, OWN_A, &ks, &k, &line, &qs, WHOLE, QROWS, HD, CD, UD, D4, tx, ty);
   place_scores(&s, &own_at, &span, STREAMED, run, &more, start, tx);

@@ -41,6 +41,11 @@ fn begin_tiles() {
 }
 
 // @splice
+fn see() {
+  see_keys(&span, start);
+}
+
+// @splice
 fn ask() {
   var pk: array<Stored, DLOADS>;
   var pv: array<Stored, VLOADS>;

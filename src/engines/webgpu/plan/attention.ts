@@ -118,7 +118,7 @@ async function planKernel<K extends TiledKernel>(
     owner = ownerOf(kernel),
     heads = owner === "query" ? sets.length : kvHeads,
     // Where ds is kept there are no more scores to make.
-    scores = kernel !== "attention_backward_dq_kept",
+    bias = kernel === "attention_backward_dq_kept" ? undefined : slopes,
     adds = owner === "key" && !!op.adds;
   const variant = kept?.variant ?? await chooseAttention(plan, kernel as AttentionKernel, op);
   const { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
@@ -130,8 +130,8 @@ async function planKernel<K extends TiledKernel>(
     bits: BITS === 1,
     pairs: kept && owner === "query",
     group,
-    slopes: scores ? slopes?.map((slope) => slope / scale) : undefined,
-    spans: scores && !!spans,
+    slopes: bias?.map((slope) => slope / scale),
+    spans: !!spans,
   });
   const values = {
     ...variant,
@@ -140,8 +140,8 @@ async function planKernel<K extends TiledKernel>(
     V4: v4,
     KEEP: Number(!!kept),
     GROUPED: Number(group > 1),
-    ALIBI: Number(scores && !!slopes),
-    SPANS: Number(scores && !!spans),
+    ALIBI: Number(!!bias),
+    SPANS: Number(!!spans),
   };
   const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {

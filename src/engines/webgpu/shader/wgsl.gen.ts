@@ -47,7 +47,7 @@ let decay=select(0.0,params.decay,decays_here);
 p[i]-=hyper[0]*(first*hyper[1]/(sqrt(second*hyper[2])+params.eps)+decay*p[i]);
 }
 `,
-  "attention": `// @at attention 18
+  "attention": `// @at attention 19
 // @import storage_f32x4.wgsl
 // @import lanes.wgsl
 
@@ -195,6 +195,9 @@ has=key>=keys.x&&key<keys.y;
 }
 return has;
 }
+// @at attention 455
+var<workgroup>seers:atomic<u32>;
+var<workgroup>seen:u32;
 `,
   "attention_backward_delta": `
 
@@ -276,7 +279,7 @@ var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,OROWS>,GROUPS>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 429
+// @at attention 458
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -299,7 +302,7 @@ let factor=params.scale*LOG2E;
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 448
+// @at attention 477
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -313,33 +316,57 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dk 31
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 460
+// @at attention 489
 var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 @unroll
 for(var w=0u;w<MORE;w++){
 more[w]=blocks[at+7u+w];
 }
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
 // @at attention_backward_dk 36
+{for(var r=t;r<BN;r+=THREADS){let other_span=stats[2u*(stat_at[0]+min(start+r,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}}
+// @at attention 510
+if(is_seen){
+atomicOr(&seers,1u);
+}
+workgroupBarrier();
+if(t==0u){
+seen=atomicExchange(&seers,0u);
+}
+if(workgroupUniformLoad(&seen)==0u){
+continue;
+}
+}
+// @at attention_backward_dk 41
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 471
+// @at attention 522
 workgroupBarrier();
-// @at attention_backward_dk 44
+// @at attention_backward_dk 49
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 473
+// @at attention 524
 workgroupBarrier();
-// @at attention_backward_dk 50
+// @at attention_backward_dk 55
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
-{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){var at=lines;if(GROUPED==1u){at=base*more[0]+more[1]*params.n;}at=(at+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[at];if(SPANS==1u){span[j]=stats[at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 {if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
@@ -357,12 +384,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 475
+// @at attention 526
 }
 }
-// @at attention_backward_dk 74
+// @at attention_backward_dk 79
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 478
+// @at attention 529
 }
 `,
   "attention_backward_dkv": `
@@ -389,7 +416,7 @@ var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 429
+// @at attention 458
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -413,7 +440,7 @@ let factor=params.scale*LOG2E;
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
-// @at attention 448
+// @at attention 477
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -428,35 +455,59 @@ own_at[i]=f32(row);
 // @at attention_backward_dkv 39
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 460
+// @at attention 489
 var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 @unroll
 for(var w=0u;w<MORE;w++){
 more[w]=blocks[at+7u+w];
 }
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
 // @at attention_backward_dkv 45
+{for(var r=t;r<BN;r+=THREADS){let other_span=notes[2u*(stat_at[0]+min(start+r,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}}
+// @at attention 510
+if(is_seen){
+atomicOr(&seers,1u);
+}
+workgroupBarrier();
+if(t==0u){
+seen=atomicExchange(&seers,0u);
+}
+if(workgroupUniformLoad(&seen)==0u){
+continue;
+}
+}
+// @at attention_backward_dkv 50
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 471
+// @at attention 522
 workgroupBarrier();
-// @at attention_backward_dkv 53
+// @at attention_backward_dkv 58
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
-// @at attention 473
+// @at attention 524
 workgroupBarrier();
-// @at attention_backward_dkv 61
+// @at attention_backward_dkv 66
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
-{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){var at=lines;if(GROUPED==1u){at=base*more[0]+more[1]*params.n;}at=(at+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=notes[at];if(SPANS==1u){span[j]=notes[at+1u];}}else{stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=notes[line_at];if(SPANS==1u){span[j]=notes[line_at+1u];}}else{stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/QROWS][(j*HD+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 {if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
@@ -504,13 +555,13 @@ if(SHARED==1u){
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 475
+// @at attention 526
 }
 }
-// @at attention_backward_dkv 115
+// @at attention_backward_dkv 120
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 478
+// @at attention 529
 }
 `,
   "attention_backward_dq": `
@@ -530,7 +581,7 @@ var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>vs:array<array<array<vec4f,8>,VROWS>,GROUPS>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>os:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 429
+// @at attention 458
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -555,7 +606,7 @@ let factor=params.scale*LOG2E;
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 448
+// @at attention 477
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -572,37 +623,61 @@ span[i]=stats[2u*(lines+row)+1u];
 }else{
 stat[i]=stats[lines+row];
 }
-// @at attention 458
+// @at attention 487
 }
 // @at attention_backward_dq 40
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 460
+// @at attention 489
 var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 @unroll
 for(var w=0u;w<MORE;w++){
 more[w]=blocks[at+7u+w];
 }
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
 // @at attention_backward_dq 45
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}}
+// @at attention 510
+if(is_seen){
+atomicOr(&seers,1u);
+}
+workgroupBarrier();
+if(t==0u){
+seen=atomicExchange(&seers,0u);
+}
+if(workgroupUniformLoad(&seen)==0u){
+continue;
+}
+}
+// @at attention_backward_dq 50
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 471
+// @at attention 522
 workgroupBarrier();
-// @at attention_backward_dq 53
+// @at attention_backward_dq 58
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 473
+// @at attention 524
 workgroupBarrier();
-// @at attention_backward_dq 59
+// @at attention_backward_dq 64
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){let is_seen=run.rows_at!=IN_ORDER||(span[i].x<f32(start+BN)&&span[i].y>f32(start));busy=busy||(keys.x<start+BN&&keys.y>start&&is_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){var is_own_seen=run.rows_at!=IN_ORDER;let own_span=span[i];{is_own_seen=is_own_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}busy=busy||(keys.x<start+BN&&keys.y>start&&is_own_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=ks[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
@@ -635,12 +710,12 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 475
+// @at attention 526
 }
 }
-// @at attention_backward_dq 98
+// @at attention_backward_dq 103
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 478
+// @at attention 529
 }
 `,
   "attention_backward_dq_kept": `
@@ -655,7 +730,7 @@ const LOADS:u32=BM*BN/4u/THREADS;
 
 var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,TM*W>,TY>;
-// @at attention 429
+// @at attention 458
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -676,7 +751,8 @@ let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
 // @at attention_backward_dq_kept 16
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 448
+var span:array<vec2f,TM*SPANS>;
+// @at attention 477
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -686,22 +762,50 @@ line[i]=(base+row)*params.heads+item.head;
 if(PLACED==1u){
 own_at[i]=f32(row);
 }
-
+// @at attention_backward_dq_kept 22
+if(SPANS==1u){
+span[i]=notes[lines+row].zw;
 }
-// @at attention_backward_dq_kept 24
+// @at attention 487
+}
+// @at attention_backward_dq_kept 29
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 460
+// @at attention 489
 var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 @unroll
 for(var w=0u;w<MORE;w++){
 more[w]=blocks[at+7u+w];
 }
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dq_kept 29
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+// @at attention_backward_dq_kept 35
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}}
+// @at attention 510
+if(is_seen){
+atomicOr(&seers,1u);
+}
+workgroupBarrier();
+if(t==0u){
+seen=atomicExchange(&seers,0u);
+}
+if(workgroupUniformLoad(&seen)==0u){
+continue;
+}
+}
+// @at attention_backward_dq_kept 40
 let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
 var pk:array<Stored,DLOADS>;
 var pd:array<vec4f,LOADS>;
@@ -710,9 +814,9 @@ var pd:array<vec4f,LOADS>;
 for(var e=0u;e<LOADS;e++){
 pd[e]=notes[kept+t+e*THREADS];
 }
-// @at attention 471
+// @at attention 522
 workgroupBarrier();
-// @at attention_backward_dq_kept 41
+// @at attention_backward_dq_kept 52
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 @unroll
 for(var e=0u;e<LOADS;e++){
@@ -723,16 +827,16 @@ let y=(u/TM)&(TY-1u);
 let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
 ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
-// @at attention 473
+// @at attention 524
 workgroupBarrier();
-// @at attention_backward_dq_kept 55
+// @at attention_backward_dq_kept 66
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 475
+// @at attention 526
 }
 }
-// @at attention_backward_dq_kept 60
+// @at attention_backward_dq_kept 71
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 478
+// @at attention 529
 }
 `,
   "attention_backward_dv": `
@@ -749,7 +853,7 @@ const QROWS:u32=max(SD,TM*W);
 var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
 var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
-// @at attention 429
+// @at attention 458
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -771,7 +875,7 @@ let factor=params.scale*LOG2E;
 // @at attention_backward_dv 18
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 448
+// @at attention 477
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -785,33 +889,57 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dv 27
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 460
+// @at attention 489
 var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 @unroll
 for(var w=0u;w<MORE;w++){
 more[w]=blocks[at+7u+w];
 }
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
 // @at attention_backward_dv 32
+{for(var r=t;r<BN;r+=THREADS){let other_span=stats[2u*(stat_at[0]+min(start+r,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}}
+// @at attention 510
+if(is_seen){
+atomicOr(&seers,1u);
+}
+workgroupBarrier();
+if(t==0u){
+seen=atomicExchange(&seers,0u);
+}
+if(workgroupUniformLoad(&seen)==0u){
+continue;
+}
+}
+// @at attention_backward_dv 37
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 471
+// @at attention 522
 workgroupBarrier();
-// @at attention_backward_dv 40
+// @at attention_backward_dv 45
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 473
+// @at attention 524
 workgroupBarrier();
-// @at attention_backward_dv 46
+// @at attention_backward_dv 51
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
-{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){var at=lines;if(GROUPED==1u){at=base*more[0]+more[1]*params.n;}at=(at+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[at];if(SPANS==1u){span[j]=stats[at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 {if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
@@ -820,12 +948,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 475
+// @at attention 526
 }
 }
-// @at attention_backward_dv 61
+// @at attention_backward_dv 66
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 478
+// @at attention 529
 }
 `,
   "attention_decode": `
@@ -1147,7 +1275,7 @@ var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-// @at attention 429
+// @at attention 458
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1172,7 +1300,7 @@ var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 448
+// @at attention 477
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -1197,35 +1325,59 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
-// @at attention 458
+// @at attention 487
 }
 
 var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 @unroll
 for(var w=0u;w<MORE;w++){
 more[w]=blocks[at+7u+w];
 }
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
 // @at attention_forward 51
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}}
+// @at attention 510
+if(is_seen){
+atomicOr(&seers,1u);
+}
+workgroupBarrier();
+if(t==0u){
+seen=atomicExchange(&seers,0u);
+}
+if(workgroupUniformLoad(&seen)==0u){
+continue;
+}
+}
+// @at attention_forward 56
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 471
+// @at attention 522
 workgroupBarrier();
-// @at attention_forward 59
+// @at attention_forward 64
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 473
+// @at attention 524
 workgroupBarrier();
-// @at attention_forward 65
+// @at attention_forward 70
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){let is_seen=run.rows_at!=IN_ORDER||(span[i].x<f32(start+BN)&&span[i].y>f32(start));busy=busy||(keys.x<start+BN&&keys.y>start&&is_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){var is_own_seen=run.rows_at!=IN_ORDER;let own_span=span[i];{is_own_seen=is_own_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}busy=busy||(keys.x<start+BN&&keys.y>start&&is_own_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
@@ -1297,10 +1449,10 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 475
+// @at attention 526
 }
 }
-// @at attention_forward 143
+// @at attention_forward 148
 workgroupBarrier();
 @unroll
 for(var i4=0u;i4<TM/4u;i4++){
@@ -1328,7 +1480,7 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 }
 }
-// @at attention 478
+// @at attention 529
 }
 `,
   "attention_join": `
