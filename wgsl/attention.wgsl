@@ -7,7 +7,7 @@
 //   begin: declares its sums, and copies rows owned to workgroup memory where OWN_A, OWN_B
 //   begin_row: what it needs of row `row`, which is i of the rows owned
 //   begin_tiles: goes on from what stages before it wrote
-//   see: where SPANS, and rows of both sides are in order: whether some queries of a tile see any of its keys
+//   see: where SPANS: whether queries of a tile see any of its keys, where rows of both sides are in order
 //   ask: declares registers for the rows of a tile, and asks for them
 //   keep: puts them into workgroup memory
 //   take: adds to its sums what the tile gives, in workgroup memory
@@ -407,24 +407,42 @@ fn see_span(is_seen: ptr<function, bool>, one: vec2f, first: u32, COUNT: u32) {
   (*is_seen) = (*is_seen) || (one.x < f32(first + COUNT) && one.y > f32(first) && one.x < one.y);
 }
 
-// Whether this invocation's queries, which own, see any key of a tile.
+// `seen`: whether slots below COUNT, each of one invocation, say that a key of a tile is seen. They lie where the tile is to come: wide heads
+// leave no other workgroup memory.
 // @inline
-fn see_keys(span: ptr<function, Spans>, start: u32) {
+fn agree(tile: ptr<workgroup, Tile>, COUNT: u32, t: u32) {
+  workgroupBarrier();
+  if (slot < COUNT) {
+    (*tile)[slot / 8u][0][slot % 8u] = vec4f(select(0.0, 1.0, is_seen));
+  }
+  workgroupBarrier();
+  if (t == 0u) {
+    var sum = vec4f();
+    for (var e = 0u; e < COUNT; e++) {
+      sum += (*tile)[e / 8u][0][e % 8u];
+    }
+    (*tile)[0][0][0] = sum;
+  }
+  seen = workgroupUniformLoad(&(*tile)[0][0][0]);
+}
+
+// Of queries that own: those of a ty are the same.
+// @inline
+fn see_keys(span: ptr<function, Spans>, start: u32, tx: u32, ty: u32) {
   // @unroll
   for (var i = 0u; i < TM; i++) {
     let own_span = (*span)[i];
     see_span(&is_seen, own_span, start, BN);
   }
+  slot = select(TY, ty, tx == 0u);
 }
 
-// Whether any key owned is seen by this invocation's share of the queries of a tile.
+// Of queries that stream, one of them per invocation.
 // @inline
 fn see_queries(source: ptr<storage, array<vec2f>>, stat_at: ptr<function, Lines>, run: Run, item: Item, start: u32, t: u32) {
-  for (var r = t; r < BN; r += THREADS) {
-    let other_span = (*source)[2u * ((*stat_at)[0] + min(start + r, run.rows - 1u)) + 1u];
-    let first_key = item.tile * BM;
-    see_span(&is_seen, other_span, first_key, BM);
-  }
+  let other_span = (*source)[2u * ((*stat_at)[0] + min(start + t % BN, run.rows - 1u)) + 1u];
+  let first_key = item.tile * BM;
+  see_span(&is_seen, other_span, first_key, BM);
 }
 
 // Takes from the scores of a tile what they lose by distance, and masks those out of their query's span.
@@ -450,10 +468,6 @@ fn place_scores(s: ptr<function, Scores>, own_at: ptr<function, Places>, span: p
     }
   }
 }
-
-// Where SPANS: whether any query of a tile sees any key of it.
-var<workgroup> seers: atomic<u32>;
-var<workgroup> seen: u32;
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -506,15 +520,10 @@ fn main(
       if (SPANS == 1u) {
         // Documents leave most tiles of long rows unseen.
         var is_seen = item.rows_at != IN_ORDER || run.rows_at != IN_ORDER;
+        var slot = t;
+        var seen = vec4f();
         see();
-        if (is_seen) {
-          atomicOr(&seers, 1u);
-        }
-        workgroupBarrier();
-        if (t == 0u) {
-          seen = atomicExchange(&seers, 0u);
-        }
-        if (workgroupUniformLoad(&seen) == 0u) {
+        if (seen.x == 0.0) {
           continue;
         }
       }

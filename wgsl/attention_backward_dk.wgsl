@@ -34,6 +34,7 @@ fn begin_tiles() {
 // @splice
 fn see() {
   see_queries(&stats, &stat_at, run, item, start, t);
+  agree(&os, BN, t);
 }
 
 // @splice

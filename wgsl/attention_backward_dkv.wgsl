@@ -43,6 +43,7 @@ fn begin_tiles() {
 // @splice
 fn see() {
   see_queries(&notes, &stat_at, run, item, start, t);
+  agree(&ps, BN, t);
 }
 
 // @splice

@@ -42,7 +42,8 @@ fn begin_tiles() {
 
 // @splice
 fn see() {
-  see_keys(&span, start);
+  see_keys(&span, start, tx, ty);
+  agree(&vs, TY, t);
 }
 
 // @splice

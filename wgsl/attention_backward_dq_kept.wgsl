@@ -32,7 +32,8 @@ fn begin_tiles() {
 // Tiles that nobody sees have no ds: the other kernel passes over the same ones.
 // @splice
 fn see() {
-  see_keys(&span, start);
+  see_keys(&span, start, tx, ty);
+  agree(&ps, TY, t);
 }
 
 // @splice

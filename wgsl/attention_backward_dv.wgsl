@@ -30,6 +30,7 @@ fn begin_tiles() {
 // @splice
 fn see() {
   see_queries(&stats, &stat_at, run, item, start, t);
+  agree(&qs, BN, t);
 }
 
 // @splice

@@ -48,7 +48,8 @@ fn begin_tiles() {}
 
 // @splice
 fn see() {
-  see_keys(&span, start);
+  see_keys(&span, start, tx, ty);
+  agree(&xs, TY, t);
 }
 
 // @splice

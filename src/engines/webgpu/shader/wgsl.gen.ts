@@ -195,9 +195,6 @@ has=key>=keys.x&&key<keys.y;
 }
 return has;
 }
-// @at attention 455
-var<workgroup>seers:atomic<u32>;
-var<workgroup>seen:u32;
 `,
   "attention_backward_delta": `
 
@@ -279,7 +276,7 @@ var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,OROWS>,GROUPS>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 458
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -302,7 +299,7 @@ let factor=params.scale*LOG2E;
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 477
+// @at attention 491
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -316,7 +313,7 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dk 31
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 489
+// @at attention 503
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -337,33 +334,29 @@ let start=(listed>>1u)*BN;
 if(SPANS==1u){
 
 var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dk 36
-{for(var r=t;r<BN;r+=THREADS){let other_span=stats[2u*(stat_at[0]+min(start+r,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}}
-// @at attention 510
-if(is_seen){
-atomicOr(&seers,1u);
-}
-workgroupBarrier();
-if(t==0u){
-seen=atomicExchange(&seers,0u);
-}
-if(workgroupUniformLoad(&seen)==0u){
+{let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
+{workgroupBarrier();if(slot<BN){os[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=os[e/8u][0][e%8u];}os[0][0][0]=sum;}seen=workgroupUniformLoad(&os[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dk 41
+// @at attention_backward_dk 42
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 522
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dk 49
+// @at attention_backward_dk 50
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 524
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dk 55
+// @at attention_backward_dk 56
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
 {@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
@@ -384,12 +377,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 526
+// @at attention 535
 }
 }
-// @at attention_backward_dk 79
+// @at attention_backward_dk 80
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 529
+// @at attention 538
 }
 `,
   "attention_backward_dkv": `
@@ -416,7 +409,7 @@ var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 458
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -440,7 +433,7 @@ let factor=params.scale*LOG2E;
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
-// @at attention 477
+// @at attention 491
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -455,7 +448,7 @@ own_at[i]=f32(row);
 // @at attention_backward_dkv 39
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 489
+// @at attention 503
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -476,35 +469,31 @@ let start=(listed>>1u)*BN;
 if(SPANS==1u){
 
 var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dkv 45
-{for(var r=t;r<BN;r+=THREADS){let other_span=notes[2u*(stat_at[0]+min(start+r,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}}
-// @at attention 510
-if(is_seen){
-atomicOr(&seers,1u);
-}
-workgroupBarrier();
-if(t==0u){
-seen=atomicExchange(&seers,0u);
-}
-if(workgroupUniformLoad(&seen)==0u){
+{let other_span=notes[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
+{workgroupBarrier();if(slot<BN){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dkv 50
+// @at attention_backward_dkv 51
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 522
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dkv 58
+// @at attention_backward_dkv 59
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
-// @at attention 524
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dkv 66
+// @at attention_backward_dkv 67
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
 {@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=notes[line_at];if(SPANS==1u){span[j]=notes[line_at+1u];}}else{stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
@@ -555,13 +544,13 @@ if(SHARED==1u){
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 526
+// @at attention 535
 }
 }
-// @at attention_backward_dkv 120
+// @at attention_backward_dkv 121
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 529
+// @at attention 538
 }
 `,
   "attention_backward_dq": `
@@ -581,7 +570,7 @@ var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>vs:array<array<array<vec4f,8>,VROWS>,GROUPS>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>os:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 458
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -606,7 +595,7 @@ let factor=params.scale*LOG2E;
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 477
+// @at attention 491
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -623,11 +612,11 @@ span[i]=stats[2u*(lines+row)+1u];
 }else{
 stat[i]=stats[lines+row];
 }
-// @at attention 487
+// @at attention 501
 }
 // @at attention_backward_dq 40
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 489
+// @at attention 503
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -648,33 +637,29 @@ let start=(listed>>1u)*BN;
 if(SPANS==1u){
 
 var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dq 45
-{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}}
-// @at attention 510
-if(is_seen){
-atomicOr(&seers,1u);
-}
-workgroupBarrier();
-if(t==0u){
-seen=atomicExchange(&seers,0u);
-}
-if(workgroupUniformLoad(&seen)==0u){
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
+{workgroupBarrier();if(slot<TY){vs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=vs[e/8u][0][e%8u];}vs[0][0][0]=sum;}seen=workgroupUniformLoad(&vs[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dq 50
+// @at attention_backward_dq 51
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 522
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dq 58
+// @at attention_backward_dq 59
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 524
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dq 64
+// @at attention_backward_dq 65
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){var is_own_seen=run.rows_at!=IN_ORDER;let own_span=span[i];{is_own_seen=is_own_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}busy=busy||(keys.x<start+BN&&keys.y>start&&is_own_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
@@ -710,12 +695,12 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 526
+// @at attention 535
 }
 }
-// @at attention_backward_dq 103
+// @at attention_backward_dq 104
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 529
+// @at attention 538
 }
 `,
   "attention_backward_dq_kept": `
@@ -730,7 +715,7 @@ const LOADS:u32=BM*BN/4u/THREADS;
 
 var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,TM*W>,TY>;
-// @at attention 458
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -752,7 +737,7 @@ let factor=params.scale*LOG2E;
 // @at attention_backward_dq_kept 16
 var acc:array<array<vec4f,OD>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 477
+// @at attention 491
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -766,11 +751,11 @@ own_at[i]=f32(row);
 if(SPANS==1u){
 span[i]=notes[lines+row].zw;
 }
-// @at attention 487
+// @at attention 501
 }
 // @at attention_backward_dq_kept 29
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 489
+// @at attention 503
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -791,21 +776,17 @@ let start=(listed>>1u)*BN;
 if(SPANS==1u){
 
 var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dq_kept 35
-{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}}
-// @at attention 510
-if(is_seen){
-atomicOr(&seers,1u);
-}
-workgroupBarrier();
-if(t==0u){
-seen=atomicExchange(&seers,0u);
-}
-if(workgroupUniformLoad(&seen)==0u){
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
+{workgroupBarrier();if(slot<TY){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dq_kept 40
+// @at attention_backward_dq_kept 41
 let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
 var pk:array<Stored,DLOADS>;
 var pd:array<vec4f,LOADS>;
@@ -814,9 +795,9 @@ var pd:array<vec4f,LOADS>;
 for(var e=0u;e<LOADS;e++){
 pd[e]=notes[kept+t+e*THREADS];
 }
-// @at attention 522
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dq_kept 52
+// @at attention_backward_dq_kept 53
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 @unroll
 for(var e=0u;e<LOADS;e++){
@@ -827,16 +808,16 @@ let y=(u/TM)&(TY-1u);
 let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
 ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
-// @at attention 524
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dq_kept 66
+// @at attention_backward_dq_kept 67
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 526
+// @at attention 535
 }
 }
-// @at attention_backward_dq_kept 71
+// @at attention_backward_dq_kept 72
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 529
+// @at attention 538
 }
 `,
   "attention_backward_dv": `
@@ -853,7 +834,7 @@ const QROWS:u32=max(SD,TM*W);
 var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
 var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
-// @at attention 458
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -875,7 +856,7 @@ let factor=params.scale*LOG2E;
 // @at attention_backward_dv 18
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 477
+// @at attention 491
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -889,7 +870,7 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dv 27
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 489
+// @at attention 503
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -910,33 +891,29 @@ let start=(listed>>1u)*BN;
 if(SPANS==1u){
 
 var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dv 32
-{for(var r=t;r<BN;r+=THREADS){let other_span=stats[2u*(stat_at[0]+min(start+r,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}}
-// @at attention 510
-if(is_seen){
-atomicOr(&seers,1u);
-}
-workgroupBarrier();
-if(t==0u){
-seen=atomicExchange(&seers,0u);
-}
-if(workgroupUniformLoad(&seen)==0u){
+{let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
+{workgroupBarrier();if(slot<BN){qs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=qs[e/8u][0][e%8u];}qs[0][0][0]=sum;}seen=workgroupUniformLoad(&qs[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dv 37
+// @at attention_backward_dv 38
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 522
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dv 45
+// @at attention_backward_dv 46
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 524
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dv 51
+// @at attention_backward_dv 52
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
 {@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
@@ -948,12 +925,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 526
+// @at attention 535
 }
 }
-// @at attention_backward_dv 66
+// @at attention_backward_dv 67
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 529
+// @at attention 538
 }
 `,
   "attention_decode": `
@@ -1275,7 +1252,7 @@ var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-// @at attention 458
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -1300,7 +1277,7 @@ var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 477
+// @at attention 491
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -1325,7 +1302,7 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
-// @at attention 487
+// @at attention 501
 }
 
 var more:array<u32,MORE>;
@@ -1348,33 +1325,29 @@ let start=(listed>>1u)*BN;
 if(SPANS==1u){
 
 var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_forward 51
-{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}}
-// @at attention 510
-if(is_seen){
-atomicOr(&seers,1u);
-}
-workgroupBarrier();
-if(t==0u){
-seen=atomicExchange(&seers,0u);
-}
-if(workgroupUniformLoad(&seen)==0u){
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
+{workgroupBarrier();if(slot<TY){xs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=xs[e/8u][0][e%8u];}xs[0][0][0]=sum;}seen=workgroupUniformLoad(&xs[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_forward 56
+// @at attention_forward 57
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 522
+// @at attention 531
 workgroupBarrier();
-// @at attention_forward 64
+// @at attention_forward 65
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 524
+// @at attention 533
 workgroupBarrier();
-// @at attention_forward 70
+// @at attention_forward 71
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){var is_own_seen=run.rows_at!=IN_ORDER;let own_span=span[i];{is_own_seen=is_own_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}busy=busy||(keys.x<start+BN&&keys.y>start&&is_own_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
@@ -1449,10 +1422,10 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 526
+// @at attention 535
 }
 }
-// @at attention_forward 148
+// @at attention_forward 149
 workgroupBarrier();
 @unroll
 for(var i4=0u;i4<TM/4u;i4++){
@@ -1480,7 +1453,7 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 }
 }
-// @at attention 529
+// @at attention 538
 }
 `,
   "attention_join": `
