@@ -1,6 +1,7 @@
 // delta = rowsum(dO ∘ o) by head, of the gradient of Eq. 3; stats = (lse·log₂e, delta), as the other kernels of the backward pass read
 // them. Where SPANS, each is followed by the query's span, in f32, which is exact up to 2²⁴: the largest of those kernels has as many
 // bindings as every device allows.
+// @late
 // @import storage_f32x4.wgsl
 
 struct Params {
