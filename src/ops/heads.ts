@@ -4,10 +4,15 @@
  * @module
  */
 
-import type { Attention } from "./attention.ts";
+import type { Tensor } from "./tensor.ts";
 
-/** What heads are counted by. */
-type Headed = Pick<Attention, "q" | "v" | "sets" | "kvHeads">;
+/** What heads are counted by: an attention. */
+interface Headed {
+  readonly q: Tensor;
+  readonly v: Tensor;
+  readonly sets: readonly unknown[];
+  readonly kvHeads?: number;
+}
 
 /**
  * Heads of q and of k and v, how many of the first read one of the second, and the widths of a head of q and k, of v and o.
