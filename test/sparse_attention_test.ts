@@ -282,7 +282,7 @@ const gpu = async (name = "webgpu") => await engine(name) as WebGpuEngine;
 const STORAGE = 0x80, COPY_SRC = 0x4, COPY_DST = 0x8, ALL = STORAGE | COPY_SRC | COPY_DST;
 
 /** A buffer of these bytes. */
-function upload(device: GPUDevice, data: ArrayBufferView<ArrayBuffer>, usage = ALL): GPUBuffer {
+function upload(device: GPUDevice, data: ArrayBufferView, usage = ALL): GPUBuffer {
   const buffer = device.createBuffer({ size: data.byteLength, usage, mappedAtCreation: true });
   new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   buffer.unmap();
@@ -394,6 +394,26 @@ gpuTest("sparse attention: buffers of f16", async () => {
   close({ o: fromHalves(new Uint16Array(await download(device, o))) }, { o: want }, HALF_TOLERANCE);
   const odd = { ...call, n: 3, heads: 1, batch: 1, headDim: 3, dtype: "f16" } as const;
   await assertRejects(() => sparseAttention(on, { ...odd, ...halves, o }), ShapeError, "q: its rows of 3 halves are kept in f32");
+});
+
+gpuTest("sparse attention: grouped keys, slopes by distance and documents, in buffers", async () => {
+  const on = await gpu(), { device } = on, x = { ...arrays(GROUPED), spans: DOCUMENTS };
+  const { o, dk, dq, dv } = await whole(await engine("reference"), GROUPED, x), { spans: _, ...call } = GROUPED;
+  const made = {
+    ...x,
+    o: new Float32Array(o.length),
+    dq: new Float32Array(dq.length),
+    dk: new Float32Array(dk.length),
+    dv: new Float32Array(dv.length),
+  };
+  const given = Object.fromEntries(Object.entries(made).map(([name, data]) => [name, upload(device, data)])) as Record<
+    keyof typeof made,
+    GPUBuffer
+  >;
+  await sparseAttention(on, { ...call, ...given });
+  for (const [name, want] of Object.entries({ o, dq, dk, dv })) {
+    close({ [name]: new Float32Array(await download(device, given[name as "o"])) }, { [name]: want });
+  }
 });
 
 gpuTest("sparse attention: a buffer that cannot be used is refused by the option's name, and the next call is right", async () => {
