@@ -78,7 +78,7 @@ export class Transfers {
     if (data.length !== size(t)) {
       throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
     }
-    expectUsage("write", t, segments, "COPY_DST");
+    if (this.pages.adopted) expectUsage("write", t, segments, "COPY_DST");
     this.failures.later(`writing ${t.name}`, () => {
       for (const { buffer, offset, first, count } of segments) {
         const some = segments.length > 1 ? data.subarray(first, first + count) : data;
@@ -97,7 +97,7 @@ export class Transfers {
         const offset = segment.offset + (from - segment.first) * width;
         return [{ buffer: segment.buffer, offset, bytes: (to - from) * width, at: (from - first) * width }];
       });
-      expectUsage("read", t, pieces, "COPY_SRC");
+      if (this.pages.adopted) expectUsage("read", t, pieces, "COPY_SRC");
       return loaded(t, pieces.length ? await this.#copy(t, pieces, count * width) : new ArrayBuffer(0));
     });
   }
