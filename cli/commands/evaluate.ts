@@ -4,13 +4,13 @@
  * @module
  */
 
-import { ConfigError, type Picked, Scorer } from "../../mod.ts";
+import { type Picked, Scorer } from "../../mod.ts";
 import { checkDataset, entropy0, type TokenArray } from "../../data.ts";
 import { bitsPerByte, codecOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
-import { type Args, type Command, group, numbersOf } from "../flags.ts";
+import { type Args, type Command, group, numbersOf, UsageError } from "../flags.ts";
 import { compact, duration, percent, thousands } from "../format.ts";
 import { describeModel, type NamedModel, readModel } from "../model.ts";
 import { Report } from "../report.ts";
@@ -35,18 +35,18 @@ interface Task {
   readonly batch: number;
 }
 
-/** @throws {ConfigError} where a minimum context does not fit the model, or the data has no such part */
+/** @throws {UsageError} where a minimum context does not fit the model, or the data has no such part */
 async function taskOf(args: Args): Promise<Task> {
   const contexts = numbersOf(args, "min-context") ?? [0];
   const model = await readModel(args.operands[0]), { name, model: { config }, state } = model, { n_ctx } = config;
   const tooLong = contexts.find((context) => context >= n_ctx);
   if (tooLong !== undefined) {
-    throw new ConfigError(`Cannot evaluate ${name}: the minimum context must be a whole number from 0 to ${n_ctx - 1}, found ${tooLong}`);
+    throw new UsageError(`Cannot evaluate ${name}: the minimum context must be a whole number from 0 to ${n_ctx - 1}, found ${tooLong}`);
   }
   const data = await dataFor(args, name, state), { dataset, all, same } = data, part = args.text("part") ?? (same ? "held-out" : "all");
   if (dataset.shape) checkDataset(dataset, config);
   const given = { "held-out": dataset.heldOut, train: dataset.train, test: dataset.test, all }[part];
-  if (!given) throw new ConfigError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
+  if (!given) throw new UsageError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
   const codec = codecOf(model.model, "evaluate"), scored = (await codec.encode(given)).subarray(0, args.number("limit"));
   const windows = Math.ceil(scored.length / n_ctx);
   const batch = args.number("batch") ?? Math.max(1, Math.min(Math.round(AT_ONCE / n_ctx), windows));
