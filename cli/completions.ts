@@ -34,7 +34,9 @@ function bash(commands: readonly Command[]): string {
     place === "text"
       ? "return"
       : place === "files" || place === "folders"
-      ? `local IFS=$'\\n'; COMPREPLY=($(compgen -${place === "files" ? "f" : "d"} -- "$cur")); compopt -o filenames 2>/dev/null; return`
+      ? `local IFS=$'\\n'; COMPREPLY=($(compgen -${
+        place === "files" ? "f" : "d"
+      } -- "$cur")); compopt -o filenames 2>/dev/null || :; return`
       : `words=${quote(place.words.join(" "))}`;
   const values = commands.flatMap((command) =>
     shown(command).flatMap((flag) =>

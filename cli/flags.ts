@@ -109,9 +109,13 @@ export function byFlags<T>(make: () => T): T {
   try {
     return make();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw error instanceof UsageError ? error : new UsageError(error.message, { cause: error });
+    throw asUsage(error);
   }
+}
+
+/** What {@linkcode byFlags} makes of an error. */
+export function asUsage(error: unknown): unknown {
+  return error instanceof ConfigError && !(error instanceof UsageError) ? new UsageError(error.message, { cause: error }) : error;
 }
 
 /** What a flag's text stands for. */

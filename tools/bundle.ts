@@ -22,6 +22,7 @@ import { gzipSync } from "node:zlib";
 import { ConfigError, LongstrideError } from "../mod.ts";
 import { writeDeclarations } from "./declarations.ts";
 import { deno } from "./deno.ts";
+import { helpWhereAsked, refuse } from "./usage.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -333,9 +334,14 @@ export function compressed(bytes: Uint8Array): number {
 
 if (import.meta.main) {
   await program(async () => {
+    helpWhereAsked(`Makes ES modules for pages, servers and the edge, with types, the raw WASM and an npm package.
+
+Usage: deno task bundle [FOLDER]
+
+  FOLDER  where to (default: dist/); an earlier bundle there is replaced`);
     const [folder, ...more] = Deno.args;
     if (more.length > 0 || folder?.startsWith("-")) {
-      throw new ConfigError(`Cannot bundle with ${Deno.args.join(" ")}: it takes one folder or none, deno task bundle [FOLDER]`);
+      refuse(`Cannot bundle with ${Deno.args.join(" ")}: it takes one folder or none, deno task bundle [FOLDER]`);
     }
     const out = folder ? pathToFileURL(`${resolve(folder)}/`) : new URL("dist/", ROOT);
     await bundle(out);

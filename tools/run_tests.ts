@@ -11,9 +11,10 @@
  * @module
  */
 
-import { leftOut, OPTIONAL } from "../test/needs.ts";
+import { leftOut, NEEDS, OPTIONAL } from "../test/needs.ts";
 import { program } from "./bundle.ts";
 import { setUpTests } from "./set_up_tests.ts";
+import { helpWhereAsked } from "./usage.ts";
 
 /** The files whose kernels take the longest to compile: about half of the time. */
 const GPU = [...Deno.readDirSync("test")].map(({ name }) => `test/${name}`).filter((path) =>
@@ -44,6 +45,17 @@ async function test(args: readonly string[], given: Readonly<Record<string, stri
   if (code !== 0 && counts[1] === 0) counts[1] = 1;
   return { counts, left: leftOut(text), seconds: (performance.now() - began) / 1e3 };
 }
+
+helpWhereAsked(`Gets what the tests need, says how large it is, and runs them: all, or what deno test is told.
+
+Usage: deno task test [ARGUMENTS OF deno test]
+
+  LONGSTRIDE_WITHOUT=${Object.keys(NEEDS).join(",")}
+      leaves out the tests that need one of these
+  LONGSTRIDE_ENGINES=wasm     some engines only
+  LONGSTRIDE_BROWSER=PATH     this browser
+
+Exit codes: 0 all passed, 1 one failed, 2 some were left out.`);
 
 await program(async () => {
   const { env, without } = await setUpTests(), args = ["--doc", ...Deno.args];

@@ -12,6 +12,7 @@ import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { ConfigError } from "../mod.ts";
 import { CONTROLS, TOKENS } from "../web/look.ts";
 import { bundleEntries, makeFolder, program, THREADS } from "./bundle.ts";
+import { helpWhereAsked, refuse } from "./usage.ts";
 
 const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
 
@@ -93,18 +94,20 @@ export async function serveSite(folder: URL, request: Request): Promise<Response
   return request.headers.get("if-none-match") === tag ? new Response(null, { status: 304, headers }) : new Response(bytes, { headers });
 }
 
-function stop(message: string): never {
-  console.error(message);
-  Deno.exit(2);
-}
-
 if (import.meta.main) {
+  helpWhereAsked(`Serves the pages that sample and train, and the documentation; or writes them to a folder.
+
+Usage: deno task web [--port N] [--host NAME] [--out FOLDER]
+
+  --port N      default: 8000; 0 takes any that is free
+  --host NAME   default: 127.0.0.1, this machine alone
+  --out FOLDER  write the site there, for any web server, and end`);
   const { port, host, out } = parseArgs(Deno.args, {
     string: ["port", "host", "out"],
     default: { port: "8000", host: "127.0.0.1" },
-    unknown: (arg) => stop(`Cannot use ${arg}: the flags are --port, --host and --out`),
+    unknown: (arg) => refuse(`Cannot use ${arg}: the flags are --port, --host and --out`),
   });
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) stop(`Cannot use --port ${port}: it must be a whole number from 0 to 65535`);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) refuse(`Cannot use --port ${port}: it must be a whole number from 0 to 65535`);
   const made = out ? resolve(out) : await Deno.makeTempDir(), folder = pathToFileURL(`${made}/`);
   await program(async () => {
     try {

@@ -10,7 +10,7 @@ import { bitsPerByte, codecOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
-import { type Args, type Command, group, numbersOf, UsageError } from "../flags.ts";
+import { type Args, asUsage, type Command, group, numbersOf, UsageError } from "../flags.ts";
 import { compact, duration, percent, thousands } from "../format.ts";
 import { describeModel, type NamedModel, readModel } from "../model.ts";
 import { Report } from "../report.ts";
@@ -96,11 +96,22 @@ interface Result {
 
 const row = (context: string, bits: string, time: string) => `${context.padStart(15)}  ${bits.padStart(9)}  ${time.padStart(8)}`;
 
+/** The same, its errors of configuration those of the flag `--min-context`. */
+async function* byFlag<T>(values: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* values;
+  } catch (error) {
+    throw asUsage(error);
+  }
+}
+
 /** Scores with one minimum context, and reports as it goes. */
 async function score(report: Report, scorer: Scorer, { tokens: scored, bytes, data }: Task, minContext: number): Promise<Result> {
   const { screen } = report, of = scored.length, begun = performance.now();
   let told = begun, result: Result | undefined;
-  for await (const now of scorer.evaluate(scored, { minContext, unit: data.dataset.unit })) {
+  // Of images a window's end must be one's.
+  const scoring = byFlag(scorer.evaluate(scored, { minContext, unit: data.dataset.unit }));
+  for await (const now of scoring) {
     const { tokens, tokensPerSecond, secondsLeft, last } = now,
       bits = bitsPerByte(now.bits, of, bytes.length),
       seconds = (performance.now() - begun) / 1000;

@@ -137,6 +137,10 @@ export const maps: Command = {
     const asked = { layers: numbersOf(args, "layers"), heads: numbersOf(args, "heads") };
     const named = await readModel(args.operands[0]), { model, folder } = named, { config } = model;
     const { layers = spread(config.n_layer), heads = spread(config.n_head) } = asked;
+    for (const [flag, given, count] of [["--layers", layers, config.n_layer], ["--heads", heads, config.n_head]] as const) {
+      const wrong = given.find((one) => one >= count);
+      if (wrong !== undefined) throw new UsageError(`Cannot map attention: ${mustBe(flag, whole(0, count - 1), wrong)}`);
+    }
     const looked = await sequenceOf(args, named), { tokens, shape } = looked, query = pixelOf(args, looked, config);
     const queries = query && [(query[0] * shape![1] + query[1]) * shape![2]], suffix = query ? `-query-${query.join("-")}` : "";
     const out = args.text("out") ?? join(folder ?? "", "maps");
