@@ -99,6 +99,22 @@ export async function makeFolder(out: URL): Promise<void> {
   }
 }
 
+/**
+ * Makes a folder for what a tool makes; what it made there before is removed first.
+ *
+ * @param verb what it cannot do otherwise
+ * @param sign a file that shows whose work the folder holds
+ * @throws {ConfigError} where the folder holds anything else, or cannot be made
+ */
+export async function freshFolder(verb: string, out: URL, sign: string): Promise<void> {
+  await makeFolder(out);
+  const found = await Array.fromAsync(Deno.readDir(out), ({ name }) => name);
+  if (found.length > 0 && !found.includes(sign)) {
+    throw new ConfigError(`Cannot ${verb} into ${fileURLToPath(out)}: it holds other files, and would be emptied; give another folder`);
+  }
+  await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
+}
+
 /** Runs a tool: an error of ours ends it with one message, others keep their stack. */
 export async function program(run: () => Promise<void>): Promise<void> {
   try {
@@ -310,13 +326,8 @@ async function readme(): Promise<string> {
  * @throws {ConfigError} where the folder holds anything else, or cannot be made
  */
 export async function bundle(out: URL): Promise<void> {
-  await makeFolder(out);
-  const found = await Array.fromAsync(Deno.readDir(out), ({ name }) => name);
   // The file that is there first, also in what an interrupted bundling leaves.
-  if (found.length > 0 && !found.includes("longstride.wasm")) {
-    throw new ConfigError(`Cannot bundle into ${fileURLToPath(out)}: it holds other files, and would be emptied; give another folder`);
-  }
-  await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
+  await freshFolder("bundle", out, "longstride.wasm");
   await Promise.all([
     bundleEntries(ENTRIES, out).then(() => bundleEntries(THREADS, out)),
     writeDeclarations([...Object.values(FACES), ELEMENT], out),

@@ -8,13 +8,12 @@
  * @module
  */
 
+import { faces } from "./faces.ts";
 import { helpWhereAsked, refuse } from "./usage.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-/** The modules that others import, by deno.json. */
-const FACES = Object.values((JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT))) as { exports: Record<string, string> }).exports)
-  .filter((path) => !path.startsWith("./cli/")).map((path) => path.slice(2));
+const FACES = faces();
 
 interface Task {
   /** For people. */
