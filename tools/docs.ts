@@ -111,6 +111,10 @@ export async function buildDocs(out: URL, above?: Above): Promise<void> {
         if (asset) assets.add(to.path);
         else if (!texts.has(to.path)) sources.add(to.path);
         return between(at, (asset ?? page) + (to.anchor === undefined ? "" : `#${to.anchor}`));
+      }, (href) => {
+        // Drawings of today have colours for the night.
+        const to = linked(path, href)?.path;
+        return to?.endsWith(".svg") === true && !Deno.readTextFileSync(new URL(to, ROOT)).includes("prefers-color-scheme");
       }),
     );
   }

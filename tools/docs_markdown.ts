@@ -68,7 +68,7 @@ export function highlight(code: string, language: string): string {
 
 /** Code in a box, with its file's name or what it is above it. */
 export function codeBox(code: string, info: string): string {
-  const [language = "", ...name] = info.split(" "), title = name.join(" ");
+  const [language = "", ...name] = info.split(" "), title = name.filter((word) => word !== "ignore").join(" ");
   const label = title ? `<figcaption>${escapeHtml(title)}</figcaption>` : "";
   return `<figure class="code"${language ? ` data-language="${escapeHtml(language)}"` : ""}>${label}<pre tabindex="0"><code>${
     highlight(code.replace(/\n$/, ""), language)
@@ -82,8 +82,9 @@ const textOf = (tokens: readonly Token[] = []): string =>
  * Renders a document.
  *
  * @param resolve where a link or picture leads, as it is to stand in the page
+ * @param isForDay whether a picture is a drawing whose colours are for a light ground alone
  */
-export function render(markdown: string, resolve: (href: string) => string): Rendered {
+export function render(markdown: string, resolve: (href: string) => string, isForDay: (href: string) => boolean): Rendered {
   const headings: Heading[] = [], taken = new Map<string, number>(), marked = new Marked();
   let about = "";
   const anchorOf = (text: string) => {
@@ -125,8 +126,9 @@ export function render(markdown: string, resolve: (href: string) => string): Ren
           : `<a href="${to}">${text}</a>`;
       },
       image({ href, text }: Tokens.Image) {
-        const isDrawing = href.endsWith(".svg");
-        return `<img src="${escapeHtml(resolve(href))}" alt="${escapeHtml(text)}" loading="lazy"${isDrawing ? ' class="drawing"' : ""}>`;
+        return `<img src="${escapeHtml(resolve(href))}" alt="${escapeHtml(text)}" loading="lazy"${
+          isForDay(href) ? ' class="drawing"' : ""
+        }>`;
       },
     },
   });
