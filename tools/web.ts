@@ -1,5 +1,5 @@
 /**
- * Serves the pages of `web/`, or writes them to a folder that any web server can give out.
+ * Serves the pages of `web/` with the documentation, or writes them to a folder that any web server can give out.
  *
  *     deno task web [--port 8000] [--host 127.0.0.1] [--out FOLDER]
  *
@@ -12,6 +12,7 @@ import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { ConfigError } from "../mod.ts";
 import { CONTROLS, TOKENS } from "../web/look.ts";
 import { bundleEntries, makeFolder, program, THREADS } from "./bundle.ts";
+import { buildDocs } from "./docs.ts";
 import { helpWhereAsked, refuse } from "./usage.ts";
 
 const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
@@ -32,6 +33,9 @@ const TYPES: Readonly<Record<string, string>> = {
   json: "application/json",
   map: "application/json",
   md: "text/markdown; charset=utf-8",
+  svg: "image/svg+xml",
+  png: "image/png",
+  wav: "audio/wav",
 };
 
 /**
@@ -83,6 +87,9 @@ export function fileBelow(folder: URL, path: string): string | undefined {
 export async function serveSite(folder: URL, request: Request): Promise<Response> {
   const path = new URL(request.url).pathname.replace(/\/$/, "/index.html"), file = fileBelow(folder, path);
   const bytes = file === undefined ? undefined : await Deno.readFile(file).catch(() => undefined);
+  if (!bytes && file !== undefined && await Deno.stat(file).then(({ isDirectory }) => isDirectory, () => false)) {
+    return new Response(null, { status: 308, headers: { ...HEADERS, location: `${path.slice(path.lastIndexOf("/") + 1)}/` } });
+  }
   if (!bytes) return new Response("There is no such file here\n", { status: 404, headers: HEADERS });
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), tag = `"${digest.subarray(0, 12).toHex()}"`;
   const headers = {
@@ -111,7 +118,7 @@ Usage: deno task web [--port N] [--host NAME] [--out FOLDER]
   const made = out ? resolve(out) : await Deno.makeTempDir(), folder = pathToFileURL(`${made}/`);
   await program(async () => {
     try {
-      await buildSite(folder);
+      await Promise.all([buildSite(folder), buildDocs(new URL("docs/", folder), "../")]);
       if (out) return console.log(`The site is in ${out}; serve it with these headers:\n${JSON.stringify(HEADERS, null, 2)}`);
       const server = Deno.serve(
         { port: Number(port), hostname: host, onListen: ({ hostname, port }) => console.log(`http://${hostname}:${port}/`) },
