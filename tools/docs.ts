@@ -122,7 +122,13 @@ export async function buildDocs(out: URL, above?: Above): Promise<void> {
   const all = ordered([...texts.keys()], texts), groupOf = (path: string) => GROUPS.find(({ has }) => has(path))?.name;
   const groups = SHOWN.map((name) => ({
     name,
-    entries: all.filter((path) => groupOf(path) === name).map((path) => ({ title: pages.get(path)!.title, page: pageOf(path) })),
+    entries: all.filter((path) => groupOf(path) === name).map((path) => ({
+      // A group has its first page's title already.
+      title: pages.get(path)!.title === name || path.startsWith("docs/") && path.endsWith("/README.md")
+        ? "Introduction"
+        : pages.get(path)!.title,
+      page: pageOf(path),
+    })),
   })).filter(({ entries }) => entries.length > 0);
   const place: Place = { above, groups };
   for (const [path, { html, title, headings, about }] of pages) {

@@ -7,6 +7,7 @@
 import { fileURLToPath } from "node:url";
 import { deno } from "./deno.ts";
 import { head, header, type Place } from "./docs_frame.ts";
+import { between } from "./docs_pages.ts";
 import { faces } from "./faces.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -50,12 +51,33 @@ function dressed(html: string, page: string, place: Place): string {
     .replace(/(<a [^>]*class="anchor"[^>]*>)\s*<svg[^]*?<\/svg>\s*/g, "$1#");
 }
 
+/**
+ * A page whose links lead somewhere: deno takes `{@linkcode import("./norm.ts").Clip}` for an address, and leads to anchors of parameters of
+ * types that it does not make.
+ *
+ * @param pages all of them, by path
+ */
+function relinked(html: string, path: string, pages: readonly string[]): string {
+  const face = path.slice(0, Math.max(0, path.lastIndexOf("~/"))).replace(/[^/]+\.html$/, "");
+  const pageFor = (name: string) => {
+    const [symbol, member] = name.split("."), ending = member ? `~/${symbol}.prototype.${member}.html` : `~/${symbol}.html`;
+    return pages.find((page) => page === face + ending) ?? pages.find((page) => page.endsWith(`/${ending}`) || page === ending);
+  };
+  return html
+    .replace(/<a href="[^"]*!([\w.]+)"><code>[^<]*<\/code><\/a>/g, (_, name: string) => {
+      const to = pageFor(name), code = `<code>${name}</code>`;
+      return to ? `<a href="${between(path, to)}">${code}</a>` : code;
+    })
+    .replace(/<a href="#(type_param_\w+)"[^>]*>(.*?)<\/a>/g, (all, id: string, text: string) => html.includes(`id="${id}"`) ? all : text);
+}
+
 /** Writes it to a folder, a file URL that ends in "/". */
 export async function writeApi(out: URL, place: Place): Promise<void> {
   await deno(ROOT, "doc", "--html", "--name=Longstride", `--output=${fileURLToPath(out)}`, ...faces());
-  for await (const path of pagesBelow(out)) {
-    const file = new URL(encodeURI(path), out);
-    await Deno.writeTextFile(file, dressed(await Deno.readTextFile(file), `api/${path}`, place));
+  const pages = await Array.fromAsync(pagesBelow(out));
+  for (const path of pages) {
+    const file = new URL(encodeURI(path), out), html = await Deno.readTextFile(file);
+    await Deno.writeTextFile(file, dressed(relinked(html, path, pages), `api/${path}`, place));
   }
   await Deno.writeTextFile(new URL("darkmode_toggle.js", out), DARK);
 }
