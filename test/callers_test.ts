@@ -157,6 +157,7 @@ const REST: readonly string[] = [
     "GENERATION_FIELDS",
     "PICK_FIELDS",
     "whole",
+    "NO_KEYS",
   ),
   ...makes("BackendError", "CheckpointError", "ConfigError", "DataError", "DivergedError", "KernelError", "LongstrideError"),
   ...makes("OutOfMemoryError", "ShapeError", "excerpt"),
@@ -224,6 +225,9 @@ const CALLS: readonly Call[] = [
     "0.v": "floats",
     "0.dO": "floats",
   }),
+  of("alibiSlopes", [4], { 0: "whole" }),
+  of("documentSpans", [[[3, 2], [4]], 8], { 0: "list", "0.0": "list", "0.0.0": "whole", 1: "whole" }),
+  of("lengthSpans", [[3, 8], 8], { 0: "list", "0.0": "whole", 1: "whole" }),
   // Sets and layouts.
   of("resolveSets", [config.attention, { n: 16, layer: 0, heads: 2 }], {
     0: "object",
