@@ -6,7 +6,7 @@
  *
  * | face          |                                                                                        |
  * | ------------- | -------------------------------------------------------------------------------------- |
- * | `ops.ts`      | what models are made of: sparse sets, programs of operations, decoders, trainers       |
+ * | `ops.ts`      | what models are made of: sparse attention alone, programs of operations, trainers      |
  * | `data.ts`     | text, images and sound as tokens, and a data set of files                              |
  * | `pictures.ts` | patterns, loss curves, attention, images and waveforms drawn                           |
  * | `files.ts`    | what a run keeps: configuration, weights, optimizer state, history                     |

@@ -1,6 +1,6 @@
 /**
- * What models are made of, for those who build, measure or change one: sparse sets of attention with their layouts and reach; programs of
- * operations over tensors, which every engine compiles; a model's parameters, and what trains and samples them one step at a time.
+ * What models are made of, for those who build, measure or change one: sparse attention by itself; its sets with their layouts and reach;
+ * programs of operations over tensors, which every engine compiles; a model's parameters, and what trains and samples them one step at a time.
  *
  * @example A program of one operation, on the exact engine
  * ```ts
