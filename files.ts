@@ -28,7 +28,8 @@ export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
 export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
 export { formatConfig, parseConfig } from "./src/files/model_config.ts";
 export { codecOf } from "./src/files/codec.ts";
-export { modelChunks, momentChunks, readModel, readMoments } from "./src/files/weights.ts";
+export { readModel, readMoments } from "./src/files/weights.ts";
+export { modelChunks, momentChunks, SAVED_WEIGHTS, type SavedWeights } from "./src/files/write_weights.ts";
 export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
 export {
   parseSafetensors,

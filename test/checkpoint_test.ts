@@ -7,7 +7,8 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { type Checkpoint, formatRunState, parseRunState, type RunState } from "../src/files/run_state.ts";
 import { checkConfig, formatConfig, type ModelConfig, parseConfig } from "../src/files/model_config.ts";
-import { modelChunks, momentChunks, readModel, readMoments } from "../src/files/weights.ts";
+import { readModel, readMoments } from "../src/files/weights.ts";
+import { modelChunks, momentChunks } from "../src/files/write_weights.ts";
 import { parameterCount, parameterShapes } from "../src/files/parameter_shapes.ts";
 import { checkTrain, TRAIN_DEFAULTS } from "../src/files/train_config.ts";
 import { preset, PRESETS } from "../src/files/presets.ts";

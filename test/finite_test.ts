@@ -8,7 +8,8 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { checkConfig, formatConfig, type ModelConfig } from "../src/files/model_config.ts";
-import { type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/files/weights.ts";
+import { type Model, readModel, readMoments } from "../src/files/weights.ts";
+import { modelChunks, momentChunks } from "../src/files/write_weights.ts";
 import type { TrainConfig } from "../src/files/train_config.ts";
 import { CheckpointError, DivergedError, KernelError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";

@@ -239,18 +239,28 @@ export function u8(tensor: SavedTensor): Uint8Array<ArrayBuffer> {
   return elements(tensor, "U8", Uint8Array<ArrayBuffer>);
 }
 
+/**
+ * The elements of an I8 tensor, without a copy.
+ *
+ * @throws {CheckpointError} where it has another dtype
+ */
+export function i8(tensor: SavedTensor): Int8Array<ArrayBuffer> {
+  return elements(tensor, "I8", Int8Array<ArrayBuffer>);
+}
+
 /** A tensor to be saved; its type is that of the array. */
 export interface TensorToSave {
   /** Sizes, outermost first. */
   readonly shape: readonly number[];
   /** Elements, row-major; a Uint16Array holds the bits of f16 numbers. */
-  readonly data: Float64Array | Float32Array | Uint32Array | Uint16Array | Uint8Array;
+  readonly data: Float64Array | Float32Array | Uint32Array | Uint16Array | Uint8Array | Int8Array;
 }
 
 function typeOf(data: TensorToSave["data"]): SavedType {
   if (data instanceof Float64Array) return "F64";
   if (data instanceof Float32Array) return "F32";
   if (data instanceof Uint16Array) return "F16";
+  if (data instanceof Int8Array) return "I8";
   return data instanceof Uint32Array ? "U32" : "U8";
 }
 

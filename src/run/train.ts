@@ -11,6 +11,7 @@ import { checkTrain, type TrainConfig } from "../files/train_config.ts";
 import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
 import { batchOffsets } from "../data/batches.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "../base/errors.ts";
+import { refuseInt8 } from "../files/weights.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
@@ -128,6 +129,7 @@ export class Trainer {
   ): Promise<Trainer> {
     expect("Cannot train", { engine: [engine, "an engine"] });
     config = checkConfig(config);
+    if (from) refuseInt8("Cannot start from the snapshot", from.weights);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
