@@ -10,15 +10,15 @@
  */
 
 import { BYTES } from "../data.ts";
-import { modelChunks, parseConfig, readModel, TOKENIZER_FILE } from "../files.ts";
+import { modelChunks, parseConfig, readModel, SAVED_WEIGHTS, TOKENIZER_FILE } from "../files.ts";
 
-const [run, folder] = Deno.args;
-if (!run || !folder) {
-  console.error("usage: deno run -A tools/ship_model.ts RUN FOLDER");
+const [run, folder, given = "F16"] = Deno.args, type = SAVED_WEIGHTS.find((type) => type === given);
+if (!run || !folder || !type) {
+  console.error(`usage: deno run -A tools/ship_model.ts RUN FOLDER [${SAVED_WEIGHTS.join("|")}]`);
   Deno.exit(2);
 }
 const config = await Deno.readTextFile(`${run}/config.json`), weights = await Deno.readFile(`${run}/model.safetensors`);
-const chunks = [...modelChunks(readModel(config, weights), "F16")] as Uint8Array<ArrayBuffer>[];
+const chunks = [...modelChunks(readModel(config, weights), type)] as Uint8Array<ArrayBuffer>[];
 const files = {
   "config.json": new TextEncoder().encode(config),
   "model.safetensors": new Uint8Array(await new Blob(chunks).arrayBuffer()),
