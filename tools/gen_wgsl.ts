@@ -14,6 +14,9 @@ import { fieldsOf, isBound, spaceOf } from "../src/engines/webgpu/shader/reflect
 import { pack, strip, VALUES } from "../src/engines/webgpu/shader/strip.ts";
 import { type Declaration, declarations } from "../src/engines/webgpu/shader/tokens.ts";
 
+/** The part of kernels that only weights of int8 take. */
+const INT8 = "weights_i8";
+
 const FOLDER = "src/engines/webgpu/shader/";
 
 /** The text of all files by name. */
@@ -67,23 +70,27 @@ function members(list: readonly { name: string; type: string; says?: string; opt
 
 /** The type of a kernel's interface. */
 function interfaceOf(kernel: string, module: readonly Declaration[], comments: Comments): string {
-  const conditions = conditionsOf(module);
+  const conditions = conditionsOf(module), isOther = ({ file }: { file: string }) => file === INT8;
   const bindings = module.filter((one) => spaceOf(one) === "storage").map(({ name, tokens }) => {
-    const when = conditions.get(name), says = [comments.of(tokens[0]), when && `Used where ${when}.`].filter(Boolean).join(". ");
+    const when = conditions.get(name), where = isOther(tokens[0]) ? "WEIGHTS is i8" : when;
+    const says = [comments.of(tokens[0]), where && `Used where ${where}.`].filter(Boolean).join(". ");
     return {
       name,
       type: JSON.stringify(`${tokens[4].text} ${tokens.slice(8, -1).map(({ text }) => text).join("")}`),
       says,
-      optional: !!when,
+      optional: !!when || isOther(tokens[0]),
     };
   });
   const params = module.find(({ kind, name }) => kind === "struct" && name === "Params")!;
   const uniforms = fieldsOf(params).map(({ name, type }) => ({ name, type: `"${type[0].text}"`, says: comments.of(type[0]) }));
-  const values = module.filter(({ kind, name, tokens }) =>
+  const values: Parameters<typeof members>[0][number][] = module.filter(({ kind, name, tokens }) =>
     kind === "override" || (kind === "const" && comments.values(tokens[0].file).has(name))
   )
     .map(({ name, tokens }) => ({ name, type: tokens[3].text === "bool" ? "boolean" : "number", says: comments.of(tokens[0]) }));
   const isStored = module.some((one) => isBound(one) && one.tokens.some(({ text }) => text === "Stored" || text === "Value"));
+  if (module.some(({ tokens }) => isOther(tokens[0]))) {
+    values.push({ name: "WEIGHTS", type: "Weights", says: "How its weights lie in memory where they are not f32.", optional: true });
+  }
   if (isStored) values.push({ name: "STORAGE", type: "Storage", says: "How its activations lie in memory." });
   const head = comments.head(kernel).map((line) => `   * ${line}\n`).join("");
   return `  /**\n${head}   */\n  readonly ${kernel}: {\n    readonly bindings: ${members(bindings, "    ")};\n` +
@@ -104,9 +111,9 @@ export async function generateWgsl(): Promise<Map<string, string>> {
 
   const made = new Map([...pasted].map(([name, tokens]) => [name, declarations(tokens)]));
   const parts = new Set([...made.values()].flat().filter(({ kind }) => kind === "import").map(({ name }) => name));
-  const kernels = [...made.keys()].filter((name) => !parts.has(name) && !name.startsWith("storage_"));
-  const types = kernels.map((kernel) => interfaceOf(kernel, gather(kernel, undefined, (file) => made.get(file)), comments));
-  const interfaces = `${HEAD}import type { Storage } from "./specialise.ts";\n\n` +
+  const kernels = [...made.keys()].filter((name) => !parts.has(name) && !/^(storage|weights)_/.test(name));
+  const types = kernels.map((kernel) => interfaceOf(kernel, gather(kernel, { WEIGHTS: "i8" }, (file) => made.get(file)), comments));
+  const interfaces = `${HEAD}import type { Storage, Weights } from "./specialise.ts";\n\n` +
     "/**\n * The kernels of wgsl/ by name: their storage bindings, with access and elements, the fields of their uniforms, and their constants. " +
     "A binding\n * that only some variants use is optional.\n */\n" +
     `export interface Kernels {\n${types.join("")}}\n\n` +

@@ -5,6 +5,7 @@
  */
 
 import { type Embedding, type EmbeddingBackward, type EmbeddingDecode, size } from "../../../ops/mod.ts";
+import { int8By } from "../storage.ts";
 import { type Plan, planInF32 } from "./plan.ts";
 
 /** y[r] = Σₜ tables[t][indices[t][r mod length]] */
@@ -17,10 +18,11 @@ function planSums(plan: Plan, op: Embedding): void {
     const [rows, width] = y.shape, count = rows * width;
     op.tables.forEach((whole, t) => {
       for (const { tensor: table, first: tableFirst, rows: tableRows } of plan.blocks(whole)) {
+        const int8 = int8By(op.scales && plan.rows(op.scales[t], tableFirst, tableRows));
         plan.dispatch({
           kernel: "embedding",
-          values: { ACCUMULATE: t > 0 || tableFirst > 0 },
-          bindings: { indices: op.indices[t], table, y },
+          values: { ACCUMULATE: t > 0 || tableFirst > 0, ...int8.values },
+          bindings: { indices: op.indices[t], table, y, ...int8.bindings },
           params: { count, width, length: size(op.indices[t]), first, table_first: tableFirst, table_rows: tableRows },
           grid: plan.linear(count),
         });
@@ -32,15 +34,16 @@ function planSums(plan: Plan, op: Embedding): void {
 /** y[b] = the row of the token before the position, and those of the position itself */
 export function planEmbeddingDecode(plan: Plan, op: EmbeddingDecode): void {
   const { tape, position, start, y } = op, [batch, width] = y.shape, count = batch * width;
-  op.tables.forEach((table, t) =>
+  op.tables.forEach((table, t) => {
+    const int8 = int8By(op.scales?.[t]);
     plan.dispatch({
       kernel: "embedding_decode",
-      values: { TOKENS: t === 0 },
-      bindings: { tape, position, rows: t > 0 ? op.rows[t - 1] : undefined, table, y },
+      values: { TOKENS: t === 0, ...int8.values },
+      bindings: { tape, position, rows: t > 0 ? op.rows[t - 1] : undefined, table, y, ...int8.bindings },
       params: { count, width, batch, start },
       grid: [Math.ceil(count / 256), 1, 1],
-    })
-  );
+    });
+  });
 }
 
 /** dTable[i] (+)= Σ dy[r] over the rows that read i */

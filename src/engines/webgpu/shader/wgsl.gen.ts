@@ -1721,6 +1721,7 @@ y[i+1u]=select(0.0,x[i+1u]*params.keep,keeps.y);
 `,
   "embedding": `
 
+// @import weights_f32.wgsl
 
 struct Params{
 count:u32,
@@ -1732,7 +1733,7 @@ table_rows:u32,
 }
 
 var<storage,read>indices:array<u32>;
-var<storage,read>table:array<f32>;
+var<storage,read>table:array<Weight>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
@@ -1750,7 +1751,13 @@ return;
 }
 let row=i/params.width;
 let entry=indices[(params.first+row)%params.length]-params.table_first;
-var value=select(0.0,table[entry*params.width+i-row*params.width],entry<params.table_rows);
+let at=entry*params.width+i-row*params.width;
+var value=0.0;
+if(INT8==1u){
+value=select(0.0,decode(table[at/4u],at)*scale[entry],entry<params.table_rows);
+}else{
+value=select(0.0,table[at],entry<params.table_rows);
+}
 if(ACCUMULATE){
 value+=y[i];
 }
@@ -1807,6 +1814,7 @@ table[at]=total;
 }
 `,
   "embedding_decode": `
+// @import weights_f32.wgsl
 
 struct Params{
 count:u32,
@@ -1818,7 +1826,7 @@ start:u32,
 var<storage,read>tape:array<u32>;
 var<storage,read>position:array<u32>;
 var<storage,read>rows:array<u32>;
-var<storage,read>table:array<f32>;
+var<storage,read>table:array<Weight>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
@@ -1837,9 +1845,19 @@ var token=params.start;
 if(i>0u){
 token=tape[(i-1u)*params.batch+at/params.width];
 }
-y[at]=table[token*params.width+column];
+let place=token*params.width+column;
+if(INT8==1u){
+y[at]=decode(table[place/4u],place)*scale[token];
 }else{
-y[at]+=table[rows[i]*params.width+column];
+y[at]=table[place];
+}
+}else{
+let place=rows[i]*params.width+column;
+if(INT8==1u){
+y[at]+=decode(table[place/4u],place)*scale[rows[i]];
+}else{
+y[at]+=table[place];
+}
 }
 }
 `,
@@ -2054,6 +2072,7 @@ partials[at+params.width]=all;
   "linear": `
 
 // @import storage_f32x4.wgsl
+// @import weights_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -2070,7 +2089,7 @@ whole:u32,
 }
 
 var<storage,read>x:array<Stored>;
-var<storage,read>w:array<vec4f>;
+var<storage,read>w:array<Weight>;
 var<storage,read>b:array<vec4f>;
 var<storage,read>residual:array<Stored>;
 var<storage,read>seeds:array<u32>;
@@ -2088,7 +2107,7 @@ const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
 const HALF:u32=0u;
 alias Left=Stored;
-alias Right=vec4f;
+alias Right=Weight;
 // @import product.wgsl
 
 fn extent(part:u32)->Extent{
@@ -2108,12 +2127,20 @@ return w[column*params.inner4+k4];
 }
 
 fn right_value(b:Right)->vec4f{
+if(INT8==1u){
+return decode4(b);
+}else{
 return b;
+}
 }
 
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 let at=row*params.out4+column;
 var z=product;
+if(INT8==1u){
+let first=column*4u;
+z*=vec4f(scale[first],scale[first+1u],scale[first+2u],scale[first+3u]);
+}
 if(BIAS){
 z+=b[column];
 }
@@ -2173,6 +2200,7 @@ finish(row,column,sum);
 
 
 // @import gelu.wgsl
+// @import weights_f32x4.wgsl
 
 struct Params{
 k4:u32,
@@ -2184,7 +2212,7 @@ third:u32,
 var<storage,read>x:array<vec4f>;
 var<storage,read>gain:array<vec4f>;
 var<storage,read>shift:array<vec4f>;
-var<storage,read>w:array<vec4f>;
+var<storage,read>w:array<Weight>;
 var<storage,read>bias:array<f32>;
 var<storage,read>residual:array<f32>;
 var<storage,read_write>y:array<f32>;
@@ -2235,7 +2263,7 @@ return sum;
 fn sum4(v:vec4f)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
-// @at linear_few 86
+// @at linear_few 87
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&(LANES-1u);
@@ -2254,7 +2282,13 @@ added=bias[column];
 if(writes&&RESIDUAL){
 passed=residual[at];
 }
-var weights:array<vec4f,TURN>;
+var scaled:array<f32,INT8>;
+if(INT8==1u){
+if(writes){
+scaled[0]=scale[column];
+}
+}
+var weights:array<Weight,TURN>;
 var gains:array<vec4f,TURN>;
 var shifts:array<vec4f,TURN>;
 if(works){
@@ -2303,7 +2337,11 @@ var value=x[r*params.k4+c0+turn*LANES];
 if(NORM){
 value=fma((value-mean[r])*rstd[r],gains[turn],shifts[turn]);
 }
+if(INT8==1u){
+sums[r]=fma(value,decode4(weights[turn]),sums[r]);
+}else{
 sums[r]=fma(value,weights[turn],sums[r]);
+}
 }
 }
 c0+=LANES*TURN;
@@ -2327,7 +2365,11 @@ let first=t-lane+e+some*4u;
 four+=vec4f(parts[lane][first],parts[lane][first+1u],parts[lane][first+2u],parts[lane][first+3u]);
 }
 }
-var z=sum4(four)+added;
+var z=sum4(four);
+if(INT8==1u){
+z*=scaled[0];
+}
+z+=added;
 if(GELU){
 z=gelu(z);
 }
@@ -3229,6 +3271,35 @@ let i=(group.y*groups.x+group.x)*256u+t;
 if(i<params.count4){
 y[i]=load(x[i]);
 }
+}
+`,
+  "weights_f32": `
+
+alias Weight=f32;
+const INT8:u32=0u;
+`,
+  "weights_f32x4": `
+
+
+alias Weight=vec4f;
+const INT8:u32=0u;
+`,
+  "weights_i8": `
+
+
+alias Weight=u32;
+const INT8:u32=1u;
+
+var<storage,read>scale:array<f32>;
+
+
+fn decode4(w:Weight)->vec4f{
+return vec4f(bitcast<vec4i>(vec4u(w)<<vec4u(24u,16u,8u,0u))>>vec4u(24u));
+}
+
+
+fn decode(w:Weight,at:u32)->f32{
+return f32(bitcast<i32>(w<<(24u-8u*(at&3u)))>>24u);
 }
 `,
 };
