@@ -1,5 +1,5 @@
 /**
- * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`.
+ * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`, `export`.
  *
  *     deno run -A cli/main.ts train
  *     deno run -A cli/main.ts --help
@@ -10,6 +10,7 @@
 import { LongstrideError } from "../mod.ts";
 import { excerpt } from "../data.ts";
 import { data } from "./commands/data.ts";
+import { exporting } from "./commands/export.ts";
 import { evaluate } from "./commands/evaluate.ts";
 import { layout } from "./commands/layout.ts";
 import { maps } from "./commands/maps.ts";
@@ -21,7 +22,7 @@ import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { program, VERSION } from "./program.ts";
 import { columns, OutputError, Screen, write } from "./terminal.ts";
 
-const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data];
+const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data, exporting];
 
 function overview(screen: Screen): void {
   screen.print("Longstride: Sparse Transformers, trained and sampled anywhere WebGPU or WebAssembly runs.\n");
