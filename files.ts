@@ -29,7 +29,7 @@ export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parse
 export { formatConfig, parseConfig } from "./src/files/model_config.ts";
 export { codecOf } from "./src/files/codec.ts";
 export { readModel, readMoments } from "./src/files/weights.ts";
-export { modelChunks, momentChunks, SAVED_WEIGHTS, type SavedWeights } from "./src/files/write_weights.ts";
+export { modelChunks, momentChunks, type SavedWeights } from "./src/files/write_weights.ts";
 export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
 export {
   parseSafetensors,

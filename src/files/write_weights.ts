@@ -16,10 +16,10 @@ import { finite, type Model, refuseInt8, SCALE, secondMoments } from "./weights.
 /** From here on the nearest f16 is infinity. */
 const F16_END = 65520;
 
-/** What the weights of a model may be saved as. */
-export const SAVED_WEIGHTS = ["F32", "F16", "I8"] as const;
+/** Each of them. */
+const SAVED_WEIGHTS = ["F32", "F16", "I8"] as const;
 
-/** One of {@linkcode SAVED_WEIGHTS}. */
+/** How the weights of a model may be saved. */
 export type SavedWeights = typeof SAVED_WEIGHTS[number];
 
 /** Tensors to save, each parameter of those shapes once under its prefix. */

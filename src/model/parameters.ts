@@ -31,6 +31,7 @@ export class Parameters {
       this.#byName = of.#byName;
       return;
     }
+    if (of !== undefined) expect("Cannot make the parameters", { "their weights": [of, "a Map"] });
     const made = new Map<string, Tensor>(), scales: Tensor[] = [];
     for (const [name, shape] of parameterShapes(config)) {
       const scaled = isInt8(of?.get(name));
