@@ -9,19 +9,19 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { KernelError } from "../src/base/errors.ts";
 import { tensor } from "../src/ops/mod.ts";
 import { Bands } from "../src/engines/webgpu/bands.ts";
+import "../src/engines/webgpu/plan/late.gen.ts";
 import { Plan } from "../src/engines/webgpu/plan/plan.ts";
 import { read } from "../src/engines/webgpu/shader/body.ts";
 import { conditionsOf } from "../src/engines/webgpu/shader/conditions.ts";
 import { assign, evaluate } from "../src/engines/webgpu/shader/constants.ts";
 import { expand } from "../src/engines/webgpu/shader/expand.ts";
-import { gather, link } from "../src/engines/webgpu/shader/link.ts";
+import { gather, link, texts } from "../src/engines/webgpu/shader/link.ts";
 import { memoryOf } from "../src/engines/webgpu/shader/memory.ts";
 import { check, pasteAll } from "../src/engines/webgpu/shader/paste.ts";
 import { bindingsOf, uniformsOf } from "../src/engines/webgpu/shader/reflect.ts";
 import { specialised } from "../src/engines/webgpu/shader/specialise.ts";
 import { pack, strip } from "../src/engines/webgpu/shader/strip.ts";
 import { declarations, tokenise } from "../src/engines/webgpu/shader/tokens.ts";
-import { WGSL } from "../src/engines/webgpu/shader/wgsl.gen.ts";
 import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_DEFAULTS } from "../src/engines/webgpu/tuning/variants.ts";
 
 const words = (text: string) => tokenise(text, "k").map((token) => token.text).join(" ");
@@ -155,7 +155,7 @@ Deno.test("shader: each file is imported once, and what WGSL wants first comes f
 });
 
 Deno.test("shader: every import of a kernel names a file", () => {
-  for (const kernel of Object.keys(WGSL)) assert(link(kernel).every(({ kind }) => kind !== "import"), `${kernel}: an import is left`);
+  for (const kernel of texts.keys()) assert(link(kernel).every(({ kind }) => kind !== "import"), `${kernel}: an import is left`);
 });
 
 Deno.test("shader: bindings and uniforms are read from the text, and lines say where they come from", () => {

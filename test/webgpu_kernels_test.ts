@@ -7,10 +7,11 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { KernelError } from "../src/base/errors.ts";
+import "../src/engines/webgpu/plan/late.gen.ts";
+import { texts } from "../src/engines/webgpu/shader/link.ts";
 import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
 import { kernelKey, specialise } from "../src/engines/webgpu/shader/specialise.ts";
 import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_DEFAULTS, LINEAR_KERNELS } from "../src/engines/webgpu/tuning/variants.ts";
-import { WGSL } from "../src/engines/webgpu/shader/wgsl.gen.ts";
 import { generateWgsl } from "../tools/gen_wgsl.ts";
 import { gpuTest } from "./engines.ts";
 import { attentionFits, linearFits } from "../src/engines/webgpu/tuning/select.ts";
@@ -18,8 +19,8 @@ import { bareDevice } from "./gpu.ts";
 
 /** Files that are kernels, and not only parts of some. */
 const KERNELS = (() => {
-  const parts = new Set(Object.values(WGSL).flatMap((text) => [...text.matchAll(/@import (\w+)/g)].map(([, name]) => name)));
-  return Object.keys(WGSL).filter((name) => !parts.has(name) && !/^(storage|weights)_/.test(name));
+  const parts = new Set([...texts.values()].flatMap((text) => [...text.matchAll(/@import (\w+)/g)].map(([, name]) => name)));
+  return [...texts.keys()].filter((name) => !parts.has(name) && !/^(storage|weights)_/.test(name));
 })();
 
 Deno.test("specialise: what is written for linear in tiles of 4 × 4", async () => {
@@ -46,7 +47,7 @@ Deno.test("specialise: no marked loop and no local array is left in any kernel",
 });
 
 Deno.test("specialise: one storage a kernel, whatever its imports name", () => {
-  for (const kernel of KERNELS.filter((name) => /storage_f32/.test(WGSL[name]))) {
+  for (const kernel of KERNELS.filter((name) => /storage_f32/.test(texts.get(name)!))) {
     for (const STORAGE of ["f32", "f32x4", "f16x4"] as const) {
       const text = specialise(kernel, { STORAGE });
       assertEquals(text.match(/alias Stored=(\w+);/g)?.length, 1, `${kernel} as ${STORAGE}`);
@@ -56,7 +57,7 @@ Deno.test("specialise: one storage a kernel, whatever its imports name", () => {
 });
 
 Deno.test("specialise: weights of int8 are four in a word, and have scales", () => {
-  const kernels = KERNELS.filter((name) => /weights_f32/.test(WGSL[name]));
+  const kernels = KERNELS.filter((name) => /weights_f32/.test(texts.get(name)!));
   assertEquals(kernels, ["embedding", "embedding_decode", "linear", "linear_few"]);
   for (const kernel of kernels) {
     const f32 = specialise(kernel, {}), i8 = specialise(kernel, { WEIGHTS: "i8" });

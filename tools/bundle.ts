@@ -16,12 +16,14 @@
  */
 
 import * as esbuild from "esbuild";
+import { minify } from "terser";
 import { basename, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { ConfigError, LongstrideError } from "../mod.ts";
 import { writeDeclarations } from "./declarations.ts";
 import { deno } from "./deno.ts";
+import { shrunkWgsl, WGSL_MODULES } from "./shrink_wgsl.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -68,8 +70,8 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
     modules: ["src/run/open.ts", "src/files/phases.ts", "src/data/sound.ts"],
     of: [
       ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts"],
-      ...["sample_worker.ts", "train_worker.ts", "run_zip.ts", "inspect.ts"].map((path) => `web/${path}`),
-      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts"].map((path) => `src/engines/${path}`),
+      ...["sample_worker.ts", "train_worker.ts", "run_zip.ts", "inspect.ts", "view_sound.ts"].map((path) => `web/${path}`),
+      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts", "webgpu/plan/late.gen.ts"].map((path) => `src/engines/${path}`),
       // What the model loads when it is asked for.
       ...["src/files/generation_file.ts", "src/base/runtime_files.ts", "src/data/stop.ts", "src/data/tokenizer.ts", "src/run/passes.ts"],
     ],
@@ -81,8 +83,8 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   // What a page loads once it opens a zip, and once it looks into a model.
   { modules: ["data.ts", "files.ts"], of: ["web/run_zip.ts"] },
   { modules: ["src/run/evaluate.ts", "src/run/maps.ts"], of: ["mod.ts", "pictures.ts", "web/inspect.ts"] },
-  // What is tuned.
-  { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts"] },
+  // What is tuned, and what comes to an engine that is there.
+  { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts", "src/engines/webgpu/plan/late.gen.ts"] },
 ];
 
 /**
@@ -155,6 +157,25 @@ async function linkPackages(folder: string): Promise<void> {
   }
 }
 
+/**
+ * A module once more, as terser minifies it: esbuild goes by one expression at a time, terser drops what a whole module shows to be of no
+ * use. Text and source map.
+ */
+async function pack(
+  text: string,
+  map: string,
+  name: string,
+): Promise<[text: string, map: { sources: string[]; sourcesContent?: string[] }]> {
+  const made = await minify(text, {
+    module: true,
+    ecma: 2020,
+    compress: { passes: 3, pure_getters: true },
+    sourceMap: { content: map, filename: name, url: `${name}.map`, includeSources: true },
+  });
+  // It leaves out the sources' texts where there is no source: a module that only exports from others.
+  return [made.code!, { sourcesContent: [], ...JSON.parse(made.map as string) }];
+}
+
 /** Packages by the names that Deno has for them. */
 const npm: esbuild.Plugin = {
   name: "npm",
@@ -164,6 +185,14 @@ const npm: esbuild.Plugin = {
         found = await build.resolve(bare, { kind, importer, resolveDir });
       return { ...found, sideEffects: false };
     });
+  },
+};
+
+/** Kernels with short names. */
+const kernels: esbuild.Plugin = {
+  name: "kernels",
+  setup(build) {
+    build.onLoad({ filter: WGSL_MODULES }, async ({ path }) => ({ contents: await shrunkWgsl(WGSL_MODULES.exec(path)![1]) }));
   },
 };
 
@@ -190,7 +219,7 @@ const chunks: esbuild.Plugin = {
 function names({ outputs }: esbuild.Metafile): Map<string, string> {
   const found = new Map<string, string>();
   for (const [path, { inputs, entryPoint }] of Object.entries(outputs)) {
-    const [hashed] = /\w+-[0-9A-Z]{8}\.js$/.exec(path) ?? [];
+    const [hashed] = /[\w.]+-[0-9A-Z]{8}\.js$/.exec(path) ?? [];
     if (!hashed) continue;
     const [, engine] = /src\/engines\/(\w+)\/engine\.ts$/.exec(entryPoint ?? "") ?? [];
     const own = Object.entries(inputs).filter(([input]) => /^(src|web)\//.test(input)).sort(([, a], [, b]) =>
@@ -225,7 +254,7 @@ export async function bundleEntries(
       entryPoints: { ...entries },
       outdir: fileURLToPath(out),
       nodePaths: [packages],
-      plugins: isOne ? [npm] : [npm, chunks],
+      plugins: isOne ? [npm, kernels] : [npm, kernels, chunks],
       bundle: true,
       splitting: !isOne,
       format: "esm",
@@ -241,16 +270,13 @@ export async function bundleEntries(
     });
     const named = names(metafile),
       renamed = (text: string) => named.entries().reduce((text, [from, to]) => text.replaceAll(from, to), text);
+    const maps = new Map(outputFiles.filter(({ path }) => path.endsWith(".map")).map(({ path, text }) => [path, text]));
     for (const { path, text } of outputFiles) {
-      const file = new URL(renamed(basename(path)), out);
-      if (path.endsWith(".map")) {
-        const map: { sources: string[] } = JSON.parse(text);
-        map.sources = map.sources.map((source) => portable(source, file));
-        await Deno.writeTextFile(file, JSON.stringify(map));
-        continue;
-      }
-      let code = renamed(text);
-      code = code.replaceAll(RUNTIME_IMPORT, `import(${LEFT_ALONE}`);
+      if (maps.has(path)) continue;
+      const name = renamed(basename(path)), file = new URL(name, out), [packed, map] = await pack(text, maps.get(`${path}.map`)!, name);
+      map.sources = map.sources.map((source) => portable(source, file));
+      await Deno.writeTextFile(new URL(`${name}.map`, out), JSON.stringify(map));
+      let code = renamed(packed).replaceAll(RUNTIME_IMPORT, `import(${LEFT_ALONE}`);
       for (const [from, to] of Object.entries(WORKERS)) code = code.replaceAll(`"${from}"`, `"${to}"`);
       const [left] = /"[^"\n]*\.ts"/.exec(code) ?? [];
       if (left) throw new LongstrideError(`Cannot bundle: ${file} names the file ${left}; say in WORKERS what it becomes`);

@@ -1,6 +1,6 @@
 /**
- * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in two processes at
- * once.
+ * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in four processes, of
+ * which three run at once.
  *
  * Ends with 0 where every test passed, 1 where one failed, and 2 where none failed and some were left out for want of something: the run
  * is partial, which the last line says.
@@ -15,11 +15,40 @@ import { leftOut, OPTIONAL } from "../test/needs.ts";
 import { program } from "./bundle.ts";
 import { setUpTests } from "./set_up_tests.ts";
 
-/** The files whose kernels take the longest to compile: about half of the time. */
-const GPU = [...Deno.readDirSync("test")].map(({ name }) => `test/${name}`).filter((path) =>
-  /\/(conformance|webgpu)\w*_test\.ts$/.test(path)
-)
-  .sort();
+/**
+ * What each process tests, by the names of files, in the order in which they start; the last has what no other has, and the examples of
+ * docstrings. Pages, processes and kernels wait for other things than the CPU: one process after another took 18 minutes of two cores,
+ * of which they worked 9. One has all that need the bundle, which is made once per process.
+ */
+const GROUPS = [
+  /^(pages|element|browser|bundle|bundlers|import|open|runtimes)\w*_test\.ts$/,
+  /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune)\w*_test\.ts$/,
+  /^(conformance|webgpu)\w*_test\.ts$/,
+];
+
+/** Processes at once: a core more than a small machine has, since some of them wait. */
+const AT_ONCE = 3;
+
+/** Arguments of `deno test`, a process each. */
+function groups(): string[][] {
+  const names = [...Deno.readDirSync("test")].map(({ name }) => name).sort(), taken = new Set<string>();
+  const named = GROUPS.map((group) =>
+    names.filter((name) => group.test(name) && !taken.has(name)).map((name) => {
+      taken.add(name);
+      return `test/${name}`;
+    })
+  );
+  return [...named, ["--doc", `--ignore=${named.flat()}`]];
+}
+
+/** The answers to all of some work, so many pieces at a time, in order. */
+async function pool<T>(works: readonly (() => Promise<T>)[], atOnce: number): Promise<T[]> {
+  const done: T[] = [], left = works.entries();
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    for (const [at, work] of left) done[at] = await work();
+  }));
+  return done;
+}
 
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/gm;
 
@@ -28,7 +57,7 @@ const NAMED = 12;
 
 /** Runs `deno test -A`; what it writes goes to `write` as it comes. */
 async function test(args: readonly string[], given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
-  const env = { ...given, NO_COLOR: "1" }, began = performance.now();
+  const env = { ...given, NO_COLOR: "1" };
   const child = new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], stdout: "piped", stderr: "piped", env }).spawn();
   let text = "";
   await Promise.all([child.stdout, child.stderr].map(async (stream) => {
@@ -42,7 +71,7 @@ async function test(args: readonly string[], given: Readonly<Record<string, stri
     counts = [...text.matchAll(SUMMARY)].at(-1)?.slice(1, 4).map((count) => Number(count ?? 0)) ?? [0, 0, 0];
   // It may not have compiled, or have crashed after the last test.
   if (code !== 0 && counts[1] === 0) counts[1] = 1;
-  return { counts, left: leftOut(text), seconds: (performance.now() - began) / 1e3 };
+  return { counts, left: leftOut(text) };
 }
 
 await program(async () => {
@@ -52,15 +81,32 @@ await program(async () => {
     Deno.exit(code);
   }
   const given = { ...env, LONGSTRIDE_WITHOUT: [...without.keys()].join() };
-  const out = Deno.stdout.writable.getWriter(), later: Uint8Array[] = [];
-  const done = await Promise.all(
-    Deno.args.length > 0 ? [test(args, given, (bytes) => out.write(bytes))] : [
-      test(["--doc", `--ignore=${GPU}`], given, (bytes) => out.write(bytes)),
-      test(GPU, given, (bytes) => later.push(bytes)),
-    ],
+  const began = performance.now(), works = Deno.args.length > 0 ? [args] : groups(), kept = works.map((): Uint8Array[] => []);
+  // What one process writes is not mixed with another's: the first is seen as it goes, each other when those before it have ended.
+  const out = Deno.stdout.writable.getWriter(), ended = new Set<number>();
+  let shown = 0;
+  const show = async () => {
+    for (; shown < works.length; shown++) {
+      for (const bytes of kept[shown].splice(0)) await out.write(bytes);
+      if (!ended.has(shown)) return;
+    }
+  };
+  let writing = Promise.resolve();
+  const done = await pool(
+    works.map((args, at) => async () => {
+      const one = await test(args, given, (bytes) => {
+        kept[at].push(bytes);
+        if (at === shown) writing = writing.then(show);
+      });
+      ended.add(at);
+      writing = writing.then(show);
+      return one;
+    }),
+    AT_ONCE,
   );
-  for (const bytes of later) await out.write(bytes);
+  await writing;
   out.releaseLock();
+  const seconds = ((performance.now() - began) / 1e3).toFixed(0);
 
   const sum = (of: (one: typeof done[number]) => number) => done.reduce((sum, one) => sum + of(one), 0);
   const left = new Map(done.flatMap((one) => [...one.left])), count = [...left.values()].flat().length;
@@ -77,7 +123,6 @@ await program(async () => {
   const counted = [`${passed} passed`, `${failed} failed`];
   if (count > 0) counted.push(`${count} left out`);
   if (ignored > count) counted.push(`${ignored - count} ignored`);
-  const seconds = Math.max(...done.map(({ seconds }) => seconds)).toFixed(0);
   console.log(`${[failed ? "FAILED" : isPartial ? "PARTIAL" : "ok", ...counted].join(" | ")} (${seconds}s)`);
   Deno.exit(failed ? 1 : isPartial ? 2 : 0);
 });

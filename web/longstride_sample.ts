@@ -23,7 +23,6 @@ import type { ModelInfo } from "./model_worker.ts";
 import { RemoteModel } from "./remote_model.ts";
 import { make, type Shown, type View } from "./view.ts";
 import { imageView } from "./view_image.ts";
-import { soundView } from "./view_sound.ts";
 import { nameOfToken, type TextView, textView } from "./view_text.ts";
 
 export { type ModelInfo, RemoteModel };
@@ -583,10 +582,11 @@ export class LongstrideSample extends Base {
     made.className = `made ${kind}`;
     made.replaceChildren(...figures);
     const shape = kind === "image" ? this.#shape ?? noShape(config.n_ctx) : undefined, sequences: Sequence[] = [];
+    const sound = kind === "audio" ? await import("./view_sound.ts") : undefined;
     const views = this.#views = figures.map((figure, at) => {
       if (shape) return imageView(figure, prompt, shape);
       // One plays, where any does.
-      if (!textual) return soundView(figure, prompt, prompt.length + length, this.rate, at === 0 && this.hasAttribute("autoplay"));
+      if (sound) return sound.soundView(figure, prompt, prompt.length + length, this.rate, at === 0 && this.hasAttribute("autoplay"));
       const pick = (place: number, isSure: boolean) => this.#pick(sequences[at], place, isSure);
       const view = textView(figure, prompt, looks ? { pick } : undefined);
       sequences.push({

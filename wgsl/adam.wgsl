@@ -1,8 +1,10 @@
 // Adam (spec §3) with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit a block of 64 says
 // whether it decays. p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0.
+// @late
+// @import elements.wgsl
 
 struct Params {
-  count4: u32,
+  count: u32, // vec4
   beta1: f32,
   beta2: f32,
   rest1: f32, // 1 − β₁, rounded once
@@ -20,15 +22,10 @@ struct Params {
 @group(0) @binding(6) var<storage, read> decays: array<u32>;
 @group(0) @binding(7) var<uniform> params: Params;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 256u + t;
+// @splice
+fn element() {
   let f = factor[0];
-  if (i >= params.count4 || f == 0.0) {
+  if (f == 0.0) {
     return;
   }
   let grad = g[i] * f;

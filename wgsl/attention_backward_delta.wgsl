@@ -1,5 +1,6 @@
 // delta = rowsum(dO ∘ o) by head, of the gradient of Eq. 3; stats = (lse·log₂e, delta), as the other kernels of the backward pass read
 // them.
+// @late
 // @import storage_f32x4.wgsl
 
 struct Params {

@@ -4,6 +4,7 @@
 // for tiles so small that more workgroups then share a multiprocessor's memory. Where KEEP, ds is written down too, queries by keys, and
 // dq is one product instead of three: a place for each pair of tiles, so that no other workgroup writes there. A dispatch is then over
 // as many sequences as there is room for.
+// @late
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]

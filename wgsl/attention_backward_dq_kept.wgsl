@@ -1,5 +1,6 @@
 // The gradient of Eq. 3 by q, dq (+)= scale · Σ ds·k, with the ds that attention_backward_dkv.wgsl has kept: one stage of a set, queries
 // own, keys stream. As many queries in a tile as keys, so that both kernels have the same pairs of tiles.
+// @late
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]

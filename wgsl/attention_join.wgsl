@@ -1,4 +1,5 @@
 // y (+)= the sum of an owner tile's partial results, in the order of its slots: what the attention kernels wrote where split.
+// @late
 // @import storage_f32x4.wgsl
 
 struct Params {

@@ -1,4 +1,5 @@
 // Slot s of head h gets the key, or value, of position rows[h, s] of its sequence, if that is below n.
+// @import elements.wgsl
 
 struct Params {
   count: u32, // batch · heads · slots · width
@@ -15,16 +16,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> cache: array<f32>; // [batch, heads, slots, width]
 @group(0) @binding(3) var<uniform> params: Params;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 256u + t;
-  if (i >= params.count) {
-    return;
-  }
+// @splice
+fn element() {
   let line = i / params.width % params.lines;
   let sequence = i / params.width / params.lines % params.sequences;
   let row = rows[line];

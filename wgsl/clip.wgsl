@@ -2,6 +2,7 @@
 // squareNorm is not finite; skipped counts the last. S is the loss scale: halved after a step that is not finite, doubled after 1,000
 // clean ones. hyper becomes the row of schedule of as many steps as were skipped since the host looked. Compilers may assume that there
 // is no NaN, so the test looks at the exponent bits.
+// @late
 
 struct Params {
   max_norm: f32,

@@ -1,4 +1,5 @@
 // partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy. 32 Values × 8 row lanes per workgroup.
+// @late
 // @import storage_f32.wgsl
 
 struct Params {

@@ -1,7 +1,8 @@
 // The loss, −ln of Eq. 1 by position: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss
 // scale. 32 lanes per row, 8 rows per workgroup.
+// @late
 // @import storage_f32.wgsl
-// @import row_reduce.wgsl
+// @import rows.wgsl
 // @import exp.wgsl
 
 struct Params {
@@ -20,18 +21,8 @@ struct Params {
 override GRADIENT: bool = false;
 override LOSS_SCALE: bool = false;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let lane = t & (LANES - 1u);
-  let line = (t / LANES) & (ROWS - 1u);
-  let row = (group.y * groups.x + group.x) * ROWS + line;
-  let inside = row < params.rows;
-  let width = select(0u, params.width, inside);
-  let at = row * params.width;
+// @splice
+fn row_work() {
   var high = -3.4e38;
   for (var c = lane; c < width; c += LANES) {
     high = max(high, highest(load(logits[at + c])));

@@ -1,5 +1,6 @@
 // The gradient of Eq. 15: dTable[i] (+)= Σ dy[r] over the rows r that read row i, listed by the inverse index: each row of the table has
 // one owner, so no atomics and the order of the sum is fixed. 32 columns × 8 row lanes per workgroup.
+// @late
 
 struct Params {
   size: u32,

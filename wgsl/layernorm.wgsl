@@ -1,7 +1,7 @@
 // The norm of Eqs. 9–14: y = (x − mean)·rstd·gain + bias by row, rstd = 1/√(variance + 1e-5); mean and rstd are kept. 32 lanes per row,
 // 8 rows per workgroup. The variance is that of the centred row, read a second time from cache: the one-pass form loses digits.
 // @import storage_f32.wgsl
-// @import row_reduce.wgsl
+// @import rows.wgsl
 
 struct Params {
   rows: u32,
@@ -16,18 +16,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
 @group(0) @binding(6) var<uniform> params: Params;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let lane = t & (LANES - 1u);
-  let line = (t / LANES) & (ROWS - 1u);
-  let row = (group.y * groups.x + group.x) * ROWS + line;
-  let inside = row < params.rows;
-  let width = select(0u, params.width, inside);
-  let at = row * params.width;
+// @splice
+fn row_work() {
   var sum = Value();
   for (var c = lane; c < width; c += LANES) {
     sum += load(x[at + c]);

@@ -1,7 +1,8 @@
 // The gradient of layernorm.wgsl: dx = residual + rstd·(g − mean(g) − x̂·mean(g∘x̂)), g = dy∘gain, x̂ = (x − mean)·rstd. 32 lanes per
 // row, 8 rows per workgroup.
+// @late
 // @import storage_f32.wgsl
-// @import row_reduce.wgsl
+// @import rows.wgsl
 
 struct Params {
   rows: u32,
@@ -19,18 +20,8 @@ struct Params {
 
 override RESIDUAL: bool = false;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let lane = t & (LANES - 1u);
-  let line = (t / LANES) & (ROWS - 1u);
-  let row = (group.y * groups.x + group.x) * ROWS + line;
-  let inside = row < params.rows;
-  let width = select(0u, params.width, inside);
-  let at = row * params.width;
+// @splice
+fn row_work() {
   let m = mean[min(row, params.rows - 1u)];
   let r = rstd[min(row, params.rows - 1u)];
   var sum = Value();

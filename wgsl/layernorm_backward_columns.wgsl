@@ -1,4 +1,5 @@
 // partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias. 32 Values × 8 row lanes per workgroup.
+// @late
 // @import storage_f32.wgsl
 
 struct Params {

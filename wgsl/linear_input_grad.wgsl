@@ -1,5 +1,6 @@
 // The gradient of linear.wgsl by x: dx = residual + (dy·w) ∘ f′(pre), by tiles of product.wgsl, dy contiguous along the summed index, w
 // across the columns of dx. in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @late
 // @import storage_f32x4.wgsl
 // @import gelu.wgsl
 

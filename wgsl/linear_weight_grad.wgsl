@@ -1,6 +1,7 @@
 // The gradient of linear.wgsl by w: dw (+)= dyᵀ·x, by tiles of product.wgsl: the summed index is the row, and rows are many while dw is
 // small, so the rows are also split over workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No
 // atomics. in and out are multiples of 4; other sizes go through linear_any.wgsl.
+// @late
 // @import storage_f32x4.wgsl
 
 struct Params {

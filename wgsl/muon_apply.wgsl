@@ -1,4 +1,5 @@
 // X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product.wgsl.
+// @late
 
 struct Params {
   rows: u32,

@@ -1,5 +1,6 @@
 // y[i] (+)= Σ over s of partials[s·stride + offset + i]: the second stage of every sum over rows. LANES invocations share an i, and each
 // has four loads under way: where one added all, it waited for each.
+// @late
 
 struct Params {
   count: u32,

@@ -1,4 +1,5 @@
 // y[at + workgroup] (+)= scale · Σ over the workgroup's share of x, or of x²: both stages of a fixed-order tree.
+// @late
 
 struct Params {
   count: u32,

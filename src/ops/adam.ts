@@ -42,6 +42,7 @@ export const adam: Descriptor<Adam> = {
   reads: ["grads", "factor", "hyper"],
   writes: ["params", "m", "v"],
   activations: [],
+  late: true,
   check(op) {
     holds(op, op.hyper, HYPER);
     holds(op, op.factor, 1);

@@ -71,6 +71,7 @@ export const attentionBackward: Descriptor<AttentionBackward> = {
   reads: ["q", "k", "v", "o", "lse", "dO"],
   writes: ["delta", "dq", "dk", "dv"],
   activations: ["q", "k", "v", "o", "dO", "dq", "dk", "dv"],
+  late: true,
   check(op) {
     checkForward(op);
     const rows = op.batch * op.n, [, dq] = op.q.shape, [, dv] = op.v.shape;

@@ -32,6 +32,7 @@ export const crossEntropy: Descriptor<CrossEntropy> = {
   writes: ["losses", "dLogits"],
   activations: ["logits", "dLogits"],
   rows: ["logits", "targets", "losses", "dLogits"],
+  late: true,
   check(op) {
     const [rows, vocabulary] = op.logits.shape;
     holds(op, op.targets, rows, "u32");

@@ -38,6 +38,7 @@ export const dropout: Descriptor<DropoutOp> = {
   writes: ["y"],
   activations: ["x", "y"],
   rows: ["x", "y"],
+  late: true,
   check(op) {
     matrix(op, op.y, op.x.shape[0], op.x.shape[1]);
     distinct(op, op.y, op.x);

@@ -98,6 +98,7 @@ export const embeddingBackward: Descriptor<EmbeddingBackward> = {
   reads: ["dy", "order", "starts"],
   writes: ["dTable"],
   activations: ["dy"],
+  late: true,
   check(op) {
     const [rows, d] = op.dy.shape;
     matrix(op, op.dTable, op.dTable.shape[0], d);

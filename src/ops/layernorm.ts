@@ -76,6 +76,7 @@ export const layernormBackward: Descriptor<LayerNormBackward> = {
   writes: ["dx", "dGain", "dBias"],
   activations: ["x", "dy", "residual", "dx"],
   rows: ["x", "mean", "rstd", "dy", "residual", "dx"],
+  late: true,
   check(op) {
     const [rows, d] = op.x.shape;
     for (const t of [op.dy, op.dx, op.residual]) matrix(op, t, rows, d);

@@ -98,6 +98,7 @@ export const linearInputGrad: Descriptor<LinearInputGrad> = {
   writes: ["dx"],
   activations: ["dy", "dx", "pre", "residual"],
   rows: ["dy", "dx", "pre", "residual"],
+  late: true,
   check(op) {
     const rows = op.dy.shape[0], [out, inner] = op.w.shape;
     matrix(op, op.dy, rows, out);
@@ -112,6 +113,7 @@ export const linearWeightGrad: Descriptor<LinearWeightGrad> = {
   writes: ["dw", "db"],
   activations: ["dy", "x"],
   rows: ["dy", "x"],
+  late: true,
   check(op) {
     const [rows, out] = op.dy.shape, inner = op.x.shape[1];
     matrix(op, op.x, rows, inner);

@@ -42,6 +42,7 @@ export const muon: Descriptor<Muon> = {
   reads: ["grads", "factor", "hyper"],
   writes: ["params", "m"],
   activations: [],
+  late: true,
   check(op) {
     holds(op, op.hyper, HYPER);
     holds(op, op.factor, 1);

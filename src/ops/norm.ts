@@ -75,6 +75,7 @@ export const sum: Descriptor<Sum> = {
   reads: ["x"],
   writes: ["y"],
   activations: [],
+  late: true,
   check: (op) => holds(op, op.y, 1),
 };
 
@@ -83,6 +84,7 @@ export const squareNorm: Descriptor<SquareNorm> = {
   reads: ["xs"],
   writes: ["y"],
   activations: [],
+  late: true,
   check: (op) => holds(op, op.y, 1),
 };
 
@@ -91,6 +93,7 @@ export const clip: Descriptor<Clip> = {
   reads: ["squareNorm", "skipped", "lossScale", "schedule", "known"],
   writes: ["factor", "skipped", "lossScale", "hyper"],
   activations: [],
+  late: true,
   check(op) {
     holds(op, op.squareNorm, 1);
     holds(op, op.factor, 1);

@@ -41,6 +41,8 @@ export interface Descriptor<O extends Named> {
    * some of the rows; sums over rows go on with `accumulate`, and a dropout's mask with the number of its first element.
    */
   readonly rows?: readonly TensorField<O>[];
+  /** Sampling does without it: an engine may load what does it when a program first has it. */
+  readonly late?: true;
   /**
    * Looks whether operands fit each other in shape and type; {@linkcode activations} have been looked at before.
    *

@@ -27,7 +27,7 @@ export function planAdam(plan: Plan, whole: Adam): void {
   const decay = whole.params.flatMap((t, at) => flat([t]).map(() => whole.decay[at]));
   const op: Adam = { ...whole, params: flat(whole.params), grads: flat(whole.grads), m: flat(whole.m), v: flat(whole.v), decay };
   for (const run of contiguousRuns(plan, [op.params, op.grads, op.m, op.v])) {
-    const bind = (list: readonly Tensor[]) => ({ tensor: list[run.first], bytes: run.bytes }), count4 = run.bytes / 16;
+    const bind = (list: readonly Tensor[]) => ({ tensor: list[run.first], bytes: run.bytes }), count = run.bytes / 16;
     plan.dispatch({
       kernel: "adam",
       values: {},
@@ -41,7 +41,7 @@ export function planAdam(plan: Plan, whole: Adam): void {
         decays: plan.constant("which parameters decay", decayBits(op, run)),
       },
       params: {
-        count4,
+        count,
         beta1: op.beta1,
         beta2: op.beta2,
         rest1: 1 - op.beta1,
@@ -49,7 +49,7 @@ export function planAdam(plan: Plan, whole: Adam): void {
         eps: op.eps,
         decay: op.weightDecay,
       },
-      grid: plan.linear(count4),
+      grid: plan.linear(count),
     });
   }
 }

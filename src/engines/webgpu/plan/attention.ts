@@ -1,22 +1,22 @@
 /**
- * Dispatches of sparse attention: one a part of a set and group of heads that share the set.
+ * Dispatches of sparse attention: one per part of a set and group of heads that share the set.
  *
  * @module
  */
 
 import { ShapeError } from "../../../base/errors.ts";
 import { type Attention, type AttentionBackward, size, type Tensor } from "../../../ops/mod.ts";
-import { bindable, roundUp, storage4 } from "../storage.ts";
-import { chooseAttention, isFused, ownerOf } from "../tuning/select.ts";
-import { type AttentionKernel, type AttentionVariant, isSquare } from "../tuning/variants.ts";
-import { attentionTables, pairsOfTiles, type Tables } from "./attention_tables.ts";
+import { storage4 } from "../storage.ts";
+import { chooseAttention, ownerOf } from "../tuning/select.ts";
+import type { AttentionKernel, AttentionVariant } from "../tuning/variants.ts";
+import { attentionTables, type Tables } from "./attention_tables.ts";
 import { type Bindings, type Plan, planInF32 } from "./plan.ts";
 import { splitAttention } from "./split.ts";
 
 const WIDEST = 128;
 
 /** Copies heads to a width that is a multiple of 4, since the kernels load vec4. */
-function padded(plan: Plan, t: Tensor, width: number): Tensor {
+export function padded(plan: Plan, t: Tensor, width: number): Tensor {
   if (width % 4 === 0) return t;
   const to = Math.ceil(width / 4) * 4, count = size(t) / width * to, y = plan.temporary(`${t.name} padded`, count);
   planPad(plan, t, width, y, to, count);
@@ -24,12 +24,12 @@ function padded(plan: Plan, t: Tensor, width: number): Tensor {
 }
 
 /** A place for heads of a width that is a multiple of 4: the tensor itself where it is one. */
-function paddedOutput(plan: Plan, t: Tensor, width: number): Tensor {
+export function paddedOutput(plan: Plan, t: Tensor, width: number): Tensor {
   return width % 4 === 0 ? t : plan.temporary(`${t.name} padded`, size(t) / width * Math.ceil(width / 4) * 4);
 }
 
 /** Copies padded heads back. */
-function unpad(plan: Plan, x: Tensor, t: Tensor, width: number): void {
+export function unpad(plan: Plan, x: Tensor, t: Tensor, width: number): void {
   if (x !== t) planPad(plan, x, Math.ceil(width / 4) * 4, t, width, size(t));
 }
 
@@ -38,7 +38,7 @@ function planPad(plan: Plan, x: Tensor, source: number, y: Tensor, width: number
 }
 
 /** What forward and backward have in common. */
-function geometry(op: Attention | AttentionBackward) {
+export function geometry(op: Attention | AttentionBackward) {
   const heads = op.sets.length, d = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
   if (d > WIDEST || dv > WIDEST) {
     throw new ShapeError(
@@ -49,7 +49,7 @@ function geometry(op: Attention | AttentionBackward) {
 }
 
 /** Heads whose width is not a multiple of four are padded, and that in f32. */
-const isPadded = ({ d, dv }: { d: number; dv: number }) => d % 4 !== 0 || dv % 4 !== 0;
+export const isPadded = ({ d, dv }: { d: number; dv: number }) => d % 4 !== 0 || dv % 4 !== 0;
 
 // Tiles an item keeps at least where lists are cut, items wanted (several for each place on a large GPU), and what partial
 // results may take of memory.
@@ -69,7 +69,7 @@ function shareOf(plan: Plan, { n, batch, sets }: Attention | AttentionBackward, 
 }
 
 /** What the kernel of dk and dv keeps for dq: ds of each pair of tiles, in the memory of the statistics. */
-interface Kept {
+export interface Kept {
   readonly variant: AttentionVariant;
   /** Pairs of tiles of a sequence. */
   readonly pairs: number;
@@ -78,19 +78,6 @@ interface Kept {
   /** Numbers before the first, and with them all. */
   readonly at: number;
   readonly count: number;
-}
-
-/** Whether and where ds is kept: where tiles are square and there is room for one sequence, of as many at a time as there is room for. */
-async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Kept | undefined> {
-  const { sets, n, batch } = op, { limits, keep } = plan.context;
-  const variant = await chooseAttention(plan, "attention_backward_dkv", op), owned = variant.TY * variant.TM;
-  if (variant.KEEP === 0 || !isSquare(variant)) return;
-  const pairs = await pairsOfTiles(plan, sets, n, owned, variant.BITS === 1), numbers = pairs * owned ** 2;
-  const most = Math.floor((Math.min(keep, bindable(limits)) / 4 - at) / numbers);
-  if (!(most >= 1)) return;
-  const sequences = Math.ceil(batch / Math.ceil(batch / most));
-  plan.keeps = true;
-  return { variant, pairs, sequences, at, count: at + sequences * numbers };
 }
 
 const uncut = () => 0;
@@ -102,7 +89,7 @@ type TiledKernel = AttentionKernel | "attention_backward_dq_kept";
 type TiledBindings<K extends TiledKernel> = { readonly [B in Exclude<keyof Bindings<K>, "blocks">]: Tensor };
 
 /** A kernel over all heads of a layer: one dispatch a stage. Where ds is kept, over some sequences from the one that `first` says. */
-async function planKernel<K extends TiledKernel>(
+export async function planKernel<K extends TiledKernel>(
   plan: Plan,
   op: Attention | AttentionBackward,
   kernel: K,
@@ -180,47 +167,4 @@ async function planForward(plan: Plan, op: Attention): Promise<void> {
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, dv), o = paddedOutput(plan, op.o, dv);
   await planKernel(plan, op, "attention_forward", { q, k, v, o, lse: op.lse }, {});
   unpad(plan, o, op.o, dv);
-}
-
-/** delta, dq, dk, dv */
-export async function planAttentionBackward(plan: Plan, op: AttentionBackward): Promise<void> {
-  await splitAttention(plan, op, planBackwardOfAllHeads);
-}
-
-async function planBackwardOfAllHeads(plan: Plan, op: AttentionBackward): Promise<void> {
-  if (isPadded(geometry(op))) await planInF32(plan, op, planBackward);
-  else await planBackward(plan, op);
-}
-
-async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
-  const { n, batch, lse, delta } = op, { heads, d, dv: widthV, d4, v4 } = geometry(op);
-  const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, widthV);
-  const o = padded(plan, op.o, widthV), d_o = padded(plan, op.dO, widthV);
-  const dq = paddedOutput(plan, op.dq, d), dk = paddedOutput(plan, op.dk, d), dv = paddedOutput(plan, op.dv, widthV);
-  const count = batch * n * heads, fused = isFused(plan, op), kept = fused ? await keptOf(plan, op, roundUp(2 * count, 4)) : undefined;
-  const stats = plan.temporary("attention statistics", kept?.count ?? 2 * count);
-  plan.dispatch({
-    kernel: "attention_backward_delta",
-    values: { STORAGE: storage4(o) },
-    bindings: { o, d_o, lse, delta, stats },
-    params: { count, n, heads, width4: v4 },
-    grid: plan.linear(count, 32),
-  });
-  const shared = { q, k, v, d_o, stats };
-  if (!kept) await planKernel(plan, op, "attention_backward_dq", { ...shared, dq }, { dq: d4 });
-  if (fused) {
-    const step = kept?.sequences ?? batch, of = Math.ceil(batch / step);
-    for (let at = 0; at < of; at++) {
-      await plan.step(at, of, async () => {
-        await planKernel(plan, op, "attention_backward_dkv", { q, k, v, d_o, notes: stats, dk, dv }, { dk: d4, dv: v4 }, kept, at * step);
-        if (kept) await planKernel(plan, op, "attention_backward_dq_kept", { k, notes: stats, dq }, { dq: d4 }, kept, at * step);
-      });
-    }
-  } else {
-    await planKernel(plan, op, "attention_backward_dk", { ...shared, dk }, { dk: d4 });
-    await planKernel(plan, op, "attention_backward_dv", { q, k, d_o, stats, dv }, { dv: v4 });
-  }
-  unpad(plan, dq, op.dq, d);
-  unpad(plan, dk, op.dk, d);
-  unpad(plan, dv, op.dv, widthV);
 }

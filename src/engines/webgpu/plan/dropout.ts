@@ -13,12 +13,12 @@ export async function planDropout(plan: Plan, op: DropoutOp): Promise<void> {
 }
 
 function planMask(plan: Plan, op: DropoutOp): void {
-  const count = size(op.x);
+  const count = Math.ceil(size(op.x) / 2);
   plan.dispatch({
     kernel: "dropout",
     values: {},
     bindings: { x: op.x, seeds: op.dropout.seeds, y: op.y },
-    params: { count, ...dropoutParams(op.dropout) },
-    grid: plan.linear(count, 512),
+    params: { count, size: size(op.x), ...dropoutParams(op.dropout) },
+    grid: plan.linear(count),
   });
 }

@@ -2,40 +2,42 @@
 // deno-fmt-ignore-file
 
 import type { Op, OpOf } from "../../../ops/mod.ts";
-import { planAdam } from "./adam.ts";
-import { planAttention, planAttentionBackward } from "./attention.ts";
+import { planAttention } from "./attention.ts";
 import { planAttentionDecode } from "./attention_decode.ts";
 import { planCacheFill } from "./cache_fill.ts";
 import { planChoose } from "./choose.ts";
-import { planCrossEntropy } from "./cross_entropy.ts";
-import { planDropout } from "./dropout.ts";
-import { planEmbedding, planEmbeddingDecode, planEmbeddingBackward } from "./embedding.ts";
-import { planLayernorm, planLayernormBackward } from "./layernorm.ts";
-import { planLinear, planLinearInputGrad, planLinearWeightGrad } from "./linear.ts";
-import { planMuon } from "./muon.ts";
-import { planSum, planSquareNorm, planClip } from "./norm.ts";
+import { planEmbedding, planEmbeddingDecode } from "./embedding.ts";
+import { planLayernorm } from "./layernorm.ts";
+import { planLinear } from "./linear.ts";
 import type { Planner } from "./plan.ts";
+
+/** Loads what sampling does without, kernels and all. */
+export const loadLate = (): Promise<typeof import("./late.gen.ts")> => import("./late.gen.ts");
+
+const late = <K extends Late>(name: K): Planner<OpOf<K>> => async (plan, op) => await ((await loadLate()).LATE[name] as Planner<OpOf<K>>)(plan, op);
+
+type Late = keyof typeof import("./late.gen.ts")["LATE"];
 
 /** What turns each operation into dispatches. */
 export const PLANNERS: { readonly [K in Op["op"]]: Planner<OpOf<K>> } = {
-  adam: planAdam,
+  adam: late("adam"),
   attention: planAttention,
-  attention_backward: planAttentionBackward,
+  attention_backward: late("attention_backward"),
   attention_decode: planAttentionDecode,
   cache_fill: planCacheFill,
   choose: planChoose,
-  cross_entropy: planCrossEntropy,
-  dropout: planDropout,
+  cross_entropy: late("cross_entropy"),
+  dropout: late("dropout"),
   embedding: planEmbedding,
   embedding_decode: planEmbeddingDecode,
-  embedding_backward: planEmbeddingBackward,
+  embedding_backward: late("embedding_backward"),
   layernorm: planLayernorm,
-  layernorm_backward: planLayernormBackward,
+  layernorm_backward: late("layernorm_backward"),
   linear: planLinear,
-  linear_input_grad: planLinearInputGrad,
-  linear_weight_grad: planLinearWeightGrad,
-  muon: planMuon,
-  sum: planSum,
-  square_norm: planSquareNorm,
-  clip: planClip,
+  linear_input_grad: late("linear_input_grad"),
+  linear_weight_grad: late("linear_weight_grad"),
+  muon: late("muon"),
+  sum: late("sum"),
+  square_norm: late("square_norm"),
+  clip: late("clip"),
 };

@@ -1,20 +1,19 @@
 /**
- * Dispatches of the matrix products.
+ * Dispatches of x·wᵀ.
  *
  * @module
  */
 
-import type { Linear, LinearInputGrad, LinearWeightGrad, Tensor } from "../../../ops/mod.ts";
+import type { Linear, Tensor } from "../../../ops/mod.ts";
 import type { Constants } from "../shader/kernels.gen.ts";
-import { bindable, int8By, isPacked, roundUp, storage4, storageOf, valueWidth } from "../storage.ts";
+import { int8By, isPacked, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
 import { tilesOf } from "../tuning/variants.ts";
 import { planEmbedding } from "./embedding.ts";
 import { planLayernorm } from "./layernorm.ts";
 import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32 } from "./plan.ts";
-import { planReduce, stripsOf } from "./reduce.ts";
-import { splitInputGrad, splitLinear, splitWeightGrad } from "./split.ts";
+import { splitLinear } from "./split.ts";
 
 // Rows up to which a product is bound by reading w: decoding.
 const FEW_ROWS = 8;
@@ -113,7 +112,7 @@ function planTiledLinear(plan: Plan, op: Linear): void {
 }
 
 /** Nothing but the product. */
-const PLAIN: Constants<"linear_any"> = {
+export const PLAIN: Constants<"linear_any"> = {
   BIAS: false,
   PRE: false,
   GELU: false,
@@ -130,96 +129,5 @@ function planAnyLinear(plan: Plan, op: Linear): void {
   plan.dispatch({ kernel: "linear_any", values: { ...PLAIN, ...values }, bindings: own, params, grid: anyGrid(rows, out) });
 }
 
-const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];
-
-/** dx = residual + (dy·w) ∘ f′(pre) */
-export async function planLinearInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
-  await splitInputGrad(plan, op, planInputGrad);
-}
-
-async function planInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
-  if (!isTiled(op.w)) return await planInF32(plan, op, planAnyInputGrad);
-  const rows = op.dy.shape[0], [out, inner] = op.w.shape;
-  const variant = chooseLinear(plan, "linear_input_grad", linearProblem(rows, out, inner, isPacked(op.dy)), rows, inner);
-  plan.dispatch({
-    kernel: "linear_input_grad",
-    values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...variant, STORAGE: storage4(op.dy) },
-    bindings: { dy: op.dy, w: op.w, pre: op.pre, residual: op.residual, dx: op.dx },
-    params: { rows, inner4: out / 4, out4: inner / 4 },
-    grid: [...tilesOf(variant, rows, inner), 1],
-  });
-}
-
-function planAnyInputGrad(plan: Plan, op: LinearInputGrad): void {
-  const rows = op.dy.shape[0], [out, inner] = op.w.shape;
-  plan.dispatch({
-    kernel: "linear_any",
-    values: { ...PLAIN, GELU_GRADIENT: !!op.pre, RESIDUAL: !!op.residual },
-    bindings: { a: op.dy, b: op.w, z_in: op.pre, residual: op.residual, y: op.dx },
-    params: { m: rows, k: out, n: inner, am: out, ak: 1, bk: inner, bn: 1, ...dropoutParams(), whole: inner },
-    grid: anyGrid(rows, inner),
-  });
-}
-
-/** dw (+)= dyᵀ·x; db (+)= column sums of dy */
-export async function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
-  await splitWeightGrad(plan, op, planWeightGrad);
-}
-
-async function planWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
-  if (isTiled(op.dw)) planSplitWeightGrad(plan, op);
-  else await planInF32(plan, op, planAnyWeightGrad);
-  planBiasGrad(plan, op);
-}
-
-function planAnyWeightGrad(plan: Plan, op: LinearWeightGrad): void {
-  const [rows, out] = op.dy.shape, inner = op.x.shape[1];
-  plan.dispatch({
-    kernel: "linear_any",
-    values: { ...PLAIN, ACCUMULATE: op.accumulate },
-    bindings: { a: op.dy, b: op.x, y: op.dw },
-    params: { m: out, k: rows, n: inner, am: 1, ak: out, bk: inner, bn: 1, ...dropoutParams(), whole: inner },
-    grid: anyGrid(out, inner),
-  });
-}
-
-function planBiasGrad(plan: Plan, op: LinearWeightGrad): void {
-  const [rows, out] = op.dy.shape, storage = storageOf(op.dy), width = out / valueWidth(storage);
-  if (!op.db) return;
-  const { strips, strip } = stripsOf(rows), partials = plan.temporary("bias gradient by strip", strips * out);
-  plan.dispatch({
-    kernel: "column_sums",
-    values: { STORAGE: storage },
-    bindings: { x: op.dy, partials },
-    params: { rows, width, strip },
-    grid: [Math.ceil(width / 32), strips, 1],
-  });
-  planReduce(plan, { partials, count: strips, stride: out, offset: 0, y: op.db, elements: out, accumulate: op.accumulate });
-}
-
-// Fewest rows a split is worth, and how far its partials may go in memory.
-const SPLIT_ROWS = 256, SPLIT_BYTES = 64 * 2 ** 20;
-
-function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
-  const [rows, out] = op.dy.shape, inner = op.x.shape[1], bytes = out * inner * 4;
-  const most = Math.max(
-    1,
-    Math.min(Math.floor(rows / SPLIT_ROWS), Math.floor(Math.min(SPLIT_BYTES, bindable(plan.context.limits)) / bytes)),
-  );
-  const variant = chooseLinear(plan, "linear_weight_grad", linearProblem(out, rows, inner, isPacked(op.dy)), out, inner, most);
-  const [x, y] = tilesOf(variant, out, inner);
-  // Under the smallest-tile preference every split that rows allow is made, so that tests see partials.
-  const wanted = plan.context.tiles === "smallest" ? Math.ceil(rows / 16) : Math.min(most, Math.ceil(PLACES / (x * y)));
-  const split = roundUp(Math.ceil(rows / wanted), 16), splits = Math.ceil(rows / split);
-  const partials = splits > 1 ? plan.temporary("weight gradient by split", splits * out * inner) : undefined;
-  plan.dispatch({
-    kernel: "linear_weight_grad",
-    values: { ACCUMULATE: op.accumulate && !partials, ...variant, STORAGE: storage4(op.dy) },
-    bindings: { dy: op.dy, x: op.x, dw: partials ?? op.dw },
-    params: { rows, split, out4: out / 4, in4: inner / 4 },
-    grid: [x, y, splits],
-  });
-  if (!partials) return;
-  const elements = out * inner;
-  planReduce(plan, { partials, count: splits, stride: elements, offset: 0, y: op.dw, elements, accumulate: op.accumulate });
-}
+/** Workgroups of the product of any widths. */
+export const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];

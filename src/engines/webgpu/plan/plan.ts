@@ -221,8 +221,8 @@ export async function planInF32<O extends Op>(plan: Plan, op: O, next: Planner<O
   const { reads, writes } = operands(op);
   const convert = (kernel: "pack_f16" | "unpack_f16", from: Tensor, to: Tensor) => {
     for (const { first, rows } of plan.pieces([from, to])) {
-      const x = plan.rows(from, first, rows), y = plan.rows(to, first, rows), count4 = size(x) / 4;
-      plan.dispatch({ kernel, values: { STORAGE: "f16x4" }, bindings: { x, y }, params: { count4 }, grid: plan.linear(count4) });
+      const x = plan.rows(from, first, rows), y = plan.rows(to, first, rows), count = size(x) / 4;
+      plan.dispatch({ kernel, values: { STORAGE: "f16x4" }, bindings: { x, y }, params: { count }, grid: plan.linear(count) });
     }
   };
   for (const t of new Set(reads)) if (held.has(t)) convert("unpack_f16", t, copies.get(t)!);

@@ -25,7 +25,8 @@ export interface Kernels {
       readonly decays: "read array<u32>";
     };
     readonly uniforms: {
-      readonly count4: "u32";
+      /** vec4 */
+      readonly count: "u32";
       readonly beta1: "f32";
       readonly beta2: "f32";
       /** 1 − β₁, rounded once */
@@ -766,15 +767,17 @@ export interface Kernels {
    */
   readonly dropout: {
     readonly bindings: {
-      /** [count] */
+      /** [size] */
       readonly x: "read array<f32>";
       /** [2] */
       readonly seeds: "read array<u32>";
-      /** [count] */
+      /** [size] */
       readonly y: "read_write array<f32>";
     };
     readonly uniforms: {
+      /** pairs of elements */
       readonly count: "u32";
+      readonly size: "u32";
       readonly site: "u32";
       readonly micro: "u32";
       readonly threshold: "u32";
@@ -1337,7 +1340,8 @@ export interface Kernels {
       readonly y: "read_write array<Stored>";
     };
     readonly uniforms: {
-      readonly count4: "u32";
+      /** vec4 */
+      readonly count: "u32";
     };
     readonly values: {
       /** How its activations lie in memory. */
@@ -1412,7 +1416,8 @@ export interface Kernels {
       readonly y: "read_write array<vec4f>";
     };
     readonly uniforms: {
-      readonly count4: "u32";
+      /** vec4 */
+      readonly count: "u32";
     };
     readonly values: {
       /** How its activations lie in memory. */

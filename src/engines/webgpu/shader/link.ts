@@ -8,6 +8,11 @@ import { KernelError } from "../../../base/errors.ts";
 import { type Declaration, declarations, type Token, tokenise, wrong } from "./tokens.ts";
 import { WGSL } from "./wgsl.gen.ts";
 
+const known = new Map(Object.entries(WGSL));
+
+/** The text of each file of wgsl/ that is loaded, by its name without the ending. */
+export const texts: ReadonlyMap<string, string> = known;
+
 const files = new Map<string, readonly Declaration[]>(), linked = new Map<string, readonly Declaration[]>();
 
 /** Values that choose among files: how activations lie in memory (storage_*.wgsl), and how weights do (weights_*.wgsl). */
@@ -16,10 +21,16 @@ export interface Parts {
   readonly WEIGHTS?: string;
 }
 
+/** Adds texts of files that are loaded later than this module. */
+export function addKernels(more: Readonly<Record<string, string>>): void {
+  for (const [file, text] of Object.entries(more)) known.set(file, text);
+}
+
 /** The declarations of a file of wgsl/, read once. */
 function declarationsOf(file: string): readonly Declaration[] | undefined {
   let made = files.get(file);
-  if (!made && file in WGSL) files.set(file, made = declarations(tokenise(WGSL[file], file)));
+  const text = texts.get(file);
+  if (!made && text !== undefined) files.set(file, made = declarations(tokenise(text, file)));
   return made;
 }
 

@@ -9,8 +9,8 @@ import { closing, gap, reads, type Token, tokenise, wrong } from "./tokens.ts";
 /** Directives that the other passes know. */
 const KNOWN = /^\/\/ @(import \w+\.wgsl|inline|splice)$/;
 
-/** A directive of generation alone. */
-export const VALUES = "// @values";
+/** Directives of generation alone. */
+export const VALUES = "// @values", LATE = "// @late";
 
 /**
  * Strip: a file's tokens without the numbers of bindings, which are counted again, and without directives of generation alone.
@@ -22,8 +22,8 @@ export function strip(text: string, file: string): Token[] {
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at];
     if (reads(tokens, at, "@", "group") || reads(tokens, at, "@", "binding")) at = closing(tokens, at + 2);
-    else if (token.text !== VALUES) kept.push(token);
-    if (token.text.startsWith("//") && token.text !== VALUES && !KNOWN.test(token.text)) {
+    else if (token.text !== VALUES && token.text !== LATE) kept.push(token);
+    if (token.text.startsWith("//") && token.text !== VALUES && token.text !== LATE && !KNOWN.test(token.text)) {
       throw wrong(token, `there is no directive ${token.text.slice(3)}`);
     }
   }

@@ -11,6 +11,7 @@ import { type Attention, type AttentionBackward, type DType, type Op, Program, s
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import type { WebGpuEngine } from "../engine.ts";
 import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
+import { loadLate } from "../plan/index.gen.ts";
 import { isTiled } from "../plan/linear.ts";
 import { recordings } from "../recording.ts";
 import type { DispatchTime } from "./profile.ts";
@@ -87,7 +88,7 @@ export interface Trial {
 export interface TuneOptions {
   /** Called after each variant. */
   readonly report?: (trial: Trial) => void;
-  /** Stop measuring after so many seconds; what was found by then is the answer. */
+  /** Stop measuring after so many seconds, two trials at least where it is not 0; what was found by then is the answer. */
   readonly seconds?: number;
   /** Variants to try instead of all. */
   readonly variants?: { readonly attention?: readonly Choice["variant"][]; readonly linear?: readonly Choice["variant"][] };
@@ -295,6 +296,9 @@ function problemsOf(work: TuneWork, prepared: Prepared): (kernel: string) => Pro
   return (kernel) => problems[kernel as LinearKernel];
 }
 
+/** Trials that are made however little time there is: the engine's own choice and one other, since less than that is no measurement. */
+const ALWAYS = 2;
+
 /**
  * Measures the variants of every kernel that some work uses, and answers with the best of each.
  *
@@ -308,6 +312,7 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
   const { report = () => {}, seconds = Infinity } = options, end = performance.now() + seconds * 1e3;
   const copies = (variants: readonly object[]) => variants.map((variant) => ({ ...variant } as Choice["variant"]));
   const { attention = copies(ATTENTION_VARIANTS), linear = copies(LINEAR_VARIANTS) } = options.variants ?? {};
+  await loadLate();
   const tried = new Map<TuneWork, Choice["variant"][]>();
   for (const work of works) {
     const open = await isOrderOpen(engine, work);
@@ -325,7 +330,7 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
     try {
       for (const variant of [undefined, ...tried.get(work)!]) {
         at++;
-        if (performance.now() > end) continue;
+        if (performance.now() > end && (seconds === 0 || at > ALWAYS)) continue;
         const measured: Measured[] = [], failures: string[] = [];
         let compiled = 0;
         const kernels = isAttention(work) ? ATTENTION_KERNELS : LINEAR_KERNELS;
