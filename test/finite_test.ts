@@ -22,17 +22,11 @@ import { Decoder, sample } from "../src/run/sample.ts";
 import { type Snapshot, train, Trainer } from "../src/run/train.ts";
 import { failed, run } from "./commands.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
+import { SMALL } from "./model.ts";
 
 const config: ModelConfig = checkConfig({
-  model_type: "sparse_transformer",
+  ...SMALL,
   n_ctx: 16,
-  n_layer: 2,
-  n_head: 2,
-  d_model: 16,
-  d_ff: 32,
-  d_qk: 16,
-  vocab_size: 256,
-  dropout: 0,
   attention: { pattern: "fixed", stride: 4, c: 1 },
   position: { kind: "attention", stride: 4 },
 });

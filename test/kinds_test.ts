@@ -13,6 +13,7 @@ import { decodeWav, encodeWav } from "../src/data/wav.ts";
 import { decodePng, encodePng } from "../src/data/png.ts";
 import { loadTrained } from "../cli/run_folder.ts";
 import { failed, files, run } from "./commands.ts";
+import { SMALL, TEXT } from "./model.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-kinds-" });
 const at = (name: string) => join(folder, name);
@@ -29,18 +30,11 @@ for (let n = 0; n < 20; n++) {
 // 500 Hz: 24 samples a period.
 const sine = Float32Array.from({ length: 6000 }, (_, t) => 0.5 * Math.sin(2 * Math.PI * t / 24));
 Deno.writeFileSync(at("sine.wav"), await encodeWav(sine, 12000));
-Deno.writeTextFileSync(at("text.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
+Deno.writeTextFileSync(at("text.txt"), TEXT);
 
 const model = (more: Record<string, unknown>) => ({
-  model_type: "sparse_transformer",
+  ...SMALL,
   n_ctx: 48,
-  n_layer: 2,
-  n_head: 2,
-  d_model: 16,
-  d_ff: 32,
-  d_qk: 16,
-  vocab_size: 256,
-  dropout: 0,
   attention: { pattern: "strided", stride: 12, integration: "multihead" },
   ...more,
 });

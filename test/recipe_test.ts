@@ -19,21 +19,13 @@ import { learningRate, scheduleRows } from "../src/model/optimizer.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { train, Trainer } from "../src/run/train.ts";
 import { failed, files, run } from "./commands.ts";
+import { SMALL, TEXT } from "./model.ts";
 
 const MODEL: ModelConfig = {
-  model_type: "sparse_transformer",
-  n_ctx: 32,
-  n_layer: 2,
-  n_head: 2,
-  d_model: 16,
-  d_ff: 32,
-  d_qk: 16,
-  vocab_size: 256,
-  dropout: 0,
+  ...SMALL,
   attention: [{ pattern: "local", stride: 4 }, { pattern: "strided", stride: 8, integration: "multihead" }],
-  position: { kind: "attention", stride: 8 },
 };
-const text = new TextEncoder().encode("It was the best of times, it was the worst of times.\n".repeat(80));
+const text = new TextEncoder().encode(TEXT);
 
 Deno.test("recipe: schedules rise over the warm-up and fall to their least", () => {
   const at = (schedule: "cosine" | "linear" | "constant", lr_min: number) => {

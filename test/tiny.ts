@@ -5,21 +5,10 @@
  */
 
 import { join } from "node:path";
+import { SMALL, TEXT } from "./model.ts";
 
 /** The model. */
-export const TINY = {
-  model_type: "sparse_transformer",
-  n_ctx: 32,
-  n_layer: 2,
-  n_head: 2,
-  d_model: 16,
-  d_ff: 32,
-  d_qk: 16,
-  vocab_size: 256,
-  dropout: 0.1,
-  attention: { pattern: "fixed", stride: 8, c: 2 },
-  position: { kind: "attention", stride: 8 },
-};
+export const TINY = { ...SMALL, dropout: 0.1, attention: { pattern: "fixed", stride: 8, c: 2 } };
 
 /** A folder with a configuration, and text to train on. */
 export const folder = Deno.makeTempDirSync({ prefix: "longstride-cli-" });
@@ -29,7 +18,7 @@ export const at = (name: string) => join(folder, name);
 
 Deno.writeTextFileSync(at("config.json"), JSON.stringify(TINY));
 
-Deno.writeTextFileSync(at("text.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
+Deno.writeTextFileSync(at("text.txt"), TEXT);
 
 /** The arguments that train it into a run of that name. */
 export const tiny = (out: string, ...more: string[]) => [

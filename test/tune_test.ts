@@ -13,6 +13,7 @@ import { tuningPath } from "../cli/tuning.ts";
 import { parseTuning, TUNING_VERSION } from "../device.ts";
 import { command, failed, type Ran, ran } from "./commands.ts";
 import { gpuTest } from "./engines.ts";
+import { SMALL, TEXT } from "./model.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-tune-" }), at = (name: string) => join(folder, name);
 const env: Record<string, string> = { XDG_CACHE_HOME: at("cache") };
@@ -22,23 +23,8 @@ async function run(...args: string[]): Promise<Ran> {
   return ran(code, stdout, stderr);
 }
 
-Deno.writeTextFileSync(
-  at("config.json"),
-  JSON.stringify({
-    model_type: "sparse_transformer",
-    n_ctx: 32,
-    n_layer: 1,
-    n_head: 2,
-    d_model: 16,
-    d_ff: 32,
-    d_qk: 16,
-    vocab_size: 256,
-    dropout: 0,
-    attention: { pattern: "strided", stride: 8 },
-    position: { kind: "attention", stride: 8 },
-  }),
-);
-Deno.writeTextFileSync(at("text.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
+Deno.writeTextFileSync(at("config.json"), JSON.stringify({ ...SMALL, n_layer: 1 }));
+Deno.writeTextFileSync(at("text.txt"), TEXT);
 const model = at("run");
 const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "webgpu", "--limit", "64", ...more);
 

@@ -9,17 +9,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { checkConfig } from "../src/files/model_config.ts";
 import { initialWeights } from "../src/model/parameters.ts";
 import { openModel } from "../src/run/open.ts";
+import { SMALL } from "./model.ts";
 
 const config = checkConfig({
-  model_type: "sparse_transformer",
+  ...SMALL,
   n_ctx: 40,
-  n_layer: 2,
-  n_head: 2,
-  d_model: 16,
-  d_ff: 32,
-  d_qk: 16,
-  vocab_size: 256,
-  dropout: 0,
   attention: { pattern: "strided", stride: 6 },
   position: { kind: "attention", stride: 6 },
 });
