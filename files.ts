@@ -28,17 +28,12 @@ export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
 export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
 export { formatConfig, parseConfig } from "./src/files/model_config.ts";
 export { codecOf } from "./src/files/codec.ts";
-export { readModel, readMoments } from "./src/files/weights.ts";
-export { modelChunks, momentChunks, type SavedWeights } from "./src/files/write_weights.ts";
+export { momentChunks, readMoments } from "./src/files/moments.ts";
+export { readModel } from "./src/files/weights.ts";
+export { modelChunks, type SavedWeights } from "./src/files/write_weights.ts";
 export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
-export {
-  parseSafetensors,
-  type Safetensors,
-  safetensorsChunks,
-  type SavedTensor,
-  type SavedType,
-  type TensorToSave,
-} from "./src/files/safetensors.ts";
+export { parseSafetensors, type Safetensors, type SavedTensor, type SavedType } from "./src/files/safetensors.ts";
+export { safetensorsChunks, type TensorToSave } from "./src/files/write_safetensors.ts";
 
 // What a run is, and the files it is kept as.
 export {

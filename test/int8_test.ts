@@ -11,7 +11,8 @@ import { CheckpointError, ShapeError } from "../src/base/errors.ts";
 import { join } from "../src/data/reader.ts";
 import { checkConfig, formatConfig, type ModelConfig } from "../src/files/model_config.ts";
 import { parameterShapes } from "../src/files/parameter_shapes.ts";
-import { parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/files/safetensors.ts";
+import { parseSafetensors } from "../src/files/safetensors.ts";
+import { safetensorsChunks, type TensorToSave } from "../src/files/write_safetensors.ts";
 import { type Model, readModel } from "../src/files/weights.ts";
 import { modelChunks, type SavedWeights } from "../src/files/write_weights.ts";
 import { initialWeights } from "../src/model/parameters.ts";
@@ -127,7 +128,7 @@ Deno.test("int8: training and saving say what to do instead", async () => {
     // As callers without types do.
     () => Trainer.create(on, config, { steps: 2 }, from as unknown as Parameters<typeof Trainer.create>[3]),
     CheckpointError,
-    `Cannot start from the snapshot: ${told}`,
+    "Cannot start from the snapshot: embed.token.weight is int8; start from the f32 model that it was made of",
   );
   for (const dtype of ["F32", "F16", "I8"] as const) {
     assertThrows(() => modelChunks(int8, dtype), CheckpointError, `Cannot save the checkpoint: ${told}`);
@@ -142,10 +143,10 @@ Deno.test("int8: operations that they are not for, and weights without scales, a
     f = tensor("f", [3, 4]);
   const scale = tensor("scale", [3]);
   const refused = (op: Op, told: string) => assertStringIncludes(assertThrows(() => program.add(op), ShapeError).message, told);
-  refused({ op: "linear", x, w, y }, "needs weights of f32, or of i8 with a scale a row, got w i8 [3, 4]; nothing");
-  refused({ op: "linear", x, w: f, scale, y }, "needs weights of f32, or of i8 with a scale a row, got f f32 [3, 4]; scale f32 [3]");
+  refused({ op: "linear", x, w, y }, "needs a scale with weights of i8, and none without, got w i8 [3, 4]; nothing");
+  refused({ op: "linear", x, w: f, scale, y }, "needs a scale with weights of i8, and none without, got f f32 [3, 4]; scale f32 [3]");
   refused({ op: "linear", x, w, scale: tensor("scale", [4]), y }, "needs 3 elements of f32, got scale f32 [4]");
-  refused({ op: "linear_input_grad", dy: y, w, dx: x }, "takes no i8 here, which is for weights that are read and not trained, got w i8");
+  refused({ op: "linear_input_grad", dy: y, w, dx: x }, "takes i8 as weights alone, and none that are trained, got w i8");
   refused({ op: "linear", x: tensor("x8", [2, 4], "i8"), w: f, y }, "needs all its activations f32 or all f16");
   program.add({ op: "linear", x, w, scale, y });
 });

@@ -72,7 +72,7 @@ function members(list: readonly { name: string; type: string; says?: string; opt
 function interfaceOf(kernel: string, module: readonly Declaration[], comments: Comments): string {
   const conditions = conditionsOf(module), isOther = ({ file }: { file: string }) => file === INT8;
   const bindings = module.filter((one) => spaceOf(one) === "storage").map(({ name, tokens }) => {
-    const when = conditions.get(name), where = isOther(tokens[0]) ? "WEIGHTS is i8" : when;
+    const when = conditions.get(name), where = isOther(tokens[0]) ? "weights are int8" : when;
     const says = [comments.of(tokens[0]), where && `Used where ${where}.`].filter(Boolean).join(". ");
     return {
       name,
@@ -83,14 +83,11 @@ function interfaceOf(kernel: string, module: readonly Declaration[], comments: C
   });
   const params = module.find(({ kind, name }) => kind === "struct" && name === "Params")!;
   const uniforms = fieldsOf(params).map(({ name, type }) => ({ name, type: `"${type[0].text}"`, says: comments.of(type[0]) }));
-  const values: Parameters<typeof members>[0][number][] = module.filter(({ kind, name, tokens }) =>
+  const values = module.filter(({ kind, name, tokens }) =>
     kind === "override" || (kind === "const" && comments.values(tokens[0].file).has(name))
   )
     .map(({ name, tokens }) => ({ name, type: tokens[3].text === "bool" ? "boolean" : "number", says: comments.of(tokens[0]) }));
   const isStored = module.some((one) => isBound(one) && one.tokens.some(({ text }) => text === "Stored" || text === "Value"));
-  if (module.some(({ tokens }) => isOther(tokens[0]))) {
-    values.push({ name: "WEIGHTS", type: "Weights", says: "How its weights lie in memory where they are not f32.", optional: true });
-  }
   if (isStored) values.push({ name: "STORAGE", type: "Storage", says: "How its activations lie in memory." });
   const head = comments.head(kernel).map((line) => `   * ${line}\n`).join("");
   return `  /**\n${head}   */\n  readonly ${kernel}: {\n    readonly bindings: ${members(bindings, "    ")};\n` +
@@ -116,7 +113,7 @@ export async function generateWgsl(): Promise<Map<string, string>> {
   const parts = new Set([...made.values()].flat().filter(({ kind }) => kind === "import").map(({ name }) => name));
   const kernels = [...made.keys()].filter((name) => !parts.has(name) && !/^(storage|weights)_/.test(name));
   const types = kernels.map((kernel) => interfaceOf(kernel, gather(kernel, { WEIGHTS: "i8" }, (file) => made.get(file)), comments));
-  const interfaces = `${HEAD}import type { Storage, Weights } from "./specialise.ts";\n\n` +
+  const interfaces = `${HEAD}import type { Storage } from "./specialise.ts";\n\n` +
     "/**\n * The kernels of wgsl/ by name: their storage bindings, with access and elements, the fields of their uniforms, and their constants. " +
     "A binding\n * that only some variants use is optional.\n */\n" +
     `export interface Kernels {\n${types.join("")}}\n\n` +

@@ -33,7 +33,7 @@ fn main(
   let at = entry * params.width + i - row * params.width;
   var value = 0.0;
   if (INT8 == 1u) {
-    value = select(0.0, decode(table[at / 4u], at) * scale[entry], entry < params.table_rows);
+    value = select(0.0, decode(table[at / 4u])[at & 3u] * scale[entry], entry < params.table_rows);
   } else {
     value = select(0.0, table[at], entry < params.table_rows);
   }

@@ -32,14 +32,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     }
     let place = token * params.width + column;
     if (INT8 == 1u) {
-      y[at] = decode(table[place / 4u], place) * scale[token];
+      y[at] = decode(table[place / 4u])[place & 3u] * scale[token];
     } else {
       y[at] = table[place];
     }
   } else {
     let place = rows[i] * params.width + column;
     if (INT8 == 1u) {
-      y[at] += decode(table[place / 4u], place) * scale[rows[i]];
+      y[at] += decode(table[place / 4u])[place & 3u] * scale[rows[i]];
     } else {
       y[at] += table[place];
     }

@@ -57,7 +57,7 @@ fn right(column: u32, k4: u32) -> Right {
 
 fn right_value(b: Right) -> vec4f {
   if (INT8 == 1u) {
-    return decode4(b);
+    return decode(b);
   } else {
     return b;
   }

@@ -158,7 +158,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
             value = fma((value - mean[r]) * rstd[r], gains[turn], shifts[turn]);
           }
           if (INT8 == 1u) {
-            sums[r] = fma(value, decode4(weights[turn]), sums[r]);
+            sums[r] = fma(value, decode(weights[turn]), sums[r]);
           } else {
             sums[r] = fma(value, weights[turn], sums[r]);
           }

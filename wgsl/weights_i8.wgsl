@@ -7,11 +7,6 @@ const INT8: u32 = 1u;
 @group(0) @binding(9) var<storage, read> scale: array<f32>; // [rows of the matrix]
 
 // The numbers of a word.
-fn decode4(w: Weight) -> vec4f {
+fn decode(w: Weight) -> vec4f {
   return vec4f(bitcast<vec4i>(vec4u(w) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u));
-}
-
-// The number at a place of a word; bits of `at` above the lowest two do not count.
-fn decode(w: Weight, at: u32) -> f32 {
-  return f32(bitcast<i32>(w << (24u - 8u * (at & 3u))) >> 24u);
 }

@@ -1,5 +1,5 @@
 /**
- * `model.safetensors` and `optimizer.safetensors` read: a model's numbers and the moments of its optimizer, with every tensor accounted for.
+ * `model.safetensors` read: a model's numbers, with every tensor accounted for.
  *
  * @module
  */
@@ -12,7 +12,6 @@ import type { GenerationOptions } from "./generation_config.ts";
 import { type ModelConfig, parseConfig } from "./model_config.ts";
 import { parameterShapes } from "./parameter_shapes.ts";
 import { f32, i8, parseSafetensors, type SavedTensor, type SavedType } from "./safetensors.ts";
-import { byMuon, type OptimizerName } from "./train_config.ts";
 
 const LISTED = 8;
 
@@ -53,21 +52,6 @@ export const SCALE = "_scale";
 export const isInt8 = (numbers: unknown): numbers is Int8Array => Object.prototype.toString.call(numbers) === "[object Int8Array]";
 
 /**
- * Says what to do instead of training or saving with weights of int8.
- *
- * @param weights by name, of whatever type
- * @throws {CheckpointError} where some are of int8
- */
-export function refuseInt8(cannot: string, weights: Iterable<readonly [string, unknown]>): void {
-  for (const [name, numbers] of weights) {
-    if (!isInt8(numbers)) continue;
-    throw new CheckpointError(
-      `${cannot}: ${name} is int8, which is for sampling and scoring; go on from the f32 model that it was made of, and convert again`,
-    );
-  }
-}
-
-/**
  * The numbers of a model's parameters, one after another, the scales of an int8 matrix behind it.
  *
  * @throws {CheckpointError} where one is missing, has another length than its shape, or numbers that are not finite
@@ -90,13 +74,8 @@ export function* weightsOf({ config, weights }: Model): Generator<[string, Float
   }
 }
 
-/** Shapes of the parameters that have a second moment. */
-export function secondMoments(config: ModelConfig, optimizer: OptimizerName): Map<string, number[]> {
-  return new Map([...parameterShapes(config)].filter(([name, shape]) => !byMuon(name, shape, optimizer)));
-}
-
 /** Numbers by parameter name for each prefix with its shapes: what `file` must hold, no tensor more that is read here and none less. */
-function take(
+export function take(
   config: ModelConfig,
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
@@ -159,19 +138,4 @@ export function readModel(
   const checked = parseConfig(config, names.config);
   const { taken, unread } = take(checked, weights, names.weights, { "": parameterShapes(checked) }, ["F32", "F16", "BF16", "F64"]);
   return { config: checked, weights: taken[0], ...(unread.size > 0 ? { unread } : {}) };
-}
-
-/**
- * Reads the moments of an optimizer.
- *
- * @throws {CheckpointError} as {@linkcode readModel}
- */
-export function readMoments(
-  config: ModelConfig,
-  bytes: Uint8Array<ArrayBuffer>,
-  name: string,
-  optimizer: OptimizerName,
-): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
-  const [m, v] = take(config, bytes, name, { "m.": parameterShapes(config), "v.": secondMoments(config, optimizer) }, ["F32"]).taken;
-  return { m, v } as { m: Map<string, Float32Array>; v: Map<string, Float32Array> };
 }

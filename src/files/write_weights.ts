@@ -1,5 +1,5 @@
 /**
- * `model.safetensors` and `optimizer.safetensors` written.
+ * `model.safetensors` written.
  *
  * @module
  */
@@ -9,12 +9,26 @@ import { CheckpointError } from "../base/errors.ts";
 import { toHalves } from "../base/half.ts";
 import type { ModelConfig } from "./model_config.ts";
 import { parameterShapes } from "./parameter_shapes.ts";
-import { safetensorsChunks, type TensorToSave } from "./safetensors.ts";
-import type { TrainConfig } from "./train_config.ts";
-import { finite, type Model, refuseInt8, SCALE, secondMoments } from "./weights.ts";
+import { safetensorsChunks, type TensorToSave } from "./write_safetensors.ts";
+import { finite, isInt8, type Model, SCALE } from "./weights.ts";
 
 /** From here on the nearest f16 is infinity. */
 const F16_END = 65520;
+
+/**
+ * Says what to do instead of training or saving with weights of int8.
+ *
+ * @param weights by name, of whatever type
+ * @throws {CheckpointError} where some are of int8
+ */
+export function refuseInt8(cannot: string, weights: Iterable<readonly [string, unknown]>): void {
+  for (const [name, numbers] of weights) {
+    if (!isInt8(numbers)) continue;
+    throw new CheckpointError(
+      `${cannot}: ${name} is int8, which is for sampling and scoring; go on from the f32 model that it was made of, and convert again`,
+    );
+  }
+}
 
 /** Each of them. */
 const SAVED_WEIGHTS = ["F32", "F16", "I8"] as const;
@@ -23,7 +37,7 @@ const SAVED_WEIGHTS = ["F32", "F16", "I8"] as const;
 export type SavedWeights = typeof SAVED_WEIGHTS[number];
 
 /** Tensors to save, each parameter of those shapes once under its prefix. */
-function give(
+export function give(
   of: { config: ModelConfig },
   sources: Record<
     string,
@@ -91,23 +105,4 @@ export function modelChunks(
     }
   }
   return safetensorsChunks(tensors, { format: "pt" });
-}
-
-/**
- * `optimizer.safetensors` in pieces: tensors `m.<parameter>`, and `v.<parameter>` of those that AdamW updates.
- *
- * @throws {CheckpointError} where a moment is missing, or holds a number that is not finite
- * @throws {ShapeError} where one has another length than its shape
- */
-export function momentChunks(
-  moments: {
-    config: ModelConfig;
-    train: Pick<TrainConfig, "optimizer">;
-    m: ReadonlyMap<string, Float32Array>;
-    v: ReadonlyMap<string, Float32Array>;
-  },
-): Iterable<Uint8Array> {
-  expect("Cannot save the checkpoint", { checkpoint: [moments, "an object"], train: [moments?.train, "an object"] });
-  const { m, v, train: { optimizer } } = moments, second = (of: ModelConfig) => secondMoments(of, optimizer);
-  return safetensorsChunks(give(moments, { "m.": { values: m, shapes: parameterShapes }, "v.": { values: v, shapes: second } }));
 }

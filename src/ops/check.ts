@@ -25,7 +25,7 @@ export function matrix(op: Named, t: Tensor | undefined, rows: number, columns: 
 /** `w` is a matrix of weights: with a scale for each of its rows where it is of i8, and where it is not without. */
 export function weights(op: Named, w: Tensor, scale: Tensor | undefined, columns = w.shape[1]): void {
   matrix(op, w, w.shape[0], columns);
-  if ((w.dtype === "i8") !== !!scale) fail(op, "needs weights of f32, or of i8 with a scale a row", w, scale);
+  if ((w.dtype === "i8") !== !!scale) fail(op, "needs a scale with weights of i8, and none without", w, scale);
   holds(op, scale, w.shape[0]);
 }
 

@@ -27,7 +27,7 @@ function checkTypes(op: Op): void {
   if (held.some((t) => t.dtype !== held[0].dtype)) fail(op, "needs all its activations f32 or all f16", ...held);
   for (const t of [...reads, ...writes]) {
     if (t.dtype === "f16" && !held.includes(t)) fail(op, "stores only activations and their gradients in f16", t);
-    if (t.dtype === "i8" && !weights.includes(t)) fail(op, "takes no i8 here, which is for weights that are read and not trained", t);
+    if (t.dtype === "i8" && !weights.includes(t)) fail(op, "takes i8 as weights alone, and none that are trained", t);
   }
 }
 

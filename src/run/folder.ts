@@ -19,8 +19,9 @@ import { parseTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { checkTokenizer } from "../files/codec.ts";
 import { formatConfig, type ModelConfig, parseConfig } from "../files/model_config.ts";
 import { type Checkpoint, type Digests, formatRunState, parseRunState, type RunState } from "../files/run_state.ts";
-import { type Model, readModel, readMoments, refuseInt8 } from "../files/weights.ts";
-import { modelChunks, momentChunks } from "../files/write_weights.ts";
+import { momentChunks, readMoments } from "../files/moments.ts";
+import { type Model, readModel } from "../files/weights.ts";
+import { modelChunks, refuseInt8 } from "../files/write_weights.ts";
 
 /** The model's shape. */
 export const CONFIG_FILE = "config.json";

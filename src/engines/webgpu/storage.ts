@@ -46,8 +46,5 @@ export function rowsOf(t: Tensor): { rows: number; width: number } {
   return { rows: size(t) / width, width };
 }
 
-/** The values and bindings of a kernel whose weights may be int8, by their scales. */
-export const int8By = (scale: Tensor | undefined) => scale ? { values: { WEIGHTS: "i8" }, bindings: { scale } } as const : {};
-
 /** Bytes that one binding may have. */
 export const bindable = (limits: Limits): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);

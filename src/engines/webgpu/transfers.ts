@@ -30,7 +30,7 @@ function stored(t: Tensor, data: TensorData): Uint32Array | Uint16Array | Float3
 /** The numbers in bytes that the device kept. */
 function loaded(t: Tensor, bytes: ArrayBuffer): TensorData {
   if (t.dtype === "u32") return new Uint32Array(bytes);
-  if (t.dtype === "i8") return new Int8Array(bytes);
+  if (t.dtype === "i8") return new Int8Array(bytes, 0, size(t));
   return isPacked(t) ? fromHalves(new Uint16Array(bytes)) : new Float32Array(bytes);
 }
 
@@ -90,17 +90,16 @@ export class Transfers {
   /** `Engine.read` */
   read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
     return this.failures.guard(`Cannot read ${t.name}`, async () => {
-      const { first: begin, count } = extent(t, range), width = elementBytes(t), lead = width === 1 ? begin % 4 : 0;
-      // Whole words are copied.
-      const first = begin - lead, end = width === 1 ? roundUp(begin + count, 4) : begin + count;
+      const { first, count } = extent(t, range), width = elementBytes(t);
+      // Words are copied, so of bytes all are.
+      if (range && width === 1) return (await this.read(t)).subarray(first, first + count);
       const pieces = this.segments(t, "read").flatMap((segment): Piece[] => {
-        const from = Math.max(first, segment.first), to = Math.min(end, segment.first + segment.count);
+        const from = Math.max(first, segment.first), to = Math.min(first + count, segment.first + segment.count);
         if (from >= to) return [];
         const offset = segment.offset + (from - segment.first) * width;
         return [{ buffer: segment.buffer, offset, bytes: roundUp((to - from) * width, 4), at: (from - first) * width }];
       });
-      const all = loaded(t, pieces.length ? await this.#copy(t, pieces, (end - first) * width) : new ArrayBuffer(0));
-      return width === 1 ? all.subarray(lead, lead + count) : all;
+      return loaded(t, pieces.length ? await this.#copy(t, pieces, roundUp(count * width, 4)) : new ArrayBuffer(0));
     });
   }
 

@@ -130,7 +130,10 @@ export class Plan {
           `use a shorter context or a smaller batch`,
       );
     }
-    if (dispatch.grid.every((count) => count > 0)) this.dispatches.push({ ...dispatch, op: this.#op });
+    if (dispatch.grid.some((count) => count === 0)) return;
+    // Weights that have scales are int8.
+    const values = dispatch.bindings.scale ? { ...dispatch.values, WEIGHTS: "i8" as const } : dispatch.values;
+    this.dispatches.push({ ...dispatch, values, op: this.#op });
   }
 
   /** A scratch tensor of this operation alone. */

@@ -911,7 +911,7 @@ let entry=indices[(params.first+row)%params.length]-params.table_first;
 let at=entry*params.width+i-row*params.width;
 var value=0.0;
 if(INT8==1u){
-value=select(0.0,decode(table[at/4u],at)*scale[entry],entry<params.table_rows);
+value=select(0.0,decode(table[at/4u])[at&3u]*scale[entry],entry<params.table_rows);
 }else{
 value=select(0.0,table[at],entry<params.table_rows);
 }
@@ -955,14 +955,14 @@ token=tape[(i-1u)*params.batch+at/params.width];
 }
 let place=token*params.width+column;
 if(INT8==1u){
-y[at]=decode(table[place/4u],place)*scale[token];
+y[at]=decode(table[place/4u])[place&3u]*scale[token];
 }else{
 y[at]=table[place];
 }
 }else{
 let place=rows[i]*params.width+column;
 if(INT8==1u){
-y[at]+=decode(table[place/4u],place)*scale[rows[i]];
+y[at]+=decode(table[place/4u])[place&3u]*scale[rows[i]];
 }else{
 y[at]+=table[place];
 }
@@ -1135,7 +1135,7 @@ return w[column*params.inner4+k4];
 
 fn right_value(b:Right)->vec4f{
 if(INT8==1u){
-return decode4(b);
+return decode(b);
 }else{
 return b;
 }
@@ -1164,39 +1164,6 @@ if(RESIDUAL){
 z+=load(residual[at]);
 }
 y[at]=store(z);
-}
-`,
-  "linear_any": `
-// @import linear_finish.wgsl
-
-var<storage,read>a:array<f32>;
-var<storage,read>b:array<f32>;
-
-const T:u32=16u;
-
-var<workgroup>as_:array<array<f32,T>,T>;
-var<workgroup>bs:array<array<f32,T>,T>;
-
-@compute@workgroup_size(256)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=t&(T-1u);
-let ty=(t/T)&(T-1u);
-let row=group.y*T+ty;
-let column=group.x*T+tx;
-var sum=0.0;
-for(var k0=0u;k0<params.k;k0+=T){
-as_[ty][tx]=select(0.0,a[row*params.am+(k0+tx)*params.ak],row<params.m&&k0+tx<params.k);
-bs[ty][tx]=select(0.0,b[(k0+ty)*params.bk+column*params.bn],k0+ty<params.k&&column<params.n);
-workgroupBarrier();
-@unroll
-for(var k=0u;k<T;k++){
-sum=fma(as_[ty][k],bs[k][tx],sum);
-}
-workgroupBarrier();
-}
-if(row<params.m&&column<params.n){
-finish(row,column,sum);
-}
 }
 `,
   "linear_few": `
@@ -1345,7 +1312,7 @@ if(NORM){
 value=fma((value-mean[r])*rstd[r],gains[turn],shifts[turn]);
 }
 if(INT8==1u){
-sums[r]=fma(value,decode4(weights[turn]),sums[r]);
+sums[r]=fma(value,decode(weights[turn]),sums[r]);
 }else{
 sums[r]=fma(value,weights[turn],sums[r]);
 }
@@ -1382,71 +1349,6 @@ z=gelu(z);
 }
 y[at]=z+passed;
 }
-}
-`,
-  "linear_finish": `
-
-// @import storage_f32.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-
-struct Params{
-m:u32,
-k:u32,
-n:u32,
-am:u32,
-ak:u32,
-bk:u32,
-bn:u32,
-site:u32,
-micro:u32,
-threshold:u32,
-keep:f32,
-first:u32,
-whole:u32,
-}
-
-var<storage,read>bias:array<f32>;
-var<storage,read>residual:array<f32>;
-var<storage,read>z_in:array<f32>;
-var<storage,read>seeds:array<u32>;
-var<storage,read_write>y:array<f32>;
-var<storage,read_write>z_out:array<f32>;
-var<uniform>params:Params;
-
-override BIAS:bool=false;
-override PRE:bool=false;
-override GELU:bool=false;
-override GELU_GRADIENT:bool=false;
-override DROPOUT:bool=false;
-override RESIDUAL:bool=false;
-override ACCUMULATE:bool=false;
-
-fn finish(row:u32,column:u32,product:f32){
-let at=row*params.n+column;
-var z=product;
-if(BIAS){
-z+=bias[column];
-}
-if(PRE){
-z_out[at]=z;
-}
-if(GELU){
-z=gelu(z);
-}
-if(GELU_GRADIENT){
-z*=gelu_gradient(z_in[at]);
-}
-if(DROPOUT){
-z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
-}
-if(RESIDUAL){
-z+=residual[at];
-}
-if(ACCUMULATE){
-z+=y[at];
-}
-y[at]=z;
 }
 `,
   "pack_f16": `
@@ -1844,13 +1746,8 @@ const INT8:u32=1u;
 var<storage,read>scale:array<f32>;
 
 
-fn decode4(w:Weight)->vec4f{
+fn decode(w:Weight)->vec4f{
 return vec4f(bitcast<vec4i>(vec4u(w)<<vec4u(24u,16u,8u,0u))>>vec4u(24u));
-}
-
-
-fn decode(w:Weight,at:u32)->f32{
-return f32(bitcast<i32>(w<<(24u-8u*(at&3u)))>>24u);
 }
 `,
 };
