@@ -25,12 +25,13 @@ export function pack_forward(
 ): void {
   const stride = (inner as usize) << 2;
   for (let p = begin; p < end; p++) {
-    const to = panels + (p as usize) * inner * 32, row = p << 3;
+    let from = w + ((p << 3) as usize) * stride;
+    const have = out - (p << 3);
     if (scale) {
-      const have = min(PANEL, out - row), rows = workspace();
-      decode(w + (row as usize) * inner, have * inner, 1, rows);
-      packRows(rows, stride, 0, have, inner, to);
-    } else packRows(w, stride, row, out, inner, to);
+      from = workspace();
+      decode(w + ((p << 3) as usize) * inner, min(PANEL, have) * inner, 1, from);
+    }
+    packRows(from, stride, 0, have, inner, panels + (p as usize) * inner * 32);
   }
 }
 
