@@ -80,6 +80,9 @@ test("its kernels are those of wgsl/ with one other name for each, on the same l
   assertEquals(new Set(names.values()).size, names.size, "two have one name");
   assert([...names].filter(([name, short]) => name !== short).length > 200);
   for (const name of kept) assertEquals(names.get(name) ?? name, name);
+  const builtin =
+    /^(vec[234][uif]?|[uif](32|16)|bool|array|ptr|select|min|max|abs|dot|fma|sqrt|exp2?|log2?|floor|clamp|\w+Barrier|pack\w+|unpack\w+)$/;
+  assertEquals([...names].filter(([name, short]) => name !== short && builtin.test(name)), [], "what WGSL has itself");
 });
 
 test("a page that samples loads no trainer, no decoder of files and one engine", async () => {

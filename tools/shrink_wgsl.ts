@@ -18,10 +18,18 @@ const LOOKED_FOR = ["main", "Params", "Stored", "Value", "STORAGE"];
 
 const isName = (text: string | undefined): text is string => /^[A-Za-z_]\w*$/.test(text ?? "");
 
-/** Names that some tokens declare: of functions, structures, constants and variables, and what a colon follows. */
+/** The place of what stands before a variable's template, `var<workgroup>`, that ends at `end`. */
+function beforeTemplate(tokens: readonly Token[], end: number): number {
+  let at = end;
+  while (at > 0 && tokens[at].text !== "<") at--;
+  return at - 1;
+}
+
+/** Names that some tokens declare: of functions, structures, constants and variables, and of fields and parameters, which a colon follows. */
 function declared(tokens: readonly Token[]): string[] {
   return tokens.flatMap(({ text }, at) => {
-    const before = tokens[at - 1]?.text, isDeclared = /^(fn|struct|const|let|var|alias)$/.test(before ?? "") || before === ">";
+    const last = tokens[at - 1]?.text === ">" ? beforeTemplate(tokens, at - 1) : at - 1, before = tokens[last]?.text ?? "";
+    const isDeclared = last === at - 1 ? /^(fn|struct|const|let|var|alias)$/.test(before) : before === "var";
     return isName(text) && (isDeclared || tokens[at + 1]?.text === ":") ? [text] : [];
   });
 }

@@ -16,14 +16,15 @@
  */
 
 import { type BackendName, ConfigError, encodeText } from "../mod.ts";
-import { type DataKind, SOUND_RATE, visible } from "../data.ts";
+import { type DataKind, SOUND_RATE, type TokenArray, visible } from "../data.ts";
 import type { Inspected } from "./inspect.ts";
 import { CONTROLS, TOKENS } from "./look.ts";
 import type { ModelInfo } from "./model_worker.ts";
-import { RemoteModel } from "./remote_model.ts";
+import { RemoteModel, type RemoteSampleOptions } from "./remote_model.ts";
 import { make, type Shown, type View } from "./view.ts";
 import { imageView } from "./view_image.ts";
-import { nameOfToken, type TextView, textView } from "./view_text.ts";
+import { plainView, type TextView, textView } from "./view_text.ts";
+import { Vocabulary } from "./vocabulary.ts";
 
 export { type ModelInfo, RemoteModel };
 export type { Inspected, Read } from "./inspect.ts";
@@ -32,7 +33,7 @@ export type { Piece, RemoteOptions, RemoteSampleOptions } from "./remote_model.t
 /** What a sample came to. */
 export interface Sampled {
   /** All that was made, prompt not included. */
-  readonly tokens: Uint8Array;
+  readonly tokens: TokenArray;
   /** The same as text, where it is text. */
   readonly text?: string;
   /** A picture (PNG) or a sound (WAV), prompt included, where it is one. */
@@ -147,6 +148,20 @@ interface Sequence {
   readonly given: number;
 }
 
+/** Samples under way, or there. */
+interface Made {
+  readonly prompt: readonly number[];
+  /** Tokens wanted of each. */
+  readonly length: number;
+  /** Of each, prompt not included. */
+  readonly tokens: readonly number[][];
+  /** Sums of their bits. */
+  readonly bits: number[];
+  readonly seed: number;
+  /** Tokens per second. */
+  speed: number;
+}
+
 /** Most samples at once. */
 const SIDE_BY_SIDE = 16;
 
@@ -232,7 +247,8 @@ export class LongstrideSample extends Base {
   static readonly observedAttributes = ["src", "backend", "integrity", "kind", "worker", "disabled"];
 
   readonly #parts: Parts;
-  #promptTokens: Uint8Array | undefined;
+  #vocabulary = new Vocabulary();
+  #promptTokens: TokenArray | undefined;
   #file: Blob | undefined;
   #views: readonly View[] = [];
   #urls: string[] = [];
@@ -279,10 +295,10 @@ export class LongstrideSample extends Base {
     this.setAttribute("prompt", value);
   }
   /** Tokens to go on from instead of a prompt of text: the upper part of an image, the beginning of a sound. */
-  get promptTokens(): Uint8Array | undefined {
+  get promptTokens(): TokenArray | undefined {
     return this.#promptTokens;
   }
-  set promptTokens(value: Uint8Array | undefined) {
+  set promptTokens(value: TokenArray | undefined) {
     this.#promptTokens = value;
   }
   get length(): number | undefined {
@@ -542,6 +558,7 @@ export class LongstrideSample extends Base {
       throw signal.reason;
     }
     this.#model = model;
+    this.#vocabulary = new Vocabulary(model.info.pieces);
     this.dispatchEvent(new CustomEvent("load", { detail: model.info }));
     return model;
   }
@@ -563,95 +580,111 @@ export class LongstrideSample extends Base {
   }
 
   async #sample(): Promise<Sampled> {
-    const { rate, error, made, key } = this.#parts;
+    const { error } = this.#parts;
     error.hidden = true;
     this.#forget();
     // Taken before anything waits: what the element is told later is for the next sample.
-    const { temperature, topK, topP, seed = crypto.getRandomValues(new Uint32Array(1))[0], samples, inspect } = this, asked = this.length;
-    const prompt = this.promptTokens ?? encodeText(this.prompt);
-    const model = await this.#load(), { config } = model.info, kind = this.kind, words = WORDS[kind];
-    if (config.vocab_size > 256) {
-      throw new ConfigError(`Cannot show samples: tokens are bytes only with a vocab_size of at most 256, it is ${config.vocab_size}`);
-    }
+    const { temperature, topK, topP, seed = crypto.getRandomValues(new Uint32Array(1))[0], samples, inspect, promptTokens } = this;
+    const asked = this.length, bytes = encodeText(this.prompt);
     if (!(Number.isInteger(samples) && samples >= 1 && samples <= SIDE_BY_SIDE)) {
       throw new ConfigError(`Cannot sample: samples must be a whole number from 1 to ${SIDE_BY_SIDE}, current value is ${samples}`);
     }
-    const textual = kind === "text" || kind === "bytes", room = config.n_ctx - prompt.length, looks = textual && inspect;
+    const model = await this.#load(), { config: { n_ctx, vocab_size }, pieces } = model.info, { kind } = this;
+    if (vocab_size > 256 && !pieces) {
+      throw new ConfigError(`Cannot show samples: the model has ${vocab_size} tokens and no tokenizer.json beside it`);
+    }
+    const textual = kind === "text" || kind === "bytes";
+    const prompt = Array.from(promptTokens ?? await model.encode(bytes)), room = n_ctx - prompt.length;
     const length = kind === "image" ? Math.min(asked ?? room, room) : asked ?? (textual ? 256 : room);
-    const tokens = Array.from({ length: samples }, (): number[] => []), figures = tokens.map(() => make("figure", {}, { part: "sample" }));
+    const made: Made = { prompt, length, tokens: Array.from({ length: samples }, () => []), bits: Array(samples).fill(0), speed: 0, seed };
+    const figures = made.tokens.map(() => make("figure", {}, { part: "sample" })), looks = textual && inspect;
+    const views = await this.#showViews(figures, made, looks);
+    let stopped = false;
+    this.#stop = () => {
+      stopped = true;
+      model.stop();
+    };
+    this.#show(WORDS[kind].making);
+    await this.#followTokens(model, { prompt, length, temperature, topK, topP, seed, samples }, made, looks);
+    const shown = await Promise.all(views.map((view) => view.end()));
+    shown.forEach((one, at) => figures[at].append(this.#tools(this.#label(made, at), one, prompt)));
+    this.#show(stopped ? "Stopped" : `${WORDS[kind].result} ready: ${whole(made.tokens[0].length)} tokens`);
+    const [first, ...others] = shown.map(({ text, file }, at) => ({
+      tokens: this.#vocabulary.array(made.tokens[at]),
+      text,
+      file: textual ? undefined : file,
+    }));
+    return { ...first, others, seed, tokensPerSecond: made.speed, stopped };
+  }
+
+  /** Views of samples that begin, each in its figure. */
+  async #showViews(figures: readonly HTMLElement[], { prompt, length, tokens }: Made, looks: boolean): Promise<readonly View[]> {
+    const { made, key } = this.#parts, { kind } = this;
+    const shape = kind === "image" ? this.#shape ?? noShape(this.#model!.info.config.n_ctx) : undefined;
+    const sound = kind === "audio" ? await import("./view_sound.ts") : undefined;
     made.className = `made ${kind}`;
     made.replaceChildren(...figures);
-    const shape = kind === "image" ? this.#shape ?? noShape(config.n_ctx) : undefined, sequences: Sequence[] = [];
-    const sound = kind === "audio" ? await import("./view_sound.ts") : undefined;
-    const views = this.#views = figures.map((figure, at) => {
+    key.hidden = !looks;
+    return this.#views = figures.map((figure, at) => {
       if (shape) return imageView(figure, prompt, shape);
       // One plays, where any does.
       if (sound) return sound.soundView(figure, prompt, prompt.length + length, this.rate, at === 0 && this.hasAttribute("autoplay"));
-      const pick = (place: number, isSure: boolean) => this.#pick(sequences[at], place, isSure);
-      const view = textView(figure, prompt, looks ? { pick } : undefined);
-      sequences.push({
+      if (!looks) return plainView(figure, prompt, this.#vocabulary);
+      const pick = (place: number, isSure: boolean) => this.#pick(sequence, place, isSure);
+      const view = textView(figure, prompt, this.#vocabulary, { pick });
+      const sequence: Sequence = {
         view,
         given: prompt.length,
         get tokens() {
           return [...prompt, ...tokens[at]];
         },
-      });
+      };
       return view;
     });
-    let stopped = false, told = 0, speed = 0;
-    const bits = tokens.map(() => 0);
-    key.hidden = !looks;
-    this.#stop = () => {
-      stopped = true;
-      model.stop();
-    };
-    this.#show(words.making);
+  }
+
+  /** Shows tokens as they come, until the last. */
+  async #followTokens(model: RemoteModel, options: RemoteSampleOptions, made: Made, looks: boolean): Promise<void> {
+    const { tokens, bits, length } = made, { rate } = this.#parts, samples = tokens.length, views = this.#views;
+    let told = 0;
     const onBits = (from: number, found: readonly Float32Array[]) =>
       found.forEach((some, at) => {
         views[at].tint?.(from, some);
         bits[at] += some.reduce((a, b) => a + b, 0);
       });
-    const options = { prompt, length, temperature, topK, topP, seed, samples, ...looks ? { onBits } : {} };
-    for await (const piece of model.tokens(options)) {
+    for await (const piece of model.tokens({ ...options, ...looks ? { onBits } : {} })) {
       const texts = views.map((view, at) => {
-          const own = Uint8Array.from(piece.tokens.filter((_, token) => token % samples === at)), text = view.show(own);
+          const own = Array.from(piece.tokens).filter((_, token) => token % samples === at), text = view.show(own);
           for (const token of own) tokens[at].push(token);
-          return { tokens: own, text };
+          return { tokens: this.#vocabulary.array(own), text };
         }),
         now = performance.now();
-      speed = piece.rate;
+      made.speed = piece.rate;
       if (now - told > 100) {
         told = now;
-        rate.textContent = `${whole(tokens[0].length)} of ${whole(length)} tokens, ${whole(speed)} tokens/s`;
+        rate.textContent = `${whole(tokens[0].length)} of ${whole(length)} tokens, ${whole(piece.rate)} tokens/s`;
       }
       this.dispatchEvent(new CustomEvent("tokens", { detail: { ...texts[0], others: texts.slice(1) } }));
     }
-    const shown = await Promise.all(views.map((view) => view.end())), count = tokens[0].length;
-    rate.textContent = `${whole(count)} tokens${samples > 1 ? ` in each of ${samples}` : ""}, ${whole(speed)} tokens/s`;
-    shown.forEach((one, at) => {
-      const label = [
-        ...samples > 1 ? [`${at + 1} of ${samples}`] : [],
-        ...bits[at] > 0 ? [`${(bits[at] / count).toFixed(2)} bits/byte`] : [],
-        ...kind === "audio" ? [`${((prompt.length + count) / this.rate).toFixed(2)} s`] : [],
-        `seed ${seed}`,
-      ].join(" · ");
-      figures[at].append(this.#tools(label, one, prompt));
-    });
-    this.#show(stopped ? "Stopped" : `${words.result} ready: ${whole(count)} tokens`);
-    const [first, ...others] = shown.map(({ text, file }, at) => ({
-      tokens: Uint8Array.from(tokens[at]),
-      text,
-      file: textual ? undefined : file,
-    }));
-    return { ...first, others, seed, tokensPerSecond: speed, stopped };
+    rate.textContent = `${whole(tokens[0].length)} tokens${samples > 1 ? ` in each of ${samples}` : ""}, ${whole(made.speed)} tokens/s`;
+  }
+
+  /** What is said of a sample that is there. */
+  #label({ prompt, tokens, bits, seed }: Made, at: number): string {
+    return [
+      ...tokens.length > 1 ? [`${at + 1} of ${tokens.length}`] : [],
+      ...bits[at] > 0 ? [`${(bits[at] / this.#vocabulary.bytesOf(tokens[at]).length).toFixed(2)} bits/byte`] : [],
+      ...this.kind === "audio" ? [`${((prompt.length + tokens[at].length) / this.rate).toFixed(2)} s`] : [],
+      `seed ${seed}`,
+    ].join(" · ");
   }
 
   /** What can be done with a sample that is there. */
-  #tools(label: string, { text, file, name }: Shown, prompt: Uint8Array): HTMLElement {
+  #tools(label: string, { text, file, name }: Shown, prompt: readonly number[]): HTMLElement {
     const caption = make("figcaption", {}, {}, make("span", { className: "meta", textContent: label }));
     if (text !== undefined) {
       const copy = make("button", { type: "button", className: "quiet", textContent: "Copy" });
-      const all = visible(new TextDecoder().decode(prompt)) + text;
+      const all = visible(new TextDecoder().decode(this.#vocabulary.bytesOf(prompt))) + text;
       copy.onclick = async () => {
         await navigator.clipboard.writeText(all).then(() => this.#show("Copied"), ({ message }) => this.#show(`Cannot copy: ${message}`));
       };
@@ -688,7 +721,7 @@ export class LongstrideSample extends Base {
   /** Shows what is known of a token. */
   #tell({ view, tokens }: Sequence, at: number, { bits, likeliest, reads }: Inspected): void {
     const { look } = this.#parts, own = tokens[at], percent = (share: number) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
-    const code = (token: number) => make("code", { textContent: nameOfToken(token) });
+    const code = (token: number) => make("code", { textContent: this.#vocabulary.nameOf(token) });
     const mark = (which: Inspected["reads"]) => {
       const weights = new Map<number, number>();
       for (const { tokens, weights: found } of which) {

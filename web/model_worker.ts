@@ -32,6 +32,7 @@ export type Question =
   | ({ readonly ask: "open"; readonly backend?: BackendName; readonly integrity?: OpenOptions["integrity"] } & ModelPlace)
   | ({ readonly ask: "sample"; readonly id: number } & Wanted)
   | { readonly ask: "inspect"; readonly id: number; readonly tokens: readonly number[]; readonly given: number }
+  | { readonly ask: "encode"; readonly id: number; readonly bytes: Uint8Array }
   | { readonly ask: "stop"; readonly id: number };
 
 /** What a page knows about a model. */
@@ -48,6 +49,8 @@ export interface ModelInfo {
   readonly kind?: DataKind;
   /** Samples per second of sound, where a run's zip says so. */
   readonly rate?: number;
+  /** Bytes of each token, where they are not bytes. */
+  readonly pieces?: readonly Uint8Array[];
 }
 
 /** What the worker answers. */
@@ -57,6 +60,7 @@ export type Answer =
   | { readonly is: "tokens"; readonly id: number; readonly tokens: Uint32Array; readonly rate: number }
   | { readonly is: "bits"; readonly id: number; readonly from: number; readonly bits: readonly Float32Array[] }
   | { readonly is: "inspected"; readonly id: number; readonly found: Inspected }
+  | { readonly is: "encoded"; readonly id: number; readonly tokens: ArrayLike<number> }
   | { readonly is: "end"; readonly id: number }
   | { readonly is: "lost"; readonly message: string }
   | { readonly is: "error"; readonly id?: number; readonly name: string; readonly message: string };
@@ -88,104 +92,173 @@ function turns(): () => Promise<void> {
 
 /** Answers a page's questions about one model. */
 export function serveModel(scope: WorkerScope): void {
-  const turn = turns();
-  let opening: Extract<Question, { ask: "open" }> | undefined, model: OpenedModel | undefined, inspector: Inspector | undefined;
-  let stopped = -1, asked = -1, last = Promise.resolve();
-  const say = (answer: Answer) => scope.postMessage(answer);
-  const fail = (error: unknown, id?: number) => {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    say({ is: "error", id, name, message });
-  };
+  const server = new Server((answer) => scope.postMessage(answer));
+  scope.onmessage = ({ data }) => server.take(data);
+}
 
-  async function open(): Promise<OpenedModel> {
-    const { source, file, backend, integrity } = opening!,
-      onProgress = (loaded: number, total?: number) => say({ is: "progress", loaded, total });
+type Sampling = Extract<Question, { ask: "sample" }>;
+
+/** Samples under way: what has come, what was sent and looked at of it. */
+class Progress {
+  readonly given: readonly number[];
+  readonly made: readonly number[][];
+  sent = 0;
+  looked = 0;
+  /** When the first token came, and the last message went. */
+  first = 0;
+  posted = -Infinity;
+  /** Milliseconds spent looking, and when to look again. */
+  spent = 0;
+  next = 0;
+
+  constructor({ options, samples }: Wanted) {
+    this.given = Array.from(options.prompt ?? []);
+    this.made = Array.from({ length: samples }, () => []);
+  }
+
+  /** Tokens of each. */
+  get count(): number {
+    return this.made[0].length;
+  }
+
+  /** The sequences, prompts included. */
+  get sequences(): number[][] {
+    return this.made.map((tokens) => [...this.given, ...tokens]);
+  }
+
+  /** What was not sent, of each in turn; it counts as sent. */
+  unsent(): Uint32Array {
+    const { made, sent } = this, samples = made.length;
+    this.sent = this.count;
+    this.posted = performance.now();
+    return Uint32Array.from({ length: (this.count - sent) * samples }, (_, at) => made[at % samples][sent + Math.floor(at / samples)]);
+  }
+
+  /** Tokens per second since the first. */
+  get rate(): number {
+    return (this.count - 1) * this.made.length * 1000 / Math.max(1e-3, performance.now() - this.first - this.spent);
+  }
+}
+
+/** One page's model. */
+class Server {
+  readonly #turn = turns();
+  #opening: Extract<Question, { ask: "open" }> | undefined;
+  #model: OpenedModel | undefined;
+  #inspector: Inspector | undefined;
+  #stopped = -1;
+  /** The last look that was asked for: those before it are passed over. */
+  #asked = -1;
+  #last = Promise.resolve();
+
+  constructor(readonly say: (answer: Answer) => void) {}
+
+  take(question: Question): void {
+    if (question.ask === "stop") this.#stopped = question.id;
+    else if (question.ask === "open") {
+      this.#opening = question;
+      this.#open().catch((error) => this.#fail(error));
+    } else {
+      if (question.ask === "inspect") this.#asked = question.id;
+      // A sample that was left ends within a frame; the model does one thing at a time.
+      this.#last = this.#last.then(() => this.#answer(question)).catch((error) => this.#fail(error, question.id));
+    }
+  }
+
+  #answer(question: Exclude<Question, { ask: "open" | "stop" }>): Promise<void> {
+    return question.ask === "sample"
+      ? this.#sample(question)
+      : question.ask === "inspect"
+      ? this.#inspect(question)
+      : this.#encode(question);
+  }
+
+  #fail(error: unknown, id?: number): void {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    this.say({ is: "error", id, name, message });
+  }
+
+  async #open(): Promise<OpenedModel> {
+    const { source, file, backend, integrity } = this.#opening!,
+      onProgress = (loaded: number, total?: number) => this.say({ is: "progress", loaded, total });
     const trained = file && await readModelIn(file), { kind, rate } = trained?.state?.data.source ?? {};
     // The element says how: no options are asked for.
-    model = trained
+    const model = this.#model = trained
       ? await openModel(trained.model, { backend })
       : await openModel(source, { backend, integrity, onProgress, generation: {} });
-    const { engine: { name, description }, why, config } = model;
-    say({ is: "open", info: { backend: name, description, why, config, kind, rate } });
+    const { engine: { name, description }, why, config, tokenizer } = model,
+      pieces = tokenizer && Array.from({ length: tokenizer.size }, (_, token) => tokenizer.bytesOf(token));
+    this.say({ is: "open", info: { backend: name, description, why, config, kind, rate, pieces } });
     return model;
   }
 
   /** Frees the model, and what looks into it. */
-  function close(): void {
-    inspector?.dispose();
-    model?.dispose();
-    model = inspector = undefined;
+  #close(): void {
+    this.#inspector?.dispose();
+    this.#model?.dispose();
+    this.#model = this.#inspector = undefined;
   }
 
-  async function inspectorOf(of: OpenedModel): Promise<Inspector> {
-    return inspector ??= new (await import("./inspect.ts")).Inspector(of);
+  async #inspectorOf(of: OpenedModel): Promise<Inspector> {
+    return this.#inspector ??= new (await import("./inspect.ts")).Inspector(of);
   }
 
-  async function sample(id: number, { options, samples, bits }: Wanted): Promise<void> {
-    const given = Array.from(options.prompt ?? []), made = Array.from({ length: samples }, (): number[] => []), start = given.length;
-    let posted = -Infinity, sent = 0, first = 0, looked = 0, spent = 0, next = 0;
-    const count = () => made[0].length;
-    const post = () => {
-      const rate = (count() - 1) * samples * 1000 / Math.max(1e-3, performance.now() - first - spent);
-      const tokens = Uint32Array.from(
-        { length: (count() - sent) * samples },
-        (_, at) => made[at % samples][sent + Math.floor(at / samples)],
-      );
-      if (tokens.length > 0) say({ is: "tokens", id, tokens, rate });
-      sent = count();
-      posted = performance.now();
-    };
-    const look = async (of: OpenedModel) => {
-      const begun = performance.now(), to = count();
-      if (to === looked) return;
-      const found = await (await inspectorOf(of)).bits(made.map((tokens) => [...given, ...tokens]), start, start + looked);
-      say({ is: "bits", id, from: start + looked, bits: found });
-      looked = to;
-      const took = performance.now() - begun;
-      spent += took;
-      next = performance.now() + Math.max(LOOK.after, LOOK.times * took);
-    };
+  async #sample(wanted: Sampling): Promise<void> {
+    const { id } = wanted, progress = new Progress(wanted);
     for (let losses = 0;;) {
       try {
-        const of = model ?? await open();
-        // Draws depend on the position: what follows a loss is what would have come without it, within one context.
-        const rest = { ...options, prompt: made.map((tokens) => [...given, ...tokens]), length: options.length - count(), batch: samples };
-        for await (const tokens of of.samples(rest)) {
-          tokens.forEach((token, at) => made[at].push(token));
-          if (count() === 1) first = performance.now();
-          if (performance.now() - posted < FRAME) continue;
-          post();
-          if (bits && performance.now() > next) await look(of);
-          await turn();
-          if (stopped >= id) break;
-        }
-        post();
-        if (bits) await look(of);
-        return say({ is: "end", id });
+        await this.#goOn(this.#model ?? await this.#open(), wanted, progress);
+        return this.say({ is: "end", id });
       } catch (error) {
-        if (!(error instanceof BackendError) || !model || ++losses > PATIENCE) throw error;
-        say({ is: "lost", message: error.message });
-        close();
+        if (!(error instanceof BackendError) || !this.#model || ++losses > PATIENCE) throw error;
+        this.say({ is: "lost", message: error.message });
+        this.#close();
       }
     }
   }
 
-  async function inspect({ id, tokens, given }: Extract<Question, { ask: "inspect" }>): Promise<void> {
-    if (asked > id) return say({ is: "end", id });
-    say({ is: "inspected", id, found: await (await inspectorOf(model ?? await open())).look(tokens, given) });
+  /** Makes what is missing. Draws depend on the position: what follows a loss is what would have come without it, within one context. */
+  async #goOn(model: OpenedModel, { id, options, samples, bits }: Sampling, progress: Progress): Promise<void> {
+    const rest = { ...options, prompt: progress.sequences, length: options.length - progress.count, batch: samples };
+    for await (const tokens of model.samples(rest)) {
+      tokens.forEach((token, at) => progress.made[at].push(token));
+      if (progress.count === 1) progress.first = performance.now();
+      if (performance.now() - progress.posted < FRAME) continue;
+      this.#post(id, progress);
+      if (bits && performance.now() > progress.next) await this.#look(model, id, progress);
+      await this.#turn();
+      if (this.#stopped >= id) break;
+    }
+    this.#post(id, progress);
+    if (bits) await this.#look(model, id, progress);
   }
 
-  scope.onmessage = ({ data }) => {
-    if (data.ask === "stop") stopped = data.id;
-    else if (data.ask === "open") {
-      opening = data;
-      open().catch((error) => fail(error));
-    } else {
-      if (data.ask === "inspect") asked = data.id;
-      // A sample that was left ends within a frame; the model does one thing at a time.
-      last = last.then(() => data.ask === "sample" ? sample(data.id, data) : inspect(data)).catch((error) => fail(error, data.id));
-    }
-  };
+  #post(id: number, progress: Progress): void {
+    const { rate } = progress, tokens = progress.unsent();
+    if (tokens.length > 0) this.say({ is: "tokens", id, tokens, rate });
+  }
+
+  /** Tells the bits of what came since the last look. */
+  async #look(model: OpenedModel, id: number, progress: Progress): Promise<void> {
+    const begun = performance.now(), to = progress.count, start = progress.given.length, from = start + progress.looked;
+    if (to === progress.looked) return;
+    this.say({ is: "bits", id, from, bits: await (await this.#inspectorOf(model)).bits(progress.sequences, start, from) });
+    progress.looked = to;
+    const took = performance.now() - begun;
+    progress.spent += took;
+    progress.next = performance.now() + Math.max(LOOK.after, LOOK.times * took);
+  }
+
+  async #inspect({ id, tokens, given }: Extract<Question, { ask: "inspect" }>): Promise<void> {
+    if (this.#asked > id) return this.say({ is: "end", id });
+    const inspector = await this.#inspectorOf(this.#model ?? await this.#open());
+    this.say({ is: "inspected", id, found: await inspector.look(tokens, given) });
+  }
+
+  async #encode({ id, bytes }: Extract<Question, { ask: "encode" }>): Promise<void> {
+    const { tokenizer } = this.#model ?? await this.#open();
+    this.say({ is: "encoded", id, tokens: tokenizer ? await tokenizer.encode(bytes) : bytes });
+  }
 }
 
 /** The model in a zip of its folder, and its run's state, if that is there too. */

@@ -87,7 +87,8 @@ export class RemoteModel {
   #info: ModelInfo | undefined;
   #sampling: Sampling | undefined;
   #asked = 0;
-  readonly #inspecting = new Map<number, { resolve(found: Inspected | undefined): void; reject(reason: unknown): void }>();
+  /** Questions with one answer that have not got it. */
+  readonly #waiting = new Map<number, { resolve(answer: Answer): void; reject(reason: unknown): void }>();
   #opened: { resolve(): void; reject(reason: unknown): void } | undefined;
   #failure: unknown;
 
@@ -182,12 +183,24 @@ export class RemoteModel {
    * @returns undefined where another look was asked for before this one's turn came
    * @throws {ShapeError} where a token is outside the vocabulary
    */
-  inspect(tokens: readonly number[], given: number): Promise<Inspected | undefined> {
+  async inspect(tokens: readonly number[], given: number): Promise<Inspected | undefined> {
+    const answer = await this.#answer((id) => ({ ask: "inspect", id, tokens, given }));
+    return answer.is === "inspected" ? answer.found : undefined;
+  }
+
+  /** The tokens of bytes: the bytes themselves, or what the model's tokenizer makes of them. It waits for a sample under way. */
+  async encode(bytes: Uint8Array): Promise<ArrayLike<number>> {
+    if (!this.info.pieces) return bytes;
+    const answer = await this.#answer((id) => ({ ask: "encode", id, bytes }));
+    return answer.is === "encoded" ? answer.tokens : [];
+  }
+
+  #answer(question: (id: number) => Question): Promise<Answer> {
     if (this.#failure) return Promise.reject(this.#failure);
     const id = ++this.#asked;
     return new Promise((resolve, reject) => {
-      this.#inspecting.set(id, { resolve, reject });
-      this.#ask({ ask: "inspect", id, tokens, given });
+      this.#waiting.set(id, { resolve, reject });
+      this.#ask(question(id));
     });
   }
 
@@ -226,11 +239,10 @@ export class RemoteModel {
       case "error":
         if (answer.id === undefined) return this.#end(errorOf(answer));
     }
-    const look = this.#inspecting.get(answer.id!);
-    if (look) {
-      this.#inspecting.delete(answer.id!);
-      if (answer.is === "error") return look.reject(errorOf(answer));
-      return look.resolve(answer.is === "inspected" ? answer.found : undefined);
+    const waiting = this.#waiting.get(answer.id!);
+    if (waiting) {
+      this.#waiting.delete(answer.id!);
+      return answer.is === "error" ? waiting.reject(errorOf(answer)) : waiting.resolve(answer);
     }
     // What a sample that was left still sends is nobody's.
     if (!sampling || answer.id !== sampling.id) return;
@@ -246,7 +258,7 @@ export class RemoteModel {
     this.#failure = reason;
     this.#worker.terminate();
     this.#opened?.reject(reason);
-    for (const { reject } of this.#inspecting.values()) reject(reason);
+    for (const { reject } of this.#waiting.values()) reject(reason);
     if (!this.#sampling) return;
     Object.assign(this.#sampling, { ended: true, error: reason });
     this.#sampling.wake();

@@ -17,7 +17,7 @@ export interface Shown {
 /** Shows tokens of one sample as they come. */
 export interface View {
   /** Shows more; answers the text that these complete, where it is text. */
-  show(tokens: Uint8Array): string | undefined;
+  show(tokens: readonly number[]): string | undefined;
   /** Tints tokens, from one of the sequence on, by their bits. */
   tint?(from: number, bits: Float32Array): void;
   /** The sample is whole, or was stopped. */

@@ -7,7 +7,7 @@
 import { make, type View } from "./view.ts";
 
 /** Shows an image of height, width and channels: each pixel when all its channels are there. */
-export function imageView(into: HTMLElement, prompt: Uint8Array, [height, width, channels]: readonly number[]): View {
+export function imageView(into: HTMLElement, prompt: readonly number[], [height, width, channels]: readonly number[]): View {
   const canvas = make("canvas", { width, height, className: "image" }, {
       role: "img",
       "aria-label": `Image of ${width} by ${height} pixels, not painted yet`,
@@ -16,7 +16,7 @@ export function imageView(into: HTMLElement, prompt: Uint8Array, [height, width,
   into.prepend(canvas);
   const row: number[] = [], pixels = context.createImageData(width, height);
   let painted = 0;
-  const show = (tokens: Uint8Array): undefined => {
+  const show = (tokens: readonly number[]): undefined => {
     for (const token of tokens) row.push(token);
     const from = painted;
     for (; (painted + 1) * channels <= row.length && painted < width * height; painted++) {

@@ -51,18 +51,52 @@ class Live {
   }
 }
 
+/** A waveform on a canvas. */
+class Wave {
+  readonly #context: CanvasRenderingContext2D;
+  /** The lowest and highest sample of each column; the largest of all fills the height. */
+  readonly #low = new Float32Array(WIDTH);
+  readonly #high = new Float32Array(WIDTH);
+  #peak = 0.02;
+
+  /** @param length codes in all */
+  constructor(readonly canvas: HTMLCanvasElement, readonly length: number) {
+    this.#context = canvas.getContext("2d")!;
+  }
+
+  /** Draws codes from one of them on. */
+  draw(codes: readonly number[], first: number): void {
+    const ratio = WIDTH / this.length, low = this.#low, high = this.#high, before = this.#peak;
+    const from = Math.max(0, Math.floor((first - 1) * ratio)), to = Math.min(WIDTH, codes.length * ratio);
+    for (let x = from; x < to; x++) {
+      const column = codes.slice(Math.floor(x / ratio), Math.max(Math.floor(x / ratio) + 1, Math.floor((x + 1) / ratio)));
+      const levels = column.map(mulawAmplitude);
+      high[x] = Math.max(...levels);
+      low[x] = Math.min(...levels);
+      this.#peak = Math.max(this.#peak, high[x], -low[x]);
+    }
+    this.#context.fillStyle = getComputedStyle(this.canvas).color;
+    for (let x = this.#peak > before ? 0 : from; x < to; x++) this.#column(x);
+  }
+
+  #column(x: number): void {
+    const y = (level: number) => (1 - level / this.#peak) / 2 * (HEIGHT - 2), top = y(this.#high[x]);
+    this.#context.clearRect(x, 0, 1, HEIGHT);
+    this.#context.fillRect(x, top, 1, Math.max(2, y(this.#low[x]) - top));
+  }
+}
+
 /**
  * Shows µ-law codes as a waveform, with something to play them with.
  *
  * @param length codes in all, prompt included
  * @param rate samples per second
  */
-export function soundView(into: HTMLElement, prompt: Uint8Array, length: number, rate: number, autoplay: boolean): View {
+export function soundView(into: HTMLElement, prompt: readonly number[], length: number, rate: number, autoplay: boolean): View {
   const canvas = make("canvas", { width: WIDTH, height: HEIGHT, className: "wave" }, {
       role: "img",
       "aria-label": `Waveform of ${(length / rate).toFixed(2)} seconds`,
     }),
-    context = canvas.getContext("2d")!,
     head = make("i", { className: "head", hidden: true }),
     listen = make("button", { type: "button", className: "quiet", textContent: "Listen as it comes" });
   const stage = make("div", { className: "stage" }, {}, canvas, head);
@@ -97,29 +131,13 @@ export function soundView(into: HTMLElement, prompt: Uint8Array, length: number,
   };
   if (autoplay) listen.click();
 
-  // The lowest and highest sample of each column; the largest of all fills the height.
-  const low = new Float32Array(WIDTH), high = new Float32Array(WIDTH), ratio = WIDTH / length;
-  let peak = 0.02;
-  const draw = (x: number) => {
-    const y = (level: number) => (1 - level / peak) / 2 * (HEIGHT - 2);
-    context.clearRect(x, 0, 1, HEIGHT);
-    context.fillRect(x, y(high[x]), 1, Math.max(2, y(low[x]) - y(high[x])));
-  };
-  const show = (tokens: Uint8Array): undefined => {
-    const from = Math.max(0, Math.floor((codes.length - 1) * ratio)), before = peak;
-    for (const token of tokens) codes.push(token);
-    const to = Math.min(WIDTH, codes.length * ratio);
-    for (let x = from; x < to; x++) {
-      const column = codes.slice(Math.floor(x / ratio), Math.max(Math.floor(x / ratio) + 1, Math.floor((x + 1) / ratio)));
-      const levels = column.map(mulawAmplitude);
-      high[x] = Math.max(...levels);
-      low[x] = Math.min(...levels);
-      peak = Math.max(peak, high[x], -low[x]);
-    }
-    context.fillStyle = getComputedStyle(canvas).color;
-    for (let x = peak > before ? 0 : from; x < to; x++) draw(x);
-    live?.feed(codes, false);
-  };
+  const wave = new Wave(canvas, length),
+    show = (tokens: readonly number[]): undefined => {
+      const from = codes.length;
+      for (const token of tokens) codes.push(token);
+      wave.draw(codes, from);
+      live?.feed(codes, false);
+    };
   show(prompt);
   return {
     show,

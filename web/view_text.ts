@@ -5,7 +5,8 @@
  */
 
 import { TextStream } from "../data.ts";
-import { make, type View } from "./view.ts";
+import { make, type Shown, type View } from "./view.ts";
+import type { Vocabulary } from "./vocabulary.ts";
 
 /** Characters of a block of text: a browser lays out a whole block when a character is added to it. */
 const BLOCK = 1000;
@@ -13,19 +14,10 @@ const BLOCK = 1000;
 /** Least bits of each tint; the stylesheet has a class for each, from `t1`. */
 const TINTS = [1, 2, 3, 4.5, 6, 8];
 
-/** How a token is written where it stands alone. */
-export function nameOfToken(token: number): string {
-  const named: Readonly<Record<number, string>> = { 9: "tab", 10: "line end", 13: "return", 32: "space" };
-  return named[token] ??
-    (token > 32 && token < 127 ? String.fromCharCode(token) : token < 32 || token === 127 ? `byte ${token}` : `0x${token.toString(16)}`);
-}
-
 /** Text that can be looked into. */
 export interface TextView extends View {
   /** Marks earlier tokens by what they weigh, from 0 to 1; of the sequence, prompt included. */
   mark(at: number, weights: ReadonlyMap<number, number>): void;
-  /** Where it is shown. */
-  readonly region: HTMLElement;
 }
 
 /** What a {@linkcode textView} tells. */
@@ -34,27 +26,22 @@ export interface TextEvents {
   pick(at: number, isSure: boolean): void;
 }
 
-/**
- * Shows text.
- *
- * @param events where tokens are tinted and can be picked: each is then an element of its own
- */
-export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEvents): TextView {
-  const region = make("pre", { tabIndex: 0 }, { role: "region", "aria-label": "Text" }), given = make("b"), stream = new TextStream();
-  const spans: HTMLElement[] = [];
-  let block = make("div", {}, {}, given), node: Text | undefined, filled = 0, text = "", current = -1, marked: HTMLElement[] = [];
-  region.append(block);
+/** Where text is shown, its prompt in bold, and its first block. */
+function regionIn(into: HTMLElement) {
+  const given = make("b"), block = make("div", {}, {}, given);
+  const region = make("pre", { tabIndex: 0 }, { role: "region", "aria-label": "Text" }, block);
   into.prepend(region);
+  return { region, given, block };
+}
 
-  /** A token's element: of a character in several tokens, the one they share. */
-  let open: HTMLElement | undefined;
-  const put = (piece: string, to: HTMLElement) => {
-    const span = open ?? make("span");
-    spans.push(span);
-    open = piece === "" ? span : undefined;
-    if (!span.isConnected) to.append(span);
-    span.append(piece);
-  };
+/** What a sample of text comes to. */
+const shownAs = (text: string): Shown => ({ text, file: new Blob([text], { type: "text/plain" }), name: "sample.txt" });
+
+/** Shows text that is read and nothing else: as long as it comes. */
+export function plainView(into: HTMLElement, prompt: readonly number[], vocabulary: Vocabulary): View {
+  const { region, given, block: first } = regionIn(into), stream = new TextStream(), before = new TextStream();
+  given.append(before.push(vocabulary.bytesOf(prompt)) + before.end());
+  let block = first, node: Text | undefined, filled = 0, text = "";
   const add = (piece: string): string => {
     text += piece;
     filled += piece.length;
@@ -72,50 +59,74 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
     filled = node.length;
     return piece;
   };
-  const addTokens = (tokens: Uint8Array): string => {
-    let added = "";
-    for (const token of tokens) {
-      const piece = stream.push(Uint8Array.of(token));
-      put(piece, block);
-      added += piece;
-      filled += piece.length;
-      if (filled > BLOCK && piece === "\n") {
-        region.append(block = make("div"));
-        filled = 0;
-      }
-    }
-    text += added;
-    return added;
+  return {
+    show: (tokens) => add(stream.push(vocabulary.bytesOf(tokens))),
+    end() {
+      add(stream.end());
+      return Promise.resolve(shownAs(text));
+    },
   };
+}
 
+/** Lets a pointer and arrow keys go from token to token, each an element of `spans`, but those of the prompt. */
+function letPick(region: HTMLElement, spans: readonly HTMLElement[], given: number, { pick }: TextEvents): void {
+  let current = -1;
+  const at = ({ target }: Event) => spans.indexOf(target as HTMLElement);
+  const go = (to: number, isSure: boolean) => {
+    if (to < given || to >= spans.length) return;
+    spans[current]?.classList.remove("at");
+    spans[current = to].classList.add("at");
+    pick(to, isSure);
+  };
+  region.onpointerover = (event) => event.pointerType === "mouse" && go(at(event), false);
+  region.onclick = (event) => go(at(event), true);
+  region.onkeydown = (event) => {
+    const last = spans.length - 1;
+    const to = ({ ArrowRight: current + 1, ArrowLeft: current - 1, Home: given, End: last } as Record<string, number>)[event.key];
+    if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    go(Math.max(given, Math.min(last, to)), true);
+    spans[current].scrollIntoView({ block: "nearest" });
+  };
+  region.setAttribute("aria-description", "Arrow keys go from token to token and tell each one's likeliest others");
+}
+
+/** Shows text whose tokens are tinted and can be picked: each is an element of its own. */
+export function textView(into: HTMLElement, prompt: readonly number[], vocabulary: Vocabulary, events: TextEvents): TextView {
+  const { region, given, block: first } = regionIn(into), stream = new TextStream(), spans: HTMLElement[] = [];
+  let block = first, filled = 0, text = "", marked: HTMLElement[] = [];
+
+  /** A token's element: of a character in several tokens, the one they share. */
+  let open: HTMLElement | undefined;
+  const put = (piece: string, to: HTMLElement) => {
+    const span = open ?? make("span");
+    spans.push(span);
+    open = piece === "" ? span : undefined;
+    if (!span.isConnected) to.append(span);
+    span.append(piece);
+  };
   const before = new TextStream();
-  if (events) {
-    for (const token of prompt) put(before.push(Uint8Array.of(token)), given);
-    given.append(before.end());
-    open = undefined;
-    const at = ({ target }: Event) => spans.indexOf(target as HTMLElement);
-    const go = (to: number, isSure: boolean) => {
-      if (to < prompt.length || to >= spans.length) return;
-      spans[current]?.classList.remove("at");
-      spans[current = to].classList.add("at");
-      events.pick(to, isSure);
-    };
-    region.onpointerover = (event) => event.pointerType === "mouse" && go(at(event), false);
-    region.onclick = (event) => go(at(event), true);
-    region.onkeydown = (event) => {
-      const last = spans.length - 1, first = prompt.length;
-      const to = ({ ArrowRight: current + 1, ArrowLeft: current - 1, Home: first, End: last } as Record<string, number>)[event.key];
-      if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-      event.preventDefault();
-      go(Math.max(first, Math.min(last, to)), true);
-      spans[current].scrollIntoView({ block: "nearest" });
-    };
-    region.setAttribute("aria-description", "Arrow keys go from token to token and tell each one's likeliest others");
-  } else given.append(before.push(prompt) + before.end());
+  for (const token of prompt) put(before.push(vocabulary.bytesOf([token])), given);
+  given.append(before.end());
+  open = undefined;
+  letPick(region, spans, prompt.length, events);
 
   return {
-    region,
-    show: (tokens) => events ? addTokens(tokens) : add(stream.push(tokens)),
+    show(tokens) {
+      let added = "";
+      for (const token of tokens) {
+        const piece = stream.push(vocabulary.bytesOf([token]));
+        put(piece, block);
+        added += piece;
+        filled += piece.length;
+        if (filled > BLOCK && piece === "\n") {
+          region.append(block = make("div"));
+          filled = 0;
+        }
+      }
+      text += added;
+      return added;
+    },
     tint(from, bits) {
       bits.forEach((bits, at) => {
         const tint = TINTS.findLastIndex((least) => bits >= least) + 1;
@@ -135,9 +146,9 @@ export function textView(into: HTMLElement, prompt: Uint8Array, events?: TextEve
     },
     end() {
       const rest = stream.end();
-      if (events) block.append(rest), text += rest;
-      else add(rest);
-      return Promise.resolve({ text, file: new Blob([text], { type: "text/plain" }), name: "sample.txt" });
+      block.append(rest);
+      text += rest;
+      return Promise.resolve(shownAs(text));
     },
   };
 }
