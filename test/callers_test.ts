@@ -331,6 +331,7 @@ const CALLS: readonly Call[] = [
   // Models.
   call("new Parameters", (config) => new longstride.Parameters(config), [config], { 0: "object", "0.n_ctx": "whole" }),
   call("Parameters.get", (name) => params.get(name), ["norm.bias"], { 0: "text" }),
+  call("Parameters.matrix", (name) => params.matrix(name), ["out.weight"], { 0: "text" }),
   of("parameterCount", [config], { 0: "object", "0.d_model": "whole" }),
   of("parameterShapes", [config], { 0: "object", "0.d_model": "whole" }),
   of("fetchModel", ["model/"], { 0: "object" }),
@@ -476,7 +477,7 @@ const CALLS: readonly Call[] = [
   of("parseConfig", [longstride.formatConfig(config), name], { 0: "text", 1: "text" }),
   of("formatRunState", [state, digests], { 0: "object", 1: "object" }),
   of("parseRunState", [longstride.formatRunState(state, digests), name], { 0: "text", 1: "text" }),
-  of("modelChunks", [{ config, weights }], { 0: "object", "0.config": "object", "0.weights": "object" }),
+  of("modelChunks", [{ config, weights }, "I8"], { 0: "object", "0.config": "object", "0.weights": "object", 1: "optional text" }),
   of("momentChunks", [{ config, m: weights, v: weights }], { 0: "object", "0.config": "object", "0.m": "object" }),
   of("readModel", [longstride.formatConfig(config), weightsFile], { 0: "text", 1: "bytes" }),
   of("readMoments", [config, momentsFile, name], { 0: "object", 1: "bytes", 2: "text" }),

@@ -15,7 +15,7 @@ import { join, jointProducts } from "./plan/joint.ts";
 import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/split.ts";
 import { bind, blame, type Bound, encode, type Ready } from "./recording.ts";
-import { link } from "./shader/link.ts";
+import { link, type Parts } from "./shader/link.ts";
 import type { Pipelines } from "./shader/pipelines.ts";
 import { bindingsOf } from "./shader/reflect.ts";
 import { ALIGNMENT, bindable, roundUp, storedBytes } from "./storage.ts";
@@ -152,7 +152,9 @@ class Making {
 
   /** The pipeline of a dispatch and its buffers, absent operands filled in. */
   async ready(dispatch: Dispatch & { op: number }): Promise<Ready> {
-    const { kernel, values, bindings } = dispatch, { absent, pages, pipelines } = this.shop, declared = bindingsOf(link(kernel));
+    const { kernel, values, bindings } = dispatch,
+      { absent, pages, pipelines } = this.shop,
+      declared = bindingsOf(link(kernel, values as Parts));
     let left = 0;
     const resources = declared.map(({ name, writes }): GPUBufferBinding => {
       const operand = bindings[name];

@@ -163,7 +163,7 @@ export class WebGpuEngine implements Engine {
 
   /**
    * Gives a tensor a place in a buffer of the caller's, instead of `allocate`: programs compiled from then on read and write it there, with
-   * no copies. The bytes are the tensor's numbers, row-major: f32 or u32, or of an f16 tensor halves. A tensor that lies in such a buffer
+   * no copies. The bytes are the tensor's numbers, row-major: f32, u32 or i8, or of an f16 tensor halves. A tensor that lies in such a buffer
    * already is moved; programs compiled before keep the old place until their {@linkcode WebGpuExecutable.rebind}.
    *
    * The buffer stays the caller's: `free` and `dispose` leave it alone, it must live while programs use it, and its tensors must not overlap
