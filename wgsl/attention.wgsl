@@ -165,22 +165,15 @@ fn has_key(keys: vec2u, key: u32) -> bool {
 }
 
 // Whether an invocation's queries, which own, have any pair in a tile. Narrow bands leave tiles in which whole subgroups have none: these
-// skip the products: two of nine scores of a window 128 wide in tiles of 64 × 32. So do short documents.
+// skip the products: two of nine scores of a window 128 wide in tiles of 64 × 32.
 // @inline
-fn find_pairs(busy: ptr<function, bool>, masked: bool, span: ptr<function, Spans>, run: Run, item: Item, own: u32, start: u32) {
+fn find_pairs(busy: ptr<function, bool>, masked: bool, run: Run, item: Item, own: u32, start: u32) {
   if (BITS == 0u && masked) {
     (*busy) = false;
     // @unroll
     for (var i = 0u; i < TM; i++) {
       let keys = keys_of(run, item.rows, own + i, start);
-      if (SPANS == 1u) {
-        var is_own_seen = run.rows_at != IN_ORDER;
-        let own_span = (*span)[i];
-        see_span(&is_own_seen, own_span, start, BN);
-        (*busy) = (*busy) || (keys.x < start + BN && keys.y > start && is_own_seen);
-      } else {
-        (*busy) = (*busy) || (keys.x < start + BN && keys.y > start);
-      }
+      (*busy) = (*busy) || (keys.x < start + BN && keys.y > start);
     }
   }
 }

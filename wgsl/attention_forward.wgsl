@@ -70,7 +70,7 @@ fn keep() {
 fn take() {
   let masked = (listed & 1u) == 1u || start + BN > run.rows;
   var busy = true;
-  find_pairs(&busy, masked, &span, run, item, own, start);
+  find_pairs(&busy, masked, run, item, own, start);
   var s: array<array<f32, TN>, TM>;
   if (busy) {
     add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);

@@ -12,7 +12,7 @@ import type { Descriptor } from "./operation.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What lse holds for a query that sees no key: so far below any score that it weighs nothing, and finite, so that no difference is NaN. */
-export const NO_KEYS = -1e30;
+export const NO_KEYS: number = -1e30;
 
 /**
  * o = softmax(q·kᵀ/√d_qk_head − slope·|i − j| over the set)·v, by head. Head h owns columns h·d … (h + 1)·d of each matrix.

@@ -471,7 +471,7 @@ var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-// @at attention 472
+// @at attention 465
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -496,7 +496,7 @@ var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 491
+// @at attention 484
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -521,7 +521,7 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
-// @at attention 501
+// @at attention 494
 }
 
 var more:array<u32,MORE>;
@@ -549,7 +549,7 @@ var seen=vec4f();
 // @at attention_forward 51
 {@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
 {workgroupBarrier();if(slot<TY){xs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=xs[e/8u][0][e%8u];}xs[0][0][0]=sum;}seen=workgroupUniformLoad(&xs[0][0][0]);}
-// @at attention 526
+// @at attention 519
 if(seen.x==0.0){
 continue;
 }
@@ -559,17 +559,17 @@ var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 531
+// @at attention 524
 workgroupBarrier();
 // @at attention_forward 65
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 533
+// @at attention 526
 workgroupBarrier();
 // @at attention_forward 71
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){var is_own_seen=run.rows_at!=IN_ORDER;let own_span=span[i];{is_own_seen=is_own_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}busy=busy||(keys.x<start+BN&&keys.y>start&&is_own_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
@@ -641,7 +641,7 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 535
+// @at attention 528
 }
 }
 // @at attention_forward 149
@@ -672,7 +672,7 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 }
 }
-// @at attention 538
+// @at attention 531
 }
 `,
   "cache_fill": `
