@@ -124,8 +124,8 @@ export function worksOf(program: Program): TuneWork[] {
   const works = new Map<string, TuneWork>(), packed = (t: Tensor) => t.dtype === "f16";
   for (const op of program.ops) {
     if (op.op === "attention") {
-      const { sets, n, batch, q, v } = op, heads = sets.length, { kind, sizes } = attentionProblem(op);
-      works.set(`${kind} ${sizes}`, { sets, n, batch, d: q.shape[1] / heads, dv: v.shape[1] / heads, dtype: q.dtype });
+      const { sets, n, batch, q } = op, { d, dv } = headsOf(op), { kind, sizes } = attentionProblem(op);
+      works.set(`${kind} ${sizes}`, { sets, n, batch, d, dv, dtype: q.dtype });
     } else if (op.op === "linear" && isTiled(op.w)) {
       const [rows, inner] = op.x.shape, [out] = op.w.shape, { kind, sizes } = linearProblem(rows, inner, out, packed(op.x));
       works.set(`linear ${kind} ${sizes}`, { rows, in: inner, out, dtype: op.x.dtype });
