@@ -20,7 +20,22 @@
  * @module
  */
 
-export { attends, type AttentionSet, type BlockLists, resolveSets } from "./src/pattern/sets.ts";
+export {
+  type AttentionArrays,
+  type AttentionBuffers,
+  type AttentionCall,
+  type AttentionGradients,
+  type AttentionOutput,
+  type GradientArrays,
+  type GradientBuffers,
+  type PassOptions,
+  SparseAttention,
+  sparseAttention,
+} from "./src/run/sparse_attention.ts";
+export type { AttentionOptions, AttentionPattern } from "./src/model/attention.ts";
+export type { FloatArray, HalfArray } from "./src/base/floats.ts";
+export type { BufferRange } from "./src/base/buffers.ts";
+export { attends, type AttentionSet, type BlockLists, type IntervalLists, resolveSets } from "./src/pattern/sets.ts";
 export { alibiSlopes } from "./src/pattern/alibi.ts";
 export { documentSpans, lengthSpans } from "./src/pattern/spans.ts";
 export { describeAttention } from "./src/pattern/describe.ts";

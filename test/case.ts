@@ -31,6 +31,13 @@ export class Problem {
     return t;
   }
 
+  /** Weights of int8. */
+  i8(name: string, shape: readonly number[]): Tensor {
+    const t = tensor(name, shape, "i8");
+    this.inputs.set(t, Int8Array.from({ length: size(t) }, () => this.#random.below(255) - 127));
+    return t;
+  }
+
   /** An input of given numbers. */
   values(name: string, ...values: number[]): Tensor {
     const t = tensor(name, [values.length]);

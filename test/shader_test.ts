@@ -141,10 +141,14 @@ Deno.test("shader: each file is imported once, and what WGSL wants first comes f
     }).map(([name, text]) => [name, declarations(tokenise(text, name))]),
   );
   const order = (storage?: string) =>
-    gather("k", storage, (name) => files.get(name)).map(({ name, tokens }) => name + tokens[3].text).join(" ");
+    gather("k", { STORAGE: storage }, (name) => files.get(name)).map(({ name, tokens }) => name + tokens[3].text).join(" ");
   assertEquals(order(), "S4 B1 A1 K1", "one storage, the first that is named");
   assertEquals(order("f16x4"), "S2 B1 A1 K1");
-  assertThrows(() => gather("k", "f64", (name) => files.get(name)), KernelError, "wgsl/b.wgsl:1: there is no wgsl/storage_f64.wgsl");
+  assertThrows(
+    () => gather("k", { STORAGE: "f64" }, (name) => files.get(name)),
+    KernelError,
+    "wgsl/b.wgsl:1: there is no wgsl/storage_f64.wgsl",
+  );
   assertThrows(() => link("no_such_kernel"), KernelError, "there is no wgsl/no_such_kernel.wgsl");
   const enabled = declarations(tokenise("enable f16;\nrequires packed_4x8_integer_dot_product;\ndiagnostic(off, a.b);\nconst A = 1;", "k"));
   assertEquals(enabled.map(({ kind }) => kind), ["enable", "requires", "diagnostic", "const"]);

@@ -14,7 +14,7 @@ import { goldenCases, relativeError } from "../../src/run/verify.ts";
 import type { Case } from "../case.ts";
 import { pick, type Query } from "../cases.ts";
 
-const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0 };
+const TOLERANCE = { f32: 5e-6, f16: 2e-3, u32: 0, i8: 0 };
 
 /** What the case's program leaves in its outputs when it is run so often, its tensors allocated by these pages. */
 export async function outputs(on: Engine, { name, problem }: Case, times = 1, pages = problem.pages): Promise<TensorData[]> {

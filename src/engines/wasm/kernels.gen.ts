@@ -5,6 +5,7 @@ import type { Doubles, Floats, Words } from "./plan.ts";
 
 const up8 = (x: number): number => (x + 7) & ~7;
 const up4 = (x: number): number => (x + 3) & ~3;
+const decoded = (count: number): number => (count + 7) & ~7;
 const ROWS = 256;
 const CONSTANTS = 128;
 /** Of asm/dropout.ts. */
@@ -214,6 +215,7 @@ export interface Kernels {
     readonly index: Words;
     readonly length: number;
     readonly table: Floats;
+    readonly scale: Floats | null | undefined;
     readonly y: Floats;
     readonly d: number;
     readonly accumulate: boolean;
@@ -224,6 +226,7 @@ export interface Kernels {
     readonly position: Words;
     readonly rows: Words | null | undefined;
     readonly table: Floats;
+    readonly scale: Floats | null | undefined;
     readonly y: Floats;
     readonly batch: number;
     readonly d: number;
@@ -274,6 +277,7 @@ export interface Kernels {
   /** asm/linear.ts */
   readonly pack_forward: {
     readonly w: Floats;
+    readonly scale: Floats | null | undefined;
     readonly panels: Floats;
     readonly out: number;
     readonly inner: number;
@@ -296,6 +300,7 @@ export interface Kernels {
     readonly blockPanels: number;
     readonly y: Floats;
     readonly pre: Floats | null | undefined;
+    readonly scale: Floats | null | undefined;
     readonly bias: Floats | null | undefined;
     readonly residual: Floats | null | undefined;
     readonly activation: number;
@@ -315,6 +320,7 @@ export interface Kernels {
     readonly shift: Floats | null | undefined;
     readonly y: Floats;
     readonly pre: Floats | null | undefined;
+    readonly scale: Floats | null | undefined;
     readonly bias: Floats | null | undefined;
     readonly residual: Floats | null | undefined;
     readonly activation: number;
@@ -394,16 +400,16 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   choose_advance: ["position"],
   cross_entropy: ["logits", "targets", "losses", "dLogits", "lossScale", "vocabulary", "meanScale"],
   dropout: ["x", "y", "count", "seeds", "site", "micro", "p"],
-  embedding: ["index", "length", "table", "y", "d", "accumulate"],
-  embedding_decode: ["tape", "position", "rows", "table", "y", "batch", "d", "start"],
+  embedding: ["index", "length", "table", "scale", "y", "d", "accumulate"],
+  embedding_decode: ["tape", "position", "rows", "table", "scale", "y", "batch", "d", "start"],
   embedding_backward: ["dy", "order", "starts", "dTable", "d", "accumulate"],
   layernorm: ["x", "gain", "bias", "y", "mean", "rstd", "d"],
   layernorm_backward: ["x", "gain", "mean", "rstd", "dy", "residual", "dx", "partial", "rows", "d", "chunk"],
   layernorm_backward_sum: ["partial", "dGain", "dBias", "chunks", "d", "accumulate"],
-  pack_forward: ["w", "panels", "out", "inner"],
+  pack_forward: ["w", "scale", "panels", "out", "inner"],
   pack_backward: ["w", "panels", "out", "inner"],
-  linear: ["x", "panels", "rows", "inner", "out", "blockRows", "blockPanels", "y", "pre", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
-  linear_few: ["x", "w", "rows", "inner", "out", "gain", "shift", "y", "pre", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
+  linear: ["x", "panels", "rows", "inner", "out", "blockRows", "blockPanels", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
+  linear_few: ["x", "w", "rows", "inner", "out", "gain", "shift", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
   linear_weight_grad: ["dy", "x", "dw", "db", "rows", "out", "inner", "height", "width", "accumulate"],
   muon: ["table", "out", "inner", "factor", "hyper", "mu", "weightDecay"],
   sum_chunks: ["x", "count", "chunk", "partials"],
@@ -420,8 +426,11 @@ export const WORKSPACES: { readonly [K in keyof Kernels]?: (args: Kernels[K]) =>
   attention_decode: ({ most }) => 2 * up4(most),
   choose: ({ vocabulary }) => 3 * up4(vocabulary),
   dropout: () => 8,
+  embedding: ({ d, scale }) => scale ? decoded(d) : 0,
+  embedding_decode: ({ d, scale }) => scale ? decoded(d) : 0,
+  pack_forward: ({ inner, scale }) => scale ? decoded(PANEL * inner) : 0,
   linear: ({ inner, blockRows, blockPanels }) => blockRows * Math.min(inner, DEPTH) + (inner > DEPTH ? blockRows * blockPanels * PANEL : 4 * PANEL),
-  linear_few: ({ rows, inner, gain }) => 64 + (gain ? up4(rows * inner) : 0),
+  linear_few: ({ rows, inner, gain, scale }) => 64 + (gain ? up4(rows * inner) : 0) + (scale ? decoded(PANEL * inner) : 0),
   linear_weight_grad: ({ height, width }) => (height + width) * ROWS + height * width,
   muon: ({ out, inner }) => 3 * up8(out) * up8(inner) + 2 * Math.min(up8(out), up8(inner)) * Math.min(up8(out), up8(inner)),
 };

@@ -67,7 +67,8 @@ export async function splitLinear(plan: Plan, op: Linear, next: Planner<Linear>)
       const dropout: PartialDropout | undefined = op.dropout &&
         { ...op.dropout, first: ((op.dropout as PartialDropout).first ?? 0) + first, width: whole };
       const residual = op.residual && taken(plan, op.residual, first, width);
-      await next(plan, { ...op, w, b: op.b && plan.rows(op.b, first, width), y, pre, residual, dropout });
+      const [b, scale] = [op.b, op.scale].map((t) => t && plan.rows(t, first, width));
+      await next(plan, { ...op, w, scale, b, y, pre, residual, dropout });
       put(plan, y, op.y, first, width);
       if (pre) put(plan, pre, op.pre!, first, width);
     });

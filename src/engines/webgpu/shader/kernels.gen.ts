@@ -836,10 +836,12 @@ export interface Kernels {
    */
   readonly embedding: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [length] */
       readonly indices: "read array<u32>";
       /** [size, width] */
-      readonly table: "read array<f32>";
+      readonly table: "read array<Weight>";
       /** [rows, width] */
       readonly y: "read_write array<f32>";
     };
@@ -891,14 +893,16 @@ export interface Kernels {
    */
   readonly embedding_decode: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [n, batch]. Used where TOKENS. */
       readonly tape?: "read array<u32>";
       /** [1] */
       readonly position: "read array<u32>";
-      /** [n]. Used where not TOKENS. */
+      /** [n]. Used where not TOKENS or not TOKENS and INT8 == 1u. */
       readonly rows?: "read array<u32>";
       /** [size, width] */
-      readonly table: "read array<f32>";
+      readonly table: "read array<Weight>";
       /** [batch, width] */
       readonly y: "read_write array<f32>";
     };
@@ -1008,10 +1012,12 @@ export interface Kernels {
    */
   readonly linear: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [rows, in / 4] */
       readonly x: "read array<Stored>";
       /** [out, in / 4] */
-      readonly w: "read array<vec4f>";
+      readonly w: "read array<Weight>";
       /** [out / 4]. Used where BIAS. */
       readonly b?: "read array<vec4f>";
       /** [rows, out / 4]. Used where RESIDUAL. */
@@ -1116,6 +1122,8 @@ export interface Kernels {
    */
   readonly linear_few: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [ROWS, k4] */
       readonly x: "read array<vec4f>";
       /** [k4]. Used where NORM. */
@@ -1123,7 +1131,7 @@ export interface Kernels {
       /** [k4]. Used where NORM. */
       readonly shift?: "read array<vec4f>";
       /** [n, k4] */
-      readonly w: "read array<vec4f>";
+      readonly w: "read array<Weight>";
       /** [n]. Used where BIAS. */
       readonly bias?: "read array<f32>";
       /** [ROWS, n]. Used where RESIDUAL. */

@@ -924,6 +924,7 @@ y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_strid
 `,
   "embedding": `
 
+// @import weights_f32.wgsl
 
 struct Params{
 count:u32,
@@ -935,7 +936,7 @@ table_rows:u32,
 }
 
 var<storage,read>indices:array<u32>;
-var<storage,read>table:array<f32>;
+var<storage,read>table:array<Weight>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
@@ -953,7 +954,13 @@ return;
 }
 let row=i/params.width;
 let entry=indices[(params.first+row)%params.length]-params.table_first;
-var value=select(0.0,table[entry*params.width+i-row*params.width],entry<params.table_rows);
+let at=entry*params.width+i-row*params.width;
+var value=0.0;
+if(INT8==1u){
+value=select(0.0,decode(table[at/4u])[at&3u]*scale[entry],entry<params.table_rows);
+}else{
+value=select(0.0,table[at],entry<params.table_rows);
+}
 if(ACCUMULATE){
 value+=y[i];
 }
@@ -961,6 +968,7 @@ y[i]=value;
 }
 `,
   "embedding_decode": `
+// @import weights_f32.wgsl
 
 struct Params{
 count:u32,
@@ -972,7 +980,7 @@ start:u32,
 var<storage,read>tape:array<u32>;
 var<storage,read>position:array<u32>;
 var<storage,read>rows:array<u32>;
-var<storage,read>table:array<f32>;
+var<storage,read>table:array<Weight>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
@@ -991,9 +999,19 @@ var token=params.start;
 if(i>0u){
 token=tape[(i-1u)*params.batch+at/params.width];
 }
-y[at]=table[token*params.width+column];
+let place=token*params.width+column;
+if(INT8==1u){
+y[at]=decode(table[place/4u])[place&3u]*scale[token];
 }else{
-y[at]+=table[rows[i]*params.width+column];
+y[at]=table[place];
+}
+}else{
+let place=rows[i]*params.width+column;
+if(INT8==1u){
+y[at]+=decode(table[place/4u])[place&3u]*scale[rows[i]];
+}else{
+y[at]+=table[place];
+}
 }
 }
 `,
@@ -1107,6 +1125,7 @@ rstd[row]=r;
   "linear": `
 
 // @import storage_f32x4.wgsl
+// @import weights_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -1123,7 +1142,7 @@ whole:u32,
 }
 
 var<storage,read>x:array<Stored>;
-var<storage,read>w:array<vec4f>;
+var<storage,read>w:array<Weight>;
 var<storage,read>b:array<vec4f>;
 var<storage,read>residual:array<Stored>;
 var<storage,read>seeds:array<u32>;
@@ -1141,7 +1160,7 @@ const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
 const HALF:u32=0u;
 alias Left=Stored;
-alias Right=vec4f;
+alias Right=Weight;
 // @import product.wgsl
 
 fn extent(part:u32)->Extent{
@@ -1161,12 +1180,20 @@ return w[column*params.inner4+k4];
 }
 
 fn right_value(b:Right)->vec4f{
+if(INT8==1u){
+return decode(b);
+}else{
 return b;
+}
 }
 
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 let at=row*params.out4+column;
 var z=product;
+if(INT8==1u){
+let first=column*4u;
+z*=vec4f(scale[first],scale[first+1u],scale[first+2u],scale[first+3u]);
+}
 if(BIAS){
 z+=b[column];
 }
@@ -1185,39 +1212,6 @@ z+=load(residual[at]);
 y[at]=store(z);
 }
 `,
-  "linear_any": `
-// @import linear_finish.wgsl
-
-var<storage,read>a:array<f32>;
-var<storage,read>b:array<f32>;
-
-const T:u32=16u;
-
-var<workgroup>as_:array<array<f32,T>,T>;
-var<workgroup>bs:array<array<f32,T>,T>;
-
-@compute@workgroup_size(256)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=t&(T-1u);
-let ty=(t/T)&(T-1u);
-let row=group.y*T+ty;
-let column=group.x*T+tx;
-var sum=0.0;
-for(var k0=0u;k0<params.k;k0+=T){
-as_[ty][tx]=select(0.0,a[row*params.am+(k0+tx)*params.ak],row<params.m&&k0+tx<params.k);
-bs[ty][tx]=select(0.0,b[(k0+ty)*params.bk+column*params.bn],k0+ty<params.k&&column<params.n);
-workgroupBarrier();
-@unroll
-for(var k=0u;k<T;k++){
-sum=fma(as_[ty][k],bs[k][tx],sum);
-}
-workgroupBarrier();
-}
-if(row<params.m&&column<params.n){
-finish(row,column,sum);
-}
-}
-`,
   "linear_few": `
 
 
@@ -1226,6 +1220,7 @@ finish(row,column,sum);
 
 
 // @import gelu.wgsl
+// @import weights_f32x4.wgsl
 
 struct Params{
 k4:u32,
@@ -1237,7 +1232,7 @@ third:u32,
 var<storage,read>x:array<vec4f>;
 var<storage,read>gain:array<vec4f>;
 var<storage,read>shift:array<vec4f>;
-var<storage,read>w:array<vec4f>;
+var<storage,read>w:array<Weight>;
 var<storage,read>bias:array<f32>;
 var<storage,read>residual:array<f32>;
 var<storage,read_write>y:array<f32>;
@@ -1288,7 +1283,7 @@ return sum;
 fn sum4(v:vec4f)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
-// @at linear_few 86
+// @at linear_few 87
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&(LANES-1u);
@@ -1307,7 +1302,13 @@ added=bias[column];
 if(writes&&RESIDUAL){
 passed=residual[at];
 }
-var weights:array<vec4f,TURN>;
+var scaled:array<f32,INT8>;
+if(INT8==1u){
+if(writes){
+scaled[0]=scale[column];
+}
+}
+var weights:array<Weight,TURN>;
 var gains:array<vec4f,TURN>;
 var shifts:array<vec4f,TURN>;
 if(works){
@@ -1356,7 +1357,11 @@ var value=x[r*params.k4+c0+turn*LANES];
 if(NORM){
 value=fma((value-mean[r])*rstd[r],gains[turn],shifts[turn]);
 }
+if(INT8==1u){
+sums[r]=fma(value,decode(weights[turn]),sums[r]);
+}else{
 sums[r]=fma(value,weights[turn],sums[r]);
+}
 }
 }
 c0+=LANES*TURN;
@@ -1380,77 +1385,16 @@ let first=t-lane+e+some*4u;
 four+=vec4f(parts[lane][first],parts[lane][first+1u],parts[lane][first+2u],parts[lane][first+3u]);
 }
 }
-var z=sum4(four)+added;
+var z=sum4(four);
+if(INT8==1u){
+z*=scaled[0];
+}
+z+=added;
 if(GELU){
 z=gelu(z);
 }
 y[at]=z+passed;
 }
-}
-`,
-  "linear_finish": `
-
-// @import storage_f32.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-
-struct Params{
-m:u32,
-k:u32,
-n:u32,
-am:u32,
-ak:u32,
-bk:u32,
-bn:u32,
-site:u32,
-micro:u32,
-threshold:u32,
-keep:f32,
-first:u32,
-whole:u32,
-}
-
-var<storage,read>bias:array<f32>;
-var<storage,read>residual:array<f32>;
-var<storage,read>z_in:array<f32>;
-var<storage,read>seeds:array<u32>;
-var<storage,read_write>y:array<f32>;
-var<storage,read_write>z_out:array<f32>;
-var<uniform>params:Params;
-
-override BIAS:bool=false;
-override PRE:bool=false;
-override GELU:bool=false;
-override GELU_GRADIENT:bool=false;
-override DROPOUT:bool=false;
-override RESIDUAL:bool=false;
-override ACCUMULATE:bool=false;
-
-fn finish(row:u32,column:u32,product:f32){
-let at=row*params.n+column;
-var z=product;
-if(BIAS){
-z+=bias[column];
-}
-if(PRE){
-z_out[at]=z;
-}
-if(GELU){
-z=gelu(z);
-}
-if(GELU_GRADIENT){
-z*=gelu_gradient(z_in[at]);
-}
-if(DROPOUT){
-z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
-}
-if(RESIDUAL){
-z+=residual[at];
-}
-if(ACCUMULATE){
-z+=y[at];
-}
-y[at]=z;
 }
 `,
   "pack_f16": `
@@ -1826,6 +1770,30 @@ if(i<params.count){
 y[i]=load(x[i]);
 // @at elements 14
 }
+}
+`,
+  "weights_f32": `
+
+alias Weight=f32;
+const INT8:u32=0u;
+`,
+  "weights_f32x4": `
+
+
+alias Weight=vec4f;
+const INT8:u32=0u;
+`,
+  "weights_i8": `
+
+
+alias Weight=u32;
+const INT8:u32=1u;
+
+var<storage,read>scale:array<f32>;
+
+
+fn decode(w:Weight)->vec4f{
+return vec4f(bitcast<vec4i>(vec4u(w)<<vec4u(24u,16u,8u,0u))>>vec4u(24u));
 }
 `,
 };

@@ -1205,6 +1205,106 @@ partials[at+params.width]=all;
 }
 }
 `,
+  "linear_any": `
+
+// @import linear_finish.wgsl
+
+var<storage,read>a:array<f32>;
+var<storage,read>b:array<f32>;
+
+const T:u32=16u;
+
+var<workgroup>as_:array<array<f32,T>,T>;
+var<workgroup>bs:array<array<f32,T>,T>;
+
+@compute@workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let tx=t&(T-1u);
+let ty=(t/T)&(T-1u);
+let row=group.y*T+ty;
+let column=group.x*T+tx;
+var sum=0.0;
+for(var k0=0u;k0<params.k;k0+=T){
+as_[ty][tx]=select(0.0,a[row*params.am+(k0+tx)*params.ak],row<params.m&&k0+tx<params.k);
+bs[ty][tx]=select(0.0,b[(k0+ty)*params.bk+column*params.bn],k0+ty<params.k&&column<params.n);
+workgroupBarrier();
+@unroll
+for(var k=0u;k<T;k++){
+sum=fma(as_[ty][k],bs[k][tx],sum);
+}
+workgroupBarrier();
+}
+if(row<params.m&&column<params.n){
+finish(row,column,sum);
+}
+}
+`,
+  "linear_finish": `
+
+
+// @import storage_f32.wgsl
+// @import random.wgsl
+// @import gelu.wgsl
+
+struct Params{
+m:u32,
+k:u32,
+n:u32,
+am:u32,
+ak:u32,
+bk:u32,
+bn:u32,
+site:u32,
+micro:u32,
+threshold:u32,
+keep:f32,
+first:u32,
+whole:u32,
+}
+
+var<storage,read>bias:array<f32>;
+var<storage,read>residual:array<f32>;
+var<storage,read>z_in:array<f32>;
+var<storage,read>seeds:array<u32>;
+var<storage,read_write>y:array<f32>;
+var<storage,read_write>z_out:array<f32>;
+var<uniform>params:Params;
+
+override BIAS:bool=false;
+override PRE:bool=false;
+override GELU:bool=false;
+override GELU_GRADIENT:bool=false;
+override DROPOUT:bool=false;
+override RESIDUAL:bool=false;
+override ACCUMULATE:bool=false;
+
+fn finish(row:u32,column:u32,product:f32){
+let at=row*params.n+column;
+var z=product;
+if(BIAS){
+z+=bias[column];
+}
+if(PRE){
+z_out[at]=z;
+}
+if(GELU){
+z=gelu(z);
+}
+if(GELU_GRADIENT){
+z*=gelu_gradient(z_in[at]);
+}
+if(DROPOUT){
+z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
+}
+if(RESIDUAL){
+z+=residual[at];
+}
+if(ACCUMULATE){
+z+=y[at];
+}
+y[at]=z;
+}
+`,
   "linear_input_grad": `
 
 
