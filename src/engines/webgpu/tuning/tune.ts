@@ -7,7 +7,17 @@
 import { expect } from "../../../base/check.ts";
 import { BackendError, LongstrideError, OutOfMemoryError } from "../../../base/errors.ts";
 import { Random } from "../../../base/random.ts";
-import { type Attention, type AttentionBackward, type DType, type Op, Program, size, type Tensor, tensor } from "../../../ops/mod.ts";
+import {
+  type Attention,
+  type AttentionBackward,
+  type DType,
+  headsOf,
+  type Op,
+  Program,
+  size,
+  type Tensor,
+  tensor,
+} from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import type { WebGpuEngine } from "../engine.ts";
 import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
