@@ -7,7 +7,17 @@
 import { expect } from "../../../base/check.ts";
 import { BackendError, LongstrideError, OutOfMemoryError } from "../../../base/errors.ts";
 import { Random } from "../../../base/random.ts";
-import { type Attention, type AttentionBackward, type DType, type Op, Program, size, type Tensor, tensor } from "../../../ops/mod.ts";
+import {
+  type Attention,
+  type AttentionBackward,
+  type DType,
+  headsOf,
+  type Op,
+  Program,
+  size,
+  type Tensor,
+  tensor,
+} from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import type { WebGpuEngine } from "../engine.ts";
 import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
@@ -124,8 +134,8 @@ export function worksOf(program: Program): TuneWork[] {
   const works = new Map<string, TuneWork>(), packed = (t: Tensor) => t.dtype === "f16";
   for (const op of program.ops) {
     if (op.op === "attention") {
-      const { sets, n, batch, q, v } = op, heads = sets.length, { kind, sizes } = attentionProblem(op);
-      works.set(`${kind} ${sizes}`, { sets, n, batch, d: q.shape[1] / heads, dv: v.shape[1] / heads, dtype: q.dtype });
+      const { sets, n, batch, q } = op, { d, dv } = headsOf(op), { kind, sizes } = attentionProblem(op);
+      works.set(`${kind} ${sizes}`, { sets, n, batch, d, dv, dtype: q.dtype });
     } else if (op.op === "linear" && isTiled(op.w)) {
       const [rows, inner] = op.x.shape, [out] = op.w.shape, { kind, sizes } = linearProblem(rows, inner, out, packed(op.x));
       works.set(`linear ${kind} ${sizes}`, { rows, in: inner, out, dtype: op.x.dtype });
