@@ -20,13 +20,14 @@
  * @module
  */
 
-export { GENERATION_FIELDS } from "./src/files/generation_config.ts";
+export { GENERATION_FIELDS, GENERATION_FILE } from "./src/files/generation_config.ts";
 export { formatGenerationConfig, parseGenerationConfig } from "./src/files/generation_file.ts";
 export { checkCausal, type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
 export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES } from "./src/files/train_config.ts";
 export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
 export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
 export { formatConfig, parseConfig } from "./src/files/model_config.ts";
+export { eventFileHeader, eventFileName, scalarEvent, sessionStart } from "./src/files/tensorboard.ts";
 export { codecOf } from "./src/files/codec.ts";
 export { momentChunks, readMoments } from "./src/files/moments.ts";
 export { readModel } from "./src/files/weights.ts";

@@ -223,9 +223,9 @@ export function writeAtomic(path: string, content: Iterable<Uint8Array> | Uint8A
  *
  * @throws {CheckpointError} where it cannot be written
  */
-export function appendText(path: string, text: string): void {
+export function append(path: string, content: Uint8Array | string): void {
   try {
-    Deno.writeTextFileSync(path, text, { append: true });
+    Deno.writeFileSync(path, typeof content === "string" ? new TextEncoder().encode(content) : content, { append: true });
   } catch (error) {
     throw cannotWrite(path, error, "what was there before is untouched");
   }

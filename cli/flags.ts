@@ -11,7 +11,7 @@ import { ConfigError } from "../mod.ts";
 import { excerpt, wrapText } from "../data.ts";
 import { type Allowed, type Choices, mustBe, wrongOf } from "../files.ts";
 
-/** A command line that cannot be understood, or contradicts itself: exit code 2. */
+/** A command line that cannot be understood, contradicts itself, or asks for what cannot be: exit code 2. */
 export class UsageError extends ConfigError {
   override name = "UsageError";
 }
@@ -30,6 +30,8 @@ export interface Flag {
   readonly negatable?: boolean;
   /** Whether its value may be empty. */
   readonly empty?: boolean;
+  /** Whether it may be given several times, each with a value. */
+  readonly many?: boolean;
   /** What others call it: who gives that name is told this one. */
   readonly alias?: readonly string[];
   /** Whether help leaves it out: it is there to be answered. */
@@ -55,7 +57,7 @@ export interface Command {
   execute(args: Args): Promise<number>;
 }
 
-type Value = string | number | boolean;
+type Value = string | number | boolean | readonly string[];
 
 /** What was given. */
 export class Args {
@@ -65,6 +67,11 @@ export class Args {
   /** The value of a text flag. */
   text(name: string): string | undefined {
     return this.values.get(name) as string | undefined;
+  }
+
+  /** The values of a text flag that may be given several times, in their order; undefined where it was not given. */
+  texts(name: string): readonly string[] | undefined {
+    return this.values.get(name) as readonly string[] | undefined;
   }
 
   /** The value of a number flag. */
@@ -89,13 +96,33 @@ export function nearest(word: string, words: readonly string[], dashes = ""): st
   return distance <= Math.max(1, Math.floor(found.length / 2)) ? `; did you mean ${dashes}${found}?` : "";
 }
 
-const wordsOf = (allowed: Allowed | undefined) =>
+/** The words of a flag that takes one of some. */
+export const wordsOf = ({ allowed }: Flag): readonly string[] | undefined =>
   typeof allowed === "object" && "oneOf" in allowed ? (allowed as Choices).oneOf : undefined;
 
+/**
+ * What {@linkcode make} makes of flags and of what is known to be right without them: what is wrong then is wrong with the flags.
+ *
+ * @throws {UsageError} in place of a {@linkcode ConfigError}
+ */
+export function byFlags<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw asUsage(error);
+  }
+}
+
+/** What {@linkcode byFlags} makes of an error. */
+export function asUsage(error: unknown): unknown {
+  return error instanceof ConfigError && !(error instanceof UsageError) ? new UsageError(error.message, { cause: error }) : error;
+}
+
 /** What a flag's text stands for. */
-function valueOf({ name, allowed }: Flag, text: string): Value {
+function valueOf(flag: Flag, text: string): Value {
+  const { name, allowed } = flag;
   if (!allowed) return text;
-  const words = wordsOf(allowed), number = Number(text);
+  const words = wordsOf(flag), number = Number(text);
   // Number("") is 0, and Number(" 7 ") 7.
   const value = words || !/^[-+.\d]\S*$/.test(text) || Number.isNaN(number) ? text : number;
   if (!wrongOf("it", value, allowed)) return value;
@@ -159,6 +186,7 @@ export function parse(command: Command, argv: readonly string[]): Args {
   const parsed = parseArgs([...argv], {
     boolean: switches.map(({ name }) => name),
     string: ["_", ...valued.map(({ name }) => name)],
+    collect: valued.filter(({ many }) => many).map(({ name }) => name),
     negatable: switches.filter(({ negatable }) => negatable).map(({ name }) => name),
     unknown: (arg, key) => {
       if (key !== undefined) throw unknownFlag(command, arg);
@@ -172,14 +200,14 @@ export function parse(command: Command, argv: readonly string[]): Args {
     if (given) values.set(name, given === `--${name}`);
   }
   for (const flag of valued) {
-    const { name, empty } = flag, text = parsed[name];
-    if (!seen.some((arg) => arg.split("=")[0] === `--${name}`)) continue;
+    const { name, empty, many } = flag, given = seen.filter((arg) => arg.split("=")[0] === `--${name}`), texts = [parsed[name]].flat();
+    if (given.length === 0) continue;
     // `--prompt ""` is an empty prompt, `--prompt` at the end has none.
-    const hasValue = seen.some((arg) => arg.startsWith(`--${name}=`));
-    if (typeof text !== "string" || (text === "" && !(empty && hasValue))) {
+    const hasValue = given.every((arg) => arg.startsWith(`--${name}=`));
+    if (texts.some((text) => typeof text !== "string" || (text === "" && !(empty && hasValue)))) {
       throw new UsageError(`Cannot use --${name}: it needs a value, --${name} ${flag.value}`);
     }
-    values.set(name, valueOf(flag, text));
+    values.set(name, many ? texts as string[] : valueOf(flag, texts[0] as string));
   }
   return new Args(operandsOf(command, parsed._.map(String)), values);
 }
@@ -197,13 +225,14 @@ function grouped(flags: readonly Flag[]): [name: string, flags: Flag[]][] {
 /** A command's help. */
 export function help(command: Command, program: string, columns: number): string {
   const { name, about, operands, flags, examples } = command, width = Math.max(60, Math.min(100, columns));
-  const left = ({ name, negatable, value }: Flag) => `--${negatable ? "[no-]" : ""}${name}${value ? ` ${value}` : ""}`;
-  const indent = Math.max(...flags.map((flag) => left(flag).length)) + 4;
+  const left = ({ name, negatable, value, many }: Flag) =>
+    `--${negatable ? "[no-]" : ""}${name}${value ? ` ${value}` : ""}${many ? " …" : ""}`;
+  const indent = Math.max(0, ...flags.map((flag) => left(flag).length)) + 4;
   const usage = operands ? ` ${operands.least === 0 ? `[${operands.name}]` : operands.name}` : "";
   const line = (flag: Flag) => `  ${left(flag).padEnd(indent - 2)}${wrapText(flag.about, width - indent).join("\n" + " ".repeat(indent))}`;
   return [
     `${wrapText(about, width).join("\n")}\n`,
-    `Usage: ${program} ${name}${usage} [flags]`,
+    `Usage: ${program} ${name}${usage}${flags.length > 0 ? " [flags]" : ""}`,
     ...grouped(flags).flatMap(([name, flags]) => [`\n${name}:`, ...flags.map(line)]),
     `\nExamples:`,
     ...examples.map((line) => `  ${program} ${line}`),

@@ -1,5 +1,5 @@
 /**
- * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`, `export`.
+ * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`, `export`, `completions`.
  *
  *     deno run -A cli/main.ts train
  *     deno run -A cli/main.ts --help
@@ -9,6 +9,7 @@
 
 import { LongstrideError } from "../mod.ts";
 import { excerpt } from "../data.ts";
+import { completions } from "./commands/completions.ts";
 import { data } from "./commands/data.ts";
 import { exporting } from "./commands/export.ts";
 import { evaluate } from "./commands/evaluate.ts";
@@ -22,12 +23,13 @@ import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { program, VERSION } from "./program.ts";
 import { columns, OutputError, Screen, write } from "./terminal.ts";
 
-const COMMANDS: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data, exporting];
+const WORKING: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data, exporting];
+const COMMANDS: readonly Command[] = [...WORKING, completions(WORKING)];
 
 function overview(screen: Screen): void {
   screen.print("Longstride: Sparse Transformers, trained and sampled anywhere WebGPU or WebAssembly runs.\n");
   screen.print(`Usage: ${program()} COMMAND [flags]\n`);
-  for (const { name, about } of COMMANDS) screen.print(about, `  ${name.padEnd(10)}`);
+  for (const { name, about } of COMMANDS) screen.print(about, `  ${name.padEnd(13)}`);
   screen.print(`\n${program()} COMMAND --help lists a command's flags.`);
 }
 
@@ -57,7 +59,7 @@ async function execute(argv: readonly string[]): Promise<number> {
 /**
  * Does what a command line asks for. Errors of ours print one message; others keep their stack.
  *
- * @returns exit code: 0, 1 where it failed, 2 where the command line cannot be understood or contradicts itself
+ * @returns exit code: 0, 1 where it failed, 2 where the command line cannot be understood, contradicts itself or asks for what cannot be
  */
 export async function main(argv: readonly string[]): Promise<number> {
   try {

@@ -4,11 +4,12 @@
  * @module
  */
 
+import { join } from "node:path";
 import { type AttentionConfig, fetchModel, INTEGRATIONS, type ModelConfig, type PatternName, PATTERNS } from "../mod.ts";
 import { excerpt } from "../data.ts";
-import { parameterCount, parseConfig, type Trained, whole } from "../files.ts";
+import { GENERATION_FILE, parameterCount, parseConfig, parseGenerationConfig, type Trained, whole } from "../files.ts";
 import { describeAttention } from "../ops.ts";
-import { readText } from "./disk.ts";
+import { readIfThere, readText } from "./disk.ts";
 import { type Args, type Flag, group, UsageError } from "./flags.ts";
 import { loadTrained, runPath } from "./run_folder.ts";
 import { thousands } from "./format.ts";
@@ -96,18 +97,25 @@ export interface NamedModel extends Trained {
   readonly folder?: string;
 }
 
+/** A run's model with what a file beside it says of how it is to be sampled. */
+function withGeneration(trained: Trained, folder: string): Trained {
+  const path = join(folder, GENERATION_FILE), bytes = readIfThere(path);
+  if (!bytes) return trained;
+  return { ...trained, model: { ...trained.model, generation: parseGenerationConfig(new TextDecoder().decode(bytes), path) } };
+}
+
 /**
- * Reads the model of a run folder with its run's state, or one at an address. Tensors that are not read are said; so is what is damaged or
+ * Reads the model of a run folder with its run's state, or one at an address, and the options of generation beside it. Tensors that are not read are said; so is what is damaged or
  * changed of them, which training alone needs as it was.
  *
  * @param named a folder, a file in one, or the address of a folder of the web
  * @throws {CheckpointError} where a file of the model is missing or damaged
  * @throws {DataError} where it cannot be fetched
- * @throws {ConfigError} where config.json is wrong
+ * @throws {ConfigError} where config.json or generation_config.json is wrong
  */
 export async function readModel(named: string): Promise<NamedModel> {
   const isAddress = /^https?:\/\//i.test(named), folder = isAddress ? undefined : runPath(named), name = folder ?? named;
-  const trained = folder === undefined ? { model: await fetchModel(runPath(named)) } : loadTrained(folder);
+  const trained = folder === undefined ? { model: await fetchModel(runPath(named)) } : withGeneration(loadTrained(folder), folder);
   const screen = new Screen(Deno.stderr), { model: { unread }, state, damage } = trained as Trained;
   if (damage) screen.print((state ? "" : "Going on without what the run knew of its data and steps. ") + damage);
   if (unread) {

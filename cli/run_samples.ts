@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { ConfigError, encodeText, type Progress } from "../mod.ts";
 import { BYTES, type Dataset, SOUND_RATE, TextStream, type Tokenizer, visible } from "../data.ts";
 import { Decoder, type Engine, type Parameters, sample, samples } from "../ops.ts";
-import { appendText, writeAtomic } from "./disk.ts";
+import { append, writeAtomic } from "./disk.ts";
 import { soundLength } from "./format.ts";
 import { imagesFile, rowsOf, soundFile } from "./media.ts";
 import { program } from "./program.ts";
@@ -118,7 +118,7 @@ export class RunSamples {
       report.event("sample", { step, prompt, seed, text });
       report.show(`${screen.faint(`── step ${step} `.padEnd(48, "─"))}\n${screen.bold(prompt)}${text.trimEnd()}\n`);
     }
-    appendText(join(this.path, this.file), book);
+    append(join(this.path, this.file), book);
   }
 
   /** None where the model cannot write. */

@@ -30,7 +30,7 @@ import {
   wrongOf,
 } from "../files.ts";
 import { readText } from "./disk.ts";
-import { type Args, type Flag, group, UsageError } from "./flags.ts";
+import { type Args, byFlags, type Flag, group, UsageError } from "./flags.ts";
 import { ATTENTION_FLAGS, attentionFrom, readConfig } from "./model.ts";
 import { loadRun } from "./run_folder.ts";
 
@@ -209,7 +209,7 @@ function modelFrom(args: Args, base: ModelConfig, isResumed = false): ModelConfi
     // The position table follows the stride, where it did; in a run that goes on it is what it is.
     if (follows && changed.stride && !isResumed) made.position = { kind: "attention", stride: changed.stride };
   }
-  return checkConfig({ ...made, attention });
+  return byFlags(() => checkConfig({ ...made, attention }));
 }
 
 /** Phases that were not asked for are made to fit. */
@@ -234,7 +234,7 @@ export function newRun(args: Args, data?: { kind: DataKind; shape?: ImageShape }
   const chosen = asked !== undefined ? preset(asked) : file ? undefined : suits.preset, name = asked ?? (file ? "config" : suits.name);
   const config = modelFrom(args, file ? readConfig(file) : chosen!.model);
   const fitted = phasesFitted(args, constantsFrom(args, chosen?.train ?? {}), config, chosen?.train.batch);
-  const train = checkTrain(args.number("warmup") === undefined ? fitWarmup(fitted) : fitted);
+  const train = byFlags(() => checkTrain(args.number("warmup") === undefined ? fitWarmup(fitted) : fitted));
   return { config, train, path: args.text("out") ?? `runs/${timeInName()}-${name}`, changes: [] };
 }
 
@@ -251,6 +251,6 @@ export function resumedRun(args: Args, path: string): RunSetup {
   // A run keeps what its tokens stand for.
   const kept = from.tokenizer ? { init: before.init, vocab_size: before.vocab_size } : { init: before.init };
   const config = modelFrom(args, { ...base, ...kept }, true);
-  const train = checkTrain(phasesFitted(args, constantsFrom(args, from.train), config, from.train.batch));
+  const train = byFlags(() => checkTrain(phasesFitted(args, constantsFrom(args, from.train), config, from.train.batch)));
   return { config, train, path, from, changes: checkResume(from, { config, train }, path) };
 }

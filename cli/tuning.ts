@@ -82,12 +82,12 @@ export class TuningChoice {
   /**
    * Why an engine was picked, and how its kernels were.
    *
-   * @throws {ConfigError} where a file was asked for that the engine has no use for
+   * @throws {UsageError} where a file was asked for that the engine has no use for
    */
   why({ engine, why }: Picked): string {
     const file = this.args.text("tuning");
     if (file !== undefined && engine.name !== "webgpu") {
-      throw new ConfigError(
+      throw new UsageError(
         `Cannot use --tuning ${file} on ${engine.name} (${why}): only webgpu has kernels to choose from; leave it out, or give --backend webgpu`,
       );
     }

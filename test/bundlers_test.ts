@@ -1,6 +1,7 @@
+/// <reference lib="dom" />
 /**
  * A small app that has the npm package's element, built by esbuild, Rollup, Vite and webpack as their users would, and its sample in
- * Chromium: what Deno writes with the same model and seed.
+ * Chromium: what Deno writes with the same model and seed. The recipes of Vite and React are built and looked at as they stand.
  *
  * Vite and webpack find the element's worker by themselves, by `new Worker(new URL(…, import.meta.url))`. esbuild and Rollup leave that
  * address as it is, beside the file that has it, so the worker is one more entry for them.
@@ -11,7 +12,9 @@ import * as esbuild from "esbuild";
 import type { Browser } from "playwright-core";
 import { openModel } from "../mod.ts";
 import { needing } from "./needs.ts";
-import { dist, removeDist } from "./runtimes/bundle.ts";
+import { removeDist } from "./runtimes/bundle.ts";
+import { runBlocks } from "../tools/tutorial.ts";
+import { appFolder, recipe } from "./recipes.ts";
 import { launch } from "./runtimes/chromium.ts";
 import { modulesOf } from "./runtimes/npm.ts";
 import { serveFile } from "./runtimes/serve.ts";
@@ -43,6 +46,11 @@ const builds = {
     await writeFile("index.html", '<!doctype html><script type="module" src="/app.js"></script>');
     await build({ base: "./", logLevel: "error", worker: { format: "es" }, build: { outDir: "out/vite", target: "es2022", copyPublicDir: false } });
   },
+  /** A recipe's app, with its own configuration. */
+  async recipe() {
+    const { build } = await at("vite/dist/node/index.js");
+    await build({ root: process.argv[3], base: "./", logLevel: "error" });
+  },
   async webpack() {
     const { default: webpack } = await at("webpack/lib/index.js");
     const output = { path: process.cwd() + "/out/webpack", filename: "app.js", clean: true };
@@ -65,18 +73,15 @@ let made: Promise<Scene> | undefined;
 /** The app's folder, the text that its sample must be, and the browser. */
 const scene = () =>
   made ??= (async () => {
-    const app = await Deno.makeTempDir(), model = await openModel(MODEL, { backend: "wasm", threads: 1 });
+    const app = await appFolder(MODEL), model = await openModel(MODEL, { backend: "wasm", threads: 1 });
     let want = "";
     for await (const piece of model.text(ASKED)) want += piece;
     model.dispose();
-    await Deno.mkdir(`${app}/node_modules/@longstride`, { recursive: true });
-    await new Deno.Command("cp", { args: ["-r", (await dist()).pathname, `${app}/node_modules/@longstride/longstride`] }).output();
-    await Deno.writeTextFile(`${app}/package.json`, `{ "type": "module" }`);
     await Deno.writeTextFile(`${app}/app.js`, APP);
     return { app, want, browser: await launch() };
   })();
 
-async function buildWith(name: string): Promise<void> {
+async function buildWith(name: string, ...args: string[]): Promise<void> {
   const { app } = await scene();
   if (name === "esbuild") {
     await esbuild.build({
@@ -92,7 +97,7 @@ async function buildWith(name: string): Promise<void> {
     return await esbuild.stop();
   }
   await Deno.writeTextFile(`${app}/build.js`, BUILD(await modulesOf("bundler")));
-  const { success, stderr, stdout } = await new Deno.Command("node", { args: ["build.js", name], cwd: app }).output();
+  const { success, stderr, stdout } = await new Deno.Command("node", { args: ["build.js", name, ...args], cwd: app }).output();
   assert(success, new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr));
 }
 
@@ -127,6 +132,49 @@ for (const name of ["esbuild", "rollup", "vite", "webpack"]) {
     assertEquals(await sampledBy(name), (await scene()).want);
   });
 }
+
+/** Builds a recipe's app by Vite, and looks at it until `done` says something of the page. */
+async function cooked(blocks: Awaited<ReturnType<typeof recipe>>, done: () => string | undefined | false, press?: string): Promise<string> {
+  const app = await appFolder(MODEL, "public/model"), { browser } = await scene(), modules = await modulesOf("bundler");
+  try {
+    await runBlocks(blocks, app);
+    for (const name of ["react", "react-dom", "scheduler"]) await Deno.symlink(`${modules}/${name}`, `${app}/node_modules/${name}`);
+    await buildWith("recipe", app);
+    const folder = new URL(`file://${app}/dist/`);
+    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+      const { pathname } = new URL(request.url);
+      return pathname === "/favicon.ico"
+        ? new Response(null, { status: 204 })
+        : await serveFile(folder, pathname === "/" ? "index.html" : pathname);
+    });
+    const page = await browser.newPage(), errors: string[] = [];
+    try {
+      page.on("pageerror", (error) => errors.push(String(error)));
+      await page.goto(`http://127.0.0.1:${server.addr.port}/`);
+      if (press) await page.getByText(press, { exact: true }).click();
+      const found = await (await page.waitForFunction(done)).jsonValue();
+      assertEquals(errors, []);
+      return String(found);
+    } finally {
+      await page.close();
+      await server.shutdown();
+    }
+  } finally {
+    await Deno.remove(app, { recursive: true });
+  }
+}
+
+needing(["browser", "bundler"], "recipe: Vite's app writes", async () => {
+  const title = await cooked(await recipe("vite"), () => /^\d+ characters$/.test(document.title) && document.title);
+  assertEquals(parseInt(title) > 100, true, title);
+});
+
+needing(["browser", "bundler"], "recipe: React's component writes when its button is pressed", async () => {
+  const said = () =>
+    / per second$/.test(document.querySelector("[role=status]")?.textContent ?? "") &&
+    document.querySelector("[role=status]")!.textContent!;
+  assertEquals(parseInt(await cooked(await recipe("react"), said, "Begin")) > 100, true);
+});
 
 Deno.test.afterAll(async () => {
   if (made) {

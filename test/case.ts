@@ -52,6 +52,13 @@ export class Problem {
     return t;
   }
 
+  /** An input of those integers. */
+  words(name: string, shape: readonly number[], data: Uint32Array): Tensor {
+    const t = tensor(name, shape, "u32");
+    this.inputs.set(t, data);
+    return t;
+  }
+
   /** A seeded integer below `limit`. */
   below(limit: number): number {
     return this.#random.below(limit);

@@ -1,7 +1,7 @@
 /**
  * `sample` as a stranger uses it, in processes of its own, of a run trained for it.
  *
- * Plan. The same seed gives the same, alone and among several; a run is named by any file in it; pipes that close end quietly; what is not a
+ * Plan. The same seed gives the same, alone and among several; stop strings, and options that lie beside a model; a run is named by any file in it; pipes that close end quietly; what is not a
  * model is said.
  */
 
@@ -59,6 +59,51 @@ Deno.test("cli: sample writes several texts at once, the first as a single one",
   for (const which of [1, 2, 3]) assertMatch(three.err, new RegExp(`text ${which} of 3`));
   assertMatch(three.err, /120 bytes in /);
   failed(await write("--batch", "0"), 2, "it must be a whole number from 1 to 65536");
+});
+
+Deno.test("cli: sample ends a text before a stop string, alone, among several, in a file and as JSON", async () => {
+  const write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", "--length", "60", "--prompt", "It was", ...more);
+  const all = (await write("--seed", "3")).out.trimEnd(), written = all.slice("It was".length);
+  // Of what it writes two bytes that it wrote: the text is as before up to there.
+  const stop = /[a-z ]{2}/.exec(written.slice(8))![0], end = written.indexOf(stop);
+  assert(end > 0, written);
+  const one = await write("--seed", "3", "--stop", "never comes", "--stop", stop);
+  assertEquals([one.code, one.out], [0, `It was${written.slice(0, end)}\n`]);
+  assertMatch(one.err, /^\d+ bytes in /m);
+  const { events } = await write("--seed", "3", "--stop", stop, "--json");
+  assertEquals(events.map(({ text }) => text).join(""), written.slice(0, end));
+  const raw = at("stopped.txt");
+  assertEquals((await write("--seed", "3", "--stop", stop, "--out", raw)).code, 0);
+  const bytes = Deno.readFileSync(raw);
+  assertEquals(events.filter(({ token }) => token !== undefined).map(({ token }) => token), [...bytes.subarray(6)]);
+  const several = await write("--seed", "3", "--stop", stop, "--batch", "2", "--json");
+  const texts = ["", ""];
+  for (const { sample, text } of several.events) texts[sample as number] += text;
+  assertEquals(texts[0], written.slice(0, end));
+  assert(!texts[1].includes(stop) && texts[1].length > 0);
+});
+
+Deno.test("cli: sample goes by the generation_config.json of a run, and flags go before it", async () => {
+  const file = join(at("people"), "generation_config.json"),
+    write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", ...more);
+  const plain = await write("--length", "40", "--temperature", "0.5", "--seed", "9");
+  try {
+    Deno.writeTextFileSync(file, JSON.stringify({ max_new_tokens: 40, temperature: 0.5, seed: 9 }));
+    const own = await write();
+    assertEquals([own.code, own.out], [0, plain.out]);
+    assertMatch(own.err, /as its generation_config.json says, where no flag does: maxNewTokens 40, temperature 0.5, seed 9/);
+    assertMatch((await write("--length", "10")).err, /^10 bytes in /m);
+    assert((await write("--seed", "10")).out !== plain.out);
+    Deno.writeTextFileSync(file, JSON.stringify({ do_sample: false, num_return_sequences: 2, max_new_tokens: 20, stop_strings: ["\n"] }));
+    const greedy = await write();
+    assertMatch(greedy.err, /text 2 of 2/);
+    const likeliest = await write("--temperature", "0", "--batch", "1");
+    assert(greedy.out.startsWith(likeliest.out) && !likeliest.out.trimEnd().includes("\n"));
+    Deno.writeTextFileSync(file, JSON.stringify({ temperature: "hot" }));
+    failed(await write(), 1, "generation_config.json", "temperature must be");
+  } finally {
+    Deno.removeSync(file);
+  }
 });
 
 Deno.test("cli: sample into a pipe that closes ends quietly", async () => {

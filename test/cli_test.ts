@@ -9,18 +9,18 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { program } from "../cli/program.ts";
-import { failed, run } from "./commands.ts";
+import { answer, failed, run } from "./commands.ts";
 import { at, folder, tiny } from "./tiny.ts";
 
 Deno.test("cli: help of the program and of each command", async () => {
   const all = await run("--help");
   assertEquals(all.code, 0);
-  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "tune", "data", "export"]) {
+  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "tune", "data", "export", "completions"]) {
     assertMatch(all.out, new RegExp(`^  ${name} `, "m"));
     const { code, out } = await run(name, "--help");
     assertEquals(code, 0);
     assertStringIncludes(out, `${name} `);
-    assertMatch(out, /--json/);
+    if (name !== "completions") assertMatch(out, /--json/);
     assertMatch(out, /Examples:/);
     // Lines to copy begin with however this program is called, which may be long.
     for (const line of out.replaceAll(program(), "deno task").split("\n")) assert(line.length <= 100, `${name}: help fits: ${line}`);
@@ -32,7 +32,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
   const cases: [string[], string][] = [
     [
       ["trian"],
-      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, export; did you mean train?`,
+      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, export, completions; did you mean train?`,
     ],
     [["train", "--step", "3"], `Cannot use "--step": train has no such flag; did you mean --steps?`],
     [["train", "-x"], "flags have two dashes"],
@@ -56,16 +56,61 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["sample", "a", "--top-p", "2"], "it must be a number above 0 and up to 1, found 2"],
     [["sample", "a", "--min-p", "2"], "it must be a number from 0 to 1, found 2"],
     [["sample", "a", "--repetition-penalty", "0"], "it must be a number from 0.01 to 100, found 0"],
+    [["sample", "a", "--stop"], "Cannot use --stop: it needs a value"],
+    [["sample", "a", "--stop", "x", "--stop", ""], "Cannot use --stop: it needs a value"],
+    [["sample", "a", "--stop-sequence", "x"], "it is --stop here"],
+    [["completions"], "Cannot run completions: it needs bash|zsh|fish"],
+    [["completions", "bsh"], `it must be one of bash, zsh, fish; did you mean bash?`],
     [["layout", "--preset", "enwik"], "did you mean enwik8?"],
     [["layout", "--preset", "text", "--config", at("config.json")], "Cannot use --preset and --config together"],
     [["tune", "--preset", "text", "--config", at("config.json")], "Cannot use --preset with --config"],
     [["layout", "--pattern", "dense", "--stride", "4"], "Cannot use --stride with pattern dense: it has no sizes"],
     [tiny("bad", "--lr", "1000"), "Cannot use --lr: it must be a number from 1e-12 to 100, found 1000"],
     [tiny("bad", "--phases", "[{"), "Cannot use --phases: "],
+    // What no model can be, with what the file says.
+    [tiny("bad", "--stride", "0"), "stride must be a whole number from 1"],
+    [tiny("bad", "--c", "9"), "c must be a whole number from 1 to 8, found 9"],
+    [tiny("bad", "--heads", "3"), "d_model 16 must be a multiple of n_head 3"],
+    [["layout", "--pattern", "fixed", "--stride", "4", "--c", "9"], "c must be a whole number from 1 to 4, found 9"],
+    [["layout", "--preset", "text", "--pattern", "blocks"], "512 positions in blocks of 16 need 32 lists of key blocks, got 0"],
     // 4,028 bytes to train on in steps of 2 × 32.
     [tiny("bad", "--batch", "2", "--epochs", "2"), "63 of them are one epoch of text.txt; --steps 126 is as many"],
   ];
-  await Promise.all(cases.map(async ([args, includes]) => failed(await run(...args), 2, includes)));
+  for (const [args, includes] of cases) failed(await answer(...args), 2, includes);
+  // In a process of its own as well.
+  failed(await run(...cases[0][0]), 2, cases[0][1]);
+});
+
+Deno.test("cli: bash completes commands, flags, their values and files", async () => {
+  const { code, out, err } = await run("completions", "bash");
+  assertEquals([code, err], [0, ""]);
+  Deno.writeTextFileSync(at("completions.bash"), out);
+  /** What a line is completed to, the cursor at its end. */
+  const completed = async (...words: string[]) => {
+    const script =
+      `set -eu; source completions.bash; COMP_WORDS=(longstride "$@"); COMP_CWORD=$#; _longstride; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const made = await new Deno.Command("bash", { args: ["-c", script, "bash", ...words], cwd: folder }).output();
+    assertEquals(new TextDecoder().decode(made.stderr), "");
+    return new TextDecoder().decode(made.stdout).trim().split("\n");
+  };
+  assertEquals(await completed("t"), ["train", "tune"]);
+  assertEquals(await completed("train", "--batc"), ["--batch"]);
+  assertEquals(await completed("train", "--preset", "ima"), ["image", "imagenet64"]);
+  assertEquals(await completed("train", "--no-c"), ["--no-causal"]);
+  assertEquals(await completed("train", "--epo"), [""], "what is only answered is not offered");
+  assertEquals(await completed("train", "--config", "conf"), ["config.json"]);
+  assertEquals(await completed("completions", "z"), ["zsh"]);
+  Deno.mkdirSync(at("runs of mine"));
+  assertEquals(await completed("sample", "runs"), ["runs of mine"], "a name with blanks is one");
+});
+
+Deno.test("cli: completion of every shell has every flag that help shows", async () => {
+  const shells = await Promise.all(["bash", "zsh", "fish"].map(async (shell) => (await run("completions", shell)).out));
+  for (const name of ["train", "sample", "layout"]) {
+    const { out } = await run(name, "--help"), flags = [...out.matchAll(/^ {2}--(?:\[no-\])?([a-z-]+)/gm)].map(([, flag]) => flag);
+    assert(flags.length > 10);
+    for (const text of shells) for (const flag of flags) assertMatch(text, new RegExp(`(--|-l )${flag}\\b`));
+  }
 });
 
 Deno.test("cli: layout counts what the paper counts, and draws", async () => {

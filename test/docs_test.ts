@@ -6,11 +6,9 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { slug } from "../tools/docs_markdown.ts";
 
 const ROOT = new URL("../", import.meta.url);
-
-/** A heading's anchor, as GitHub makes it. */
-const slug = (heading: string) => heading.trim().toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-");
 
 /** A document without its blocks of code. */
 const prose = (text: string) => text.replace(/^```[\s\S]*?^```$/gm, "").replace(/^ {4}.*$/gm, "");
@@ -20,7 +18,7 @@ const resolve = (from: string, link: string) => new URL(link, `file:///${from}`)
 
 /** Links of a document within the project. */
 function links(text: string): string[] {
-  return [...prose(text).matchAll(/\]\(([^()\s]+)\)/g)].map(([, link]) => link).filter((link) => !/^[a-z]+:/.test(link));
+  return [...prose(text).matchAll(/\]\(([^()\s]+)(?: "[^"]*")?\)/g)].map(([, link]) => link).filter((link) => !/^[a-z]+:/.test(link));
 }
 
 /** What is wrong with documents, a line each. `exists` says of a path from the root whether it is there. */

@@ -18,7 +18,7 @@ export const NEEDS: Readonly<Record<Need, string>> = {
   torch: "PyTorch",
   bun: "Bun",
   workerd: "workerd",
-  bundler: "Rollup, Vite and webpack",
+  bundler: "Rollup, Vite, webpack and React",
   typescript: "TypeScript 5.9",
 };
 

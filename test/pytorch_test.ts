@@ -14,14 +14,24 @@ import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.
 import { readModel } from "../src/files/weights.ts";
 import { modelChunks } from "../src/files/write_weights.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
+import { likeClone, runBlocks } from "../tools/tutorial.ts";
 import { needing } from "./needs.ts";
+import { copyFolder, recipe } from "./recipes.ts";
 
 const GOLDEN = new URL("golden/", import.meta.url), EXAMPLE = fileURLToPath(new URL("../examples/pytorch/", import.meta.url));
 const MODELS = ["model-audio-strided-interleaved", "model-image-strided-multihead", "model-text-fixed-merged"];
 
+const PYTHON = Deno.env.get("LONGSTRIDE_PYTHON") ?? "python3";
+
+/** Where that is: a wrapper on the path may be one that looks at its own name. */
+async function pythonPath(): Promise<string> {
+  const { stdout } = await new Deno.Command(PYTHON, { args: ["-c", "import sys; print(sys.executable)"] }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
 /** What a program in Python prints, as JSON; `given` comes in as JSON. */
 async function python(code: string, given: unknown): Promise<unknown> {
-  const child = new Deno.Command(Deno.env.get("LONGSTRIDE_PYTHON") ?? "python3", {
+  const child = new Deno.Command(PYTHON, {
     args: [
       "-c",
       `import json, sys\nsys.path.insert(0, ${JSON.stringify(EXAMPLE)})\nfrom longstride import *\ngiven = json.load(sys.stdin)\n${code}`,
@@ -60,6 +70,18 @@ print(json.dumps(out))`,
         await weights(new URL(`${name}/model.safetensors`, GOLDEN)),
       );
     }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+needing(["torch"], "pytorch: the recipe trains a run's model on, and what it saves writes here", async () => {
+  const folder = await likeClone();
+  try {
+    await copyFolder(fileURLToPath(new URL("model-text-fixed-merged", GOLDEN)), join(folder, "runs/text"));
+    const [printed] = await runBlocks(await recipe("pytorch"), folder, { programs: { python3: await pythonPath() } });
+    assertEquals(printed.match(/^step \d: \d\.\d{3} nats$/gm)?.length, 3);
+    assert(printed.split("\n")[3].startsWith("It was"), printed);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -10,6 +10,8 @@ import * as esbuild from "esbuild";
 import * as longstride from "../mod.ts";
 import { needing } from "./needs.ts";
 import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
+import { runBlocks } from "../tools/tutorial.ts";
+import { appFolder, recipe } from "./recipes.ts";
 import { executable } from "./runtimes/npm.ts";
 import { type Report, smoke } from "./runtimes/smoke.ts";
 
@@ -76,8 +78,15 @@ Deno.test("deno: the bundle trains and samples with the sources' numbers, withou
 });
 
 /** Runs a server until `use` is done with its address, which `pattern` finds in what it prints. */
-async function served<T>(path: string, args: string[], env: Record<string, string>, pattern: RegExp, use: (base: string) => Promise<T>) {
-  const options = { args, cwd: `${await scene()}/examples`, env: { ...env, NO_COLOR: "1" } };
+async function served<T>(
+  path: string,
+  args: string[],
+  env: Record<string, string>,
+  pattern: RegExp,
+  use: (base: string) => Promise<T>,
+  folder?: string,
+) {
+  const options = { args, cwd: folder ?? `${await scene()}/examples`, env: { ...env, NO_COLOR: "1" } };
   const child = new Deno.Command(path, { ...options, stdin: "null", stdout: "piped", stderr: "piped" }).spawn();
   let printed = "", found: (port: string) => void;
   const port = new Promise<string>((resolve, reject) => {
@@ -104,16 +113,16 @@ async function served<T>(path: string, args: string[], env: Record<string, strin
   }
 }
 
-/** Makes `worker.js` of a module of the examples, as workerd.capnp says to. */
-async function bundledWorker(entry: string): Promise<void> {
-  const at = `${await scene()}/examples`;
+/** Makes a worker of a module, of the examples where no folder is named, as workerd.capnp says to. */
+async function bundledWorker(entry: string, folder?: string, outfile = "worker.js"): Promise<void> {
+  const at = folder ?? `${await scene()}/examples`;
   await esbuild.build({
     absWorkingDir: at,
     entryPoints: [entry],
     bundle: true,
     format: "esm",
     external: ["longstride.wasm"],
-    outfile: "worker.js",
+    outfile,
     allowOverwrite: true,
     logLevel: "silent",
   });
@@ -234,6 +243,50 @@ needing(["bun"], "example: Bun streams text", async () => {
 Deno.test("example: Deno streams text", async () => {
   const args = ["serve", "-A", "--no-config", "--host", "127.0.0.1", "--port", "0", "serve.js"];
   await served(Deno.execPath(), args, { MODEL: "model" }, /http:\/\/127\.0\.0\.1:(\d+)\//, exampleHolds);
+});
+
+/** Runs a recipe's lines in an app of its own, in which a model lies where it has one. */
+async function followed(name: string, programs: Readonly<Record<string, string>> = {}): Promise<string[]> {
+  const app = await appFolder(MODEL, name === "node" ? undefined : "model");
+  try {
+    return await runBlocks(await recipe(name), app, { programs });
+  } finally {
+    await Deno.remove(app, { recursive: true });
+  }
+}
+
+Deno.test("recipe: Node trains, keeps the model and writes with it", async () => {
+  const [printed] = await followed("node");
+  assertMatch(printed, /^step 150: \d\.\d\d bits\/byte$/m);
+  assertMatch(printed, /^sparse.*\nperplexity 1\.\d\d of its own sentence$/m);
+});
+
+needing(["bun"], "recipe: Bun writes two texts on all cores", async () => {
+  const [printed] = await followed("bun", { bun: await executable("bun") });
+  assertEquals(printed.match(/^Climate: /gm)?.length, 2);
+  assertMatch(printed.trim().split("\n").at(-1)!, all);
+});
+
+/** The first bytes of what a server of a recipe answers. */
+async function answers(base: string): Promise<void> {
+  const [one, other] = await Promise.all(["The ", "A "].map(async (prompt) => await (await fetch(`${base}/?prompt=${prompt}`)).text()));
+  assert(one.length >= 100 && other.length >= 100 && one !== other);
+}
+
+Deno.test("recipe: an HTTP server writes to several at once", async () => {
+  const app = await appFolder(MODEL, "model");
+  await runBlocks(await recipe("http-server"), app);
+  const args = ["serve", "-A", "--host", "127.0.0.1", "--port", "0", "server.js"];
+  await served(Deno.execPath(), args, {}, /http:\/\/127\.0\.0\.1:(\d+)\//, answers, app);
+  await Deno.remove(app, { recursive: true });
+});
+
+needing(["workerd"], "recipe: a worker answers with text", async () => {
+  const app = await appFolder(MODEL, "model");
+  await runBlocks(await recipe("workers"), app);
+  await bundledWorker("worker.js", app, "out/worker.js");
+  await served(await executable("workerd"), workerd("worker.capnp"), {}, WORKERD, answers, app);
+  await Deno.remove(app, { recursive: true });
 });
 
 Deno.test.afterAll(async () => {

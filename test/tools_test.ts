@@ -5,7 +5,7 @@
  * and nothing else; what the tests need is got where it can be had, and the tests left out otherwise are named.
  */
 
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { ConfigError } from "../src/base/errors.ts";
 import { checkLayers, runtimeNames } from "../tools/check_layers.ts";
 import { browserPaths, type Machine, remedy, type Way, waysTo } from "../tools/set_up_tests.ts";
@@ -228,5 +228,30 @@ needing(["browser"], "needs another", () => {});`,
     assertStringIncludes(printed, "1 passed");
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("tools: every task says how it is called, by --help, and refuses what it does not take", async () => {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url))) as { tasks: Record<string, string> };
+  const run = async (task: string, arg: string) => {
+    const [, script, ...args] = /^deno run -A (\S+)(?: (\S+))?$/.exec(tasks[task])!;
+    const command = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", script, ...args.filter(Boolean), arg],
+      cwd: new URL("../", import.meta.url),
+      env: { NO_COLOR: "1" },
+    });
+    const { code, stdout, stderr } = await command.output();
+    return { code, out: new TextDecoder().decode(stdout), err: new TextDecoder().decode(stderr) };
+  };
+  // Those of the command line are its tests' business.
+  const names = Object.keys(tasks).filter((name) => !tasks[name].includes("cli/main.ts"));
+  assert(names.includes("static") && names.includes("docs") && names.length >= 10);
+  for (const name of names) {
+    const { code, out } = await run(name, "--help");
+    assertEquals([code, out.includes(`\nUsage: deno task ${name}`)], [0, true], `${name}: ${out}`);
+    // What deno test takes, and bench/gpu.ts, is theirs to say.
+    if (name === "test" || name === "bench:gpu") continue;
+    const refused = await run(name, "--no-such-flag");
+    assertEquals([refused.code, refused.err.includes("--no-such-flag")], [2, true], `${name}: ${refused.err}`);
   }
 });

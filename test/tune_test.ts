@@ -104,7 +104,7 @@ gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async
   failed(await evaluate("--tuning", path), 1, "version must be");
   failed(await evaluate("--tuning", at("none.json")), 1, "there is no such file");
   for (const command of ["evaluate", "sample"]) {
-    failed(await run(command, model, "--backend", "wasm", "--tuning", kept), 1, `Cannot use --tuning ${kept} on wasm (WASM was asked for)`);
+    failed(await run(command, model, "--backend", "wasm", "--tuning", kept), 2, `Cannot use --tuning ${kept} on wasm (WASM was asked for)`);
   }
   const other = at("other.json");
   Deno.writeTextFileSync(other, JSON.stringify({ ...tuning, device: "WebGPU on another" }));

@@ -24,6 +24,7 @@ import { ConfigError, LongstrideError } from "../mod.ts";
 import { writeDeclarations } from "./declarations.ts";
 import { deno } from "./deno.ts";
 import { shrunkWgsl, WGSL_MODULES } from "./shrink_wgsl.ts";
+import { helpWhereAsked, refuse } from "./usage.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -71,7 +72,9 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
     of: [
       ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts"],
       ...["sample_worker.ts", "train_worker.ts", "run_zip.ts", "inspect.ts", "view_sound.ts"].map((path) => `web/${path}`),
-      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts", "webgpu/plan/late.gen.ts"].map((path) => `src/engines/${path}`),
+      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts", "webgpu/plan/late.gen.ts", "webgpu/adopt.ts"].map((path) =>
+        `src/engines/${path}`
+      ),
       // What the model loads when it is asked for.
       ...["src/files/generation_file.ts", "src/base/runtime_files.ts", "src/data/stop.ts", "src/data/tokenizer.ts", "src/run/passes.ts"],
     ],
@@ -84,7 +87,7 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   { modules: ["data.ts", "files.ts"], of: ["web/run_zip.ts"] },
   { modules: ["src/run/evaluate.ts", "src/run/maps.ts"], of: ["mod.ts", "pictures.ts", "web/inspect.ts"] },
   // What is tuned, and what comes to an engine that is there.
-  { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts", "src/engines/webgpu/plan/late.gen.ts"] },
+  { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts"] },
 ];
 
 /**
@@ -98,6 +101,22 @@ export async function makeFolder(out: URL): Promise<void> {
   } catch (error) {
     throw new ConfigError(`Cannot write into ${fileURLToPath(out)}: ${(error as Error).message}; give another folder`, { cause: error });
   }
+}
+
+/**
+ * Makes a folder for what a tool makes; what it made there before is removed first.
+ *
+ * @param verb what it cannot do otherwise
+ * @param sign a file that shows whose work the folder holds
+ * @throws {ConfigError} where the folder holds anything else, or cannot be made
+ */
+export async function freshFolder(verb: string, out: URL, sign: string): Promise<void> {
+  await makeFolder(out);
+  const found = await Array.fromAsync(Deno.readDir(out), ({ name }) => name);
+  if (found.length > 0 && !found.includes(sign)) {
+    throw new ConfigError(`Cannot ${verb} into ${fileURLToPath(out)}: it holds other files, and would be emptied; give another folder`);
+  }
+  await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
 }
 
 /** Runs a tool: an error of ours ends it with one message, others keep their stack. */
@@ -335,13 +354,8 @@ async function readme(): Promise<string> {
  * @throws {ConfigError} where the folder holds anything else, or cannot be made
  */
 export async function bundle(out: URL): Promise<void> {
-  await makeFolder(out);
-  const found = await Array.fromAsync(Deno.readDir(out), ({ name }) => name);
   // The file that is there first, also in what an interrupted bundling leaves.
-  if (found.length > 0 && !found.includes("longstride.wasm")) {
-    throw new ConfigError(`Cannot bundle into ${fileURLToPath(out)}: it holds other files, and would be emptied; give another folder`);
-  }
-  await Promise.all(found.map((name) => Deno.remove(new URL(encodeURIComponent(name), out), { recursive: true })));
+  await freshFolder("bundle", out, "longstride.wasm");
   await Promise.all([
     bundleEntries(ENTRIES, out).then(() => bundleEntries(THREADS, out)),
     writeDeclarations([...Object.values(FACES), ELEMENT], out),
@@ -359,9 +373,14 @@ export function compressed(bytes: Uint8Array): number {
 
 if (import.meta.main) {
   await program(async () => {
+    helpWhereAsked(`Makes ES modules for pages, servers and the edge, with types, the raw WASM and an npm package.
+
+Usage: deno task bundle [FOLDER]
+
+  FOLDER  where to (default: dist/); an earlier bundle there is replaced`);
     const [folder, ...more] = Deno.args;
     if (more.length > 0 || folder?.startsWith("-")) {
-      throw new ConfigError(`Cannot bundle with ${Deno.args.join(" ")}: it takes one folder or none, deno task bundle [FOLDER]`);
+      refuse(`Cannot bundle with ${Deno.args.join(" ")}: it takes one folder or none, deno task bundle [FOLDER]`);
     }
     const out = folder ? pathToFileURL(`${resolve(folder)}/`) : new URL("dist/", ROOT);
     await bundle(out);

@@ -8,6 +8,15 @@ import { generateAsm } from "./gen_asm.ts";
 import { generateCases } from "./gen_cases.ts";
 import { generateOps } from "./gen_ops.ts";
 import { generateWgsl } from "./gen_wgsl.ts";
+import { helpWhereAsked, refuse } from "./usage.ts";
+
+helpWhereAsked(`Writes the generated files: lists of operations, the kernels' binary and their shipped copies, types.
+
+Usage: deno task gen [--check]
+
+  --check  write nothing, fail where one is stale`);
+const unknown = Deno.args.find((arg) => arg !== "--check");
+if (unknown !== undefined) refuse(`Cannot use ${unknown}: deno task gen takes --check or nothing`);
 
 const check = Deno.args.includes("--check");
 const encoder = new TextEncoder();

@@ -11,9 +11,10 @@
  * @module
  */
 
-import { leftOut, OPTIONAL } from "../test/needs.ts";
+import { leftOut, NEEDS, OPTIONAL } from "../test/needs.ts";
 import { program } from "./bundle.ts";
 import { setUpTests } from "./set_up_tests.ts";
+import { helpWhereAsked } from "./usage.ts";
 
 /**
  * What each process tests, by the names of files, in the order in which they start; the last has what no other has, and the examples of
@@ -22,7 +23,7 @@ import { setUpTests } from "./set_up_tests.ts";
  */
 const GROUPS = [
   /^(pages|element|browser|bundle|bundlers|import|open|runtimes)\w*_test\.ts$/,
-  /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune)\w*_test\.ts$/,
+  /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/,
   /^(conformance|webgpu)\w*_test\.ts$/,
 ];
 
@@ -73,6 +74,17 @@ async function test(args: readonly string[], given: Readonly<Record<string, stri
   if (code !== 0 && counts[1] === 0) counts[1] = 1;
   return { counts, left: leftOut(text) };
 }
+
+helpWhereAsked(`Gets what the tests need, says how large it is, and runs them: all, or what deno test is told.
+
+Usage: deno task test [ARGUMENTS OF deno test]
+
+  LONGSTRIDE_WITHOUT=${Object.keys(NEEDS).join(",")}
+      leaves out the tests that need one of these
+  LONGSTRIDE_ENGINES=wasm     some engines only
+  LONGSTRIDE_BROWSER=PATH     this browser
+
+Exit codes: 0 all passed, 1 one failed, 2 some were left out.`);
 
 await program(async () => {
   const { env, without } = await setUpTests(), args = ["--doc", ...Deno.args];

@@ -28,6 +28,7 @@ declare module "npm:deno-std@1.4.0/cli/parse_args.js" {
   export interface ParseOptions<B extends string, S extends string, D> {
     boolean?: readonly B[];
     string?: readonly S[];
+    collect?: readonly S[];
     negatable?: readonly string[];
     default?: D;
     unknown?: (arg: string, key?: string, value?: unknown) => unknown;

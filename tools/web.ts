@@ -1,5 +1,5 @@
 /**
- * Serves the pages of `web/`, or writes them to a folder that any web server can give out.
+ * Serves the pages of `web/` with the documentation, or writes them to a folder that any web server can give out.
  *
  *     deno task web [--port 8000] [--host 127.0.0.1] [--out FOLDER]
  *
@@ -12,6 +12,8 @@ import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { ConfigError } from "../mod.ts";
 import { CONTROLS, TOKENS } from "../web/look.ts";
 import { bundleEntries, makeFolder, program, THREADS } from "./bundle.ts";
+import { buildDocs } from "./docs.ts";
+import { helpWhereAsked, refuse } from "./usage.ts";
 
 const ROOT = new URL("../", import.meta.url), WEB = new URL("web/", ROOT);
 
@@ -31,6 +33,9 @@ const TYPES: Readonly<Record<string, string>> = {
   json: "application/json",
   map: "application/json",
   md: "text/markdown; charset=utf-8",
+  svg: "image/svg+xml",
+  png: "image/png",
+  wav: "audio/wav",
 };
 
 /**
@@ -82,6 +87,9 @@ export function fileBelow(folder: URL, path: string): string | undefined {
 export async function serveSite(folder: URL, request: Request): Promise<Response> {
   const path = new URL(request.url).pathname.replace(/\/$/, "/index.html"), file = fileBelow(folder, path);
   const bytes = file === undefined ? undefined : await Deno.readFile(file).catch(() => undefined);
+  if (!bytes && file !== undefined && await Deno.stat(file).then(({ isDirectory }) => isDirectory, () => false)) {
+    return new Response(null, { status: 308, headers: { ...HEADERS, location: `${path.slice(path.lastIndexOf("/") + 1)}/` } });
+  }
   if (!bytes) return new Response("There is no such file here\n", { status: 404, headers: HEADERS });
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), tag = `"${digest.subarray(0, 12).toHex()}"`;
   const headers = {
@@ -93,22 +101,24 @@ export async function serveSite(folder: URL, request: Request): Promise<Response
   return request.headers.get("if-none-match") === tag ? new Response(null, { status: 304, headers }) : new Response(bytes, { headers });
 }
 
-function stop(message: string): never {
-  console.error(message);
-  Deno.exit(2);
-}
-
 if (import.meta.main) {
+  helpWhereAsked(`Serves the pages that sample and train, and the documentation; or writes them to a folder.
+
+Usage: deno task web [--port N] [--host NAME] [--out FOLDER]
+
+  --port N      default: 8000; 0 takes any that is free
+  --host NAME   default: 127.0.0.1, this machine alone
+  --out FOLDER  write the site there, for any web server, and end`);
   const { port, host, out } = parseArgs(Deno.args, {
     string: ["port", "host", "out"],
     default: { port: "8000", host: "127.0.0.1" },
-    unknown: (arg) => stop(`Cannot use ${arg}: the flags are --port, --host and --out`),
+    unknown: (arg) => refuse(`Cannot use ${arg}: the flags are --port, --host and --out`),
   });
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) stop(`Cannot use --port ${port}: it must be a whole number from 0 to 65535`);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) refuse(`Cannot use --port ${port}: it must be a whole number from 0 to 65535`);
   const made = out ? resolve(out) : await Deno.makeTempDir(), folder = pathToFileURL(`${made}/`);
   await program(async () => {
     try {
-      await buildSite(folder);
+      await Promise.all([buildSite(folder), buildDocs(new URL("docs/", folder), "../")]);
       if (out) return console.log(`The site is in ${out}; serve it with these headers:\n${JSON.stringify(HEADERS, null, 2)}`);
       const server = Deno.serve(
         { port: Number(port), hostname: host, onListen: ({ hostname, port }) => console.log(`http://${hostname}:${port}/`) },

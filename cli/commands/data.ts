@@ -4,7 +4,6 @@
  * @module
  */
 
-import { ConfigError } from "../../mod.ts";
 import { type Dataset, encodePng, entropyOf, excerpt, histogram, loadDataset, visible } from "../../data.ts";
 import { whole } from "../../files.ts";
 import { contactSheet, waveformImage, waveformSvg } from "../../pictures.ts";
@@ -84,16 +83,17 @@ const isDrawable = (shape: Dataset["shape"]) => shape !== undefined && (shape[2]
  * Writes the pictures that were asked for.
  *
  * @returns their files
- * @throws {ConfigError} where there are none of such data, or a file cannot be written
+ * @throws {UsageError} where there are none of such data
+ * @throws {ConfigError} where a file cannot be written
  */
 function writePictures(args: Args, dataset: Dataset): string[] {
   const { kind, shape, train, rate, name } = dataset, png = args.text("png"), svg = args.text("svg");
-  if (svg && kind !== "audio") throw new ConfigError(`Cannot write ${svg}: waveforms are of sound, this is ${kind}`);
+  if (svg && kind !== "audio") throw new UsageError(`Cannot write ${svg}: waveforms are of sound, this is ${kind}`);
   if (png && kind !== "image" && kind !== "audio") {
-    throw new ConfigError(`Cannot write ${png}: pictures are of images or sound, this is ${kind}`);
+    throw new UsageError(`Cannot write ${png}: pictures are of images or sound, this is ${kind}`);
   }
   if (png && kind === "image" && !isDrawable(shape)) {
-    throw new ConfigError(`Cannot write ${png}: images of ${shape![2]} channels cannot be drawn, 1 or 3 can`);
+    throw new UsageError(`Cannot write ${png}: images of ${shape![2]} channels cannot be drawn, 1 or 3 can`);
   }
   if (png) {
     const picture = kind === "image" ? contactSheet(some(dataset, args.number("images") ?? 64), shape!) : waveformImage(train);

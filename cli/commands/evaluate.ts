@@ -4,13 +4,13 @@
  * @module
  */
 
-import { ConfigError, type Picked, Scorer } from "../../mod.ts";
+import { type Picked, Scorer } from "../../mod.ts";
 import { checkDataset, entropy0, type TokenArray } from "../../data.ts";
 import { bitsPerByte, codecOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
-import { type Args, type Command, group, numbersOf } from "../flags.ts";
+import { type Args, asUsage, type Command, group, numbersOf, UsageError } from "../flags.ts";
 import { compact, duration, percent, thousands } from "../format.ts";
 import { describeModel, type NamedModel, readModel } from "../model.ts";
 import { Report } from "../report.ts";
@@ -35,18 +35,18 @@ interface Task {
   readonly batch: number;
 }
 
-/** @throws {ConfigError} where a minimum context does not fit the model, or the data has no such part */
+/** @throws {UsageError} where a minimum context does not fit the model, or the data has no such part */
 async function taskOf(args: Args): Promise<Task> {
   const contexts = numbersOf(args, "min-context") ?? [0];
   const model = await readModel(args.operands[0]), { name, model: { config }, state } = model, { n_ctx } = config;
   const tooLong = contexts.find((context) => context >= n_ctx);
   if (tooLong !== undefined) {
-    throw new ConfigError(`Cannot evaluate ${name}: the minimum context must be a whole number from 0 to ${n_ctx - 1}, found ${tooLong}`);
+    throw new UsageError(`Cannot evaluate ${name}: the minimum context must be a whole number from 0 to ${n_ctx - 1}, found ${tooLong}`);
   }
   const data = await dataFor(args, name, state), { dataset, all, same } = data, part = args.text("part") ?? (same ? "held-out" : "all");
   if (dataset.shape) checkDataset(dataset, config);
   const given = { "held-out": dataset.heldOut, train: dataset.train, test: dataset.test, all }[part];
-  if (!given) throw new ConfigError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
+  if (!given) throw new UsageError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
   const codec = codecOf(model.model, "evaluate"), scored = (await codec.encode(given)).subarray(0, args.number("limit"));
   const windows = Math.ceil(scored.length / n_ctx);
   const batch = args.number("batch") ?? Math.max(1, Math.min(Math.round(AT_ONCE / n_ctx), windows));
@@ -96,11 +96,22 @@ interface Result {
 
 const row = (context: string, bits: string, time: string) => `${context.padStart(15)}  ${bits.padStart(9)}  ${time.padStart(8)}`;
 
+/** The same, its errors of configuration those of the flag `--min-context`. */
+async function* byFlag<T>(values: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* values;
+  } catch (error) {
+    throw asUsage(error);
+  }
+}
+
 /** Scores with one minimum context, and reports as it goes. */
 async function score(report: Report, scorer: Scorer, { tokens: scored, bytes, data }: Task, minContext: number): Promise<Result> {
   const { screen } = report, of = scored.length, begun = performance.now();
   let told = begun, result: Result | undefined;
-  for await (const now of scorer.evaluate(scored, { minContext, unit: data.dataset.unit })) {
+  // Of images a window's end must be one's.
+  const scoring = byFlag(scorer.evaluate(scored, { minContext, unit: data.dataset.unit }));
+  for await (const now of scoring) {
     const { tokens, tokensPerSecond, secondsLeft, last } = now,
       bits = bitsPerByte(now.bits, of, bytes.length),
       seconds = (performance.now() - begun) / 1000;

@@ -11,7 +11,7 @@ import { type AttentionSet, buildLayout, checkReach, factorsOf, type Reach, type
 import { DRAWN_LIMIT, type Panel, panelsOf, patternImage, type PatternMap, patternMap, patternSvg, tileImages } from "../../pictures.ts";
 import { writeFile } from "../disk.ts";
 import { drawPattern } from "../draw.ts";
-import { type Args, type Command, group, UsageError } from "../flags.ts";
+import { type Args, byFlags, type Command, group, UsageError } from "../flags.ts";
 import { percent, tableLines, thousands } from "../format.ts";
 import { ATTENTION_FLAGS, attentionFrom, readConfig } from "../model.ts";
 import { colored, columns, Screen, write } from "../terminal.ts";
@@ -38,6 +38,8 @@ function describe(set: AttentionSet): string {
       return `|i − j| ≤ ${set.l}, or one of the first ${set.globals}`;
     case "blocks":
       return `listed blocks of ${set.block}`;
+    case "intervals":
+      return "listed intervals";
   }
 }
 
@@ -140,7 +142,10 @@ interface Found extends Asked {
 }
 
 async function measure(asked: Asked, tile: number): Promise<Found> {
-  const { shape, attention } = asked, { n, layers, heads } = shape, schedule = scheduleOf(attention, shape), panels: Counted[] = [];
+  const { shape, attention } = asked,
+    { n, layers, heads } = shape,
+    schedule = byFlags(() => scheduleOf(attention, shape)),
+    panels: Counted[] = [];
   const causal = schedule.flat().every((set) => set.causal), dense = causal ? n * (n + 1) / 2 : n * n;
   for (const panel of panelsOf(schedule)) {
     const { pairs, tiles } = await buildLayout(panel.set, n, { q: tile, k: tile });

@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { ConfigError, encodeText, type ModelConfig } from "../../mod.ts";
+import { encodeText, type ModelConfig } from "../../mod.ts";
 import { byteLabels, checkDataset, type Codec, encodePng, excerpt, type Image, type ImageShape, type TokenArray } from "../../data.ts";
 import { codecOf, mustBe, whole } from "../../files.ts";
 import {
@@ -55,7 +55,7 @@ interface Looked {
 async function promptOf(prompt: string, codec: Codec, { n_ctx }: ModelConfig): Promise<TokenArray> {
   const tokens = await codec.encode(encodeText(prompt)), what = codec.size > 256 ? "tokens" : "bytes";
   if (tokens.length > 0 && tokens.length <= n_ctx) return tokens;
-  throw new ConfigError(`Cannot map attention: the prompt must have 1 to ${thousands(n_ctx)} ${what}, it has ${thousands(tokens.length)}`);
+  throw new UsageError(`Cannot map attention: the prompt must have 1 to ${thousands(n_ctx)} ${what}, it has ${thousands(tokens.length)}`);
 }
 
 /** What stands for each token of a text: the characters that begin in it. */
@@ -68,7 +68,7 @@ function labelsOf(tokens: TokenArray, codec: Codec): string[] {
 /**
  * The prompt, or a context of what training has not seen.
  *
- * @throws {ConfigError} where it does not fit the model, or there are not so many contexts
+ * @throws {UsageError} where it does not fit the model, or there are not so many contexts
  */
 async function sequenceOf(args: Args, { name, model, state }: NamedModel): Promise<Looked> {
   const { config } = model, codec = codecOf(model, "map attention");
@@ -81,7 +81,7 @@ async function sequenceOf(args: Args, { name, model, state }: NamedModel): Promi
   const data = await dataFor(args, name, state), { dataset } = data, unseen = await codec.encode(data.unseen);
   const at = args.number("at") ?? 0, count = Math.ceil(unseen.length / n_ctx);
   if (dataset.shape) checkDataset(dataset, config);
-  if (at >= count) throw new ConfigError(`Cannot map attention: ${mustBe("--at", whole(0, count - 1), at)}`);
+  if (at >= count) throw new UsageError(`Cannot map attention: ${mustBe("--at", whole(0, count - 1), at)}`);
   const tokens = unseen.subarray(at * n_ctx, (at + 1) * n_ctx), from = `${dataset.name}, ${dataset.shape ? "image" : "context"} ${at}`;
   return { tokens, from, shape: dataset.shape ?? own, labels: dataset.kind === "text" ? labelsOf(tokens, codec) : undefined };
 }
@@ -89,13 +89,13 @@ async function sequenceOf(args: Args, { name, model, state }: NamedModel): Promi
 /**
  * The pixel that `--query` names.
  *
- * @throws {ConfigError} where the sequence has no such
+ * @throws {UsageError} where the sequence has no such
  */
 function pixelOf(args: Args, { tokens, shape }: Looked, { n_ctx }: ModelConfig): number[] | undefined {
   const query = numbersOf(args, "query");
   if (!query || (shape && tokens.length === n_ctx && query.length === 2 && query[0] < shape[0] && query[1] < shape[1])) return query;
   const wanted = shape ? `it must be ROW,COL below ${shape[0]},${shape[1]}` : "the model is not one of images";
-  throw new ConfigError(`Cannot use --query ${args.text("query")}: ${wanted}`);
+  throw new UsageError(`Cannot use --query ${args.text("query")}: ${wanted}`);
 }
 
 /** The command. */
@@ -137,6 +137,10 @@ export const maps: Command = {
     const asked = { layers: numbersOf(args, "layers"), heads: numbersOf(args, "heads") };
     const named = await readModel(args.operands[0]), { model, folder } = named, { config } = model;
     const { layers = spread(config.n_layer), heads = spread(config.n_head) } = asked;
+    for (const [flag, given, count] of [["--layers", layers, config.n_layer], ["--heads", heads, config.n_head]] as const) {
+      const wrong = given.find((one) => one >= count);
+      if (wrong !== undefined) throw new UsageError(`Cannot map attention: ${mustBe(flag, whole(0, count - 1), wrong)}`);
+    }
     const looked = await sequenceOf(args, named), { tokens, shape } = looked, query = pixelOf(args, looked, config);
     const queries = query && [(query[0] * shape![1] + query[1]) * shape![2]], suffix = query ? `-query-${query.join("-")}` : "";
     const out = args.text("out") ?? join(folder ?? "", "maps");

@@ -5,19 +5,21 @@
  */
 
 import { join } from "node:path";
-import { ConfigError, encodeText, type ModelConfig, type OpenedModel, openModel } from "../../mod.ts";
+import { encodeText, type GenerationOptions, type ModelConfig, type OpenedModel, openModel } from "../../mod.ts";
 import {
   BYTES,
   checkDataset,
+  type Codec,
   DATA_KINDS,
   type DataKind,
   type ImageShape,
   SOUND_RATE,
+  StopStrings,
   TextStream,
   type TokenArray,
   visible,
 } from "../../data.ts";
-import { codecOf, type RunState, whole } from "../../files.ts";
+import { codecOf, GENERATION_FILE, type RunState, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset } from "../dataset.ts";
 import { checkWritable, writeFile } from "../disk.ts";
@@ -47,7 +49,7 @@ interface Prefix {
 /**
  * What `--prefix` and `--prefix-tokens` ask for: data that was given, else what training has not seen.
  *
- * @throws {ConfigError} where there is not so much, or it leaves no room in the model's context
+ * @throws {UsageError} where there is not so much, or it leaves no room in the model's context
  */
 async function prefixOf(args: Args, { name, model, state }: NamedModel): Promise<Prefix> {
   const file = args.text("prefix"), { n_ctx } = model.config, codec = codecOf(model, "sample");
@@ -56,10 +58,10 @@ async function prefixOf(args: Args, { name, model, state }: NamedModel): Promise
   const tokens = await codec.encode(dataset?.train ?? (await dataFor(args, name, state)).unseen),
     count = args.number("prefix-tokens") ?? Math.floor(n_ctx / 2);
   if (count > tokens.length) {
-    throw new ConfigError(`Cannot sample: --prefix-tokens must be at most the ${thousands(tokens.length)} that there are, found ${count}`);
+    throw new UsageError(`Cannot sample: --prefix-tokens must be at most the ${thousands(tokens.length)} that there are, found ${count}`);
   }
   if (count > n_ctx - 1) {
-    throw new ConfigError(
+    throw new UsageError(
       `Cannot sample: --prefix-tokens must leave room in a context of ${thousands(n_ctx)}, so it is at most ${
         thousands(n_ctx - 1)
       } tokens, found ${thousands(count)}`,
@@ -82,6 +84,9 @@ async function promptsOf(args: Args, model: NamedModel, kind: DataKind, batch: n
   if (text && (kind === "image" || kind === "audio")) {
     throw new UsageError("Cannot use --prompt: the model makes no text; --prefix FILE goes on from an image or a sound");
   }
+  if (args.texts("stop") && (kind === "image" || kind === "audio")) {
+    throw new UsageError("Cannot use --stop: the model makes no text");
+  }
   // Of a longer text the model goes on from the latter half of what it has, as past its context.
   if (!hasPrefix) return new Array(batch).fill(await codecOf(model.model, "sample").encode(encodeText(text ?? "")));
   const { tokens, count } = await prefixOf(args, model), contexts = Math.max(1, Math.floor(tokens.length / n_ctx));
@@ -92,7 +97,7 @@ async function promptsOf(args: Args, model: NamedModel, kind: DataKind, batch: n
 function shapeOf(args: Args, state: RunState | undefined, { n_ctx, position }: ModelConfig): ImageShape {
   const shape = dataOptions(args, state?.data.source).shape ?? (position.kind === "data" ? position.shape : undefined);
   if (shape?.length !== 3 || shape.reduce((a, b) => a * b) !== n_ctx || (shape[2] !== 1 && shape[2] !== 3)) {
-    throw new ConfigError(
+    throw new UsageError(
       `Cannot draw images: their shape must be height, width and 1 or 3 channels that make n_ctx = ${n_ctx}, found ${
         shape?.join(" × ") ?? "none"
       }; give --shape`,
@@ -101,6 +106,7 @@ function shapeOf(args: Args, state: RunState | undefined, { n_ctx, position }: M
   return shape as unknown as ImageShape;
 }
 
+/** How samples are drawn: what flags leave open is as the model's own options say, in {@linkcode OpenedModel.samples}. */
 const choice = (args: Args) => ({
   topK: args.number("top-k"),
   topP: args.number("top-p"),
@@ -109,43 +115,94 @@ const choice = (args: Args) => ({
   seed: args.number("seed"),
 });
 
+/** The temperature, where neither flags nor the model's own options say one. */
+function temperatureOf(args: Args, { temperature, doSample }: GenerationOptions, usual: number): number | undefined {
+  return args.number("temperature") ?? (temperature === undefined && doSample === undefined ? usual : undefined);
+}
+
+/** A text under way, up to the first stop string in it. */
+class Written {
+  readonly #stop: StopStrings;
+  readonly #stream = new TextStream();
+  /** Tokens that the stop string may begin in, and how many of their bytes are known to be before it. */
+  readonly #held: { token: number; bytes: number }[] = [];
+  #free = 0;
+  /** All bytes, those given among them. */
+  readonly bytes: number[];
+
+  constructor(readonly codec: Codec, given: TokenArray, stops: readonly string[]) {
+    this.#stop = new StopStrings(stops);
+    this.bytes = [...codec.decode(given)];
+  }
+
+  /** Whether nothing follows. */
+  get ended(): boolean {
+    return this.#stop.stopped;
+  }
+
+  /** Takes a token: the text that is known to be before every stop string now, and the tokens that are. */
+  take(token: number): { text: string; tokens: number[] } {
+    const own = this.codec.decode([token]), bytes = this.#stop.push(own), tokens: number[] = [];
+    this.#held.push({ token, bytes: own.length });
+    this.#free += bytes.length;
+    for (let first; (first = this.#held[0]) && this.#free >= first.bytes;) {
+      this.#free -= first.bytes;
+      tokens.push(this.#held.shift()!.token);
+    }
+    return { text: this.#show(bytes), tokens };
+  }
+
+  /** What is left when no token comes any more. */
+  end(): { text: string; tokens: number[] } {
+    const tokens = this.ended ? [] : this.#held.map(({ token }) => token);
+    return { text: this.#show(this.#stop.end()) + this.#stream.end(), tokens };
+  }
+
+  #show(bytes: readonly number[]): string {
+    for (const byte of bytes) this.bytes.push(byte);
+    return this.#stream.push(Uint8Array.from(bytes));
+  }
+}
+
 /** Makes texts: one is shown as it comes, several one after another at the end. */
 async function texts(args: Args, model: OpenedModel, given: readonly TokenArray[], notes: Screen): Promise<void> {
   const codec = codecOf(model, "sample"),
-    json = args.on("json") ?? false,
+    { generation } = model,
     batch = given.length,
-    streams = given.map(() => new TextStream()),
-    out = args.text("out");
+    out = args.text("out"),
+    json = args.on("json") ?? false;
+  const stops = args.texts("stop") ?? generation.stopStrings ?? [], texts = given.map((tokens) => new Written(codec, tokens, stops));
   const prompts = given.map((prompt) => visible(new TextDecoder().decode(codec.decode(prompt))));
-  const made = streams.map(() => ""),
-    raw = given.map((prompt) => [...prompt]),
-    live = batch === 1 && !json && out === undefined,
-    begun = performance.now();
-  const put = (which: number, text: string, token?: number) => {
+  const made = texts.map(() => ""), live = batch === 1 && !json && out === undefined, begun = performance.now();
+  const put = (which: number, { text, tokens }: { text: string; tokens: readonly number[] }) => {
     if (json) {
-      if (token !== undefined || text) write(Deno.stdout, JSON.stringify({ ...batch > 1 && { sample: which }, token, text }) + "\n");
+      const say = (fields: object) => write(Deno.stdout, JSON.stringify({ ...batch > 1 && { sample: which }, ...fields }) + "\n");
+      // What a stop string let through at once is the text of the first of the tokens.
+      tokens.forEach((token, at) => say({ token, text: at === 0 ? text : "" }));
+      if (text && tokens.length === 0) say({ text });
     } else if (live) write(Deno.stdout, text);
     made[which] += text;
   };
   if (live && prompts[0]) write(Deno.stdout, notes.bold(prompts[0]));
-  let count = 0, open = live;
+  let count = 0, steps = 0, open = live;
   const samples = model.samples({
     batch,
     prompt: given,
-    length: args.number("length") ?? 500,
-    temperature: args.number("temperature") ?? 0.9,
+    length: args.number("length") ?? generation.maxNewTokens ?? 500,
+    temperature: temperatureOf(args, generation, 0.9),
     ...choice(args),
   });
   try {
     for await (const tokens of samples) {
       tokens.forEach((token, which) => {
-        raw[which].push(token);
-        put(which, streams[which].push(codec.decode([token])), token);
+        if (texts[which].ended) return;
+        put(which, texts[which].take(token));
+        count++;
       });
-      count += batch;
-      if (count % (64 * batch) === 0) await new Promise((resume) => setTimeout(resume, 0));
+      if (texts.every(({ ended }) => ended)) break;
+      if (++steps % 64 === 0) await new Promise((resume) => setTimeout(resume, 0));
     }
-    streams.forEach((stream, which) => put(which, stream.end()));
+    texts.forEach((text, which) => put(which, text.end()));
     if (open) write(Deno.stdout, "\n");
     open = false;
   } finally {
@@ -153,7 +210,7 @@ async function texts(args: Args, model: OpenedModel, given: readonly TokenArray[
   }
   if (out !== undefined) {
     // Bytes as they are; an empty line between texts.
-    writeFile(out, Uint8Array.from(raw.flatMap((text, which) => [...which === 0 ? [] : [10, 10], ...codec.decode(text)])));
+    writeFile(out, Uint8Array.from(texts.flatMap(({ bytes }, which) => [...which === 0 ? [] : [10, 10], ...bytes])));
     notes.print(`Wrote ${out}.`);
   } else if (!live && !json) {
     made.forEach((text, which) => {
@@ -177,10 +234,11 @@ async function media(
   notes: Screen,
   { kind, shape, rate, out }: { kind: DataKind; shape?: ImageShape; rate: number; out: string },
 ): Promise<void> {
-  const batch = given.length, rest = model.config.n_ctx - given[0].length, length = args.number("length") ?? rest;
-  if (shape && length !== rest) throw new ConfigError(`Cannot make ${length} tokens of an image: it has ${rest} more; leave out --length`);
+  const { generation } = model, batch = given.length, rest = model.config.n_ctx - given[0].length;
+  const length = args.number("length") ?? (shape ? rest : generation.maxNewTokens ?? rest);
+  if (shape && length !== rest) throw new UsageError(`Cannot make ${length} tokens of an image: it has ${rest} more; leave out --length`);
   const begun = performance.now(), all = given[0].length + length;
-  const stream = model.samples({ batch, prompt: given, length, temperature: args.number("temperature") ?? 1, ...choice(args) });
+  const stream = model.samples({ batch, prompt: given, length, temperature: temperatureOf(args, generation, 1), ...choice(args) });
   let told = begun;
   const rows = await rowsOf(stream, given, all, (at) => {
     const now = performance.now(), seconds = (now - begun) / 1000, done = at - given[0].length;
@@ -267,6 +325,13 @@ export const sample: Command = {
         allowed: SAMPLE_FIELDS.repetitionPenalty,
         about: "makes tokens that were there less likely, by a factor of their logits (default: 1, not)",
       },
+      {
+        name: "stop",
+        value: "TEXT",
+        many: true,
+        alias: ["stop-string", "stop-strings", "stop-sequence"],
+        about: "end a text before this string, whatever tokens it is made of; may be given several times",
+      },
       { name: "seed", value: "N", allowed: SAMPLE_FIELDS.seed, about: "same seed, same samples on one engine (default: 0)" },
     ]),
     ...group("Data", [
@@ -294,6 +359,7 @@ export const sample: Command = {
   examples: [
     "sample runs/my-run",
     `sample runs/my-run --prompt "The climate is " --length 1000 --temperature 0.7 --seed 4`,
+    `sample runs/my-run --prompt "Climate: " --stop Terrain: --stop "Natural resources:"`,
     "sample runs/cifar --batch 16 --out sheet.png",
     "sample runs/cifar --prefix-tokens 1536 --batch 8",
     "sample runs/piano --prefix tune.wav --length 24000 --out more.wav",
@@ -301,10 +367,11 @@ export const sample: Command = {
   ],
   async execute(args) {
     const notes = new Screen(Deno.stderr), named = await readModel(args.operands[0]), { model: loaded, state, folder = "" } = named;
-    const kind = kindOf(args, state, loaded.config), batch = args.number("batch") ?? (kind === "image" ? 4 : 1);
+    const kind = kindOf(args, state, loaded.config), { generation } = loaded;
+    const batch = args.number("batch") ?? generation?.numReturnSequences ?? (kind === "image" ? 4 : 1);
     const { n_ctx } = loaded.config, out = args.text("out");
     if (loaded.tokenizer && (kind === "image" || kind === "audio")) {
-      throw new ConfigError(`Cannot make ${kind} with ${args.operands[0]}: its tokens are those of text, by its tokenizer.json`);
+      throw new UsageError(`Cannot make ${kind} with ${args.operands[0]}: its tokens are those of text, by its tokenizer.json`);
     }
     if (out !== undefined) checkWritable(out);
     const given = await promptsOf(args, named, kind, batch), shape = kind === "image" ? shapeOf(args, state, loaded.config) : undefined;
@@ -315,6 +382,10 @@ export const sample: Command = {
       notes.print(
         notes.faint(`keys and values kept: ${bytes(kept)}, ${share} of the ${bytes(dense)} of all ${thousands(n_ctx)} positions`),
       );
+      if (generation) {
+        const said = Object.entries(generation).map(([name, value]) => `${name} ${visible(JSON.stringify(value)).slice(0, 60)}`).join(", ");
+        notes.print(notes.faint(`as its ${GENERATION_FILE} says, where no flag does: ${said || "nothing"}`));
+      }
       if (kind === "text" || kind === "bytes") await texts(args, model, given, notes);
       else {
         const rate = args.number("rate") ?? state?.data.source?.rate ?? SOUND_RATE;

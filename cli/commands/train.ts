@@ -14,6 +14,7 @@ import { DATA_FLAGS, dataOptions, identityOf, readDataset } from "../dataset.ts"
 import { writeAtomic } from "../disk.ts";
 import { ENGINE_FLAGS, engineOf } from "../engine.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
+import { EventLog, hasEvents } from "../event_log.ts";
 import { compact, duration, thousands } from "../format.ts";
 import { program, quote } from "../program.ts";
 import { Report } from "../report.ts";
@@ -76,6 +77,8 @@ class Follower {
   readonly #samples: RunSamples;
   readonly #phases: readonly PhaseAt[];
   readonly #title: string;
+  /** For TensorBoard, where that is asked for. */
+  readonly #events: EventLog | undefined;
   #phase: number;
   #best = Infinity;
   #savedAt = performance.now();
@@ -95,6 +98,7 @@ class Follower {
     this.#samples = new RunSamples(engine, dataset, tokenizer, path, report);
     this.#phases = phasesOf(config, train);
     this.#phase = phaseAt(this.#phases, from?.step ?? 0).index;
+    if (args.on("tensorboard") ?? hasEvents(folder.path)) this.#events = new EventLog(folder.path, from?.step ?? 0, from?.history ?? []);
     this.#title = `${describeAttention(config.attention)}, ${identity.name}`;
   }
 
@@ -103,6 +107,7 @@ class Follower {
     const progress = inBytes(reported, this.facts.tokens.perByte);
     const { step, steps, heldOut, last } = progress, now = performance.now();
     this.#run.report(progress);
+    this.#events?.report(progress);
     this.#tell(progress);
     const isBetter = heldOut !== undefined && heldOut < this.#best, isStopped = last && step < steps;
     if (isBetter) this.#best = heldOut;
@@ -256,6 +261,11 @@ export const train: Command = {
     ...group("Output", [
       { name: "out", value: "DIR", about: "the run folder (default: runs/<date>-<preset>)" },
       { name: "resume", value: "RUN", about: "go on with a run, bit for bit where it is the same engine" },
+      {
+        name: "tensorboard",
+        negatable: true,
+        about: "write an event file for TensorBoard into the run folder (default: where the run has one)",
+      },
       { name: "json", about: "one JSON object per line on stdout instead of text" },
     ]),
     ...ENGINE_FLAGS,
@@ -264,7 +274,7 @@ export const train: Command = {
     "train",
     "train --data enwik8.zip --steps 2000 --out runs/enwik8",
     "train --pattern strided --stride 32 --integration interleaved --steps 600",
-    "train --resume runs/enwik8",
+    "train --resume runs/enwik8 --tensorboard",
   ],
   async execute(args) {
     const resumed = args.text("resume");

@@ -7,6 +7,9 @@
 import { type Allowed, expect, whole } from "../base/check.ts";
 import { SEEDS, SEQUENCES } from "../base/limits.ts";
 
+/** The file that says it, beside a model. */
+export const GENERATION_FILE = "generation_config.json";
+
 /** How text is made: the fields of `generation_config.json` in camelCase. What is left out is as if the field were not there. */
 export interface GenerationOptions {
   /** Tokens to write at most: `max_new_tokens`. */

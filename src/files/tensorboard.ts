@@ -43,6 +43,9 @@ function varint(value: number): number[] {
   return [...bytes, value];
 }
 
+/** `SessionLog.START`. */
+const START = 1;
+
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
 const field = (
   number: number,
@@ -69,6 +72,17 @@ export function eventFileName(seconds: number, suffix: string): string {
 export function eventFileHeader(seconds: number): Uint8Array<ArrayBuffer> {
   expect("Cannot begin an event file", { seconds: [seconds, "a finite number"] });
   return record(Uint8Array.from([...double(1, seconds), ...text(3, "brain.Event:2")]));
+}
+
+/**
+ * Where a run goes on: what was written of this step and later ones, by a process that ended before it saved, is not looked at any more.
+ *
+ * @param seconds since 1970
+ * @param step the first that comes now
+ */
+export function sessionStart(seconds: number, step: number): Uint8Array<ArrayBuffer> {
+  expect("Cannot write an event", { seconds: [seconds, "a finite number"], step: [step, [0, MOST]] });
+  return record(Uint8Array.from([...double(1, seconds), ...field(2, VARINT, varint(step)), ...bytes(7, field(1, VARINT, [START]))]));
 }
 
 /**

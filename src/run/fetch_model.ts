@@ -11,7 +11,7 @@ import { standIn } from "../base/json.ts";
 import { BYTES } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { checkTokenizer } from "../files/codec.ts";
-import type { GenerationOptions } from "../files/generation_config.ts";
+import { GENERATION_FILE, type GenerationOptions } from "../files/generation_config.ts";
 import { parseConfig } from "../files/model_config.ts";
 import { safetensorsLength } from "../files/safetensors.ts";
 import { type Model, readModel } from "../files/weights.ts";
@@ -30,8 +30,6 @@ export interface FetchModelOptions {
   /** Options of generation: where they are given, no `generation_config.json` is asked for. */
   readonly generation?: GenerationOptions;
 }
-
-const GENERATION_FILE = "generation_config.json";
 
 /**
  * Fetches a model, for what `openModel` does not do with one.

@@ -10,7 +10,7 @@ export const PROGRAMS = {
   workerd: { program: "workerd", packages: ["workerd@1.20261117.1"], packed: "50 MB" },
   bundler: {
     program: "rollup",
-    packages: ["rollup@4.68.8", "@rollup/plugin-node-resolve@16.0.3", "vite@8.4.0", "webpack@5.113.0"],
+    packages: ["rollup@4.68.8", "@rollup/plugin-node-resolve@16.0.3", "vite@8.4.0", "webpack@5.113.0", "react@19.3.1", "react-dom@19.3.1"],
     packed: "20 MB",
   },
   typescript: { program: "tsc", packages: ["typescript@5.9.3", "@types/react@19.3.3", "@webgpu/types@0.1.74"], packed: "5 MB" },

@@ -38,6 +38,17 @@ export interface Kernels {
     readonly weightDecay: number;
   };
   /** asm/attention.ts */
+  readonly attention_spans: {
+    readonly spans: Words;
+    readonly n: number;
+    readonly queryRows: Words | null | undefined;
+    readonly keyRows: Words | null | undefined;
+    readonly lo: Words;
+    readonly hi: Words;
+    readonly spanLo: Words;
+    readonly spanHi: Words;
+  };
+  /** asm/attention.ts */
   readonly attention: {
     readonly q: Floats;
     readonly k: Floats;
@@ -61,6 +72,9 @@ export interface Kernels {
     readonly group: Words;
     readonly groupHeads: number;
     readonly first: boolean;
+    readonly kvHeads: number;
+    readonly alibi: Words | null | undefined;
+    readonly spanned: boolean;
   };
   /** asm/attention.ts */
   readonly attention_delta: {
@@ -97,6 +111,9 @@ export interface Kernels {
     readonly group: Words;
     readonly groupHeads: number;
     readonly first: boolean;
+    readonly kvHeads: number;
+    readonly alibi: Words | null | undefined;
+    readonly spanned: boolean;
   };
   /** asm/attention.ts */
   readonly attention_backward_keys: {
@@ -125,6 +142,9 @@ export interface Kernels {
     readonly group: Words;
     readonly groupHeads: number;
     readonly first: boolean;
+    readonly kvHeads: number;
+    readonly alibi: Words | null | undefined;
+    readonly spanned: boolean;
   };
   /** asm/attention_decode.ts */
   readonly attention_decode: {
@@ -369,10 +389,11 @@ export interface Kernels {
 /** Their names in order. */
 export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernels[K] & string)[] } = {
   adam: ["table", "factor", "hyper", "beta1", "beta2", "eps", "weightDecay"],
-  attention: ["q", "k", "v", "o", "lse", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first"],
+  attention_spans: ["spans", "n", "queryRows", "keyRows", "lo", "hi", "spanLo", "spanHi"],
+  attention: ["q", "k", "v", "o", "lse", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_delta: ["o", "dO", "delta", "n", "heads", "dv"],
-  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first"],
-  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first"],
+  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_decode: ["q", "k", "v", "o", "keys", "values", "position", "plan", "heads", "slots", "dk", "dv", "most", "parts"],
   cache_fill: ["x", "cache", "rows", "n", "sequences", "heads", "slots", "width"],
   choose: ["logits", "tape", "position", "given", "choice", "seeds", "batch", "vocabulary", "stream"],
@@ -399,9 +420,9 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
 
 /** Floats of workspace that a call takes; none where a kernel is not here. */
 export const WORKSPACES: { readonly [K in keyof Kernels]?: (args: Kernels[K]) => number } = {
-  attention: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (up8(dk) + up8(dv)) + 8 * tileK + 3 * tileQ,
-  attention_backward_queries: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (2 * up8(dk) + up8(dv)) + 12 * tileK + 3 * tileQ,
-  attention_backward_keys: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + 2 * (tileQ + tileK) * (up8(dk) + up8(dv)) + 18 * tileQ,
+  attention: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (up8(dk) + up8(dv)) + 9 * tileK + 3 * tileQ,
+  attention_backward_queries: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (2 * up8(dk) + up8(dv)) + 13 * tileK + 3 * tileQ,
+  attention_backward_keys: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + 2 * (tileQ + tileK) * (up8(dk) + up8(dv)) + 19 * tileQ,
   attention_decode: ({ most }) => 2 * up4(most),
   choose: ({ vocabulary }) => 3 * up4(vocabulary),
   dropout: () => 8,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ShapeError } from "../../base/errors.ts";
+import { ConfigError, ShapeError } from "../../base/errors.ts";
 import { fromHalves, toHalves } from "../../base/half.ts";
 import { extent, size, type Tensor, type TensorData } from "../../ops/mod.ts";
 import type { Bands } from "./bands.ts";
@@ -46,6 +46,12 @@ interface Piece extends Place {
   readonly at: number;
 }
 
+/** Refuses a caller's buffer that was not made for copies; the engine's own are. */
+function expectUsage(what: string, t: Tensor, places: readonly Place[], usage: "COPY_SRC" | "COPY_DST"): void {
+  if (places.every(({ buffer }) => buffer.usage & USAGE[usage])) return;
+  throw new ConfigError(`Cannot ${what} ${t.name}: the caller's buffer that it lies in was made without usage ${usage}`);
+}
+
 /** What is written to one engine's tensors, and read from them. */
 export class Transfers {
   constructor(readonly device: GPUDevice, readonly bands: Bands, readonly pages: Pages, readonly failures: Failures) {}
@@ -79,6 +85,7 @@ export class Transfers {
     if (data.length !== size(t)) {
       throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
     }
+    expectUsage("write", t, segments, "COPY_DST");
     this.failures.later(`writing ${t.name}`, () => {
       for (const { buffer, offset, first, count } of segments) {
         const some = segments.length > 1 ? data.subarray(first, first + count) : data;
@@ -99,6 +106,7 @@ export class Transfers {
         const offset = segment.offset + (from - segment.first) * width;
         return [{ buffer: segment.buffer, offset, bytes: roundUp((to - from) * width, 4), at: (from - first) * width }];
       });
+      expectUsage("read", t, pieces, "COPY_SRC");
       return loaded(t, pieces.length ? await this.#copy(t, pieces, roundUp(count * width, 4)) : new ArrayBuffer(0));
     });
   }
