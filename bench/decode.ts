@@ -9,9 +9,9 @@
  *
  * On a GPU: the enwik8 preset (30 layers, d 512, 8 heads, fixed, context 12,288) after 1,000 and after 12,000 tokens: tokens a
  * second as streamed, GPU time of a token by operation, and the later token's cost over the earlier's. --quick takes a small
- * model and a short context, for software GPUs too.
+ * model and a short context, for software GPUs too, --int8 int8 weights.
  *
- *     deno run -A bench/decode.ts --gpu [--json] [--quick] [--batch 1]
+ *     deno run -A bench/decode.ts --gpu [--json] [--quick] [--batch 1] [--int8]
  *
  * @module
  */
@@ -41,6 +41,10 @@ function weightsFor(config: ModelConfig): Map<string, Float32Array> {
     return [name, Float32Array.from({ length: rows * (columns ?? 1) }, (_, i) => pool[i & 0xfffff] * scale + base)];
   }));
 }
+
+/** The same as int8. */
+const int8Of = (config: ModelConfig, weights: Map<string, Float32Array>): Model["weights"] =>
+  readModel(formatConfig(config), join([...modelChunks({ config, weights }, "I8")])).weights;
 
 /** Parameters on an engine. */
 function place(engine: Engine, config: ModelConfig, weights: Model["weights"]): Parameters {
@@ -83,7 +87,7 @@ async function onCpu(): Promise<void> {
       position: { kind: "attention", stride: 32 },
     });
   const weights = weightsFor(config),
-    { weights: int8 } = readModel(formatConfig(config), join([...modelChunks({ config, weights }, "I8")]));
+    int8 = int8Of(config, weights);
   const rows: Row[] = [];
   for (const threads of [1, undefined]) {
     const engine = await WasmEngine.create({ threads }), params = place(engine, config, weights);
@@ -127,7 +131,8 @@ const SMALL = { n_layer: 2, d_model: 64, d_ff: 128, d_qk: 64, n_ctx: 256 };
 async function onGpu(): Promise<void> {
   const batch = Number(flag("batch") ?? 1), { model } = preset("enwik8");
   const config = checkConfig(QUICK ? { ...model, ...SMALL } : model), rows: Row[] = [], ops: Row[] = [];
-  const engine = await WebGpuEngine.create({ allowSoftware: QUICK }), params = place(engine, config, weightsFor(config));
+  const engine = await WebGpuEngine.create({ allowSoftware: QUICK }), isInt8 = Deno.args.includes("--int8");
+  const params = place(engine, config, isInt8 ? int8Of(config, weightsFor(config)) : weightsFor(config));
   const places = QUICK ? [20, 200] : [1000, 12000], costs: number[] = [];
 
   // The program by itself for GPU times: what the caches hold does not change them.

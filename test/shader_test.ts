@@ -9,6 +9,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { KernelError } from "../src/base/errors.ts";
 import { tensor } from "../src/ops/mod.ts";
 import { Bands } from "../src/engines/webgpu/bands.ts";
+import { loadLate } from "../src/engines/webgpu/plan/index.gen.ts";
 import "../src/engines/webgpu/plan/late.gen.ts";
 import { Plan } from "../src/engines/webgpu/plan/plan.ts";
 import { read } from "../src/engines/webgpu/shader/body.ts";
@@ -223,7 +224,7 @@ Deno.test("shader: a name that a kernel does not have is a type error", () => {
     maxComputeInvocationsPerWorkgroup: 256,
     maxComputeWorkgroupsPerDimension: 65535,
   };
-  const plan = new Plan({ limits, bands: new Bands(limits), tiles: "auto", keep: 0, place: () => undefined });
+  const plan = new Plan({ limits, bands: new Bands(limits), tiles: "auto", keep: 0, place: () => undefined, late: loadLate });
   const x = tensor("x", [4]), y = tensor("y", [1]), kernel = "sum", grid = [1, 1, 1] as const;
   const values = { SQUARE: false, ACCUMULATE: false }, bindings = { x, y }, params = { count: 4, share: 4, at: 0, scale: 1 };
   plan.dispatch({ kernel, values, bindings, params, grid });

@@ -13,6 +13,7 @@ import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { recordings } from "../src/engines/webgpu/recording.ts";
 import { Bands } from "../src/engines/webgpu/bands.ts";
+import { loadLate } from "../src/engines/webgpu/plan/index.gen.ts";
 import { Plan, type PlanContext, type TilePreference } from "../src/engines/webgpu/plan/plan.ts";
 import { attentionProblem, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
 import { ATTENTION_DEFAULTS, type AttentionKernel } from "../src/engines/webgpu/tuning/variants.ts";
@@ -103,7 +104,15 @@ const LIMITS = {
 
 /** The variant that a plan chooses on a device of a browser's default limits. */
 function chosenFor(config: AttentionConfig, n: number, more: Partial<PlanContext>, kernel: AttentionKernel) {
-  const context = { limits: LIMITS, bands: new Bands(LIMITS), tiles: "auto", keep: 0, place: () => undefined, ...more } as const;
+  const context = {
+    limits: LIMITS,
+    bands: new Bands(LIMITS),
+    tiles: "auto",
+    keep: 0,
+    place: () => undefined,
+    late: loadLate,
+    ...more,
+  } as const;
   return chooseAttention(new Plan(context), kernel, attentionOf(config, n));
 }
 

@@ -11,13 +11,14 @@ import {
   CONFIG_FILE,
   formatConfig,
   formatGenerationConfig,
+  GENERATION_FILE,
   MODEL_FILE,
   modelChunks,
   type SavedWeights,
   statesIn,
   TOKENIZER_FILE,
 } from "../../files.ts";
-import { makeFolder, readIfThere, writeAtomic } from "../disk.ts";
+import { makeFolder, writeAtomic } from "../disk.ts";
 import { type Command, group, UsageError } from "../flags.ts";
 import { bytes } from "../format.ts";
 import { readModel } from "../model.ts";
@@ -28,8 +29,6 @@ const TYPES: Readonly<Record<string, SavedWeights>> = { int8: "I8", f16: "F16", 
 
 /** What the page's element checks by `integrity`. */
 const CHECKED: readonly string[] = [CONFIG_FILE, MODEL_FILE];
-
-const GENERATION_FILE = "generation_config.json";
 
 /**
  * Looks whether a folder may be written to.
@@ -48,15 +47,13 @@ function checkPlace(out: string): void {
 }
 
 /** The files of a model folder. */
-function* filesOf(model: Model, type: SavedWeights, folder: string | undefined): Generator<[string, Iterable<Uint8Array>]> {
+function* filesOf(model: Model, type: SavedWeights): Generator<[string, Iterable<Uint8Array>]> {
   const utf8 = (text: string) => [new TextEncoder().encode(text)], { config, tokenizer, generation } = model;
-  const own = folder === undefined ? undefined : readIfThere(join(folder, GENERATION_FILE));
-  const options = generation ? utf8(formatGenerationConfig(generation)) : own && [own];
   // What cannot be converted is said before anything is written.
   yield [MODEL_FILE, modelChunks(model, type)];
   yield [CONFIG_FILE, utf8(formatConfig(config))];
   if (tokenizer) yield [TOKENIZER_FILE, utf8(tokenizer.toJson())];
-  if (options) yield [GENERATION_FILE, options];
+  if (generation) yield [GENERATION_FILE, utf8(formatGenerationConfig(generation))];
 }
 
 /** The command. */
@@ -80,11 +77,11 @@ export const exporting: Command = {
   async execute(args) {
     const [run] = args.operands, out = args.text("out"), report = new Report(args.on("json") ?? false);
     if (out === undefined) throw new UsageError("Cannot export: --out FOLDER says where to");
-    const { model, folder } = await readModel(run);
+    const { model } = await readModel(run);
     checkPlace(out);
     makeFolder(out);
     const digests: string[] = [];
-    for (const [name, chunks] of filesOf(model, TYPES[args.text("weights") ?? "int8"], folder)) {
+    for (const [name, chunks] of filesOf(model, TYPES[args.text("weights") ?? "int8"])) {
       const parts = [...chunks], hash = createHash("sha256");
       for (const part of parts) hash.update(part);
       const count = parts.reduce((sum, { length }) => sum + length, 0), integrity = `sha256-${hash.digest("base64")}`;

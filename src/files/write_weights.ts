@@ -30,11 +30,11 @@ export function refuseInt8(cannot: string, weights: Iterable<readonly [string, u
   }
 }
 
-/** Each of them. */
-const SAVED_WEIGHTS = ["F32", "F16", "I8"] as const;
+/** Each of {@linkcode SavedWeights}. */
+const SAVED_WEIGHTS: readonly SavedWeights[] = ["F32", "F16", "I8"];
 
 /** How the weights of a model may be saved. */
-export type SavedWeights = typeof SAVED_WEIGHTS[number];
+export type SavedWeights = "F32" | "F16" | "I8";
 
 /** Tensors to save, each parameter of those shapes once under its prefix. */
 export function give(

@@ -10,7 +10,7 @@ import { type Bands, tooLarge } from "./bands.ts";
 import type { Limits } from "./device.ts";
 import type { Failures } from "./failures.ts";
 import { type Pages, planSlots, release, storageBuffer } from "./memory.ts";
-import { PLANNERS } from "./plan/index.gen.ts";
+import { loadLate, PLANNERS } from "./plan/index.gen.ts";
 import { join, jointProducts } from "./plan/joint.ts";
 import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/split.ts";
@@ -69,7 +69,7 @@ async function planProgram(
     const { reads, writes } = operands(op);
     for (const t of [...reads, ...writes]) if (!t.scratch) transfers.segments(t, `compile ${program.name}: ${op.op} uses`);
   }
-  const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, place: (t) => pages.place(t) });
+  const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, place: (t) => pages.place(t), late: loadLate });
   for (let at = 0; at < program.ops.length;) {
     const together = jointProducts(plan, program.ops, at);
     plan.begin(at);

@@ -9,7 +9,6 @@ import { isPacked, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
 import { tilesOf } from "../tuning/variants.ts";
-import { loadLate } from "./index.gen.ts";
 import { planLayernorm } from "./layernorm.ts";
 import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32 } from "./plan.ts";
 import { splitLinear } from "./split.ts";
@@ -25,7 +24,7 @@ export const isFew = ({ x, w, pre, dropout }: Linear): boolean => x.shape[0] <= 
 
 /** y = residual + dropout(f(g(x)·wᵀ + b)) */
 export async function planLinear(plan: Plan, op: Linear): Promise<void> {
-  if (op.scale && !isFew(op) && !goesByTiles(op)) op = await (await loadLate()).inF32(plan, op);
+  if (op.scale && !isFew(op) && !goesByTiles(op)) op = await (await plan.context.late()).inF32(plan, op);
   await splitLinear(plan, op, planProduct);
 }
 
@@ -36,7 +35,7 @@ async function planProduct(plan: Plan, op: Linear): Promise<void> {
   if (isFew(op)) await planInF32(plan, op, planFewLinear);
   else if (op.norm) await planInF32(plan, op, planNormedLinear);
   else if (goesByTiles(op)) planTiledLinear(plan, op);
-  else await planInF32(plan, op, (await loadLate()).planAnyLinear);
+  else await planInF32(plan, op, (await plan.context.late()).planAnyLinear);
 }
 
 /** Several products in one: w and b are theirs in a row, y holds [rows, own columns] of each in turn. */
