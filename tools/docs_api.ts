@@ -52,7 +52,7 @@ function dressed(html: string, page: string, place: Place): string {
 }
 
 /**
- * A page whose links lead somewhere: deno takes `{@linkcode import("./norm.ts").Clip}` for an address, and leads to anchors of parameters of
+ * A page whose links lead somewhere, to the other faces as well: deno takes `{@linkcode import("./norm.ts").Clip}` for an address, and leads to anchors of parameters of
  * types that it does not make.
  *
  * @param pages all of them, by path
@@ -64,6 +64,11 @@ function relinked(html: string, path: string, pages: readonly string[]): string 
     return pages.find((page) => page === face + ending) ?? pages.find((page) => page.endsWith(`/${ending}`) || page === ending);
   };
   return html
+    // The list of faces in the first one's own words.
+    .replace(/<td><code>([a-z]+)\.ts<\/code><\/td>/g, (cell, name: string) => {
+      const to = `${name}/index.html`;
+      return pages.includes(to) ? `<td><a href="${between(path, to)}"><code>${name}.ts</code></a></td>` : cell;
+    })
     .replace(/<a href="[^"]*!([\w.]+)"><code>[^<]*<\/code><\/a>/g, (_, name: string) => {
       const to = pageFor(name), code = `<code>${name}</code>`;
       return to ? `<a href="${between(path, to)}">${code}</a>` : code;
