@@ -26,13 +26,13 @@ export {
   type TuneWork,
   worksOf,
 } from "./src/engines/webgpu/tuning/tune.ts";
+export type { Problem } from "./src/engines/webgpu/tuning/problems.ts";
 export {
   type Choice,
   formatTuning,
   isOutdated,
   mergeTunings,
   parseTuning,
-  type Problem,
   type Tuning,
   TUNING_VERSION,
 } from "./src/engines/webgpu/tuning/tuning.ts";

@@ -13,13 +13,8 @@ import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { bestOf, nameOfWork, tune } from "../src/engines/webgpu/tuning/tune.ts";
 import { formatTuning, mergeTunings, parseTuning, type Tuning, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
-import {
-  ATTENTION_DEFAULTS,
-  ATTENTION_KERNELS,
-  ATTENTION_VARIANTS,
-  LINEAR_KERNELS,
-  LINEAR_VARIANTS,
-} from "../src/engines/webgpu/tuning/variants.ts";
+import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_KERNELS } from "../src/engines/webgpu/tuning/variants.ts";
+import { ATTENTION_VARIANTS, LINEAR_VARIANTS } from "../src/engines/webgpu/tuning/trials.ts";
 import { trainingWorks } from "../src/run/works.ts";
 import { only } from "./cases.ts";
 import { gpuTest } from "./engines.ts";

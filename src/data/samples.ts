@@ -16,7 +16,7 @@ import { counted, type Notify } from "./notices.ts";
 import { decodePng } from "./png.ts";
 import { WHOLE_LIMIT } from "./reader.ts";
 import { SOUND_RATE, type SoundLevels } from "./sound.ts";
-import { fromUtf16, isText } from "./text.ts";
+import { fromUtf16, isText } from "./text_files.ts";
 import { readWav } from "./wav.ts";
 
 /** Parts that the makers of image sets set apart: test_batch.bin, test.bin, t10k-images-idx3-ubyte. */

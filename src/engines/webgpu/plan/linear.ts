@@ -7,7 +7,7 @@
 import type { Linear, Tensor } from "../../../ops/mod.ts";
 import { isPacked, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
-import { linearProblem } from "../tuning/tuning.ts";
+import { linearProblem } from "../tuning/problems.ts";
 import { tilesOf } from "../tuning/variants.ts";
 import { planLayernorm } from "./layernorm.ts";
 import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32 } from "./plan.ts";

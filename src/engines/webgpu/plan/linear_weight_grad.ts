@@ -7,17 +7,17 @@
 import type { LinearWeightGrad } from "../../../ops/mod.ts";
 import { bindable, isPacked, roundUp, storage4, storageOf, valueWidth } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
-import { linearProblem } from "../tuning/tuning.ts";
+import { linearProblem } from "../tuning/problems.ts";
 import { tilesOf } from "../tuning/variants.ts";
 import { isTiled } from "./linear.ts";
 import { anyGrid, PLAIN } from "./linear_any.ts";
 import { dropoutParams, PLACES, type Plan, planInF32 } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
-import { splitWeightGrad } from "./split.ts";
+import { taken } from "./split.ts";
 
 /** dw (+)= dyᵀ·x; db (+)= column sums of dy */
 export async function planLinearWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
-  await splitWeightGrad(plan, op, planWeightGrad);
+  await splitWeightGrad(plan, op);
 }
 
 async function planWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
@@ -76,4 +76,15 @@ function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   if (!partials) return;
   const elements = out * inner;
   planReduce(plan, { partials, count: splits, stride: elements, offset: 0, y: op.dw, elements, accumulate: op.accumulate });
+}
+
+/** By groups of the columns of dy, where no binding holds dw. */
+async function splitWeightGrad(plan: Plan, op: LinearWeightGrad): Promise<void> {
+  const blocks = plan.blocks(op.dw);
+  if (blocks.length < 2) return await planWeightGrad(plan, op);
+  for (const [at, { tensor: dw, first, rows: width }] of blocks.entries()) {
+    await plan.step(at, blocks.length, async () => {
+      await planWeightGrad(plan, { ...op, dy: taken(plan, op.dy, first, width), dw, db: op.db && plan.rows(op.db, first, width) });
+    });
+  }
 }

@@ -9,7 +9,7 @@ import { tooLarge } from "../bands.ts";
 import type { Constants } from "../shader/kernels.gen.ts";
 import { bindable, paddedBytes, roundUp } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
-import { linearProblem } from "../tuning/tuning.ts";
+import { linearProblem } from "../tuning/problems.ts";
 import { tilesOf } from "../tuning/variants.ts";
 import type { Plan } from "./plan.ts";
 import { planReduce } from "./reduce.ts";

@@ -15,8 +15,6 @@ import {
   DESCRIPTORS,
   headsOf,
   type Linear,
-  type LinearInputGrad,
-  type LinearWeightGrad,
   type Op,
   operands,
   type Tensor,
@@ -50,7 +48,7 @@ const columns = (plan: Plan, t: Tensor, width: number): Tensor =>
   plan.temporaryOf({ name: t.name, shape: [rowsOf(t).rows, width], dtype: kept(t), scratch: true });
 
 /** Columns of a matrix, alone and copied there. */
-function taken(plan: Plan, t: Tensor, first: number, width: number): Tensor {
+export function taken(plan: Plan, t: Tensor, first: number, width: number): Tensor {
   return moveBlock(plan, t, { rows: rowsOf(t).rows, first: 0, column: first, width }, columns(plan, t, width), "in");
 }
 
@@ -71,30 +69,6 @@ export async function splitLinear(plan: Plan, op: Linear, next: Planner<Linear>)
       await next(plan, { ...op, w, scale, b, y, pre, residual, dropout });
       put(plan, y, op.y, first, width);
       if (pre) put(plan, pre, op.pre!, first, width);
-    });
-  }
-}
-
-export async function splitInputGrad(plan: Plan, op: LinearInputGrad, next: Planner<LinearInputGrad>): Promise<void> {
-  const blocks = plan.blocks(op.w);
-  if (blocks.length < 2) return await next(plan, op);
-  // The sum goes on in f32 from one group to the next.
-  if (isPacked(op.dx)) return await planInF32(plan, op, (plan, op) => splitInputGrad(plan, op, next));
-  const sums = [0, 1].map(() => plan.temporaryOf({ ...op.dx, scratch: true }));
-  for (const [at, { tensor: w, first, rows: width }] of blocks.entries()) {
-    await plan.step(at, blocks.length, async () => {
-      const residual = at === 0 ? op.residual : sums[(at - 1) % 2], dx = at === blocks.length - 1 ? op.dx : sums[at % 2];
-      await next(plan, { ...op, dy: taken(plan, op.dy, first, width), w, residual, dx });
-    });
-  }
-}
-
-export async function splitWeightGrad(plan: Plan, op: LinearWeightGrad, next: Planner<LinearWeightGrad>): Promise<void> {
-  const blocks = plan.blocks(op.dw);
-  if (blocks.length < 2) return await next(plan, op);
-  for (const [at, { tensor: dw, first, rows: width }] of blocks.entries()) {
-    await plan.step(at, blocks.length, async () => {
-      await next(plan, { ...op, dy: taken(plan, op.dy, first, width), dw, db: op.db && plan.rows(op.db, first, width) });
     });
   }
 }

@@ -12,7 +12,8 @@ import type { Limits } from "../device.ts";
 import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "../plan/attention_tables.ts";
 import { PLACES, type Plan } from "../plan/plan.ts";
 import { memoryOf } from "../shader/memory.ts";
-import { attentionProblem, type Choice, type Problem, type Tuning } from "./tuning.ts";
+import { attentionProblem, type Problem } from "./problems.ts";
+import { type Choice, type Tuning } from "./tuning.ts";
 import {
   ATTENTION_DEFAULTS,
   type AttentionKernel,

@@ -27,17 +27,17 @@ import { recordings } from "../recording.ts";
 import type { DispatchTime } from "./profile.ts";
 import { attentionFits, linearFits } from "./select.ts";
 import { settledProfile } from "./settle.ts";
-import { attentionProblem, type Choice, linearProblem, type Problem, type Tuning, TUNING_VERSION } from "./tuning.ts";
+import { attentionProblem, linearProblem, type Problem } from "./problems.ts";
+import { type Choice, type Tuning, TUNING_VERSION } from "./tuning.ts";
 import {
   ATTENTION_KERNELS,
-  ATTENTION_VARIANTS,
   type AttentionKernel,
   type AttentionVariant,
   LINEAR_KERNELS,
-  LINEAR_VARIANTS,
   type LinearKernel,
   type LinearVariant,
 } from "./variants.ts";
+import { ATTENTION_VARIANTS, LINEAR_VARIANTS } from "./trials.ts";
 
 /** Attention to tune for: all kernels of the forward and backward pass. */
 export interface AttentionWork {

@@ -7,18 +7,9 @@
 import { type Allowed, expect, MOST, mustBe, type ObjectOf, shown, whole, wrongOf } from "../../../base/check.ts";
 import { ConfigError } from "../../../base/errors.ts";
 import { parseJson } from "../../../base/json.ts";
-import { type Attention, type AttentionBackward, headsOf } from "../../../ops/mod.ts";
-import type { AttentionSet } from "../../../pattern/sets.ts";
-import { isPacked } from "../storage.ts";
-import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, ATTENTION_VARIANTS, LINEAR_KERNELS, LINEAR_VARIANTS } from "./variants.ts";
-
-/** What a problem is to tuning: its kind, on which variants are never shared, and its sizes, of which the nearest is taken. */
-export interface Problem {
-  /** Such as `strided 64/64 f32`. */
-  readonly kind: string;
-  /** All positive. */
-  readonly sizes: readonly number[];
-}
+import type { Problem } from "./problems.ts";
+import { ATTENTION_VARIANTS, LINEAR_VARIANTS } from "./trials.ts";
+import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_KERNELS } from "./variants.ts";
 
 /** A variant chosen for a kernel and problem. */
 export interface Choice extends Problem {
@@ -141,21 +132,4 @@ export function mergeTunings(before: Tuning | undefined, later: Tuning): Tuning 
   const measured = new Set(later.choices.filter(({ kernel }) => kernel === "attention_backward_dk").map(problem));
   const stale = (choice: Choice) => again.has(key(choice)) || (choice.kernel === "attention_backward_dkv" && measured.has(problem(choice)));
   return { ...later, choices: [...before?.choices.filter((choice) => !stale(choice)) ?? [], ...later.choices] };
-}
-
-const kindOfSet = (set: AttentionSet) => set.kind;
-const extent = (set: AttentionSet) => Math.max(1, "l" in set ? set.l : "block" in set ? set.block : 1);
-
-/** An attention operation as a problem. */
-export function attentionProblem(op: Attention | AttentionBackward): Problem {
-  const { sets, n, q } = op, { d, dv } = headsOf(op), kinds = [...new Set(sets.map(kindOfSet))].sort().join("+");
-  return {
-    kind: `${kinds} ${d}/${dv} ${isPacked(q) ? "f16" : "f32"}`,
-    sizes: [n, Math.max(...sets.map(extent))],
-  };
-}
-
-/** A matrix product as a problem. */
-export function linearProblem(rows: number, inner: number, columns: number, packed: boolean): Problem {
-  return { kind: packed ? "f16" : "f32", sizes: [rows, inner, columns] };
 }

@@ -1,5 +1,5 @@
 /**
- * Kernel variants as data: what tuning chooses among, and what is taken without it.
+ * Kernel variants as data: what is taken without tuning.
  *
  * @module
  */
@@ -36,7 +36,8 @@ export type LinearKernel = typeof LINEAR_KERNELS[number];
 /** Whether a workgroup owns as many rows as it streams at a time. */
 export const isSquare = ({ TX, TY, TM, TN }: AttentionVariant): boolean => TY * TM === TX * TN;
 
-const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial<AttentionVariant> = {}): AttentionVariant => ({
+/** An attention variant, by its sizes and what it has otherwise. */
+export const attention = (TX: number, TY: number, TM: number, TN: number, more: Partial<AttentionVariant> = {}): AttentionVariant => ({
   TX,
   TY,
   TM,
@@ -67,29 +68,8 @@ export const ATTENTION_DEFAULTS: readonly AttentionVariant[] = [
   attention(4, 4, 4, 4),
 ];
 
-/**
- * Every variant that tuning tries, for every kernel and width that it fits, in both orders: by a set's parts, and with BITS. Square ones
- * also with KEEP, for dk and dv's kernel alone. What no large GPU chose is not here, such as 8 × 8 invocations of 8 × 4 scores and more: too few
- * are in flight.
- */
-export const ATTENTION_VARIANTS: readonly AttentionVariant[] = /* @__PURE__ */ (() =>
-  [
-    ...ATTENTION_DEFAULTS.slice(0, 4),
-    attention(8, 32, 4, 8, { TURN: 1 }),
-    attention(8, 32, 4, 4, { SPARE: 1 }),
-    attention(8, 16, 4, 8),
-    attention(8, 16, 4, 8, { SPARE: 1, LANES: 0 }),
-    attention(8, 16, 4, 8, { OWN_A: 1, TURN: 1 }),
-    attention(8, 16, 8, 4, { SPARE: 1 }),
-    attention(8, 16, 4, 4, { SPARE: 1, TURN: 1 }),
-    attention(8, 16, 4, 4, { SPARE: 1, LANES: 0 }),
-    attention(8, 8, 8, 4, { SPARE: 1 }),
-    attention(8, 8, 4, 4, { SPARE: 1, SHARED: 1 }),
-    attention(4, 32, 4, 4, { SPARE: 1 }),
-  ].flatMap((variant) => isSquare(variant) ? [variant, { ...variant, KEEP: 1 }] : [variant])
-    .flatMap((variant) => [variant, { ...variant, BITS: 1 }]))();
-
-const linear = (TX: number, TY: number, TM: number, TN: number, more: Partial<LinearVariant> = {}): LinearVariant => ({
+/** A variant of the products, by its sizes. */
+export const linear = (TX: number, TY: number, TM: number, TN: number, more: Partial<LinearVariant> = {}): LinearVariant => ({
   TX,
   TY,
   TM,
@@ -105,22 +85,6 @@ export const LINEAR_DEFAULTS: Readonly<Record<LinearKernel, readonly LinearVaria
   linear_input_grad: [linear(8, 16, 8, 8), linear(8, 16, 4, 8), linear(8, 8, 4, 4)],
   linear_weight_grad: [linear(16, 8, 8, 8), linear(8, 16, 4, 8), linear(8, 8, 4, 4)],
 };
-
-/**
- * Every variant of the matrix products that tuning tries. What no large GPU chose is not here: 128 × 128 by 256 invocations 16 deep, and two
- * tiles in turn for a barrier less.
- */
-export const LINEAR_VARIANTS: readonly LinearVariant[] = /* @__PURE__ */ (() => [
-  linear(8, 8, 8, 8),
-  linear(8, 16, 8, 8),
-  linear(16, 8, 8, 8),
-  linear(8, 16, 4, 8),
-  linear(8, 16, 4, 8, { BK4: 8 }),
-  linear(16, 16, 4, 8),
-  linear(8, 32, 4, 8),
-  linear(16, 16, 8, 8, { BK4: 8 }),
-  linear(8, 8, 4, 4),
-])();
 
 /** Workgroups of a product: tiles of a result of rows × columns. */
 export const tilesOf = ({ TX, TY, TM, TN }: LinearVariant, rows: number, columns: number): readonly [number, number] => [
