@@ -68,7 +68,7 @@ const WORKERS: Readonly<Record<string, string>> = {
 const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: readonly string[] }[] = [
   // What samples.
   {
-    modules: ["src/run/open.ts", "src/files/phases.ts", "src/data/sound.ts"],
+    modules: ["src/run/open.ts"],
     of: [
       ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts"],
       ...["sample_worker.ts", "train_worker.ts", "run_zip.ts", "inspect.ts", "view_sound.ts"].map((path) => `web/${path}`),
