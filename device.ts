@@ -49,4 +49,4 @@ export {
 export { type MemoryPlan, memoryPlan } from "./src/run/memory.ts";
 export type { DeviceOptions } from "./src/engines/webgpu/device.ts";
 export type { TilePreference } from "./src/engines/webgpu/plan/plan.ts";
-export type { WebGpuEngine, WebGpuOptions } from "./src/engines/webgpu/engine.ts";
+export type { WebGpuEngine, WebGpuExecutable, WebGpuOptions } from "./src/engines/webgpu/engine.ts";

@@ -29,16 +29,12 @@ export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parse
 export { formatConfig, parseConfig } from "./src/files/model_config.ts";
 export { eventFileHeader, eventFileName, scalarEvent, sessionStart } from "./src/files/tensorboard.ts";
 export { codecOf } from "./src/files/codec.ts";
-export { modelChunks, momentChunks, readModel, readMoments } from "./src/files/weights.ts";
+export { momentChunks, readMoments } from "./src/files/moments.ts";
+export { readModel } from "./src/files/weights.ts";
+export { modelChunks, type SavedWeights } from "./src/files/write_weights.ts";
 export { parameterCount, parameterShapes } from "./src/files/parameter_shapes.ts";
-export {
-  parseSafetensors,
-  type Safetensors,
-  safetensorsChunks,
-  type SavedTensor,
-  type SavedType,
-  type TensorToSave,
-} from "./src/files/safetensors.ts";
+export { parseSafetensors, type Safetensors, type SavedTensor, type SavedType } from "./src/files/safetensors.ts";
+export { safetensorsChunks, type TensorToSave } from "./src/files/write_safetensors.ts";
 
 // What a run is, and the files it is kept as.
 export {

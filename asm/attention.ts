@@ -4,7 +4,8 @@
 // straight from where they lie, so that every inner product runs over contiguous panels (matmul.ts), and are worked on four at
 // a time: a group of four rows visits only the columns that one of them attends to, rounded to panels of 8.
 
-import { getF32, getU32, loadPart, Optional, Pointer, setF32, storePart } from "./lib/memory";
+import { NO_KEYS } from "./lib/constants.gen";
+import { getF32, getU32, loadPart, Optional, Pointer, setF32, setU32, storePart } from "./lib/memory";
 import { exp2, log, maxLanes, splat, sumLanes, up8 } from "./lib/math";
 import { tile4x8, transpose4, turn } from "./lib/matmul";
 import { workspace } from "./workspace";
@@ -14,17 +15,19 @@ const LOG2E: f64 = 1.4426950408889634, LN2: f64 = 0.6931471805599453;
 // The part and its shapes, set once a call.
 let n: u32 = 0, heads: u32 = 0, dk: u32 = 0, dv: u32 = 0, tileQ: u32 = 0, tileK: u32 = 0;
 let queryRows: usize = 0, keyRows: usize = 0, keys: u32 = 0, lo: usize = 0, hi: usize = 0, starts: usize = 0, list: usize = 0;
-let group: usize = 0, groupHeads: u32 = 0, first: bool = false;
+let group: usize = 0, groupHeads: u32 = 0, first: bool = false, kvHeads: u32 = 0, alibi: usize = 0, spanned: bool = false;
 
 /**
  * Sets the part that the next call of a kernel below works on. `group` lists the `groupHeads` heads of the set; `first` means
- * that no other part has written the outputs yet. Row maps are 0 where the order is that of the rows.
+ * that no other part has written the outputs yet. Row maps are 0 where the order is that of the rows. `alibi` has a slope per head,
+ * or is 0. Where `spanned`, lo and hi have the intervals of every sequence ({@link attention_spans}), and no tile is known to be full.
  */
 // @ts-ignore: decorator
 @inline
 function setPart(
   aN: u32, aHeads: u32, aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32,
   aLo: usize, aHi: usize, aStarts: usize, aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: bool,
+  aKvHeads: u32, aAlibi: usize, aSpanned: bool,
 ): void {
   n = aN;
   heads = aHeads;
@@ -42,6 +45,9 @@ function setPart(
   group = aGroup;
   groupHeads = aGroupHeads;
   first = aFirst;
+  kvHeads = aKvHeads;
+  alibi = aAlibi;
+  spanned = aSpanned;
 }
 
 // @ts-ignore: decorator
@@ -50,11 +56,11 @@ function rowOf(map: usize, u: u32): u32 {
   return map ? getU32(map, u) : u;
 }
 
-// Address of head `head` of row u (in the order of `map`) of sequence b in a matrix [batch · n, heads · d].
+// Address of head `head` of row u (in the order of `map`) of sequence b in a matrix [batch · n, inRow · d].
 // @ts-ignore: decorator
 @inline
-function headAt(m: usize, map: usize, b: u32, head: u32, u: u32, d: u32): usize {
-  return m + ((((b as usize) * n + rowOf(map, u)) * heads + head) * d << 2);
+function headAt(m: usize, map: usize, b: u32, inRow: u32, head: u32, u: u32, d: u32): usize {
+  return m + ((((b as usize) * n + rowOf(map, u)) * inRow + head) * d << 2);
 }
 
 // Index of (b, head, row u) in lse and delta [batch, heads, n].
@@ -66,19 +72,19 @@ function statAt(map: usize, b: u32, head: u32, u: u32): u32 {
 
 // Rows u0 … u0 + count − 1 of a head, times `scale`, as fours: four[row / 4][up8(d)][4]. Rows from `count` to the next multiple
 // of 4 are 0, as are columns from d on.
-function foursOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
+function foursOfRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
   for (let i: u32 = 0; i < count; i += 4) {
-    turnRows(m, map, b, head, u0 + i, count - i, d, scale, to, 16);
+    turnRows(m, map, b, inRow, head, u0 + i, count - i, d, scale, to, 16);
     to += (d as usize) << 4;
     to = clear(to, ((up8(d) - d) as usize) << 4);
   }
 }
 
 // The same rows as panels of Mᵀ: panel[row / 8][up8(d)][8]. Rows from `count` to the next multiple of 8 are 0.
-function panelsOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
+function panelsOfRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
   for (let i: u32 = 0; i < count; i += 8) {
-    turnRows(m, map, b, head, u0 + i, count - i, d, scale, to, 32);
-    turnRows(m, map, b, head, u0 + i + 4, count - min(count, i + 4), d, scale, to + 16, 32);
+    turnRows(m, map, b, inRow, head, u0 + i, count - i, d, scale, to, 32);
+    turnRows(m, map, b, inRow, head, u0 + i + 4, count - min(count, i + 4), d, scale, to + 16, 32);
     to += (d as usize) << 5;
     to = clear(to, ((up8(d) - d) as usize) << 5);
   }
@@ -86,11 +92,11 @@ function panelsOfRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u
 
 // The same rows as panels of M, `tall` rows each: panel[column / 8][tall][8]. Rows from `count` to the next multiple of 8 are 0.
 function panelsOfColumns(
-  m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, tall: u32, to: usize,
+  m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, tall: u32, to: usize,
 ): void {
   const stride = (tall as usize) << 5, by = splat(scale);
   for (let i: u32 = 0, last = up8(count); i < last; i++) {
-    const from = i < count ? headAt(m, map, b, head, u0 + i, d) : zeros;
+    const from = i < count ? headAt(m, map, b, inRow, head, u0 + i, d) : zeros;
     for (let c: u32 = 0, at = to; c < d; c += 8) {
       const part = from + ((c as usize) << 2), left = d - c;
       v128.store(at, f32x4.mul(loadPart(part, left), by));
@@ -101,15 +107,76 @@ function panelsOfColumns(
   }
 }
 
+// Begins with sequence b: its intervals, where each has its own; returns where they begin, in bytes.
+// @ts-ignore: decorator
+@inline
+function sequence(b: u32, aLo: usize, aHi: usize): usize {
+  const at = spanned ? ((b as usize) * n) << 2 : 0;
+  lo = aLo + at;
+  hi = aHi + at;
+  return at;
+}
+
+// What a score in base 2 loses per position of distance; 0 where there is no such bias.
+// @ts-ignore: decorator
+@inline
+function slopeOf(head: u32): f32 {
+  return alibi ? ((getF32(alibi, head) as f64) * LOG2E) as f32 : 0;
+}
+
+// Positions of `count` rows from u0 on, as floats; those after them up to a multiple of 8 are 0.
+function positions(map: usize, u0: u32, count: u32, to: usize): void {
+  for (let c: u32 = 0, last = up8(count); c < last; c++) setF32(to, c, c < count ? rowOf(map, u0 + c) as f32 : 0);
+}
+
+// Four rows of scores, which are those from u on, lose `slope` per position to each of the columns from … to at `places`.
+function addBias(scores: usize, stride: usize, from: u32, to: u32, map: usize, u: u32, places: usize, slope: f32): void {
+  const by = splat(slope);
+  for (let r: u32 = 0; r < 4; r++) {
+    const own = splat(rowOf(map, u + r) as f32);
+    for (let c = from; c < to; c += 4) {
+      const at = scores + ((c as usize) << 2), distance = f32x4.abs(f32x4.sub(own, v128.load(places + ((c as usize) << 2))));
+      v128.store(at, f32x4.sub(v128.load(at), f32x4.mul(distance, by)));
+    }
+    scores += stride;
+  }
+}
+
+// The first place from `low` on whose key is not before `key`, or `high`: keys of an interval ascend.
+function firstKey(map: usize, key: u32, low: u32, high: u32): u32 {
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rowOf(map, middle) < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/**
+ * The intervals of keys that are left of lo and hi in the spans of each sequence, [batch, n] in the order of the part: a span of an interval
+ * is an interval, as keys ascend in it. A unit is a query of a sequence.
+ */
+export function attention_spans(
+  begin: u32, end: u32, spans: Pointer<u32>, n: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, lo: Pointer<u32>, hi: Pointer<u32>,
+  spanLo: Pointer<u32>, spanHi: Pointer<u32>,
+): void {
+  for (let unit = begin; unit < end; unit++) {
+    const u = unit % n, at = (unit - u + rowOf(queryRows, u)) * 2, high = getU32(hi, u);
+    const from = firstKey(keyRows, getU32(spans, at), getU32(lo, u), high);
+    setU32(spanLo, unit, from);
+    setU32(spanHi, unit, firstKey(keyRows, getU32(spans, at + 1), from, high));
+  }
+}
+
 // A row of zeros, as long as a head's.
 let zeros: usize = 0;
 
 // d columns of four rows from u on, times `scale`, as rows of four numbers, `stride` bytes apart; only the first `have` rows exist.
 // @ts-ignore: decorator
 @inline
-function turnRows(m: usize, map: usize, b: u32, head: u32, u: u32, have: u32, d: u32, scale: f32, to: usize, stride: usize): void {
-  const r0 = have > 0 ? headAt(m, map, b, head, u, d) : zeros, r1 = have > 1 ? headAt(m, map, b, head, u + 1, d) : zeros;
-  const r2 = have > 2 ? headAt(m, map, b, head, u + 2, d) : zeros, r3 = have > 3 ? headAt(m, map, b, head, u + 3, d) : zeros;
+function turnRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u: u32, have: u32, d: u32, scale: f32, to: usize, stride: usize): void {
+  const r0 = have > 0 ? headAt(m, map, b, inRow, head, u, d) : zeros, r1 = have > 1 ? headAt(m, map, b, inRow, head, u + 1, d) : zeros;
+  const r2 = have > 2 ? headAt(m, map, b, inRow, head, u + 2, d) : zeros, r3 = have > 3 ? headAt(m, map, b, inRow, head, u + 3, d) : zeros;
   turn(r0, r1, r2, r3, d, to, stride, scale);
 }
 
@@ -122,9 +189,9 @@ function clear(at: usize, bytes: usize): usize {
 }
 
 // Rows u0 … u0 + count − 1 of a head, one after another, up8(d) numbers each.
-function copyRows(m: usize, map: usize, b: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
+function copyRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
   for (let i: u32 = 0; i < count; i++) {
-    memory.copy(to, headAt(m, map, b, head, u0 + i, d), (d as usize) << 2);
+    memory.copy(to, headAt(m, map, b, inRow, head, u0 + i, d), (d as usize) << 2);
     to = clear(to + ((d as usize) << 2), ((up8(d) - d) as usize) << 2);
   }
 }
@@ -276,7 +343,7 @@ function softmaxGroup(scores: usize, stride: usize, from: u32, to: u32, bounds: 
 
 // Floats of workspace that a kernel of this name takes, as everywhere below.
 function attention_workspace(dk: u32, dv: u32, tileQ: u32, tileK: u32): u32 {
-  return max(up8(dk), up8(dv)) + (tileQ + tileK) * (up8(dk) + up8(dv)) + 8 * tileK + 3 * tileQ;
+  return max(up8(dk), up8(dv)) + (tileQ + tileK) * (up8(dk) + up8(dv)) + 9 * tileK + 3 * tileQ;
 }
 
 /**
@@ -288,46 +355,53 @@ export function attention(
   begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, o: Pointer<f32>, lse: Pointer<f32>, batch: u32, n: u32, heads: u32,
   dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
   hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
+  kvHeads: u32, alibi: Optional<u32>, spanned: bool,
 ): void {
-  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first);
+  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
   takeZeros();
   const queries = take(tileQ * wideK), output = take(tileQ * wideV);
   const keyPanels = take(tileK * wideK), valuePanels = take(tileK * wideV), scores = take(4 * tileK), four = take(4 * tileK);
-  const stats = take(2 * tileQ), bounds = take(tileQ), stride = (tileK as usize) << 2;
+  const stats = take(2 * tileQ), bounds = take(tileQ), places = take(tileK), stride = (tileK as usize) << 2;
   const scale = (LOG2E / sqrt(dk as f64)) as f32;
   for (let unit = begin; unit < end; unit++) {
     const tile = tiles - 1 - unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
+    const kvHead = head * kvHeads / heads, slope = slopeOf(head);
+    sequence(b, lo, hi);
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(q, queryRows, b, head, u0, rows, dk, scale, queries);
+    foursOfRows(q, queryRows, b, heads, head, u0, rows, dk, scale, queries);
     memory.fill(output, 0, (padded * wideV as usize) << 2);
-    if (!first) copyRows(o, queryRows, b, head, u0, rows, dv, output);
+    if (!first) copyRows(o, queryRows, b, heads, head, u0, rows, dv, output);
     for (let i: u32 = 0; i < padded; i++) {
-      const before: f32 = first || i >= rows ? -Infinity : getF32(lse, statAt(queryRows, b, head, u0 + i));
-      setF32(stats, i * 2, ((before as f64) * LOG2E) as f32);
-      setF32(stats, i * 2 + 1, before == -Infinity ? 0 : 1);
+      const before: f32 = first || i >= rows ? NO_KEYS as f32 : getF32(lse, statAt(queryRows, b, head, u0 + i));
+      const none = before == NO_KEYS as f32;
+      setF32(stats, i * 2, none ? -Infinity : ((before as f64) * LOG2E) as f32);
+      setF32(stats, i * 2 + 1, none ? 0 : 1);
     }
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
-      const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
+      const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0 || spanned, bounds);
+      if ((all & 0xffff) == 0) continue;
+      if (slope) positions(keyRows, k0, count, places);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
-      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
-      panelsOfColumns(v, keyRows, b, head, k0 + from, have, dv, 1, tileK, valuePanels + ((from as usize) << 5));
+      panelsOfRows(k, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(v, keyRows, b, kvHeads, kvHead, k0 + from, have, dv, 1, tileK, valuePanels + ((from as usize) << 5));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff, target = output + ((i * wideV as usize) << 2);
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
+        if (slope) addBias(scores, stride, low, high, queryRows, u0 + i, places, slope);
         softmaxGroup(scores, stride, low, high, bound, stats + ((i as usize) << 3), target, wideV, four);
         accumulate(four, low, high, valuePanels, tileK, wideV, target);
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
       const largest = getF32(stats, i * 2) as f64, sum = getF32(stats, i * 2 + 1);
-      setF32(lse, statAt(queryRows, b, head, u0 + i), sum == 0 ? -Infinity : (largest * LN2 + log(sum as f64)) as f32);
-      scatter(output + ((i * wideV as usize) << 2), headAt(o, queryRows, b, head, u0 + i, dv), dv, sum == 0 ? 0 : 1 / sum, false);
+      setF32(lse, statAt(queryRows, b, head, u0 + i), sum == 0 ? NO_KEYS as f32 : (largest * LN2 + log(sum as f64)) as f32);
+      scatter(output + ((i * wideV as usize) << 2), headAt(o, queryRows, b, heads, head, u0 + i, dv), dv, sum == 0 ? 0 : 1 / sum, false);
     }
   }
 }
@@ -388,7 +462,7 @@ function slopesGroup(scores: usize, slopes: usize, stride: usize, from: u32, to:
 }
 
 function attention_backward_queries_workspace(dk: u32, dv: u32, tileQ: u32, tileK: u32): u32 {
-  return max(up8(dk), up8(dv)) + (tileQ + tileK) * (2 * up8(dk) + up8(dv)) + 12 * tileK + 3 * tileQ;
+  return max(up8(dk), up8(dv)) + (tileQ + tileK) * (2 * up8(dk) + up8(dv)) + 13 * tileK + 3 * tileQ;
 }
 
 /**
@@ -399,22 +473,25 @@ export function attention_backward_queries(
   dQ: Pointer<f32>, batch: u32, n: u32, heads: u32,
   dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
   hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
+  kvHeads: u32, alibi: Optional<u32>, spanned: bool,
 ): void {
-  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first);
+  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
   takeZeros();
   const queries = take(tileQ * wideK), output = take(tileQ * wideK);
   const gradients = take(tileQ * wideV), keyPanels = take(tileK * wideK), keyColumns = take(tileK * wideK);
   const valuePanels = take(tileK * wideV), scores = take(4 * tileK), slopes = take(4 * tileK), four = take(4 * tileK);
-  const stats = take(2 * tileQ), bounds = take(tileQ);
+  const stats = take(2 * tileQ), bounds = take(tileQ), places = take(tileK);
   const stride = (tileK as usize) << 2, scale = 1 / sqrt(dk as f64);
   for (let unit = begin; unit < end; unit++) {
     const tile = tiles - 1 - unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
+    const kvHead = head * kvHeads / heads, slope = slopeOf(head);
+    sequence(b, lo, hi);
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(q, queryRows, b, head, u0, rows, dk, (scale * LOG2E) as f32, queries);
-    foursOfRows(dO, queryRows, b, head, u0, rows, dv, 1, gradients);
+    foursOfRows(q, queryRows, b, heads, head, u0, rows, dk, (scale * LOG2E) as f32, queries);
+    foursOfRows(dO, queryRows, b, heads, head, u0, rows, dv, 1, gradients);
     memory.fill(output, 0, (padded * wideK as usize) << 2);
     for (let i: u32 = 0; i < padded; i++) {
       const at = i < rows ? statAt(queryRows, b, head, u0 + i) : 0;
@@ -423,36 +500,47 @@ export function attention_backward_queries(
     }
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), k0 = (entry >> 1) * tileK, count = min(tileK, keys - k0);
-      const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0, bounds);
+      const all = intervals(u0, rows, padded, k0, count, (entry & 1) != 0 || spanned, bounds);
+      if ((all & 0xffff) == 0) continue;
+      if (slope) positions(keyRows, k0, count, places);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
-      panelsOfRows(k, keyRows, b, head, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
-      panelsOfColumns(k, keyRows, b, head, k0 + from, have, dk, 1, tileK, keyColumns + ((from as usize) << 5));
-      panelsOfRows(v, keyRows, b, head, k0 + from, have, dv, 1, valuePanels + ((from * wideV as usize) << 2));
+      panelsOfRows(k, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(k, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, tileK, keyColumns + ((from as usize) << 5));
+      panelsOfRows(v, keyRows, b, kvHeads, kvHead, k0 + from, have, dv, 1, valuePanels + ((from * wideV as usize) << 2));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff;
         products(queries + ((i * wideK as usize) << 2), wideK, keyPanels, low >> 3, high >> 3, scores, stride);
+        if (slope) addBias(scores, stride, low, high, queryRows, u0 + i, places, slope);
         products(gradients + ((i * wideV as usize) << 2), wideV, valuePanels, low >> 3, high >> 3, slopes, stride);
         slopesGroup(scores, slopes, stride, low, high, bound, stats + ((i as usize) << 3), four);
         accumulate(four, low, high, keyColumns, tileK, wideK, output + ((i * wideK as usize) << 2));
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
-      scatter(output + ((i * wideK as usize) << 2), headAt(dQ, queryRows, b, head, u0 + i, dk), dk, scale as f32, !first);
+      scatter(output + ((i * wideK as usize) << 2), headAt(dQ, queryRows, b, heads, head, u0 + i, dk), dk, scale as f32, !first);
     }
   }
 }
 
-// Columns u (queries of the tile) that a row of four keys k … k + 3 is attended by, rounded out to panels; low in the upper half.
+// Whether the query at place u sees any of the `wide` keys from `key` on.
 // @ts-ignore: decorator
 @inline
-function queryInterval(key: u32, u0: u32, count: u32): u32 {
+function sees(u: u32, key: u32, wide: u32): bool {
+  const from = getU32(lo, u), to = getU32(hi, u);
+  return to > key && from < key + wide && from < to;
+}
+
+// Columns u (queries of the tile) that the `wide` keys from `key` on are attended by, rounded out to panels; low in the upper half.
+// @ts-ignore: decorator
+@inline
+function queryInterval(key: u32, wide: u32, u0: u32, count: u32): u32 {
   let low: u32 = 0;
-  while (low < count && (getU32(hi, u0 + low) <= key || getU32(lo, u0 + low) >= key + 4 || getU32(lo, u0 + low) >= getU32(hi, u0 + low))) low++;
+  while (low < count && !sees(u0 + low, key, wide)) low++;
   if (low == count) return 0;
   let high = count;
-  while (getU32(hi, u0 + high - 1) <= key || getU32(lo, u0 + high - 1) >= key + 4 || getU32(lo, u0 + high - 1) >= getU32(hi, u0 + high - 1)) high--;
+  while (!sees(u0 + high - 1, key, wide)) high--;
   return (low & ~7) << 16 | up8(high);
 }
 
@@ -465,7 +553,7 @@ function within(p: v128, from: v128, to: v128, key: u32): v128 {
 }
 
 function attention_backward_keys_workspace(dk: u32, dv: u32, tileQ: u32, tileK: u32): u32 {
-  return max(up8(dk), up8(dv)) + 2 * (tileQ + tileK) * (up8(dk) + up8(dv)) + 18 * tileQ;
+  return max(up8(dk), up8(dv)) + 2 * (tileQ + tileK) * (up8(dk) + up8(dv)) + 19 * tileQ;
 }
 
 /**
@@ -477,31 +565,36 @@ export function attention_backward_keys(
   dK: Pointer<f32>, dV: Pointer<f32>, batch: u32, n: u32, heads: u32,
   dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
   hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
+  kvHeads: u32, alibi: Optional<u32>, spanned: bool,
 ): void {
-  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first);
+  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads;
   takeZeros();
   const keyFours = take(tileK * wideK), keySums = take(tileK * wideK);
   const valueFours = take(tileK * wideV), valueSums = take(tileK * wideV), queryPanels = take(tileQ * wideK);
   const queryColumns = take(tileQ * wideK), gradientPanels = take(tileQ * wideV), gradientColumns = take(tileQ * wideV);
   const scores = take(4 * tileQ), slopes = take(4 * tileQ), four = take(4 * tileQ), slopeFour = take(4 * tileQ);
-  const shifts = take(tileQ), levels = take(tileQ), stride = (tileQ as usize) << 2;
+  const shifts = take(tileQ), levels = take(tileQ), places = take(tileQ), stride = (tileQ as usize) << 2;
   const scale = ((1 / sqrt(dk as f64)) * LOG2E) as f32;
   for (let unit = begin; unit < end; unit++) {
     const tile = unit / pairs, pair = unit % pairs, b = pair / groupHeads, head = getU32(group, pair % groupHeads);
+    const kvHead = head * kvHeads / heads, slope = slopeOf(head);
+    const own = sequence(b, lo, hi);
     const k0 = tile * tileK, rows = min(tileK, keys - k0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(k, keyRows, b, head, k0, rows, dk, 1, keyFours);
-    foursOfRows(v, keyRows, b, head, k0, rows, dv, 1, valueFours);
+    foursOfRows(k, keyRows, b, kvHeads, kvHead, k0, rows, dk, 1, keyFours);
+    foursOfRows(v, keyRows, b, kvHeads, kvHead, k0, rows, dv, 1, valueFours);
     memory.fill(keySums, 0, (padded * wideK as usize) << 2);
     memory.fill(valueSums, 0, (padded * wideV as usize) << 2);
     for (let e = firstEntry; e < lastEntry; e++) {
-      const entry = getU32(list, e), masked = (entry & 1) != 0, u0 = (entry >> 1) * tileQ, count = min(tileQ, n - u0), last = up8(count);
-      panelsOfRows(q, queryRows, b, head, u0, count, dk, scale, queryPanels);
-      panelsOfColumns(q, queryRows, b, head, u0, count, dk, scale, tileQ, queryColumns);
-      panelsOfRows(dO, queryRows, b, head, u0, count, dv, 1, gradientPanels);
-      panelsOfColumns(dO, queryRows, b, head, u0, count, dv, 1, tileQ, gradientColumns);
+      const entry = getU32(list, e), masked = (entry & 1) != 0 || spanned, u0 = (entry >> 1) * tileQ, count = min(tileQ, n - u0), last = up8(count);
+      if (spanned && queryInterval(k0, rows, u0, count) == 0) continue;
+      if (slope) positions(queryRows, u0, count, places);
+      panelsOfRows(q, queryRows, b, heads, head, u0, count, dk, scale, queryPanels);
+      panelsOfColumns(q, queryRows, b, heads, head, u0, count, dk, scale, tileQ, queryColumns);
+      panelsOfRows(dO, queryRows, b, heads, head, u0, count, dv, 1, gradientPanels);
+      panelsOfColumns(dO, queryRows, b, heads, head, u0, count, dv, 1, tileQ, gradientColumns);
       for (let i: u32 = 0; i < last; i++) {
         const at = i < count ? statAt(queryRows, b, head, u0 + i) : 0;
         // Queries that do not exist get probability 0.
@@ -509,10 +602,11 @@ export function attention_backward_keys(
         setF32(levels, i, i < count ? getF32(delta, at) : 0);
       }
       for (let i: u32 = 0; i < padded; i += 4) {
-        const interval = masked ? queryInterval(k0 + i, u0, count) : last;
+        const interval = masked ? queryInterval(k0 + i, 4, u0, count) : last;
         if (interval == 0) continue;
         const low = interval >> 16, high = interval & 0xffff;
         products(keyFours + ((i * wideK as usize) << 2), wideK, queryPanels, low >> 3, high >> 3, scores, stride);
+        if (slope) addBias(scores, stride, low, high, keyRows, k0 + i, places, slope);
         products(valueFours + ((i * wideV as usize) << 2), wideV, gradientPanels, low >> 3, high >> 3, slopes, stride);
         for (let c = low; c < high; c += 4) {
           const s = scores + ((c as usize) << 2), t = slopes + ((c as usize) << 2);
@@ -521,7 +615,7 @@ export function attention_backward_keys(
           let p2 = exp2(f32x4.sub(v128.load(s + 2 * stride), shift)), p3 = exp2(f32x4.sub(v128.load(s + 3 * stride), shift));
           if (masked) {
             // Past the last query the bounds are whatever follows them, but there p is 0 already.
-            const from = v128.load(lo + (((u0 + c) as usize) << 2)), to = v128.load(hi + (((u0 + c) as usize) << 2));
+            const at = own + (((u0 + c) as usize) << 2), from = v128.load(lo + at), to = v128.load(hi + at);
             p0 = within(p0, from, to, k0 + i);
             p1 = within(p1, from, to, k0 + i + 1);
             p2 = within(p2, from, to, k0 + i + 2);
@@ -541,8 +635,8 @@ export function attention_backward_keys(
     }
     for (let i: u32 = 0; i < rows; i++) {
       // Queries were packed times scale · log₂ e.
-      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, head, k0 + i, dk), dk, LN2 as f32, !first);
-      scatter(valueSums + ((i * wideV as usize) << 2), headAt(dV, keyRows, b, head, k0 + i, dv), dv, 1, !first);
+      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, kvHeads, kvHead, k0 + i, dk), dk, LN2 as f32, !first);
+      scatter(valueSums + ((i * wideV as usize) << 2), headAt(dV, keyRows, b, kvHeads, kvHead, k0 + i, dv), dv, 1, !first);
     }
   }
 }

@@ -2,7 +2,7 @@
 // deno-fmt-ignore-file
 
 export { adam } from "./adam";
-export { attention, attention_delta, attention_backward_queries, attention_backward_keys } from "./attention";
+export { attention_spans, attention, attention_delta, attention_backward_queries, attention_backward_keys } from "./attention";
 export { attention_decode } from "./attention_decode";
 export { bpe_pieces, bpe_rehash, bpe_symbols, bpe_pairs, bpe_merges, bpe_table, bpe_encode, bpe_decode } from "./bpe";
 export { cache_fill } from "./cache_fill";

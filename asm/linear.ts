@@ -3,6 +3,7 @@
 
 import { loadPart, Optional, Pointer, storePart } from "./lib/memory";
 import { GELU_SLOPE } from "./lib/constants.gen";
+import { decode, decoded, dotInt8 } from "./lib/int8";
 import { dot, dotPair, gate, splat, up4 } from "./lib/math";
 import { DEPTH, packColumns, packFour, packRows, PANEL, tile4x8, turn } from "./lib/matmul";
 import { normalise } from "./lib/normalise";
@@ -13,9 +14,25 @@ import { workspace } from "./workspace";
 // a power of two apart push it out of its set of 8 (input gradient of 1024 × 512 × 2048: 22 → 31 GFLOP/s).
 const STRIP: u32 = 8;
 
-// Weights [out, inner] as panels of B = wᵀ: what x is multiplied by. A unit is a panel.
-export function pack_forward(begin: u32, end: u32, w: Pointer<f32>, panels: Pointer<f32>, out: u32, inner: u32): void {
-  for (let p = begin; p < end; p++) packRows(w, (inner as usize) << 2, p << 3, out, inner, panels + (p as usize) * inner * 32);
+function pack_forward_workspace(inner: u32, scale: Optional<f32>): u32 {
+  return scale ? decoded(PANEL * inner) : 0;
+}
+
+// Weights [out, inner] as panels of B = wᵀ: what x is multiplied by. Where there is a scale they are i8 and are not multiplied by it here.
+// A unit is a panel.
+export function pack_forward(
+  begin: u32, end: u32, w: Pointer<f32>, scale: Optional<f32>, panels: Pointer<f32>, out: u32, inner: u32,
+): void {
+  const stride = (inner as usize) << 2;
+  for (let p = begin; p < end; p++) {
+    let from = w + ((p << 3) as usize) * stride;
+    const have = out - (p << 3);
+    if (scale) {
+      from = workspace();
+      decode(w + ((p << 3) as usize) * inner, min(PANEL, have) * inner, 1, from);
+    }
+    packRows(from, stride, 0, have, inner, panels + (p as usize) * inner * 32);
+  }
 }
 
 // Weights [out, inner] as panels of B = w: what dy is multiplied by. A unit is a panel.
@@ -28,7 +45,7 @@ export function pack_backward(begin: u32, end: u32, w: Pointer<f32>, panels: Poi
 }
 
 // What finish() does, set once a call; addresses are 0 for what is absent.
-let y: usize = 0, pre: usize = 0, bias: usize = 0, residual: usize = 0, columns: u32 = 0;
+let y: usize = 0, pre: usize = 0, scaling: usize = 0, bias: usize = 0, residual: usize = 0, columns: u32 = 0;
 // What is done to a product z: nothing, z·sigmoid(1.702z), or times its derivative at `pre`.
 export const NO_ACTIVATION: u32 = 0, GELU: u32 = 1, GELU_GRADIENT: u32 = 2;
 let activation: u32 = 0, dropping: bool = false;
@@ -55,6 +72,10 @@ function finish(tile: usize, row: u32, rows: u32, column: u32): void {
   for (let i: u32 = 0; i < rows; i++) {
     const index = (row + i) * columns + column, at = ((row + i) as usize) * columns * 4 + ((column as usize) << 2);
     let z0 = v128.load(tile), z1 = v128.load(tile, 16);
+    if (scaling) {
+      z0 = f32x4.mul(z0, loadPart(scaling + ((column as usize) << 2), left));
+      z1 = f32x4.mul(z1, loadPart(scaling + ((column as usize) << 2) + 16, high));
+    }
     if (bias) {
       z0 = f32x4.add(z0, loadPart(bias + ((column as usize) << 2), left));
       z1 = f32x4.add(z1, loadPart(bias + ((column as usize) << 2) + 16, high));
@@ -79,11 +100,12 @@ function finish(tile: usize, row: u32, rows: u32, column: u32): void {
 }
 
 function setFinish(
-  out: u32, toY: usize, toPre: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
+  out: u32, toY: usize, toPre: usize, withScale: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
 ): void {
   columns = out;
   y = toY;
   pre = toPre;
+  scaling = withScale;
   bias = withBias;
   residual = withResidual;
   activation = f;
@@ -102,10 +124,10 @@ function linear_workspace(inner: u32, blockRows: u32, blockPanels: u32): u32 {
  */
 export function linear(
   begin: u32, end: u32, x: Pointer<f32>, panels: Pointer<f32>, rows: u32, inner: u32, out: u32, blockRows: u32, blockPanels: u32,
-  y: Pointer<f32>, pre: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32, seeds: Optional<u32>, site: u32,
-  micro: u32, p: f64,
+  y: Pointer<f32>, pre: Optional<f32>, scale: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32,
+  seeds: Optional<u32>, site: u32, micro: u32, p: f64,
 ): void {
-  setFinish(out, y, pre, bias, residual, activation, seeds, site, micro, p);
+  setFinish(out, y, pre, scale, bias, residual, activation, seeds, site, micro, p);
   const all = (out + 7) >> 3, across = (all + blockPanels - 1) / blockPanels, stride = (inner as usize) << 2, deep = inner > DEPTH;
   const fours = workspace(), tiles = fours + (blockRows as usize) * min(inner, DEPTH) * 4;
   for (let unit = begin; unit < end; unit++) {
@@ -135,19 +157,21 @@ export function linear(
   }
 }
 
-function linear_few_workspace(rows: u32, inner: u32, gain: Optional<f32>): u32 {
-  return 64 + (gain ? up4(rows * inner) : 0);
+function linear_few_workspace(rows: u32, inner: u32, gain: Optional<f32>, scale: Optional<f32>): u32 {
+  return 64 + (gain ? up4(rows * inner) : 0) + (scale ? decoded(PANEL * inner) : 0);
 }
 
-// The same for a few rows, as when decoding: w [out, inner] is read once, as it lies, and x is normalised first where there is
-// a gain. A unit is a panel's columns of y.
+// The same for a few rows, as when decoding: w [out, inner], i8 where there is a scale, is read once, as it lies, and x is normalised first
+// where there is a gain. A unit is a panel's columns of y.
 export function linear_few(
   begin: u32, end: u32, x: Pointer<f32>, w: Pointer<f32>, rows: u32, inner: u32, out: u32, gain: Optional<f32>, shift: Optional<f32>,
-  y: Pointer<f32>, pre: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32, seeds: Optional<u32>, site: u32,
-  micro: u32, p: f64,
+  y: Pointer<f32>, pre: Optional<f32>, scale: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32,
+  seeds: Optional<u32>, site: u32, micro: u32, p: f64,
 ): void {
-  setFinish(out, y, pre, bias, residual, activation, seeds, site, micro, p);
-  const stride = (inner as usize) << 2, tile = workspace();
+  setFinish(out, y, pre, scale, bias, residual, activation, seeds, site, micro, p);
+  const stride = (inner as usize) << 2, tile = workspace(), kept = tile + 256 + (gain ? (up4(rows * inner) as usize) << 2 : 0);
+  // Of int8 each weight is decoded once: for one row on its way, for more into a place that all of them read.
+  const apart = scale && rows == 1;
   if (gain) {
     // Once a piece of units: cheaper than a call of its own, for which all threads would have to wait.
     const normed = tile + 256;
@@ -155,12 +179,21 @@ export function linear_few(
     x = normed;
   }
   for (let unit = begin; unit < end; unit++) {
-    const column = unit << 3, have = min(8, out - column), from = w + (column as usize) * stride;
+    const column = unit << 3, have = min(8, out - column);
+    let from = w + (column as usize) * stride;
+    if (scale) {
+      from = w + (column as usize) * inner;
+      if (!apart) {
+        decode(from, have * inner, 1, kept);
+        from = kept;
+      }
+    }
     for (let row: u32 = 0; row < rows; row += 2) {
       const a = x + (row as usize) * stride, pair = row + 1 < rows;
       for (let c: u32 = 0; c < have; c++) {
         const to = tile + ((c as usize) << 2), line = from + (c as usize) * stride;
         if (pair) dotPair(a, stride, line, inner, to);
+        else if (apart) store<f32>(to, dotInt8(a, from + (c as usize) * inner, inner));
         else store<f32>(to, dot(a, line, inner));
       }
       finish(tile, row, pair ? 2 : 1, column);

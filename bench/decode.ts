@@ -2,7 +2,8 @@
  * Tokens a second.
  *
  * On the WASM engine: a model of 3.5 M parameters (4 layers, d 256, 4 heads, dense, context 1,024) after a prompt of 512 tokens,
- * beside the same model in onnxruntime-web's WASM where --peers names a folder that has it. Rounds of both alternate.
+ * beside the same with int8 weights, and beside the same model in onnxruntime-web's WASM where --peers names a folder that has it. Rounds of
+ * all alternate.
  *
  *     deno run -A bench/decode.ts [--json] [--tokens 64] [--peers DIR] [--quick]
  *
@@ -15,12 +16,16 @@
  * @module
  */
 
-import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { join } from "../src/data/reader.ts";
+import { checkConfig, formatConfig, type ModelConfig } from "../src/files/model_config.ts";
+import { parameterShapes } from "../src/files/parameter_shapes.ts";
 import { preset } from "../src/files/presets.ts";
+import { type Model, readModel } from "../src/files/weights.ts";
+import { modelChunks } from "../src/files/write_weights.ts";
 import { compileWith } from "../src/model/compile.ts";
 import { decodingProgram } from "../src/model/decode.ts";
 import { Parameters } from "../src/model/parameters.ts";
-import { CHOICE, type ChoiceNumbers, type Engine, size } from "../src/ops/mod.ts";
+import { CHOICE, type ChoiceNumbers, type Engine } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 import { cachePlans, Decoder } from "../src/run/sample.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
@@ -28,14 +33,20 @@ import { profile } from "../src/engines/webgpu/tuning/profile.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { flag, normals, peer, QUICK, report, type Row } from "./lib.ts";
 
-/** Parameters on an engine: small normals, of which a pool is enough. */
-function place(engine: Engine, config: ModelConfig): Parameters {
-  const params = new Parameters(config), pool = normals(1 << 20, 1);
+/** Weights: small normals, of which a pool is enough. */
+function weightsFor(config: ModelConfig): Map<string, Float32Array> {
+  const pool = normals(1 << 20, 1);
+  return new Map([...parameterShapes(config)].map(([name, [rows, columns]]) => {
+    const scale = columns === undefined ? 0.1 : 1 / Math.sqrt(columns), base = name.endsWith("norm.weight") ? 1 : 0;
+    return [name, Float32Array.from({ length: rows * (columns ?? 1) }, (_, i) => pool[i & 0xfffff] * scale + base)];
+  }));
+}
+
+/** Parameters on an engine. */
+function place(engine: Engine, config: ModelConfig, weights: Model["weights"]): Parameters {
+  const params = new Parameters(config, weights);
   engine.allocate(params.all);
-  for (const t of params.all) {
-    const scale = t.shape.length === 1 ? 0.1 : 1 / Math.sqrt(t.shape[1]);
-    engine.write(t, Float32Array.from({ length: size(t) }, (_, i) => pool[i & 0xfffff] * scale + (t.name.endsWith("norm.weight") ? 1 : 0)));
-  }
+  for (const t of params.all) engine.write(t, weights.get(t.name)!);
   return params;
 }
 
@@ -71,17 +82,23 @@ async function onCpu(): Promise<void> {
       attention: { pattern: "dense" },
       position: { kind: "attention", stride: 32 },
     });
+  const weights = weightsFor(config),
+    { weights: int8 } = readModel(formatConfig(config), join([...modelChunks({ config, weights }, "I8")]));
   const rows: Row[] = [];
   for (const threads of [1, undefined]) {
-    const engine = await WasmEngine.create({ threads }), params = place(engine, config);
+    const engine = await WasmEngine.create({ threads }), params = place(engine, config, weights);
     const together = await Decoder.create(engine, params), single = await Decoder.create(engine, params, 1, Infinity);
-    await streamed(together, given, tokens);
-    const ours: number[] = [], theirs: number[] = [], prefill: number[] = [];
+    const whole = await Decoder.create(engine, place(engine, config, int8));
+    for (const decoder of [together, whole]) await streamed(decoder, given, tokens);
+    const ours: number[] = [], theirs: number[] = [], prefill: number[] = [], ofInt8: number[] = [], prefillOfInt8: number[] = [];
     for (let round = 0; round < (QUICK ? 1 : 3); round++) {
       for (let again = 0; again < (QUICK ? 1 : 3); again++) {
         const { rate, prefill: took } = await streamed(together, given, tokens);
         ours.push(rate);
         prefill.push(took);
+        const quarter = await streamed(whole, given, tokens);
+        ofInt8.push(quarter.rate);
+        prefillOfInt8.push(quarter.prefill);
       }
       const args = ["--device=wasm", `--prompt=${given.length}`, `--gen=${tokens}`, `--threads=${threads ?? 0}`];
       const ort = await peer<{ tokPerSec: number }>("ort_decode.mjs", args);
@@ -93,9 +110,12 @@ async function onCpu(): Promise<void> {
       "tokens/s": rate,
       [`prompt of ${given.length}, ms`]: median(prefill),
       "one by one, ms": stepped,
+      "int8, tokens/s": median(ofInt8),
+      "times f32": median(ofInt8) / rate,
+      "prompt of int8, ms": median(prefillOfInt8),
       ...theirs.length ? { "onnxruntime-web, tokens/s": median(theirs), "times faster": rate / median(theirs) } : {},
     });
-    for (const decoder of [together, single]) decoder.dispose();
+    for (const decoder of [together, single, whole]) decoder.dispose();
     engine.dispose();
   }
   report(`decoding, 3.5 M parameters, ${given.length} tokens of prompt`, rows);
@@ -107,7 +127,7 @@ const SMALL = { n_layer: 2, d_model: 64, d_ff: 128, d_qk: 64, n_ctx: 256 };
 async function onGpu(): Promise<void> {
   const batch = Number(flag("batch") ?? 1), { model } = preset("enwik8");
   const config = checkConfig(QUICK ? { ...model, ...SMALL } : model), rows: Row[] = [], ops: Row[] = [];
-  const engine = await WebGpuEngine.create({ allowSoftware: QUICK }), params = place(engine, config);
+  const engine = await WebGpuEngine.create({ allowSoftware: QUICK }), params = place(engine, config, weightsFor(config));
   const places = QUICK ? [20, 200] : [1000, 12000], costs: number[] = [];
 
   // The program by itself for GPU times: what the caches hold does not change them.

@@ -40,7 +40,7 @@ export async function engineOf(args: Args): Promise<Picked> {
 
 /** Puts a model's parameters on an engine. */
 export function place({ engine }: Picked, { config, weights }: Model): Parameters {
-  const params = new Parameters(config);
+  const params = new Parameters(config, weights);
   engine.allocate(params.all);
   for (const t of params.all) engine.write(t, weights.get(t.name)!);
   return params;

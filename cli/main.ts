@@ -1,5 +1,5 @@
 /**
- * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`, `completions`.
+ * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`, `export`, `completions`.
  *
  *     deno run -A cli/main.ts train
  *     deno run -A cli/main.ts --help
@@ -11,6 +11,7 @@ import { LongstrideError } from "../mod.ts";
 import { excerpt } from "../data.ts";
 import { completions } from "./commands/completions.ts";
 import { data } from "./commands/data.ts";
+import { exporting } from "./commands/export.ts";
 import { evaluate } from "./commands/evaluate.ts";
 import { layout } from "./commands/layout.ts";
 import { maps } from "./commands/maps.ts";
@@ -22,7 +23,7 @@ import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { program, VERSION } from "./program.ts";
 import { columns, OutputError, Screen, write } from "./terminal.ts";
 
-const WORKING: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data];
+const WORKING: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data, exporting];
 const COMMANDS: readonly Command[] = [...WORKING, completions(WORKING)];
 
 function overview(screen: Screen): void {

@@ -180,7 +180,9 @@ const CHOICE = (at: number): Record<string, Kind> => ({
   [`${at}.seed`]: "optional whole",
 });
 
-const x = longstride.tensor("x", [1]);
+const x = longstride.tensor("x", [1]), floats = new Float32Array(4 * 2 * 4);
+const lone = { q: floats, k: floats, v: floats, n: 4, heads: 2, pattern: "local", stride: 2 } as const;
+const attending = new ops.SparseAttention(on, { n: 4, heads: 2, headDim: 4, pattern: "local", stride: 2 });
 
 const CALLS: readonly Call[] = [
   // Programs.
@@ -188,6 +190,40 @@ const CALLS: readonly Call[] = [
   call("Program.add", (op) => new longstride.Program("a program").add(op), [{ op: "sum", x, y: x, scale: 1, accumulate: false }], {
     0: "object",
     "0.op": "text",
+  }),
+  // Attention by itself.
+  of("sparseAttention", [on, lone], {
+    0: "engine",
+    1: "object",
+    "1.n": "whole",
+    "1.heads": "whole",
+    "1.batch": "optional whole",
+    "1.kvHeads": "optional whole",
+    "1.headDim": "optional whole",
+    "1.stride": "whole",
+    "1.layer": "optional whole",
+    "1.slopes": "optional list",
+    "1.q": "floats",
+    "1.k": "floats",
+    "1.v": "floats",
+  }),
+  call("SparseAttention", (options) => new ops.SparseAttention(on, options), [{ n: 4, heads: 2, headDim: 4, pattern: "dense" }], {
+    0: "object",
+    "0.n": "whole",
+    "0.heads": "whole",
+    "0.headDim": "whole",
+    "0.pattern": "text",
+  }),
+  call("SparseAttention.forward", (given, options) => attending.forward(given, options), [lone, {}], {
+    0: "object",
+    "0.q": "floats",
+    "0.k": "floats",
+    1: "optional object",
+  }),
+  call("SparseAttention.backward", (given) => attending.backward(given), [{ ...lone, dO: lone.v }], {
+    0: "object",
+    "0.v": "floats",
+    "0.dO": "floats",
   }),
   // Sets and layouts.
   of("resolveSets", [config.attention, { n: 16, layer: 0, heads: 2 }], {
@@ -292,6 +328,7 @@ const CALLS: readonly Call[] = [
   // Models.
   call("new Parameters", (config) => new longstride.Parameters(config), [config], { 0: "object", "0.n_ctx": "whole" }),
   call("Parameters.get", (name) => params.get(name), ["norm.bias"], { 0: "text" }),
+  call("Parameters.matrix", (name) => params.matrix(name), ["out.weight"], { 0: "text" }),
   of("parameterCount", [config], { 0: "object", "0.d_model": "whole" }),
   of("parameterShapes", [config], { 0: "object", "0.d_model": "whole" }),
   of("fetchModel", ["model/"], { 0: "object" }),
@@ -437,7 +474,7 @@ const CALLS: readonly Call[] = [
   of("parseConfig", [longstride.formatConfig(config), name], { 0: "text", 1: "text" }),
   of("formatRunState", [state, digests], { 0: "object", 1: "object" }),
   of("parseRunState", [longstride.formatRunState(state, digests), name], { 0: "text", 1: "text" }),
-  of("modelChunks", [{ config, weights }], { 0: "object", "0.config": "object", "0.weights": "object" }),
+  of("modelChunks", [{ config, weights }, "I8"], { 0: "object", "0.config": "object", "0.weights": "object", 1: "optional text" }),
   of("momentChunks", [{ config, m: weights, v: weights }], { 0: "object", "0.config": "object", "0.m": "object" }),
   of("readModel", [longstride.formatConfig(config), weightsFile], { 0: "text", 1: "bytes" }),
   of("readMoments", [config, momentsFile, name], { 0: "object", 1: "bytes", 2: "text" }),

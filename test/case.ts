@@ -31,6 +31,13 @@ export class Problem {
     return t;
   }
 
+  /** Weights of int8. */
+  i8(name: string, shape: readonly number[]): Tensor {
+    const t = tensor(name, shape, "i8");
+    this.inputs.set(t, Int8Array.from({ length: size(t) }, () => this.#random.below(255) - 127));
+    return t;
+  }
+
   /** An input of given numbers. */
   values(name: string, ...values: number[]): Tensor {
     const t = tensor(name, [values.length]);
@@ -42,6 +49,13 @@ export class Problem {
   u32(name: string, shape: readonly number[], value: (i: number) => number): Tensor {
     const t = tensor(name, shape, "u32");
     this.inputs.set(t, Uint32Array.from({ length: size(t) }, (_, i) => value(i)));
+    return t;
+  }
+
+  /** An input of those integers. */
+  words(name: string, shape: readonly number[], data: Uint32Array): Tensor {
+    const t = tensor(name, shape, "u32");
+    this.inputs.set(t, data);
     return t;
   }
 

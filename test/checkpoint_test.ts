@@ -7,13 +7,16 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { type Checkpoint, formatRunState, parseRunState, type RunState } from "../src/files/run_state.ts";
 import { checkConfig, formatConfig, type ModelConfig, parseConfig } from "../src/files/model_config.ts";
-import { modelChunks, momentChunks, readModel, readMoments } from "../src/files/weights.ts";
+import { momentChunks, readMoments } from "../src/files/moments.ts";
+import { readModel } from "../src/files/weights.ts";
+import { modelChunks } from "../src/files/write_weights.ts";
 import { parameterCount, parameterShapes } from "../src/files/parameter_shapes.ts";
 import { checkTrain, TRAIN_DEFAULTS } from "../src/files/train_config.ts";
 import { preset, PRESETS } from "../src/files/presets.ts";
 import { join } from "../src/data/reader.ts";
 import { CheckpointError, ConfigError, ShapeError } from "../src/base/errors.ts";
-import { f32, parseSafetensors, safetensorsChunks, type TensorToSave } from "../src/files/safetensors.ts";
+import { f32, parseSafetensors } from "../src/files/safetensors.ts";
+import { safetensorsChunks, type TensorToSave } from "../src/files/write_safetensors.ts";
 
 const golden = new URL("../../shared/golden/", import.meta.url);
 

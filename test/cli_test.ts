@@ -15,7 +15,7 @@ import { at, folder, tiny } from "./tiny.ts";
 Deno.test("cli: help of the program and of each command", async () => {
   const all = await run("--help");
   assertEquals(all.code, 0);
-  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "tune", "data", "completions"]) {
+  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "tune", "data", "export", "completions"]) {
     assertMatch(all.out, new RegExp(`^  ${name} `, "m"));
     const { code, out } = await run(name, "--help");
     assertEquals(code, 0);
@@ -32,7 +32,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
   const cases: [string[], string][] = [
     [
       ["trian"],
-      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, completions; did you mean train?`,
+      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, export, completions; did you mean train?`,
     ],
     [["train", "--step", "3"], `Cannot use "--step": train has no such flag; did you mean --steps?`],
     [["train", "-x"], "flags have two dashes"],
@@ -173,6 +173,36 @@ Deno.test("cli: verify passes, and fails with exit code 1 where a number differs
   assertMatch(bad.out, /^ {2}FAIL /m);
   failed(await run("verify", at("nowhere")), 1, "there is no such file or folder");
   failed(await run("verify", folder), 1, "it holds no attention*.safetensors and no folder with expected.safetensors");
+});
+
+Deno.test("cli: export makes a folder that samples, of int8 unless f16 or f32 is asked for, and spares runs", async () => {
+  assertEquals((await run(...tiny("whole", "--steps", "2"))).code, 0);
+  const weightsOf = (name: string) => Deno.readFileSync(at(`${name}/model.safetensors`));
+  Deno.writeTextFileSync(at("whole/generation_config.json"), JSON.stringify({ temperature: 0.5 }));
+  const made = await run("export", at("whole"), "--out", at("site"));
+  assertEquals([made.code, made.err], [0, ""]);
+  assertMatch(made.out, /^model\.safetensors +\d+ KiB\nconfig\.json +\d+ bytes$/m);
+  const [, digest] = /integrity="model\.safetensors:sha256-(\S+) config\.json:sha256-\S+"/.exec(made.out)!;
+  assertEquals(new Uint8Array(await crypto.subtle.digest("SHA-256", weightsOf("site"))).toBase64(), digest);
+  assertEquals([...Deno.readDirSync(at("site"))].map(({ name }) => name).sort(), [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+  ]);
+  const sampled = await run("sample", at("site"), "--length", "5", "--backend", "wasm");
+  assertEquals([sampled.code, sampled.err.includes("Cannot")], [0, false]);
+  for (const [type, from, to] of [["f16", 0.5, 0.6], ["f32", 0.99, 1.01], ["int8", 0.25, 0.6]] as const) {
+    const { events } = await run("export", at("whole"), "--out", at(type), "--weights", type, "--json");
+    assertEquals(events.map(({ file }) => file), ["model.safetensors", "config.json", "generation_config.json"]);
+    const part = weightsOf(type).length / weightsOf("whole").length;
+    assert(part > from && part < to, `${type}: ${part}`);
+  }
+  assertEquals(weightsOf("site"), weightsOf("int8"));
+  failed(await run("export", at("site"), "--out", at("again")), 1, "embed.token.weight is int8", "go on from the f32 model");
+  failed(await run("train", "--resume", at("site")), 1, "Cannot resume from", "is int8, which is for sampling and scoring");
+  failed(await run("export", at("whole")), 2, "Cannot export: --out FOLDER says where to");
+  failed(await run("export", at("f32"), "--out", at("whole")), 2, "it is a run, whose weights would be replaced");
+  failed(await run("export", at("f32"), "--out", at("f16"), "--weights", "i8"), 2, "it must be one of int8, f16, f32");
 });
 
 Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));

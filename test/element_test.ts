@@ -13,7 +13,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Page } from "playwright-core";
 import * as longstride from "../mod.ts";
-import { encodeText, type ModelConfig, openModel, pickBackend } from "../mod.ts";
+import { encodeText, type Model, type ModelConfig, openModel, pickBackend } from "../mod.ts";
 import { Tokenizer } from "../data.ts";
 import { formatConfig, modelChunks } from "../files.ts";
 import { Trainer } from "../ops.ts";
@@ -45,7 +45,7 @@ const LARGE: ModelConfig = { ...CONFIG, n_ctx: 512, n_layer: 4, d_model: 64, d_f
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-const fileOf = async (config: ModelConfig, weights: ReadonlyMap<string, Float32Array>): Promise<Bytes> =>
+const fileOf = async (config: ModelConfig, weights: Model["weights"]): Promise<Bytes> =>
   new Uint8Array(await new Blob([...modelChunks({ config, weights })] as Bytes[]).arrayBuffer());
 
 const sha = async (bytes: Bytes, name: string) =>
@@ -68,7 +68,7 @@ function pasted(): string {
 
 /** What the tests share: made by the first of them, ended by the last. */
 interface Scene extends Site {
-  readonly weights: ReadonlyMap<string, Float32Array>;
+  readonly weights: Model["weights"];
   readonly model: Bytes;
 }
 

@@ -8,7 +8,9 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { checkConfig, formatConfig, type ModelConfig } from "../src/files/model_config.ts";
-import { type Model, modelChunks, momentChunks, readModel, readMoments } from "../src/files/weights.ts";
+import { momentChunks, readMoments } from "../src/files/moments.ts";
+import { type Model, readModel } from "../src/files/weights.ts";
+import { modelChunks } from "../src/files/write_weights.ts";
 import type { TrainConfig } from "../src/files/train_config.ts";
 import { CheckpointError, DivergedError, KernelError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";

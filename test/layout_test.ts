@@ -101,6 +101,22 @@ for (const { name, config, layer } of [...PATTERNS, { name: "caller's blocks", c
   });
 }
 
+Deno.test("layout: intervals, in any order and overlapping, of one query none; lists that are none of n positions are refused", async () => {
+  const intervals = Array.from({ length: 61 }, (_, i): [number, number][] => [[i, i + 1], [40, 44], [3, 9], [7, 12], [20, 20]]);
+  intervals[5] = [];
+  for (const causal of [true, false]) {
+    const set = { kind: "intervals", intervals, causal } as const;
+    for (const [q, k] of [[16, 16], [8, 5]]) await check(set, 61, q, k);
+    for (const [q, k] of [[16, 16], [5, 64]]) await checkInOrder(set, 61, q, k);
+    await assertRejects(() => buildLayout(set, 62, { q: 8, k: 8 }), ConfigError, "62 positions need 62 lists of intervals, found 61");
+    await check(set, 50, 16, 16);
+  }
+  const bad = { kind: "blocks", block: 8, blocks: [[0], [-2]], causal: true } as const;
+  await assertRejects(() => buildLayout(bad, 16, { q: 8, k: 8 }), ConfigError, "blocks[1][0] must be a whole number from 0");
+  await assertRejects(() => buildLayout(bad, 24, { q: 8, k: 8 }), ConfigError, "blocks[1][0]");
+  await check({ kind: "blocks", block: 8, blocks: [[0], [2, 1], [0]], causal: false }, 13, 8, 8);
+});
+
 Deno.test("layout: pair counts of the specification", async () => {
   const table: [number, number, number, number, number, number][] = [
     [3072, 96, 8, 50688, 337968, 529920],

@@ -11,6 +11,8 @@ import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { readModel } from "../src/files/weights.ts";
+import { modelChunks } from "../src/files/write_weights.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
 import { likeClone, runBlocks } from "../tools/tutorial.ts";
 import { needing } from "./needs.ts";
@@ -80,6 +82,26 @@ needing(["torch"], "pytorch: the recipe trains a run's model on, and what it sav
     const [printed] = await runBlocks(await recipe("pytorch"), folder, { programs: { python3: await pythonPath() } });
     assertEquals(printed.match(/^step \d: \d\.\d{3} nats$/gm)?.length, 3);
     assert(printed.split("\n")[3].startsWith("It was"), printed);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+needing(["torch"], "pytorch: int8 weights as the numbers that they stand for", async () => {
+  const folder = await Deno.makeTempDir(), golden = new URL(`${MODELS[2]}/`, GOLDEN);
+  try {
+    const config = await Deno.readTextFile(new URL("config.json", golden));
+    const model = readModel(config, await Deno.readFile(new URL("model.safetensors", golden)));
+    const file = join(folder, "model.safetensors");
+    await Deno.writeTextFile(join(folder, "config.json"), config);
+    await Deno.writeFile(file, ReadableStream.from(modelChunks(model, "I8")));
+    await python("save(load(given), given + '/wide')\nprint(0)", folder);
+    const { weights } = readModel(config, await Deno.readFile(file));
+    const { weights: wide } = readModel(config, await Deno.readFile(join(folder, "wide/model.safetensors")));
+    for (const [name, numbers] of wide) {
+      const own = weights.get(name)!, scales = weights.get(`${name}_scale`), width = numbers.length / (scales?.length ?? 1);
+      assertEquals(numbers, scales ? Float32Array.from(own, (x, at) => x * scales[Math.floor(at / width)]) : own, name);
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

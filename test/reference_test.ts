@@ -13,6 +13,7 @@ import { checkTrain } from "../src/files/train_config.ts";
 import type { ModelConfig } from "../src/files/model_config.ts";
 import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
+import { alibiSlopes } from "../src/pattern/alibi.ts";
 import { resolveSets } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
@@ -93,22 +94,36 @@ Deno.test("reference: linear's gradients, with gelu and residual", async () => {
   await hold("gelu", through, active, da, new Map([[pre, z], [identity, eye]]), new Map([[pre, gPre]]));
 });
 
+/** What attention may have beside its sets: heads that share keys and values, slopes, spans, some of them empty. */
+const BESIDE = {
+  "": {},
+  ", with all options": {
+    kvHeads: 2,
+    slopes: alibiSlopes(4),
+    spans: Uint32Array.from({ length: 60 }, (_, at) => (at >> 1) * (at & 1 ? 17 : 7) % 35),
+  },
+};
+
 for (const { name, config, layer } of PATTERNS) {
-  Deno.test(`reference: attention's gradients, ${name}`, async () => {
-    const n = 30, heads = 2, dqk = 3, dvh = 4, sets = resolveSets(config, { n, layer: layer ?? 0, heads });
-    const [q, k] = ["q", "k"].map((t) => tensor(t, [n, heads * dqk])), v = tensor("v", [n, heads * dvh]), o = tensor("o", [n, heads * dvh]);
-    const lse = tensor("lse", [1, heads, n]), dO = tensor("dO", [n, heads * dvh]), delta = tensor("delta", [1, heads, n]);
-    const inputs = new Map([q, k, v].map((t) => [t, normals(size(t))])), g = normals(size(o));
-    const shared = { q, k, v, o, lse, sets, batch: 1, n }, forward: Op = { op: "attention", ...shared };
-    const [out, stats] = await run(forward, inputs, [o, lse]);
-    const [dq, dk] = ["dq", "dk"].map((t) => tensor(t, [n, heads * dqk])), dv = tensor("dv", [n, heads * dvh]);
-    const [gq, gk, gv] = await run(
-      { op: "attention_backward", ...shared, dO, delta, dq, dk, dv },
-      new Map([...inputs, [o, out], [lse, stats], [dO, g]]),
-      [dq, dk, dv],
-    );
-    await hold("attention", forward, o, g, inputs, new Map([[q, gq], [k, gk], [v, gv]]));
-  });
+  for (const [options, { spans: given, ...beside }] of Object.entries<{ kvHeads?: number; spans?: Uint32Array }>(BESIDE)) {
+    Deno.test(`reference: attention's gradients, ${name}${options}`, async () => {
+      const n = 30, heads = 4, dqk = 3, dvh = 4, sets = resolveSets(config, { n, layer: layer ?? 0, heads }), kv = beside.kvHeads ?? heads;
+      const q = tensor("q", [n, heads * dqk]), k = tensor("k", [n, kv * dqk]), v = tensor("v", [n, kv * dvh]);
+      const o = tensor("o", [n, heads * dvh]), lse = tensor("lse", [1, heads, n]), dO = tensor("dO", o.shape);
+      const spans = given && tensor("spans", [1, n, 2], "u32"), delta = tensor("delta", [1, heads, n]);
+      const inputs = new Map([q, k, v].map((t) => [t, normals(size(t))])), g = normals(size(o));
+      if (spans) inputs.set(spans, Float64Array.from(given));
+      const shared = { q, k, v, o, lse, sets, batch: 1, n, spans, ...beside }, forward: Op = { op: "attention", ...shared };
+      const [out, stats] = await run(forward, inputs, [o, lse]);
+      const dq = tensor("dq", q.shape), dk = tensor("dk", k.shape), dv = tensor("dv", v.shape);
+      const [gq, gk, gv] = await run(
+        { op: "attention_backward", ...shared, dO, delta, dq, dk, dv },
+        new Map([...inputs, [o, out], [lse, stats], [dO, g]]),
+        [dq, dk, dv],
+      );
+      await hold("attention", forward, o, g, inputs, new Map([[q, gq], [k, gk], [v, gv]]));
+    });
+  }
 }
 
 Deno.test("reference: cross-entropy's gradient", async () => {

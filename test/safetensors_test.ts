@@ -5,7 +5,8 @@
  */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { f32, parseSafetensors, safetensorsChunks, type TensorToSave, u32, u8 } from "../src/files/safetensors.ts";
+import { f32, parseSafetensors, u32, u8 } from "../src/files/safetensors.ts";
+import { safetensorsChunks, type TensorToSave } from "../src/files/write_safetensors.ts";
 import { CheckpointError, ShapeError } from "../src/base/errors.ts";
 
 function file(chunks: Iterable<Uint8Array>, offset = 0): Uint8Array<ArrayBuffer> {

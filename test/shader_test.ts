@@ -141,10 +141,14 @@ Deno.test("shader: each file is imported once, and what WGSL wants first comes f
     }).map(([name, text]) => [name, declarations(tokenise(text, name))]),
   );
   const order = (storage?: string) =>
-    gather("k", storage, (name) => files.get(name)).map(({ name, tokens }) => name + tokens[3].text).join(" ");
+    gather("k", { STORAGE: storage }, (name) => files.get(name)).map(({ name, tokens }) => name + tokens[3].text).join(" ");
   assertEquals(order(), "S4 B1 A1 K1", "one storage, the first that is named");
   assertEquals(order("f16x4"), "S2 B1 A1 K1");
-  assertThrows(() => gather("k", "f64", (name) => files.get(name)), KernelError, "wgsl/b.wgsl:1: there is no wgsl/storage_f64.wgsl");
+  assertThrows(
+    () => gather("k", { STORAGE: "f64" }, (name) => files.get(name)),
+    KernelError,
+    "wgsl/b.wgsl:1: there is no wgsl/storage_f64.wgsl",
+  );
   assertThrows(() => link("no_such_kernel"), KernelError, "there is no wgsl/no_such_kernel.wgsl");
   const enabled = declarations(tokenise("enable f16;\nrequires packed_4x8_integer_dot_product;\ndiagnostic(off, a.b);\nconst A = 1;", "k"));
   assertEquals(enabled.map(({ kind }) => kind), ["enable", "requires", "diagnostic", "const"]);
@@ -179,6 +183,10 @@ Deno.test("shader: which variants use a binding", () => {
   assertEquals(of("fn f() { if (A) { y = x[0]; } else { y = x[1]; } }"), new Map(), "always");
   assertEquals(of("fn f() { if (A) {} else { if (B) { y = x[1]; } } }"), new Map([["x", "not A and B"]]));
   assertEquals(of("fn f() { if (A || B) { y = x[0]; } }"), new Map(), "not known");
+  const choice = "const C: u32 = 0u; fn f() { if (C == 1u) { y = x[0]; }";
+  assertEquals(of(`${choice} }`), new Map([["x", "C == 1u"]]));
+  assertEquals(of(`${choice} else { y = x[1]; } }`), new Map(), "always");
+  assertEquals(of("fn f() { if (c == 1u) { y = x[0]; } }"), new Map(), "c is no constant");
   assertEquals(of("fn f(x: f32) { y = x; } fn g() { let x = 1; y = x + a.x; } fn h() { if (A) { y = x[0]; } }"), new Map([["x", "A"]]));
 });
 
@@ -194,6 +202,13 @@ Deno.test("shader: workgroup memory is that of the arrays a variant uses", () =>
   assertEquals(memoryOf("attention_backward_dkv", { ...shared, ...wide }), 128 * (8 * 8 + 8 * 4));
   assertEquals(memoryOf("attention_backward_dkv", { ...shared, ...wide, SHARED: 0 }), 128 * (2 * 8 * 8 + 8 * 4));
   for (const kernel of ATTENTION_KERNELS) assert(memoryOf(kernel, { ...small, D4: 32, V4: 32 }) <= 16384 || kernel.endsWith("dkv"), kernel);
+  // What attention has beside its sets takes none: a variant that fits, fits with it.
+  for (const kernel of ATTENTION_KERNELS) {
+    for (const variant of ATTENTION_DEFAULTS) {
+      const beside = { GROUPED: 1, ALIBI: 1, SPANS: 1 };
+      assertEquals(memoryOf(kernel, { ...variant, ...wide, ...beside }), memoryOf(kernel, { ...variant, ...wide }), kernel);
+    }
+  }
   // 64 × 64 of the result, 16 deep: 16 rows of 32 vec4.
   assertEquals(memoryOf("linear", { ...LINEAR_DEFAULTS.linear[0] }), 16 * 16 * (16 + 16));
   assertEquals(memoryOf("attention_decode_combine", { V: 16, SHARES: 2, STORAGE: "f32" }), 4 * (128 + 16 + 128 + 128));

@@ -16,7 +16,7 @@ import { parseTokenizer, Tokenizer } from "../src/data/tokenizer.ts";
 import { formatConfig, type ModelConfig } from "../src/files/model_config.ts";
 import { parameterShapes } from "../src/files/parameter_shapes.ts";
 import type { Checkpoint } from "../src/files/run_state.ts";
-import { modelChunks } from "../src/files/weights.ts";
+import { modelChunks } from "../src/files/write_weights.ts";
 import { Parameters } from "../src/model/parameters.ts";
 import { type FileContent, readRun, readTrained, runFiles, type RunReader, statesIn } from "../src/run/folder.ts";
 import { openModel } from "../src/run/open.ts";

@@ -20,7 +20,7 @@ import { bareDevice } from "./gpu.ts";
 /** Files that are kernels, and not only parts of some. */
 const KERNELS = (() => {
   const parts = new Set([...texts.values()].flatMap((text) => [...text.matchAll(/@import (\w+)/g)].map(([, name]) => name)));
-  return [...texts.keys()].filter((name) => !parts.has(name) && !name.startsWith("storage_"));
+  return [...texts.keys()].filter((name) => !parts.has(name) && !/^(storage|weights)_/.test(name));
 })();
 
 Deno.test("specialise: what is written for linear in tiles of 4 × 4", async () => {
@@ -53,6 +53,16 @@ Deno.test("specialise: one storage a kernel, whatever its imports name", () => {
       assertEquals(text.match(/alias Stored=(\w+);/g)?.length, 1, `${kernel} as ${STORAGE}`);
       assertStringIncludes(text, `alias Stored=${{ f32: "f32", f32x4: "vec4f", f16x4: "vec2u" }[STORAGE]};`);
     }
+  }
+});
+
+Deno.test("specialise: weights of int8 are four in a word, and have scales", () => {
+  const kernels = KERNELS.filter((name) => /weights_f32/.test(texts.get(name)!));
+  assertEquals(kernels, ["embedding", "embedding_decode", "linear", "linear_few"]);
+  for (const kernel of kernels) {
+    const f32 = specialise(kernel, {}), i8 = specialise(kernel, { WEIGHTS: "i8" });
+    assertEquals([f32, i8].map((text) => /alias Weight=(\w+);/.exec(text)?.[1]), [kernel.startsWith("linear") ? "vec4f" : "f32", "u32"]);
+    assertEquals([f32, i8].map((text) => /scale(?=:|\[)/.test(text)), [false, true]);
   }
 });
 

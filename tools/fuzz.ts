@@ -17,7 +17,16 @@ import { gzipSync, zipSync } from "fflate";
 import { packTar } from "modern-tar";
 import { checkConfig, checkTrain, LongstrideError, type ModelConfig } from "../mod.ts";
 import { decodePng, decodeWav, encodePng, encodeWav, loadDataset } from "../data.ts";
-import { formatConfig, formatRunState, modelChunks, parameterShapes, parseConfig, parseRunState, readModel } from "../files.ts";
+import {
+  formatConfig,
+  formatRunState,
+  modelChunks,
+  parameterShapes,
+  parseConfig,
+  parseRunState,
+  readModel,
+  type SavedWeights,
+} from "../files.ts";
 import { crc32 } from "../src/data/crc32.ts";
 import { join } from "../src/data/reader.ts";
 import { Random } from "../src/base/random.ts";
@@ -79,7 +88,7 @@ async function targets(): Promise<Target[]> {
     rgb = Uint8Array.from({ length: 7 * 5 * 3 }, (_, i) => i * 5),
     png = encodePng({ width: 7, height: 5, rgb });
   const weights = new Map([...parameterShapes(MODEL)].map(([name, shape]) => [name, new Float32Array(shape.reduce((a, b) => a * b, 1))]));
-  const model = (dtype: "F32" | "F16") => join([...modelChunks({ config: MODEL, weights }, dtype)]), config = formatConfig(MODEL);
+  const model = (dtype: SavedWeights) => join([...modelChunks({ config: MODEL, weights }, dtype)]), config = formatConfig(MODEL);
   const tone = Float32Array.from({ length: 300 }, (_, i) => 0.5 * Math.sin(i / 5)), wav = await encodeWav(tone, 12000);
   const float = new Uint8Array(44 + 1200), view = new DataView(float.buffer);
   float.set(wav.subarray(0, 44));
@@ -104,7 +113,7 @@ async function targets(): Promise<Target[]> {
     }, { config: digest, model: digest, optimizer: digest });
   const data = (bytes: Uint8Array) => loadDataset([{ name: "f", data: bytes }], { heldOut: 0 });
   return [
-    { name: "safetensors", files: [model("F32"), model("F16")], read: (bytes) => readModel(config, bytes) },
+    { name: "safetensors", files: [model("F32"), model("F16"), model("I8")], read: (bytes) => readModel(config, bytes) },
     { name: "wav", files: [wav, float, await encodeWav(tone, 8000)], read: (bytes) => decodeWav(bytes, "f") },
     { name: "png", files: [png], mend: mendPng, read: (bytes) => decodePng(bytes, "f") },
     { name: "zip", files: [zipSync({ "a.txt": text, "b/c.png": png }), zipSync({ "./a": text, "b": text }, { level: 0 })], read: data },

@@ -36,6 +36,8 @@ interface Engine {
   readonly doc: string;
   /** What puts kernels where parts find them, for an engine that loads late what sampling does without. */
   readonly late?: string;
+  /** What that module exports beside them. */
+  readonly also?: string;
 }
 
 const ENGINES: readonly Engine[] = [
@@ -63,6 +65,7 @@ const ENGINES: readonly Engine[] = [
     part: (constant: string) => `plan${pascal(constant)}`,
     doc: "What turns each operation into dispatches.",
     late: "addKernels",
+    also: `export { inF32, planAnyLinear } from "./linear_any.ts";\n`,
   },
 ];
 
@@ -97,7 +100,10 @@ function imports(operations: readonly Operation[], names: (operation: Operation)
 const entry = (name: string, value: string) => name === value ? `  ${name},\n` : `  ${name}: ${value},\n`;
 
 /** An engine's parts of the operations, by path; those that sampling does without in a module of their own, where the engine has that. */
-async function parts(operations: readonly Operation[], { folder, list, type, from, part, doc, late }: Engine): Promise<[string, string][]> {
+async function parts(
+  operations: readonly Operation[],
+  { folder, list, type, from, part, doc, late, also }: Engine,
+): Promise<[string, string][]> {
   const up = "../".repeat(folder.split("/").length - 2), files = new Set(await Array.fromAsync(Deno.readDir(folder), ({ name }) => name));
   const own = operations.filter(({ isLate }) => !(late && isLate)), others = operations.filter((one) => !own.includes(one));
   const importsOf = (some: readonly Operation[]) =>
@@ -116,7 +122,7 @@ async function parts(operations: readonly Operation[], { folder, list, type, fro
     "};\n";
   if (others.length === 0) return [[`${folder}index.gen.ts`, index]];
   const loaded = head(OPS) + `import type { OpOf } from "${up}ops/mod.ts";\nimport { ${late} } from "../shader/link.ts";\n` +
-    `import { WGSL } from "../shader/wgsl_late.gen.ts";\n` + importsOf(others) +
+    `import { WGSL } from "../shader/wgsl_late.gen.ts";\n` + importsOf(others) + also +
     `\n${late}(WGSL);\n\n/** What turns into dispatches the operations that sampling does without. */\n` +
     `export const LATE: { readonly [K in ${others.map(({ name }) => `"${name}"`).join(" | ")}]: ${type}<OpOf<K>> } = {\n` +
     others.map(({ name, constant }) => entry(name, part(constant))).join("") + "};\n";

@@ -14,6 +14,9 @@ import { fieldsOf, isBound, spaceOf } from "../src/engines/webgpu/shader/reflect
 import { LATE, pack, strip, VALUES } from "../src/engines/webgpu/shader/strip.ts";
 import { type Declaration, declarations } from "../src/engines/webgpu/shader/tokens.ts";
 
+/** The part of kernels that only weights of int8 take. */
+const INT8 = "weights_i8";
+
 const FOLDER = "src/engines/webgpu/shader/";
 
 /** The text of all files by name. */
@@ -67,14 +70,15 @@ function members(list: readonly { name: string; type: string; says?: string; opt
 
 /** The type of a kernel's interface. */
 function interfaceOf(kernel: string, module: readonly Declaration[], comments: Comments): string {
-  const conditions = conditionsOf(module);
+  const conditions = conditionsOf(module), isOther = ({ file }: { file: string }) => file === INT8;
   const bindings = module.filter((one) => spaceOf(one) === "storage").map(({ name, tokens }) => {
-    const when = conditions.get(name), says = [comments.of(tokens[0]), when && `Used where ${when}.`].filter(Boolean).join(". ");
+    const when = conditions.get(name), where = isOther(tokens[0]) ? "weights are int8" : when;
+    const says = [comments.of(tokens[0]), where && `Used where ${where}.`].filter(Boolean).join(". ");
     return {
       name,
       type: JSON.stringify(`${tokens[4].text} ${tokens.slice(8, -1).map(({ text }) => text).join("")}`),
       says,
-      optional: !!when,
+      optional: !!when || isOther(tokens[0]),
     };
   });
   const params = module.find(({ kind, name }) => kind === "struct" && name === "Params")!;
@@ -107,8 +111,8 @@ export async function generateWgsl(): Promise<Map<string, string>> {
 
   const made = new Map([...pasted].map(([name, tokens]) => [name, declarations(tokens)]));
   const parts = new Set([...made.values()].flat().filter(({ kind }) => kind === "import").map(({ name }) => name));
-  const kernels = [...made.keys()].filter((name) => !parts.has(name) && !name.startsWith("storage_"));
-  const types = kernels.map((kernel) => interfaceOf(kernel, gather(kernel, undefined, (file) => made.get(file)), comments));
+  const kernels = [...made.keys()].filter((name) => !parts.has(name) && !/^(storage|weights)_/.test(name));
+  const types = kernels.map((kernel) => interfaceOf(kernel, gather(kernel, { WEIGHTS: "i8" }, (file) => made.get(file)), comments));
   const interfaces = `${HEAD}import type { Storage } from "./specialise.ts";\n\n` +
     "/**\n * The kernels of wgsl/ by name: their storage bindings, with access and elements, the fields of their uniforms, and their constants. " +
     "A binding\n * that only some variants use is optional.\n */\n" +

@@ -7,6 +7,7 @@
 //   begin: declares its sums, and copies rows owned to workgroup memory where OWN_A, OWN_B
 //   begin_row: what it needs of row `row`, which is i of the rows owned
 //   begin_tiles: goes on from what stages before it wrote
+//   see: where SPANS: whether queries of a tile see any of its keys, where rows of both sides are in order
 //   ask: declares registers for the rows of a tile, and asks for them
 //   keep: puts them into workgroup memory
 //   take: adds to its sums what the tile gives, in workgroup memory
@@ -47,6 +48,9 @@ const TURN: u32 = 2u; // vec4 of a group of eight in one turn of the loop over t
 const KEEP: u32 = 0u; // 1: ds is kept for attention_backward_dq_kept.wgsl
 const SHARED: u32 = 0u; // 1: what streams through attention_backward_dkv.wgsl takes turns in the same workgroup memory
 const BITS: u32 = 0u; // 1: a set is one part, its rows in order, and each pair a bit
+const GROUPED: u32 = 0u; // 1: heads of q share heads of k and v: runs name the head that streams
+const ALIBI: u32 = 0u; // 1: scores lose by distance: runs have the slope
+const SPANS: u32 = 0u; // 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole
 const D4: u32 = 16u; // vec4 of a head of q and k
 const V4: u32 = 16u; // vec4 of a head of v and o
 
@@ -74,6 +78,10 @@ const SPLIT: u32 = max(TY / TX, 1u);
 const SD: u32 = (TN * HD + SPLIT - 1u) / SPLIT;
 const SV: u32 = (TN * HV + SPLIT - 1u) / SPLIT;
 
+const PLACED: u32 = max(ALIBI, SPANS); // 1: positions count
+const BESIDE: u32 = max(GROUPED, SPANS);
+const MORE: u32 = 2u * GROUPED + ALIBI; // words that runs have beside: heads of the side that streams and which of them; the slope
+
 const ZERO: f32 = 0.0;
 const ONE: f32 = 1.0;
 const LOG2E: f32 = 1.4426950408889634;
@@ -82,6 +90,8 @@ const LN2: f32 = 0.6931471805599453;
 // without any pair of the set adds nothing.
 const MASKED: f32 = -1e30;
 const EMPTY: f32 = -1e29;
+// A score out of its query's span: below the lse of a query that sees nothing too, whatever the scale.
+const OUTSIDE: f32 = -1e37;
 
 // Where a table of rows would be, and there is none: rows are in order.
 const IN_ORDER: u32 = 0xffffffffu;
@@ -108,8 +118,10 @@ struct Run {
   pairs_at: u32, // places of pairs of tiles: an entry's own where keys own, in `blocks` where queries do
 }
 
-const RUN: u32 = 7u; // words of a run
+const RUN: u32 = 7u + MORE; // words of a run
 const WHOLE: u32 = 1u; // PARTS of a tile whose rows are not divided
+const OWNED: u32 = 0u; // SIDE of spans: the rows owned, or those that stream
+const STREAMED: u32 = 1u;
 
 fn item_at(index: u32) -> Item {
   let at = params.items_at + index * 8u;
@@ -153,15 +165,22 @@ fn has_key(keys: vec2u, key: u32) -> bool {
 }
 
 // Whether an invocation's queries, which own, have any pair in a tile. Narrow bands leave tiles in which whole subgroups have none: these
-// skip the products: two of nine scores of a window 128 wide in tiles of 64 × 32.
+// skip the products: two of nine scores of a window 128 wide in tiles of 64 × 32. So do short documents.
 // @inline
-fn find_pairs(busy: ptr<function, bool>, masked: bool, run: Run, item: Item, own: u32, start: u32) {
+fn find_pairs(busy: ptr<function, bool>, masked: bool, span: ptr<function, Spans>, run: Run, item: Item, own: u32, start: u32) {
   if (BITS == 0u && masked) {
     (*busy) = false;
     // @unroll
     for (var i = 0u; i < TM; i++) {
       let keys = keys_of(run, item.rows, own + i, start);
-      (*busy) = (*busy) || (keys.x < start + BN && keys.y > start);
+      if (SPANS == 1u) {
+        var is_own_seen = run.rows_at != IN_ORDER;
+        let own_span = (*span)[i];
+        see_span(&is_own_seen, own_span, start, BN);
+        (*busy) = (*busy) || (keys.x < start + BN && keys.y > start && is_own_seen);
+      } else {
+        (*busy) = (*busy) || (keys.x < start + BN && keys.y > start);
+      }
     }
   }
 }
@@ -185,12 +204,16 @@ fn own_rows(OWN: u32, tile: ptr<workgroup, Tile>, source: ptr<storage, array<Sto
 
 // Asks for BN rows of `source` from place `start` of a run's order.
 // @inline
-fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, start: u32, item: Item, base: u32, t: u32) {
+fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, more: ptr<function, More>, start: u32, item: Item, base: u32, t: u32) {
   // @unroll
   for (var e = 0u; e < LOADS; e++) {
     let r = (t + e * THREADS) / (H * 8u);
     let c = (t + e * THREADS) % (H * 8u);
-    (*held)[e] = (*source)[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + item.head) * W4 + c];
+    if (GROUPED == 1u) {
+      (*held)[e] = (*source)[((base + row_of(run.rows_at, run.rows, start + r)) * (*more)[0] + (*more)[1]) * W4 + c];
+    } else {
+      (*held)[e] = (*source)[((base + row_of(run.rows_at, run.rows, start + r)) * params.heads + item.head) * W4 + c];
+    }
   }
 }
 
@@ -361,12 +384,88 @@ fn mask(s: ptr<function, Scores>, outside: f32, run: Run, item: Item, own: u32, 
   }
 }
 
-// Asks for lse·log₂e and delta of the queries that stream: before the products, so that they are there after them.
+// Asks for lse·log₂e and delta of the queries that stream, and for their spans: before the products, so that they are there after them.
 // @inline
-fn ask_statistics(stat: ptr<function, Statistics>, source: ptr<storage, array<vec2f>>, lines: u32, run: Run, start: u32, tx: u32) {
+fn ask_statistics(stat: ptr<function, Statistics>, span: ptr<function, Spans>, source: ptr<storage, array<vec2f>>, lines: u32, stat_at: ptr<function, Lines>, run: Run, start: u32, tx: u32) {
   // @unroll
   for (var j = 0u; j < TN; j++) {
-    (*stat)[j] = (*source)[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+    if (BESIDE == 1u) {
+      let line_at = ((*stat_at)[0] + row_of(run.rows_at, run.rows, start + tx * TN + j)) * (1u + SPANS);
+      (*stat)[j] = (*source)[line_at];
+      if (SPANS == 1u) {
+        (*span)[j] = (*source)[line_at + 1u];
+      }
+    } else {
+      (*stat)[j] = (*source)[lines + row_of(run.rows_at, run.rows, start + tx * TN + j)];
+    }
+  }
+}
+
+// Whether a span has any of COUNT positions from `first` on, or it was seen before.
+// @inline
+fn see_span(is_seen: ptr<function, bool>, one: vec2f, first: u32, COUNT: u32) {
+  (*is_seen) = (*is_seen) || (one.x < f32(first + COUNT) && one.y > f32(first) && one.x < one.y);
+}
+
+// `seen`: whether slots below COUNT, each of one invocation, say that a key of a tile is seen. They lie where the tile is to come: wide heads
+// leave no other workgroup memory.
+// @inline
+fn agree(tile: ptr<workgroup, Tile>, COUNT: u32, t: u32) {
+  workgroupBarrier();
+  if (slot < COUNT) {
+    (*tile)[slot / 8u][0][slot % 8u] = vec4f(select(0.0, 1.0, is_seen));
+  }
+  workgroupBarrier();
+  if (t == 0u) {
+    var sum = vec4f();
+    for (var e = 0u; e < COUNT; e++) {
+      sum += (*tile)[e / 8u][0][e % 8u];
+    }
+    (*tile)[0][0][0] = sum;
+  }
+  seen = workgroupUniformLoad(&(*tile)[0][0][0]);
+}
+
+// Of queries that own: those of a ty are the same.
+// @inline
+fn see_keys(span: ptr<function, Spans>, start: u32, tx: u32, ty: u32) {
+  // @unroll
+  for (var i = 0u; i < TM; i++) {
+    let own_span = (*span)[i];
+    see_span(&is_seen, own_span, start, BN);
+  }
+  slot = select(TY, ty, tx == 0u);
+}
+
+// Of queries that stream, one of them per invocation.
+// @inline
+fn see_queries(source: ptr<storage, array<vec2f>>, stat_at: ptr<function, Lines>, run: Run, item: Item, start: u32, t: u32) {
+  let other_span = (*source)[2u * ((*stat_at)[0] + min(start + t % BN, run.rows - 1u)) + 1u];
+  let first_key = item.tile * BM;
+  see_span(&is_seen, other_span, first_key, BM);
+}
+
+// Takes from the scores of a tile what they lose by distance, and masks those out of their query's span.
+// @inline
+fn place_scores(s: ptr<function, Scores>, own_at: ptr<function, Places>, span: ptr<function, Spans>, SIDE: u32, run: Run, more: ptr<function, More>, start: u32, tx: u32) {
+  if (PLACED == 1u) {
+    // @unroll
+    for (var j = 0u; j < TN; j++) {
+      let other_at = f32(row_of(run.rows_at, run.rows, start + tx * TN + j));
+      // @unroll
+      for (var i = 0u; i < TM; i++) {
+        if (ALIBI == 1u) {
+          (*s)[i][j] = fma(-bitcast<f32>((*more)[MORE - 1u]), abs((*own_at)[i] - other_at), (*s)[i][j]);
+        }
+        if (SPANS == 1u) {
+          if (SIDE == 1u) {
+            (*s)[i][j] = select(OUTSIDE, (*s)[i][j], (*own_at)[i] >= (*span)[j].x && (*own_at)[i] < (*span)[j].y);
+          } else {
+            (*s)[i][j] = select(OUTSIDE, (*s)[i][j], other_at >= (*span)[i].x && other_at < (*span)[i].y);
+          }
+        }
+      }
+    }
   }
 }
 
@@ -390,18 +489,44 @@ fn main(
   let factor = params.scale * LOG2E;
   begin();
   var line: array<u32, TM>; // of the rows owned, in heads
+  var own_at: array<f32, TM * PLACED>; // their positions
   // @unroll
   for (var i = 0u; i < TM; i++) {
     let row = row_of(item.rows_at, item.rows, own + i);
     line[i] = (base + row) * params.heads + item.head;
+    if (PLACED == 1u) {
+      own_at[i] = f32(row);
+    }
     begin_row();
   }
   begin_tiles();
+  var more: array<u32, MORE>;
+  var stat_at: array<u32, BESIDE>; // of the head that streams, its first line
   for (var at = item.runs; at < item.runs_end; at += RUN) {
     let run = run_at(at);
+    // @unroll
+    for (var w = 0u; w < MORE; w++) {
+      more[w] = blocks[at + 7u + w];
+    }
+    if (BESIDE == 1u) {
+      stat_at[0] = lines;
+      if (GROUPED == 1u) {
+        stat_at[0] = base * more[0] + more[1] * params.n;
+      }
+    }
     for (var entry = run.first; entry < run.end; entry++) {
       let listed = blocks[entry]; // the tile; odd where some of its pairs are not of the set
       let start = (listed >> 1u) * BN;
+      if (SPANS == 1u) {
+        // Documents leave most tiles of long rows unseen.
+        var is_seen = item.rows_at != IN_ORDER || run.rows_at != IN_ORDER;
+        var slot = t;
+        var seen = vec4f();
+        see();
+        if (seen.x == 0.0) {
+          continue;
+        }
+      }
       ask();
       workgroupBarrier();
       keep();

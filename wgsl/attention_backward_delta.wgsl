@@ -1,5 +1,6 @@
 // delta = rowsum(dO ∘ o) by head, of the gradient of Eq. 3; stats = (lse·log₂e, delta), as the other kernels of the backward pass read
-// them.
+// them. Where SPANS, each is followed by the query's span, in f32, which is exact up to 2²⁴: the largest of those kernels has as many
+// bindings as every device allows.
 // @late
 // @import storage_f32x4.wgsl
 
@@ -15,7 +16,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> lse: array<f32>; // [batch, heads, n]
 @group(0) @binding(3) var<storage, read_write> delta: array<f32>; // [batch, heads, n]
 @group(0) @binding(4) var<storage, read_write> stats: array<vec2f>; // [batch, heads, n]
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(5) var<storage, read> spans: array<vec2u>; // [batch, n]
+@group(0) @binding(6) var<uniform> params: Params;
+
+// @values
+const SPANS: u32 = 0u; // 1: spans are written too
 
 const LOG2E: f32 = 1.4426950408889634;
 // Neighbours read neighbouring vec4 of a head: one invocation for each head takes half as long again.
@@ -48,6 +53,11 @@ fn main(
     let row = i / params.heads;
     let at = (row / params.n * params.heads + i % params.heads) * params.n + row % params.n;
     delta[at] = all;
-    stats[at] = vec2f(lse[at] * LOG2E, all);
+    if (SPANS == 1u) {
+      stats[2u * at] = vec2f(lse[at] * LOG2E, all);
+      stats[2u * at + 1u] = vec2f(spans[row]);
+    } else {
+      stats[at] = vec2f(lse[at] * LOG2E, all);
+    }
   }
 }

@@ -4,10 +4,10 @@
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, kv heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
-@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS
 @group(0) @binding(7) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
 
 const VROWS: u32 = max(SV, TM * W);
@@ -23,11 +23,17 @@ fn begin() {
   own_rows(OWN_B, &os, &d_o, HV, V4, item, base, t);
   var stat: array<vec2f, TM>;
   var acc: array<array<vec4f, OD>, TM>;
+  var span: array<vec2f, TM * SPANS>;
 }
 
 // @splice
 fn begin_row() {
-  stat[i] = stats[lines + row];
+  if (SPANS == 1u) {
+    stat[i] = stats[2u * (lines + row)];
+    span[i] = stats[2u * (lines + row) + 1u];
+  } else {
+    stat[i] = stats[lines + row];
+  }
 }
 
 // @splice
@@ -36,11 +42,17 @@ fn begin_tiles() {
 }
 
 // @splice
+fn see() {
+  see_keys(&span, start, tx, ty);
+  agree(&vs, TY, t);
+}
+
+// @splice
 fn ask() {
   var pk: array<Stored, DLOADS>;
   var pv: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
-  load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
+  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, base, t);
+  load_rows(VLOADS, &pv, &v, HV, V4, run, &more, start, item, base, t);
 }
 
 // @splice
@@ -53,11 +65,12 @@ fn keep() {
 fn take() {
   let masked = (listed & 1u) == 1u || start + BN > run.rows;
   var busy = true;
-  find_pairs(&busy, masked, run, item, own, start);
+  find_pairs(&busy, masked, &span, run, item, own, start);
   var s: array<array<f32, TN>, TM>;
   if (busy) {
     add_scores(&s, OWN_A, &qs, &q, &line, &ks, WHOLE, ND, HD, CD, UD, D4, tx, ty);
   }
+  place_scores(&s, &own_at, &span, OWNED, run, &more, start, tx);
   // @unroll
   for (var i = 0u; i < TM; i++) {
     // @unroll

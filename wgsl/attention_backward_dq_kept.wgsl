@@ -3,7 +3,7 @@
 // @late
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(2) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
 @group(0) @binding(3) var<storage, read> notes: array<vec4f>; // statistics, then ds: [sequences, pairs, BM queries, BN / 4]
 @group(0) @binding(4) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4]
 
@@ -15,14 +15,26 @@ var<workgroup> ps: array<array<array<vec4f, 8>, TM * W>, TY>; // ds
 // @splice
 fn begin() {
   var acc: array<array<vec4f, OD>, TM>;
+  var span: array<vec2f, TM * SPANS>;
 }
 
 // @splice
-fn begin_row() {}
+fn begin_row() {
+  if (SPANS == 1u) {
+    span[i] = notes[lines + row].zw;
+  }
+}
 
 // @splice
 fn begin_tiles() {
   start_rows(&dq, &acc, params.scale, OD, D4, &line, tx);
+}
+
+// Tiles that nobody sees have no ds: the other kernel passes over the same ones.
+// @splice
+fn see() {
+  see_keys(&span, start, tx, ty);
+  agree(&ps, TY, t);
 }
 
 // @splice
@@ -30,7 +42,7 @@ fn ask() {
   let kept = (params.kept_at + (group.z * params.pairs + item.pairs + blocks[run.pairs_at + entry]) * PAIR) / 2u;
   var pk: array<Stored, DLOADS>;
   var pd: array<vec4f, LOADS>;
-  load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
+  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, base, t);
   // @unroll
   for (var e = 0u; e < LOADS; e++) {
     pd[e] = notes[kept + t + e * THREADS];

@@ -3,10 +3,10 @@
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
 @group(0) @binding(4) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
-@group(0) @binding(5) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
-@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [batch, slots, BM, V4]
+@group(0) @binding(5) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS
+@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, kv heads·V4], or partial sums [batch, slots, BM, V4]
 
 const QROWS: u32 = max(SD, TM * W);
 
@@ -29,11 +29,17 @@ fn begin_tiles() {
 }
 
 // @splice
+fn see() {
+  see_queries(&stats, &stat_at, run, item, start, t);
+  agree(&qs, BN, t);
+}
+
+// @splice
 fn ask() {
   var pq: array<Stored, DLOADS>;
   var po: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pq, &q, HD, D4, run, start, item, base, t);
-  load_rows(VLOADS, &po, &d_o, HV, V4, run, start, item, base, t);
+  load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, base, t);
+  load_rows(VLOADS, &po, &d_o, HV, V4, run, &more, start, item, base, t);
 }
 
 // @splice
@@ -45,9 +51,11 @@ fn keep() {
 // @splice
 fn take() {
   var stat: array<vec2f, TN>;
-  ask_statistics(&stat, &stats, lines, run, start, tx);
+  var span: array<vec2f, TN * SPANS>;
+  ask_statistics(&stat, &span, &stats, lines, &stat_at, run, start, tx);
   var s: array<array<f32, TN>, TM>;
   add_scores(&s, OWN_A, &ks, &k, &line, &qs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
+  place_scores(&s, &own_at, &span, STREAMED, run, &more, start, tx);
   probabilities(&s, &stat, factor, listed, run, start, own, tx);
   workgroupBarrier();
   keep_scores(&qs, &s, tx, ty);

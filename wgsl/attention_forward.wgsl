@@ -3,10 +3,11 @@
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, kv heads·V4]
 @group(0) @binding(5) var<storage, read_write> o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
+@group(0) @binding(7) var<storage, read> spans: array<vec2u>; // [batch, n]
 
 const XROWS: u32 = max(SD, TM * W);
 
@@ -21,11 +22,15 @@ fn begin() {
   var m: array<f32, TM>;
   var l: array<f32, TM>;
   var acc: array<array<vec4f, OV>, TM>;
+  var span: array<vec2f, TM * SPANS>;
 }
 
 // @splice
 fn begin_row() {
   m[i] = EMPTY;
+  if (SPANS == 1u) {
+    span[i] = vec2f(spans[base + row]);
+  }
   if (params.later != 0u) {
     let before = lse[lines + row];
     // Every lane of the row starts with the same maximum; only the first brings the weight that stands for o.
@@ -42,11 +47,17 @@ fn begin_row() {
 fn begin_tiles() {}
 
 // @splice
+fn see() {
+  see_keys(&span, start, tx, ty);
+  agree(&xs, TY, t);
+}
+
+// @splice
 fn ask() {
   var pk: array<Stored, DLOADS>;
   var pv: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pk, &k, HD, D4, run, start, item, base, t);
-  load_rows(VLOADS, &pv, &v, HV, V4, run, start, item, base, t);
+  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, base, t);
+  load_rows(VLOADS, &pv, &v, HV, V4, run, &more, start, item, base, t);
 }
 
 // @splice
@@ -59,11 +70,12 @@ fn keep() {
 fn take() {
   let masked = (listed & 1u) == 1u || start + BN > run.rows;
   var busy = true;
-  find_pairs(&busy, masked, run, item, own, start);
+  find_pairs(&busy, masked, &span, run, item, own, start);
   var s: array<array<f32, TN>, TM>;
   if (busy) {
     add_scores(&s, OWN_A, &qs, &q, &line, &xs, SPLIT, SD, HD, CD, UD, D4, tx, ty);
   }
+  place_scores(&s, &own_at, &span, OWNED, run, &more, start, tx);
   if (masked) {
     mask(&s, MASKED, run, item, own, start, tx);
   }

@@ -1,5 +1,6 @@
 // The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table a dispatch, since four tables would exceed eight storage
 // buffers.
+// @import weights_f32.wgsl
 
 struct Params {
   count: u32, // rows · width
@@ -11,7 +12,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> indices: array<u32>; // [length]
-@group(0) @binding(1) var<storage, read> table: array<f32>; // [size, width]
+@group(0) @binding(1) var<storage, read> table: array<Weight>; // [size, width]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>; // [rows, width]
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -29,7 +30,13 @@ fn main(
   }
   let row = i / params.width;
   let entry = indices[(params.first + row) % params.length] - params.table_first;
-  var value = select(0.0, table[entry * params.width + i - row * params.width], entry < params.table_rows);
+  let at = entry * params.width + i - row * params.width;
+  var value = 0.0;
+  if (INT8 == 1u) {
+    value = select(0.0, decode(table[at / 4u])[at & 3u] * scale[entry], entry < params.table_rows);
+  } else {
+    value = select(0.0, table[at], entry < params.table_rows);
+  }
   if (ACCUMULATE) {
     value += y[i];
   }

@@ -1,4 +1,5 @@
 // Eq. 15 for one position: y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table a dispatch.
+// @import weights_f32.wgsl
 
 struct Params {
   count: u32, // batch · width
@@ -10,7 +11,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> tape: array<u32>; // [n, batch]
 @group(0) @binding(1) var<storage, read> position: array<u32>; // [1]
 @group(0) @binding(2) var<storage, read> rows: array<u32>; // [n]
-@group(0) @binding(3) var<storage, read> table: array<f32>; // [size, width]
+@group(0) @binding(3) var<storage, read> table: array<Weight>; // [size, width]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [batch, width]
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -29,8 +30,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     if (i > 0u) {
       token = tape[(i - 1u) * params.batch + at / params.width];
     }
-    y[at] = table[token * params.width + column];
+    let place = token * params.width + column;
+    if (INT8 == 1u) {
+      y[at] = decode(table[place / 4u])[place & 3u] * scale[token];
+    } else {
+      y[at] = table[place];
+    }
   } else {
-    y[at] += table[rows[i] * params.width + column];
+    let place = rows[i] * params.width + column;
+    if (INT8 == 1u) {
+      y[at] += decode(table[place / 4u])[place & 3u] * scale[rows[i]];
+    } else {
+      y[at] += table[place];
+    }
   }
 }

@@ -1,6 +1,7 @@
 // The products of Eqs. 9–14: y = residual + dropout(f(x·wᵀ + b)), by tiles of product.wgsl, both operands contiguous along the summed
 // index. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
+// @import weights_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -17,7 +18,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, in / 4]
-@group(0) @binding(1) var<storage, read> w: array<vec4f>; // [out, in / 4]
+@group(0) @binding(1) var<storage, read> w: array<Weight>; // [out, in / 4]
 @group(0) @binding(2) var<storage, read> b: array<vec4f>; // [out / 4]
 @group(0) @binding(3) var<storage, read> residual: array<Stored>; // [rows, out / 4]
 @group(0) @binding(4) var<storage, read> seeds: array<u32>; // [2]
@@ -35,7 +36,7 @@ const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 1u;
 const HALF: u32 = 0u;
 alias Left = Stored;
-alias Right = vec4f;
+alias Right = Weight;
 // @import product.wgsl
 
 fn extent(part: u32) -> Extent {
@@ -55,12 +56,20 @@ fn right(column: u32, k4: u32) -> Right {
 }
 
 fn right_value(b: Right) -> vec4f {
-  return b;
+  if (INT8 == 1u) {
+    return decode(b);
+  } else {
+    return b;
+  }
 }
 
 fn finish(part: u32, row: u32, column: u32, product: vec4f) {
   let at = row * params.out4 + column;
   var z = product;
+  if (INT8 == 1u) {
+    let first = column * 4u;
+    z *= vec4f(scale[first], scale[first + 1u], scale[first + 2u], scale[first + 3u]);
+  }
   if (BIAS) {
     z += b[column];
   }

@@ -1,4 +1,5 @@
 // y = finish(Σₖ a[m, k]·b[k, n]) of any sizes and strides, by elements: for widths that are not multiples of 4.
+// @late
 // @import linear_finish.wgsl
 
 @group(0) @binding(7) var<storage, read> a: array<f32>; // element (m, k) at m·am + k·ak

@@ -6,6 +6,7 @@
 // A token waits for this kernel's latency, not for its arithmetic. So everything that depends on nothing computed here is loaded
 // first: the weights are under way while the norm is found.
 // @import gelu.wgsl
+// @import weights_f32x4.wgsl
 
 struct Params {
   k4: u32, // in / 4
@@ -17,7 +18,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<vec4f>; // [ROWS, k4]
 @group(0) @binding(1) var<storage, read> gain: array<vec4f>; // [k4]
 @group(0) @binding(2) var<storage, read> shift: array<vec4f>; // [k4]
-@group(0) @binding(3) var<storage, read> w: array<vec4f>; // [n, k4]
+@group(0) @binding(3) var<storage, read> w: array<Weight>; // [n, k4]
 @group(0) @binding(4) var<storage, read> bias: array<f32>; // [n]
 @group(0) @binding(5) var<storage, read> residual: array<f32>; // [ROWS, n]
 @group(0) @binding(6) var<storage, read_write> y: array<f32>; // [ROWS, n], by product
@@ -101,7 +102,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   if (writes && RESIDUAL) {
     passed = residual[at];
   }
-  var weights: array<vec4f, TURN>;
+  var scaled: array<f32, INT8>;
+  if (INT8 == 1u) {
+    if (writes) {
+      scaled[0] = scale[column];
+    }
+  }
+  var weights: array<Weight, TURN>;
   var gains: array<vec4f, TURN>;
   var shifts: array<vec4f, TURN>;
   if (works) {
@@ -150,7 +157,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
           if (NORM) {
             value = fma((value - mean[r]) * rstd[r], gains[turn], shifts[turn]);
           }
-          sums[r] = fma(value, weights[turn], sums[r]);
+          if (INT8 == 1u) {
+            sums[r] = fma(value, decode(weights[turn]), sums[r]);
+          } else {
+            sums[r] = fma(value, weights[turn], sums[r]);
+          }
         }
       }
       c0 += LANES * TURN;
@@ -174,7 +185,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         four += vec4f(parts[lane][first], parts[lane][first + 1u], parts[lane][first + 2u], parts[lane][first + 3u]);
       }
     }
-    var z = sum4(four) + added;
+    var z = sum4(four);
+    if (INT8 == 1u) {
+      z *= scaled[0];
+    }
+    z += added;
     if (GELU) {
       z = gelu(z);
     }

@@ -1,5 +1,6 @@
 // What linear, linear_input_grad and linear_weight_grad do to one element of a product, for the kernel that works element by
 // element (linear_any.wgsl). The vec4 kernels have their own `finish`.
+// @late
 // @import storage_f32.wgsl
 // @import random.wgsl
 // @import gelu.wgsl

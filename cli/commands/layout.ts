@@ -38,6 +38,8 @@ function describe(set: AttentionSet): string {
       return `|i − j| ≤ ${set.l}, or one of the first ${set.globals}`;
     case "blocks":
       return `listed blocks of ${set.block}`;
+    case "intervals":
+      return "listed intervals";
   }
 }
 

@@ -21,7 +21,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-DTYPES = {"I32": torch.int32, "I64": torch.int64, "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+DTYPES = {
+    **{"I8": torch.int8, "I32": torch.int32, "I64": torch.int64},
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+}
 
 
 def read_safetensors(path):
@@ -216,11 +219,18 @@ class SparseTransformer(nn.Module):
         return self.out(self.norm(h))
 
 
+def dequantised(tensors):
+    """Matrices of int8, as `export` makes them, as the f32 that they stand for: each row times its scale, which is then left out."""
+    scales = {name: tensors[name + "_scale"].float() for name, tensor in tensors.items() if tensor.dtype == torch.int8}
+    kept = {name: tensor for name, tensor in tensors.items() if name.removesuffix("_scale") not in scales or name in scales}
+    return {name: tensor.float() * scales[name].view(-1, 1) if name in scales else tensor for name, tensor in kept.items()}
+
+
 def load(folder):
-    """The model of a folder, in f32. Folders of runs and those that `sample` takes are alike."""
+    """The model of a folder, in f32. Folders of runs, those that `sample` takes and those that `export` makes are alike."""
     config = json.loads((Path(folder) / "config.json").read_text())
     model = SparseTransformer(config)
-    model.load_state_dict(read_safetensors(Path(folder) / "model.safetensors"))
+    model.load_state_dict(dequantised(read_safetensors(Path(folder) / "model.safetensors")))
     return model.eval()
 
 

@@ -64,3 +64,18 @@ export class Turn {
     if (this.turns.holder === this) this.turns.holder = undefined;
   }
 }
+
+/**
+ * Does work when its turn comes, and gives the turn back.
+ *
+ * @throws the signal's reason, where it is raised before that
+ */
+export async function inTurn<T>(turns: Turns, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  const turn = turns.join();
+  await turn.take(signal);
+  try {
+    return await work();
+  } finally {
+    turn.leave();
+  }
+}

@@ -1,5 +1,5 @@
 /**
- * `model.safetensors` and `optimizer.safetensors`: a model's numbers and the moments of its optimizer, with every tensor accounted for.
+ * `model.safetensors` read: a model's numbers, with every tensor accounted for.
  *
  * @module
  */
@@ -7,13 +7,11 @@
 import { expect } from "../base/check.ts";
 import { CheckpointError, excerpt } from "../base/errors.ts";
 import { notFinite } from "../base/finite.ts";
-import { toHalves } from "../base/half.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { GenerationOptions } from "./generation_config.ts";
 import { type ModelConfig, parseConfig } from "./model_config.ts";
 import { parameterShapes } from "./parameter_shapes.ts";
-import { f32, parseSafetensors, safetensorsChunks, type SavedTensor, type TensorToSave } from "./safetensors.ts";
-import { byMuon, type OptimizerName, type TrainConfig } from "./train_config.ts";
+import { f32, i8, parseSafetensors, type SavedTensor, type SavedType } from "./safetensors.ts";
 
 const LISTED = 8;
 
@@ -24,7 +22,7 @@ function listed(what: string, items: string[]): string[] {
 }
 
 /** The numbers of a tensor, where all are finite. */
-function finite<T extends ArrayLike<number>>(data: T, cannot: string, name: string): T {
+export function finite<T extends ArrayLike<number>>(data: T, cannot: string, name: string): T {
   const found = notFinite(data);
   if (found) throw new CheckpointError(`${cannot}: ${name} ${found}; it is damaged, or of a run that diverged: use an earlier copy`);
   return data;
@@ -34,8 +32,11 @@ function finite<T extends ArrayLike<number>>(data: T, cannot: string, name: stri
 export interface Model {
   /** Its shape. */
   readonly config: ModelConfig;
-  /** Numbers by parameter name, in the order of {@linkcode parameterShapes}. */
-  readonly weights: ReadonlyMap<string, Float32Array>;
+  /**
+   * Numbers by parameter name, in the order of {@linkcode parameterShapes}. A matrix may be int8: then `<name>_scale` has what each of its
+   * rows is multiplied by. Such a model samples and scores, and is not trained on.
+   */
+  readonly weights: ReadonlyMap<string, Float32Array | Int8Array>;
   /** What its tokens stand for, where they are not bytes: as many as `config.vocab_size`. */
   readonly tokenizer?: Tokenizer;
   /** How it is to be sampled, where it says. */
@@ -44,51 +45,64 @@ export interface Model {
   readonly unread?: ReadonlyMap<string, string>;
 }
 
+/** What the name of an int8 matrix' scales ends in, as compressed-tensors has it. */
+export const SCALE = "_scale";
+
+/** Whether they are those of an int8 matrix. */
+export const isInt8 = (numbers: unknown): numbers is Int8Array => Object.prototype.toString.call(numbers) === "[object Int8Array]";
+
 /**
- * The numbers of a model's parameters, one after another.
+ * The numbers of a model's parameters, one after another, the scales of an int8 matrix behind it.
  *
  * @throws {CheckpointError} where one is missing, has another length than its shape, or numbers that are not finite
  */
-export function* weightsOf({ config, weights }: Model): Generator<[string, Float32Array]> {
-  expect("Cannot use the weights", { weights: [weights, "a Map"] });
-  for (const [name, shape] of parameterShapes(config)) {
-    const data = weights.get(name), count = shape.reduce((a, b) => a * b, 1);
-    if (data !== undefined) expect("Cannot use the weights", { [name]: [data, "an array of floats"] });
+export function* weightsOf({ config, weights }: Model): Generator<[string, Float32Array | Int8Array]> {
+  const cannot = "Cannot use the weights";
+  expect(cannot, { weights: [weights, "a Map"] });
+  const numbers = (name: string, count: number, mayBeInt8: boolean): [string, Float32Array | Int8Array] => {
+    const data = weights.get(name);
+    if (data !== undefined && !(mayBeInt8 && isInt8(data))) expect(cannot, { [name]: [data, "an array of floats"] });
     if (data?.length !== count) {
-      throw new CheckpointError(`Cannot use the weights: ${name} must have ${count} numbers, got ${data?.length ?? "none"}`);
+      throw new CheckpointError(`${cannot}: ${name} must have ${count} numbers, got ${data?.length ?? "none"}`);
     }
-    yield [name, finite(data, "Cannot use the weights", name)];
+    return [name, finite(data, cannot, name)];
+  };
+  for (const [name, [rows, columns]] of parameterShapes(config)) {
+    const made = numbers(name, rows * (columns ?? 1), columns !== undefined);
+    yield made;
+    if (isInt8(made[1])) yield numbers(name + SCALE, rows, false);
   }
 }
 
-/** Shapes of the parameters that have a second moment. */
-function secondMoments(config: ModelConfig, optimizer: OptimizerName): Map<string, number[]> {
-  return new Map([...parameterShapes(config)].filter(([name, shape]) => !byMuon(name, shape, optimizer)));
-}
-
 /** Numbers by parameter name for each prefix with its shapes: what `file` must hold, no tensor more that is read here and none less. */
-function take(
+export function take(
   config: ModelConfig,
   bytes: Uint8Array<ArrayBuffer>,
   name: string,
   prefixes: Readonly<Record<string, ReadonlyMap<string, number[]>>>,
-  dtypes: readonly SavedTensor["dtype"][],
-): { taken: Map<string, Float32Array>[]; unread: Map<string, string> } {
+  dtypes: readonly SavedType[],
+): { taken: Map<string, Float32Array | Int8Array>[]; unread: Map<string, string> } {
   expect("Cannot read tensors", { bytes: [bytes, "an array of bytes"], name: [name, "a string"] });
   const { tensors, unread } = parseSafetensors(bytes, name), missing: string[] = [], misshaped: string[] = [];
-  const fits = ({ dtype, shape }: SavedTensor, want: number[]) => dtypes.includes(dtype) && String(shape) === String(want);
+  /** The tensor of that name, where it is there with one of the shapes; notes what is wrong. */
+  const one = (key: string, types: readonly SavedType[], ...shapes: number[][]): SavedTensor | undefined => {
+    const tensor = tensors.get(key), other = unread.get(key);
+    tensors.delete(key);
+    if (tensor && types.includes(tensor.dtype) && shapes.some((shape) => String(shape) === String(tensor.shape))) return tensor;
+    const found = tensor ? `${tensor.dtype} [${tensor.shape.join(", ")}]` : other !== undefined ? excerpt(other) : undefined;
+    if (found) misshaped.push(`${key} ${found} instead of ${types[0]} [${shapes[0].join(", ")}]`);
+    else missing.push(key);
+  };
   let positions = false;
   const taken = Object.entries(prefixes).map(([prefix, shapes]) => {
-    const values = new Map<string, Float32Array>();
+    const values = new Map<string, Float32Array | Int8Array>();
     for (const [parameter, want] of shapes) {
-      const key = prefix + parameter, tensor = tensors.get(key);
-      if (!tensor && unread.has(key)) misshaped.push(`${key} ${excerpt(unread.get(key)!)} instead of ${dtypes[0]} [${want.join(", ")}]`);
-      else if (!tensor) missing.push(key);
-      else if (!fits(tensor, want)) {
-        misshaped.push(`${key} ${tensor.dtype} [${tensor.shape.join(", ")}] instead of ${dtypes[0]} [${want.join(", ")}]`);
-        positions ||= parameter.startsWith("embed.position.") && tensor.shape[0] !== want[0];
-      } else values.set(parameter, finite(f32(tensor), `Cannot use ${name}`, key));
-      tensors.delete(key);
+      const key = prefix + parameter, mayBeInt8 = dtypes.length > 1 && want.length > 1, rows = tensors.get(key)?.shape[0];
+      const tensor = one(key, mayBeInt8 ? [...dtypes, "I8"] : dtypes, want), scaled = tensor?.dtype === "I8";
+      positions ||= parameter.startsWith("embed.position.") && rows !== undefined && rows !== want[0];
+      if (tensor) values.set(parameter, scaled ? i8(tensor) : finite(f32(tensor), `Cannot use ${name}`, key));
+      const scale = scaled && one(key + SCALE, dtypes, [want[0], 1], [want[0]]);
+      if (scale) values.set(parameter + SCALE, finite(f32(scale), `Cannot use ${name}`, key + SCALE));
     }
     return values;
   });
@@ -108,8 +122,8 @@ function take(
 }
 
 /**
- * Reads a model from the contents of its two files; weights may be saved as F16, BF16 or F64, and beside them there may be tensors of types
- * that are not read here.
+ * Reads a model from the contents of its two files; weights may be saved as F16, BF16 or F64, matrices as I8 with a scale a row beside them,
+ * and there may be tensors of types that are not read here.
  *
  * @param names of the files, for messages
  * @throws {ConfigError} where the configuration is wrong
@@ -124,88 +138,4 @@ export function readModel(
   const checked = parseConfig(config, names.config);
   const { taken, unread } = take(checked, weights, names.weights, { "": parameterShapes(checked) }, ["F32", "F16", "BF16", "F64"]);
   return { config: checked, weights: taken[0], ...(unread.size > 0 ? { unread } : {}) };
-}
-
-/**
- * Reads the moments of an optimizer.
- *
- * @throws {CheckpointError} as {@linkcode readModel}
- */
-export function readMoments(
-  config: ModelConfig,
-  bytes: Uint8Array<ArrayBuffer>,
-  name: string,
-  optimizer: OptimizerName,
-): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
-  const [m, v] = take(config, bytes, name, { "m.": parameterShapes(config), "v.": secondMoments(config, optimizer) }, ["F32"]).taken;
-  return { m, v };
-}
-
-/** From here on the nearest f16 is infinity. */
-const F16_END = 65520;
-
-/** Tensors to save, each parameter of those shapes once under its prefix. */
-function give(
-  of: { config: ModelConfig },
-  sources: Record<
-    string,
-    { readonly values: ReadonlyMap<string, Float32Array>; readonly shapes: (of: ModelConfig) => Map<string, number[]> }
-  >,
-): Map<string, TensorToSave> {
-  expect("Cannot save the checkpoint", { checkpoint: [of, "an object"] });
-  for (const [name, { values }] of Object.entries(sources)) {
-    expect("Cannot save the checkpoint", { [name || "weights"]: [values, "a Map"] });
-  }
-  const tensors = new Map<string, TensorToSave>();
-  for (const [prefix, { values, shapes }] of Object.entries(sources)) {
-    for (const [parameter, shape] of shapes(of.config)) {
-      const data = values.get(parameter);
-      if (!data) throw new CheckpointError(`Cannot save the checkpoint: ${prefix}${parameter} is missing`);
-      expect("Cannot save the checkpoint", { [prefix + parameter]: [data, "an array of floats"] });
-      tensors.set(prefix + parameter, { shape, data: finite(data, "Cannot save the checkpoint", prefix + parameter) });
-    }
-  }
-  return tensors;
-}
-
-/**
- * `model.safetensors` in pieces.
- *
- * @param dtype `F16` halves the file, for a model that is finished: training goes on from F32 alone
- * @throws {CheckpointError} where a parameter is missing, or holds a number that is not finite or that F16 has no room for
- * @throws {ShapeError} where one has another length than its shape
- */
-export function modelChunks(
-  model: { config: ModelConfig; weights: ReadonlyMap<string, Float32Array> },
-  dtype: "F32" | "F16" = "F32",
-): Iterable<Uint8Array> {
-  // "pt" is what other programs look for to take the tensors as PyTorch's.
-  const tensors = give(model, { "": { values: model?.weights, shapes: parameterShapes } });
-  if (dtype === "F16") {
-    for (const [name, { shape, data }] of tensors) {
-      const at = data.findIndex((x) => Math.abs(x) >= F16_END);
-      if (at >= 0) throw new CheckpointError(`Cannot save ${name} as F16: its number ${data[at]} at ${at} is beyond ±65,504; save as F32`);
-      tensors.set(name, { shape, data: toHalves(data) });
-    }
-  }
-  return safetensorsChunks(tensors, { format: "pt" });
-}
-
-/**
- * `optimizer.safetensors` in pieces: tensors `m.<parameter>`, and `v.<parameter>` of those that AdamW updates.
- *
- * @throws {CheckpointError} where a moment is missing, or holds a number that is not finite
- * @throws {ShapeError} where one has another length than its shape
- */
-export function momentChunks(
-  moments: {
-    config: ModelConfig;
-    train: Pick<TrainConfig, "optimizer">;
-    m: ReadonlyMap<string, Float32Array>;
-    v: ReadonlyMap<string, Float32Array>;
-  },
-): Iterable<Uint8Array> {
-  expect("Cannot save the checkpoint", { checkpoint: [moments, "an object"], train: [moments?.train, "an object"] });
-  const { m, v, train: { optimizer } } = moments, second = (of: ModelConfig) => secondMoments(of, optimizer);
-  return safetensorsChunks(give(moments, { "m.": { values: m, shapes: parameterShapes }, "v.": { values: v, shapes: second } }));
 }

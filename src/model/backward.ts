@@ -80,7 +80,7 @@ export class Backward {
   embed({ order, starts }: BatchTensors, dy: Tensor): void {
     const { e, accumulate } = this, { positionOrder } = e;
     const orders = [order, ...positionOrder.order], begins = [starts, ...positionOrder.starts];
-    e.tables().forEach((table, at) => {
+    e.tables().tables.forEach((table, at) => {
       const dTable = this.grads.get(table)!;
       e.program.add({ op: "embedding_backward", dy, order: orders[at], starts: begins[at], dTable, accumulate });
     });

@@ -60,7 +60,7 @@ export function decodingProgram(params: Parameters, batch: number, plans: readon
     position,
     start: config.vocab_size,
     rows: e.positionRows(config.n_ctx),
-    tables: e.tables(),
+    ...e.tables(),
     y: h,
   });
   const caches = plans.map((plan, layer) => {
@@ -73,7 +73,7 @@ export function decodingProgram(params: Parameters, batch: number, plans: readon
     h = e.linear(layer, "ff.w2", active, { residual: h1 });
     return kept;
   });
-  program.add({ op: "linear", x: h, norm: e.normOf("norm"), w: params.get("out.weight"), y: logits });
+  program.add({ op: "linear", x: h, norm: e.normOf("norm"), ...params.matrix("out.weight"), y: logits });
   program.add({ op: "choose", logits, tape, position, given, choice, seeds });
   return { program, state: { tape, position, given, choice, seeds }, logits, caches, constants: e.constants };
 }

@@ -84,7 +84,7 @@ export class Emitter {
   /** What the gradients of the positional tables read. */
   get positionOrder(): PositionOrder {
     if (this.#positionOrder) return this.#positionOrder;
-    const tables = this.tables().slice(1);
+    const tables = this.tables().tables.slice(1);
     const sorted = this.#positionData(this.n).map((index, table) =>
       sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), tables[table].shape[0])
     );
@@ -94,18 +94,17 @@ export class Emitter {
     };
   }
 
-  /** The token table, then the positional ones. */
-  tables(): Tensor[] {
-    return [
-      this.params.get("embed.token.weight"),
-      ...positionSizes(this.config).map((_, t) => this.params.get(`embed.position.${t}.weight`)),
-    ];
+  /** The token table, then the positional ones, with their scales where they are int8. */
+  tables(): { tables: Tensor[]; scales?: Tensor[] } {
+    const names = ["embed.token.weight", ...positionSizes(this.config).map((_, t) => `embed.position.${t}.weight`)];
+    const matrices = names.map((name) => this.params.matrix(name)), scales = matrices.flatMap(({ scale }) => scale ?? []);
+    return { tables: matrices.map(({ w }) => w), ...scales.length > 0 ? { scales } : {} };
   }
 
   /** Eq. 15: (R, d) of u32 [R]. */
   embed(tokens: Tensor): Tensor {
     const y = this.matrix("embedded", this.config.d_model);
-    this.program.add({ op: "embedding", indices: [tokens, ...this.positionRows()], tables: this.tables(), y });
+    this.program.add({ op: "embedding", indices: [tokens, ...this.positionRows()], ...this.tables(), y });
     return y;
   }
 
@@ -124,8 +123,8 @@ export class Emitter {
     x: Tensor,
     more: Partial<Pick<Linear, "norm" | "pre" | "activation" | "dropout" | "residual">> = {},
   ): Tensor {
-    const w = this.#parameter(layer, `${name}.weight`), y = this.matrix(`layers.${layer}.${name}`, w.shape[0]);
-    this.program.add({ op: "linear", x, w, b: this.#parameter(layer, `${name}.bias`), y, ...more });
+    const of = this.params.matrix(`layers.${layer}.${name}.weight`), y = this.matrix(`layers.${layer}.${name}`, of.w.shape[0]);
+    this.program.add({ op: "linear", x, ...of, b: this.#parameter(layer, `${name}.bias`), y, ...more });
     return y;
   }
 
@@ -175,7 +174,7 @@ export class Emitter {
   /** The last norm and (R, V) logits of it. */
   logits(h: Tensor): { final: Normed; logits: Tensor } {
     const final = this.norm("norm", h), logits = this.matrix("logits", this.config.vocab_size); // (R, V)
-    this.program.add({ op: "linear", x: final.y, w: this.params.get("out.weight"), y: logits });
+    this.program.add({ op: "linear", x: final.y, ...this.params.matrix("out.weight"), y: logits });
     return { final, logits };
   }
 }

@@ -29,7 +29,7 @@ export function queryKeyProgram(params: Parameters, layers: readonly number[]): 
       const at = `layers.${layer}.attn`, x = e.norm(`${at}.norm`, h).y;
       const project = (name: string) => {
         const y = tensor(`${at}.${name}`, [e.rows, config.d_qk]);
-        program.add({ op: "linear", x, w: params.get(`${at}.${name}.weight`), b: params.get(`${at}.${name}.bias`), y });
+        program.add({ op: "linear", x, ...params.matrix(`${at}.${name}.weight`), b: params.get(`${at}.${name}.bias`), y });
         return y;
       };
       kept.set(layer, { q: project("q"), k: project("k") });

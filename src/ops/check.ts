@@ -22,6 +22,13 @@ export function matrix(op: Named, t: Tensor | undefined, rows: number, columns: 
   }
 }
 
+/** `w` is a matrix of weights: with a scale for each of its rows where it is of i8, and where it is not without. */
+export function weights(op: Named, w: Tensor, scale: Tensor | undefined, columns = w.shape[1]): void {
+  matrix(op, w, w.shape[0], columns);
+  if ((w.dtype === "i8") !== !!scale) fail(op, "needs a scale with weights of i8, and none without", w, scale);
+  holds(op, scale, w.shape[0]);
+}
+
 /** `t` holds that many elements of that type. */
 export function holds(op: Named, t: Tensor | undefined, count: number, dtype: DType = "f32"): void {
   if (t && (t.dtype !== dtype || size(t) !== count)) fail(op, `needs ${count} elements of ${dtype}`, t);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { fail, holds, matrix } from "./check.ts";
+import { fail, holds, matrix, weights } from "./check.ts";
 import type { Descriptor } from "./operation.ts";
 import { size, type Tensor } from "./tensor.ts";
 
@@ -14,8 +14,10 @@ export interface Embedding {
   readonly op: "embedding";
   /** u32, one a table; each as long as `rows` or a divisor of it, then repeated. Values are below the table's rows. */
   readonly indices: readonly Tensor[];
-  /** f32 [sizeₜ, d] each. */
+  /** [sizeₜ, d] each, all f32 or all i8. */
   readonly tables: readonly Tensor[];
+  /** f32 [sizeₜ] each, where tables are i8: what their rows are multiplied by. */
+  readonly scales?: readonly Tensor[];
   /** [rows, d] */
   readonly y: Tensor;
 }
@@ -35,8 +37,10 @@ export interface EmbeddingDecode {
   readonly start: number;
   /** u32 [n], one a positional table. */
   readonly rows: readonly Tensor[];
-  /** f32 [sizeₜ, d] each, that of tokens first. */
+  /** [sizeₜ, d] each, that of tokens first; all f32 or all i8. */
   readonly tables: readonly Tensor[];
+  /** f32 [sizeₜ] each, where tables are i8: what their rows are multiplied by. */
+  readonly scales?: readonly Tensor[];
   /** [batch, d] */
   readonly y: Tensor;
 }
@@ -59,31 +63,33 @@ export interface EmbeddingBackward {
 
 /** What {@linkcode Embedding} says of itself. */
 export const embedding: Descriptor<Embedding> = {
-  reads: ["indices", "tables"],
+  reads: ["indices", "tables", "scales"],
   writes: ["y"],
   activations: ["y"],
+  weights: ["tables"],
   check(op) {
     const [rows, d] = op.y.shape;
     if (op.indices.length !== op.tables.length) fail(op, "needs one index list a table", ...op.indices);
     for (const index of op.indices) {
       if (index.dtype !== "u32" || rows % size(index) !== 0) fail(op, `needs u32 indices whose length divides ${rows}`, index);
     }
-    for (const table of op.tables) matrix(op, table, table.shape[0], d);
+    op.tables.forEach((table, t) => weights(op, table, op.scales?.[t], d));
   },
 };
 
 /** What {@linkcode EmbeddingDecode} says of itself. */
 export const embeddingDecode: Descriptor<EmbeddingDecode> = {
-  reads: ["tape", "position", "rows", "tables"],
+  reads: ["tape", "position", "rows", "tables", "scales"],
   writes: ["y"],
   activations: [],
+  weights: ["tables"],
   check(op) {
     const [batch, d] = op.y.shape, [n] = op.tape.shape;
     holds(op, op.tape, n * batch, "u32");
     holds(op, op.position, 1, "u32");
     if (op.tables.length !== op.rows.length + 1) fail(op, "needs a token table and one more a list of rows", ...op.tables);
     for (const rows of op.rows) holds(op, rows, n, "u32");
-    for (const table of op.tables) matrix(op, table, table.shape[0], d);
+    op.tables.forEach((table, t) => weights(op, table, op.scales?.[t], d));
   },
 };
 

@@ -16,7 +16,7 @@ import { type Sum, sum, type SquareNorm, squareNorm, type Clip, clip } from "./n
 import type { Descriptor } from "./operation.ts";
 
 export { type Adam } from "./adam.ts";
-export { type Attention, type AttentionBackward } from "./attention.ts";
+export { NO_KEYS, type Attention, type AttentionBackward } from "./attention.ts";
 export { type AttentionDecode } from "./attention_decode.ts";
 export { type CacheFill } from "./cache_fill.ts";
 export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";

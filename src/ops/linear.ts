@@ -4,7 +4,7 @@
  * @module
  */
 
-import { distinct, holds, matrix } from "./check.ts";
+import { distinct, holds, matrix, weights } from "./check.ts";
 import type { Dropout } from "./dropout.ts";
 import type { Descriptor } from "./operation.ts";
 import type { Tensor } from "./tensor.ts";
@@ -21,8 +21,10 @@ export interface Linear {
   readonly x: Tensor;
   /** f32 [in] both: g is layer norm with this gain and bias. */
   readonly norm?: { readonly gain: Tensor; readonly bias: Tensor };
-  /** [out, in] */
+  /** [out, in], f32 or i8. */
   readonly w: Tensor;
+  /** f32 [out], where w is i8: what its rows are multiplied by. */
+  readonly scale?: Tensor;
   /** f32 [out] */
   readonly b?: Tensor;
   /** [rows, out] */
@@ -74,13 +76,15 @@ export const GELU_SLOPE = 1.702;
 
 /** What {@linkcode Linear} says of itself. */
 export const linear: Descriptor<Linear> = {
-  reads: ["x", "w", "b", "residual", "dropout.seeds", "norm.gain", "norm.bias"],
+  reads: ["x", "w", "scale", "b", "residual", "dropout.seeds", "norm.gain", "norm.bias"],
   writes: ["y", "pre"],
   activations: ["x", "y", "pre", "residual"],
+  weights: ["w"],
   rows: ["x", "y", "pre", "residual"],
   check(op) {
     const rows = op.x.shape[0], [out, inner] = op.w.shape;
     matrix(op, op.x, rows, inner);
+    weights(op, op.w, op.scale);
     for (const t of [op.y, op.pre, op.residual]) matrix(op, t, rows, out);
     for (const t of [op.norm?.gain, op.norm?.bias]) holds(op, t, inner);
     holds(op, op.b, out);

@@ -34,6 +34,8 @@ export interface Descriptor<O extends Named> {
   readonly writes: readonly Operand<O>[];
   /** Operands that hold activations or their gradients, which may be f16: all of one operation or none. */
   readonly activations: readonly Operand<O>[];
+  /** Operands that hold weights, which may be i8. */
+  readonly weights?: readonly Operand<O>[];
   /**
    * Where the operation's rows do not know each other: the operands with a row for each of them. It can then be done as several, each over
    * some of the rows; sums over rows go on with `accumulate`, and a dropout's mask with the number of its first element.

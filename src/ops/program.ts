@@ -23,10 +23,11 @@ export function activations(op: Op): Tensor[] {
 }
 
 function checkTypes(op: Op): void {
-  const held = activations(op), { reads, writes } = operands(op);
+  const held = activations(op), weights = pick(op, DESCRIPTORS[op.op].weights ?? []), { reads, writes } = operands(op);
   if (held.some((t) => t.dtype !== held[0].dtype)) fail(op, "needs all its activations f32 or all f16", ...held);
   for (const t of [...reads, ...writes]) {
     if (t.dtype === "f16" && !held.includes(t)) fail(op, "stores only activations and their gradients in f16", t);
+    if (t.dtype === "i8" && !weights.includes(t)) fail(op, "takes i8 as weights alone, and none that are trained", t);
   }
 }
 

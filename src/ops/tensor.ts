@@ -9,9 +9,10 @@ import { excerpt, ShapeError } from "../base/errors.ts";
 
 /**
  * What a tensor's elements are. `f16` is storage only, for activations and their gradients: sums and statistics are f32
- * in every engine, and an engine may store more precisely than asked (reference and WASM do).
+ * in every engine, and an engine may store more precisely than asked (reference and WASM do). `i8` is for weights of finished models, beside
+ * an f32 scale per row: kernels decode them, w = scale·i8.
  */
-export type DType = "f32" | "f16" | "u32";
+export type DType = "f32" | "f16" | "u32" | "i8";
 
 /** A named, shaped place for numbers; identity is the object's. Where the numbers live is the engine's business. */
 export interface Tensor {
@@ -26,7 +27,7 @@ export interface Tensor {
 }
 
 /** Numbers going into or coming out of a tensor. The reference engine answers with Float64Array. */
-export type TensorData = Float32Array | Float64Array | Uint32Array;
+export type TensorData = Float32Array | Float64Array | Uint32Array | Int8Array;
 
 /**
  * Makes a persistent tensor.

@@ -129,8 +129,8 @@ interface Ordered {
 
 /** Kernels over working memory, and a walk over the parts of a set with the interval of keys of each query. */
 async function spans(set: AttentionSet, n: number) {
-  checkSet(set);
   expect(BUILDING, { n: [n, LIMIT] });
+  checkSet(set, n);
   const scratch = await Scratch.create((mib) =>
     `Cannot build the layout: its tile lists need more than ${mib} MiB, WASM memory stops at 4096 MiB; ` +
     `use larger tiles, a sparser pattern or a shorter context`

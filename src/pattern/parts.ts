@@ -6,7 +6,7 @@
  */
 
 import { MOST } from "../base/check.ts";
-import type { AttentionSet } from "./sets.ts";
+import type { AttentionSet, IntervalLists } from "./sets.ts";
 
 /**
  * Which rows a part sees, and in which order: all of them; all, grouped by residue mod l (0, l, 2l, … 1, l + 1, …);
@@ -85,16 +85,18 @@ export function parts(set: AttentionSet, n: number): Part[] {
       });
     case "blocks":
       return listed(n, causal, (i) => set.blocks[Math.floor(i / set.block)].map((k) => [k * set.block, Math.min(n, (k + 1) * set.block)]));
+    case "intervals":
+      return listed(n, causal, (i) => set.intervals[i]);
   }
 }
 
-/** Parts for any set given as sorted intervals of each row; neighbouring intervals join. The row's last goes first. */
-function listed(n: number, causal: boolean, intervals: (i: number) => [number, number][]): Part[] {
+/** Parts for any set given as intervals of each row; those that touch join. The row's last goes first. */
+function listed(n: number, causal: boolean, intervals: (i: number) => IntervalLists[number]): Part[] {
   const made: { lo: Uint32Array; hi: Uint32Array }[] = [];
   for (let i = 0; i < n; i++) {
     const joined: [number, number][] = [];
-    for (const [lo, end] of intervals(i)) {
-      const hi = causal ? Math.min(end, i + 1) : end, last = joined.at(-1);
+    for (const [lo, end] of [...intervals(i)].sort(([a], [b]) => a - b)) {
+      const hi = Math.min(end, causal ? i + 1 : n), last = joined.at(-1);
       if (hi <= lo) continue;
       if (last && last[1] >= lo) last[1] = Math.max(last[1], hi);
       else joined.push([lo, hi]);

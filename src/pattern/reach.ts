@@ -196,7 +196,7 @@ export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, 
   expect(cannot, { schedule: [schedule, "a list"], n: [n, [1, LARGEST]], factors: [factors, [1, 2]], limit: [limit, [1, 2 ** 20]] });
   for (const [layer, sets] of schedule.entries()) {
     expect(cannot, { [`layer ${layer}`]: [sets, "a list"] });
-    sets.forEach(checkSet);
+    for (const set of sets) checkSet(set, n);
   }
   if (schedule.length === 0) throw new ConfigError("Cannot check the schedule: it has no layer");
   const checked = Math.min(n, limit), causal = schedule.some((sets) => sets.some((set) => set.causal));

@@ -26,6 +26,9 @@ export const INTEGRATIONS: readonly Integration[] = ["interleaved", "merged", "m
 /** Key blocks of each query block, or those of each head. */
 export type BlockLists = readonly (readonly number[])[];
 
+/** Intervals of keys, [first, end), of each query. */
+export type IntervalLists = readonly (readonly (readonly [first: number, end: number])[])[];
+
 /** Attention as written in `config.json`. */
 export interface AttentionConfig {
   /** Which pattern. */
@@ -74,8 +77,10 @@ export type AttentionSet =
     | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number }
     /** |i − j| ≤ l, or j < globals, or i < globals */
     | { readonly kind: "longformer"; readonly l: number; readonly globals: number }
-    /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋], lists sorted without repeats */
+    /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋] */
     | { readonly kind: "blocks"; readonly block: number; readonly blocks: BlockLists }
+    /** first ≤ j < end for one of the intervals of query i */
+    | { readonly kind: "intervals"; readonly intervals: IntervalLists }
   );
 
 /** A canonical string: the key of layouts and kernels made for a set. */
@@ -204,6 +209,7 @@ const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   fixed: { l: 1, from: 0, to: 0 },
   longformer: { l: 0, globals: 0 },
   blocks: { block: 1 },
+  intervals: {},
 };
 
 const checked = new WeakSet<AttentionSet>();
@@ -211,14 +217,19 @@ const checked = new WeakSet<AttentionSet>();
 /**
  * Refuses what is no set: callers may make them by hand.
  *
+ * @param n positions that it must have lists for, where it is said by lists
  * @throws {ConfigError} naming what is wrong
  */
-export function checkSet(set: AttentionSet): void {
+export function checkSet(set: AttentionSet, n = 0): void {
   const cannot = "Cannot use the attention set", fields = set as unknown as Record<string, unknown>;
   expect(cannot, { set: [set, "an object"] });
   if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
   for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
-  if (set.kind === "blocks") expect(cannot, { blocks: [set.blocks, "a list"] });
+  if (set.kind !== "blocks" && set.kind !== "intervals") return;
+  const isBlocks = set.kind === "blocks", lists: unknown = fields[set.kind], key = [0, MOST] as const;
+  expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
+  const need = Math.ceil(n / (isBlocks ? set.block : 1)), { length } = lists as unknown[];
+  if (length < need) throw new ConfigError(`${cannot}: ${n} positions need ${need} lists of ${set.kind}, found ${length}`);
 }
 
 /**
@@ -254,6 +265,8 @@ export function attends(set: AttentionSet, i: number, j: number): boolean {
     case "longformer":
       return Math.abs(i - j) <= set.l || j < set.globals || i < set.globals;
     case "blocks":
-      return set.blocks[Math.floor(i / set.block)].includes(Math.floor(j / set.block));
+      return !!set.blocks[Math.floor(i / set.block)]?.includes(Math.floor(j / set.block));
+    case "intervals":
+      return !!set.intervals[i]?.some(([first, end]) => first <= j && j < end);
   }
 }

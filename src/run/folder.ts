@@ -19,7 +19,9 @@ import { parseTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { checkTokenizer } from "../files/codec.ts";
 import { formatConfig, type ModelConfig, parseConfig } from "../files/model_config.ts";
 import { type Checkpoint, type Digests, formatRunState, parseRunState, type RunState } from "../files/run_state.ts";
-import { type Model, modelChunks, momentChunks, readModel, readMoments } from "../files/weights.ts";
+import { momentChunks, readMoments } from "../files/moments.ts";
+import { type Model, readModel } from "../files/weights.ts";
+import { modelChunks, refuseInt8 } from "../files/write_weights.ts";
 
 /** The model's shape. */
 export const CONFIG_FILE = "config.json";
@@ -243,6 +245,7 @@ export function readRun(from: RunReader): Checkpoint {
   const fail = (what: string): never => {
     throw new CheckpointError(`Cannot resume from ${from.path}: ${what}`);
   };
+  refuseInt8(`Cannot resume from ${from.path}`, model.weights);
   const ASIDE = "sampling works, resuming needs the folder as it was saved";
   if (damage) fail(`${damage.message}; ${ASIDE}`);
   if (!found) {
@@ -259,7 +262,7 @@ export function readRun(from: RunReader): Checkpoint {
   return {
     config: fit,
     ...tokenizer && { tokenizer },
-    weights: model.weights,
+    weights: model.weights as Checkpoint["weights"],
     ...readMoments(fit, moments.bytes, from.locate(name), state.train.optimizer),
     ...state,
   };

@@ -94,7 +94,7 @@ export class OpenedModel {
     }
     const config = checkConfig(model.config),
       weights = new Map(weightsOf({ config, weights: model.weights })),
-      params = new Parameters(config);
+      params = new Parameters(config, weights);
     if (model.tokenizer !== undefined) {
       expect("Cannot open the model", { tokenizer: [model.tokenizer, "an object"] });
       checkTokenizer(model.tokenizer, config.vocab_size, "the tokenizer");

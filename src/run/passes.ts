@@ -7,7 +7,7 @@
 
 import { expect, expectTokens, mustBe, whole } from "../base/check.ts";
 import { ConfigError, DataError, ShapeError } from "../base/errors.ts";
-import { Turns } from "../base/turns.ts";
+import { inTurn, Turns } from "../base/turns.ts";
 import type { HiddenLayer } from "../model/hidden.ts";
 import type { Parameters } from "../model/parameters.ts";
 import type { Engine } from "../ops/mod.ts";
@@ -131,14 +131,13 @@ export class Passes {
   }
 
   async #inTurn<T>(cannot: string, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
-    const turn = this.#turns.join();
-    await turn.take(signal);
     try {
-      if (this.#closed) throw new ConfigError(`${cannot}: the model has been disposed of`);
-      return await run();
+      return await inTurn(this.#turns, signal, async () => {
+        if (this.#closed) throw new ConfigError(`${cannot}: the model has been disposed of`);
+        return await run();
+      });
     } finally {
-      turn.leave();
-      if (this.#closed) this.#free();
+      if (this.#closed && !this.#turns.holder) this.#free();
     }
   }
 

@@ -11,6 +11,7 @@ import { checkTrain, type TrainConfig } from "../files/train_config.ts";
 import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
 import { batchOffsets } from "../data/batches.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "../base/errors.ts";
+import { isInt8 } from "../files/weights.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
@@ -136,6 +137,9 @@ export class Trainer {
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
         const data = values.get(t.name.slice(prefix.length));
+        if (isInt8(data)) {
+          throw new CheckpointError(`Cannot start from the snapshot: ${t.name} is int8; start from the f32 model that it was made of`);
+        }
         if (data?.length !== size(t)) {
           throw new CheckpointError(
             `Cannot start from the snapshot: ${t.name} must have ${size(t)} numbers, got ${data?.length ?? "none"}`,

@@ -1,11 +1,13 @@
 /**
  * Cases of attention and its gradient, in one program: every pattern; on both sides of the tiles' boundaries; heads of several widths;
- * groups of heads, several sequences.
+ * groups of heads, several sequences; heads that share keys and values, biases by distance and spans, alone and together.
  *
  * @module
  */
 
+import { alibiSlopes } from "../../src/pattern/alibi.ts";
 import { resolveSets } from "../../src/pattern/sets.ts";
+import { documentSpans, lengthSpans } from "../../src/pattern/spans.ts";
 import { Case } from "../case.ts";
 import { callersBlocks, type Pattern, patternFields, PATTERNS } from "../patterns.ts";
 
@@ -13,6 +15,8 @@ const DENSE: Pattern = { name: "dense", config: { pattern: "dense" } };
 const STRIDED_5: Pattern = { name: "strided 5 merged", config: { pattern: "strided", stride: 5 } };
 const STRIDED_16: Pattern = { name: "strided 16 merged", config: { pattern: "strided", stride: 16 } };
 const FIXED_20: Pattern = { name: "fixed 20/6 merged", config: { pattern: "fixed", stride: 20, c: 6 } };
+const STRIDED_9: Pattern = { name: "strided 9 merged bidirectional", config: { pattern: "strided", stride: 9, causal: false } };
+const MULTIHEAD: Pattern = { name: "strided 16 multihead", config: { pattern: "strided", stride: 16, integration: "multihead" } };
 
 interface Sizes {
   readonly n: number;
@@ -22,22 +26,48 @@ interface Sizes {
   readonly d: number;
   /** Of a head's values. */
   readonly dv: number;
+  readonly kvHeads?: number;
+  /** Whether scores lose by distance. */
+  readonly alibi?: boolean;
+  readonly spans?: keyof typeof SPANS;
 }
 
-function attention(pattern: Pattern, { n, heads, batch = 1, d, dv }: Sizes): Case {
-  const name = `attention ${pattern.name}, n ${n}, ${batch}×${heads} heads, d ${d}/${dv}`;
-  return new Case(name, { op: "attention", ...patternFields(pattern), n, heads, batch, d, dv }, (c) => {
+// Lengths that divide nothing; some positions at the end of all but the first sequence see nothing.
+const SPANS = {
+  documents: (batch: number, n: number) =>
+    documentSpans(
+      Array.from({ length: batch }, (_, b) => {
+        const third = Math.floor(n / 3), first = third + b;
+        return [first, third, Math.max(0, n - first - third - 3 * b)];
+      }),
+      n,
+    ),
+  lengths: (batch: number, n: number) => lengthSpans(Array.from({ length: batch }, (_, b) => n - b * Math.floor(n / 4)), n),
+  /** Any: some begin after the query, some are empty, some end past the last position. */
+  any: (batch: number, n: number) =>
+    Uint32Array.from({ length: batch * n * 2 }, (_, at) => (at >> 1) * (at & 1 ? 37 : 11) % (n + n / 4 | 0)),
+};
+
+function attention(pattern: Pattern, { n, heads, batch = 1, d, dv, kvHeads, alibi, spans }: Sizes): Case {
+  const more = [kvHeads && ` of ${kvHeads} keys`, alibi && ", alibi", spans && `, ${spans}`].filter(Boolean).join("");
+  const name = `attention ${pattern.name}, n ${n}, ${batch}×${heads} heads${more}, d ${d}/${dv}`;
+  const options = { ...kvHeads && { kvHeads }, ...alibi && { alibi }, ...spans && { spans } };
+  return new Case(name, { op: "attention", ...patternFields(pattern), n, heads, batch, d, dv, ...options }, (c) => {
+    const keyHeads = kvHeads ?? heads;
     const rows = batch * n, sets = resolveSets(pattern.config, { n, layer: pattern.layer ?? 0, heads });
     const shared = {
       // A softmax over two keys that is saturated has gradients of the size of rounding.
       q: c.f32("q", [rows, heads * d], n < 4 ? 0.5 : 2),
-      k: c.f32("k", [rows, heads * d]),
-      v: c.f32("v", [rows, heads * dv]),
+      k: c.f32("k", [rows, keyHeads * d]),
+      v: c.f32("v", [rows, keyHeads * dv]),
       o: c.out("o", [rows, heads * dv]),
       lse: c.out("lse", [batch, heads, n]),
       sets,
       batch,
       n,
+      ...kvHeads && { kvHeads },
+      ...alibi && { slopes: alibiSlopes(heads) },
+      ...spans && { spans: c.words("spans", [batch, n, 2], SPANS[spans](batch, n)) },
     };
     c.ops.push({ op: "attention", ...shared }, {
       op: "attention_backward",
@@ -45,8 +75,8 @@ function attention(pattern: Pattern, { n, heads, batch = 1, d, dv }: Sizes): Cas
       dO: c.f32("dO", [rows, heads * dv]),
       delta: c.out("delta", [batch, heads, n]),
       dq: c.out("dq", [rows, heads * d]),
-      dk: c.out("dk", [rows, heads * d]),
-      dv: c.out("dv", [rows, heads * dv]),
+      dk: c.out("dk", [rows, keyHeads * d]),
+      dv: c.out("dv", [rows, keyHeads * dv]),
     });
   });
 }
@@ -73,10 +103,25 @@ for (const [d, dv] of [[4, 4], [8, 16], [16, 32], [32, 64], [64, 32], [64, 64], 
 cases.push(
   attention(FIXED_20, { n: 200, heads: 7, d: 32, dv: 32 }),
   attention(STRIDED_16, { n: 200, heads: 8, batch: 2, d: 20, dv: 12 }),
-  attention(
-    { name: "strided 16 multihead", config: { pattern: "strided", stride: 16, integration: "multihead" } },
-    { n: 200, heads: 24, d: 5, dv: 7 },
-  ),
+  attention(MULTIHEAD, { n: 200, heads: 24, d: 5, dv: 7 }),
+);
+
+// Heads that share keys and values, biases by distance, spans. Narrow heads, since each of these is other kernels.
+for (const more of [{ kvHeads: 2 }, { alibi: true }, { spans: "documents" }, { spans: "lengths" }, { spans: "any" }] as const) {
+  for (const pattern of [DENSE, STRIDED_16, FIXED_20]) cases.push(attention(pattern, { n: 101, heads: 4, batch: 2, d: 4, dv: 4, ...more }));
+}
+const ALL = { kvHeads: 2, alibi: true, spans: "any" } as const;
+cases.push(
+  ...PATTERNS.map((pattern) => attention(pattern, { n: 70, heads: 4, batch: 2, d: 4, dv: 4, ...ALL })),
+  attention({ name: "caller's blocks", config: callersBlocks(101) }, { n: 101, heads: 2, d: 4, dv: 4, ...ALL, kvHeads: 1 }),
+  ...[1, 33, 64, 65, 129].map((n) => attention(DENSE, { n, heads: 2, d: 4, dv: 4, ...ALL, kvHeads: 1 })),
+  attention(STRIDED_9, { n: 129, heads: 6, batch: 2, d: 20, dv: 12, ...ALL, kvHeads: 3, spans: "documents" }),
+  // Lists of tiles long enough to be cut.
+  attention(STRIDED_16, { n: 210, heads: 4, batch: 8, d: 4, dv: 4, ...ALL }),
+  // More than 128 KiB: whole groups of heads; those that read one head of keys some at a time; the same of odd widths.
+  attention(FIXED_20, { n: 200, heads: 14, d: 32, dv: 32, ...ALL, kvHeads: 7 }),
+  attention(STRIDED_16, { n: 400, heads: 6, batch: 2, d: 32, dv: 32, ...ALL, kvHeads: 1, spans: "documents" }),
+  attention(MULTIHEAD, { n: 600, heads: 6, d: 30, dv: 29, ...ALL }),
 );
 
 export default cases;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Case } from "../case.ts";
+import { Case, type Problem } from "../case.ts";
 import type { Tensor } from "../../src/ops/mod.ts";
 
 const cases: Case[] = [];
@@ -136,6 +136,72 @@ for (
       }),
     );
   }
+}
+
+/** Weights of int8 and their scales, which make them about as large as the others. */
+const int8 = (c: Problem, out: number, inner: number) => ({ w: c.i8("w", [out, inner]), scale: c.f32("scale", [out], 1 / 73) });
+
+// Weights of int8: one row, few and many, both widths of a vector and odd ones, rows that end within a word. Of more than 128 KiB those of
+// 548 rows, and in f32 those of 300.
+for (
+  const [rows, inner, out] of [
+    [1, 1, 1],
+    [1, 37, 9],
+    [1, 64, 64],
+    [2, 200, 72],
+    [5, 3, 130],
+    [17, 36, 257],
+    [17, 520, 36],
+    [18, 252, 548],
+    [64, 64, 64],
+    [65, 129, 300],
+    [66, 36, 48],
+    [330, 100, 36],
+  ]
+) {
+  const name = `linear ${rows}×${inner}→${out}, int8`, fields = { op: "linear", rows, in: inner, out, weights: "i8" } as const;
+  cases.push(
+    new Case(name, fields, (c) => {
+      c.ops.push({ op: "linear", x: c.f32("x", [rows, inner]), ...int8(c, out, inner), y: c.out("y", [rows, out]) });
+    }),
+    new Case(`${name}, bias, pre, gelu, dropout, residual`, { ...fields, tags: ["bias", "pre", "gelu", "dropout", "residual"] }, (c) => {
+      c.ops.push({
+        op: "linear",
+        x: c.f32("x", [rows, inner]),
+        ...int8(c, out, inner),
+        y: c.out("y", [rows, out]),
+        b: c.f32("b", [out]),
+        pre: c.out("pre", [rows, out]),
+        activation: "gelu",
+        dropout: { p: 0.25, site: 3, micro: 1, seeds: c.seeds() },
+        residual: c.f32("residual", [rows, out]),
+      });
+    }),
+    new Case(`${name}, norm, bias, gelu, residual`, { ...fields, tags: ["norm", "bias", "gelu", "residual"] }, (c) => {
+      c.ops.push({
+        op: "linear",
+        x: c.f32("x", [rows, inner], 3),
+        norm: { gain: c.f32("gain", [inner]), bias: c.f32("shift", [inner]) },
+        ...int8(c, out, inner),
+        y: c.out("y", [rows, out]),
+        b: c.f32("b", [out]),
+        activation: "gelu",
+        residual: c.f32("residual", [rows, out]),
+      });
+    }),
+  );
+}
+for (const [rows, inner, outs] of [[1, 64, [64, 64, 128]], [8, 264, [8, 64, 20, 16]]] as const) {
+  const name = `linear ${rows}×${inner}→${outs.join(", ")} side by side, int8`;
+  cases.push(
+    new Case(name, { op: "linear", rows, in: inner, weights: "i8", tags: ["side-by-side"] }, (c) => {
+      const x = c.f32("x", [rows, inner]), ws = outs.map((out, i) => c.i8(`w${i}`, [out, inner]));
+      const bs = outs.map((out, i) => c.f32(`b${i}`, [out])), scales = outs.map((out, i) => c.f32(`scale${i}`, [out], 1 / 73));
+      const ys = outs.map((out, i): Tensor => ({ name: `y${i}`, shape: [rows, out], dtype: "f32", scratch: true }));
+      ws.forEach((w, i) => c.ops.push({ op: "linear", x, w, scale: scales[i], b: bs[i], y: ys[i] }));
+      ys.forEach((y, i) => c.ops.push({ op: "linear", x: y, w: c.f32(`v${i}`, [12, outs[i]]), y: c.out(`out${i}`, [rows, 12]) }));
+    }),
+  );
 }
 
 const small = { op: "linear", rows: 66, in: 40, out: 48 } as const;

@@ -23,6 +23,8 @@ const PIECES:u32=1u;
 fn piece(v:vec4f,part:u32)->Stored{
 return v;
 }
+alias Weight=vec4f;
+const INT8:u32=0u;
 fn threefry_round(x:vec2u,r:u32)->vec2u{
 let sum=x.x+x.y;
 return vec2u(sum,((x.y<<r)|(x.y>>(32u-r)))^sum);
@@ -72,7 +74,7 @@ return fma(1.702*z*s,1.0-s,s);
 struct Params{
 rows:u32,inner4:u32,out4:u32,site:u32,micro:u32,threshold:u32,keep:f32,first:u32,whole:u32,}
 @group(0) @binding(0) var<storage,read>x:array<Stored>;
-@group(0) @binding(1) var<storage,read>w:array<vec4f>;
+@group(0) @binding(1) var<storage,read>w:array<Weight>;
 @group(0) @binding(2) var<storage,read>b:array<vec4f>;
 @group(0) @binding(3) var<storage,read>residual:array<Stored>;
 @group(0) @binding(4) var<storage,read>seeds:array<u32>;
@@ -88,7 +90,7 @@ const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
 const HALF:u32=0u;
 alias Left=Stored;
-alias Right=vec4f;
+alias Right=Weight;
 const LANES:u32=1u;
 fn lane_x(t:u32)->u32{
 
@@ -395,11 +397,15 @@ fn right(column:u32,k4:u32)->Right{
 return w[column*params.inner4+k4];
 }
 fn right_value(b:Right)->vec4f{
+
+{
 return b;
+}
 }
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 let at=row*params.out4+column;
 var z=product;
+
 if(BIAS){
 z+=b[column];
 }

@@ -8,10 +8,10 @@ export function embedding(op: Embedding, values: Values): void {
   const y = values(op.y), [rows, d] = op.y.shape;
   y.fill(0);
   op.tables.forEach((t, at) => {
-    const table = values(t), index = values(op.indices[at]);
+    const table = values(t), index = values(op.indices[at]), scale = op.scales && values(op.scales[at]);
     for (let r = 0; r < rows; r++) {
-      const from = index[r % index.length] * d;
-      for (let c = 0; c < d; c++) y[r * d + c] += table[from + c];
+      const row = index[r % index.length];
+      for (let c = 0; c < d; c++) y[r * d + c] += table[row * d + c] * (scale ? scale[row] : 1);
     }
   });
 }
@@ -21,10 +21,10 @@ export function embeddingDecode(op: EmbeddingDecode, values: Values): void {
   const y = values(op.y), tape = values(op.tape), [i] = values(op.position), [batch, d] = op.y.shape;
   y.fill(0);
   op.tables.forEach((t, at) => {
-    const table = values(t);
+    const table = values(t), scale = op.scales && values(op.scales[at]);
     for (let b = 0; b < batch; b++) {
       const row = at > 0 ? values(op.rows[at - 1])[i] : i === 0 ? op.start : tape[(i - 1) * batch + b];
-      for (let c = 0; c < d; c++) y[b * d + c] += table[row * d + c];
+      for (let c = 0; c < d; c++) y[b * d + c] += table[row * d + c] * (scale ? scale[row] : 1);
     }
   });
 }

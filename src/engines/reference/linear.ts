@@ -23,14 +23,17 @@ export function linear(op: Linear, values: Values): void {
   const x = op.norm ? normalise(values(op.x), values(op.norm.gain), values(op.norm.bias)).y : values(op.x),
     w = values(op.w),
     y = values(op.y),
+    scale = op.scale && values(op.scale),
     b = op.b && values(op.b);
   const pre = op.pre && values(op.pre), residual = op.residual && values(op.residual);
   const rows = op.x.shape[0], [out, inner] = op.w.shape;
   for (let r = 0; r < rows; r++) {
     for (let o = 0; o < out; o++) {
       const at = r * out + o;
-      let z = b ? b[o] : 0;
+      let z = 0;
       for (let c = 0; c < inner; c++) z += x[r * inner + c] * w[o * inner + c];
+      if (scale) z *= scale[o];
+      if (b) z += b[o];
       if (pre) pre[at] = z;
       if (op.activation === "gelu") z = gelu(z);
       if (op.dropout) z *= dropoutFactor(op.dropout, at, values);

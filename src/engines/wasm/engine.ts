@@ -46,6 +46,9 @@ export interface WasmOptions {
   worker?: string | URL;
 }
 
+/** Bytes of a tensor; kernels read int8 eight at a time (asm/lib/int8.ts). */
+const bytesOf = (t: Tensor): number => t.dtype === "i8" ? size(t) + 7 : size(t) * 4;
+
 let plans = 0;
 
 /** The kernels in the order by which plans name them. */
@@ -112,7 +115,7 @@ export class WasmEngine implements Engine {
     try {
       for (const t of tensors) {
         if (this.#tensors.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
-        this.#tensors.set(t, this.#heap.take(size(t) * 4, `tensor ${t.name}`));
+        this.#tensors.set(t, this.#heap.take(bytesOf(t), `tensor ${t.name}`));
         made.push(t);
       }
     } catch (error) {
@@ -262,11 +265,12 @@ export class WasmEngine implements Engine {
   }
 
   /** A tensor's numbers, once the runs that were asked for are over. */
-  #view(t: Tensor): Float32Array | Uint32Array {
+  #view(t: Tensor): Float32Array | Uint32Array | Int8Array {
     this.#threads.finish();
     const address = this.#tensors.get(t);
     if (address === undefined) throw new ShapeError(`Cannot use tensor ${t.name}: it is not allocated in this engine`);
-    const { buffer } = this.#heap.memory;
-    return t.dtype === "u32" ? new Uint32Array(buffer, address, size(t)) : new Float32Array(buffer, address, size(t));
+    const { buffer } = this.#heap.memory, count = size(t);
+    if (t.dtype === "i8") return new Int8Array(buffer, address, count);
+    return t.dtype === "u32" ? new Uint32Array(buffer, address, count) : new Float32Array(buffer, address, count);
   }
 }

@@ -5,6 +5,7 @@ import type { Doubles, Floats, Words } from "./plan.ts";
 
 const up8 = (x: number): number => (x + 7) & ~7;
 const up4 = (x: number): number => (x + 3) & ~3;
+const decoded = (count: number): number => (count + 7) & ~7;
 const ROWS = 256;
 const CONSTANTS = 128;
 /** Of asm/dropout.ts. */
@@ -37,6 +38,17 @@ export interface Kernels {
     readonly weightDecay: number;
   };
   /** asm/attention.ts */
+  readonly attention_spans: {
+    readonly spans: Words;
+    readonly n: number;
+    readonly queryRows: Words | null | undefined;
+    readonly keyRows: Words | null | undefined;
+    readonly lo: Words;
+    readonly hi: Words;
+    readonly spanLo: Words;
+    readonly spanHi: Words;
+  };
+  /** asm/attention.ts */
   readonly attention: {
     readonly q: Floats;
     readonly k: Floats;
@@ -60,6 +72,9 @@ export interface Kernels {
     readonly group: Words;
     readonly groupHeads: number;
     readonly first: boolean;
+    readonly kvHeads: number;
+    readonly alibi: Words | null | undefined;
+    readonly spanned: boolean;
   };
   /** asm/attention.ts */
   readonly attention_delta: {
@@ -96,6 +111,9 @@ export interface Kernels {
     readonly group: Words;
     readonly groupHeads: number;
     readonly first: boolean;
+    readonly kvHeads: number;
+    readonly alibi: Words | null | undefined;
+    readonly spanned: boolean;
   };
   /** asm/attention.ts */
   readonly attention_backward_keys: {
@@ -124,6 +142,9 @@ export interface Kernels {
     readonly group: Words;
     readonly groupHeads: number;
     readonly first: boolean;
+    readonly kvHeads: number;
+    readonly alibi: Words | null | undefined;
+    readonly spanned: boolean;
   };
   /** asm/attention_decode.ts */
   readonly attention_decode: {
@@ -194,6 +215,7 @@ export interface Kernels {
     readonly index: Words;
     readonly length: number;
     readonly table: Floats;
+    readonly scale: Floats | null | undefined;
     readonly y: Floats;
     readonly d: number;
     readonly accumulate: boolean;
@@ -204,6 +226,7 @@ export interface Kernels {
     readonly position: Words;
     readonly rows: Words | null | undefined;
     readonly table: Floats;
+    readonly scale: Floats | null | undefined;
     readonly y: Floats;
     readonly batch: number;
     readonly d: number;
@@ -254,6 +277,7 @@ export interface Kernels {
   /** asm/linear.ts */
   readonly pack_forward: {
     readonly w: Floats;
+    readonly scale: Floats | null | undefined;
     readonly panels: Floats;
     readonly out: number;
     readonly inner: number;
@@ -276,6 +300,7 @@ export interface Kernels {
     readonly blockPanels: number;
     readonly y: Floats;
     readonly pre: Floats | null | undefined;
+    readonly scale: Floats | null | undefined;
     readonly bias: Floats | null | undefined;
     readonly residual: Floats | null | undefined;
     readonly activation: number;
@@ -295,6 +320,7 @@ export interface Kernels {
     readonly shift: Floats | null | undefined;
     readonly y: Floats;
     readonly pre: Floats | null | undefined;
+    readonly scale: Floats | null | undefined;
     readonly bias: Floats | null | undefined;
     readonly residual: Floats | null | undefined;
     readonly activation: number;
@@ -363,26 +389,27 @@ export interface Kernels {
 /** Their names in order. */
 export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernels[K] & string)[] } = {
   adam: ["table", "factor", "hyper", "beta1", "beta2", "eps", "weightDecay"],
-  attention: ["q", "k", "v", "o", "lse", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first"],
+  attention_spans: ["spans", "n", "queryRows", "keyRows", "lo", "hi", "spanLo", "spanHi"],
+  attention: ["q", "k", "v", "o", "lse", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_delta: ["o", "dO", "delta", "n", "heads", "dv"],
-  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first"],
-  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first"],
+  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_decode: ["q", "k", "v", "o", "keys", "values", "position", "plan", "heads", "slots", "dk", "dv", "most", "parts"],
   cache_fill: ["x", "cache", "rows", "n", "sequences", "heads", "slots", "width"],
   choose: ["logits", "tape", "position", "given", "choice", "seeds", "batch", "vocabulary", "stream"],
   choose_advance: ["position"],
   cross_entropy: ["logits", "targets", "losses", "dLogits", "lossScale", "vocabulary", "meanScale"],
   dropout: ["x", "y", "count", "seeds", "site", "micro", "p"],
-  embedding: ["index", "length", "table", "y", "d", "accumulate"],
-  embedding_decode: ["tape", "position", "rows", "table", "y", "batch", "d", "start"],
+  embedding: ["index", "length", "table", "scale", "y", "d", "accumulate"],
+  embedding_decode: ["tape", "position", "rows", "table", "scale", "y", "batch", "d", "start"],
   embedding_backward: ["dy", "order", "starts", "dTable", "d", "accumulate"],
   layernorm: ["x", "gain", "bias", "y", "mean", "rstd", "d"],
   layernorm_backward: ["x", "gain", "mean", "rstd", "dy", "residual", "dx", "partial", "rows", "d", "chunk"],
   layernorm_backward_sum: ["partial", "dGain", "dBias", "chunks", "d", "accumulate"],
-  pack_forward: ["w", "panels", "out", "inner"],
+  pack_forward: ["w", "scale", "panels", "out", "inner"],
   pack_backward: ["w", "panels", "out", "inner"],
-  linear: ["x", "panels", "rows", "inner", "out", "blockRows", "blockPanels", "y", "pre", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
-  linear_few: ["x", "w", "rows", "inner", "out", "gain", "shift", "y", "pre", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
+  linear: ["x", "panels", "rows", "inner", "out", "blockRows", "blockPanels", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
+  linear_few: ["x", "w", "rows", "inner", "out", "gain", "shift", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
   linear_weight_grad: ["dy", "x", "dw", "db", "rows", "out", "inner", "height", "width", "accumulate"],
   muon: ["table", "out", "inner", "factor", "hyper", "mu", "weightDecay"],
   sum_chunks: ["x", "count", "chunk", "partials"],
@@ -393,14 +420,17 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
 
 /** Floats of workspace that a call takes; none where a kernel is not here. */
 export const WORKSPACES: { readonly [K in keyof Kernels]?: (args: Kernels[K]) => number } = {
-  attention: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (up8(dk) + up8(dv)) + 8 * tileK + 3 * tileQ,
-  attention_backward_queries: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (2 * up8(dk) + up8(dv)) + 12 * tileK + 3 * tileQ,
-  attention_backward_keys: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + 2 * (tileQ + tileK) * (up8(dk) + up8(dv)) + 18 * tileQ,
+  attention: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (up8(dk) + up8(dv)) + 9 * tileK + 3 * tileQ,
+  attention_backward_queries: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + (tileQ + tileK) * (2 * up8(dk) + up8(dv)) + 13 * tileK + 3 * tileQ,
+  attention_backward_keys: ({ dk, dv, tileQ, tileK }) => Math.max(up8(dk), up8(dv)) + 2 * (tileQ + tileK) * (up8(dk) + up8(dv)) + 19 * tileQ,
   attention_decode: ({ most }) => 2 * up4(most),
   choose: ({ vocabulary }) => 3 * up4(vocabulary),
   dropout: () => 8,
+  embedding: ({ d, scale }) => scale ? decoded(d) : 0,
+  embedding_decode: ({ d, scale }) => scale ? decoded(d) : 0,
+  pack_forward: ({ inner, scale }) => scale ? decoded(PANEL * inner) : 0,
   linear: ({ inner, blockRows, blockPanels }) => blockRows * Math.min(inner, DEPTH) + (inner > DEPTH ? blockRows * blockPanels * PANEL : 4 * PANEL),
-  linear_few: ({ rows, inner, gain }) => 64 + (gain ? up4(rows * inner) : 0),
+  linear_few: ({ rows, inner, gain, scale }) => 64 + (gain ? up4(rows * inner) : 0) + (scale ? decoded(PANEL * inner) : 0),
   linear_weight_grad: ({ height, width }) => (height + width) * ROWS + height * width,
   muon: ({ out, inner }) => 3 * up8(out) * up8(inner) + 2 * Math.min(up8(out), up8(inner)) * Math.min(up8(out), up8(inner)),
 };

@@ -1,5 +1,5 @@
 /**
- * Layouts as the kernels of attention read them: lists in tables, each made once in an engine's life.
+ * Layouts as the kernels of attention read them: lists in tables, kept for the next program that has the same set.
  *
  * @module
  */
@@ -37,14 +37,22 @@ function placed({ keys, queryRows, keyRows, lo, hi, forward, backward }: Layout[
   };
 }
 
-/** The layouts of an engine. */
+/** Sets that an engine remembers: more than a model has, for callers of attention alone may come with another each time. */
+const KEPT = 64;
+
+/** The layouts of an engine, that asked for last at the end. */
 export class Layouts {
   readonly #made = new Map<string, readonly PlacedPart[]>();
 
   /** The parts of a set over n positions. */
   async of(set: AttentionSet, n: number): Promise<readonly PlacedPart[]> {
     const key = `${n} ${setKey(set)}`, made = this.#made.get(key) ?? (await buildLayout(set, n, TILE)).parts.map(placed);
+    this.#made.delete(key);
     this.#made.set(key, made);
+    for (const oldest of this.#made.keys()) {
+      if (this.#made.size <= KEPT) break;
+      this.#made.delete(oldest);
+    }
     return made;
   }
 

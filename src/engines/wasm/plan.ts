@@ -23,9 +23,9 @@ export class Table {
   constructor(readonly words: Uint32Array | readonly (number | Place)[]) {}
 }
 
-/** What stands for an address in a call's arguments, by what lies there: f32, u32 (a tensor's, or a table's), f64. */
+/** What stands for an address in a call's arguments, by what lies there: f32, u32 (a tensor's, a region's, or a table's), f64. */
 export type Floats = Tensor | Region;
-export type Words = Tensor | Table;
+export type Words = Tensor | Region | Table;
 export type Doubles = Region;
 
 /** A place whose address is known once everything is placed, a number as it is, or 0 for nothing. */

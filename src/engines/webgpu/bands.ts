@@ -11,7 +11,7 @@
 import { OutOfMemoryError } from "../../base/errors.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Limits } from "./device.ts";
-import { bindable, isPacked, rowsOf, storedBytes } from "./storage.ts";
+import { bindable, elementBytes, rowsOf, storedBytes } from "./storage.ts";
 
 /** Some rows of a tensor, as a tensor. */
 export interface Band {
@@ -70,7 +70,7 @@ export class Bands {
   }
 
   #make(t: Tensor): Band[] {
-    const { rows, width } = rowsOf(t), most = bandRows(t, width * (isPacked(t) ? 2 : 4), this.limits);
+    const { rows, width } = rowsOf(t), most = bandRows(t, width * elementBytes(t), this.limits);
     return Array.from({ length: Math.ceil(rows / most) }, (_, band) => {
       const first = band * most, count = Math.min(most, rows - first);
       return { first, rows: count, tensor: rowsTensor(t, count) };

@@ -15,7 +15,7 @@ import { join, jointProducts } from "./plan/joint.ts";
 import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/split.ts";
 import { bind, blame, type Bound, encode, type Ready } from "./recording.ts";
-import { link } from "./shader/link.ts";
+import { link, type Parts } from "./shader/link.ts";
 import type { Pipelines } from "./shader/pipelines.ts";
 import { bindingsOf } from "./shader/reflect.ts";
 import { ALIGNMENT, bindable, roundUp, storedBytes } from "./storage.ts";
@@ -39,8 +39,11 @@ export interface Workshop {
 
 /** A program ready to run. */
 export interface Compiled {
+  /** As of the last {@linkcode Compiled.rebind}. */
   readonly bound: readonly Bound[];
   readonly scratchBytes: number;
+  /** Binds everything where it lies now. */
+  rebind(): Promise<void>;
   /** Frees what is the program's own. */
   dispose(): void;
 }
@@ -81,16 +84,18 @@ async function planProgram(
 
 /** One program in the making. */
 class Making {
-  readonly #buffers: GPUBuffer[] = [];
+  readonly #buffers = new Set<GPUBuffer>();
   /** Verdicts of error scopes that are not in yet. */
   readonly #pending: Promise<unknown>[] = [];
   /** Where tensors without a place in a page lie. */
   readonly #places = new Map<Tensor, GPUBuffer>();
+  #uniforms: GPUBuffer | undefined;
 
   constructor(readonly shop: Workshop, readonly name: string, readonly plan: Plan) {}
 
   dispose(): void {
-    release(...this.#buffers.splice(0));
+    release(...this.#buffers);
+    this.#buffers.clear();
   }
 
   /** Makes something on the device; what goes wrong with it is known once {@linkcode settle} is through. */
@@ -101,12 +106,12 @@ class Making {
   }
 
   async settle(): Promise<void> {
-    await Promise.all(this.#pending);
+    await Promise.all(this.#pending.splice(0));
   }
 
   #buffer(label: string, bytes: number): GPUBuffer {
     const buffer = storageBuffer(this.shop.device, label, bytes);
-    this.#buffers.push(buffer);
+    this.#buffers.add(buffer);
     return buffer;
   }
 
@@ -147,7 +152,9 @@ class Making {
 
   /** The pipeline of a dispatch and its buffers, absent operands filled in. */
   async ready(dispatch: Dispatch & { op: number }): Promise<Ready> {
-    const { kernel, values, bindings } = dispatch, { absent, pipelines } = this.shop, declared = bindingsOf(link(kernel));
+    const { kernel, values, bindings } = dispatch,
+      { absent, pages, pipelines } = this.shop,
+      declared = bindingsOf(link(kernel, values as Parts));
     let left = 0;
     const resources = declared.map(({ name, writes }): GPUBufferBinding => {
       const operand = bindings[name];
@@ -156,15 +163,31 @@ class Making {
         ? { buffer: absent.write, offset: ALIGNMENT * left++, size: ALIGNMENT }
         : { buffer: absent.read, offset: 0, size: ALIGNMENT };
     });
+    if (pages.adopted) (await import("./adopt.ts")).checkApart(`Cannot bind ${this.name}: kernel ${kernel}`, declared, resources);
     // One dispatch may not bind a buffer both for reading and for writing; all for writing it may.
     const written = new Set(resources.filter((_, at) => declared[at].writes).map(({ buffer }) => buffer));
     const promoted = declared.filter(({ writes }, at) => !writes && written.has(resources[at].buffer)).map(({ name }) => name);
     return { dispatch, resources, pipeline: await pipelines.get(kernel, values, promoted) };
   }
 
-  bind(ready: readonly Ready[]): Bound[] {
-    const { bound, uniforms } = this.make(", bindings", () => bind(this.shop.device, this.name, ready));
-    this.#buffers.push(uniforms);
+  /**
+   * Everything bound where it lies.
+   *
+   * @throws {KernelError} where a dispatch cannot be bound or encoded, naming its kernel
+   */
+  async bind(): Promise<readonly Bound[]> {
+    const { name, plan, shop: { device, failures } } = this, ready = await Promise.all(plan.dispatches.map((one) => this.ready(one)));
+    const { bound, uniforms } = this.make(", bindings", () => bind(device, name, ready));
+    this.#buffers.add(uniforms);
+    // Encoding without submitting: what a run would get wrong comes out here, and by name.
+    this.make("", () => void encode(device, bound));
+    await this.settle();
+    if (failures.kept instanceof KernelError) failures.replace(await blame(device, name, bound) ?? failures.kept);
+    failures.check();
+    const before = this.#uniforms;
+    this.#uniforms = uniforms;
+    // Runs that were submitted keep what they use.
+    if (before && this.#buffers.delete(before)) release(before);
     return bound;
   }
 }
@@ -178,7 +201,7 @@ class Making {
  * @throws {ShapeError} where a tensor of the program is not allocated
  */
 export async function compile(shop: Workshop, program: Program, tuning: Tuning | undefined, keep: number): Promise<Compiled> {
-  const { device, failures } = shop, { name } = program, { plan, lives } = await planProgram(shop, program, tuning, keep);
+  const { failures } = shop, { name } = program, { plan, lives } = await planProgram(shop, program, tuning, keep);
   const { slots, bytes } = planSlots(lives), making = new Making(shop, name, plan);
   try {
     const refused = await making.placeScratch(slots, bytes);
@@ -190,13 +213,15 @@ export async function compile(shop: Workshop, program: Program, tuning: Tuning |
     making.placeConstants();
     await making.settle();
     failures.check();
-    const bound = making.bind(await Promise.all(plan.dispatches.map((dispatch) => making.ready(dispatch))));
-    // Encoding without submitting: what a run would get wrong comes out here, and by name.
-    making.make("", () => void encode(device, bound));
-    await making.settle();
-    if (failures.kept instanceof KernelError) failures.replace(await blame(device, name, bound) ?? failures.kept);
-    failures.check();
-    return { bound, scratchBytes: bytes.reduce((sum, count) => sum + count, 0), dispose: () => making.dispose() };
+    const compiled = {
+      bound: await making.bind(),
+      scratchBytes: bytes.reduce((sum, count) => sum + count, 0),
+      async rebind() {
+        compiled.bound = await making.bind();
+      },
+      dispose: () => making.dispose(),
+    };
+    return compiled;
   } catch (error) {
     await making.settle();
     making.dispose();

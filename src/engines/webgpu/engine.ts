@@ -5,6 +5,7 @@
  * @module
  */
 
+import { expect } from "../../base/check.ts";
 import { BackendError, ConfigError, excerpt, LongstrideError } from "../../base/errors.ts";
 import type { Engine, Executable, Program, Tensor, TensorData } from "../../ops/mod.ts";
 import { Bands } from "./bands.ts";
@@ -42,6 +43,17 @@ export interface WebGpuOptions extends DeviceOptions {
    * it is compiled; for what shall be allocated or compiled after it, give less here.
    */
   keepBytes?: number;
+}
+
+/** A program made ready to run on a GPU. */
+export interface WebGpuExecutable extends Executable {
+  /**
+   * Binds tensors where they lie now: after {@linkcode WebGpuEngine.adopt} has moved some. Kernels are not compiled again.
+   *
+   * @throws {KernelError} where a kernel cannot be bound to them, naming it: buffers that overlap what it writes
+   * @throws {ShapeError} where a tensor of the program has no place
+   */
+  rebind(): Promise<void>;
 }
 
 // Over 12,288 positions and 8 heads strided with l = 128 keeps 84 MiB and fixed with c = 32 612; dense would keep 2.3 GiB.
@@ -117,6 +129,11 @@ export class WebGpuEngine implements Engine {
     );
   }
 
+  /** The device: what a caller's own buffers are made with. One that the engine made is destroyed with it. */
+  get device(): GPUDevice {
+    return this.#device;
+  }
+
   /** Limits of the device. */
   get limits(): GPUSupportedLimits {
     return this.#device.limits;
@@ -144,7 +161,30 @@ export class WebGpuEngine implements Engine {
     this.#failures.later(what, () => void this.#failures.scoped(what, () => this.#pages.allocate(tensors)));
   }
 
-  /** Frees persistent tensors. */
+  /**
+   * Gives a tensor a place in a buffer of the caller's, instead of `allocate`: programs compiled from then on read and write it there, with
+   * no copies. The bytes are the tensor's numbers, row-major: f32 or u32, or of an f16 tensor halves. A tensor that lies in such a buffer
+   * already is moved; programs compiled before keep the old place until their {@linkcode WebGpuExecutable.rebind}.
+   *
+   * The buffer stays the caller's: `free` and `dispose` leave it alone, it must live while programs use it, and its tensors must not overlap
+   * where one of them is written. Work goes to `engine.device.queue` in the order of the calls, so what a caller submits there before `run`
+   * is seen by the run, and what is submitted after `run` has resolved sees what the run wrote.
+   *
+   * @param given the whole buffer, or a part: from `offset`, a multiple of the device's `minStorageBufferOffsetAlignment`, `size` bytes
+   * @throws {ConfigError} where it is no buffer, of another device, destroyed or mapped, made without usage STORAGE, or `offset` is not aligned
+   * @throws {ShapeError} where it is too small; where the tensor was allocated; where it is of f16 in rows that are no multiple of 4
+   */
+  async adopt(t: Tensor, given: GPUBuffer | GPUBufferBinding): Promise<void> {
+    await this.#failures.guard(`Cannot adopt a buffer for ${t?.name}`, async () => {
+      expect("Cannot adopt a buffer", { tensor: [t, "an object"] });
+      // Loaded by who adopts: a page that samples has no use for it.
+      const { checkBuffer } = await import("./adopt.ts");
+      const { buffer, offset } = await checkBuffer(this.#device, t, given);
+      this.#pages.adopt(t, buffer, offset);
+    });
+  }
+
+  /** Frees persistent tensors; a caller's buffer that one lies in is left alone. */
   free(tensors: readonly Tensor[]): void {
     this.#pages.free(tensors);
   }
@@ -176,10 +216,10 @@ export class WebGpuEngine implements Engine {
    * @throws {OutOfMemoryError} where scratch tensors do not fit
    * @throws {ShapeError} where a tensor of the program is not allocated
    */
-  async compile(program: Program, options: { tuning?: Tuning } = {}): Promise<Executable> {
+  async compile(program: Program, options: { tuning?: Tuning } = {}): Promise<WebGpuExecutable> {
     const device = this.#device, failures = this.#failures, { name } = program;
     return await failures.guard(`Cannot compile ${name}`, async () => {
-      const { bound, scratchBytes, dispose } = await compile(this.#shop, program, options.tuning ?? this.#tuning, this.#keep);
+      const compiled = await compile(this.#shop, program, options.tuning ?? this.#tuning, this.#keep);
       let next: { times: number; commands: GPUCommandBuffer } | undefined;
       const run = (times = 1) => {
         const made = next?.times === times ? next.commands : undefined;
@@ -187,17 +227,29 @@ export class WebGpuEngine implements Engine {
         return failures.guard(`Cannot run ${name}`, () => {
           failures.running = name;
           // The verdict comes when the device has looked at it; the next run or read throws it.
-          failures.scoped(`running ${name}`, () => device.queue.submit([made ?? encode(device, bound, times)]));
+          failures.scoped(`running ${name}`, () => device.queue.submit([made ?? encode(device, compiled.bound, times)]));
           return Promise.resolve();
         });
       };
       const prepare = (times: number) => {
         const what = `running ${name}`;
-        failures.later(what, () => void failures.scoped(what, () => next = { times, commands: encode(device, bound, times) }));
+        failures.later(what, () => void failures.scoped(what, () => next = { times, commands: encode(device, compiled.bound, times) }));
       };
       const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options);
-      const executable: Executable = { scratchBytes, run, stream, dispose };
-      recordings.set(executable, { device, program, bound, guard: (what, work) => failures.guard(what, work) });
+      const rebind = () =>
+        failures.guard(`Cannot bind ${name}`, async () => {
+          await compiled.rebind();
+          next = undefined;
+        });
+      const executable: WebGpuExecutable = { scratchBytes: compiled.scratchBytes, run, stream, rebind, dispose: compiled.dispose };
+      recordings.set(executable, {
+        device,
+        program,
+        get bound() {
+          return compiled.bound;
+        },
+        guard: (what, work) => failures.guard(what, work),
+      });
       return executable;
     });
   }

@@ -1,5 +1,6 @@
 /**
- * Where tensors live: persistent ones in pages, one or more an `allocate` call; scratch ones in slots shared by lifetime.
+ * Where tensors live: persistent ones in pages, one or more an `allocate` call, or in a caller's buffers; scratch ones in slots shared by
+ * lifetime.
  *
  * @module
  */
@@ -25,6 +26,8 @@ export function release(...made: readonly { destroy(): void }[]): void {
   }
 }
 
+const placed = (what: string, { name }: Tensor) => new ShapeError(`Cannot ${what} ${name}: it already has a place; free it first`);
+
 interface Page {
   buffer: GPUBuffer;
   tensors: number;
@@ -32,12 +35,16 @@ interface Page {
 
 /** Persistent tensors. */
 export class Pages {
-  readonly #places = new Map<Tensor, Place & { page: Page }>();
+  /** Those in a caller's buffer have no page. */
+  readonly #places = new Map<Tensor, Place & { page?: Page }>();
 
   constructor(readonly device: GPUDevice, readonly bands: Bands) {}
 
   /** Bytes in all pages. */
   bytes = 0;
+
+  /** Whether any tensor ever lay in a caller's buffer. */
+  adopted = false;
 
   /** Place of a tensor, undefined where it has none. */
   place(t: Tensor): Place | undefined {
@@ -48,7 +55,7 @@ export class Pages {
   allocate(given: readonly Tensor[]): void {
     const tensors = this.bands.flat(given);
     for (const t of tensors) {
-      if (this.#places.has(t)) throw new ShapeError(`Cannot allocate ${t.name}: it already has a place; free it first`);
+      if (this.#places.has(t)) throw placed("allocate", t);
       if (t.scratch) throw new ShapeError(`Cannot allocate ${t.name}: it is a scratch tensor of a program, which compile places`);
     }
     try {
@@ -78,13 +85,25 @@ export class Pages {
     }
   }
 
+  /** Lays a tensor, or its bands one after the other, into a caller's buffer from `offset` on; again, where it lies in one. */
+  adopt(t: Tensor, buffer: GPUBuffer, offset: number): void {
+    const bands = this.bands.flat([t]);
+    if (bands.some((band) => this.#places.get(band)?.page)) throw placed("adopt a buffer for", t);
+    this.adopted = true;
+    // Each but the last holds a multiple of the alignment.
+    for (const band of bands) {
+      this.#places.set(band, { buffer, offset });
+      offset += storedBytes(band);
+    }
+  }
+
   /** Forgets tensors; a page goes with its last. */
   free(tensors: readonly Tensor[]): void {
     for (const t of this.bands.flat(tensors)) {
       const place = this.#places.get(t);
       if (!place) continue;
       this.#places.delete(t);
-      if (--place.page.tensors === 0) {
+      if (place.page && --place.page.tensors === 0) {
         this.bytes -= place.buffer.size;
         release(place.buffer);
       }

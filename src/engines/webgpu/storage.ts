@@ -20,8 +20,11 @@ export const roundUp = (value: number, step: number): number => Math.ceil(value 
  */
 export const isPacked = (t: Tensor): boolean => t.dtype === "f16" && (t.shape.at(-1) ?? 1) % 4 === 0;
 
-/** Bytes of a tensor. */
-export const storedBytes = (t: Tensor): number => size(t) * (isPacked(t) ? 2 : 4);
+/** Bytes of an element. */
+export const elementBytes = (t: Tensor): number => isPacked(t) ? 2 : t.dtype === "i8" ? 1 : 4;
+
+/** Bytes of a tensor, whole words. */
+export const storedBytes = (t: Tensor): number => roundUp(size(t) * elementBytes(t), 4);
 
 /** Bytes of a tensor with its padding. */
 export const paddedBytes = (t: Tensor): number => roundUp(storedBytes(t), ALIGNMENT);

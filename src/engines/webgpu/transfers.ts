@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ShapeError } from "../../base/errors.ts";
+import { ConfigError, ShapeError } from "../../base/errors.ts";
 import { fromHalves, toHalves } from "../../base/half.ts";
 import { extent, size, type Tensor, type TensorData } from "../../ops/mod.ts";
 import type { Bands } from "./bands.ts";
@@ -12,10 +12,16 @@ import type { Failures } from "./failures.ts";
 import { MAP, USAGE } from "./flags.ts";
 import { type Pages, release } from "./memory.ts";
 import type { Place } from "./plan/plan.ts";
-import { isPacked, rowsOf } from "./storage.ts";
+import { elementBytes, isPacked, roundUp, rowsOf } from "./storage.ts";
 
 /** The bytes that the device keeps. */
-function stored(t: Tensor, data: TensorData): Uint32Array | Uint16Array | Float32Array {
+function stored(t: Tensor, data: TensorData): Uint32Array | Uint16Array | Float32Array | Int8Array {
+  if (t.dtype === "i8") {
+    // Whole words are written.
+    const bytes = new Int8Array(roundUp(data.length, 4));
+    bytes.set(data);
+    return bytes;
+  }
   if (t.dtype === "u32") return data instanceof Uint32Array ? data : new Uint32Array(data);
   if (isPacked(t)) return toHalves(data);
   return data instanceof Float32Array ? data : new Float32Array(data);
@@ -24,6 +30,7 @@ function stored(t: Tensor, data: TensorData): Uint32Array | Uint16Array | Float3
 /** The numbers in bytes that the device kept. */
 function loaded(t: Tensor, bytes: ArrayBuffer): TensorData {
   if (t.dtype === "u32") return new Uint32Array(bytes);
+  if (t.dtype === "i8") return new Int8Array(bytes, 0, size(t));
   return isPacked(t) ? fromHalves(new Uint16Array(bytes)) : new Float32Array(bytes);
 }
 
@@ -37,6 +44,12 @@ interface Segment extends Place {
 interface Piece extends Place {
   readonly bytes: number;
   readonly at: number;
+}
+
+/** Refuses a caller's buffer that was not made for copies; the engine's own are. */
+function expectUsage(what: string, t: Tensor, places: readonly Place[], usage: "COPY_SRC" | "COPY_DST"): void {
+  if (places.every(({ buffer }) => buffer.usage & USAGE[usage])) return;
+  throw new ConfigError(`Cannot ${what} ${t.name}: the caller's buffer that it lies in was made without usage ${usage}`);
 }
 
 /** What is written to one engine's tensors, and read from them. */
@@ -72,6 +85,7 @@ export class Transfers {
     if (data.length !== size(t)) {
       throw new ShapeError(`Cannot write ${t.name} [${t.shape.join(", ")}]: it has ${size(t)} elements, got ${data.length}`);
     }
+    expectUsage("write", t, segments, "COPY_DST");
     this.failures.later(`writing ${t.name}`, () => {
       for (const { buffer, offset, first, count } of segments) {
         const some = segments.length > 1 ? data.subarray(first, first + count) : data;
@@ -83,14 +97,17 @@ export class Transfers {
   /** `Engine.read` */
   read(t: Tensor, range?: readonly [number, number]): Promise<TensorData> {
     return this.failures.guard(`Cannot read ${t.name}`, async () => {
-      const { first, count } = extent(t, range), width = isPacked(t) ? 2 : 4;
+      const { first, count } = extent(t, range), width = elementBytes(t);
+      // Words are copied, so of bytes all are.
+      if (range && width === 1) return (await this.read(t)).subarray(first, first + count);
       const pieces = this.segments(t, "read").flatMap((segment): Piece[] => {
         const from = Math.max(first, segment.first), to = Math.min(first + count, segment.first + segment.count);
         if (from >= to) return [];
         const offset = segment.offset + (from - segment.first) * width;
-        return [{ buffer: segment.buffer, offset, bytes: (to - from) * width, at: (from - first) * width }];
+        return [{ buffer: segment.buffer, offset, bytes: roundUp((to - from) * width, 4), at: (from - first) * width }];
       });
-      return loaded(t, pieces.length ? await this.#copy(t, pieces, count * width) : new ArrayBuffer(0));
+      expectUsage("read", t, pieces, "COPY_SRC");
+      return loaded(t, pieces.length ? await this.#copy(t, pieces, roundUp(count * width, 4)) : new ArrayBuffer(0));
     });
   }
 

@@ -11,7 +11,7 @@ import { BYTES, call, type LowerContext, PIECE, up } from "./lowering.ts";
 const FEW = 16;
 
 /** What the kernels do with a product. */
-type Finish = Pick<Kernels["linear"], "y" | "pre" | "bias" | "residual" | "activation" | "seeds" | "site" | "micro" | "p">;
+type Finish = Pick<Kernels["linear"], "y" | "pre" | "scale" | "bias" | "residual" | "activation" | "seeds" | "site" | "micro" | "p">;
 
 /** For few rows w as it lies, the norm within; else packed, the norm before it. */
 export function lowerLinear(op: Linear, context: LowerContext): Call[] {
@@ -19,6 +19,7 @@ export function lowerLinear(op: Linear, context: LowerContext): Call[] {
   const finish: Finish = {
     y: op.y,
     pre: op.pre,
+    scale: op.scale,
     bias: op.b,
     residual: op.residual,
     activation: op.activation === "gelu" ? GELU : NO_ACTIVATION,
@@ -39,7 +40,7 @@ export function lowerLinear(op: Linear, context: LowerContext): Call[] {
 /** dy · w, w packed as it is. */
 export function lowerLinearInputGrad({ dy, w, dx, pre, residual }: LinearInputGrad, context: LowerContext): Call[] {
   const [rows, inner] = dy.shape, activation = pre ? GELU_GRADIENT : NO_ACTIVATION;
-  const finish: Finish = { y: dx, pre, bias: null, residual, activation, ...dropoutArgs() };
+  const finish: Finish = { y: dx, pre, scale: null, bias: null, residual, activation, ...dropoutArgs() };
   return product(context, "pack_backward", { x: dy, rows, w, inner, out: w.shape[1], finish });
 }
 
@@ -71,7 +72,7 @@ function product(
   }
   const panels = new Region(all * inner * PANEL * BYTES), [wOut, wInner] = w.shape;
   return [
-    call(pack, { units: all, grain: PIECE / (PANEL * inner), args: { w, panels, out: wOut, inner: wInner } }),
+    call(pack, { units: all, grain: PIECE / (PANEL * inner), args: { w, scale: finish.scale, panels, out: wOut, inner: wInner } }),
     call("linear", {
       units: blocks(),
       grain: PIECE * 8 / (blockRows * blockPanels * PANEL * inner),

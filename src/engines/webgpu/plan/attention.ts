@@ -5,13 +5,13 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
-import { type Attention, type AttentionBackward, size, type Tensor } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, size, type Tensor } from "../../../ops/mod.ts";
 import { storage4 } from "../storage.ts";
 import { chooseAttention, ownerOf } from "../tuning/select.ts";
 import type { AttentionKernel, AttentionVariant } from "../tuning/variants.ts";
 import { attentionTables, type Tables } from "./attention_tables.ts";
 import { type Bindings, type Plan, planInF32 } from "./plan.ts";
-import { splitAttention } from "./split.ts";
+import { type PartialAttention, splitAttention } from "./split.ts";
 
 const WIDEST = 128;
 
@@ -39,13 +39,13 @@ function planPad(plan: Plan, x: Tensor, source: number, y: Tensor, width: number
 
 /** What forward and backward have in common. */
 export function geometry(op: Attention | AttentionBackward) {
-  const heads = op.sets.length, d = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
+  const shape = headsOf(op), { d, dv } = shape;
   if (d > WIDEST || dv > WIDEST) {
     throw new ShapeError(
       `Cannot plan ${op.op}: heads are ${d} and ${dv} wide, the WebGPU engine has kernels up to ${WIDEST}; use more heads`,
     );
   }
-  return { heads, d, dv, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
+  return { ...shape, d4: Math.ceil(d / 4), v4: Math.ceil(dv / 4), scale: 1 / Math.sqrt(d) };
 }
 
 /** Heads whose width is not a multiple of four are padded, and that in f32. */
@@ -85,34 +85,46 @@ const uncut = () => 0;
 /** Those with variants, and the one that follows where ds is kept, whose variant is of the kernel that keeps it. */
 type TiledKernel = AttentionKernel | "attention_backward_dq_kept";
 
+type AnyAttention = (Attention | AttentionBackward) & PartialAttention;
+
 /** What a tiled kernel binds beside its tables. */
-type TiledBindings<K extends TiledKernel> = { readonly [B in Exclude<keyof Bindings<K>, "blocks">]: Tensor };
+type TiledBindings<K extends TiledKernel> = { readonly [B in keyof Bindings<K> as Exclude<B, "blocks">]: Tensor };
+
+/** Which variant a kernel has for an operation, over `batch` sequences, and the tables for it. */
+async function variantFor(plan: Plan, op: AnyAttention, kernel: TiledKernel, batch: number, kept?: Kept) {
+  const { n, sets, slopes, spans } = op, { kvHeads, group, d4, v4, scale } = geometry(op), owner = ownerOf(kernel);
+  const variant = kept?.variant ?? await chooseAttention(plan, kernel as AttentionKernel, op);
+  const { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
+  // Where ds is kept there are no more scores to make.
+  const bias = kernel === "attention_backward_dq_kept" ? undefined : slopes;
+  const tables: Tables = await attentionTables(plan, sets, n, {
+    owner,
+    owned,
+    streamed: TX * TN,
+    share: kernel === "attention_forward" ? uncut : shareOf(plan, { ...op, batch }, owned, Math.max(d4, v4)),
+    bits: BITS === 1,
+    pairs: kept && owner === "query",
+    group,
+    slopes: bias?.map((slope) => slope / scale),
+    spans: !!spans,
+  });
+  const beside = { GROUPED: Number(group > 1), ALIBI: Number(!!bias), SPANS: Number(!!spans) };
+  const values = { ...variant, STORAGE: storage4(op.q), D4: d4, V4: v4, KEEP: Number(!!kept), ...beside };
+  return { ...tables, values, owned, heads: owner === "query" ? sets.length : kvHeads, scale, adds: owner === "key" && !!op.adds };
+}
 
 /** A kernel over all heads of a layer: one dispatch a stage. Where ds is kept, over some sequences from the one that `first` says. */
 export async function planKernel<K extends TiledKernel>(
   plan: Plan,
-  op: Attention | AttentionBackward,
+  op: AnyAttention,
   kernel: K,
   bindings: TiledBindings<K>,
   outputs: { readonly [B in keyof TiledBindings<K>]?: number },
   kept?: Kept,
   first = 0,
 ): Promise<void> {
-  const { n, sets } = op,
-    batch = Math.min(kept?.sequences ?? op.batch, op.batch - first),
-    { heads, d4, v4, scale } = geometry(op),
-    storage = storage4(op.q);
-  const variant = kept?.variant ?? await chooseAttention(plan, kernel as AttentionKernel, op);
-  const { TX, TY, TM, TN, BITS } = variant, owned = TY * TM;
-  const { blocks, stages }: Tables = await attentionTables(plan, sets, n, {
-    owner: ownerOf(kernel),
-    owned,
-    streamed: TX * TN,
-    share: kernel === "attention_forward" ? uncut : shareOf(plan, { ...op, batch }, owned, Math.max(d4, v4)),
-    bits: BITS === 1,
-    pairs: kept && ownerOf(kernel) === "query",
-  });
-  const values = { ...variant, STORAGE: storage, D4: d4, V4: v4, KEEP: Number(!!kept) };
+  const { n } = op, batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
+  const { blocks, stages, values, owned, heads, scale, adds } = await variantFor(plan, op, kernel, batch, kept);
   const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
@@ -120,7 +132,7 @@ export async function planKernel<K extends TiledKernel>(
         n,
         heads,
         scale,
-        later: Number(later && !join),
+        later: Number((later || adds) && !join),
         split: Number(!!join),
         ...params,
         first,
@@ -143,9 +155,9 @@ export async function planKernel<K extends TiledKernel>(
     for (const [name, width4] of widths) {
       plan.dispatch({
         kernel: "attention_join",
-        values: { STORAGE: storage },
+        values: { STORAGE: values.STORAGE },
         bindings: { blocks, partials: written[name], y: whole[name] },
-        params: { n, heads, ...join, later: Number(later), first, slots: params.slots, width4, tile: owned },
+        params: { n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
         grid: [joinX, joinY, batch],
       });
     }
@@ -165,6 +177,6 @@ async function planAllHeads(plan: Plan, op: Attention): Promise<void> {
 async function planForward(plan: Plan, op: Attention): Promise<void> {
   const { d, dv } = geometry(op);
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, dv), o = paddedOutput(plan, op.o, dv);
-  await planKernel(plan, op, "attention_forward", { q, k, v, o, lse: op.lse }, {});
+  await planKernel(plan, op, "attention_forward", { q, k, v, o, lse: op.lse, spans: op.spans }, {});
   unpad(plan, o, op.o, dv);
 }

@@ -11,7 +11,7 @@ import { isSquare } from "../tuning/variants.ts";
 import { geometry, isPadded, type Kept, padded, paddedOutput, planKernel, unpad } from "./attention.ts";
 import { pairsOfTiles } from "./attention_tables.ts";
 import { type Plan, planInF32 } from "./plan.ts";
-import { splitAttention } from "./split.ts";
+import { type PartialAttention, splitAttention } from "./split.ts";
 
 /** Whether and where ds is kept: where tiles are square and there is room for one sequence, of as many at a time as there is room for. */
 async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Kept | undefined> {
@@ -36,17 +36,18 @@ async function planBackwardOfAllHeads(plan: Plan, op: AttentionBackward): Promis
   else await planBackward(plan, op);
 }
 
-async function planBackward(plan: Plan, op: AttentionBackward): Promise<void> {
-  const { n, batch, lse, delta } = op, { heads, d, dv: widthV, d4, v4 } = geometry(op);
+async function planBackward(plan: Plan, op: AttentionBackward & PartialAttention): Promise<void> {
+  const { n, batch, lse, delta, spans } = op, keyOutput = op.adds ? padded : paddedOutput, { heads, d, dv: widthV, d4, v4 } = geometry(op);
   const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, widthV);
   const o = padded(plan, op.o, widthV), d_o = padded(plan, op.dO, widthV);
-  const dq = paddedOutput(plan, op.dq, d), dk = paddedOutput(plan, op.dk, d), dv = paddedOutput(plan, op.dv, widthV);
-  const count = batch * n * heads, fused = isFused(plan, op), kept = fused ? await keptOf(plan, op, roundUp(2 * count, 4)) : undefined;
-  const stats = plan.temporary("attention statistics", kept?.count ?? 2 * count);
+  const dq = paddedOutput(plan, op.dq, d), dk = keyOutput(plan, op.dk, d), dv = keyOutput(plan, op.dv, widthV);
+  const count = batch * n * heads, numbers = count * (spans ? 4 : 2), fused = isFused(plan, op);
+  const kept = fused ? await keptOf(plan, op, roundUp(numbers, 4)) : undefined;
+  const stats = plan.temporary("attention statistics", kept?.count ?? numbers);
   plan.dispatch({
     kernel: "attention_backward_delta",
-    values: { STORAGE: storage4(o) },
-    bindings: { o, d_o, lse, delta, stats },
+    values: { STORAGE: storage4(o), SPANS: Number(!!spans) },
+    bindings: { o, d_o, lse, delta, stats, spans },
     params: { count, n, heads, width4: v4 },
     grid: plan.linear(count, 32),
   });

@@ -45,24 +45,32 @@ export interface TableOptions {
   readonly bits: boolean;
   /** Whether query owners are to find what was kept of each pair of tiles. */
   readonly pairs?: boolean;
+  /** Heads of q that read one of k and v, where they are more than one: key owners go through the lists of them all. */
+  readonly group?: number;
+  /** What unscaled scores of each head lose per position of distance. */
+  readonly slopes?: readonly number[];
+  /** Whether queries have spans beside their sets, so that no tile is known to be full. */
+  readonly spans?: boolean;
 }
+
+type AnyPart = LayoutPart | InOrderPart;
 
 const sameRows = (a: Uint32Array | null, b: Uint32Array | null) =>
   a === b || (a !== null && b !== null && a.length === b.length && a.every((row, at) => row === b[at]));
 
-/** The parts of a set by the order of the rows owned; the first of these orders has every row. */
-function stagesOf<P extends LayoutPart | InOrderPart>(parts: readonly P[], owner: "query" | "key"): P[][] {
-  const rows = (part: P) => owner === "query" ? part.queryRows : part.keyRows;
+/** The parts of sets by the order of the rows owned; the first of these orders has every row. */
+function stagesOf<P extends { readonly part: AnyPart }>(parts: readonly P[], owner: "query" | "key"): P[][] {
+  const rows = ({ part }: P) => owner === "query" ? part.queryRows : part.keyRows, isWhole = ({ part }: P) => part.keys === part.queries;
   const orders: P[][] = [];
-  for (const part of parts) {
-    if (part.keys === 0) continue;
-    const known = orders.find(([first]) => sameRows(rows(first), rows(part)));
-    if (known) known.push(part);
-    else orders.push([part]);
+  for (const one of parts) {
+    if (one.part.keys === 0) continue;
+    const known = orders.find(([first]) => sameRows(rows(first), rows(one)));
+    if (known) known.push(one);
+    else orders.push([one]);
   }
-  if (owner === "key") orders.sort(([a], [b]) => Number(b.keys === b.queries) - Number(a.keys === a.queries));
+  if (owner === "key") orders.sort(([a], [b]) => Number(isWhole(b)) - Number(isWhole(a)));
   const [first] = orders[0] ?? [];
-  if (!first || (owner === "key" && first.keys !== first.queries)) {
+  if (!first || (owner === "key" && !isWhole(first))) {
     throw new ShapeError("Cannot plan attention over a set of which no part has every row among its keys");
   }
   return orders;
@@ -91,7 +99,7 @@ class Words {
   }
 }
 
-/** A tile of one head with its lists. */
+/** A tile of one head with its lists; a head of k where keys own. */
 interface Owned {
   readonly head: number;
   readonly tile: number;
@@ -135,15 +143,43 @@ const ITEM = 8, JOIN = 6;
 
 const longestOf = (stage: readonly Owned[]) => stage.reduce((most, { length }) => Math.max(most, length), 0);
 
-/** Heads that share a set. */
-function headsBySet(sets: readonly AttentionSet[]): Iterable<{ set: AttentionSet; heads: number[] }> {
-  const groups = new Map<string, { set: AttentionSet; heads: number[] }>();
-  sets.forEach((set, head) => {
-    const key = setKey(set), group = groups.get(key);
-    if (group) group.heads.push(head);
-    else groups.set(key, { set, heads: [head] });
-  });
+/** Owners whose heads, `each` of them one after another, have the same sets. */
+function ownersBySets(sets: readonly AttentionSet[], each: number): Iterable<{ own: readonly AttentionSet[]; owners: number[] }> {
+  const groups = new Map<string, { own: readonly AttentionSet[]; owners: number[] }>();
+  for (let owner = 0; owner * each < sets.length; owner++) {
+    const own = sets.slice(owner * each, (owner + 1) * each), key = own.map(setKey).join(), group = groups.get(key);
+    if (group) group.owners.push(owner);
+    else groups.set(key, { own, owners: [owner] });
+  }
   return groups.values();
+}
+
+/** A part of a set, in words: its lists, and what every run of it has. */
+interface PlacedPart {
+  readonly starts: Uint32Array;
+  /** Where its lists are. */
+  readonly at: number;
+  readonly shared: readonly number[];
+}
+
+/** The sets of some heads laid out, each once, with their pairs of tiles. */
+async function layoutsOf(sets: readonly AttentionSet[], n: number, tile: { q: number; k: number }, bits: boolean) {
+  const layouts = new Map<string, readonly AnyPart[]>();
+  for (const set of sets) {
+    const key = setKey(set);
+    if (!layouts.has(key)) layouts.set(key, (await (bits ? buildInOrder : buildLayout)(set, n, tile)).parts);
+  }
+  const partsOf = (set: AttentionSet) => layouts.get(setKey(set))!;
+  // A pair of tiles has its place by the backward lists, whichever side owns, head after head.
+  const before = new Map<AnyPart, number>(), first: number[] = [];
+  for (const parts of layouts.values()) {
+    parts.reduce((sum, part) => (before.set(part, sum), sum + part.backward.list.length), 0);
+  }
+  const pairs = sets.reduce(
+    (sum, set) => (first.push(sum), partsOf(set).reduce((all, { backward }) => all + backward.list.length, sum)),
+    0,
+  );
+  return { partsOf, before, first, pairs };
 }
 
 /** The tiles of each stage with their lists, which go to `words`. */
@@ -151,55 +187,72 @@ async function stagesWith(
   words: Words,
   sets: readonly AttentionSet[],
   n: number,
-  { owner, owned, streamed, bits, pairs: isKept }: Omit<TableOptions, "share">,
+  { owner, owned, streamed, bits, pairs: isKept, group = 1, slopes, spans }: Omit<TableOptions, "share">,
 ): Promise<Owned[][]> {
-  const tile = owner === "query" ? { q: owned, k: streamed } : { q: streamed, k: owned };
-  const stages: Owned[][] = [];
-  let pairs = 0;
-  for (const { set, heads } of headsBySet(sets)) {
-    const layout = await (bits ? buildInOrder : buildLayout)(set, n, tile);
-    const rows = new Map<Uint32Array, number>();
-    const rowsAt = (map: Uint32Array | null) => {
-      if (!map) return IN_ORDER;
-      if (!rows.has(map)) rows.set(map, words.put(map));
-      return rows.get(map)!;
-    };
-    // A pair of tiles has its place by the backward lists, whichever side owns.
-    const before = new Map<unknown, number>(), first = pairs;
-    let each = 0;
-    for (const part of layout.parts) {
-      before.set(part, each);
-      each += part.backward.list.length;
-    }
-    pairs += each * heads.length;
-    stagesOf<LayoutPart | InOrderPart>(layout.parts, owner).forEach((parts, stage) => {
-      const [own, count] = owner === "query" ? [parts[0].queryRows, parts[0].queries] : [parts[0].keyRows, parts[0].keys];
-      const placed = parts.map((part) => {
-        const { starts, list } = owner === "query" ? part.forward : part.backward, at = words.put(list);
-        const [other, others] = owner === "query" ? [part.keyRows, part.keys] : [part.queryRows, part.queries];
-        const keys = "bits" in part ? [words.put(part.bits), part.words] : [words.put(part.lo), words.put(part.hi)];
-        const places = owner === "key"
-          ? before.get(part)!
-          : isKept
-          ? words.put(turned(part).map((place) => place + before.get(part)!))
-          : at;
-        return { starts, at, shared: [rowsAt(other), others, ...keys, (places - at) >>> 0] };
+  const isQuery = owner === "query", tile = isQuery ? { q: owned, k: streamed } : { q: streamed, k: owned };
+  const { partsOf, before, first } = await layoutsOf(sets, n, tile, bits), stages: Owned[][] = [];
+  const rows = new Map<Uint32Array, number>(), placed = new Map<AnyPart, PlacedPart>();
+  const rowsAt = (map: Uint32Array | null) => {
+    if (!map) return IN_ORDER;
+    if (!rows.has(map)) rows.set(map, words.put(map));
+    return rows.get(map)!;
+  };
+  const place = (part: AnyPart): PlacedPart => {
+    const { starts, list } = isQuery ? part.forward : part.backward, at = words.put(spans ? list.map((entry) => entry | 1) : list);
+    const [other, others] = isQuery ? [part.keyRows, part.keys] : [part.queryRows, part.queries];
+    const keys = "bits" in part ? [words.put(part.bits), part.words] : [words.put(part.lo), words.put(part.hi)];
+    const places = !isQuery ? before.get(part)! : isKept ? words.put(turned(part).map((place) => place + before.get(part)!)) : at;
+    return { starts, at, shared: [rowsAt(other), others, ...keys, (places - at) >>> 0] };
+  };
+  const each = isQuery ? 1 : group, isPlain = group === 1 && !slopes;
+  /** What a run has for head `head` of q: where its pairs begin, where the item does not say; the head that streams; the slope. */
+  const runOf = (shared: readonly number[], head: number) => {
+    const streams = isQuery ? [sets.length / group, Math.floor(head / group)] : [sets.length, head], [pairs] = shared.slice(-1);
+    return [
+      ...shared.slice(0, -1),
+      each > 1 ? (pairs + first[head]) >>> 0 : pairs,
+      ...group > 1 ? streams : [],
+      ...slopes ? floatBits(slopes[head]) : [],
+    ];
+  };
+  for (const { own, owners } of ownersBySets(sets, each)) {
+    const all = own.flatMap((set, member) => partsOf(set).map((part) => ({ part, member })));
+    stagesOf(all, owner).forEach((parts, stage) => {
+      const [{ part }] = parts, [order, count] = isQuery ? [part.queryRows, part.queries] : [part.keyRows, part.keys];
+      const made = parts.map(({ part, member }) => {
+        if (!placed.has(part)) placed.set(part, place(part));
+        return { ...placed.get(part)!, member };
       });
-      const at = rowsAt(own);
+      const at = rowsAt(order);
       for (let tile = 0; tile < Math.ceil(count / owned); tile++) {
-        const lists = placed.map(({ starts, at, shared }) => ({ first: at + starts[tile], end: at + starts[tile + 1], shared }))
+        const lists = made.map(({ starts, at, shared, member }) => ({
+          first: at + starts[tile],
+          end: at + starts[tile + 1],
+          shared,
+          member,
+        }))
           .filter(({ first, end }) => end > first);
         const length = lists.reduce((sum, { first, end }) => sum + end - first, 0);
         // A later stage has nothing to add where it has no tile; the first writes every row.
         if (length === 0 && stage > 0) continue;
-        heads.forEach((head, turn) =>
-          (stages[stage] ??= []).push({ head, tile, rowsAt: at, rows: count, lists, length, pairs: first + turn * each })
-        );
+        for (const head of owners) {
+          (stages[stage] ??= []).push({
+            head,
+            tile,
+            rowsAt: at,
+            rows: count,
+            lists: isPlain ? lists : lists.map((list) => ({ ...list, shared: runOf(list.shared, head * each + list.member) })),
+            length,
+            pairs: each > 1 ? 0 : first[head],
+          });
+        }
       }
     });
   }
   return stages;
 }
+
+const floatBits = (x: number) => new Uint32Array(Float32Array.of(x).buffer);
 
 async function build(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
   const words = new Words(), stages = await stagesWith(words, sets, n, options);
@@ -281,20 +334,16 @@ export async function isCheaperInOrder(
 
 /** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once a plan. */
 export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: number, side: number, bits: boolean): Promise<number> {
-  return plan.once(JSON.stringify(["pairs", sets.map(setKey), n, side, bits]), async () => {
-    let pairs = 0;
-    for (const { set, heads } of headsBySet(sets)) {
-      const { parts } = await (bits ? buildInOrder : buildLayout)(set, n, { q: side, k: side });
-      for (const { backward } of parts) pairs += heads.length * backward.list.length;
-    }
-    return pairs;
-  });
+  return plan.once(
+    JSON.stringify(["pairs", sets.map(setKey), n, side, bits]),
+    async () => (await layoutsOf(sets, n, { q: side, k: side }, bits)).pairs,
+  );
 }
 
 /** The tables of a layer, made once a plan. */
 export function attentionTables(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
-  const { owner, owned, streamed, share, bits, pairs } = options;
+  const { share, ...rest } = options;
   // What `share` answers tells any two rules in use apart.
-  const key = JSON.stringify([sets.map(setKey), n, owner, owned, streamed, share(1), share(1 << 20), bits, pairs]);
+  const key = JSON.stringify([sets.map(setKey), n, rest, share(1), share(1 << 20)]);
   return plan.once(key, () => build(plan, sets, n, options));
 }

@@ -17,10 +17,11 @@ function planSums(plan: Plan, op: Embedding): void {
     const [rows, width] = y.shape, count = rows * width;
     op.tables.forEach((whole, t) => {
       for (const { tensor: table, first: tableFirst, rows: tableRows } of plan.blocks(whole)) {
+        const scale = op.scales && plan.rows(op.scales[t], tableFirst, tableRows);
         plan.dispatch({
           kernel: "embedding",
           values: { ACCUMULATE: t > 0 || tableFirst > 0 },
-          bindings: { indices: op.indices[t], table, y },
+          bindings: { indices: op.indices[t], table, scale, y },
           params: { count, width, length: size(op.indices[t]), first, table_first: tableFirst, table_rows: tableRows },
           grid: plan.linear(count),
         });
@@ -36,7 +37,7 @@ export function planEmbeddingDecode(plan: Plan, op: EmbeddingDecode): void {
     plan.dispatch({
       kernel: "embedding_decode",
       values: { TOKENS: t === 0 },
-      bindings: { tape, position, rows: t > 0 ? op.rows[t - 1] : undefined, table, y },
+      bindings: { tape, position, rows: t > 0 ? op.rows[t - 1] : undefined, table, scale: op.scales?.[t], y },
       params: { count, width, batch, start },
       grid: [Math.ceil(count / 256), 1, 1],
     })

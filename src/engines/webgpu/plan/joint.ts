@@ -34,7 +34,7 @@ export function jointProducts(plan: Plan, ops: readonly Op[], at: number): reado
     if (columns * rows * 4 % ALIGNMENT !== 0 || bytes > bindable(plan.context.limits)) break;
     const alike = op.x === first.x && op.norm?.gain === first.norm?.gain && op.norm?.bias === first.norm?.bias &&
       op.activation === first.activation;
-    if (last && !(alike && follows(plan, last.w, op.w) && follows(plan, last.b, op.b))) break;
+    if (last && !(alike && follows(plan, last.w, op.w) && follows(plan, last.b, op.b) && follows(plan, last.scale, op.scale))) break;
     columns += op.w.shape[0];
     made.push(op);
   }
@@ -47,7 +47,7 @@ export function jointProducts(plan: Plan, ops: readonly Op[], at: number): reado
  * @param lives first and last operation that touches each scratch tensor
  */
 export function join(plan: Plan, ops: readonly Linear[], lives: ReadonlyMap<Tensor, readonly [number, number]>): JointLinear {
-  const [{ x, w, b, y, norm, activation }] = ops, rows = x.shape[0], names = ops.map(({ y }) => y.name).join(", ");
+  const [{ x, w, scale, b, y, norm, activation }] = ops, rows = x.shape[0], names = ops.map(({ y }) => y.name).join(", ");
   const starts = [0];
   for (const { w } of ops) starts.push(starts.at(-1)! + w.shape[0]);
   const columns = starts.pop()!, times = ops.map(({ y }) => lives.get(y)!);
@@ -59,6 +59,7 @@ export function join(plan: Plan, ops: readonly Linear[], lives: ReadonlyMap<Tens
     x,
     norm,
     w: plan.view(w, 0, { ...w, shape: [columns, w.shape[1]] }),
+    scale: scale && plan.view(scale, 0, { ...scale, shape: [columns] }),
     b: b && plan.view(b, 0, { ...b, shape: [columns] }),
     y: joint,
     activation,

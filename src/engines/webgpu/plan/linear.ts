@@ -5,11 +5,11 @@
  */
 
 import type { Linear, Tensor } from "../../../ops/mod.ts";
-import type { Constants } from "../shader/kernels.gen.ts";
 import { isPacked, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
 import { tilesOf } from "../tuning/variants.ts";
+import { loadLate } from "./index.gen.ts";
 import { planLayernorm } from "./layernorm.ts";
 import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32 } from "./plan.ts";
 import { splitLinear } from "./split.ts";
@@ -25,15 +25,18 @@ export const isFew = ({ x, w, pre, dropout }: Linear): boolean => x.shape[0] <= 
 
 /** y = residual + dropout(f(g(x)·wᵀ + b)) */
 export async function planLinear(plan: Plan, op: Linear): Promise<void> {
+  if (op.scale && !isFew(op) && !goesByTiles(op)) op = await (await loadLate()).inF32(plan, op);
   await splitLinear(plan, op, planProduct);
 }
 
+/** Whether the tiled kernels make it, once the norm is made. */
+const goesByTiles = ({ x, w }: Linear): boolean => isTiled(w) && x.shape[0] > FEW_ROWS;
+
 async function planProduct(plan: Plan, op: Linear): Promise<void> {
-  const rows = op.x.shape[0];
   if (isFew(op)) await planInF32(plan, op, planFewLinear);
   else if (op.norm) await planInF32(plan, op, planNormedLinear);
-  else if (isTiled(op.w) && rows > FEW_ROWS) planTiledLinear(plan, op);
-  else await planInF32(plan, op, planAnyLinear);
+  else if (goesByTiles(op)) planTiledLinear(plan, op);
+  else await planInF32(plan, op, (await loadLate()).planAnyLinear);
 }
 
 /** Several products in one: w and b are theirs in a row, y holds [rows, own columns] of each in turn. */
@@ -43,7 +46,7 @@ export interface JointLinear extends Linear {
 }
 
 function planFewLinear(plan: Plan, op: JointLinear): void {
-  const { x, w, b: bias, norm, residual, y, starts = [] } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
+  const { x, w, scale, b: bias, norm, residual, y, starts = [] } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
   // As many lanes a column as give every core something to do.
   const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= PLACES || lanes * 2 > k4) ?? 256;
   // With a norm, gain and shift are held beside the weights: registers for half as many.
@@ -51,7 +54,7 @@ function planFewLinear(plan: Plan, op: JointLinear): void {
   plan.dispatch({
     kernel: "linear_few",
     values: { ROWS, LANES, TURN, NORM: !!norm, BIAS: !!bias, GELU: op.activation === "gelu", RESIDUAL: !!residual },
-    bindings: { x, gain: norm?.gain, shift: norm?.bias, w, bias, residual, y },
+    bindings: { x, gain: norm?.gain, shift: norm?.bias, w, scale, bias, residual, y },
     params: { k4, n, second: starts[0] ?? n, third: starts[1] ?? n },
     grid: [Math.ceil(n * LANES / 256), 1, 1],
   });
@@ -65,7 +68,8 @@ async function planNormedLinear(plan: Plan, { norm, ...op }: Linear): Promise<vo
   await planProduct(plan, { ...op, x });
 }
 
-function linearParts(op: Linear) {
+/** What every kernel of whole tiles, or of any widths, takes of it. */
+export function linearParts(op: Linear) {
   const values = {
     BIAS: !!op.b,
     PRE: !!op.pre,
@@ -90,29 +94,8 @@ function planTiledLinear(plan: Plan, op: Linear): void {
   plan.dispatch({
     kernel: "linear",
     values: { ...values, ...variant, STORAGE: storage4(op.x) },
-    bindings: { ...bindings, x: op.x, w: op.w, b: op.b, pre: op.pre },
+    bindings: { ...bindings, x: op.x, w: op.w, scale: op.scale, b: op.b, pre: op.pre },
     params: { rows, inner4: inner / 4, out4: out / 4, ...dropout },
     grid: [...tilesOf(variant, rows, out), 1],
   });
 }
-
-/** Nothing but the product. */
-export const PLAIN: Constants<"linear_any"> = {
-  BIAS: false,
-  PRE: false,
-  GELU: false,
-  GELU_GRADIENT: false,
-  DROPOUT: false,
-  RESIDUAL: false,
-  ACCUMULATE: false,
-};
-
-function planAnyLinear(plan: Plan, op: Linear): void {
-  const { rows, out, inner, values, bindings, dropout } = linearParts(op), { x, w } = op;
-  const params = { m: rows, k: inner, n: out, am: inner, ak: 1, bk: 1, bn: inner, ...dropout };
-  const own = { ...bindings, bias: op.b, z_out: op.pre, a: x, b: w };
-  plan.dispatch({ kernel: "linear_any", values: { ...PLAIN, ...values }, bindings: own, params, grid: anyGrid(rows, out) });
-}
-
-/** Workgroups of the product of any widths. */
-export const anyGrid = (rows: number, columns: number): [number, number, number] => [Math.ceil(columns / 16), Math.ceil(rows / 16), 1];

@@ -9,7 +9,8 @@ import { isPacked, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
 import { tilesOf } from "../tuning/variants.ts";
-import { anyGrid, isTiled, PLAIN } from "./linear.ts";
+import { isTiled } from "./linear.ts";
+import { anyGrid, PLAIN } from "./linear_any.ts";
 import { dropoutParams, type Plan, planInF32 } from "./plan.ts";
 import { splitInputGrad } from "./split.ts";
 

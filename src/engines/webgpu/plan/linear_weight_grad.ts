@@ -9,7 +9,8 @@ import { bindable, isPacked, roundUp, storage4, storageOf, valueWidth } from "..
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/tuning.ts";
 import { tilesOf } from "../tuning/variants.ts";
-import { anyGrid, isTiled, PLAIN } from "./linear.ts";
+import { isTiled } from "./linear.ts";
+import { anyGrid, PLAIN } from "./linear_any.ts";
 import { dropoutParams, PLACES, type Plan, planInF32 } from "./plan.ts";
 import { planReduce, stripsOf } from "./reduce.ts";
 import { splitWeightGrad } from "./split.ts";

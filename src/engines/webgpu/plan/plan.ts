@@ -10,7 +10,7 @@ import { type Band, bandRows, type Bands, rowsTensor } from "../bands.ts";
 import type { Limits } from "../device.ts";
 import type { Constants, Kernel, Kernels } from "../shader/kernels.gen.ts";
 import type { Values } from "../shader/specialise.ts";
-import { ALIGNMENT, bindable, isPacked, rowsOf } from "../storage.ts";
+import { ALIGNMENT, bindable, elementBytes, isPacked, rowsOf } from "../storage.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 
 /** A tensor, or from its first element on so many bytes: neighbouring tensors of one page bound as one. */
@@ -130,7 +130,10 @@ export class Plan {
           `use a shorter context or a smaller batch`,
       );
     }
-    if (dispatch.grid.every((count) => count > 0)) this.dispatches.push({ ...dispatch, op: this.#op });
+    if (dispatch.grid.some((count) => count === 0)) return;
+    // Weights that have scales are int8.
+    const values = dispatch.bindings.scale ? { ...dispatch.values, WEIGHTS: "i8" as const } : dispatch.values;
+    this.dispatches.push({ ...dispatch, values, op: this.#op });
   }
 
   /** A scratch tensor of this operation alone. */
@@ -167,7 +170,7 @@ export class Plan {
   /** Some rows of a tensor: those of a piece. */
   rows(t: Tensor, first: number, rows: number): Tensor {
     const within = this.blocks(t).find((band) => band.first <= first && first + rows <= band.first + band.rows);
-    const at = within ? (first - within.first) * rowsOf(t).width * (isPacked(t) ? 2 : 4) : NaN;
+    const at = within ? (first - within.first) * rowsOf(t).width * elementBytes(t) : NaN;
     if (!within || at % ALIGNMENT !== 0) throw new KernelError(`Cannot bind rows ${first} to ${first + rows} of ${t.name}`);
     if (within.first === first && within.rows === rows) return within.tensor;
     return this.view(within.tensor, at, rowsTensor(t, rows));

@@ -13,6 +13,7 @@ import {
   type Attention,
   type AttentionBackward,
   DESCRIPTORS,
+  headsOf,
   type Linear,
   type LinearInputGrad,
   type LinearWeightGrad,
@@ -66,7 +67,8 @@ export async function splitLinear(plan: Plan, op: Linear, next: Planner<Linear>)
       const dropout: PartialDropout | undefined = op.dropout &&
         { ...op.dropout, first: ((op.dropout as PartialDropout).first ?? 0) + first, width: whole };
       const residual = op.residual && taken(plan, op.residual, first, width);
-      await next(plan, { ...op, w, b: op.b && plan.rows(op.b, first, width), y, pre, residual, dropout });
+      const [b, scale] = [op.b, op.scale].map((t) => t && plan.rows(t, first, width));
+      await next(plan, { ...op, w, scale, b, y, pre, residual, dropout });
       put(plan, y, op.y, first, width);
       if (pre) put(plan, pre, op.pre!, first, width);
     });
@@ -99,26 +101,43 @@ export async function splitWeightGrad(plan: Plan, op: LinearWeightGrad, next: Pl
 
 const roundUp4 = (width: number) => Math.ceil(width / 4) * 4;
 
+/** What attention over some heads of a whole has beside its fields. */
+export interface PartialAttention {
+  /** Whether dk and dv go on from what is there, of the heads before that read the same keys. */
+  readonly adds?: boolean;
+}
+
+/** Heads of q from one to before another, at most `most` of them: all that read the heads of k and v they read, or some that read one. */
+function* headRuns(heads: number, group: number, most: number): Generator<readonly [first: number, end: number]> {
+  const each = most < group ? most : most - most % group;
+  for (let first = 0, end; first < heads; first = end) {
+    end = Math.min(first + each, heads, most < group ? first - first % group + group : heads);
+    yield [first, end];
+  }
+}
+
 /** Attention by sequence and group of heads. */
 export async function splitAttention<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void> {
-  const { n, batch, sets } = op, heads = sets.length, d = op.q.shape[1] / heads, dv = op.v.shape[1] / heads;
+  const { n, batch, sets, slopes } = op, { heads, group, d, dv } = headsOf(op);
   // Heads are made a multiple of 4 wide, and those of f16 then copied to f32.
   const most = bindable(plan.context.limits), width = roundUp4(Math.max(d, dv)), bytes = n * width * 4;
   if (batch * heads * bytes <= most) return await next(plan, op);
   if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
-  const group = Math.floor(most / bytes);
-  if (group < 1) {
+  const together = Math.floor(most / bytes);
+  if (together < 1) {
     const head = { ...op.k, name: `${op.k.name} of one head`, shape: [n, width] };
     throw tooLarge(`plan ${op.op}`, head, bytes, plan.context.limits, "use a shorter context or narrower heads");
   }
-  // Matrices by the width of their heads; lse and delta have a row a head.
-  const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 0, delta: 0 };
+  // Matrices by the width of their heads; lse and delta have a row a head, spans are of all heads.
+  const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 0, delta: 0, spans: 2 };
   const { reads, writes } = operands(op), fields = op as unknown as Record<string, Tensor>;
   const tensors = Object.keys(widths).filter((name) => fields[name]).map((name) => [name, fields[name], widths[name]] as const);
-  const places = new Map<Tensor, Tensor>(), starts: [number, number][] = [];
-  for (let b = 0; b < batch; b++) for (let first = 0; first < heads; first += group) starts.push([b, first]);
-  for (const [at, [b, first]] of starts.entries()) {
-    const count = Math.min(group, heads - first);
+  const places = new Map<Tensor, Tensor>(), runs: (readonly [number, number, number])[] = [];
+  for (let b = 0; b < batch; b++) for (const [first, end] of headRuns(heads, group, together)) runs.push([b, first, end]);
+  for (const [at, [b, first, end]] of runs.entries()) {
+    const count = end - first, kvFirst = Math.floor(first / group), kvCount = Math.ceil(end / group) - kvFirst;
+    /** First head, and heads, of a matrix. */
+    const headsOfMatrix = (name: string) => name === "spans" ? [0, 1] : /^d?[kv]$/.test(name) ? [kvFirst, kvCount] : [first, count];
     /** Where a matrix' columns, or a row of numbers a head, lie while their group is worked on. */
     const place = (t: Tensor, rows: number, width: number): Tensor => {
       const shape = [rows, width], made = places.get(t);
@@ -127,19 +146,27 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
       places.set(t, placed);
       return placed;
     };
-    const made: Record<string, unknown> = { ...op, sets: sets.slice(first, first + count), batch: 1 };
-    for (const [name, t, width] of tensors) made[name] = width ? place(t, n, count * width) : place(t, count, n);
+    const made: Record<string, unknown> = {
+      ...op,
+      sets: sets.slice(first, end),
+      slopes: slopes?.slice(first, end),
+      kvHeads: kvCount,
+      adds: first % group > 0,
+      batch: 1,
+    };
+    for (const [name, t, width] of tensors) made[name] = width ? place(t, n, headsOfMatrix(name)[1] * width) : place(t, count, n);
     const move = (way: "in" | "out", which: readonly Tensor[]) => {
       for (const [name, t, width] of tensors) {
         if (!which.includes(t)) continue;
+        const [own, owned] = headsOfMatrix(name);
         const block = width
-          ? { rows: n, first: b * n, column: first * width, width: count * width }
+          ? { rows: n, first: b * n, column: own * width, width: owned * width }
           : { rows: count, first: b * heads + first, column: 0, width: n };
         moveBlock(plan, t, block, made[name] as Tensor, way);
       }
     };
     move("in", reads);
-    await plan.step(at, starts.length, async () => await next(plan, made as unknown as O));
+    await plan.step(at, runs.length, async () => await next(plan, made as unknown as O));
     move("out", writes);
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isChoice } from "./body.ts";
 import { spaceOf } from "./reflect.ts";
 import { closing, type Declaration, type Token } from "./tokens.ts";
 
@@ -14,12 +15,13 @@ const ownNames = (tokens: readonly Token[]): ReadonlySet<string> =>
   );
 
 /**
- * By binding, the constants without which no variant uses it, in words.
+ * By binding, the constants without which no variant uses it, in words: overrides, and what a choice compares.
  *
  * @param module with its functions pasted
  */
 export function conditionsOf(module: readonly Declaration[]): Map<string, string> {
-  const overrides = new Set(module.filter(({ kind }) => kind === "override").map(({ name }) => name));
+  const named = (wanted: string) => new Set(module.filter(({ kind }) => kind === wanted).map(({ name }) => name));
+  const overrides = named("override"), constants = named("const");
   const bindings = new Set(module.filter((one) => spaceOf(one) === "storage").map(({ name }) => name));
   /** The conditions of each use; none where it is always. */
   const found = new Map<string, Set<string>>();
@@ -31,14 +33,20 @@ export function conditionsOf(module: readonly Declaration[]): Map<string, string
       }
       if (text !== "if") continue;
       const close = closing(tokens, at + 1), end = closing(tokens, close + 1), condition = tokens.slice(at + 2, close);
-      // `NAME`, or `NAME && …`.
-      const name = condition.some((one) => one.text === "||") ? undefined : condition.find((one) => overrides.has(one.text))?.text;
+      const isKnown = isChoice(tokens, at) && constants.has(condition[0].text);
+      // `NAME == 1u`, `NAME`, or `NAME && …`.
+      const name = isKnown
+        ? condition.map(({ text }) => text).join(" ")
+        : condition.some((one) => one.text === "||")
+        ? undefined
+        : condition.find((one) => overrides.has(one.text))?.text;
       visit(condition, hidden, guards);
       visit(tokens.slice(close + 1, end), hidden, name ? [...guards, name] : guards);
       at = end;
       if (tokens[end + 1]?.text !== "else" || tokens[end + 2].text !== "{") continue;
       const last = closing(tokens, end + 2);
-      visit(tokens.slice(end + 2, last), hidden, name && condition.length === 1 ? [...guards, `not ${name}`] : guards);
+      const isWhole = isKnown || condition.length === 1;
+      visit(tokens.slice(end + 2, last), hidden, name && isWhole ? [...guards, `not ${name}`] : guards);
       at = last;
     }
   };

@@ -39,7 +39,8 @@ export interface Kernels {
   };
   /**
    * delta = rowsum(dO ∘ o) by head, of the gradient of Eq. 3; stats = (lse·log₂e, delta), as the other kernels of the backward pass read
-   * them.
+   * them. Where SPANS, each is followed by the query's span, in f32, which is exact up to 2²⁴: the largest of those kernels has as many
+   * bindings as every device allows.
    */
   readonly attention_backward_delta: {
     readonly bindings: {
@@ -53,6 +54,8 @@ export interface Kernels {
       readonly delta: "read_write array<f32>";
       /** [batch, heads, n] */
       readonly stats: "read_write array<vec2f>";
+      /** [batch, n]. Used where SPANS == 1u. */
+      readonly spans?: "read array<vec2u>";
     };
     readonly uniforms: {
       /** batch · n · heads */
@@ -63,6 +66,8 @@ export interface Kernels {
       readonly width4: "u32";
     };
     readonly values: {
+      /** 1: spans are written too */
+      readonly SPANS: number;
       /** How its activations lie in memory. */
       readonly STORAGE: Storage;
     };
@@ -77,15 +82,15 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta */
+      /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, heads·D4], or partial sums [batch, slots, BM, D4] */
+      /** [batch·n, kv heads·D4], or partial sums [batch, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
     };
     readonly uniforms: {
@@ -129,6 +134,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -151,17 +162,17 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta; then ds, where KEEP */
+      /** [batch, heads, n]: lse·log₂e and delta, the query's span where SPANS; then ds, where KEEP */
       readonly notes: "read_write array<vec2f>";
-      /** [batch·n, heads·D4], or partial sums [sequences, slots, BM, D4] */
+      /** [batch·n, kv heads·D4], or partial sums [sequences, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
-      /** [batch·n, heads·V4], or partial sums [sequences, slots, BM, V4] */
+      /** [batch·n, kv heads·V4], or partial sums [sequences, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
@@ -205,6 +216,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -223,13 +240,13 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta */
+      /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
       /** [batch·n, heads·D4], or partial sums [batch, slots, BM, D4] */
       readonly dq: "read_write array<Stored>";
@@ -275,6 +292,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -291,7 +314,7 @@ export interface Kernels {
     readonly bindings: {
       /** tables of src/engines/webgpu/plan/attention_tables.ts */
       readonly blocks: "read array<u32>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** statistics, then ds: [sequences, pairs, BM queries, BN / 4] */
       readonly notes: "read array<vec4f>";
@@ -339,6 +362,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -356,13 +385,13 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
-      /** [batch, heads, n]: lse·log₂e and delta */
+      /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, heads·V4], or partial sums [batch, slots, BM, V4] */
+      /** [batch·n, kv heads·V4], or partial sums [batch, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
@@ -406,6 +435,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -494,14 +529,16 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·n, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·n, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly o: "read_write array<Stored>";
       /** [batch, heads, n] */
       readonly lse: "read_write array<f32>";
+      /** [batch, n]. Used where SPANS == 1u. */
+      readonly spans?: "read array<vec2u>";
     };
     readonly uniforms: {
       /** positions */
@@ -544,6 +581,12 @@ export interface Kernels {
       readonly SHARED: number;
       /** 1: a set is one part, its rows in order, and each pair a bit */
       readonly BITS: number;
+      /** 1: heads of q share heads of k and v: runs name the head that streams */
+      readonly GROUPED: number;
+      /** 1: scores lose by distance: runs have the slope */
+      readonly ALIBI: number;
+      /** 1: queries have spans of keys beside their sets; no tile is then said to be of the set as a whole */
+      readonly SPANS: number;
       /** vec4 of a head of q and k */
       readonly D4: number;
       /** vec4 of a head of v and o */
@@ -793,10 +836,12 @@ export interface Kernels {
    */
   readonly embedding: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [length] */
       readonly indices: "read array<u32>";
       /** [size, width] */
-      readonly table: "read array<f32>";
+      readonly table: "read array<Weight>";
       /** [rows, width] */
       readonly y: "read_write array<f32>";
     };
@@ -848,14 +893,16 @@ export interface Kernels {
    */
   readonly embedding_decode: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [n, batch]. Used where TOKENS. */
       readonly tape?: "read array<u32>";
       /** [1] */
       readonly position: "read array<u32>";
-      /** [n]. Used where not TOKENS. */
+      /** [n]. Used where not TOKENS or not TOKENS and INT8 == 1u. */
       readonly rows?: "read array<u32>";
       /** [size, width] */
-      readonly table: "read array<f32>";
+      readonly table: "read array<Weight>";
       /** [batch, width] */
       readonly y: "read_write array<f32>";
     };
@@ -965,10 +1012,12 @@ export interface Kernels {
    */
   readonly linear: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [rows, in / 4] */
       readonly x: "read array<Stored>";
       /** [out, in / 4] */
-      readonly w: "read array<vec4f>";
+      readonly w: "read array<Weight>";
       /** [out / 4]. Used where BIAS. */
       readonly b?: "read array<vec4f>";
       /** [rows, out / 4]. Used where RESIDUAL. */
@@ -1073,6 +1122,8 @@ export interface Kernels {
    */
   readonly linear_few: {
     readonly bindings: {
+      /** [rows of the matrix]. Used where weights are int8. */
+      readonly scale?: "read array<f32>";
       /** [ROWS, k4] */
       readonly x: "read array<vec4f>";
       /** [k4]. Used where NORM. */
@@ -1080,7 +1131,7 @@ export interface Kernels {
       /** [k4]. Used where NORM. */
       readonly shift?: "read array<vec4f>";
       /** [n, k4] */
-      readonly w: "read array<vec4f>";
+      readonly w: "read array<Weight>";
       /** [n]. Used where BIAS. */
       readonly bias?: "read array<f32>";
       /** [ROWS, n]. Used where RESIDUAL. */

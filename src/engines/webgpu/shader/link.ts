@@ -15,6 +15,12 @@ export const texts: ReadonlyMap<string, string> = known;
 
 const files = new Map<string, readonly Declaration[]>(), linked = new Map<string, readonly Declaration[]>();
 
+/** Values that choose among files: how activations lie in memory (storage_*.wgsl), and how weights do (weights_*.wgsl). */
+export interface Parts {
+  readonly STORAGE?: string;
+  readonly WEIGHTS?: string;
+}
+
 /** Adds texts of files that are loaded later than this module. */
 export function addKernels(more: Readonly<Record<string, string>>): void {
   for (const [file, text] of Object.entries(more)) known.set(file, text);
@@ -30,11 +36,11 @@ function declarationsOf(file: string): readonly Declaration[] | undefined {
 
 /**
  * Import: a file's declarations with those of the files it imports in the place of their directives, each once. Files may name another
- * storage than the kernel's own, so that they stand alone; all get the first that is named, or the one asked for.
+ * storage than the kernel's own, so that they stand alone; all get the first that is named, or the one asked for. Weights are as asked for.
  */
 export function gather(
   kernel: string,
-  storage: string | undefined,
+  { STORAGE: storage, WEIGHTS: weights }: Parts,
   declarationsOf: (file: string) => readonly Declaration[] | undefined,
 ): Declaration[] {
   const seen = new Set<string>(), module: Declaration[] = [];
@@ -45,8 +51,8 @@ export function gather(
     if (!own) throw from ? wrong(from, missing) : new KernelError(missing);
     for (const one of own) {
       if (one.kind !== "import") module.push(one);
-      else if (!one.name.startsWith("storage_")) add(one.name, one.tokens[0]);
-      else add(`storage_${storage ??= one.name.slice(8)}`, one.tokens[0]);
+      else if (one.name.startsWith("storage_")) add(`storage_${storage ??= one.name.slice(8)}`, one.tokens[0]);
+      else add(weights && one.name.startsWith("weights_") ? `weights_${weights}` : one.name, one.tokens[0]);
     }
   };
   add(kernel);
@@ -59,14 +65,14 @@ const first = ({ kind }: Declaration) => kind === "enable" || kind === "requires
 /**
  * A kernel with all that it imports, as one module.
  *
- * @param storage of its activations, where it is not the file's own
+ * @param parts where they are not the file's own
  * @throws {KernelError} with file, line and reason
  */
-export function link(kernel: string, storage?: string): readonly Declaration[] {
-  const key = `${kernel} ${storage}`;
+export function link(kernel: string, parts: Parts = {}): readonly Declaration[] {
+  const key = `${kernel} ${parts.STORAGE} ${parts.WEIGHTS}`;
   let module = linked.get(key);
   if (!module) {
-    const all = gather(kernel, storage, declarationsOf);
+    const all = gather(kernel, parts, declarationsOf);
     linked.set(key, module = [...all.filter(first), ...all.filter((one) => !first(one))]);
   }
   return module;

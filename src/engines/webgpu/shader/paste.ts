@@ -144,7 +144,7 @@ export function pasteAll(files: ReadonlyMap<string, readonly Declaration[]>): Ma
   const hooks = new Set([...files.values()].flat().filter(({ mark }) => mark === SPLICE).map(({ name }) => name)),
     made = new Map<string, Token[]>();
   for (const [file, own] of files) {
-    const module = gather(file, undefined, (name) => files.get(name)), marked = markedOf(module);
+    const module = gather(file, {}, (name) => files.get(name)), marked = markedOf(module);
     const isSkeleton = ({ kind, tokens }: Declaration) =>
       kind === "fn" && tokens.some(({ text }, at) => hooks.has(text) && reads(tokens, at + 1, "(", ")", ";"));
     const brought = imported.has(file) ? [] : module.filter((one) => isSkeleton(one) && !own.includes(one) && !one.mark);

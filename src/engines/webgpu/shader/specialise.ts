@@ -8,15 +8,18 @@ import { KernelError } from "../../../base/errors.ts";
 import { bodyOf, read } from "./body.ts";
 import { assign, type Constants } from "./constants.ts";
 import { expand } from "./expand.ts";
-import { link } from "./link.ts";
+import { link, type Parts } from "./link.ts";
 import { isBound, written } from "./reflect.ts";
 import type { Declaration } from "./tokens.ts";
 
 /** How a kernel's activations lie in memory: a file storage_*.wgsl. */
 export type Storage = "f32" | "f32x4" | "f16x4";
 
-/** Values for a kernel's `override` and `const` declarations, and the storage of its activations where it is not the file's own. */
-export type Values = Readonly<Record<string, number | boolean | Storage>>;
+/** How a kernel's weights lie in memory where they are not f32: a file weights_*.wgsl. */
+export type Weights = "i8";
+
+/** Values for a kernel's `override` and `const` declarations, and the storage of its activations and weights where it is not the file's own. */
+export type Values = Readonly<Record<string, number | boolean | Storage | Weights>>;
 
 /** A canonical string for a kernel with values: the key of pipelines. */
 export function kernelKey(kernel: string, values: Values): string {
@@ -49,8 +52,8 @@ function of<T>(kernel: string, values: Values, pass: () => T): T {
  */
 export function variantOf(kernel: string, values: Values): Variant {
   return of(kernel, values, () => {
-    const { STORAGE, ...rest } = values, storage = STORAGE as Storage | undefined;
-    const { module, constants, unknown } = assign(link(kernel, storage), rest as Readonly<Record<string, number | boolean>>);
+    const { STORAGE, WEIGHTS, ...rest } = values, parts = { STORAGE, WEIGHTS } as Parts;
+    const { module, constants, unknown } = assign(link(kernel, parts), rest as Readonly<Record<string, number | boolean>>);
     if (unknown.size) throw new KernelError(`it declares no ${[...unknown].join(", ")}`);
     return { module, constants };
   });

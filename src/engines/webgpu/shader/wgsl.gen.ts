@@ -3,7 +3,7 @@
 
 /** The text of each file of wgsl/ but those that sampling does without, comments left out, by its name without the ending. */
 export const WGSL: Readonly<Record<string, string>> = {
-  "attention": `// @at attention 18
+  "attention": `// @at attention 19
 // @import storage_f32x4.wgsl
 // @import lanes.wgsl
 
@@ -36,6 +36,9 @@ const TURN:u32=2u;
 const KEEP:u32=0u;
 const SHARED:u32=0u;
 const BITS:u32=0u;
+const GROUPED:u32=0u;
+const ALIBI:u32=0u;
+const SPANS:u32=0u;
 const D4:u32=16u;
 const V4:u32=16u;
 
@@ -63,6 +66,10 @@ const SPLIT:u32=max(TY/TX,1u);
 const SD:u32=(TN*HD+SPLIT-1u)/SPLIT;
 const SV:u32=(TN*HV+SPLIT-1u)/SPLIT;
 
+const PLACED:u32=max(ALIBI,SPANS);
+const BESIDE:u32=max(GROUPED,SPANS);
+const MORE:u32=2u*GROUPED+ALIBI;
+
 const ZERO:f32=0.0;
 const ONE:f32=1.0;
 const LOG2E:f32=1.4426950408889634;
@@ -71,6 +78,8 @@ const LN2:f32=0.6931471805599453;
 
 const MASKED:f32=-1e30;
 const EMPTY:f32=-1e29;
+
+const OUTSIDE:f32=-1e37;
 
 
 const IN_ORDER:u32=0xffffffffu;
@@ -97,8 +106,10 @@ hi_at:u32,
 pairs_at:u32,
 }
 
-const RUN:u32=7u;
+const RUN:u32=7u+MORE;
 const WHOLE:u32=1u;
+const OWNED:u32=0u;
+const STREAMED:u32=1u;
 
 fn item_at(index:u32)->Item{
 let at=params.items_at+index*8u;
@@ -452,6 +463,7 @@ var<storage,read>k:array<Stored>;
 var<storage,read>v:array<Stored>;
 var<storage,read_write>o:array<Stored>;
 var<storage,read_write>lse:array<f32>;
+var<storage,read>spans:array<vec2u>;
 
 const XROWS:u32=max(SD,TM*W);
 
@@ -459,7 +471,7 @@ var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-// @at attention 373
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -478,19 +490,27 @@ let base=(params.first+group.z)*params.n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
-// @at attention_forward 20
+// @at attention_forward 21
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 392
+var span:array<vec2f,TM*SPANS>;
+// @at attention 491
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
-// @at attention_forward 28
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
+// @at attention_forward 30
 m[i]=EMPTY;
+if(SPANS==1u){
+span[i]=vec2f(spans[base+row]);
+}
 if(params.later!=0u){
 let before=lse[lines+row];
 
@@ -501,34 +521,60 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
-// @at attention 398
+// @at attention 501
 }
 
+var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_forward 46
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
+// @at attention_forward 51
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
+{workgroupBarrier();if(slot<TY){xs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=xs[e/8u][0][e%8u];}xs[0][0][0]=sum;}seen=workgroupUniformLoad(&xs[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
+continue;
+}
+}
+// @at attention_forward 57
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 531
 workgroupBarrier();
-// @at attention_forward 54
+// @at attention_forward 65
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 408
+// @at attention 533
 workgroupBarrier();
-// @at attention_forward 60
+// @at attention_forward 71
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){var is_own_seen=run.rows_at!=IN_ORDER;let own_span=span[i];{is_own_seen=is_own_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}busy=busy||(keys.x<start+BN&&keys.y>start&&is_own_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=xs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 }
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(OWNED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 if(masked){
 {@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start+tx*TN);@unrollfor(var j=0u;j<TN;j++){let key=start+tx*TN+j;s[i][j]=select(MASKED,s[i][j],has_key(keys,key));}}}
 }
@@ -595,10 +641,10 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 410
+// @at attention 535
 }
 }
-// @at attention_forward 137
+// @at attention_forward 149
 workgroupBarrier();
 @unroll
 for(var i4=0u;i4<TM/4u;i4++){
@@ -626,7 +672,7 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 }
 }
-// @at attention 413
+// @at attention 538
 }
 `,
   "cache_fill": `
@@ -878,6 +924,7 @@ y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_strid
 `,
   "embedding": `
 
+// @import weights_f32.wgsl
 
 struct Params{
 count:u32,
@@ -889,7 +936,7 @@ table_rows:u32,
 }
 
 var<storage,read>indices:array<u32>;
-var<storage,read>table:array<f32>;
+var<storage,read>table:array<Weight>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
@@ -907,7 +954,13 @@ return;
 }
 let row=i/params.width;
 let entry=indices[(params.first+row)%params.length]-params.table_first;
-var value=select(0.0,table[entry*params.width+i-row*params.width],entry<params.table_rows);
+let at=entry*params.width+i-row*params.width;
+var value=0.0;
+if(INT8==1u){
+value=select(0.0,decode(table[at/4u])[at&3u]*scale[entry],entry<params.table_rows);
+}else{
+value=select(0.0,table[at],entry<params.table_rows);
+}
 if(ACCUMULATE){
 value+=y[i];
 }
@@ -915,6 +968,7 @@ y[i]=value;
 }
 `,
   "embedding_decode": `
+// @import weights_f32.wgsl
 
 struct Params{
 count:u32,
@@ -926,7 +980,7 @@ start:u32,
 var<storage,read>tape:array<u32>;
 var<storage,read>position:array<u32>;
 var<storage,read>rows:array<u32>;
-var<storage,read>table:array<f32>;
+var<storage,read>table:array<Weight>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
@@ -945,9 +999,19 @@ var token=params.start;
 if(i>0u){
 token=tape[(i-1u)*params.batch+at/params.width];
 }
-y[at]=table[token*params.width+column];
+let place=token*params.width+column;
+if(INT8==1u){
+y[at]=decode(table[place/4u])[place&3u]*scale[token];
 }else{
-y[at]+=table[rows[i]*params.width+column];
+y[at]=table[place];
+}
+}else{
+let place=rows[i]*params.width+column;
+if(INT8==1u){
+y[at]+=decode(table[place/4u])[place&3u]*scale[rows[i]];
+}else{
+y[at]+=table[place];
+}
 }
 }
 `,
@@ -1061,6 +1125,7 @@ rstd[row]=r;
   "linear": `
 
 // @import storage_f32x4.wgsl
+// @import weights_f32x4.wgsl
 // @import random.wgsl
 // @import gelu.wgsl
 
@@ -1077,7 +1142,7 @@ whole:u32,
 }
 
 var<storage,read>x:array<Stored>;
-var<storage,read>w:array<vec4f>;
+var<storage,read>w:array<Weight>;
 var<storage,read>b:array<vec4f>;
 var<storage,read>residual:array<Stored>;
 var<storage,read>seeds:array<u32>;
@@ -1095,7 +1160,7 @@ const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
 const HALF:u32=0u;
 alias Left=Stored;
-alias Right=vec4f;
+alias Right=Weight;
 // @import product.wgsl
 
 fn extent(part:u32)->Extent{
@@ -1115,12 +1180,20 @@ return w[column*params.inner4+k4];
 }
 
 fn right_value(b:Right)->vec4f{
+if(INT8==1u){
+return decode(b);
+}else{
 return b;
+}
 }
 
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
 let at=row*params.out4+column;
 var z=product;
+if(INT8==1u){
+let first=column*4u;
+z*=vec4f(scale[first],scale[first+1u],scale[first+2u],scale[first+3u]);
+}
 if(BIAS){
 z+=b[column];
 }
@@ -1139,39 +1212,6 @@ z+=load(residual[at]);
 y[at]=store(z);
 }
 `,
-  "linear_any": `
-// @import linear_finish.wgsl
-
-var<storage,read>a:array<f32>;
-var<storage,read>b:array<f32>;
-
-const T:u32=16u;
-
-var<workgroup>as_:array<array<f32,T>,T>;
-var<workgroup>bs:array<array<f32,T>,T>;
-
-@compute@workgroup_size(256)
-fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
-let tx=t&(T-1u);
-let ty=(t/T)&(T-1u);
-let row=group.y*T+ty;
-let column=group.x*T+tx;
-var sum=0.0;
-for(var k0=0u;k0<params.k;k0+=T){
-as_[ty][tx]=select(0.0,a[row*params.am+(k0+tx)*params.ak],row<params.m&&k0+tx<params.k);
-bs[ty][tx]=select(0.0,b[(k0+ty)*params.bk+column*params.bn],k0+ty<params.k&&column<params.n);
-workgroupBarrier();
-@unroll
-for(var k=0u;k<T;k++){
-sum=fma(as_[ty][k],bs[k][tx],sum);
-}
-workgroupBarrier();
-}
-if(row<params.m&&column<params.n){
-finish(row,column,sum);
-}
-}
-`,
   "linear_few": `
 
 
@@ -1180,6 +1220,7 @@ finish(row,column,sum);
 
 
 // @import gelu.wgsl
+// @import weights_f32x4.wgsl
 
 struct Params{
 k4:u32,
@@ -1191,7 +1232,7 @@ third:u32,
 var<storage,read>x:array<vec4f>;
 var<storage,read>gain:array<vec4f>;
 var<storage,read>shift:array<vec4f>;
-var<storage,read>w:array<vec4f>;
+var<storage,read>w:array<Weight>;
 var<storage,read>bias:array<f32>;
 var<storage,read>residual:array<f32>;
 var<storage,read_write>y:array<f32>;
@@ -1242,7 +1283,7 @@ return sum;
 fn sum4(v:vec4f)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
-// @at linear_few 86
+// @at linear_few 87
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&(LANES-1u);
@@ -1261,7 +1302,13 @@ added=bias[column];
 if(writes&&RESIDUAL){
 passed=residual[at];
 }
-var weights:array<vec4f,TURN>;
+var scaled:array<f32,INT8>;
+if(INT8==1u){
+if(writes){
+scaled[0]=scale[column];
+}
+}
+var weights:array<Weight,TURN>;
 var gains:array<vec4f,TURN>;
 var shifts:array<vec4f,TURN>;
 if(works){
@@ -1310,7 +1357,11 @@ var value=x[r*params.k4+c0+turn*LANES];
 if(NORM){
 value=fma((value-mean[r])*rstd[r],gains[turn],shifts[turn]);
 }
+if(INT8==1u){
+sums[r]=fma(value,decode(weights[turn]),sums[r]);
+}else{
 sums[r]=fma(value,weights[turn],sums[r]);
+}
 }
 }
 c0+=LANES*TURN;
@@ -1334,77 +1385,16 @@ let first=t-lane+e+some*4u;
 four+=vec4f(parts[lane][first],parts[lane][first+1u],parts[lane][first+2u],parts[lane][first+3u]);
 }
 }
-var z=sum4(four)+added;
+var z=sum4(four);
+if(INT8==1u){
+z*=scaled[0];
+}
+z+=added;
 if(GELU){
 z=gelu(z);
 }
 y[at]=z+passed;
 }
-}
-`,
-  "linear_finish": `
-
-// @import storage_f32.wgsl
-// @import random.wgsl
-// @import gelu.wgsl
-
-struct Params{
-m:u32,
-k:u32,
-n:u32,
-am:u32,
-ak:u32,
-bk:u32,
-bn:u32,
-site:u32,
-micro:u32,
-threshold:u32,
-keep:f32,
-first:u32,
-whole:u32,
-}
-
-var<storage,read>bias:array<f32>;
-var<storage,read>residual:array<f32>;
-var<storage,read>z_in:array<f32>;
-var<storage,read>seeds:array<u32>;
-var<storage,read_write>y:array<f32>;
-var<storage,read_write>z_out:array<f32>;
-var<uniform>params:Params;
-
-override BIAS:bool=false;
-override PRE:bool=false;
-override GELU:bool=false;
-override GELU_GRADIENT:bool=false;
-override DROPOUT:bool=false;
-override RESIDUAL:bool=false;
-override ACCUMULATE:bool=false;
-
-fn finish(row:u32,column:u32,product:f32){
-let at=row*params.n+column;
-var z=product;
-if(BIAS){
-z+=bias[column];
-}
-if(PRE){
-z_out[at]=z;
-}
-if(GELU){
-z=gelu(z);
-}
-if(GELU_GRADIENT){
-z*=gelu_gradient(z_in[at]);
-}
-if(DROPOUT){
-z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
-}
-if(RESIDUAL){
-z+=residual[at];
-}
-if(ACCUMULATE){
-z+=y[at];
-}
-y[at]=z;
 }
 `,
   "pack_f16": `
@@ -1780,6 +1770,30 @@ if(i<params.count){
 y[i]=load(x[i]);
 // @at elements 14
 }
+}
+`,
+  "weights_f32": `
+
+alias Weight=f32;
+const INT8:u32=0u;
+`,
+  "weights_f32x4": `
+
+
+alias Weight=vec4f;
+const INT8:u32=0u;
+`,
+  "weights_i8": `
+
+
+alias Weight=u32;
+const INT8:u32=1u;
+
+var<storage,read>scale:array<f32>;
+
+
+fn decode(w:Weight)->vec4f{
+return vec4f(bitcast<vec4i>(vec4u(w)<<vec4u(24u,16u,8u,0u))>>vec4u(24u));
 }
 `,
 };

@@ -56,6 +56,7 @@ p[i]-=hyper[0]*(first*hyper[1]/(sqrt(second*hyper[2])+params.eps)+decay*p[i]);
   "attention_backward_delta": `
 
 
+
 // @import storage_f32x4.wgsl
 
 struct Params{
@@ -70,7 +71,11 @@ var<storage,read>d_o:array<Stored>;
 var<storage,read>lse:array<f32>;
 var<storage,read_write>delta:array<f32>;
 var<storage,read_write>stats:array<vec2f>;
+var<storage,read>spans:array<vec2u>;
 var<uniform>params:Params;
+
+
+const SPANS:u32=0u;
 
 const LOG2E:f32=1.4426950408889634;
 
@@ -103,7 +108,12 @@ all+=sums[own][other];
 let row=i/params.heads;
 let at=(row/params.n*params.heads+i%params.heads)*params.n+row%params.n;
 delta[at]=all;
+if(SPANS==1u){
+stats[2u*at]=vec2f(lse[at]*LOG2E,all);
+stats[2u*at+1u]=vec2f(spans[row]);
+}else{
 stats[at]=vec2f(lse[at]*LOG2E,all);
+}
 }
 }
 `,
@@ -125,7 +135,7 @@ var<workgroup>qs:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>os:array<array<array<vec4f,8>,OROWS>,GROUPS>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 373
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -148,39 +158,70 @@ let factor=params.scale*LOG2E;
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 392
+// @at attention 491
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
 
 }
 // @at attention_backward_dk 32
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 503
+var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dk 37
+{let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
+{workgroupBarrier();if(slot<BN){os[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=os[e/8u][0][e%8u];}os[0][0][0]=sum;}seen=workgroupUniformLoad(&os[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
+continue;
+}
+}
+// @at attention_backward_dk 43
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
-workgroupBarrier();
-// @at attention_backward_dk 45
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 408
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 531
 workgroupBarrier();
 // @at attention_backward_dk 51
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
+// @at attention 533
+workgroupBarrier();
+// @at attention_backward_dk 57
 var stat:array<vec2f,TN>;
-{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
+var span:array<vec2f,TN*SPANS>;
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 var ds:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=os[tx*SPLIT+(j*HV+h)/SV][(j*HV+h)%SV][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
@@ -195,12 +236,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 535
 }
 }
-// @at attention_backward_dk 73
+// @at attention_backward_dk 81
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 538
 }
 `,
   "attention_backward_dkv": `
@@ -228,7 +269,7 @@ var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,PROWS>,TY>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>vs:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 373
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -252,42 +293,73 @@ let factor=params.scale*LOG2E;
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
-// @at attention 392
+// @at attention 491
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
 
 }
 // @at attention_backward_dkv 40
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 400
+// @at attention 503
+var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dkv 46
+{let other_span=notes[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
+{workgroupBarrier();if(slot<BN){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
+continue;
+}
+}
+// @at attention_backward_dkv 52
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dkv 54
+// @at attention_backward_dkv 60
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
-// @at attention 408
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dkv 62
+// @at attention_backward_dkv 68
 var stat:array<vec2f,TN>;
-{@unrollfor(var j=0u;j<TN;j++){stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
+var span:array<vec2f,TN*SPANS>;
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=notes[line_at];if(SPANS==1u){span[j]=notes[line_at+1u];}}else{stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HD+h)/QROWS][(j*HD+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 if(SHARED==1u){
 workgroupBarrier();
@@ -297,7 +369,7 @@ workgroupBarrier();
 workgroupBarrier();
 var ds:array<array<f32,TN>,TM>;
 if(SHARED==1u){
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=qs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);}}}}}}
 {for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HV+h)/QROWS][(j*HV+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
 }else{
@@ -332,13 +404,13 @@ if(SHARED==1u){
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 535
 }
 }
-// @at attention_backward_dkv 114
+// @at attention_backward_dkv 122
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 538
 }
 `,
   "attention_backward_dq": `
@@ -359,7 +431,7 @@ var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>vs:array<array<array<vec4f,8>,VROWS>,GROUPS>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>os:array<array<array<vec4f,8>,TM*HV>,TY>;
-// @at attention 373
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -383,44 +455,80 @@ let factor=params.scale*LOG2E;
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 392
+var span:array<vec2f,TM*SPANS>;
+// @at attention 491
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
-// @at attention_backward_dq 30
-stat[i]=stats[lines+row];
-// @at attention 398
+if(PLACED==1u){
+own_at[i]=f32(row);
 }
-// @at attention_backward_dq 35
+// @at attention_backward_dq 31
+if(SPANS==1u){
+stat[i]=stats[2u*(lines+row)];
+span[i]=stats[2u*(lines+row)+1u];
+}else{
+stat[i]=stats[lines+row];
+}
+// @at attention 501
+}
+// @at attention_backward_dq 41
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 503
+var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dq 40
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
+// @at attention_backward_dq 46
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
+{workgroupBarrier();if(slot<TY){vs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=vs[e/8u][0][e%8u];}vs[0][0][0]=sum;}seen=workgroupUniformLoad(&vs[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
+continue;
+}
+}
+// @at attention_backward_dq 52
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dq 48
+// @at attention_backward_dq 60
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 408
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dq 54
+// @at attention_backward_dq 66
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
-{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
+{if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);if(SPANS==1u){var is_own_seen=run.rows_at!=IN_ORDER;let own_span=span[i];{is_own_seen=is_own_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}busy=busy||(keys.x<start+BN&&keys.y>start&&is_own_seen);}else{busy=busy||(keys.x<start+BN&&keys.y>start);}}}}
 var s:array<array<f32,TN>,TM>;
 if(busy){
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=ks[tx*WHOLE+(j*HD+h)/ND][(j*HD+h)%ND][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=qs[ty][i*HD+h][f];}else{a=load(q[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
 }
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(OWNED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 @unroll
 for(var i=0u;i<TM;i++){
 @unroll
@@ -448,12 +556,12 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 410
+// @at attention 535
 }
 }
-// @at attention_backward_dq 92
+// @at attention_backward_dq 105
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 538
 }
 `,
   "attention_backward_dq_kept": `
@@ -469,7 +577,7 @@ const LOADS:u32=BM*BN/4u/THREADS;
 
 var<workgroup>ks:array<array<array<vec4f,8>,ND>,TX>;
 var<workgroup>ps:array<array<array<vec4f,8>,TM*W>,TY>;
-// @at attention 373
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -490,34 +598,68 @@ let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
 // @at attention_backward_dq_kept 17
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 392
+var span:array<vec2f,TM*SPANS>;
+// @at attention 491
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
-
+if(PLACED==1u){
+own_at[i]=f32(row);
 }
-// @at attention_backward_dq_kept 25
+// @at attention_backward_dq_kept 23
+if(SPANS==1u){
+span[i]=notes[lines+row].zw;
+}
+// @at attention 501
+}
+// @at attention_backward_dq_kept 30
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 503
+var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dq_kept 30
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
+// @at attention_backward_dq_kept 36
+{@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
+{workgroupBarrier();if(slot<TY){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
+continue;
+}
+}
+// @at attention_backward_dq_kept 42
 let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
 var pk:array<Stored,DLOADS>;
 var pd:array<vec4f,LOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 @unroll
 for(var e=0u;e<LOADS;e++){
 pd[e]=notes[kept+t+e*THREADS];
 }
-// @at attention 406
+// @at attention 531
 workgroupBarrier();
-// @at attention_backward_dq_kept 42
+// @at attention_backward_dq_kept 54
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 @unroll
 for(var e=0u;e<LOADS;e++){
@@ -528,16 +670,16 @@ let y=(u/TM)&(TY-1u);
 let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
 ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
-// @at attention 408
+// @at attention 533
 workgroupBarrier();
-// @at attention_backward_dq_kept 56
+// @at attention_backward_dq_kept 68
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 535
 }
 }
-// @at attention_backward_dq_kept 61
+// @at attention_backward_dq_kept 73
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 538
 }
 `,
   "attention_backward_dv": `
@@ -555,7 +697,7 @@ const QROWS:u32=max(SD,TM*W);
 var<workgroup>qs:array<array<array<vec4f,8>,QROWS>,GROUPS>;
 var<workgroup>os:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>ks:array<array<array<vec4f,8>,TM*HD>,TY>;
-// @at attention 373
+// @at attention 472
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -577,50 +719,81 @@ let factor=params.scale*LOG2E;
 // @at attention_backward_dv 19
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 392
+// @at attention 491
 var line:array<u32,TM>;
+var own_at:array<f32,TM*PLACED>;
 @unroll
 for(var i=0u;i<TM;i++){
 let row=row_of(item.rows_at,item.rows,own+i);
 line[i]=(base+row)*params.heads+item.head;
+if(PLACED==1u){
+own_at[i]=f32(row);
+}
 
 }
 // @at attention_backward_dv 28
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 400
+// @at attention 503
+var more:array<u32,MORE>;
+var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
+@unroll
+for(var w=0u;w<MORE;w++){
+more[w]=blocks[at+7u+w];
+}
+if(BESIDE==1u){
+stat_at[0]=lines;
+if(GROUPED==1u){
+stat_at[0]=base*more[0]+more[1]*params.n;
+}
+}
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
+if(SPANS==1u){
+
+var is_seen=item.rows_at!=IN_ORDER||run.rows_at!=IN_ORDER;
+var slot=t;
+var seen=vec4f();
 // @at attention_backward_dv 33
+{let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
+{workgroupBarrier();if(slot<BN){qs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=qs[e/8u][0][e%8u];}qs[0][0][0]=sum;}seen=workgroupUniformLoad(&qs[0][0][0]);}
+// @at attention 526
+if(seen.x==0.0){
+continue;
+}
+}
+// @at attention_backward_dv 39
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}
-// @at attention 406
-workgroupBarrier();
-// @at attention_backward_dv 41
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 408
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 531
 workgroupBarrier();
 // @at attention_backward_dv 47
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
+// @at attention 533
+workgroupBarrier();
+// @at attention_backward_dv 53
 var stat:array<vec2f,TN>;
-{@unrollfor(var j=0u;j<TN;j++){stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}
+var span:array<vec2f,TN*SPANS>;
+{@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
 var s:array<array<f32,TN>,TM>;
 {for(var c0=0u;c0<CD;c0+=UD){@unrollfor(var c1=0u;c1<UD;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HD;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*SPLIT+(j*HD+h)/SD][(j*HD+h)%SD][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_A==1u){a=ks[ty][i*HD+h][f];}else{a=load(k[line[i]*D4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){s[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,s[i][j]))));}}}}}}
+{if(PLACED==1u){@unrollfor(var j=0u;j<TN;j++){let other_at=f32(row_of(run.rows_at,run.rows,start+tx*TN+j));@unrollfor(var i=0u;i<TM;i++){if(ALIBI==1u){s[i][j]=fma(-bitcast<f32>(more[MORE-1u]),abs(own_at[i]-other_at),s[i][j]);}if(SPANS==1u){if(STREAMED==1u){s[i][j]=select(OUTSIDE,s[i][j],own_at[i]>=span[j].x&&own_at[i]<span[j].y);}else{s[i][j]=select(OUTSIDE,s[i][j],other_at>=span[i].x&&other_at<span[i].y);}}}}}}
 {let masked=(listed&1u)==1u||start+BN>run.rows;@unrollfor(var j=0u;j<TN;j++){@unrollfor(var i=0u;i<TM;i++){s[i][j]=exp2(fma(s[i][j],factor,-stat[j].x));}if(masked){let keys=keys_of(run,run.rows,start+tx*TN+j,own);@unrollfor(var i=0u;i<TM;i++){s[i][j]=select(0.0,s[i][j],has_key(keys,own+i));}}}}
 workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 410
+// @at attention 535
 }
 }
-// @at attention_backward_dv 60
+// @at attention_backward_dv 68
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 413
+// @at attention 538
 }
 `,
   "attention_join": `
@@ -1030,6 +1203,106 @@ let at=group.y*2u*params.width+column;
 partials[at]=all_products;
 partials[at+params.width]=all;
 }
+}
+`,
+  "linear_any": `
+
+// @import linear_finish.wgsl
+
+var<storage,read>a:array<f32>;
+var<storage,read>b:array<f32>;
+
+const T:u32=16u;
+
+var<workgroup>as_:array<array<f32,T>,T>;
+var<workgroup>bs:array<array<f32,T>,T>;
+
+@compute@workgroup_size(256)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let tx=t&(T-1u);
+let ty=(t/T)&(T-1u);
+let row=group.y*T+ty;
+let column=group.x*T+tx;
+var sum=0.0;
+for(var k0=0u;k0<params.k;k0+=T){
+as_[ty][tx]=select(0.0,a[row*params.am+(k0+tx)*params.ak],row<params.m&&k0+tx<params.k);
+bs[ty][tx]=select(0.0,b[(k0+ty)*params.bk+column*params.bn],k0+ty<params.k&&column<params.n);
+workgroupBarrier();
+@unroll
+for(var k=0u;k<T;k++){
+sum=fma(as_[ty][k],bs[k][tx],sum);
+}
+workgroupBarrier();
+}
+if(row<params.m&&column<params.n){
+finish(row,column,sum);
+}
+}
+`,
+  "linear_finish": `
+
+
+// @import storage_f32.wgsl
+// @import random.wgsl
+// @import gelu.wgsl
+
+struct Params{
+m:u32,
+k:u32,
+n:u32,
+am:u32,
+ak:u32,
+bk:u32,
+bn:u32,
+site:u32,
+micro:u32,
+threshold:u32,
+keep:f32,
+first:u32,
+whole:u32,
+}
+
+var<storage,read>bias:array<f32>;
+var<storage,read>residual:array<f32>;
+var<storage,read>z_in:array<f32>;
+var<storage,read>seeds:array<u32>;
+var<storage,read_write>y:array<f32>;
+var<storage,read_write>z_out:array<f32>;
+var<uniform>params:Params;
+
+override BIAS:bool=false;
+override PRE:bool=false;
+override GELU:bool=false;
+override GELU_GRADIENT:bool=false;
+override DROPOUT:bool=false;
+override RESIDUAL:bool=false;
+override ACCUMULATE:bool=false;
+
+fn finish(row:u32,column:u32,product:f32){
+let at=row*params.n+column;
+var z=product;
+if(BIAS){
+z+=bias[column];
+}
+if(PRE){
+z_out[at]=z;
+}
+if(GELU){
+z=gelu(z);
+}
+if(GELU_GRADIENT){
+z*=gelu_gradient(z_in[at]);
+}
+if(DROPOUT){
+z*=dropout_factor(seeds[0],params.site,seeds[1]+params.micro,params.first+row*params.whole+column,params.threshold,params.keep);
+}
+if(RESIDUAL){
+z+=residual[at];
+}
+if(ACCUMULATE){
+z+=y[at];
+}
+y[at]=z;
 }
 `,
   "linear_input_grad": `

@@ -6,7 +6,7 @@
  */
 
 import { KernelError } from "../../../base/errors.ts";
-import type { Attention, AttentionBackward } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import type { Limits } from "../device.ts";
 import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "../plan/attention_tables.ts";
@@ -91,8 +91,8 @@ export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: A
 const isUsable = (tile: AttentionVariant, together: boolean): boolean => tile.TX === 8 && (!together || isSquare(tile));
 
 async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
-  const { limits, tiles, tuning } = plan.context, { sets, n } = op, heads = sets.length;
-  const d4 = Math.ceil(op.q.shape[1] / heads / 4), v4 = Math.ceil(op.v.shape[1] / heads / 4);
+  const { limits, tiles, tuning } = plan.context, { sets, n } = op, { heads, d, dv } = headsOf(op);
+  const d4 = Math.ceil(d / 4), v4 = Math.ceil(dv / 4);
   const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
   if (choice && attentionFits(limits, kernel, choice, d4, v4)) return choice;
   const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
@@ -122,11 +122,11 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
  * computed twice cost, smaller ones less.
  */
 export function isFused(plan: Plan, op: AttentionBackward): boolean {
-  const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), heads = op.sets.length;
+  const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), { d, dv } = headsOf(op);
   if (tiles === "smallest") return false;
   if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
   if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem)) return false;
-  const [d4, v4] = [op.q, op.v].map((t) => Math.ceil(t.shape[1] / heads / 4));
+  const [d4, v4] = [d, dv].map((width) => Math.ceil(width / 4));
   const fits = (kernel: AttentionKernel, tile: AttentionVariant) => attentionFits(limits, kernel, tile, d4, v4);
   const together = ATTENTION_DEFAULTS.filter((tile) => isUsable(tile, true) && fits("attention_backward_dkv", tile));
   return together.length > 1 || (together.length === 1 && !(hasLongRows(op.sets) && fits("attention_backward_dk", ATTENTION_DEFAULTS[0])));

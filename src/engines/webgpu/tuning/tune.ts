@@ -98,7 +98,7 @@ export interface TuneOptions {
 const BUDGET = 60, LEAST = 3, MOST = 20;
 
 // Results may differ by the order of sums.
-const DIFFERENCE = { f32: 2e-5, f16: 5e-3, u32: 0 };
+const DIFFERENCE = { f32: 2e-5, f16: 5e-3, u32: 0, i8: 0 };
 
 const isAttention = (work: TuneWork): work is AttentionWork => "sets" in work;
 

@@ -7,7 +7,7 @@
 import { type Allowed, expect, MOST, mustBe, type ObjectOf, shown, whole, wrongOf } from "../../../base/check.ts";
 import { ConfigError } from "../../../base/errors.ts";
 import { parseJson } from "../../../base/json.ts";
-import type { Attention, AttentionBackward } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import { isPacked } from "../storage.ts";
 import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, ATTENTION_VARIANTS, LINEAR_KERNELS, LINEAR_VARIANTS } from "./variants.ts";
@@ -148,9 +148,9 @@ const extent = (set: AttentionSet) => Math.max(1, "l" in set ? set.l : "block" i
 
 /** An attention operation as a problem. */
 export function attentionProblem(op: Attention | AttentionBackward): Problem {
-  const { sets, n, q, v } = op, kinds = [...new Set(sets.map(kindOfSet))].sort().join("+");
+  const { sets, n, q } = op, { d, dv } = headsOf(op), kinds = [...new Set(sets.map(kindOfSet))].sort().join("+");
   return {
-    kind: `${kinds} ${q.shape[1] / sets.length}/${v.shape[1] / sets.length} ${isPacked(q) ? "f16" : "f32"}`,
+    kind: `${kinds} ${d}/${dv} ${isPacked(q) ? "f16" : "f32"}`,
     sizes: [n, Math.max(...sets.map(extent))],
   };
 }

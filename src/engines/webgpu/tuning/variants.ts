@@ -10,7 +10,7 @@ import type { Constants } from "../shader/kernels.gen.ts";
  * A variant of the tiled attention kernels: TY·TM rows owned by a workgroup of TX·TY invocations, TX·TN rows streamed at a
  * time. The rest is explained where wgsl/attention.wgsl declares it.
  */
-export type AttentionVariant = Omit<Constants<AttentionKernel>, "D4" | "V4" | "STORAGE">;
+export type AttentionVariant = Omit<Constants<AttentionKernel>, "D4" | "V4" | "STORAGE" | "GROUPED" | "ALIBI" | "SPANS">;
 
 /** The tiled attention kernels. */
 export const ATTENTION_KERNELS = [

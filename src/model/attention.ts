@@ -1,0 +1,155 @@
+/**
+ * An attention by itself: what its options mean, its tensors, and the programs of its passes.
+ *
+ * @module
+ */
+
+import { type Allowed, expect } from "../base/check.ts";
+import { ConfigError, excerpt, ShapeError } from "../base/errors.ts";
+import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { type AttentionConfig, type AttentionSet, checkSet, type IntervalLists, LARGEST, resolveSets } from "../pattern/sets.ts";
+
+/**
+ * Which keys a query attends to: a `pattern` with its fields, as a model's `attention` has them, or `intervals`, or `sets`. What it attends
+ * to besides is the same for every sequence; `spans` are not.
+ */
+export interface AttentionPattern extends Partial<AttentionConfig> {
+  /** Of query i, keys from first to before end for each of `intervals[i]`; for all heads. With `causal` (the default) only those up to i. */
+  readonly intervals?: IntervalLists;
+  /** One set for all heads, or one per head; each says itself whether it is causal. */
+  readonly sets?: AttentionSet | readonly AttentionSet[];
+  /** Of a pattern: the number of the layer, by which `interleaved` alternates and `bigbird` draws. Default 0. */
+  readonly layer?: number;
+}
+
+/** Sizes of an attention, and which keys its queries attend to. */
+export interface AttentionOptions extends AttentionPattern {
+  /** Sequences, default 1. */
+  readonly batch?: number;
+  /** Positions of a sequence. */
+  readonly n: number;
+  /** Heads of q. */
+  readonly heads: number;
+  /** Heads of k and v, of which each is read by heads / kvHeads of q (grouped-query attention); default `heads`. */
+  readonly kvHeads?: number;
+  /** Width of a head of q and k; on the WebGPU engine up to 128. */
+  readonly headDim: number;
+  /** Width of a head of v and o, default `headDim`. */
+  readonly valueDim?: number;
+  /** How q, k, v, o and their gradients are stored: default f32. Sums are f32 in either. */
+  readonly dtype?: "f32" | "f16";
+  /** ALiBi: what a scaled score loses per position between query and key, one per head of q; see {@linkcode alibiSlopes}. */
+  readonly slopes?: readonly number[];
+  /** Whether each pass gets spans: the keys that each query of each sequence may see. Default false. */
+  readonly spans?: boolean;
+}
+
+/** The same, checked, and with what was left out. */
+export interface ResolvedAttention extends Required<Pick<AttentionOptions, "batch" | "n" | "heads" | "kvHeads" | "headDim" | "valueDim">> {
+  readonly dtype: "f32" | "f16";
+  readonly sets: readonly AttentionSet[];
+  readonly slopes?: readonly number[];
+  readonly spans: boolean;
+}
+
+const SIZE = [1, LARGEST] as const, HEADS = [1, 4096] as const;
+
+const OPTIONS: Readonly<Record<string, Allowed>> = {
+  batch: SIZE,
+  kvHeads: HEADS,
+  dtype: { oneOf: ["f32", "f16"] },
+  slopes: "a list",
+  spans: "true or false",
+};
+
+/** Fields that say what a pattern is. */
+const PATTERN_FIELDS = ["stride", "c", "integration", "globals", "block", "window", "random", "seed", "blocks", "layer"];
+const KNOWN = ["n", "heads", "headDim", "valueDim", ...Object.keys(OPTIONS), "pattern", "intervals", "sets", "causal", ...PATTERN_FIELDS];
+
+/** The set of each head, every query of which has a key. */
+function setsOf(cannot: string, options: AttentionOptions): readonly AttentionSet[] {
+  const { n, heads, pattern, intervals, sets, causal = true, layer = 0 } = options;
+  const ways = Object.entries({ pattern, intervals, sets }).filter(([, way]) => way !== undefined).map(([name]) => name);
+  if (ways.length !== 1) {
+    throw new ConfigError(`${cannot}: give one of pattern, intervals and sets, found ${ways.length ? ways.join(" and ") : "none"}`);
+  }
+  if (pattern !== undefined) return resolveSets({ ...options, pattern }, { n, layer, heads });
+  const beside = [...PATTERN_FIELDS, ...sets ? ["causal"] : []].find((name) => options[name as keyof AttentionOptions] !== undefined);
+  if (beside) throw new ConfigError(`${cannot}: ${beside} does not go with ${ways[0]}`);
+  expect(cannot, { causal: [causal, "true or false"] });
+  if (intervals !== undefined) {
+    expect(cannot, { intervals: [intervals, { each: { each: { each: [0, n], count: 2, words: "[first, end]" } }, count: n }] });
+    const set: AttentionSet = { kind: "intervals", intervals, causal };
+    checkRows(cannot, set, n);
+    return Array.from({ length: heads }, () => set);
+  }
+  const given = Array.isArray(sets) ? sets as readonly AttentionSet[] : Array.from({ length: heads }, () => sets as AttentionSet);
+  if (given.length !== heads) throw new ConfigError(`${cannot}: sets must be one, or one per head: ${heads}, found ${given.length}`);
+  for (const set of new Set(given)) checkRows(cannot, set, n);
+  return given;
+}
+
+/** Refuses lists that leave a query without a key. */
+function checkRows(cannot: string, set: AttentionSet, n: number): void {
+  checkSet(set, n);
+  if (set.kind !== "blocks" && set.kind !== "intervals") return;
+  for (let i = 0; i < n; i++) {
+    const end = set.causal ? i + 1 : n;
+    const has = set.kind === "intervals"
+      ? set.intervals[i].some(([first, last]) => first < Math.min(last, end))
+      : set.blocks[Math.floor(i / set.block)].some((block) => block * set.block < end);
+    if (has) continue;
+    throw new ConfigError(`${cannot}: query ${i} has no key${set.causal ? " up to itself" : ""}; give it one, leave queries out by spans`);
+  }
+}
+
+/**
+ * What options mean.
+ *
+ * @throws {ConfigError} naming the option that is missing, unknown or out of range
+ * @throws {ShapeError} where the heads of k and v do not divide those of q
+ */
+export function resolveAttention(cannot: string, options: AttentionOptions): ResolvedAttention {
+  expect(cannot, { options: [options, "an object"] });
+  const unknown = Object.keys(options).find((name) => !KNOWN.includes(name));
+  if (unknown !== undefined) throw new ConfigError(`${cannot}: there is no option ${excerpt(unknown)}, known are ${KNOWN.join(", ")}`);
+  const { n, heads, headDim, batch = 1, kvHeads = heads, valueDim = headDim, dtype = "f32", slopes, spans = false } = options;
+  for (const [name, allowed] of Object.entries(OPTIONS)) {
+    const value = options[name as keyof AttentionOptions];
+    if (value !== undefined) expect(cannot, { [name]: [value, allowed] });
+  }
+  expect(cannot, { n: [n, SIZE], heads: [heads, HEADS], headDim: [headDim, SIZE], valueDim: [valueDim, SIZE] });
+  if (heads % kvHeads !== 0) throw new ShapeError(`${cannot}: kvHeads is ${kvHeads} and must divide heads, ${heads}`);
+  if (slopes) expect(cannot, { slopes: [slopes, { each: { from: 0 }, count: heads, words: `a list of ${heads} numbers, one per head` }] });
+  return { n, heads, headDim, batch, kvHeads, valueDim, dtype, slopes, spans, sets: setsOf(cannot, options) };
+}
+
+/** What goes in and comes out, by the names of the operation's operands. */
+export type AttentionTensors = Readonly<Record<"q" | "k" | "v" | "o" | "lse" | "spans" | "dO" | "dq" | "dk" | "dv", Tensor>>;
+
+/** Its tensors: q, o [batch · n, heads · width], k, v [batch · n, kvHeads · width], gradients alike; lse f32 [batch, heads, n]. */
+export function attentionTensors({ batch, n, heads, kvHeads, headDim, valueDim, dtype }: ResolvedAttention): AttentionTensors {
+  const matrix = (name: string, count: number, width: number) => tensor(name, [batch * n, count * width], dtype);
+  return {
+    q: matrix("q", heads, headDim),
+    k: matrix("k", kvHeads, headDim),
+    v: matrix("v", kvHeads, valueDim),
+    o: matrix("o", heads, valueDim),
+    lse: tensor("lse", [batch, heads, n]),
+    spans: tensor("spans", [batch, n, 2], "u32"),
+    dO: matrix("dO", heads, valueDim),
+    dq: matrix("dq", heads, headDim),
+    dk: matrix("dk", kvHeads, headDim),
+    dv: matrix("dv", kvHeads, valueDim),
+  };
+}
+
+/** The program of one pass over those tensors. */
+export function attentionProgram(of: ResolvedAttention, tensors: AttentionTensors, pass: "forward" | "backward"): Program {
+  const { batch, n, heads, kvHeads, sets, slopes } = of, { q, k, v, o, lse, dO, dq, dk, dv } = tensors;
+  const program = new Program(`attention ${pass}`);
+  const shared = { q, k, v, o, lse, sets, batch, n, slopes, kvHeads, spans: of.spans ? tensors.spans : undefined };
+  if (pass === "forward") program.add({ op: "attention", ...shared });
+  else program.add({ op: "attention_backward", ...shared, dO, dq, dk, dv, delta: program.scratch("delta", [batch, heads, n]) });
+  return program;
+}
