@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "../base/check.ts";
 import { encodeText } from "./text.ts";
 
 /** Lets bytes through up to the first stop string that comes to its end; what may be the beginning of one is held back. */
@@ -12,8 +13,9 @@ export class StopStrings {
   #held: number[] = [];
   #stopped = false;
 
-  /** Of strings that are not empty. */
+  /** @throws {ConfigError} where they are not a list of strings of at least one character */
   constructor(stops: readonly string[]) {
+    expect("Cannot look for stop strings", { stops: [stops, { each: { form: /[^]/, words: "a string of at least one character" } }] });
     this.#stops = stops.map(encodeText);
   }
 
@@ -23,7 +25,8 @@ export class StopStrings {
   }
 
   /** Of what was held back and these bytes, those that are before every stop string. How a text is cut into pieces changes nothing. */
-  push(bytes: Iterable<number>): number[] {
+  push(bytes: Uint8Array): number[] {
+    expect("Cannot look for stop strings", { bytes: [bytes, "an array of bytes"] });
     const free: number[] = [];
     for (const byte of bytes) {
       if (this.#stopped) break;
