@@ -13,7 +13,11 @@ export class StopStrings {
   #held: number[] = [];
   #stopped = false;
 
-  /** @throws {ConfigError} where they are not a list of strings of at least one character */
+  /**
+   * Looks for any of some strings.
+   *
+   * @throws {ConfigError} where they are not a list of strings of at least one character
+   */
   constructor(stops: readonly string[]) {
     expect("Cannot look for stop strings", { stops: [stops, { each: { form: /[^]/, words: "a string of at least one character" } }] });
     this.#stops = stops.map(encodeText);
