@@ -265,11 +265,13 @@ Deno.test("bundle: a folder of other files is refused and left as it was", async
     await assertRejects(() => bundle(new URL(`file://${folder}/`)), ConfigError, "it holds other files, and would be emptied");
     assertEquals(await Deno.readTextFile(file), "mine");
     await assertRejects(() => bundle(new URL(`${file}/`)), ConfigError, "Cannot write into");
-    for (const [args, said] of [[[folder], "it holds other files"], [["--out", folder], "it takes one folder or none"]] as const) {
+    for (
+      const [args, exit, said] of [[[folder], 1, "it holds other files"], [["--out", folder], 2, "it takes one folder or none"]] as const
+    ) {
       const { code, stderr } = await new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", new URL("../tools/bundle.ts", import.meta.url).href, ...args],
       }).output();
-      failed({ code, err: new TextDecoder().decode(stderr), out: "", events: [] }, 1, said);
+      failed({ code, err: new TextDecoder().decode(stderr), out: "", events: [] }, exit, said);
     }
     assertEquals(await Deno.readTextFile(file), "mine");
   } finally {
