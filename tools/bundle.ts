@@ -177,8 +177,8 @@ async function linkPackages(folder: string): Promise<void> {
 }
 
 /**
- * A module once more, as terser minifies it: esbuild goes by one expression at a time, terser drops what a whole module shows to be of no
- * use. Text and source map.
+ * A module with the names that terser gives, which compress better than esbuild's: 3 KB of all. Names alone: of what else it does,
+ * `collapse_vars` changed what attention computes, and the rest was 0.5 KB. Text and source map.
  */
 async function pack(
   text: string,
@@ -188,7 +188,7 @@ async function pack(
   const made = await minify(text, {
     module: true,
     ecma: 2020,
-    compress: { passes: 3, pure_getters: true },
+    compress: false,
     sourceMap: { content: map, filename: name, url: `${name}.map`, includeSources: true },
   });
   // It leaves out the sources' texts where there is no source: a module that only exports from others.
