@@ -334,7 +334,7 @@ Deno.test("data inspect: a folder of PNG as JSON, with a sheet; sound with a wav
     assertStringIncludes(sound.out, "22,800 (1.90 s)");
     assertStringIncludes(await Deno.readTextFile(`${folder}/a.svg`), "<svg");
     const text = await inspect("README.md", "--png", `${folder}/no.png`);
-    assertEquals(text.code, 1);
+    assertEquals(text.code, 2);
     assertStringIncludes(text.error, "pictures are of images or sound, this is text");
     assertStringIncludes((await inspect(`${folder}/none`)).error, "there is no such file");
     assertEquals((await inspect("README.md", "--shape", "3x3")).code, 2);

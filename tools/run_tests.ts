@@ -17,12 +17,12 @@ import { setUpTests } from "./set_up_tests.ts";
 import { helpWhereAsked } from "./usage.ts";
 
 /**
- * What each process tests, by the names of files, in the order in which they start; the last has what no other has, and the examples of
+ * What each process tests, by the names of files, in the order in which they start after the one that has all others, and the examples of
  * docstrings. Pages, processes and kernels wait for other things than the CPU: one process after another took 18 minutes of two cores,
  * of which they worked 9. One has all that need the bundle, which is made once per process.
  */
 const GROUPS = [
-  /^(pages|element|browser|bundle|bundlers|import|open|runtimes)\w*_test\.ts$/,
+  /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/,
   /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/,
   /^(conformance|webgpu)\w*_test\.ts$/,
 ];
@@ -39,7 +39,8 @@ function groups(): string[][] {
       return `test/${name}`;
     })
   );
-  return [...named, ["--doc", `--ignore=${named.flat()}`]];
+  // Types of tests are `deno task check`'s; those of examples are looked at here alone.
+  return [["--doc", `--ignore=${named.flat()}`], ...named.map((names) => ["--no-check", ...names])];
 }
 
 /** The answers to all of some work, so many pieces at a time, in order. */
