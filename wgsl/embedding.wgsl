@@ -1,6 +1,7 @@
 // The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table a dispatch, since four tables would exceed eight storage
 // buffers.
 // @import weights_f32.wgsl
+// @import elements.wgsl
 
 struct Params {
   count: u32, // rows · width
@@ -18,16 +19,8 @@ struct Params {
 
 override ACCUMULATE: bool = false;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 256u + t;
-  if (i >= params.count) {
-    return;
-  }
+// @splice
+fn element() {
   let row = i / params.width;
   let entry = indices[(params.first + row) % params.length] - params.table_first;
   let at = entry * params.width + i - row * params.width;

@@ -925,6 +925,7 @@ y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_strid
   "embedding": `
 
 // @import weights_f32.wgsl
+// @import elements.wgsl
 
 struct Params{
 count:u32,
@@ -941,7 +942,7 @@ var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
 override ACCUMULATE:bool=false;
-
+// @at elements 5
 @compute@workgroup_size(256)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -949,9 +950,8 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
-if(i>=params.count){
-return;
-}
+if(i<params.count){
+// @at embedding 24
 let row=i/params.width;
 let entry=indices[(params.first+row)%params.length]-params.table_first;
 let at=entry*params.width+i-row*params.width;
@@ -965,6 +965,8 @@ if(ACCUMULATE){
 value+=y[i];
 }
 y[i]=value;
+// @at elements 14
+}
 }
 `,
   "embedding_decode": `
