@@ -24,7 +24,7 @@ export type { Notify } from "./src/data/notices.ts";
 export { checkSameData, DATA_KINDS, type DataIdentity, type DataKind, type DataSource, identify } from "./src/data/identity.ts";
 export { entropy0, entropyOf } from "./src/data/entropy.ts";
 export { splitHeldOut } from "./src/data/held_out.ts";
-export { StopStrings } from "./src/data/stop.ts";
+export { type LetThrough, StopStrings, StopTokens } from "./src/data/stop.ts";
 export { byteLabels, BYTES, type Codec, TextStream, type TokenArray, visible } from "./src/data/text.ts";
 export { type LearnOptions, type Learnt, parseTokenizer, Tokenizer, VOCABULARY_LIMIT } from "./src/data/tokenizer.ts";
 export { wrapText } from "./src/base/wrap.ts";

@@ -539,6 +539,7 @@ const CALLS: readonly Call[] = [
   call("Tokenizer.bytesOf", (token) => tokenizer.bytesOf(token), [256], { 0: "whole" }),
   of("parseTokenizer", [tokenizer.toJson(), name], { 0: "text", 1: "text" }),
   call("new StopStrings", (stops) => new longstride.StopStrings(stops as string[]), [["ab"]], { 0: "list", "0.0": "text" }),
+  call("new StopTokens", (stops) => new longstride.StopTokens(longstride.BYTES, stops as string[]), [["ab"]], { 0: "list", "0.0": "text" }),
   call("StopStrings.push", (bytes) => new longstride.StopStrings(["ab"]).push(bytes as Uint8Array), [bytes], { 0: "bytes" }),
   of("eventFileName", [12, "run"], { 0: "number", 1: "text" }),
   of("eventFileHeader", [12], { 0: "number" }),

@@ -18,8 +18,7 @@ import { helpWhereAsked } from "./usage.ts";
 
 /**
  * What each process tests, by the names of files, in the order in which they start after the one that has all others, and the examples of
- * docstrings. Pages, processes and kernels wait for other things than the CPU: one process after another took 18 minutes of two cores,
- * of which they worked 9. One has all that need the bundle, which is made once per process.
+ * docstrings. One has all that need the bundle, which is made once per process; kernels come last, which wait for nothing but the CPU.
  */
 const GROUPS = [
   /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/,

@@ -60,8 +60,10 @@ async function shrunk(): Promise<Map<string, Map<string, readonly Token[]>>> {
   return new Map([...modules].map(([name, files]) => [name, new Map([...files].map(([file, tokens]) => [file, renamed(tokens)]))]));
 }
 
+let made: ReturnType<typeof shrunk> | undefined;
+
 /** A module of {@linkcode WGSL_MODULES} with short names in its kernels, as JavaScript. */
 export async function shrunkWgsl(module: string): Promise<string> {
-  const texts = [...(await shrunk()).get(module)!].map(([file, tokens]) => [file, pack(tokens, file)]);
+  const texts = [...(await (made ??= shrunk())).get(module)!].map(([file, tokens]) => [file, pack(tokens, file)]);
   return `export const WGSL = ${JSON.stringify(Object.fromEntries(texts))};`;
 }

@@ -13,8 +13,9 @@ import {
   DATA_KINDS,
   type DataKind,
   type ImageShape,
+  type LetThrough,
   SOUND_RATE,
-  StopStrings,
+  StopTokens,
   TextStream,
   type TokenArray,
   visible,
@@ -122,16 +123,13 @@ function temperatureOf(args: Args, { temperature, doSample }: GenerationOptions,
 
 /** A text under way, up to the first stop string in it. */
 class Written {
-  readonly #stop: StopStrings;
+  readonly #stop: StopTokens;
   readonly #stream = new TextStream();
-  /** Tokens that the stop string may begin in, and how many of their bytes are known to be before it. */
-  readonly #held: { token: number; bytes: number }[] = [];
-  #free = 0;
   /** All bytes, those given among them. */
   readonly bytes: number[];
 
-  constructor(readonly codec: Codec, given: TokenArray, stops: readonly string[]) {
-    this.#stop = new StopStrings(stops);
+  constructor(codec: Codec, given: TokenArray, stops: readonly string[]) {
+    this.#stop = new StopTokens(codec, stops);
     this.bytes = [...codec.decode(given)];
   }
 
@@ -141,26 +139,19 @@ class Written {
   }
 
   /** Takes a token: the text that is known to be before every stop string now, and the tokens that are. */
-  take(token: number): { text: string; tokens: number[] } {
-    const own = this.codec.decode([token]), bytes = this.#stop.push(own), tokens: number[] = [];
-    this.#held.push({ token, bytes: own.length });
-    this.#free += bytes.length;
-    for (let first; (first = this.#held[0]) && this.#free >= first.bytes;) {
-      this.#free -= first.bytes;
-      tokens.push(this.#held.shift()!.token);
-    }
-    return { text: this.#show(bytes), tokens };
+  take(token: number): { text: string; tokens: readonly number[] } {
+    return this.#show(this.#stop.push(token));
   }
 
   /** What is left when no token comes any more. */
-  end(): { text: string; tokens: number[] } {
-    const tokens = this.ended ? [] : this.#held.map(({ token }) => token);
-    return { text: this.#show(this.#stop.end()) + this.#stream.end(), tokens };
+  end(): { text: string; tokens: readonly number[] } {
+    const { text, tokens } = this.#show(this.#stop.end());
+    return { text: text + this.#stream.end(), tokens };
   }
 
-  #show(bytes: readonly number[]): string {
+  #show({ bytes, tokens }: LetThrough): { text: string; tokens: readonly number[] } {
     for (const byte of bytes) this.bytes.push(byte);
-    return this.#stream.push(Uint8Array.from(bytes));
+    return { text: this.#stream.push(Uint8Array.from(bytes)), tokens };
   }
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
-import { encodeText } from "./text.ts";
+import { type Codec, encodeText } from "./text.ts";
 
 /** Lets bytes through up to the first stop string that comes to its end; what may be the beginning of one is held back. */
 export class StopStrings {
@@ -63,5 +63,60 @@ export class StopStrings {
     let count = Math.min(stop.length - 1, this.#held.length);
     while (count > 0 && !this.#endsWith(stop, count)) count--;
     return count;
+  }
+}
+
+/** What is known to be before every stop string. */
+export interface LetThrough {
+  /** Bytes of the text. */
+  readonly bytes: readonly number[];
+  /** Tokens that are wholly before it. */
+  readonly tokens: readonly number[];
+}
+
+/** {@linkcode StopStrings} over tokens: lets bytes through, and tokens once all of their bytes are. */
+export class StopTokens {
+  readonly #stop: StopStrings;
+  /** Tokens with bytes that may be of a stop string, and how many of the first one's are known not to be. */
+  readonly #held: { readonly token: number; readonly bytes: number }[] = [];
+  #free = 0;
+
+  /**
+   * Looks for any of some strings, or none, in what tokens stand for.
+   *
+   * @throws {ConfigError} where they are not a list of strings of at least one character
+   */
+  constructor(
+    /** What tokens stand for. */
+    readonly codec: Codec,
+    stops: readonly string[],
+  ) {
+    this.#stop = new StopStrings(stops);
+  }
+
+  /** Whether a stop string has come: nothing follows. */
+  get stopped(): boolean {
+    return this.#stop.stopped;
+  }
+
+  /**
+   * Takes a token.
+   *
+   * @throws {ConfigError} where it is not in the vocabulary
+   */
+  push(token: number): LetThrough {
+    const own = this.codec.decode([token]), bytes = this.#stop.push(own), tokens: number[] = [];
+    this.#held.push({ token, bytes: own.length });
+    this.#free += bytes.length;
+    for (let first; (first = this.#held[0]) && this.#free >= first.bytes;) {
+      this.#free -= first.bytes;
+      tokens.push(this.#held.shift()!.token);
+    }
+    return { bytes, tokens };
+  }
+
+  /** What is still held back when the tokens end; nothing after a stop string. */
+  end(): LetThrough {
+    return { bytes: this.#stop.end(), tokens: this.stopped ? [] : this.#held.map(({ token }) => token) };
   }
 }

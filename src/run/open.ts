@@ -132,22 +132,12 @@ export class OpenedModel {
     const { options, stopStrings } = this.#single(given);
     const asked = { ...options, prompt: given.prompt };
     if (stopStrings.length === 0) return yield* sample(this.#decoder, asked);
-    const codec = codecOf(this, "look for stop strings"), stop = await stopsOf(stopStrings);
-    /** Tokens with bytes that may be of a stop string, and how many of the first one's are known not to be. */
-    const held: { token: number; bytes: number }[] = [];
-    let free = 0;
+    const codec = codecOf(this, "look for stop strings"), stop = new (await import("../data/stop.ts")).StopTokens(codec, stopStrings);
     for await (const token of sample(this.#decoder, asked)) {
-      const bytes = codec.decode([token]);
-      held.push({ token, bytes: bytes.length });
-      free += stop.push(bytes).length;
-      while (held.length > 0 && free >= held[0].bytes) {
-        const first = held.shift()!;
-        free -= first.bytes;
-        yield first.token;
-      }
+      yield* stop.push(token).tokens;
       if (stop.stopped) return;
     }
-    yield* held.map(({ token }) => token);
+    yield* stop.end().tokens;
   }
 
   /**

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { type BufferRange, isBuffer, isRange } from "../base/buffers.ts";
+import { type BufferRange, isRange, rangeOf } from "../base/buffers.ts";
 import { expect, shown } from "../base/check.ts";
 import { ConfigError, ShapeError } from "../base/errors.ts";
-import { type FloatArray, isFloats, isHalves, likeArray, numbersOf } from "../base/floats.ts";
+import { classOf, type FloatArray, isFloats, isHalves, likeArray, numbersOf } from "../base/floats.ts";
 import { inTurn, Turns } from "../base/turns.ts";
 import {
   type AttentionOptions,
@@ -107,7 +107,7 @@ class Placed {
 
   /** Gives a tensor its place. */
   async place(name: Name, given?: BufferRange): Promise<void> {
-    const t = this.tensors[name], place = given === undefined ? "own" : isBuffer(given) ? { buffer: given } : given;
+    const t = this.tensors[name], place = given === undefined ? "own" : rangeOf(given);
     const before = this.#places.get(t);
     if (before === place || (before && isSame(before, place))) return;
     if (before === "own" || (before && place === "own")) {
@@ -302,8 +302,6 @@ export class SparseAttention {
 /** The kind of array that comes out of that name. */
 const kindOf = (name: Name, q: FloatArray): FloatArray => name === "lse" && isHalves(q) ? new Float32Array(0) : q;
 
-const classOf = (value: unknown) => Object.prototype.toString.call(value).slice(8, -1);
-
 /** Says what something must be. */
 const refuse = (name: string, what: string, value: unknown) => new ConfigError(`${CANNOT}: ${name} must be ${what}, found ${shown(value)}`);
 
@@ -334,7 +332,7 @@ interface Range {
 
 function checkedRange(name: Name, value: unknown, t: Tensor): Range {
   if (!isRange(value)) throw refuse(name, "a GPUBuffer, as q is, or { buffer, offset }", value);
-  const { buffer, offset: from = 0 } = isBuffer(value) ? { buffer: value } : value;
+  const { buffer, offset: from = 0 } = rangeOf(value);
   return { name, buffer, from, to: from + size(t) * (t.dtype === "f16" ? 2 : 4) };
 }
 
