@@ -17,7 +17,7 @@ interface Modules {
   readonly "fs/promises": { readFile(file: URL, options: { signal?: AbortSignal }): Promise<Uint8Array> };
   readonly "url": { pathToFileURL(path: string): URL; fileURLToPath(url: URL): string };
   readonly "os": { availableParallelism(): number };
-  readonly "worker_threads": { Worker: new (text: string, options: { eval: true }) => NodeWorker };
+  readonly "worker_threads": { Worker: new (url: URL) => NodeWorker };
   readonly "module": { createRequire(from: URL): (path: string) => unknown };
 }
 

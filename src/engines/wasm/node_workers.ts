@@ -7,7 +7,7 @@
 import { nodeModule, type NodeWorker } from "../../base/runtime_files.ts";
 
 /** What a worker of a page finds in its scope. */
-const SCOPE = `const { parentPort } = require("node:worker_threads");
+const SCOPE = `import { parentPort } from "node:worker_threads";
 globalThis.postMessage = (message) => parentPort.postMessage(message);
 globalThis.close = () => parentPort.close();
 parentPort.on("message", (data) => globalThis.onmessage({ data }));
@@ -19,7 +19,11 @@ type Events = Pick<Worker, "onmessage" | "onerror" | "onmessageerror">;
 /** What starts workers from a script's text, and how many threads the machine runs at once; undefined where this runtime has none. */
 export async function nodeWorkers(): Promise<{ open(text: string): Worker; cores: number } | undefined> {
   const [threads, os] = [await nodeModule("worker_threads"), await nodeModule("os")];
-  return threads && os && { open: (text) => open(new threads.Worker(SCOPE + text, { eval: true })), cores: os.availableParallelism() };
+  return threads && os &&
+    {
+      open: (text) => open(new threads.Worker(new URL(`data:text/javascript,${encodeURIComponent(SCOPE + text)}`))),
+      cores: os.availableParallelism(),
+    };
 }
 
 /** A worker of Node's as a page's. */
