@@ -71,6 +71,11 @@ Deno.test("dawn: what is no addon, or nothing, says what to install", async () =
   }
   await Deno.remove(path);
   await assertRejects(
+    () => pickBackend("webgpu", { gpu: "dawn", dawnPath: 5 as unknown as string }),
+    ConfigError,
+    "dawnPath must be a string",
+  );
+  await assertRejects(
     () => pickBackend("webgpu", { gpu: "metal" as "dawn" }),
     ConfigError,
     'gpu must be one of runtime, dawn, found "metal"',

@@ -87,7 +87,8 @@ export class WasmEngine implements Engine {
    * @throws {OutOfMemoryError} where not even an empty memory can be made
    */
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
-    const { open, cores } = await workersHere(options.worker), wanted = options.threads ?? Math.min(THREADS.to!, cores);
+    const { open, cores } = await workersHere(options.worker),
+      wanted = options.threads !== undefined ? options.threads : Math.min(THREADS.to!, cores);
     expect("Cannot start the WASM engine", { threads: [wanted, THREADS] });
     const missing = givenKernels()
       ? "a ready module runs on one"
