@@ -2,14 +2,12 @@
  * The package for npm as a program: installed from what `npm pack` makes, run by Node.
  *
  * Plan. `npx longstride` trains, stops at Ctrl-C, goes on and writes; what it saves is what Deno saves, bit for bit, and each locks the
- * other out. A run folder is opened by its path and by its address. Everything that the command line uses of Deno has its counterpart.
+ * other out. A run folder is opened by its path and by its address.
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import * as esbuild from "esbuild";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { Deno as onNode } from "../cli/node.ts";
 import { openModel } from "../mod.ts";
 import { command, failed, files, type Ran, ran, run } from "./commands.ts";
 import { SMALL, TEXT } from "./model.ts";
@@ -133,24 +131,6 @@ Deno.test("node: every command answers there", async () => {
   const { code, err } = await longstride("tune", "--gpu", "dawn");
   assertEquals(code, 1);
   assertStringIncludes(err, "npm install webgpu@");
-});
-
-Deno.test("node: what the command line uses of Deno is there", async () => {
-  const used = new Set<string>(), sources = ["../cli/", "../cli/commands/"].map((path) => new URL(path, import.meta.url));
-  for (const folder of sources) {
-    for await (const { name, isFile } of Deno.readDir(folder)) {
-      if (!isFile || name === "node.ts") continue;
-      // Without types, which are not there when it runs, and comments.
-      const { code } = await esbuild.transform(await Deno.readTextFile(new URL(name, folder)), { loader: "ts" });
-      for (const [, path] of code.matchAll(/(?<![\w"$.{])Deno\.([\w.]+)/g)) used.add(path);
-    }
-  }
-  await esbuild.stop();
-  assert(used.size > 30, `${[...used]}`);
-  for (const path of used) {
-    const found = path.split(".").reduce<unknown>((value, name) => (value as Record<string, unknown> | undefined)?.[name], onNode);
-    assert(found !== undefined, `cli/node.ts has no Deno.${path}`);
-  }
 });
 
 Deno.test.afterAll(async () => {
