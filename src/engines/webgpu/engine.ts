@@ -12,6 +12,7 @@ import { Bands } from "./bands.ts";
 import { compile, type Workshop } from "./compile.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { Failures } from "./failures.ts";
+import type { MatrixUnits } from "./matrices.ts";
 import { Pages, release, storageBuffer } from "./memory.ts";
 import type { TilePreference } from "./plan/plan.ts";
 import { encode, recordings } from "./recording.ts";
@@ -33,6 +34,11 @@ export interface WebGpuOptions extends DeviceOptions {
    * the cheaper where absent. For tests and measurements.
    */
   inOrder?: boolean;
+  /**
+   * What multiplies activations of f16: by default the device's matrix units, where it offers them to WGSL, `none` that do, or `plain`, which
+   * stands in for them in tests, slowly.
+   */
+  matrices?: "auto" | "plain" | "none";
   /** What `tune` measured on this device, or what to ask for it by the engine's description. */
   tuning?: Tuning | ((device: string) => Tuning | undefined);
   /** Bind no more bytes at once than so many, where the device would bind more: tensors beyond are split. For tests. */
@@ -80,8 +86,8 @@ export class WebGpuEngine implements Engine {
   readonly #shop: Workshop;
 
   private constructor(
-    { device, owned, isSoftware, adapterName }: Acquired,
-    { tiles = "auto", inOrder, tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES }: WebGpuOptions,
+    { device, owned, isSoftware, adapterName, info }: Acquired,
+    { tiles = "auto", inOrder, matrices: asked = "auto", tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES }: WebGpuOptions,
   ) {
     this.#device = device;
     this.#owned = owned;
@@ -100,7 +106,10 @@ export class WebGpuEngine implements Engine {
     const pipelines = this.#pipelines = new Pipelines(device), failures = this.#failures = new Failures(device, owned);
     const transfers = this.#transfers = new Transfers(device, bands, pages, failures);
     const absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
-    this.#shop = { device, limits, bands, pages, pipelines, failures, transfers, tiles, inOrder, absent };
+    let found: Promise<MatrixUnits | undefined> | undefined;
+    // Who does without loads nothing of it.
+    const matrices = () => found ??= import("./matrices.ts").then(({ findMatrices }) => findMatrices(device, info, pipelines, asked));
+    this.#shop = { device, limits, bands, pages, pipelines, failures, transfers, tiles, inOrder, matrices, absent };
     failures.listen(adapterName);
   }
 
