@@ -5,22 +5,22 @@
  * @module
  */
 
+import type { WebGpuOptions } from "../src/engines/webgpu/engine.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { needing } from "./needs.ts";
 
 const reference = async () => new (await import("../src/engines/reference/engine.ts")).ReferenceEngine();
 const wasm = async (threads?: number) => await (await import("../src/engines/wasm/engine.ts")).WasmEngine.create({ threads });
-const webgpu = async (
-  options: { limits: "default" | "adapter"; bindingBytes?: number; matrices?: "plain"; gpu?: "dawn"; dawnPath?: string },
-) => await (await import("../src/engines/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, ...options });
+const webgpu = async (options: WebGpuOptions) =>
+  await (await import("../src/engines/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, ...options });
 
 /** What `webgpu-split` is. */
 export const SPLIT = { limits: "default", bindingBytes: 128 * 1024 } as const;
 
 /**
  * Engines by the name tests print. `webgpu-default` is a device with no more than a browser's default limits, `webgpu-split` one
- * that binds no more than 128 KiB at once: many cases are beyond it. `webgpu-matrices` has the kernels of subgroup matrices on a device that
- * has none; `dawn` is Dawn's, which may have them.
+ * that binds no more than 128 KiB at once: many cases are beyond it. `webgpu-dawn`, of npm's webgpu or the dawn.node that LONGSTRIDE_DAWN
+ * names, is tested where LONGSTRIDE_ENGINES asks for it. `webgpu-matrices` has the kernels of subgroup matrices on a device without.
  */
 export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
   "reference": reference,
@@ -29,8 +29,8 @@ export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
   "webgpu": () => webgpu({ limits: "adapter" }),
   "webgpu-default": () => webgpu({ limits: "default" }),
   "webgpu-split": () => webgpu(SPLIT),
-  "dawn": () => webgpu({ limits: "adapter", gpu: "dawn", dawnPath: Deno.env.get("LONGSTRIDE_DAWN") }),
-  "webgpu-matrices": () => webgpu({ limits: "adapter", matrices: "plain" }),
+  "webgpu-matrices": () => webgpu({ matrices: "plain" }),
+  "webgpu-dawn": () => webgpu({ gpu: "dawn", dawnPath: Deno.env.get("LONGSTRIDE_DAWN") }),
 };
 
 /** Names of the engines to test besides the oracle. */
@@ -41,7 +41,7 @@ export const gpuTest = (name: string, fn: () => Promise<void>) => needing(["gpu"
 
 /** A test that runs on the engine of that name. */
 export function engineTest(on: string, name: string, fn: () => Promise<void>): void {
-  if (on.startsWith("webgpu") || on === "dawn") gpuTest(name, fn);
+  if (on.startsWith("webgpu")) gpuTest(name, fn);
   else Deno.test(name, fn);
 }
 

@@ -49,6 +49,8 @@ export interface WebGpuOptions extends DeviceOptions {
    * it is compiled; for what shall be allocated or compiled after it, give less here.
    */
   keepBytes?: number;
+  /** Milliseconds of runs after which a stream hands over their results; by default as short as waits on the device allow. */
+  streamMs?: number;
 }
 
 /** A program made ready to run on a GPU. */
@@ -65,6 +67,9 @@ export interface WebGpuExecutable extends Executable {
 // Over 12,288 positions and 8 heads strided with l = 128 keeps 84 MiB and fixed with c = 32 612; dense would keep 2.3 GiB.
 const KEPT_BYTES = 2 ** 30;
 
+// Where a wait is polled for it may take some milliseconds.
+const STREAM_MS = 50;
+
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
@@ -77,6 +82,7 @@ export class WebGpuEngine implements Engine {
   readonly #device: GPUDevice;
   readonly #owned: boolean;
   readonly #keep: number;
+  readonly #streamMs: number;
   readonly #tuning: Tuning | undefined;
   readonly #bands: Bands;
   readonly #pages: Pages;
@@ -87,11 +93,12 @@ export class WebGpuEngine implements Engine {
 
   private constructor(
     { device, owned, isSoftware, adapterName, info }: Acquired,
-    { tiles = "auto", inOrder, matrices: asked = "auto", tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES }: WebGpuOptions,
+    { tiles = "auto", inOrder, matrices: asked = "auto", tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES, streamMs }: WebGpuOptions,
   ) {
     this.#device = device;
     this.#owned = owned;
     this.#keep = keepBytes;
+    this.#streamMs = streamMs ?? info?.streamMs ?? STREAM_MS;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
@@ -244,7 +251,7 @@ export class WebGpuEngine implements Engine {
         const what = `running ${name}`;
         failures.later(what, () => void failures.scoped(what, () => next = { times, commands: encode(device, compiled.bound, times) }));
       };
-      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options);
+      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options, this.#streamMs);
       const rebind = () =>
         failures.guard(`Cannot bind ${name}`, async () => {
           await compiled.rebind();
