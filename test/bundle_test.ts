@@ -68,7 +68,7 @@ test("a page that samples loads at most 75 KB by gzip −9, on the CPU or a GPU,
 
 test("its kernels are those of wgsl/ with one other name for each, on the same lines; names that planning speaks of stay", async () => {
   const names = new Map<string, string>(), kept = ["heads", "TX", "Stored", "main"];
-  for (const module of ["wgsl.gen.ts", "wgsl_late.gen.ts"]) {
+  for (const module of ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_matrices.gen.ts"]) {
     const { WGSL } = await import(`../src/engines/webgpu/shader/${module}`) as { WGSL: Record<string, string> };
     const made = await import(`data:text/javascript,${encodeURIComponent(await shrunkWgsl(module))}`) as { WGSL: Record<string, string> };
     assertEquals(Object.keys(made.WGSL), Object.keys(WGSL));

@@ -12,6 +12,7 @@ import { Bands } from "./bands.ts";
 import { compile, type Workshop } from "./compile.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { Failures } from "./failures.ts";
+import type { MatrixUnits } from "./matrices.ts";
 import { Pages, release, storageBuffer } from "./memory.ts";
 import type { TilePreference } from "./plan/plan.ts";
 import { encode, recordings } from "./recording.ts";
@@ -33,6 +34,11 @@ export interface WebGpuOptions extends DeviceOptions {
    * the cheaper where absent. For tests and measurements.
    */
   inOrder?: boolean;
+  /**
+   * What multiplies activations of f16: by default the device's matrix units, where it offers them to WGSL, `none` that do, or `plain`, which
+   * stands in for them in tests, slowly.
+   */
+  matrices?: "auto" | "plain" | "none";
   /** What `tune` measured on this device, or what to ask for it by the engine's description. */
   tuning?: Tuning | ((device: string) => Tuning | undefined);
   /** Bind no more bytes at once than so many, where the device would bind more: tensors beyond are split. For tests. */
@@ -87,13 +93,12 @@ export class WebGpuEngine implements Engine {
 
   private constructor(
     { device, owned, isSoftware, adapterName, info }: Acquired,
-    { tiles = "auto", inOrder, tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES, streamMs = info?.streamMs ?? STREAM_MS }:
-      WebGpuOptions,
+    { tiles = "auto", inOrder, matrices: asked = "auto", tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES, streamMs }: WebGpuOptions,
   ) {
     this.#device = device;
     this.#owned = owned;
     this.#keep = keepBytes;
-    this.#streamMs = streamMs;
+    this.#streamMs = streamMs ?? info?.streamMs ?? STREAM_MS;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
@@ -108,7 +113,10 @@ export class WebGpuEngine implements Engine {
     const pipelines = this.#pipelines = new Pipelines(device), failures = this.#failures = new Failures(device, owned);
     const transfers = this.#transfers = new Transfers(device, bands, pages, failures);
     const absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
-    this.#shop = { device, limits, bands, pages, pipelines, failures, transfers, tiles, inOrder, absent };
+    let found: Promise<MatrixUnits | undefined> | undefined;
+    // Who does without loads nothing of it.
+    const matrices = () => found ??= import("./matrices.ts").then(({ findMatrices }) => findMatrices(device, info, pipelines, asked));
+    this.#shop = { device, limits, bands, pages, pipelines, failures, transfers, tiles, inOrder, matrices, absent };
     failures.listen(adapterName);
   }
 
