@@ -20,6 +20,7 @@ export { unzip, zipChunks, zipEntries, type ZipEntry, type ZipPlace } from "./sr
 export { isHidden } from "./src/data/members.ts";
 export { loadDataset, openDataset } from "./src/data/load.ts";
 export { type Stretch, type Tokenful, TokenRange, type TokenSource } from "./src/data/token_range.ts";
+export { withHeldOut } from "./src/data/valid.ts";
 export type { TokenStore } from "./src/data/token_store.ts";
 export type { Bytes, DataFile, Sliceable } from "./src/data/reader.ts";
 export type { Notify } from "./src/data/notices.ts";

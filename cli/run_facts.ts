@@ -5,7 +5,7 @@
  */
 
 import type { ModelConfig, Picked } from "../mod.ts";
-import { type DataIdentity, type DataKind, type Dataset, entropy0, type Tokenizer } from "../data.ts";
+import { type DataIdentity, type DataKind, type Dataset, entropy0, type Tokenizer, type TokenSource } from "../data.ts";
 import { type MemoryPlan, memoryPlan } from "../device.ts";
 import { type PhaseAt, phasesOf, stepsPerEpoch, type TokenParts } from "../files.ts";
 import { checkReach, describeAttention, factorsOf, scheduleOf } from "../ops.ts";
@@ -21,7 +21,7 @@ const UNITS: Readonly<Record<DataKind, string>> = { text: "bytes", bytes: "bytes
 /** A run, and the data that it trains on. */
 export interface Prepared {
   readonly setup: RunSetup;
-  readonly dataset: Dataset;
+  readonly dataset: Dataset<TokenSource>;
   /** What tokens stand for, where they are not bytes. */
   readonly tokenizer?: Tokenizer;
   /** The data as tokens. */
@@ -90,13 +90,13 @@ function describeTokens({ size }: Tokenizer, { train, heldOut, perByte }: TokenP
 
 /** What each line at the beginning says, by its name. */
 function factLines(facts: Facts): [string, string][] {
-  const { setup, dataset, tokenizer, tokens, engine, why, order0, gzip, reach: { unreached }, memory, other, epoch } = facts;
+  const { setup, dataset, tokenizer, tokens, identity, engine, why, order0, gzip, reach: { unreached }, memory, other, epoch } = facts;
   const { config, train, path } = setup, phases = phasesOf(config, train);
   const optimizer = train.optimizer === "muon" ? `muon ${train.muon_lr}, adamw` : "adamw";
   const seen = `${thousands(train.batch * train.accumulate * config.n_ctx)} ${tokenizer ? "tokens" : UNITS[dataset.kind]}`;
   const without = `--${train.recompute ? "no-" : ""}recompute`;
   return [
-    ["Data", describeData(dataset)],
+    ["Data", describeData(dataset, identity.source?.valid)],
     ["Held out", `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`],
     ...tokenizer ? [["Tokens", describeTokens(tokenizer, tokens)] as [string, string]] : [],
     ["Model", describeModel(config)],
@@ -110,7 +110,9 @@ function factLines(facts: Facts): [string, string][] {
       "Training",
       `${thousands(train.steps)} steps of ${seen}, ${optimizer} ${train.lr} after ${
         thousands(train.warmup)
-      } steps, ${train.schedule}, seed ${train.seed}; one epoch is ${thousands(epoch)} steps`,
+      } steps, ${train.schedule}, seed ${train.seed}; one epoch is ${thousands(epoch)} steps${
+        train.windows === "shuffled" ? ", each of whose windows is seen once" : ""
+      }`,
     ],
     ...phases.length > 1 ? [["Phases", phases.map((phase) => describePhase(phase, config)).join("; ")] as [string, string]] : [],
     [

@@ -31,7 +31,7 @@ export class RunSamples {
 
   constructor(
     readonly engine: Engine,
-    readonly dataset: Dataset,
+    readonly dataset: Omit<Dataset, "train">,
     readonly tokenizer: Tokenizer | undefined,
     readonly path: string,
     readonly report: Report,
