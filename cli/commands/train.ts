@@ -7,7 +7,18 @@
 import { dirname, join } from "node:path";
 import { DivergedError, type Progress, train as trainModel } from "../../mod.ts";
 import { BYTES, checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
-import { checkCausal, encodeParts, inBytes, type PhaseAt, phaseAt, phasesOf, Run, stepsFor, TOKENIZER_FILE } from "../../files.ts";
+import {
+  checkCausal,
+  encodeParts,
+  inBytes,
+  type PhaseAt,
+  phaseAt,
+  phasesOf,
+  RECIPE_FILE,
+  Run,
+  stepsFor,
+  TOKENIZER_FILE,
+} from "../../files.ts";
 import { describeAttention } from "../../ops.ts";
 import { lossCurveSvg } from "../../pictures.ts";
 import { DATA_FLAGS, dataOptions, identityOf, openData, VALID_FLAG } from "../dataset.ts";
@@ -21,7 +32,7 @@ import { program, quote } from "../program.ts";
 import { Report } from "../report.ts";
 import { announce, describePhase, type Facts, factsOf, type Prepared } from "../run_facts.ts";
 import { BEST_FOLDER, openRunFolder, type RunFolder, runPath } from "../run_folder.ts";
-import { RunLog } from "../run_log.ts";
+import { LOG_FILE, RunLog } from "../run_log.ts";
 import { RunSamples } from "../run_samples.ts";
 import { RunSaves } from "../run_saves.ts";
 import { MODEL_FLAGS, newRun, recipeOf, resumedRun, TRAINING_FLAGS } from "../run_setup.ts";
@@ -40,6 +51,7 @@ function resumeLine(args: Args, path: string): string {
     const value = args.text(flag);
     if (value !== undefined) words.push(`--${flag}`, String(value));
   }
+  if (args.on("samples") === false) words.push("--no-samples");
   if (args.on("no-tuning")) words.push("--no-tuning");
   return `${program()} ${words.map(quote).join(" ")}`;
 }
@@ -98,6 +110,8 @@ class Follower {
   readonly #events: EventLog | undefined;
   readonly #saves: RunSaves;
   readonly #log: RunLog;
+  /** Whether samples are made. */
+  readonly #shows: boolean;
   #phase: number;
   #shownAt = performance.now();
 
@@ -111,6 +125,7 @@ class Follower {
     const { setup: { config, train, from, path }, engine, dataset, tokenizer, identity } = facts;
     this.#run = new Run({ config, train, engine: engine.name, data: identity, tokenizer }, from?.history);
     this.#samples = new RunSamples(engine, dataset, tokenizer, path, report);
+    this.#shows = args.on("samples") ?? true;
     this.#phases = phasesOf(config, train);
     this.#phase = phaseAt(this.#phases, from?.step ?? 0).index;
     if (args.on("tensorboard") ?? hasEvents(folder.path)) this.#events = new EventLog(folder.path, from?.step ?? 0, from?.history ?? []);
@@ -139,9 +154,11 @@ class Follower {
     if (ended === "signal") this.#stopped(progress);
     else if (last) {
       if (ended === "patience") this.report.say(`No better evaluation in ${this.facts.setup.train.patience}: the run ends here.\n`);
-      await this.#samples.atEnd(progress);
+      if (this.#shows) await this.#samples.atEnd(progress);
       this.#finished(step);
-    } else if (scored === undefined && performance.now() - this.#shownAt > (isBetter ? BETTER_SECONDS : SHOW_SECONDS) * 1000) {
+    } else if (
+      this.#shows && scored === undefined && performance.now() - this.#shownAt > (isBetter ? BETTER_SECONDS : SHOW_SECONDS) * 1000
+    ) {
       await this.#samples.between(progress);
       this.#shownAt = performance.now();
     }
@@ -163,7 +180,7 @@ class Follower {
     ];
     // What was measured stays to be looked back at.
     if (heldOut !== undefined) report.keep(parts);
-    else report.progress([...parts, { text: `${duration(secondsLeft)} left` }]);
+    else if (scored !== 0 || report.screen.live) report.progress([...parts, { text: `${duration(secondsLeft)} left` }]);
     report.event("progress", {
       ...{ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft },
       ...of > 1 ? { phase: index + 1, phases: of } : {},
@@ -205,8 +222,8 @@ class Follower {
     report.show(line("gzip −9", gzip));
     report.show(line("order-0 entropy", order0));
     const sample = `${program()} ${["sample", path].map(quote).join(" ")}`;
-    const files = ["config.json", "model.safetensors", ...this.facts.tokenizer ? ["tokenizer.json"] : [], "loss.svg"].join(", ");
-    report.say(`\nIn ${path}: ${files}, ${this.#samples.file}. To write with it:\n\n  ${sample}\n`);
+    const files = ["config.json", "model.safetensors", ...this.facts.tokenizer ? [TOKENIZER_FILE] : [], "loss.svg", LOG_FILE, RECIPE_FILE];
+    report.say(`\nIn ${path}: ${[...files, ...this.#shows ? [this.#samples.file] : []].join(", ")}. To write with it:\n\n  ${sample}\n`);
   }
 
   /** The error of a run whose gradients are not finite, with what to do. */
@@ -299,6 +316,7 @@ export const train: Command = {
     ...group("Output", [
       { name: "out", value: "DIR", about: "the run folder (default: runs/<date>-<preset>)" },
       { name: "resume", value: "RUN", about: "go on with a run, bit for bit where it is the same engine" },
+      { name: "samples", negatable: true, about: "make samples while it learns and at the end (default: it does)" },
       {
         name: "tensorboard",
         negatable: true,

@@ -423,6 +423,7 @@ class Pace {
   readonly #begun = performance.now();
   #seen = 0;
   #seenBefore = 0;
+  #rate = 0;
   /** When the time of the next report's rate begins. */
   since = this.#begun;
 
@@ -441,11 +442,12 @@ class Pace {
     this.#seen += this.#tokens(phase);
   }
 
-  /** Tokens per second since the last report. */
+  /** Tokens per second since the last report; where none were trained on since, that of the report before. */
   rate(): number {
-    const rate = (this.#seen - this.#seenBefore) / Math.max(1e-9, (performance.now() - this.since) / 1000);
+    const seen = this.#seen - this.#seenBefore;
+    if (seen > 0) this.#rate = seen / Math.max(1e-9, (performance.now() - this.since) / 1000);
     this.#seenBefore = this.#seen;
-    return rate;
+    return this.#rate;
   }
 
   /** Seconds until the last step. */
