@@ -68,7 +68,9 @@ export interface Facts extends Prepared, Picked, Baselines {
 
 /** Finds them, which takes no engine's time. */
 export async function factsOf(prepared: Prepared, picked: Picked): Promise<Facts> {
-  const { setup: { config, train }, dataset, tokens } = prepared;
+  const { setup: { config, train: asked }, dataset, tokens } = prepared;
+  // The other engines keep all tensors in f32, whatever is asked for.
+  const train = picked.engine.name === "webgpu" ? asked : { ...asked, precision: "f32" as const };
   return {
     ...prepared,
     ...picked,
@@ -122,6 +124,14 @@ function factLines(facts: Facts): [string, string][] {
       } with ${without})`,
     ],
     ["Engine", `${engine.name}: ${engine.description} (${why})`],
+    ...train.precision === "f16" && engine.name !== "webgpu"
+      ? [
+        ["Precision", `f32: the ${engine.name} engine keeps activations in it; f16, which was asked for, is stored on a GPU alone`] as [
+          string,
+          string,
+        ],
+      ]
+      : [],
     ["Run", path],
   ];
 }
@@ -154,6 +164,7 @@ export function announce(report: Report, facts: Facts): void {
     stepsPerEpoch: epoch,
     ...tokenizer && { tokens: { vocabulary: tokenizer.size, train: tokens.train.length, heldOut: tokens.heldOut.length } },
     memory,
+    precision: engine.name === "webgpu" ? train.precision : "f32",
     engine: engine.name,
     device: engine.description,
     why,
