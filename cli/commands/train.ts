@@ -124,7 +124,7 @@ class Follower {
   ) {
     const { setup: { config, train, from, path }, engine, dataset, tokenizer, identity } = facts;
     this.#run = new Run({ config, train, engine: engine.name, data: identity, tokenizer }, from?.history);
-    this.#samples = new RunSamples(engine, dataset, tokenizer, path, report);
+    this.#samples = new RunSamples(engine, dataset, tokenizer, path, report, stopper.signal);
     this.#shows = args.on("samples") ?? true;
     this.#phases = phasesOf(config, train);
     this.#phase = phaseAt(this.#phases, from?.step ?? 0).index;
