@@ -5,7 +5,16 @@
  */
 
 import type { ModelConfig, Picked } from "../mod.ts";
-import { type DataIdentity, type DataKind, type Dataset, entropy0, type Tokenizer, type TokenSource } from "../data.ts";
+import {
+  type DataIdentity,
+  type DataKind,
+  type Dataset,
+  entropy0,
+  type TokenArray,
+  type Tokenizer,
+  type TokenRange,
+  type TokenSource,
+} from "../data.ts";
 import { type MemoryPlan, memoryPlan } from "../device.ts";
 import { type PhaseAt, phasesOf, stepsPerEpoch, type TokenParts } from "../files.ts";
 import { checkReach, describeAttention, factorsOf, scheduleOf } from "../ops.ts";
@@ -25,7 +34,7 @@ export interface Prepared {
   /** What tokens stand for, where they are not bytes. */
   readonly tokenizer?: Tokenizer;
   /** The data as tokens. */
-  readonly tokens: TokenParts;
+  readonly tokens: TokenParts<TokenArray | TokenRange>;
   readonly identity: DataIdentity;
 }
 
@@ -84,7 +93,7 @@ export async function factsOf(prepared: Prepared, picked: Picked): Promise<Facts
 }
 
 /** A tokenizer in a line, with what it does to the data. */
-function describeTokens({ size }: Tokenizer, { train, heldOut, perByte }: TokenParts): string {
+function describeTokens({ size }: Tokenizer, { train, heldOut, perByte }: TokenParts<TokenArray | TokenRange>): string {
   return `${thousands(size)}, of ${(1 / perByte.train).toFixed(2)} bytes on average: ${thousands(train.length)} to train on, ${
     thousands(heldOut.length)
   } held out`;

@@ -132,10 +132,10 @@ async function score(report: Report, scorer: Scorer, { tokens: scored, bytes, da
       report.show(row(thousands(minContext), bits.toFixed(4), duration(seconds)));
     } else if (performance.now() - told > (screen.live && !report.json ? 200 : 5000)) {
       told = performance.now();
-      report.event("progress", { minContext, tokens, of, bits, tokensPerSecond, secondsLeft });
+      report.event("progress", { minContext, tokens, of: now.of, bits, tokensPerSecond, secondsLeft });
       report.progress([
         { text: `context ${thousands(minContext)}` },
-        { text: percent(tokens / of) },
+        { text: percent(tokens / now.of) },
         { text: `${bits.toFixed(3)} bits/byte so far`, short: `${bits.toFixed(3)} so far` },
         { text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` },
         { text: `${duration(secondsLeft)} left` },
@@ -166,7 +166,8 @@ export const evaluate: Command = {
       {
         name: "min-context",
         value: "N,…",
-        about: "tokens that each token has before it: windows advance by n_ctx − N (default: 0; several make a table)",
+        about: "tokens that each token has before it: windows advance by n_ctx − N; of images the first N of each do not count " +
+          "(default: 0; several make a table)",
       },
       { name: "batch", value: "B", allowed: SAMPLE_FIELDS.batch, about: "windows at once (default: about 16,384 tokens)" },
     ]),

@@ -27,7 +27,7 @@ import { ENGINE_FLAGS, engineOf } from "../engine.ts";
 import { EVERY_FLAGS, everyFrom } from "../every.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
 import { EventLog, hasEvents } from "../event_log.ts";
-import { compact, duration, percent, thousands } from "../format.ts";
+import { bytes, compact, duration, percent, thousands } from "../format.ts";
 import { program, quote } from "../program.ts";
 import { Report } from "../report.ts";
 import { announce, describePhase, type Facts, factsOf, type Prepared } from "../run_facts.ts";
@@ -113,6 +113,8 @@ class Follower {
   /** Whether samples are made. */
   readonly #shows: boolean;
   #phase: number;
+  /** Bytes of activations that were told. */
+  #scratch = 0;
   #shownAt = performance.now();
 
   constructor(
@@ -167,6 +169,7 @@ class Follower {
   #tell(progress: Progress): void {
     const { step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft, phase: { index, of }, scored } = progress;
     const { report } = this, { config } = this.facts.setup, held = this.#run.heldOut;
+    if (progress.scratchBytes !== this.#scratch) this.#tellMemory(progress);
     if (index !== this.#phase) report.say(`Phase ${index + 1} of ${of}: ${describePhase(this.#phases[this.#phase = index], config)}`);
     const parts = [
       { text: `step ${String(step).padStart(String(steps).length)}/${steps}` },
@@ -186,6 +189,18 @@ class Follower {
       ...of > 1 ? { phase: index + 1, phases: of } : {},
       ...scored === undefined ? {} : { scored },
     });
+  }
+
+  /** What activations take, beside what was planned: once per phase. */
+  #tellMemory({ scratchBytes, phase: { index } }: Progress): void {
+    const { activations } = this.facts.memory;
+    this.#scratch = scratchBytes;
+    this.report.say(
+      `Activations take ${bytes(scratchBytes)} on the device${index === this.#phase ? "" : " now"}; the largest step was planned with ${
+        bytes(activations)
+      }.`,
+    );
+    this.report.event("memory", { scratchBytes, planned: activations });
   }
 
   /** Saves the run, then what is for looking at: the model is safe before. */

@@ -13,9 +13,9 @@ import { TokenRange, type TokenSource } from "../data/token_range.ts";
 import type { Progress } from "./train.ts";
 
 /** The parts of a data set as tokens. The border between them is that of the bytes. */
-export interface TokenParts {
+export interface TokenParts<T extends TokenArray | TokenRange = TokenArray> {
   /** Tokens to train on. */
-  readonly train: TokenArray | TokenRange;
+  readonly train: T;
   /** Tokens to evaluate on. */
   readonly heldOut: TokenArray;
   /** Tokens of a byte in each part: 1 where tokens are bytes. */
@@ -27,7 +27,15 @@ export interface TokenParts {
  *
  * @throws {ConfigError} where tokens are not bytes and memory does not hold the data
  */
-export async function encodeParts(dataset: Pick<Dataset<TokenSource>, "train" | "heldOut">, codec: Codec): Promise<TokenParts> {
+export function encodeParts(dataset: Pick<Dataset, "train" | "heldOut">, codec: Codec): Promise<TokenParts>;
+export function encodeParts(
+  dataset: Pick<Dataset<TokenSource>, "train" | "heldOut">,
+  codec: Codec,
+): Promise<TokenParts<TokenArray | TokenRange>>;
+export async function encodeParts(
+  dataset: Pick<Dataset<TokenSource>, "train" | "heldOut">,
+  codec: Codec,
+): Promise<TokenParts<TokenArray | TokenRange>> {
   const cannot = "Cannot encode the data";
   expect(cannot, { "data set": [dataset, "an object"], codec: [codec, "an object"] });
   const isRange = dataset.train instanceof TokenRange;

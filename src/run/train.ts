@@ -15,6 +15,7 @@ import { isInt8 } from "../files/weights.ts";
 import { microBatches, type TrainingTokens } from "./batches.ts";
 import type { Tokens } from "./evaluate.ts";
 import { Cadence, type Every, everyOf } from "./every.ts";
+import { checkRoom } from "./fitting.ts";
 import { HeldOut } from "./held_out.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
@@ -136,6 +137,7 @@ export class Trainer {
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
     for (const phase of phases) checkCausal(phase.config, "train");
+    checkRoom(engine, config, checked);
     const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
@@ -351,6 +353,8 @@ export interface Progress {
   readonly last: boolean;
   /** Of the last report: all steps are done, `patience` is, or `signal` was raised. */
   readonly ended?: "steps" | "patience" | "signal";
+  /** Bytes that activations, and what kernels keep beside them, take on the engine. */
+  readonly scratchBytes: number;
   /** Where the last update was, with the parameters as the model it trained: to sample from before asking for the next report. */
   readonly phase: TrainedPhase;
   /** Everything to save. Take it before asking for the next report. */
@@ -525,6 +529,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       const final = heldOut && !heldOut.isAll(phase) ? heldOut.secondsForAll(pace.perToken()) * (1 - (more.scored ?? 0)) : 0;
       return {
         ...{ step: trainer.done, steps, loss, lr: trainer.lr, gradNorm, skipped, lossScale, tokensPerSecond },
+        scratchBytes: trainer.scratchBytes,
         ...{ secondsLeft: (isOver ? 0 : pace.left()) + final, last: false, phase, snapshot: () => trainer.snapshot() },
         ...more,
       };
