@@ -238,6 +238,19 @@ Deno.test("long runs: a run of epochs, its best model, and its recipe, which beg
   failed(await run(...tiny("bad", "--valid", at("picture.bin"), "--shape", "4x4x3")), 1, "4 × 4 × 3");
 });
 
+Deno.test("long runs: what the CPU engine keeps in f32 is said, and counted so", async () => {
+  const [half, whole] = await Promise.all(
+    ["f16", "f32"].map((precision) =>
+      run(...tiny(precision, "--precision", precision, "--steps", "1", "--no-samples", ...precision === "f16" ? [] : ["--json"]))
+    ),
+  );
+  const { memory, precision } = whole.events[0] as { memory: { activations: number }; precision: string };
+  assertMatch(half.out, /^Precision +f32: the wasm engine keeps activations in it; f16, which was asked for, is stored on a GPU alone$/m);
+  assertMatch(half.out, new RegExp(`; ${Math.round(memory.activations / 1024)} KiB activations`));
+  assertEquals(precision, "f32");
+  assertMatch(half.out, /^Activations take \d+ KiB on the device; the largest step was planned with \d+ KiB\.$/m);
+});
+
 Deno.test("long runs: how often must be a number or a time", async () => {
   const on = await engine("wasm"), base = { engine: on, config: SMALL, train: constants, data: text };
   for (const every of [{ steps: 0 }, { steps: 1.5 }, { seconds: 0 }, { seconds: NaN }]) {
