@@ -52,4 +52,5 @@ export { Parameters } from "./src/model/parameters.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type Measured, Trainer } from "./src/run/train.ts";
 export type { Tokens } from "./src/run/evaluate.ts";
+export type { TrainingTokens } from "./src/run/batches.ts";
 export { type Choice, Decoder, sample, SAMPLE_FIELDS, samples, type Stoppable } from "./src/run/sample.ts";

@@ -146,7 +146,7 @@ fn show_halves(p: ptr<function, Fours>, sub: u32, lane: u32) {
   // @unroll
   for (var c = 0u; c < B4; c++) {
     let to = (sub * TM + lane) * HLINE + c;
-    let four = vec2u(pack2x16float((*p)[c].xy), pack2x16float((*p)[c].zw));
+    let four = store((*p)[c]);
     put_halves(&tiles, SCORES, &halves_plain, HQUADS, to, four);
   }
   workgroupBarrier();

@@ -75,7 +75,7 @@ fn ask_tiles(l: ptr<function, Held>, r: ptr<function, Held>, whole: Extent, m0: 
       (*r)[q] = right(line, column);
     } else {
       let wide = right_value(right(line, column));
-      (*r)[q] = vec2u(pack2x16float(wide.xy), pack2x16float(wide.zw));
+      (*r)[q] = store(wide);
     }
   }
 }

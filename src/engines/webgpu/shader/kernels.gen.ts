@@ -1073,6 +1073,38 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
+   * Rows of a whole, some of a head's columns, to where they lie alone, or from there: row r alone is row base + ⌊r / inner⌋·outer + r mod inner
+   * of the whole, of which one band is bound. For attention over more rows than one binding holds of a head.
+   */
+  readonly copy_rows: {
+    readonly bindings: {
+      readonly x: "read array<u32>";
+      readonly y: "read_write array<u32>";
+    };
+    readonly uniforms: {
+      /** words alone */
+      readonly count: "u32";
+      /** words of a row alone */
+      readonly width: "u32";
+      readonly base: "u32";
+      readonly inner: "u32";
+      readonly outer: "u32";
+      /** rows alone that are moved, and the end of them: of what is moved in the others are 0 */
+      readonly first: "u32";
+      readonly end: "u32";
+      /** rows of the whole that are bound, and the end of them */
+      readonly band: "u32";
+      readonly band_end: "u32";
+      /** words of a row of the whole */
+      readonly stride: "u32";
+      /** the first of them */
+      readonly column: "u32";
+      /** 1: from alone to the whole */
+      readonly out: "u32";
+    };
+    readonly values: Record<never, never>;
+  };
+  /**
    * The loss, −ln of Eq. 1 by position: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss
    * scale. 32 lanes per row, 8 rows per workgroup.
    */

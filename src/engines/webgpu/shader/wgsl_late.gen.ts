@@ -943,6 +943,57 @@ partials[group.y*params.width+column]=all;
 }
 }
 `,
+  "copy_rows": `
+
+
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+width:u32,
+base:u32,
+inner:u32,
+outer:u32,
+first:u32,
+end:u32,
+band:u32,
+band_end:u32,
+stride:u32,
+column:u32,
+out:u32,
+}
+
+var<storage,read>x:array<u32>;
+var<storage,read_write>y:array<u32>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at copy_rows 27
+let row=i/params.width;
+let whole=params.base+row/params.inner*params.outer+row%params.inner;
+if(row<params.first||row>=params.end){
+if(params.out==0u){
+y[i]=0u;
+}
+}else if(whole>=params.band&&whole<params.band_end){
+let there=(whole-params.band)*params.stride+params.column+i%params.width;
+if(params.out==0u){
+y[i]=x[there];
+}else{
+y[there]=x[i];
+}
+}
+// @at elements 14
+}
+}
+`,
   "cross_entropy": `
 
 

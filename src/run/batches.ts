@@ -1,0 +1,41 @@
+/**
+ * The windows of data that a step trains on.
+ *
+ * @module
+ */
+
+import { batchOffsets, epochOffsets } from "../data/batches.ts";
+import { readTokens, type TokenRange } from "../data/token_range.ts";
+import type { PhaseAt } from "../files/phases.ts";
+import type { TrainConfig } from "../files/train_config.ts";
+import type { Tokens } from "./evaluate.ts";
+
+/** Tokens to train on: in memory, or read by range as they are needed. */
+export type TrainingTokens = Tokens | TokenRange;
+
+/**
+ * The micro-batches of update `step`, from 0: they depend on the constants, the phase and the step alone, so that a run which goes on sees
+ * what it would have seen.
+ *
+ * @param unit sequences begin at multiples of it: an image's tokens
+ * @returns `accumulate` arrays, u32 [batch · n_ctx]
+ * @throws {DataError} where data that is read by range cannot be read any more
+ */
+export async function microBatches(
+  { seed, accumulate, windows }: TrainConfig,
+  step: number,
+  { batch, config: { n_ctx }, index, begin }: PhaseAt,
+  data: TrainingTokens,
+  unit?: number,
+): Promise<Uint32Array[]> {
+  const { length } = data;
+  return await Promise.all(Array.from({ length: accumulate }, async (_, micro) => {
+    const seen = ((step - begin) * accumulate + micro) * batch;
+    const offsets = windows === "shuffled"
+      ? epochOffsets({ seed, phase: index, seen, count: batch, length, nCtx: n_ctx, unit })
+      : batchOffsets(seed, step, micro, batch, length, n_ctx, unit);
+    const tokens = new Uint32Array(batch * n_ctx);
+    await Promise.all(Array.from(offsets, async (offset, row) => tokens.set(await readTokens(data, offset, offset + n_ctx), row * n_ctx)));
+    return tokens;
+  }));
+}
