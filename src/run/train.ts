@@ -18,6 +18,7 @@ import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights, Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
+import type { DataParallel, Exchange, Part } from "./data_parallel.ts";
 import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
 import {
   AHEAD,
@@ -67,6 +68,8 @@ export interface TrainedPhase extends PhaseAt {
 /** The recorded step of one phase, and what is made for it alone. */
 interface Recorded extends PhaseAt {
   readonly step: TrainingProgram;
+  /** What of the update this process does. */
+  readonly part: Part;
   readonly executable: Executable;
   readonly tensors: readonly Tensor[];
 }
@@ -79,6 +82,8 @@ export class Trainer {
   readonly #optimizer: OptimizerTensors;
   readonly #tensors: readonly Tensor[];
   readonly #rate: LearningRate;
+  readonly #together: DataParallel | undefined;
+  readonly #exchange: Exchange | undefined;
   /** Undefined where making the next phase's failed. */
   #recorded: Recorded | undefined;
   #done: number;
@@ -100,6 +105,8 @@ export class Trainer {
       tensors: readonly Tensor[];
       from?: Snapshot;
       rate?: LearningRate;
+      together?: DataParallel;
+      exchange?: Exchange;
     },
   ) {
     this.#engine = engine;
@@ -108,6 +115,8 @@ export class Trainer {
     this.#optimizer = made.optimizer;
     this.#tensors = made.tensors;
     this.#rate = made.rate ?? learningRate;
+    this.#together = made.together;
+    this.#exchange = made.exchange;
     this.#done = made.from?.step ?? 0;
     this.#skipped = this.#known = made.from?.skipped[0] ?? 0;
   }
@@ -116,6 +125,7 @@ export class Trainer {
    * Allocates and records. Without `from`, weights are drawn from `train.seed`.
    *
    * @param rate the learning rate, where it is not the schedule that `train` names
+   * @param together the processes that take a share of each update; by default this one does it all
    * @throws {ConfigError} where a field is out of range, or attention is not causal
    * @throws {CheckpointError} where the snapshot's tensors are not the model's, or not finite
    * @throws {OutOfMemoryError} where the engine has not the memory
@@ -126,13 +136,17 @@ export class Trainer {
     train: Partial<TrainConfig>,
     from?: Snapshot,
     rate?: LearningRate,
+    together?: DataParallel,
   ): Promise<Trainer> {
     expect("Cannot train", { engine: [engine, "an engine"] });
     config = checkConfig(config);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
-    for (const phase of phases) checkCausal(phase.config, "train");
+    for (const phase of phases) {
+      checkCausal(phase.config, "train");
+      together?.share(phase.batch, checked.accumulate);
+    }
     const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
@@ -150,9 +164,12 @@ export class Trainer {
         engine.write(t, data);
       }
     };
-    let trainer: Trainer | undefined;
+    let trainer: Trainer | undefined, exchange: Exchange | undefined;
     try {
-      for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, optimizerState(optimizer)]) {
+      // Of all phases the gradients are ready in the same order.
+      const [{ params: first }] = phases, { grads } = optimizer;
+      exchange = await together?.exchange(engine, trainingProgram(first, optimizer, { ...checked, batch: 1, accumulate: 1 }).program, grads);
+      for (const group of [params.all, exchange ? [] : grads, optimizer.m, optimizer.v, optimizerState(optimizer)]) {
         engine.allocate(group);
         tensors.push(...group);
       }
@@ -163,11 +180,12 @@ export class Trainer {
         fill(optimizer.v, "v.", from.v);
         engine.write(optimizer.skipped, Uint32Array.from(from.skipped));
       }
-      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate });
+      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate, together, exchange });
       await trainer.#record();
       return trainer;
     } catch (error) {
       engine.free(tensors);
+      exchange?.dispose();
       throw error;
     }
   }
@@ -177,14 +195,21 @@ export class Trainer {
     return phaseAt(this.#phases, t);
   }
 
+  /** What of the updates of a phase this process does: all, or its share. */
+  part({ batch }: Pick<PhaseAt, "batch">): Part {
+    const { accumulate } = this.train;
+    return this.#together?.share(batch, accumulate) ?? { batch, accumulate, share: { micro: 0, row: 0, of: batch * accumulate } };
+  }
+
   /** The recorded step of the phase that the next update is in, made anew where another phase begins. */
   async #record(): Promise<Recorded> {
     const { params, ...phase } = this.phase(this.#done), engine = this.#engine;
     if (this.#recorded?.index === phase.index) return this.#recorded;
     this.#release();
-    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch: phase.batch });
+    const part = this.part(phase), { batch, accumulate, share } = part;
+    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch, accumulate }, false, share);
     const tensors = [...step.constants.keys(), ...step.batches.flatMap(Object.values)];
-    return this.#recorded = { ...phase, step, tensors, executable: await compileWith(engine, step.program, tensors, step.constants) };
+    return this.#recorded = { ...phase, step, part, tensors, executable: await compileWith(engine, step.program, tensors, step.constants) };
   }
 
   #release(): void {
@@ -203,6 +228,11 @@ export class Trainer {
     return this.#done;
   }
 
+  /** Whether the loss is scaled, so that what is f16 loses less of its gradient. */
+  get isScaled(): boolean {
+    return this.train.precision === "f16" || this.#together?.wire === "f16";
+  }
+
   /** Bytes of the arena for activations. */
   get scratchBytes(): number {
     return this.#recorded?.executable.scratchBytes ?? 0;
@@ -211,16 +241,17 @@ export class Trainer {
   /**
    * One update.
    *
-   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as the {@linkcode Trainer.phase} has
+   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as {@linkcode Trainer.part} of the
+   * {@linkcode Trainer.phase} has
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
    */
   async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
     expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
     for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
-    const { train } = this, engine = this.#engine, { batch, config, step, executable } = await this.#record(), rows = batch * config.n_ctx;
-    if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
+    const { train } = this, engine = this.#engine, { part, config, step, executable } = await this.#record(), rows = part.batch * config.n_ctx;
+    if (microBatches.length !== part.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
       throw new ShapeError(
-        `Cannot take a step: it needs ${train.accumulate} micro-batches of ${rows} tokens, got ${
+        `Cannot take a step: it needs ${part.accumulate} micro-batches of ${rows} tokens, got ${
           microBatches.map((t) => t.length).join(", ")
         }`,
       );
@@ -232,7 +263,7 @@ export class Trainer {
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));
     engine.write(this.#optimizer.known, Uint32Array.of(this.#known));
     engine.write(this.#optimizer.seeds, Uint32Array.of(train.seed, this.#done * train.accumulate));
-    await executable.run();
+    await (this.#exchange ? this.#exchange.run(executable, step.program) : executable.run());
     this.#done++;
     this.#sinceReading++;
     this.#sinceKnown++;
@@ -252,7 +283,7 @@ export class Trainer {
   async measure(): Promise<Measured> {
     const { loss, squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
     const reads = [loss, squareNorm, skipped, lossScale].map((t) => this.#engine.read(t));
-    const [total, square, counts, [next, clean]] = await Promise.all(reads);
+    const [[own], square, counts, [next, clean]] = await Promise.all(reads), total = await this.#together?.loss(own, square[0]) ?? own;
     if (!(next > 0 && counts[1] <= counts[0] && counts[0] <= this.#done)) {
       throw new KernelError(
         `Cannot go on training: ${this.#engine.description} answered a loss scale of ${next} and ${counts[0]} steps skipped, ` +
@@ -261,7 +292,7 @@ export class Trainer {
     }
     // Steps with gradients that are not finite are skipped and counted, and those gradients explain a loss.
     if (counts[0] === this.#skipped) {
-      checkComputed([total[0], square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
+      checkComputed([total, square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
     }
     this.#skipped = counts[0];
     this.#engine.write(loss, Float32Array.of(0));
@@ -269,8 +300,8 @@ export class Trainer {
     this.#known = counts[0];
     this.#sinceKnown = 0;
     // With no clean step since it changed, the scale has just doubled: the norm was taken under the one before.
-    const scale = this.train.precision === "f32" ? 1 : clean === 0 ? next / 2 : next;
-    return { loss: total[0] / steps, gradNorm: Math.sqrt(square[0]) / scale, skipped: [counts[0], counts[1]], lossScale: next };
+    const scale = !this.isScaled ? 1 : clean === 0 ? next / 2 : next;
+    return { loss: total / steps, gradNorm: Math.sqrt(square[0]) / scale, skipped: [counts[0], counts[1]], lossScale: next };
   }
 
   /** Waits for the steps so far and learns how many were skipped; `step` does so too, now and then. */
@@ -314,6 +345,7 @@ export class Trainer {
   dispose(): void {
     this.#release();
     this.#engine.free(this.#tensors);
+    this.#exchange?.dispose();
   }
 }
 
@@ -373,10 +405,12 @@ export interface TrainOptions {
   readonly learningRate?: LearningRate;
   /** Stops after the step under way. */
   readonly signal?: AbortSignal;
+  /** The processes that train together, of which this is one: each is given the same of everything else. */
+  readonly together?: DataParallel;
 }
 
-/** Steps in a row with non-finite gradients after which training stops; in f16 each of them halves the loss scale, from 2¹⁶. */
-const PATIENCE = { f32: 10, f16: 26 };
+/** Steps in a row with non-finite gradients after which training stops; where the loss is scaled each of them halves the scale, from 2¹⁶. */
+const PATIENCE = { unscaled: 10, scaled: 26 };
 /** Bytes of reads under way together in a snapshot: waiting for each of a hundred tensors in turn cost 11 ms each in Deno. */
 const READING = 64 * 2 ** 20;
 
@@ -433,6 +467,7 @@ class HeldOut {
     private readonly unit: number,
     /** How many a glance takes. */
     private readonly most: number,
+    private readonly together?: DataParallel,
   ) {}
 
   /** Bits a token: at a glance or, at the end of the run, of everything. */
@@ -444,7 +479,8 @@ class HeldOut {
       this.#index = index;
     }
     // Of the glance each window lies alone already, however much shorter than a unit the phase's are.
-    return all ? await this.#scorer!.bits(this.tokens, { unit: this.unit }) : await this.#scorer!.bits(this.#glance!);
+    const tokens = all ? this.tokens : this.#glance!, unit = all ? this.unit : 1;
+    return await this.together?.bits(this.#scorer!, tokens, { unit }) ?? await this.#scorer!.bits(tokens, { unit });
   }
 
   dispose(): void {
@@ -454,12 +490,11 @@ class HeldOut {
 }
 
 /** The micro-batches of the next step: they depend on the seed and the step alone. */
-function microBatches({ train: { seed, accumulate }, done }: Trainer, { batch, config: { n_ctx } }: PhaseAt, data: Tokens, unit?: number) {
+function microBatches(trainer: Trainer, phase: PhaseAt, data: Tokens, unit?: number) {
+  const { train: { seed }, done } = trainer, { batch, accumulate, share: { micro, row } } = trainer.part(phase), { n_ctx } = phase.config;
   return Array.from({ length: accumulate }, (_, m) => {
-    const tokens = new Uint32Array(batch * n_ctx);
-    batchOffsets(seed, done, m, batch, data.length, n_ctx, unit).forEach((offset, row) =>
-      tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
-    );
+    const tokens = new Uint32Array(batch * n_ctx), offsets = batchOffsets(seed, done, micro + m, phase.batch, data.length, n_ctx, unit);
+    offsets.subarray(row, row + batch).forEach((offset, at) => tokens.set(data.subarray(offset, offset + n_ctx), at * n_ctx));
     return tokens;
   });
 }
@@ -504,8 +539,8 @@ class Pace {
 }
 
 /** @throws {DivergedError} after too many steps in a row with non-finite gradients */
-function checkGradients({ skipped }: Measured, { lr, muon_lr, optimizer, precision }: TrainConfig): void {
-  if (skipped[1] < PATIENCE[precision]) return;
+function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer }, isScaled }: Trainer): void {
+  if (skipped[1] < PATIENCE[isScaled ? "scaled" : "unscaled"]) return;
   throw new DivergedError(
     `Cannot go on: the gradients of the last ${
       skipped[1]
@@ -524,26 +559,33 @@ function checkGradients({ skipped }: Measured, { lr, muon_lr, optimizer, precisi
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
-  const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit } = options;
-  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate);
-  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens);
+  const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } = options;
+  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate, together);
+  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together);
   try {
     const { train } = trainer, { steps } = train, every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations)));
     const pace = new Pace(trainer);
     let reportedStep = trainer.done, loss = NaN;
+    // Whether to stop, and whether to report: what one process decides all do.
+    const look = async () => {
+      const here = [signal?.aborted ?? false, pace.isOver(reportSeconds)] as const;
+      return await together?.agree(...here) ?? here;
+    };
+    let [stops, isDue] = await look();
     while (true) {
-      if (trainer.done < steps && !signal?.aborted) {
+      if (trainer.done < steps && !stops) {
         const phase = trainer.phase(trainer.done);
         await trainer.step(microBatches(trainer, phase, data, unit));
         pace.step(phase);
         // Lets signals, timers and a page's frames run between steps.
         await new Promise((resume) => setTimeout(resume, 0));
       }
-      const last = trainer.done >= steps || (signal?.aborted ?? false);
+      [stops, isDue] = await look();
+      const last = trainer.done >= steps || stops;
       const evaluates = last ? trainer.done >= steps : trainer.done % every === 0;
-      if (!last && !(evaluates && heldOut) && !pace.isOver(reportSeconds)) continue;
+      if (!last && !(evaluates && heldOut) && !isDue) continue;
       const measured = await trainer.measure(), phase = trainer.phase(Math.max(0, trainer.done - 1));
-      checkGradients(measured, train);
+      checkGradients(measured, trainer);
       // A stop between steps reports none: the loss is then that of the report before.
       if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
       const tokensPerSecond = pace.rate(), held = evaluates ? await heldOut?.bits(phase, trainer.done >= steps) : undefined;
