@@ -20,7 +20,7 @@ import { needing } from "./needs.ts";
 import { ranksHere } from "./ranks.ts";
 
 const config = { ...SMALL, dropout: 0.2 }, data = new TextEncoder().encode(TEXT);
-const constants: Partial<TrainConfig> = { steps: 4, batch: 4, lr: 0.01, warmup: 2, seed: 5, optimizer: "adamw" };
+const constants: Partial<TrainConfig> = { steps: 4, batch: 4, lr: 0.01, warmup: 2, seed: 5, optimizer: "adamw", eps: 1e-4 };
 
 interface Trained {
   readonly reports: Progress[];

@@ -30,7 +30,9 @@ export class HalvesSum {
   async sum(data: Float32Array): Promise<void> {
     const { communicator } = this, { size } = communicator, each = Math.ceil(data.length / size);
     this.#reserve(each);
-    const sent = this.#sent.subarray(0, each * size), received = this.#received.subarray(0, each * size), sums = this.#sums.subarray(0, each);
+    const sent = this.#sent.subarray(0, each * size),
+      received = this.#received.subarray(0, each * size),
+      sums = this.#sums.subarray(0, each);
     const bytes = (halves: Float16Array) => new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength);
     sent.set(data);
     sent.fill(0, data.length);

@@ -7,7 +7,7 @@
 
 import type { WebGpuEngine } from "../engines/webgpu/engine.ts";
 import { MAP, USAGE } from "../engines/webgpu/flags.ts";
-import { type Tensor, size } from "../ops/mod.ts";
+import { size, type Tensor } from "../ops/mod.ts";
 import type { HostGradients } from "./host_gradients.ts";
 
 /** Buffers that take turns: while the host empties one, the device fills the other. */

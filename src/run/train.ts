@@ -168,7 +168,11 @@ export class Trainer {
     try {
       // Of all phases the gradients are ready in the same order.
       const [{ params: first }] = phases, { grads } = optimizer;
-      exchange = await together?.exchange(engine, trainingProgram(first, optimizer, { ...checked, batch: 1, accumulate: 1 }).program, grads);
+      exchange = await together?.exchange(
+        engine,
+        trainingProgram(first, optimizer, { ...checked, batch: 1, accumulate: 1 }).program,
+        grads,
+      );
       for (const group of [params.all, exchange ? [] : grads, optimizer.m, optimizer.v, optimizerState(optimizer)]) {
         engine.allocate(group);
         tensors.push(...group);
@@ -248,7 +252,10 @@ export class Trainer {
   async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
     expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
     for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
-    const { train } = this, engine = this.#engine, { part, config, step, executable } = await this.#record(), rows = part.batch * config.n_ctx;
+    const { train } = this,
+      engine = this.#engine,
+      { part, config, step, executable } = await this.#record(),
+      rows = part.batch * config.n_ctx;
     if (microBatches.length !== part.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
       throw new ShapeError(
         `Cannot take a step: it needs ${part.accumulate} micro-batches of ${rows} tokens, got ${
