@@ -109,7 +109,7 @@ async function measure(engine: Awaited<ReturnType<typeof pickBackend>>["engine"]
       ...exchange && {
         exchangeMs: exchange.exchange / exchange.steps,
         exposedMs: exchange.exposed / exchange.steps,
-        hidden: 1 - exchange.exposed / Math.max(1e-9, exchange.exchange),
+        hidden: Math.max(0, 1 - exchange.exposed / Math.max(1e-9, exchange.exchange)),
         megabytes: exchange.bytes / exchange.steps / 1e6,
       },
     };
