@@ -7,12 +7,15 @@
  * all, phases, f16 on the wire and in storage. A step that is not finite on one rank is skipped on all. mpi_test.ts shows the same over MPI.
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ConfigError } from "../src/base/errors.ts";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { delayed } from "../bench/delayed.ts";
+import { ConfigError, KernelError } from "../src/base/errors.ts";
+import { parameterCount } from "../src/files/parameter_shapes.ts";
 import type { TrainConfig } from "../src/files/train_config.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
+import type { Communicator } from "../src/run/communicator.ts";
 import { DataParallel, type DataParallelOptions } from "../src/run/data_parallel.ts";
 import { type Progress, type Snapshot, train } from "../src/run/train.ts";
 import { SMALL, TEXT } from "./model.ts";
@@ -27,11 +30,21 @@ interface Trained {
   readonly end: Snapshot;
 }
 
-async function run(engine: Engine, more: Partial<TrainConfig>, together?: DataParallel, from?: Snapshot): Promise<Trained> {
+async function run(
+  engine: Engine,
+  more: Partial<TrainConfig>,
+  together?: DataParallel,
+  from?: Snapshot,
+  signal?: AbortSignal,
+  told?: (report: Progress) => unknown,
+): Promise<Trained> {
   const reports: Progress[] = [], options = { engine, config, train: { ...constants, ...more }, data, heldOut: data.subarray(0, 200) };
   let end: Snapshot | undefined;
-  for await (const report of train({ ...options, together, from, reportSeconds: together?.isFirst === false ? 60 : 0, evaluations: 2 })) {
+  for await (
+    const report of train({ ...options, together, from, signal, reportSeconds: together?.isFirst === false ? 60 : 0, evaluations: 2 })
+  ) {
     reports.push(report);
+    told?.(report);
     if (report.last) end = await report.snapshot();
   }
   return { reports, end: end! };
@@ -42,15 +55,23 @@ const makers = {
   webgpu: () => WebGpuEngine.create({ allowSoftware: true }),
 } as const;
 
-async function together(name: keyof typeof makers, size: number, more: Partial<TrainConfig>, options?: DataParallelOptions): Promise<Trained[]> {
-  return await Promise.all(ranksHere(size).map(async (communicator) => {
-    const engine = await makers[name]();
-    try {
-      return await run(engine, more, new DataParallel(communicator, options));
-    } finally {
-      engine.dispose();
-    }
-  }));
+async function together(
+  name: keyof typeof makers,
+  size: number,
+  more: Partial<TrainConfig>,
+  options?: DataParallelOptions,
+  from?: Snapshot,
+): Promise<Trained[]> {
+  return await Promise.all(
+    ranksHere(size).map(async (communicator) => {
+      const engine = await makers[name]();
+      try {
+        return await run(engine, more, new DataParallel(communicator, options), from);
+      } finally {
+        engine.dispose();
+      }
+    }),
+  );
 }
 
 async function alone(name: keyof typeof makers, more: Partial<TrainConfig>): Promise<Trained> {
@@ -62,20 +83,167 @@ async function alone(name: keyof typeof makers, more: Partial<TrainConfig>): Pro
   }
 }
 
-/** The largest difference of any number, in parts of the largest of its tensor. */
+let gpuAlone: Promise<Trained> | undefined;
+
+/** The largest difference of any weight. */
 function difference({ end: a }: Trained, { end: b }: Trained): number {
   let most = 0;
   for (const [name, values] of a.weights) {
-    const others = b.weights.get(name)!, largest = values.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-30);
-    values.forEach((x, i) => most = Math.max(most, Math.abs(x - others[i]) / largest));
-    if (Deno.env.get("DBG")) console.log(name, largest, values.reduce((m, x, i) => Math.max(m, Math.abs(x - others[i])), 0) / largest);
+    const others = b.weights.get(name)!;
+    values.forEach((x, i) => most = Math.max(most, Math.abs(x - others[i])));
   }
   return most;
 }
 
-Deno.test("dbg", async () => {
-  for (const [size, more] of [[2, {}], [3, {}], [4, {}], [2, { batch: 1, accumulate: 2 }], [3, { batch: 1, accumulate: 3 }]] as const) {
-    const one = await alone("wasm", more), all = await together("wasm", size, more, { bucketBytes: 1 });
-    console.log(size, more, all.map((t) => difference(one, t)), one.reports.map((r) => [r.loss, r.heldOut]), all[0].reports.map((r) => [r.loss, r.heldOut]));
+/** Whether two are the same in every bit of weights and moments. */
+function sameBits({ end: a }: Trained, { end: b }: Trained): void {
+  assertEquals([a.step, a.skipped, a.lossScale], [b.step, b.skipped, b.lossScale]);
+  for (const part of ["weights", "m", "v"] as const) {
+    for (const [name, values] of a[part]) assertEquals(values, b[part].get(name)!, `${part} of ${name}`);
+  }
+}
+
+/** Whether reports say the same, as far as sums in another order let them. */
+function sameReports({ reports: a }: Trained, { reports: b }: Trained): void {
+  const facts = (reports: readonly Progress[]) => reports.filter(({ heldOut }) => heldOut !== undefined);
+  facts(a).forEach((one, at) => {
+    const other = facts(b)[at];
+    assertEquals([one.step, one.last], [other.step, other.last]);
+    assertAlmostEquals(one.heldOut!, other.heldOut!, 1e-5);
+  });
+  assertAlmostEquals(a.at(-1)!.loss, b.at(-1)!.loss, 1e-5);
+  assertAlmostEquals(a.at(-1)!.gradNorm, b.at(-1)!.gradNorm, 1e-5);
+}
+
+Deno.test("data-parallel: rows of a batch on 1 to 4 ranks make the model of one process, within 1e-6, the same bits on all", async () => {
+  const more = { batch: 5, accumulate: 2, recompute: true }, one = await alone("wasm", more);
+  for (const size of [1, 2, 3, 4]) {
+    const [first, ...others] = await together("wasm", size, more, { bucketBytes: size === 4 ? 1 : 4096 });
+    if (size === 1) sameBits(first, one);
+    assert(difference(first, one) < 1e-6, `${size} ranks: ${difference(first, one)}`);
+    sameReports(first, one);
+    for (const other of others) sameBits(other, first);
   }
 });
+
+Deno.test("data-parallel: ranks with a micro-batch each are one process in every bit, with Muon and phases too", async () => {
+  const phases = [{ until: 0.5, n_ctx: 20, batch: 3 }];
+  for (const [size, more] of [[2, { optimizer: "muon", phases }], [3, {}], [4, {}]] as const) {
+    const all = { batch: 1, accumulate: size, ...more } as Partial<TrainConfig>, one = await alone("wasm", all);
+    for (const rank of await together("wasm", size, all)) sameBits(rank, one);
+  }
+});
+
+Deno.test("data-parallel: with f16 on the wire the loss is scaled, and the model near that of f32", async () => {
+  for (const precision of ["f32", "f16"] as const) {
+    const one = await alone("wasm", { precision }), [first, second] = await together("wasm", 2, { precision }, { wire: "f16" });
+    sameBits(first, second);
+    assertEquals(first.end.lossScale, [2 ** 16, 4]);
+    const apart = difference(first, one);
+    assert(apart > 0 && apart < 5e-4, `${precision}: ${apart}`);
+    assertAlmostEquals(first.reports.at(-1)!.loss, one.reports.at(-1)!.loss, 1e-3);
+  }
+});
+
+/** A communicator that changes one sum of gradients. */
+function meddling(communicator: Communicator, change: (data: Float32Array) => void): Communicator {
+  let sums = 0;
+  return {
+    ...communicator,
+    allreduce: (data) => {
+      if (data instanceof Float32Array && ++sums === 2) change(data);
+      return communicator.allreduce(data);
+    },
+    alltoall: (send, receive) => {
+      // Halves whose sum is beyond their largest number.
+      if (++sums === 2) new Uint16Array(send.buffer, send.byteOffset, send.byteLength / 2).fill(0x7bff);
+      return communicator.alltoall(send, receive);
+    },
+  };
+}
+
+Deno.test("data-parallel: a step that is not finite on one rank is skipped on all, and the loss scale halved on all", async () => {
+  for (const wire of ["f32", "f16"] as const) {
+    const ranks = await Promise.all(
+      ranksHere(2).map(async (communicator, rank) => {
+        const engine = await makers.wasm(), group = rank === 0 ? communicator : meddling(communicator, (data) => data[3] = Infinity);
+        try {
+          return await run(engine, {}, new DataParallel(wire === "f16" ? meddling(communicator, () => {}) : group, { wire }));
+        } finally {
+          engine.dispose();
+        }
+      }),
+    );
+    for (const { end } of ranks) assertEquals([end.skipped, end.lossScale[0]], [[1, 0], wire === "f16" ? 2 ** 15 : 2 ** 16]);
+    sameBits(ranks[0], ranks[1]);
+  }
+});
+
+Deno.test("data-parallel: what one rank's signal stops goes on with another number of ranks, to the same bits", async () => {
+  const more = { batch: 2, accumulate: 2 }, one = await alone("wasm", more), stop = new AbortController();
+  const halves = await Promise.all(
+    ranksHere(2).map(async (communicator, rank) => {
+      const engine = await makers.wasm(), signal = rank === 1 ? stop.signal : undefined;
+      try {
+        return await run(engine, more, new DataParallel(communicator), undefined, signal, ({ step }) => step === 2 && stop.abort());
+      } finally {
+        engine.dispose();
+      }
+    }),
+  );
+  assertEquals(halves.map(({ end }) => end.step), [2, 2]);
+  const engine = await makers.wasm();
+  sameBits(await run(engine, more, undefined, halves[0].end), one);
+  engine.dispose();
+  const resumed = await together("wasm", 4, { batch: 4 }, {}, halves[1].end);
+  assertEquals(resumed.map(({ end }) => end.step), [4, 4, 4, 4]);
+});
+
+Deno.test("data-parallel: too few sequences, choices that are none and ranks that have come apart are refused", async () => {
+  const [communicator, other] = ranksHere(2), first = new DataParallel(communicator), second = new DataParallel(other);
+  assertThrows(() => first.share(1, 1), ConfigError, "batch is 1 and accumulate 1");
+  assertEquals([first, second].map((rank) => rank.share(3, 5)), [
+    { batch: 1, accumulate: 5, share: { micro: 0, row: 0, of: 15, scaled: false } },
+    { batch: 2, accumulate: 5, share: { micro: 0, row: 1, of: 15, scaled: false } },
+  ]);
+  assertEquals(second.share(3, 4), { batch: 3, accumulate: 2, share: { micro: 2, row: 0, of: 12, scaled: false } });
+  assertEquals(second.share(1, 3), { batch: 1, accumulate: 2, share: { micro: 1, row: 0, of: 3, scaled: false } });
+  assertThrows(() => new DataParallel(communicator, { wire: "f8" as "f16" }), ConfigError, "wire must be");
+  assertThrows(() => new DataParallel(communicator, { bucketBytes: 0 }), ConfigError, "bucketBytes");
+  const told = await Promise.allSettled([first.loss(1, 4), second.loss(1, 5)]);
+  assertEquals(told.map(({ status }) => status), ["rejected", "rejected"]);
+  assert((told[1] as PromiseRejectedResult).reason instanceof KernelError);
+  assertEquals(await Promise.all([first.loss(1, 4), second.loss(2, 4)]), [3, 3]);
+});
+
+Deno.test("data-parallel: a network's delay is hidden behind the backward pass, and the times say how much of it", async () => {
+  // Buckets of which each takes at least 4 ms: one after another, and the parts of the step hide some.
+  const times = await Promise.all(
+    ranksHere(2).map(async (communicator) => {
+      const engine = await makers.wasm(),
+        group = new DataParallel(delayed(communicator, { milliseconds: 2, bytesPerSecond: 1e9 }), { bucketBytes: 10000 });
+      try {
+        await run(engine, {}, group);
+      } finally {
+        engine.dispose();
+      }
+      return group.times();
+    }),
+  );
+  for (const { steps, exchange, exposed, bytes } of times) {
+    assertEquals(steps, 4);
+    assertEquals(bytes, steps * 4 * parameterCount(config));
+    assert(exchange >= 4 * 4 * 4, `${exchange} ms`);
+    assert(exposed > 0 && exposed < exchange, `${exposed} of ${exchange} ms`);
+  }
+});
+
+for (const size of [1, 2, 3, 4]) {
+  needing(["gpu"], `data-parallel: on a GPU ${size} ranks make the model of one process, within 1e-6`, async () => {
+    const more = { steps: 2, batch: 4 }, one = await (gpuAlone ??= alone("webgpu", more));
+    const [first, ...others] = await together("webgpu", size, more, { bucketBytes: 8192 });
+    assert(difference(first, one) < 1e-6, `${difference(first, one)}`);
+    sameReports(first, one);
+    for (const other of others) sameBits(other, first);
+  });
+}

@@ -42,9 +42,12 @@ const MOST = 2 ** 30;
 
 const INSTALL = "install Open MPI (Debian, Ubuntu: apt install openmpi-bin; Fedora: dnf install openmpi; macOS: brew install open-mpi)";
 
+/** Names the library's file, where it is not where the system looks. */
+const NAMED = "LONGSTRIDE_MPI";
+
 function load(): Library {
-  const reasons: string[] = [];
-  for (const name of LIBRARIES[Deno.build.os] ?? []) {
+  const reasons: string[] = [], named = Deno.env.get(NAMED);
+  for (const name of named ? [named] : LIBRARIES[Deno.build.os] ?? []) {
     try {
       return Deno.dlopen(name, SYMBOLS).symbols;
     } catch (error) {
@@ -60,7 +63,7 @@ function load(): Library {
     }
   }
   const why = reasons[0] ?? `it is not known on ${Deno.build.os}`;
-  throw new BackendError(`Cannot train on MPI: its library was not found (${why}); ${INSTALL}`);
+  throw new BackendError(`Cannot train on MPI: its library was not found (${why}); ${INSTALL}, or name its file by ${NAMED}`);
 }
 
 /** The processes that mpirun started. */

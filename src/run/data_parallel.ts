@@ -90,14 +90,14 @@ export class DataParallel {
   }
 
   /**
-   * What of an update is this rank's: rows of each micro-batch or, where those are too few, micro-batches.
+   * What of an update is this rank's: as many micro-batches as each other rank has, or rows of each micro-batch, or micro-batches as they go.
    *
    * @param batch sequences of a micro-batch, of all ranks
    * @throws {ConfigError} where there are fewer of both than ranks
    */
   share(batch: number, accumulate: number): Part {
     const { rank, size, wire } = this, of = batch * accumulate, scaled = wire === "f16";
-    if (batch >= size) {
+    if (batch >= size && accumulate % size !== 0) {
       const [row, end] = shareOf(batch, [rank, size]);
       return { batch: end - row, accumulate, share: { micro: 0, row, of, scaled } };
     }
@@ -164,13 +164,15 @@ export class DataParallel {
 
   /** Mean bits per token as {@linkcode Scorer.bits} has it, each rank scoring its share of the windows. */
   async bits(scorer: Scorer, tokens: Tokens, options: EvaluateOptions = {}): Promise<number> {
-    let bits = 0, scored = 0;
-    for await (const report of scorer.evaluate(tokens, { ...options, share: [this.rank, this.size] })) {
-      scored = report.tokens;
-      bits = report.bits * scored;
-    }
-    const [total, of] = await this.sum(bits, scored);
-    return total / of;
+    let own = { bits: 0, tokens: 0 };
+    for await (own of scorer.evaluate(tokens, { ...options, share: [this.rank, this.size] }));
+    return (await this.mean(own.bits, own.tokens)).bits;
+  }
+
+  /** Mean bits per token over all ranks, of this one's and its tokens, which may be none. */
+  async mean(bits: number, tokens: number): Promise<{ bits: number; tokens: number }> {
+    const [total, of] = await this.sum(bits * tokens, tokens);
+    return { bits: total / of, tokens: of };
   }
 
   /** How long exchanges took since the last call. */

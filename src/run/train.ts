@@ -573,24 +573,20 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     const { train } = trainer, { steps } = train, every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations)));
     const pace = new Pace(trainer);
     let reportedStep = trainer.done, loss = NaN;
-    // Whether to stop, and whether to report: what one process decides all do.
-    const look = async () => {
-      const here = [signal?.aborted ?? false, pace.isOver(reportSeconds)] as const;
-      return await together?.agree(...here) ?? here;
-    };
-    let [stops, isDue] = await look();
     while (true) {
-      if (trainer.done < steps && !stops) {
+      // What one process decides all do.
+      const agreed = await together?.agree(signal?.aborted ?? false, pace.isOver(reportSeconds));
+      const stops = () => agreed?.[0] ?? signal?.aborted ?? false;
+      if (trainer.done < steps && !stops()) {
         const phase = trainer.phase(trainer.done);
         await trainer.step(microBatches(trainer, phase, data, unit));
         pace.step(phase);
         // Lets signals, timers and a page's frames run between steps.
         await new Promise((resume) => setTimeout(resume, 0));
       }
-      [stops, isDue] = await look();
-      const last = trainer.done >= steps || stops;
+      const last = trainer.done >= steps || stops();
       const evaluates = last ? trainer.done >= steps : trainer.done % every === 0;
-      if (!last && !(evaluates && heldOut) && !isDue) continue;
+      if (!last && !(evaluates && heldOut) && !(agreed?.[1] ?? pace.isOver(reportSeconds))) continue;
       const measured = await trainer.measure(), phase = trainer.phase(Math.max(0, trainer.done - 1));
       checkGradients(measured, trainer);
       // A stop between steps reports none: the loss is then that of the report before.
