@@ -205,8 +205,7 @@ async function follow(
   ranks?: Ranks,
 ): Promise<void> {
   const { setup: { config, train, from }, dataset, tokens, engine } = facts, isLive = report.screen.live && !report.json;
-  announce(report, facts);
-  if (ranks) report.fact("Processes", ranks.description);
+  announce(report, facts, ranks);
   const follower = folder && new Follower(args, report, facts, folder, stopper);
   try {
     // Drawing 95 million weights takes 10 s and more.
@@ -234,7 +233,7 @@ async function follow(
 /** What all processes must have the same of. */
 const sameness = ({ setup: { config, train, from }, identity }: Prepared, { engine }: Picked) => ({
   configuration: config,
-  "list of training constants": train,
+  "set of training constants": train,
   data: identity,
   "step to go on from": from && [from.step, from.skipped, from.lossScale],
   engine: engine.name,
