@@ -14,11 +14,14 @@
  * @module
  */
 
-export { checkDataset, type Dataset, DATASET_FIELDS, type DatasetOptions, type Skipped } from "./src/data/dataset.ts";
+export { checkDataset, type Dataset, DATASET_FIELDS, type DatasetOptions, type LargeOptions, type Skipped } from "./src/data/dataset.ts";
 export { histogram } from "./src/data/entropy.ts";
 export { unzip, zipChunks, zipEntries, type ZipEntry, type ZipPlace } from "./src/data/zip.ts";
 export { isHidden } from "./src/data/members.ts";
-export { loadDataset } from "./src/data/load.ts";
+export { loadDataset, openDataset } from "./src/data/load.ts";
+export { type Stretch, type Tokenful, TokenRange, type TokenSource } from "./src/data/token_range.ts";
+export { withHeldOut } from "./src/data/valid.ts";
+export type { TokenStore } from "./src/data/token_store.ts";
 export type { Bytes, DataFile, Sliceable } from "./src/data/reader.ts";
 export type { Notify } from "./src/data/notices.ts";
 export { checkSameData, DATA_KINDS, type DataIdentity, type DataKind, type DataSource, identify } from "./src/data/identity.ts";

@@ -23,7 +23,8 @@
 export { GENERATION_FIELDS, GENERATION_FILE } from "./src/files/generation_config.ts";
 export { formatGenerationConfig, parseGenerationConfig } from "./src/files/generation_file.ts";
 export { checkCausal, type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
-export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES } from "./src/files/train_config.ts";
+export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES, WINDOW_ORDERS, type WindowOrder } from "./src/files/train_config.ts";
+export { formatRecipe, parseRecipe, type Recipe, RECIPE_FILE } from "./src/files/recipe.ts";
 export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
 export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";
 export { formatConfig, parseConfig } from "./src/files/model_config.ts";
@@ -46,13 +47,16 @@ export {
   type RunFile,
   runFiles,
   type RunReader,
+  type Saved,
+  stateFile,
   statesIn,
   TOKENIZER_FILE,
   type Trained,
 } from "./src/run/folder.ts";
 export { Run, type RunOptions } from "./src/run/run.ts";
 export { checkResume, type RunConfig } from "./src/run/resume.ts";
-export { fitPhases, fitWarmup, stepsPerEpoch } from "./src/run/fit.ts";
+export { Cadence, type Every } from "./src/run/every.ts";
+export { fitPhases, fitWarmup, stepsFor, stepsPerEpoch } from "./src/run/fit.ts";
 export { bitsPerByte, encodeParts, inBytes, type TokenParts } from "./src/run/tokens.ts";
 export { identifyDataset, isSameData, tokensOf } from "./src/run/identity.ts";
 export { sha256 } from "./src/base/digest.ts";

@@ -20,7 +20,6 @@ function placeOf(name: string, words?: readonly string[]): Place {
   return /FILE/.test(name) ? "files" : /RUN|DIR/.test(name) ? "folders" : "text";
 }
 
-const shown = ({ flags }: Command) => flags.filter(({ hidden }) => !hidden);
 const namesOf = ({ name, negatable }: Flag) => negatable ? [`--${name}`, `--no-${name}`] : [`--${name}`];
 /** A command's operand; those that have their own words name them in lower case. */
 const operandOf = ({ operands }: Command): { name: string; place: Place } | undefined => {
@@ -39,12 +38,12 @@ function bash(commands: readonly Command[]): string {
       } -- "$cur")); compopt -o filenames 2>/dev/null || :; return`
       : `words=${quote(place.words.join(" "))}`;
   const values = commands.flatMap((command) =>
-    shown(command).flatMap((flag) =>
+    command.flags.flatMap((flag) =>
       flag.value ? [`    ${quote(`${command.name} --${flag.name}`)}) ${answer(placeOf(flag.value, wordsOf(flag)))} ;;`] : []
     )
   );
   const flags = commands.map((command) =>
-    `    ${command.name}) words=${quote([...shown(command).flatMap(namesOf), "--help"].join(" "))} ;;`
+    `    ${command.name}) words=${quote([...command.flags.flatMap(namesOf), "--help"].join(" "))} ;;`
   );
   const operands = commands.map((command) => ({ command, operand: operandOf(command) })).flatMap(({ command, operand }) =>
     operand ? [`    ${command.name}) ${answer(operand.place)} ;;`] : []
@@ -86,7 +85,7 @@ function zsh(commands: readonly Command[]): string {
   const one = (command: Command) => {
     const operand = operandOf(command), rest = operand ? [quote(`*:${inBrackets(operand.name)}:${action(operand.place)}`)] : [];
     return `    ${command.name}) _arguments ${
-      [...shown(command).flatMap(flag), quote("--help[list the flags]"), ...rest].join(" \\\n      ")
+      [...command.flags.flatMap(flag), quote("--help[list the flags]"), ...rest].join(" \\\n      ")
     } ;;`;
   };
   return `#compdef ${NAME}
@@ -122,7 +121,7 @@ function fish(commands: readonly Command[]): string {
     const begin = `complete -c ${NAME} -n '__fish_seen_subcommand_from ${command.name}'`, operand = operandOf(command);
     return [
       `complete -c ${NAME} -n __fish_use_subcommand -a ${command.name} -d ${text(command.about)}`,
-      ...shown(command).flatMap((flag) =>
+      ...command.flags.flatMap((flag) =>
         namesOf(flag).map((name) =>
           `${begin} -l ${name.slice(2)}${flag.value ? ` ${takes(placeOf(flag.value, wordsOf(flag)))}` : ""} -d ${text(flag.about)}`
         )

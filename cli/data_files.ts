@@ -52,20 +52,40 @@ function filesBelow(path: string, given = path, above: readonly string[] = []): 
   return names.flatMap((name) => filesBelow(join(path, name), given, [...above, real]));
 }
 
+/** A file as a place to read from. */
+interface Place extends Sliceable {
+  /** Lets go of the file: from then on it is opened for each reading, so that data of any number of files can be read by range. */
+  close(): void;
+}
+
 /** A file as a place to read from; what it holds now, so that one that grows is read once. */
-function placeOf(file: Deno.FsFile, size: number): Sliceable {
+export function placeOf(path: string, opened: Deno.FsFile, size: number): Place {
+  let file: Deno.FsFile | undefined = opened;
+  const read = (from: number, to: number, file: Deno.FsFile) => {
+    const bytes = new Uint8Array(Math.max(0, Math.min(to, size) - from));
+    file.seekSync(from, Deno.SeekMode.Start);
+    let at = 0;
+    for (let read; at < bytes.length; at += read) if ((read = file.readSync(bytes.subarray(at)) ?? 0) === 0) break;
+    return bytes.buffer.slice(0, at);
+  };
   return {
     size,
     slice: (from, to) => ({
       // At once, not by promises: 65,537 files of a zip archive took 16 s, and nothing else is to be done meanwhile.
       arrayBuffer() {
-        const bytes = new Uint8Array(Math.min(to, size) - from);
-        file.seekSync(from, Deno.SeekMode.Start);
-        let at = 0;
-        for (let read; at < bytes.length; at += read) if ((read = file.readSync(bytes.subarray(at)) ?? 0) === 0) break;
-        return Promise.resolve(bytes.buffer.slice(0, at));
+        if (file) return Promise.resolve(read(from, to, file));
+        try {
+          using again = Deno.openSync(path);
+          return Promise.resolve(read(from, to, again));
+        } catch (error) {
+          return Promise.reject(new DataError(`Cannot read ${path}: ${whyUnread(error)}`, { cause: error }));
+        }
       },
     }),
+    close() {
+      file?.close();
+      file = undefined;
+    },
   };
 }
 
@@ -87,10 +107,11 @@ export async function* openFiles(paths: readonly string[]): AsyncGenerator<DataF
     }
     // Files of /proc say 0 and have bytes.
     if (found.isFile && found.size > 0) {
+      const data = placeOf(path, file, found.size);
       try {
-        yield { name: path, data: placeOf(file, found.size), path: inside, size: found.size };
+        yield { name: path, data, path: inside, size: found.size };
       } finally {
-        file.close();
+        data.close();
       }
     } else yield { name: path, data: file.readable, path: inside };
   }

@@ -15,7 +15,11 @@ import {
   type DataSource,
   type ImageShape,
   loadDataset,
+  openDataset,
+  TokenRange,
+  type TokenSource,
   visible,
+  withHeldOut,
 } from "../data.ts";
 import { identifyDataset, isSameData, mustBe, type RunState, tokensOf, whole, wrongOf } from "../files.ts";
 import { openFiles } from "./data_files.ts";
@@ -23,6 +27,7 @@ import { defaultText, FACTBOOK } from "./factbook.ts";
 import { type Args, type Flag, group, UsageError } from "./flags.ts";
 import { percent, soundLength, thousands } from "./format.ts";
 import { Screen } from "./terminal.ts";
+import { tokenFile } from "./token_file.ts";
 
 /** How raw files are to be read. */
 export const READ_FLAGS: readonly Flag[] = group("Data", [
@@ -53,6 +58,14 @@ export const DATA_FLAGS: readonly Flag[] = [
   }]),
 ];
 
+/** What is held out, where that is of another file. */
+export const VALID_FLAG: readonly Flag[] = group("Data", [{
+  name: "valid",
+  value: "FILE",
+  alias: ["val", "validation", "valid-data"],
+  about: "evaluate on all of another file or folder, and train on all of --data",
+}]);
+
 /**
  * What {@linkcode DATA_FLAGS} say.
  *
@@ -74,7 +87,7 @@ export function dataOptions(args: Args, before?: DataSource): DatasetOptions {
 }
 
 /** Says on stderr what there is to be known of data: whatever a command's output is, people see it. */
-function tellNotices({ notices }: Dataset): void {
+function tellNotices({ notices }: Pick<Dataset, "notices">): void {
   for (const notice of notices) new Screen(Deno.stderr).print(`Note: ${visible(notice)}.`);
 }
 
@@ -93,21 +106,52 @@ export async function readDataset(path: string | undefined, options: DatasetOpti
   return await loadDataset([{ name, data: await defaultText() }], options, name);
 }
 
+/** Where data is read from; without a path, the text of a first run. */
+export interface DataPlace {
+  /** A file or folder. */
+  readonly path?: string;
+  /** Another, of which all is held out. */
+  readonly valid?: string;
+}
+
+/**
+ * {@linkcode readDataset} of data that memory may not hold: the part to train on is then read by range.
+ *
+ * @throws {DataError} where it cannot be read, is damaged, is too short, or the two files are not alike
+ */
+export async function openData({ path, valid }: DataPlace, options: DatasetOptions): Promise<Dataset<TokenSource>> {
+  const all = { ...options, heldOut: 0, nCtx: undefined };
+  if (path === undefined && valid === undefined) return await readDataset(undefined, options);
+  const name = (path: string) => visible(basename(resolve(path)) || path);
+  const open = async (path: string) => {
+    const dataset = await openDataset(openFiles([path]), { ...valid === undefined ? options : all, store: tokenFile() }, name(path));
+    tellNotices(dataset);
+    return dataset;
+  };
+  const dataset = path === undefined ? await readDataset(undefined, all) : await open(path);
+  return valid === undefined ? dataset : withHeldOut(dataset, await readDataset(valid, all));
+}
+
 /**
  * Names a data set so that a run recognises it, and finds it again from whatever folder it is gone on with.
  *
- * @param path where it was read from; undefined of the text of a first run
+ * @param place where it was read from
  */
-export function identityOf(dataset: Dataset, path: string | undefined, { codes, as, heldOut }: DatasetOptions): Promise<DataIdentity> {
-  return identifyDataset(dataset, { path: path === undefined ? undefined : resolve(path), codes, as, heldOut });
+export function identityOf(
+  dataset: Dataset<TokenSource>,
+  { path, valid }: DataPlace,
+  { codes, as, heldOut }: DatasetOptions,
+): Promise<DataIdentity> {
+  const full = (path: string | undefined) => path === undefined ? undefined : resolve(path);
+  return identifyDataset(dataset, { path: full(path), valid: full(valid), codes, as, heldOut: valid === undefined ? heldOut : undefined });
 }
 
 /** Data for a model that is trained. */
 export interface ModelData {
   /** Split as the run split it, where it is the run's. */
-  readonly dataset: Dataset;
+  readonly dataset: Dataset<TokenSource>;
   /** Both parts, one after the other. */
-  readonly all: Uint8Array;
+  readonly all: TokenSource;
   /** What training has not seen: the held-out part; of other data than the model was trained on, all. */
   readonly unseen: Uint8Array;
   /** Whether it is the data that the model was trained on. */
@@ -125,24 +169,34 @@ export async function dataFor(args: Args, run: string, state: RunState | undefin
     throw new DataError(`Cannot read the data of ${run}: its folder does not say what it was trained on; give --data FILE`);
   }
   const options = dataOptions(args, source),
-    path = given ?? source?.path,
-    dataset = await readDataset(path, options);
-  const now = await identityOf(dataset, path, options);
+    place = given === undefined ? { path: source?.path, valid: source?.valid } : { path: given },
+    dataset = await openData(place, options);
+  const now = await identityOf(dataset, place, options);
   if (!data || !isSameData(now, data)) {
-    if (given !== undefined) return ofOthers(dataset);
+    if (given !== undefined) return await ofOthers(dataset);
     const shown = ({ name, bytes, sha256 }: DataIdentity) => `${name} (${thousands(bytes)} bytes, SHA-256 ${sha256.slice(0, 12)}…)`;
     throw new DataError(
       `Cannot read the data of ${run}: it was trained on ${shown(data!)}, and that is now ${shown(now)}; give --data FILE`,
     );
   }
-  const all = tokensOf(dataset), border = all.length - data.heldOut, heldOut = all.subarray(border);
+  const all = allOf(dataset), border = all.length - data.heldOut, heldOut = await inMemory(all.subarray(border, all.length));
   return { dataset: { ...dataset, train: all.subarray(0, border), heldOut }, all, unseen: heldOut, same: true };
 }
 
+/** Tokens of data read by range that are looked at where all are asked for. */
+const MOST = 2 ** 29;
+
+const inMemory = async (tokens: TokenSource) => tokens instanceof TokenRange ? await tokens.read(0, MOST) : tokens;
+
+/** Both parts of a data set, one after the other. */
+function allOf({ train, heldOut }: Dataset<TokenSource>): TokenSource {
+  return train instanceof TokenRange ? new TokenRange([train, heldOut]) : tokensOf({ train, heldOut });
+}
+
 /** Data that the model was not trained on: none of it is seen. */
-function ofOthers(dataset: Dataset): ModelData {
-  const all = tokensOf(dataset);
-  return { dataset, all, unseen: all, same: false };
+async function ofOthers(dataset: Dataset<TokenSource>): Promise<ModelData> {
+  const all = allOf(dataset);
+  return { dataset, all, unseen: await inMemory(all), same: false };
 }
 
 /** How loud sound is, in a few words. */
@@ -151,7 +205,10 @@ export function describeLevels({ peak, clipped, silent }: NonNullable<Dataset["l
 }
 
 /** A data set in a line. */
-export function describeData({ name, kind, train, heldOut, test, unit, shape, rate, levels }: Dataset): string {
+export function describeData(
+  { name, kind, train, heldOut, test, unit, shape, rate, levels }: Dataset<TokenSource>,
+  valid?: string,
+): string {
   const tokens = train.length + heldOut.length, count = (length: number) => thousands(length / unit);
   const of = kind === "image"
     ? `${count(tokens)} images of ${shape!.join(" × ")}`
@@ -160,7 +217,11 @@ export function describeData({ name, kind, train, heldOut, test, unit, shape, ra
       levels ? ` (${describeLevels(levels)})` : ""
     }`
     : `${thousands(tokens)} bytes`;
-  return `${name}: ${of}, the last ${count(heldOut.length)} held out${test ? `; ${count(test.length)} more for a last test` : ""}`;
+  const held = valid === undefined
+    ? `the last ${count(heldOut.length)} held out`
+    : `of which ${count(heldOut.length)}, ${basename(valid)}, held out`;
+  const where = train instanceof TokenRange ? ", read by range" : "";
+  return `${name}: ${of}${where}, ${held}${test ? `; ${count(test.length)} more for a last test` : ""}`;
 }
 
 /**

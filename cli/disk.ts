@@ -156,8 +156,7 @@ export interface Written {
 
 /** Writes a file under a name of its own, through to the disk. */
 export function writeTemporary(folder: string, chunks: Iterable<Uint8Array>): Written {
-  const random = crypto.getRandomValues(new Uint8Array(8)), hash = createHash("sha256");
-  const temporary = join(folder, `.longstride-${Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")}.tmp`);
+  const hash = createHash("sha256"), temporary = temporaryIn(folder);
   const file = Deno.openSync(temporary, { write: true, createNew: true });
   try {
     try {
@@ -177,6 +176,12 @@ export function writeTemporary(folder: string, chunks: Iterable<Uint8Array>): Wr
   return { temporary, sha256: hash.digest("hex") };
 }
 
+/** A name in a folder for a file under way. */
+export function temporaryIn(folder: string): string {
+  const random = crypto.getRandomValues(new Uint8Array(8));
+  return join(folder, `.longstride-${Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")}.tmp`);
+}
+
 /** Removes what a killed process left of files under way. */
 export function removeTemporaries(folder: string): void {
   for (const { name } of Deno.readDirSync(folder)) if (TEMPORARY.test(name)) removeQuietly(join(folder, name));
@@ -190,7 +195,7 @@ export function removeQuietly(path: string): void {
 }
 
 /** Gives a file that was written its name, and makes that durable. */
-export function commit({ temporary }: Written, path: string): void {
+export function commit({ temporary }: Pick<Written, "temporary">, path: string): void {
   try {
     Deno.renameSync(temporary, path);
   } catch (error) {

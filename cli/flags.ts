@@ -34,8 +34,6 @@ export interface Flag {
   readonly many?: boolean;
   /** What others call it: who gives that name is told this one. */
   readonly alias?: readonly string[];
-  /** Whether help leaves it out: it is there to be answered. */
-  readonly hidden?: boolean;
   /** Which flags help shows it among. */
   readonly group?: string;
 }
@@ -156,7 +154,7 @@ function joined(argv: readonly string[], names: readonly string[]): string[] {
 /** The error that a flag which the command has not is answered with. */
 function unknownFlag({ name, flags }: Command, arg: string): UsageError {
   const flag = /^-+([^=]*)/.exec(arg)?.[1] ?? arg, known = flags.find(({ alias }) => alias?.includes(flag))?.name;
-  const names = flags.filter(({ hidden }) => !hidden).flatMap(({ name, negatable }) => negatable ? [name, `no-${name}`] : [name]);
+  const names = flags.flatMap(({ name, negatable }) => negatable ? [name, `no-${name}`] : [name]);
   const hint = known ? `; it is --${known} here` : nearest(flag, names, "--");
   return new UsageError(
     `Cannot use ${excerpt(arg)}: ${name} has no such flag${hint}${flag.length === 1 ? "; flags have two dashes" : ""} ` +
@@ -215,7 +213,7 @@ export function parse(command: Command, argv: readonly string[]): Args {
 /** Flags in the order of help: by group, the groups in the order of their first flags. */
 function grouped(flags: readonly Flag[]): [name: string, flags: Flag[]][] {
   const groups = new Map<string, Flag[]>();
-  for (const flag of flags.filter(({ hidden }) => !hidden)) {
+  for (const flag of flags) {
     const { group = "Flags" } = flag;
     groups.set(group, [...groups.get(group) ?? [], flag]);
   }

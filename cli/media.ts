@@ -26,15 +26,15 @@ export async function soundFile(rows: readonly Uint8Array[], rate: number): Prom
  *
  * @param stream the tokens of each position that is not of a prompt
  * @param prompts one a sequence, all of the same length
- * @param told after each position, how many there are; false ends it all
- * @returns [sequences] of `length` tokens, prompts included; undefined where `told` said no
+ * @param told after each position, how many there are; false ends it there
+ * @returns [sequences] of `length` tokens, prompts included, and how many of each were made or given: fewer where `told` said no
  */
 export async function rowsOf(
   stream: AsyncIterable<Uint32Array>,
   prompts: readonly ArrayLike<number>[],
   length: number,
   told: (positions: number) => boolean,
-): Promise<Uint8Array[] | undefined> {
+): Promise<{ readonly rows: Uint8Array[]; readonly made: number }> {
   const rows = prompts.map((prompt) => {
     const row = new Uint8Array(length);
     row.set(prompt);
@@ -43,9 +43,9 @@ export async function rowsOf(
   let at = prompts[0].length;
   for await (const tokens of stream) {
     tokens.forEach((token, which) => rows[which][at] = token);
-    if (!told(++at)) return undefined;
+    if (!told(++at)) break;
     // Lets signals through.
     if (at % 64 === 0) await new Promise((resume) => setTimeout(resume, 0));
   }
-  return rows;
+  return { rows, made: at };
 }

@@ -5,7 +5,16 @@
  */
 
 import type { ModelConfig, Picked } from "../mod.ts";
-import { type DataIdentity, type DataKind, type Dataset, entropy0, type Tokenizer } from "../data.ts";
+import {
+  type DataIdentity,
+  type DataKind,
+  type Dataset,
+  entropy0,
+  type TokenArray,
+  type Tokenizer,
+  type TokenRange,
+  type TokenSource,
+} from "../data.ts";
 import { type MemoryPlan, memoryPlan } from "../device.ts";
 import { type PhaseAt, phasesOf, stepsPerEpoch, type TokenParts } from "../files.ts";
 import { checkReach, describeAttention, factorsOf, scheduleOf } from "../ops.ts";
@@ -22,11 +31,11 @@ const UNITS: Readonly<Record<DataKind, string>> = { text: "bytes", bytes: "bytes
 /** A run, and the data that it trains on. */
 export interface Prepared {
   readonly setup: RunSetup;
-  readonly dataset: Dataset;
+  readonly dataset: Dataset<TokenSource>;
   /** What tokens stand for, where they are not bytes. */
   readonly tokenizer?: Tokenizer;
   /** The data as tokens. */
-  readonly tokens: TokenParts;
+  readonly tokens: TokenParts<TokenArray | TokenRange>;
   readonly identity: DataIdentity;
 }
 
@@ -69,7 +78,9 @@ export interface Facts extends Prepared, Picked, Baselines {
 
 /** Finds them, which takes no engine's time. */
 export async function factsOf(prepared: Prepared, picked: Picked): Promise<Facts> {
-  const { setup: { config, train }, dataset, tokens } = prepared;
+  const { setup: { config, train: asked }, dataset, tokens } = prepared;
+  // The other engines keep all tensors in f32, whatever is asked for.
+  const train = picked.engine.name === "webgpu" ? asked : { ...asked, precision: "f32" as const };
   return {
     ...prepared,
     ...picked,
@@ -83,7 +94,7 @@ export async function factsOf(prepared: Prepared, picked: Picked): Promise<Facts
 }
 
 /** A tokenizer in a line, with what it does to the data. */
-function describeTokens({ size }: Tokenizer, { train, heldOut, perByte }: TokenParts): string {
+function describeTokens({ size }: Tokenizer, { train, heldOut, perByte }: TokenParts<TokenArray | TokenRange>): string {
   return `${thousands(size)}, of ${(1 / perByte.train).toFixed(2)} bytes on average: ${thousands(train.length)} to train on, ${
     thousands(heldOut.length)
   } held out`;
@@ -91,13 +102,13 @@ function describeTokens({ size }: Tokenizer, { train, heldOut, perByte }: TokenP
 
 /** What each line at the beginning says, by its name. */
 function factLines(facts: Facts): [string, string][] {
-  const { setup, dataset, tokenizer, tokens, engine, why, order0, gzip, reach: { unreached }, memory, other, epoch } = facts;
+  const { setup, dataset, tokenizer, tokens, identity, engine, why, order0, gzip, reach: { unreached }, memory, other, epoch } = facts;
   const { config, train, path } = setup, phases = phasesOf(config, train);
   const optimizer = train.optimizer === "muon" ? `muon ${train.muon_lr}, adamw` : "adamw";
   const seen = `${thousands(train.batch * train.accumulate * config.n_ctx)} ${tokenizer ? "tokens" : UNITS[dataset.kind]}`;
   const without = `--${train.recompute ? "no-" : ""}recompute`;
   return [
-    ["Data", describeData(dataset)],
+    ["Data", describeData(dataset, identity.source?.valid)],
     ["Held out", `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`],
     ...tokenizer ? [["Tokens", describeTokens(tokenizer, tokens)] as [string, string]] : [],
     ["Model", describeModel(config)],
@@ -111,7 +122,9 @@ function factLines(facts: Facts): [string, string][] {
       "Training",
       `${thousands(train.steps)} steps of ${seen}, ${optimizer} ${train.lr} after ${
         thousands(train.warmup)
-      } steps, ${train.schedule}, seed ${train.seed}; one epoch is ${thousands(epoch)} steps`,
+      } steps, ${train.schedule}, seed ${train.seed}; one epoch is ${thousands(epoch)} steps${
+        train.windows === "shuffled" ? ", each of whose windows is seen once" : ""
+      }`,
     ],
     ...phases.length > 1 ? [["Phases", phases.map((phase) => describePhase(phase, config)).join("; ")] as [string, string]] : [],
     [
@@ -121,6 +134,14 @@ function factLines(facts: Facts): [string, string][] {
       } with ${without})`,
     ],
     ["Engine", `${engine.name}: ${engine.description} (${why})`],
+    ...train.precision === "f16" && engine.name !== "webgpu"
+      ? [
+        ["Precision", `f32: the ${engine.name} engine keeps activations in it; f16, which was asked for, is stored on a GPU alone`] as [
+          string,
+          string,
+        ],
+      ]
+      : [],
     ["Run", path],
   ];
 }
@@ -154,6 +175,7 @@ export function announce(report: Report, facts: Facts, ranks?: Ranks): void {
     stepsPerEpoch: epoch,
     ...tokenizer && { tokens: { vocabulary: tokenizer.size, train: tokens.train.length, heldOut: tokens.heldOut.length } },
     memory,
+    precision: engine.name === "webgpu" ? train.precision : "f32",
     engine: engine.name,
     device: engine.description,
     why,

@@ -16,7 +16,11 @@ import {
   readTrained,
   runFiles,
   type RunReader,
+  type RunState,
+  type Saved,
+  stateFile,
   statesIn,
+  TOKENIZER_FILE,
   type Trained,
 } from "../files.ts";
 import {
@@ -28,7 +32,9 @@ import {
   readText,
   removeQuietly,
   removeTemporaries,
+  temporaryIn,
   whyUnwritten,
+  writeAtomic,
   writeTemporary,
   type Written,
 } from "./disk.ts";
@@ -172,14 +178,15 @@ function foreign(config: string, path: string): void {
  * @throws {CheckpointError} where it cannot be written, and what is there then: where the folder is still there, the last whole save; and
  * where another process has the folder, or has written to it
  */
-export function saveRun(folder: RunFolder, checkpoint: Checkpoint): void {
+export function saveRun(folder: RunFolder, checkpoint: Checkpoint): Saved {
   const { path } = folder;
   /** What a failure removes: the model while it has not its name, the state folder while the model before counts. */
   let model: Written | undefined, state: string | undefined;
   try {
     folder.check();
     const before = statesIn(foldersIn(path)), files = runFiles(checkpoint, before);
-    for (let next = files.next(); !next.done;) {
+    let next = files.next();
+    while (!next.done) {
       const { name, chunks, isLast } = next.value, place = join(path, name), within = dirname(place);
       if (within !== path && !state) Deno.mkdirSync(state = within);
       const written = writeTemporary(within, chunks);
@@ -195,6 +202,7 @@ export function saveRun(folder: RunFolder, checkpoint: Checkpoint): void {
       folder.own();
     }
     for (const name of before) removeQuietly(join(path, name));
+    return next.value;
   } catch (error) {
     if (model) removeQuietly(model.temporary);
     if (state) removeQuietly(state);
@@ -205,6 +213,65 @@ export function saveRun(folder: RunFolder, checkpoint: Checkpoint): void {
       : "the folder was deleted or moved, and the run's saves with it";
     throw cannotWrite(path, error, remains);
   }
+}
+
+/**
+ * Adds to a save what is known of the run since: its model is as it was.
+ *
+ * @throws {CheckpointError} where it cannot be written, or another process has the folder; the save is then as it was
+ */
+export function saveState(folder: RunFolder, saved: Saved, state: RunState): void {
+  folder.check();
+  const { name, text } = stateFile(saved, state);
+  writeAtomic(join(folder.path, name), text);
+}
+
+/** Gives a file a second name in another folder, whole at any moment; where the file system has no such names, a copy. */
+function linkFile(from: string, to: string): void {
+  const temporary = temporaryIn(dirname(to));
+  try {
+    Deno.linkSync(from, temporary);
+  } catch {
+    Deno.copyFileSync(from, temporary);
+  }
+  commit({ temporary }, to);
+}
+
+/**
+ * Keeps a save of a run in another folder too. Nothing is written twice: saves are never changed, only replaced, so its files get second
+ * names. The order is that of {@linkcode saveRun}, and so is what a stop at any moment leaves.
+ *
+ * @param to a folder, there or to be made, with a save or without
+ * @throws {CheckpointError} where it cannot be written
+ */
+export function keepSave({ path }: RunFolder, { state }: Saved, to: string): void {
+  try {
+    Deno.mkdirSync(to, { recursive: true });
+    removeTemporaries(to);
+    const before = statesIn(foldersIn(to));
+    let name = state;
+    for (let again = 2; before.includes(name); again++) name = `${state.replace(/\.\d+$/, "")}.${again}`;
+    Deno.mkdirSync(join(to, name));
+    for (const file of Deno.readDirSync(join(path, state))) linkFile(join(path, state, file.name), join(to, name, file.name));
+    for (const file of [TOKENIZER_FILE, CONFIG_FILE, MODEL_FILE]) if (isThere(join(path, file))) linkFile(join(path, file), join(to, file));
+    for (const name of before) removeQuietly(join(to, name));
+  } catch (error) {
+    throw cannotWrite(to, error, "the run itself is saved");
+  }
+}
+
+/** The folder of the best model that a run had, in the run's own. */
+export const BEST_FOLDER = "best";
+
+/** {@linkcode saveRun} into a folder within another run folder: who has that has this. */
+export function saveWithin(path: string, checkpoint: Checkpoint): void {
+  try {
+    Deno.mkdirSync(path, { recursive: true });
+    removeTemporaries(path);
+  } catch (error) {
+    throw cannotWrite(path, error, "the run itself is saved");
+  }
+  saveRun({ path, check() {}, own() {}, close() {} }, checkpoint);
 }
 
 const foldersIn = (path: string) => Array.from(Deno.readDirSync(path)).filter(({ isDirectory }) => isDirectory).map(({ name }) => name);

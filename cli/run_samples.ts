@@ -7,15 +7,21 @@
 import { join } from "node:path";
 import { ConfigError, encodeText, type Progress } from "../mod.ts";
 import { BYTES, type Dataset, SOUND_RATE, TextStream, type Tokenizer, visible } from "../data.ts";
-import { Decoder, type Engine, type Parameters, sample, samples } from "../ops.ts";
+import { Decoder, type Engine, Parameters, sample, samples } from "../ops.ts";
 import { append, writeAtomic } from "./disk.ts";
 import { soundLength } from "./format.ts";
 import { imagesFile, rowsOf, soundFile } from "./media.ts";
 import { program } from "./program.ts";
 import type { Report } from "./report.ts";
 
-/** Seconds after which images and sounds under way are given up: a model of the paper's sizes takes minutes each on a CPU. */
-const PATIENCE = 120;
+/** Seconds that images may take: those of the paper's models take minutes each on a CPU. Whether they will is known after {@linkcode TRIED}. */
+const PATIENCE = 60;
+/** Seconds of decoding that tell how long the rest takes. */
+const TRIED = 3;
+/** Seconds that a sound may take; what there is of it then is kept. A million samples, one at a time, would take twenty minutes on any GPU. */
+const SOUND_PATIENCE = 8;
+/** Seconds of a sound that another goes on from, and of a sound at most: a cache of a million positions takes gigabytes. */
+const BEGINNING = 2, LONGEST = 6;
 /** Images made of nothing, and as many completed. */
 const IMAGES = 4;
 /** Tokens of a text while the model learns, and of each at its end. */
@@ -31,10 +37,11 @@ export class RunSamples {
 
   constructor(
     readonly engine: Engine,
-    readonly dataset: Dataset,
+    readonly dataset: Omit<Dataset, "train">,
     readonly tokenizer: Tokenizer | undefined,
     readonly path: string,
     readonly report: Report,
+    readonly signal: AbortSignal,
   ) {
     this.#prompts = promptsFrom(dataset.heldOut);
   }
@@ -69,9 +76,20 @@ export class RunSamples {
       { length: IMAGES },
       (_, n) => heldOut.subarray((n % (heldOut.length / unit)) * unit).subarray(0, Math.floor(unit / 2)),
     );
-    const none = await this.#rows(progress, halves.map(() => new Uint8Array()), unit);
+    const whole = async (prompts: readonly Uint8Array[]) => {
+      const begun = performance.now(), least = prompts[0].length;
+      const { rows, made } = await this.#rows(progress, prompts, unit, (at) => {
+        const seconds = (performance.now() - begun) / 1000;
+        return seconds < TRIED || seconds / Math.max(1, at - least) * (unit - least) < PATIENCE;
+      }) ?? {};
+      if (rows && made! < unit && !this.signal.aborted) {
+        this.report.say(`Images would take longer than ${PATIENCE} s here and were left out; ${program()} sample makes them.\n`);
+      }
+      return made === unit ? rows : undefined;
+    };
+    const none = await whole(halves.map(() => new Uint8Array()));
     if (!none) return;
-    const half = await this.#rows(progress, halves, unit), made = [...none, ...half ?? []];
+    const half = await whole(halves), made = [...none, ...half ?? []];
     writeAtomic(file, imagesFile(made, shape!, IMAGES));
     this.report.event("sample", { kind, step: progress.step, file, images: made.length });
     this.report.say(`${file}: ${half ? "images from nothing above, completed from a held-out upper half below" : "images"}\n`);
@@ -79,28 +97,43 @@ export class RunSamples {
 
   /** A sound from nothing, and one that goes on from what is held out. */
   async #sounds(progress: Progress): Promise<void> {
-    const { kind, heldOut, rate = SOUND_RATE } = this.dataset, { n_ctx } = progress.phase.config, file = join(this.path, this.file);
-    const begun = heldOut.subarray(0, Math.floor(n_ctx / 4)), none = await this.#rows(progress, [new Uint8Array()], n_ctx);
-    if (!none) return;
-    const made = [...none, ...await this.#rows(progress, [begun], n_ctx) ?? []], length = soundLength(n_ctx / rate);
+    const { kind, heldOut, rate = SOUND_RATE } = this.dataset, { phase } = progress, file = join(this.path, this.file);
+    const n_ctx = Math.min(phase.config.n_ctx, LONGEST * rate);
+    const params = n_ctx < phase.config.n_ctx ? new Parameters({ ...phase.config, n_ctx }, phase.params) : phase.params;
+    const some = async (prompt: Uint8Array) => {
+      const begun = performance.now();
+      const { rows, made } = await this.#rows(
+        { ...progress, phase: { ...phase, params } },
+        [prompt],
+        n_ctx,
+        () => performance.now() - begun < SOUND_PATIENCE * 1000,
+      ) ?? {};
+      return rows?.[0].subarray(0, made);
+    };
+    const begun = heldOut.subarray(0, Math.min(Math.floor(n_ctx / 4), BEGINNING * rate)), none = await some(new Uint8Array());
+    if (!none || this.signal.aborted) return;
+    const more = await some(begun), made = more ? [none, more] : [none], length = (tokens: number) => soundLength(tokens / rate);
     writeAtomic(file, await soundFile(made, rate));
-    this.report.event("sample", { kind, step: progress.step, file, sounds: made.length, seconds: n_ctx / rate });
-    const second = made.length > 1 ? `, then ${length} that go on from ${soundLength(begun.length / rate)} held out` : "";
-    this.report.say(`${file}: ${length} from nothing${second}\n`);
+    this.report.event("sample", { kind, step: progress.step, file, sounds: made.length, seconds: none.length / rate });
+    const second = more ? `, then ${length(more.length)}, of which the first ${length(begun.length)} are held out` : "";
+    this.report.say(`${file}: ${length(none.length)} from nothing${second}\n`);
   }
 
-  /** What the model makes of prompts of one length, `length` tokens together; undefined where it cannot, or not in time. */
-  async #rows({ phase: { params }, step }: Progress, prompts: readonly Uint8Array[], length: number): Promise<Uint8Array[] | undefined> {
-    const decoder = await this.#decode(params, prompts.length), end = performance.now() + PATIENCE * 1000;
+  /**
+   * What the model makes of prompts of one length, at most `length` tokens together; undefined where it cannot.
+   *
+   * @param goesOn asked after each position, how many there are
+   */
+  async #rows(
+    { phase: { params }, step }: Progress,
+    prompts: readonly Uint8Array[],
+    length: number,
+    goesOn: (positions: number) => boolean,
+  ): Promise<Awaited<ReturnType<typeof rowsOf>> | undefined> {
+    const decoder = await this.#decode(params, prompts.length);
     if (!decoder) return undefined;
-    const rows = await rowsOf(
-      samples(decoder, { prompt: prompts, length: length - prompts[0].length, seed: step }),
-      prompts,
-      length,
-      () => performance.now() < end,
-    );
-    if (!rows) this.report.say(`Samples would take longer than ${PATIENCE} s here and were left out; ${program()} sample makes them.\n`);
-    return rows;
+    const made = samples(decoder, { prompt: prompts, length: length - prompts[0].length, seed: step });
+    return await rowsOf(made, prompts, length, (at) => !this.signal.aborted && goesOn(at));
   }
 
   async #texts({ phase: { params }, step }: Progress, prompts: readonly string[], length: number): Promise<void> {
@@ -112,6 +145,7 @@ export class RunSamples {
       let text = "";
       for await (const token of sample(decoder, { prompt: await codec.encode(encodeText(given)), length, temperature: 0.8, seed })) {
         text += stream.push(codec.decode([token]));
+        if (this.signal.aborted) return;
       }
       text += stream.end();
       book += `=== step ${step}, prompt ${JSON.stringify(prompt)}, seed ${seed}\n${prompt}${text}\n\n`;

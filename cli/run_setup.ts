@@ -24,14 +24,17 @@ import {
   INITIALISATIONS,
   MODEL_FIELDS,
   OPTIMIZERS,
+  parseRecipe,
+  type Recipe,
   type RunConfig,
   SCHEDULES,
   TRAIN_FIELDS,
+  WINDOW_ORDERS,
   wrongOf,
 } from "../files.ts";
 import { readText } from "./disk.ts";
 import { type Args, byFlags, type Flag, group, UsageError } from "./flags.ts";
-import { ATTENTION_FLAGS, attentionFrom, readConfig } from "./model.ts";
+import { ATTENTION_FLAGS, attentionFrom } from "./model.ts";
 import { loadRun } from "./run_folder.ts";
 
 /** Flags that are fields of {@linkcode TrainConfig} with numbers. */
@@ -58,6 +61,15 @@ const CONSTANT_FLAGS: readonly (Flag & { readonly field: keyof TrainConfig })[] 
   { field: "momentum", name: "momentum", value: "X", about: "Muon's momentum (default: 0.95)" },
   { field: "clip", name: "clip", value: "X", about: "largest gradient norm (default: 1; 0 turns clipping off)" },
   { field: "weight_decay", name: "weight-decay", value: "X", about: "decoupled decay of matrices (default: 0.01)" },
+  { field: "beta1", name: "beta1", value: "X", about: "decay of Adam's first moment (default: 0.9)" },
+  { field: "beta2", name: "beta2", value: "X", about: "decay of Adam's second moment (default: 0.999, 0.95 in small presets)" },
+  { field: "eps", name: "eps", value: "X", alias: ["epsilon"], about: "Adam's ε (default: 1e-8)" },
+  {
+    field: "patience",
+    name: "patience",
+    value: "N",
+    about: "end after N evaluations in a row without a better one (default: 0, never)",
+  },
   { field: "seed", name: "seed", value: "N", about: "of weights, batches and dropout (default: 0)" },
 ];
 
@@ -80,6 +92,14 @@ const CHOICE_FLAGS: readonly (Flag & { readonly field: keyof TrainConfig })[] = 
     name: "precision",
     value: "f32|f16",
     about: "what activations and their gradients are stored in (default: f32)",
+  },
+  {
+    field: "windows",
+    name: "windows",
+    value: "NAME",
+    about: `which windows of the data steps see: ${WINDOW_ORDERS[0]} at any place, or ${WINDOW_ORDERS[1]}, each once per epoch (default: ${
+      WINDOW_ORDERS[0]
+    }; ${WINDOW_ORDERS[1]} with --epochs)`,
   },
 ];
 
@@ -108,7 +128,12 @@ export const MODEL_FLAGS: readonly Flag[] = group("Model", [
     allowed: { oneOf: Object.keys(PRESETS) },
     about: `a model with training choices that suit it: ${Object.keys(PRESETS).join(", ")} (default: text, image or sound, as the data is)`,
   },
-  { name: "config", value: "FILE", about: "the model of a config.json instead of the preset's" },
+  {
+    name: "config",
+    value: "FILE",
+    about: "the model of a config.json instead of the preset's, or model, training constants and data of a recipe.json: " +
+      "that of a run folder begins the same run again",
+  },
   ...SIZE_FLAGS.map((flag) => ({ ...flag, allowed: MODEL_FIELDS[flag.field] })),
   {
     name: "init",
@@ -133,7 +158,13 @@ export const TRAINING_FLAGS: readonly Flag[] = group("Training", [
     negatable: true,
     about: "make activations again in the backward pass instead of keeping them: less memory, a third more time",
   },
-  { name: "epochs", value: "N", allowed: { above: 0 }, hidden: true, about: "answered with as many steps" },
+  {
+    name: "epochs",
+    value: "N",
+    allowed: { above: 0 },
+    alias: ["num-epochs", "max-epochs"],
+    about: "instead of --steps: as many as see each window of the data N times",
+  },
 ]);
 
 /** A run, new or gone on with. */
@@ -147,8 +178,8 @@ export interface RunSetup extends RunConfig {
 }
 
 /** The training constants that the flags make of others. */
-function constantsFrom(args: Args, base: Partial<TrainConfig>): Partial<TrainConfig> {
-  const made: Record<string, unknown> = { ...base };
+function constantsFrom(args: Args, base: Partial<TrainConfig>, steps?: number): Partial<TrainConfig> {
+  const made: Record<string, unknown> = { ...base, ...steps === undefined ? {} : { steps } };
   for (const { name, field } of CONSTANT_FLAGS) made[field] = args.number(name) ?? made[field];
   for (const { name, field } of CHOICE_FLAGS) made[field] = args.text(name) ?? made[field];
   made.recompute = args.on("recompute") ?? made.recompute;
@@ -223,34 +254,47 @@ function timeInName(): string {
   return local.slice(0, 19).replace("T", "-").replaceAll(":", "");
 }
 
+/** What a `--config` file says; undefined without the flag. */
+export function recipeOf(args: Args): Recipe | undefined {
+  const file = args.text("config");
+  return file === undefined ? undefined : parseRecipe(readText(file), file);
+}
+
 /**
  * A new run.
  *
  * @param data what it is for, where the preset follows from it
+ * @param steps in place of those that recipe and preset say
  * @throws {ConfigError} where a field is out of range or does not fit the others
  */
-export function newRun(args: Args, data?: { kind: DataKind; shape?: ImageShape }): RunSetup {
-  const file = args.text("config"), asked = args.text("preset"), suits = presetFor(data?.kind ?? "text", data?.shape);
-  const chosen = asked !== undefined ? preset(asked) : file ? undefined : suits.preset, name = asked ?? (file ? "config" : suits.name);
-  const config = modelFrom(args, file ? readConfig(file) : chosen!.model);
-  const fitted = phasesFitted(args, constantsFrom(args, chosen?.train ?? {}), config, chosen?.train.batch);
-  const train = byFlags(() => checkTrain(args.number("warmup") === undefined ? fitWarmup(fitted) : fitted));
+export function newRun(args: Args, data?: { kind: DataKind; shape?: ImageShape }, steps?: number): RunSetup {
+  const recipe = recipeOf(args), asked = args.text("preset"), suits = presetFor(data?.kind ?? "text", data?.shape);
+  const chosen = asked !== undefined ? preset(asked) : recipe?.model ? undefined : suits.preset;
+  const name = asked ?? (recipe?.model ? "config" : suits.name), base = { ...chosen?.train, ...recipe?.train };
+  const config = modelFrom(args, recipe?.model ?? chosen!.model), made = constantsFrom(args, base, steps);
+  // A recipe's phases and warm-up are as they were asked for.
+  const fitted = recipe?.train?.phases ? made : phasesFitted(args, made, config, chosen?.train.batch);
+  const isAsked = args.number("warmup") !== undefined || recipe?.train?.warmup !== undefined;
+  const train = byFlags(() => checkTrain(isAsked ? fitted : fitWarmup(fitted)));
   return { config, train, path: args.text("out") ?? `runs/${timeInName()}-${name}`, changes: [] };
 }
 
 /**
  * A run that goes on.
  *
+ * @param steps in place of those that recipe and the run itself say
  * @throws {CheckpointError} where its files are damaged, or do not fit what the flags ask for
  * @throws {ConfigError} where a field is out of range, or no steps are left to do
  */
-export function resumedRun(args: Args, path: string): RunSetup {
-  const from = loadRun(path), { config: before } = from, file = args.text("config"), name = args.text("preset");
+export function resumedRun(args: Args, path: string, steps?: number): RunSetup {
+  const from = loadRun(path), { config: before } = from, recipe = recipeOf(args), name = args.text("preset");
   if (args.text("init") !== undefined) throw new UsageError("Cannot use --init with --resume: first weights are drawn once");
-  const base = file ? readConfig(file) : name ? preset(name).model : before;
+  const base = recipe?.model ?? (name ? preset(name).model : before);
   // A run keeps what its tokens stand for.
   const kept = from.tokenizer ? { init: before.init, vocab_size: before.vocab_size } : { init: before.init };
   const config = modelFrom(args, { ...base, ...kept }, true);
-  const train = byFlags(() => checkTrain(phasesFitted(args, constantsFrom(args, from.train), config, from.train.batch)));
+  const train = byFlags(() =>
+    checkTrain(phasesFitted(args, constantsFrom(args, { ...from.train, ...recipe?.train }, steps), config, from.train.batch))
+  );
   return { config, train, path, from, changes: checkResume(from, { config, train }, path) };
 }

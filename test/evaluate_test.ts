@@ -101,15 +101,28 @@ Deno.test("evaluate: progress counts tokens, ends at all of them, and can be lef
 
 Deno.test("evaluate: windows of images begin at images", async () => {
   const on = await engine("reference"), params = place(on), scorer = await Scorer.create(on, params, 2);
-  const rows = text.subarray(0, 3 * N), whole = await scorer.bits(rows, { unit: N });
+  const rows = text.subarray(0, 3 * N), whole = await scorer.bits(rows, { unit: N }), one = Scorer.create(on, params, 1);
   let sum = 0;
   for (const n of [0, 1, 2]) sum += await scorer.bits(rows.subarray(n * N, (n + 1) * N));
   assertAlmostEquals(whole, sum / 3, 1e-12);
-  await assertRejects(
-    () => scorer.bits(rows, { unit: N, minContext: 1 }),
-    ConfigError,
-    "windows would advance by 6 tokens, and samples of 7 begin",
-  );
+  // With some before each, the first of each image do not count: nothing is before them.
+  for (const minContext of [1, N - 1]) {
+    let want = 0;
+    for (const n of [0, 1, 2]) {
+      for (let at = minContext; at < N; at++) want += await bitsOf(await one, n * N, n * N + at);
+    }
+    const reports: Evaluation[] = [];
+    for await (const report of scorer.evaluate(rows, { unit: N, minContext })) reports.push(report);
+    const { bits, tokens, of, last } = reports.at(-1)!;
+    assertEquals([tokens, of, last], [3 * (N - minContext), 3 * (N - minContext), true]);
+    assertAlmostEquals(bits, want / tokens, 1e-9 * bits);
+  }
+  // Of units that a window holds several of, windows begin at units: by 3 here, not by 4.
+  const apart = [...rows].slice(0, 15), units = Uint8Array.from(apart);
+  assertAlmostEquals(await scorer.bits(units, { unit: 3, minContext: 3 }), await scorer.bits(units, { minContext: 4 }), 1e-9);
+  await assertRejects(() => scorer.bits(rows, { unit: 3 }), ConfigError, "windows would advance by 7 tokens, and samples of 3 begin");
+  await assertRejects(() => scorer.bits(rows.subarray(0, 3), { unit: N, minContext: 3 }), DataError, "no token has 3 before it");
+  (await one).dispose();
   scorer.dispose();
   on.free(params.all);
 });

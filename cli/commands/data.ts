@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Dataset, encodePng, entropyOf, excerpt, histogram, loadDataset, visible } from "../../data.ts";
+import { type Dataset, encodePng, entropyOf, excerpt, histogram, openDataset, TokenRange, type TokenSource, visible } from "../../data.ts";
 import { whole } from "../../files.ts";
 import { contactSheet, waveformImage, waveformSvg } from "../../pictures.ts";
 import { openFiles } from "../data_files.ts";
@@ -14,18 +14,25 @@ import { drawImage } from "../draw.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
 import { soundLength, tableLines, thousands } from "../format.ts";
 import { colored, columns, Screen, write } from "../terminal.ts";
+import { tokenFile } from "../token_file.ts";
 
 /** gzip works on at most this many bytes: it takes about 5 s for them. */
 const GZIP_LIMIT = 2 ** 25;
 
+/** The first tokens, read. */
+const headOf = async (tokens: TokenSource, most: number) =>
+  tokens instanceof TokenRange ? await tokens.read(0, most) : tokens.subarray(0, most);
+
 /** What is known of some tokens. */
-async function measure(tokens: Uint8Array, dataset: Dataset) {
-  const head = tokens.subarray(0, GZIP_LIMIT);
+async function measure(tokens: TokenSource, dataset: Dataset<TokenSource>) {
+  const head = await headOf(tokens, GZIP_LIMIT), counts = new Float64Array(256);
+  const pieces = tokens instanceof TokenRange ? tokens.pieces() : [tokens];
+  for await (const piece of pieces) (await histogram(piece)).forEach((count, token) => counts[token] += count);
   return {
     tokens: tokens.length,
     ...(dataset.kind === "image" ? { images: tokens.length / dataset.unit } : {}),
     ...(dataset.rate ? { seconds: tokens.length / dataset.rate } : {}),
-    entropy0: entropyOf(await histogram(tokens)),
+    entropy0: entropyOf(counts),
     gzip: gzipBits(head),
     ...(head.length < tokens.length ? { gzipOfFirst: head.length } : {}),
   };
@@ -34,11 +41,11 @@ async function measure(tokens: Uint8Array, dataset: Dataset) {
 type Measured = Awaited<ReturnType<typeof measure>>;
 
 /** Images spread evenly over the training part. */
-function some({ train, unit }: Dataset, count: number): Uint8Array {
+async function some({ train, unit }: Dataset<TokenSource>, count: number): Promise<Uint8Array> {
   const images = train.length / unit, shown = Math.min(count, images), rows = new Uint8Array(shown * unit);
   for (let i = 0; i < shown; i++) {
     const at = Math.floor(i * images / shown) * unit;
-    rows.set(train.subarray(at, at + unit), i * unit);
+    rows.set(train instanceof TokenRange ? await train.read(at, at + unit) : train.subarray(at, at + unit), i * unit);
   }
   return rows;
 }
@@ -56,7 +63,7 @@ function lengthOf(part: Measured): string {
 type Parts = Readonly<Partial<Record<"train" | "heldOut" | "test", Measured>>>;
 
 /** What is told of a data set to people. */
-function describe(dataset: Dataset, parts: Parts, screen: Screen): void {
+async function describe(dataset: Dataset<TokenSource>, parts: Parts, screen: Screen): Promise<void> {
   const { name, about, levels, notices, kind, train } = dataset, names = { train: "train", heldOut: "held out", test: "test" };
   screen.print(`${screen.bold(visible(name))}: ${visible(about)}\n`);
   const rows = Object.entries(parts).map(([name, part]) => [
@@ -73,8 +80,11 @@ function describe(dataset: Dataset, parts: Parts, screen: Screen): void {
   if (levels) screen.print(`${describeLevels(levels)}.`, "  Levels: ");
   if (notices.length > 0) screen.print("");
   for (const notice of notices) screen.print(`${visible(notice)}.`, "  Note: ");
-  if (kind === "text") screen.show(`\n${visible(new TextDecoder().decode(train.subarray(0, 400)))}…`);
+  if (kind === "text") screen.show(`\n${visible(new TextDecoder().decode(await headOf(train, 400)))}…`);
 }
+
+/** Sound as it is drawn: of what is read by range the first six hours. */
+const drawn = (tokens: TokenSource) => headOf(tokens, 2 ** 28);
 
 /** Whether images of that shape can be drawn. */
 const isDrawable = (shape: Dataset["shape"]) => shape !== undefined && (shape[2] === 1 || shape[2] === 3);
@@ -86,7 +96,7 @@ const isDrawable = (shape: Dataset["shape"]) => shape !== undefined && (shape[2]
  * @throws {UsageError} where there are none of such data
  * @throws {ConfigError} where a file cannot be written
  */
-function writePictures(args: Args, dataset: Dataset): string[] {
+async function writePictures(args: Args, dataset: Dataset<TokenSource>): Promise<string[]> {
   const { kind, shape, train, rate, name } = dataset, png = args.text("png"), svg = args.text("svg");
   if (svg && kind !== "audio") throw new UsageError(`Cannot write ${svg}: waveforms are of sound, this is ${kind}`);
   if (png && kind !== "image" && kind !== "audio") {
@@ -96,10 +106,12 @@ function writePictures(args: Args, dataset: Dataset): string[] {
     throw new UsageError(`Cannot write ${png}: images of ${shape![2]} channels cannot be drawn, 1 or 3 can`);
   }
   if (png) {
-    const picture = kind === "image" ? contactSheet(some(dataset, args.number("images") ?? 64), shape!) : waveformImage(train);
+    const picture = kind === "image"
+      ? contactSheet(await some(dataset, args.number("images") ?? 64), shape!)
+      : waveformImage(await drawn(train));
     writeFile(png, encodePng(picture));
   }
-  if (svg) writeFile(svg, waveformSvg(train, rate!, `${name}, ${rate} Hz`));
+  if (svg) writeFile(svg, waveformSvg(await drawn(train), rate!, `${name}, ${rate} Hz`));
   return [png, svg].filter((path) => path !== undefined);
 }
 
@@ -126,9 +138,10 @@ export const data: Command = {
   async execute(args) {
     const [what, ...paths] = args.operands;
     if (what !== "inspect") throw new UsageError(`Cannot run data ${excerpt(what)}: it must be data inspect FILE…`);
-    const dataset = await loadDataset(openFiles(paths), dataOptions(args), paths.length === 1 ? paths[0] : undefined);
+    const options = { ...dataOptions(args), store: tokenFile() };
+    const dataset = await openDataset(openFiles(paths), options, paths.length === 1 ? paths[0] : undefined);
     const { name, kind, about, unit, shape, rate, levels, skipped, notices, train, heldOut, test } = dataset;
-    const written = writePictures(args, dataset),
+    const written = await writePictures(args, dataset),
       parts = {
         train: await measure(train, dataset),
         heldOut: await measure(heldOut, dataset),
@@ -143,11 +156,11 @@ export const data: Command = {
       return 0;
     }
     const screen = new Screen(Deno.stdout);
-    describe(dataset, parts, screen);
+    await describe(dataset, parts, screen);
     const picture = isDrawable(shape)
-      ? contactSheet(some(dataset, 8), shape!, 4)
+      ? contactSheet(await some(dataset, 8), shape!, 4)
       : kind === "audio"
-      ? waveformImage(train, 144, 24)
+      ? waveformImage(await drawn(train), 144, 24)
       : undefined;
     if (picture && colored(Deno.stdout)) {
       screen.print("");

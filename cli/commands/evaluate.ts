@@ -5,7 +5,7 @@
  */
 
 import { type Picked, Scorer } from "../../mod.ts";
-import { checkDataset, entropy0, type TokenArray } from "../../data.ts";
+import { checkDataset, entropy0, type TokenArray, TokenRange } from "../../data.ts";
 import { bitsPerByte, codecOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
@@ -19,6 +19,9 @@ import { Report } from "../report.ts";
 
 /** Tokens scored at once where `--batch` is not given: enough for a GPU, and some progress to see on a CPU. */
 const AT_ONCE = 16384;
+
+/** Tokens of data read by range that can be evaluated on together. */
+const LIMIT = 2 ** 29;
 
 /** Parts of a data set by name. */
 const PARTS = ["held-out", "train", "test", "all"] as const;
@@ -47,9 +50,17 @@ async function taskOf(args: Args): Promise<Task> {
   }
   const data = await dataFor(args, name, state), { dataset, all, same } = data, part = args.text("part") ?? (same ? "held-out" : "all");
   if (dataset.shape) checkDataset(dataset, config);
-  const given = { "held-out": dataset.heldOut, train: dataset.train, test: dataset.test, all }[part];
-  if (!given) throw new UsageError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
-  const codec = codecOf(model.model, "evaluate"), scored = (await codec.encode(given)).subarray(0, args.number("limit"));
+  const found = { "held-out": dataset.heldOut, train: dataset.train, test: dataset.test, all }[part], limit = args.number("limit");
+  if (!found) throw new UsageError(`Cannot evaluate on the test part of ${dataset.name}: its makers set none apart`);
+  if (found instanceof TokenRange && (limit === undefined || limit > LIMIT)) {
+    throw new UsageError(
+      `Cannot evaluate on all ${thousands(found.length)} tokens of ${dataset.name}: they are read by range; give --limit N, at most ${
+        thousands(LIMIT)
+      }`,
+    );
+  }
+  const given = found instanceof TokenRange ? await found.read(0, limit) : found;
+  const codec = codecOf(model.model, "evaluate"), scored = (await codec.encode(given)).subarray(0, limit);
   const windows = Math.ceil(scored.length / n_ctx);
   const batch = args.number("batch") ?? Math.max(1, Math.min(Math.round(AT_ONCE / n_ctx), windows));
   return { model, data, part, tokens: scored, bytes: codec.decode(scored), contexts, batch };
@@ -112,16 +123,16 @@ async function score(report: Report, scorer: Scorer, task: Task, minContext: num
   const { tokens: scored, bytes, data } = task, { screen } = report, of = scored.length, begun = performance.now();
   let told = begun, own = { bits: 0, tokens: 0 };
   // Of images a window's end must be one's.
-  const scoring = byFlag(scorer.evaluate(scored, { minContext, unit: data.dataset.unit, share: ranks?.share }));
+  const scoring = byFlag(scorer.evaluate(scored, { minContext, unit: data.dataset.unit, share: ranks?.together.place }));
   for await (const now of scoring) {
     const { tokens, tokensPerSecond, secondsLeft, last } = now, bits = bitsPerByte(now.bits, of, bytes.length);
     own = now;
     if (!last && performance.now() - told > (screen.live && !report.json ? 200 : 5000)) {
       told = performance.now();
-      report.event("progress", { minContext, tokens, of, bits, tokensPerSecond, secondsLeft });
+      report.event("progress", { minContext, tokens, of: now.of, bits, tokensPerSecond, secondsLeft });
       report.progress([
         { text: `context ${thousands(minContext)}` },
-        { text: percent(tokens / of) },
+        { text: percent(tokens / now.of) },
         { text: `${bits.toFixed(3)} bits/byte so far`, short: `${bits.toFixed(3)} so far` },
         { text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` },
         { text: `${duration(secondsLeft)} left` },
@@ -156,7 +167,8 @@ export const evaluate: Command = {
       {
         name: "min-context",
         value: "N,…",
-        about: "tokens that each token has before it: windows advance by n_ctx − N (default: 0; several make a table)",
+        about: "tokens that each token has before it: windows advance by n_ctx − N; of images the first N of each do not count " +
+          "(default: 0; several make a table)",
       },
       { name: "batch", value: "B", allowed: SAMPLE_FIELDS.batch, about: "windows at once (default: about 16,384 tokens)" },
     ]),

@@ -231,7 +231,7 @@ async function media(
   const begun = performance.now(), all = given[0].length + length;
   const stream = model.samples({ batch, prompt: given, length, temperature: temperatureOf(args, generation, 1), ...choice(args) });
   let told = begun;
-  const rows = await rowsOf(stream, given, all, (at) => {
+  const { rows } = await rowsOf(stream, given, all, (at) => {
     const now = performance.now(), seconds = (now - begun) / 1000, done = at - given[0].length;
     if (notes.live && now - told > 200) {
       told = now;

@@ -4,41 +4,56 @@
  * @module
  */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DivergedError, type Picked, type Progress, train as trainModel } from "../../mod.ts";
 import { BYTES, checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
-import { checkCausal, encodeParts, inBytes, type PhaseAt, phaseAt, phasesOf, Run, stepsPerEpoch } from "../../files.ts";
+import {
+  checkCausal,
+  encodeParts,
+  inBytes,
+  type PhaseAt,
+  phaseAt,
+  phasesOf,
+  RECIPE_FILE,
+  Run,
+  stepsFor,
+  TOKENIZER_FILE,
+} from "../../files.ts";
 import { describeAttention } from "../../ops.ts";
 import { lossCurveSvg } from "../../pictures.ts";
-import { DATA_FLAGS, dataOptions, identityOf, readDataset } from "../dataset.ts";
+import { DATA_FLAGS, dataOptions, identityOf, openData, VALID_FLAG } from "../dataset.ts";
 import { writeAtomic } from "../disk.ts";
 import { ENGINE_FLAGS, engineOf } from "../engine.ts";
-import { type Args, byFlags, type Command, group, UsageError } from "../flags.ts";
 import { distributed, DISTRIBUTED_FLAGS, WIRE_FLAGS } from "../distributed.ts";
+import { EVERY_FLAGS, everyFrom } from "../every.ts";
+import { type Args, byFlags, type Command, group, UsageError } from "../flags.ts";
 import { EventLog, hasEvents } from "../event_log.ts";
 import type { Ranks } from "../mpi/ranks.ts";
-import { compact, duration, thousands } from "../format.ts";
+import { bytes, compact, duration, percent, thousands } from "../format.ts";
 import { program, quote } from "../program.ts";
 import { Report } from "../report.ts";
 import { announce, describePhase, type Facts, factsOf, type Prepared } from "../run_facts.ts";
-import { openRunFolder, type RunFolder, runPath, saveRun } from "../run_folder.ts";
+import { BEST_FOLDER, openRunFolder, type RunFolder, runPath } from "../run_folder.ts";
+import { LOG_FILE, RunLog } from "../run_log.ts";
 import { RunSamples } from "../run_samples.ts";
-import { MODEL_FLAGS, newRun, resumedRun, TRAINING_FLAGS } from "../run_setup.ts";
+import { RunSaves } from "../run_saves.ts";
+import { MODEL_FLAGS, newRun, recipeOf, resumedRun, TRAINING_FLAGS } from "../run_setup.ts";
 import { EXIT_CODES, isHangupIgnored, Stopper } from "../signals.ts";
 import { refuseVocabulary, tokenizerFrom, VOCABULARY_FLAGS } from "../vocabulary.ts";
 
-/** Seconds between saves, where no evaluation asks for one, and between texts. */
-const SAVE_SECONDS = 60;
+/** Seconds between texts. */
+const SHOW_SECONDS = 60;
 /** Seconds between texts where the model has just become better. */
 const BETTER_SECONDS = 15;
 
 /** The command line that goes on with a run. */
 function resumeLine(args: Args, path: string): string {
   const words = ["train", "--resume", path];
-  for (const flag of ["data", "backend", "threads", "tuning"]) {
+  for (const flag of ["data", "valid", "eval-every", "save-every", "backend", "threads", "tuning"]) {
     const value = args.text(flag);
     if (value !== undefined) words.push(`--${flag}`, String(value));
   }
+  if (args.on("samples") === false) words.push("--no-samples");
   if (args.on("no-tuning")) words.push("--no-tuning");
   return `${program()} ${words.map(quote).join(" ")}`;
 }
@@ -50,27 +65,46 @@ function resumeLine(args: Args, path: string): string {
  */
 async function prepare(args: Args, resumed: { readonly path: string } | undefined, report: Report): Promise<Prepared> {
   const given = args.text("data"), isImplied = given !== undefined && args.given(["preset", "config"]).length === 0;
-  let setup = resumed ? resumedRun(args, resumed.path) : isImplied ? undefined : newRun(args);
-  const source = setup?.from?.data.source, path = given ?? source?.path;
+  const recipe = resumed ? undefined : recipeOf(args), epochs = args.number("epochs");
+  if (epochs !== undefined && args.number("steps") !== undefined) {
+    throw new UsageError("Cannot use --epochs with --steps: give one of them");
+  }
+  let setup = resumed ? resumedRun(args, resumed.path, epochs && MANY) : isImplied ? undefined : newRun(args);
+  const source = setup?.from?.data.source ?? recipe?.data;
+  if (args.text("valid") !== undefined && args.number("held-out") !== undefined) {
+    throw new UsageError("Cannot use --held-out with --valid: all of that file is held out");
+  }
+  // Another file to train on has not the other's file to evaluate on.
+  const place = { path: given ?? source?.path, valid: args.text("valid") ?? (given === undefined ? source?.valid : undefined) };
   // The preset follows from the data, and how much is held out from the preset's context.
   const nCtx = (kind: DataKind, shape?: ImageShape) => (setup ??= newRun(args, { kind, shape })).config.n_ctx;
-  const options = { ...dataOptions(args, source), nCtx }, dataset = await readDataset(path, options);
+  const options = { ...dataOptions(args, source), nCtx }, dataset = await openData(place, options);
   setup ??= newRun(args, dataset);
-  const tokenizer = setup.from ? setup.from.tokenizer : await tokenizerFrom(args, dataset, report);
+  const beside = recipe?.tokenizer === undefined ? undefined : join(dirname(args.text("config")!), recipe.tokenizer);
+  const tokenizer = setup.from ? setup.from.tokenizer : await tokenizerFrom(args, dataset, report, beside);
   if (tokenizer) setup = { ...setup, config: { ...setup.config, vocab_size: tokenizer.size } };
-  const { config, train, from } = setup, epochs = args.number("epochs"), tokens = await encodeParts(dataset, tokenizer ?? BYTES);
+  const tokens = await encodeParts(dataset, tokenizer ?? BYTES);
   if (epochs !== undefined) {
-    const steps = stepsPerEpoch(config, train, tokens.train.length), asMany = Math.max(1, Math.round(steps * epochs));
-    throw new UsageError(
-      `Cannot use --epochs ${epochs}: a run counts its steps, and ${thousands(steps)} of them are one epoch of ${dataset.name}; ` +
-        `--steps ${asMany} is as many`,
-    );
+    const steps = stepsFor(epochs, setup.config, setup.train, tokens.train.length, dataset.unit), { path, config } = setup;
+    const again = resumed ? resumedRun(args, resumed.path, steps) : newRun(args, dataset, steps);
+    // A run that goes on keeps its order.
+    const isOpen = !resumed && args.text("windows") === undefined;
+    setup = { ...again, path, config, train: { ...again.train, ...isOpen ? { windows: "shuffled" as const } : {} } };
   }
+  const { config, train, from } = setup;
   checkDataset({ ...dataset, ...tokens }, config);
   for (const phase of phasesOf(config, train)) checkCausal(phase.config, "train");
-  const identity = await identityOf(dataset, path, options);
+  const identity = await identityOf(dataset, place, options);
   if (from) checkSameData(from.data, identity);
   return { setup, dataset, tokenizer, tokens, identity };
+}
+
+/** Steps of a run that goes on before it is known how many its epochs have. */
+const MANY = 2 ** 31 - 1;
+
+/** Held-out losses of the run before, in the unit of what training reports. */
+function heldOutBefore({ setup: { from }, tokens: { perByte } }: Facts): number[] {
+  return (from?.history ?? []).flatMap(({ heldOut }) => heldOut === undefined ? [] : [heldOut / perByte.heldOut]);
 }
 
 /** Reports, saves and shows samples while a run trains. */
@@ -81,12 +115,14 @@ class Follower {
   readonly #title: string;
   /** For TensorBoard, where that is asked for. */
   readonly #events: EventLog | undefined;
+  readonly #saves: RunSaves;
+  readonly #log: RunLog;
+  /** Whether samples are made. */
+  readonly #shows: boolean;
   #phase: number;
-  #best = Infinity;
-  #savedAt = performance.now();
+  /** Bytes of activations that were told. */
+  #scratch = 0;
   #shownAt = performance.now();
-  /** How often the run was saved. */
-  saves = 0;
 
   constructor(
     readonly args: Args,
@@ -97,51 +133,75 @@ class Follower {
   ) {
     const { setup: { config, train, from, path }, engine, dataset, tokenizer, identity } = facts;
     this.#run = new Run({ config, train, engine: engine.name, data: identity, tokenizer }, from?.history);
-    this.#samples = new RunSamples(engine, dataset, tokenizer, path, report);
+    this.#samples = new RunSamples(engine, dataset, tokenizer, path, report, stopper.signal);
+    this.#shows = args.on("samples") ?? true;
     this.#phases = phasesOf(config, train);
     this.#phase = phaseAt(this.#phases, from?.step ?? 0).index;
     if (args.on("tensorboard") ?? hasEvents(folder.path)) this.#events = new EventLog(folder.path, from?.step ?? 0, from?.history ?? []);
     this.#title = `${describeAttention(config.attention)}, ${identity.name}`;
+    const recipe = { model: config, train, data: identity.source, ...tokenizer && { tokenizer: TOKENIZER_FILE } };
+    this.#saves = new RunSaves(folder, this.#run, recipe, everyFrom(args, "save-every"));
+    this.#log = new RunLog(folder.path, from?.step ?? 0);
   }
 
   /** Takes what training reports. */
   async take(reported: Progress): Promise<void> {
     const progress = inBytes(reported, this.facts.tokens.perByte);
-    const { step, steps, heldOut, last } = progress, now = performance.now();
+    const { step, heldOut, last, ended, scored } = progress, before = this.#run.best?.heldOut ?? Infinity;
     this.#run.report(progress);
     this.#events?.report(progress);
+    this.#log.report(progress, step / this.facts.epoch, (this.#run.history.at(-1)?.ms ?? 0) / 1000);
     this.#tell(progress);
-    const isBetter = heldOut !== undefined && heldOut < this.#best, isStopped = last && step < steps;
-    if (isBetter) this.#best = heldOut;
-    if (last || heldOut !== undefined || now - this.#savedAt > SAVE_SECONDS * 1000) await this.#save(progress);
-    if (isStopped) this.#stopped(progress);
+    const isBetter = heldOut !== undefined && heldOut < before;
+    await this.#save(progress);
+    if (ended === "signal") this.#stopped(progress);
     else if (last) {
-      await this.#samples.atEnd(progress);
+      if (ended === "patience") this.report.say(`No better evaluation in ${this.facts.setup.train.patience}: the run ends here.\n`);
+      if (this.#shows) await this.#samples.atEnd(progress);
       this.#finished(step);
-    } else if (performance.now() - this.#shownAt > (isBetter ? BETTER_SECONDS : SAVE_SECONDS) * 1000) {
+    } else if (
+      this.#shows && scored === undefined && performance.now() - this.#shownAt > (isBetter ? BETTER_SECONDS : SHOW_SECONDS) * 1000
+    ) {
       await this.#samples.between(progress);
       this.#shownAt = performance.now();
     }
   }
 
-  #tell({ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft, phase: { index, of } }: Progress): void {
+  #tell(progress: Progress): void {
+    const { step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft, phase: { index, of }, scored } = progress;
     const { report } = this, { config } = this.facts.setup, held = this.#run.heldOut;
+    if (progress.scratchBytes !== this.#scratch) this.#tellMemory(progress);
     if (index !== this.#phase) report.say(`Phase ${index + 1} of ${of}: ${describePhase(this.#phases[this.#phase = index], config)}`);
     const parts = [
       { text: `step ${String(step).padStart(String(steps).length)}/${steps}` },
       ...of > 1 ? [{ text: `phase ${index + 1}/${of}`, spare: true }] : [],
       { text: `loss ${loss.toFixed(3)}` },
       ...held === undefined ? [] : [{ text: `held-out ${held.toFixed(3)} bits/byte`, short: `held-out ${held.toFixed(3)}` }],
-      { text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` },
+      ...scored === undefined
+        ? [{ text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` }]
+        : [{ text: `evaluating, ${percent(scored)}`, short: percent(scored) }],
       ...skipped > 0 ? [{ text: `${skipped} skipped` }] : [],
     ];
     // What was measured stays to be looked back at.
     if (heldOut !== undefined) report.keep(parts);
-    else report.progress([...parts, { text: `${duration(secondsLeft)} left` }]);
+    else if (scored !== 0 || report.screen.live) report.progress([...parts, { text: `${duration(secondsLeft)} left` }]);
     report.event("progress", {
       ...{ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft },
       ...of > 1 ? { phase: index + 1, phases: of } : {},
+      ...scored === undefined ? {} : { scored },
     });
+  }
+
+  /** What activations take, beside what was planned: once per phase. */
+  #tellMemory({ scratchBytes, phase: { index } }: Progress): void {
+    const { activations } = this.facts.memory;
+    this.#scratch = scratchBytes;
+    this.report.say(
+      `Activations take ${bytes(scratchBytes)} on the device${index === this.#phase ? "" : " now"}; the largest step was planned with ${
+        bytes(activations)
+      }.`,
+    );
+    this.report.event("memory", { scratchBytes, planned: activations });
   }
 
   /** Saves the run, then what is for looking at: the model is safe before. */
@@ -151,37 +211,42 @@ class Follower {
         label: "order-0 entropy",
         bits: order0,
       }];
-    saveRun(this.folder, await this.#run.checkpoint(progress));
+    const done = await this.#saves.take(progress);
+    if (!done) return;
     writeAtomic(join(path, "loss.svg"), lossCurveSvg(this.#title, this.#run.history, train.steps, marks));
-    this.saves++;
-    this.#savedAt = performance.now();
-    this.report.event("saved", { run: path, step: progress.step });
+    this.report.event("saved", { run: path, step: progress.step, seconds: done.seconds });
+    if (done.news !== undefined) this.report.say(done.news);
   }
 
   #stopped({ step, steps }: Progress): void {
-    const { path } = this.facts.setup, resume = resumeLine(this.args, path);
-    this.report.event("stopped", { signal: this.stopper.came, run: path, step, resume });
-    this.report.say(`Stopped after step ${thousands(step)} of ${thousands(steps)} and saved. To go on:\n\n  ${resume}\n`);
+    const { path } = this.facts.setup, isDone = step >= steps;
+    const resume = isDone ? `${program()} ${["evaluate", path].map(quote).join(" ")}` : resumeLine(this.args, path);
+    this.report.event("stopped", { signal: this.stopper.came, run: path, step, [isDone ? "evaluate" : "resume"]: resume });
+    if (isDone) {
+      this.report.say(`Stopped while evaluating; all ${thousands(steps)} steps are done and saved. To evaluate:\n\n  ${resume}\n`);
+    } else this.report.say(`Stopped after step ${thousands(step)} of ${thousands(steps)} and saved. To go on:\n\n  ${resume}\n`);
   }
 
   #finished(step: number): void {
     const { report, facts: { order0, gzip, setup: { path } } } = this, { screen } = report, heldOut = this.#run.heldOut!;
-    report.event("end", { run: path, step, heldOut, order0, gzip });
+    const best = this.#run.best!;
+    report.event("end", { run: path, step, heldOut, order0, gzip, best });
     const line = (name: string, bits: number) => `  ${name.padEnd(18)}${bits.toFixed(3).padStart(7)}`;
     report.show(screen.bold("Held-out bits/byte"));
     report.show(screen.bold(line("this model", heldOut)));
+    if (best.step !== step) report.show(`${line(`at step ${best.step}`, best.heldOut)}, at a glance: ${join(path, BEST_FOLDER)}`);
     report.show(line("gzip −9", gzip));
     report.show(line("order-0 entropy", order0));
     const sample = `${program()} ${["sample", path].map(quote).join(" ")}`;
-    const files = ["config.json", "model.safetensors", ...this.facts.tokenizer ? ["tokenizer.json"] : [], "loss.svg"].join(", ");
-    report.say(`\nIn ${path}: ${files}, ${this.#samples.file}. To write with it:\n\n  ${sample}\n`);
+    const files = ["config.json", "model.safetensors", ...this.facts.tokenizer ? [TOKENIZER_FILE] : [], "loss.svg", LOG_FILE, RECIPE_FILE];
+    report.say(`\nIn ${path}: ${[...files, ...this.#shows ? [this.#samples.file] : []].join(", ")}. To write with it:\n\n  ${sample}\n`);
   }
 
   /** The error of a run whose gradients are not finite, with what to do. */
   diverged(error: DivergedError): DivergedError {
     const { train, path, from } = this.facts.setup;
     const lower = `--lr ${train.lr / 4}${train.optimizer === "muon" ? ` --muon-lr ${train.muon_lr / 4}` : ""}`;
-    const what = this.saves > 0
+    const what = this.#saves.count > 0
       ? `:\n\n  ${resumeLine(this.args, path)} ${lower}\n`
       : from
       ? `; nothing was saved since it was resumed, so give that command again with ${lower}`
@@ -221,6 +286,8 @@ async function follow(
       signal: stopper.signal,
       together: ranks?.together,
       reportSeconds: isLive ? 0.5 : 2,
+      evaluateEvery: everyFrom(args, "eval-every"),
+      heldOutBefore: heldOutBefore(facts),
     });
     for await (const progress of reports) await follower?.take(progress);
   } catch (error) {
@@ -286,12 +353,15 @@ export const train: Command = {
         "what to train on: text, images (PNG, CIFAR, MNIST) or sound (WAV), a file, archive or folder (default: The World Factbook, from npm)",
     }]),
     ...DATA_FLAGS,
+    ...VALID_FLAG,
     ...MODEL_FLAGS,
     ...VOCABULARY_FLAGS,
     ...TRAINING_FLAGS,
+    ...EVERY_FLAGS,
     ...group("Output", [
       { name: "out", value: "DIR", about: "the run folder (default: runs/<date>-<preset>)" },
       { name: "resume", value: "RUN", about: "go on with a run, bit for bit where it is the same engine" },
+      { name: "samples", negatable: true, about: "make samples while it learns and at the end (default: it does)" },
       {
         name: "tensorboard",
         negatable: true,

@@ -41,11 +41,6 @@ export class Ranks {
     return this.together.isFirst;
   }
 
-  /** Which of how many this is. */
-  get share(): readonly [rank: number, size: number] {
-    return [this.together.rank, this.together.size];
-  }
-
   /** For people. */
   get description(): string {
     const { size, wire } = this.together;

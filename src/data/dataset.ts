@@ -10,9 +10,11 @@ import type { DataKind } from "./identity.ts";
 import { IMAGE_SHAPE, type ImageShape } from "./image.ts";
 import { FRAME_RATES, type SoundLevels } from "./sound.ts";
 import type { TokenArray } from "./text.ts";
+import type { TokenRange, TokenSource } from "./token_range.ts";
+import type { TokenStore } from "./token_store.ts";
 
-/** Tokens to train on, one byte each, and what they stand for. */
-export interface Dataset {
+/** Tokens to train on, one byte each, and what they stand for. `T` is {@linkcode TokenSource} of data that may be read by range. */
+export interface Dataset<T extends TokenSource = Uint8Array> {
   /** For people: the file or files. */
   readonly name: string;
   /** What tokens stand for. */
@@ -20,7 +22,7 @@ export interface Dataset {
   /** For people: what the files were, and how they were split. */
   readonly about: string;
   /** Tokens to train on. */
-  readonly train: Uint8Array;
+  readonly train: T;
   /** Tokens to evaluate on. */
   readonly heldOut: Uint8Array;
   /** Tokens that the data's makers set apart for a last test. */
@@ -65,6 +67,14 @@ export interface DatasetOptions {
   readonly nCtx?: number | ((kind: DataKind, shape?: ImageShape) => number);
 }
 
+/** Choices of {@linkcode openDataset}. */
+export interface LargeOptions extends DatasetOptions {
+  /** Tokens that are held in memory; of what goes beyond nothing is held but what is held out. Default 2²⁹. */
+  readonly hold?: number;
+  /** Where what has to be unpacked or decoded goes beyond that. Without one that is refused. */
+  readonly store?: TokenStore;
+}
+
 /** What each field of {@linkcode DatasetOptions} but `nCtx` may be. */
 export const DATASET_FIELDS: Readonly<Record<Exclude<keyof DatasetOptions, "nCtx">, Allowed>> = {
   shape: IMAGE_SHAPE,
@@ -80,7 +90,7 @@ export const DATASET_FIELDS: Readonly<Record<Exclude<keyof DatasetOptions, "nCtx
  * @throws {DataError} where an image is not one context, a part is shorter than a context, or a token is outside the vocabulary
  */
 export function checkDataset(
-  dataset: Pick<Dataset, "name" | "unit" | "shape"> & Readonly<Record<"train" | "heldOut", TokenArray> & { test?: TokenArray }>,
+  dataset: Pick<Dataset, "name" | "unit" | "shape"> & Readonly<{ train: TokenArray | TokenRange; heldOut: TokenArray; test?: TokenArray }>,
   model: { n_ctx: number; vocab_size: number },
 ): void {
   expect("Cannot check the data set", { model: [model, "an object"] });
@@ -106,10 +116,13 @@ export function checkDataset(
           `give more data or a smaller n_ctx`,
       );
     }
-    const outside = vocab_size < 256 ? tokens.findIndex((token) => token >= vocab_size) : -1;
+    // Of what is read by range each batch is looked at when it is used.
+    const outside = vocab_size < 256 && "findIndex" in tokens ? tokens.findIndex((token) => token >= vocab_size) : -1;
     if (outside >= 0) {
       throw new DataError(
-        `Cannot train on ${name}: token ${tokens[outside]} at ${outside} of its ${part} part is outside the vocabulary of ${vocab_size}; ` +
+        `Cannot train on ${name}: token ${
+          (tokens as TokenArray)[outside]
+        } at ${outside} of its ${part} part is outside the vocabulary of ${vocab_size}; ` +
           `set vocab_size to 256`,
       );
     }

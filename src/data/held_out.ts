@@ -22,15 +22,20 @@ const HELD_OUT_LIMIT = 200_000;
  */
 export function splitHeldOut(bytes: Uint8Array, nCtx: number, name: string, heldOut?: number): { train: Uint8Array; heldOut: Uint8Array } {
   expect("Cannot split the data", { bytes: [bytes, "an array of bytes"], nCtx: [nCtx, [1, LARGEST]] });
-  if (bytes.length < 2 * nCtx) {
-    const found = bytes.length === 0 ? "is empty" : `has ${bytes.length} bytes`;
+  const border = bytes.length - heldOutOf(bytes.length, nCtx, name, heldOut);
+  return { train: bytes.subarray(0, border), heldOut: bytes.subarray(border) };
+}
+
+/** How many of so many bytes {@linkcode splitHeldOut} holds out. */
+export function heldOutOf(length: number, nCtx: number, name: string, heldOut?: number): number {
+  if (length < 2 * nCtx) {
+    const found = length === 0 ? "is empty" : `has ${length} bytes`;
     throw new DataError(
       `Cannot train on ${name}: it ${found}, it must have at least ${2 * nCtx}: one context of n_ctx = ${nCtx} to train on and one ` +
         `held out; give more data or a smaller n_ctx`,
     );
   }
-  const most = bytes.length - nCtx;
+  const most = length - nCtx;
   if (heldOut !== undefined) expect(`Cannot hold out part of ${name}`, { "its bytes": [heldOut, [nCtx, most]] });
-  const count = heldOut ?? Math.max(nCtx, Math.min(HELD_OUT_LIMIT, Math.floor(bytes.length / 20)));
-  return { train: bytes.subarray(0, bytes.length - count), heldOut: bytes.subarray(bytes.length - count) };
+  return heldOut ?? Math.max(nCtx, Math.min(HELD_OUT_LIMIT, Math.floor(length / 20)));
 }

@@ -7,6 +7,7 @@
 import { expect } from "../base/check.ts";
 import { sha256 } from "../base/digest.ts";
 import { DataError } from "../base/errors.ts";
+import type { TokenRange } from "./token_range.ts";
 
 /** What tokens stand for. */
 export type DataKind = "text" | "image" | "audio" | "bytes";
@@ -30,6 +31,8 @@ export interface DataSource {
   readonly as?: "bytes";
   /** How much was asked to be held out: images, or tokens of anything else. */
   readonly heldOut?: number;
+  /** File or folder that what is held out was read from, where that is another. */
+  readonly valid?: string;
 }
 
 /** Which data a run was trained on, to recognise it again. */
@@ -38,12 +41,27 @@ export interface DataIdentity {
   readonly name: string;
   /** Length, held-out part included. */
   readonly bytes: number;
-  /** SHA-256 of all of it, hexadecimal. */
+  /** SHA-256 of all of it, hexadecimal; where it is `sampled`, of pieces from all over. */
   readonly sha256: string;
+  /** Whether pieces of it alone were looked at: it is read by range. */
+  readonly sampled?: true;
   /** Bytes at the end that were held out. */
   readonly heldOut: number;
   /** Where it came from, if that is known. */
   readonly source?: DataSource;
+}
+
+/** Pieces that data read by range is known by, and bytes of each: 16 MB of it, where all would take minutes before each start. */
+const SAMPLED = 256, SAMPLE = 2 ** 16;
+
+/** {@linkcode identify} of data that is read by range: by its length, its first and last bytes, and pieces spread evenly between. */
+export async function identifySampled(name: string, tokens: TokenRange, heldOut: number): Promise<DataIdentity> {
+  const bytes = tokens.length, pieces = new Uint8Array(SAMPLED * SAMPLE), apart = (bytes - SAMPLE) / (SAMPLED - 1);
+  for (let at = 0; at < SAMPLED; at++) {
+    const from = Math.max(0, Math.floor(at * apart));
+    pieces.set(await tokens.read(from, from + SAMPLE), at * SAMPLE);
+  }
+  return { name, bytes, sha256: await sha256(pieces), sampled: true, heldOut };
 }
 
 /** Names the data in a way that a resumed run can recognise. */

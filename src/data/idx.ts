@@ -17,13 +17,14 @@ export interface Idx {
 /**
  * Reads the header of an IDX file of bytes: two zeros, the type, the number of axes, their sizes.
  *
+ * @param length of the whole file, where `bytes` are its beginning
  * @returns undefined where it is none: another type, no element, more than four axes, or more elements than there are bytes
  */
-export function idxOf(bytes: Uint8Array): Idx | undefined {
+export function idxOf(bytes: Uint8Array, length: number = bytes.length): Idx | undefined {
   const [a, b, type, count] = bytes, begin = 4 + 4 * count;
   if (a !== 0 || b !== 0 || type !== 8 || !(count >= 1 && count <= 4) || bytes.length < begin) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset),
     axes = Array.from({ length: count }, (_, axis) => view.getUint32(4 + 4 * axis));
   const end = axes.reduce((product, size) => product * size, 1) + begin;
-  return end > begin && end <= bytes.length ? { axes, begin, end } : undefined;
+  return end > begin && end <= length ? { axes, begin, end } : undefined;
 }

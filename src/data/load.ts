@@ -6,13 +6,14 @@
 
 import { expect } from "../base/check.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
-import { type Dataset, DATASET_FIELDS, type DatasetOptions, type Skipped } from "./dataset.ts";
+import { type Dataset, DATASET_FIELDS, type DatasetOptions, type LargeOptions, type Skipped } from "./dataset.ts";
 import { canonicalPath, HIDDEN, members, OF_SYSTEM, type Skip } from "./members.ts";
 import { counted, Notices, type Notify } from "./notices.ts";
 import type { DataFile } from "./reader.ts";
 import { cifarNamed } from "./cifar.ts";
 import { Samples, type Stream } from "./samples.ts";
 import { split } from "./split.ts";
+import type { TokenSource } from "./token_range.ts";
 
 /** What was left out, in one sentence per reason. */
 function tellSkipped(skipped: readonly Skipped[], name: string, notify: Notify): void {
@@ -64,9 +65,33 @@ export async function loadDataset(
   options: DatasetOptions = {},
   name?: string,
 ): Promise<Dataset> {
+  return await load(files, options, name, false) as Dataset;
+}
+
+/**
+ * {@linkcode loadDataset} of data that memory may not hold: beyond `hold` tokens the part to train on is a {@linkcode TokenRange}. Files whose
+ * bytes are tokens as they are, text, raw rows and codes of sound, are read where they are, if they can be read at any place; what has to be
+ * unpacked or decoded goes into `store`. Files must stay open for as long as the data set is used.
+ *
+ * @throws {DataError} as {@linkcode loadDataset}, and where there is too much and no store
+ */
+export async function openDataset(
+  files: Iterable<DataFile> | AsyncIterable<DataFile>,
+  options: LargeOptions = {},
+  name?: string,
+): Promise<Dataset<TokenSource>> {
+  return await load(files, options, name, true);
+}
+
+async function load(
+  files: Iterable<DataFile> | AsyncIterable<DataFile>,
+  options: LargeOptions,
+  name: string | undefined,
+  large: boolean,
+): Promise<Dataset<TokenSource>> {
   expect("Cannot make a data set", { files: [files, "an object"], options: [options, "an object"] });
   checkOptions(options);
-  const notices = new Notices(), notify = notices.add, samples = new Samples(options, notify);
+  const notices = new Notices(), notify = notices.add, samples = new Samples(options, notify, large);
   const skip: Skip = (file) => void samples.skipped.push(file), told = { notify, skip, plain: options.as === "bytes" };
   const cifar: { path: string; at: number }[] = [];
   let first: string | undefined, count = 0;
@@ -111,14 +136,15 @@ export async function loadDataset(
   }
   if (cifar.length > 0 && cifar.length === samples.images.length) sortCifar(samples, cifar);
   tellSkipped(skipped, title!, notify);
-  const made = split(
+  const made = await split(
     samples,
     title!,
     [...found].map(([format, times]) => times > 1 ? `${times} files of ${format}` : format).join(", "),
     options,
   );
   const { train, kind } = made;
-  if (train.length > 1 && train.every((token) => token === train[0])) {
+  if (samples.stored > 0) notify(title!, `${counted(samples.stored, "token")} of it were unpacked into ${options.store!.name}`);
+  if (train instanceof Uint8Array && train.length > 1 && train.every((token) => token === train[0])) {
     notify(title!, `all of its ${counted(train.length, "token")} to train on are ${train[0]}: there is nothing to learn`);
   }
   return { ...made, skipped, notices: notices.all, ...(kind === "audio" && samples.levels ? { levels: samples.levels } : {}) };

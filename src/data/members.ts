@@ -11,7 +11,7 @@ import type { Skipped } from "./dataset.ts";
 import { type Format, FORMATS, HEAD, REFUSED, type Refused, starts, ZIPPED } from "./formats.ts";
 import { gunzipPieces } from "./gzip.ts";
 import type { Notify } from "./notices.ts";
-import { ByteReader, type DataFile, isSliceable } from "./reader.ts";
+import { ByteReader, type DataFile, isSliceable, type Sliceable } from "./reader.ts";
 import { tarFiles } from "./tar.ts";
 import { unzipPieces, zipEntries, zipPlaces } from "./zip.ts";
 
@@ -25,6 +25,8 @@ const INSIST = "; --as bytes takes it as it is";
 export interface Member {
   readonly reader: ByteReader;
   readonly format?: "png" | "wav";
+  /** Where all of its bytes can be read at any place. */
+  readonly place?: Sliceable;
   /** Path in the archive or folder that it came from, canonical; or the file's own name. */
   readonly path: string;
   /** Whether it came out of an archive. */
@@ -117,12 +119,15 @@ export async function* members(file: DataFile, path: string, own: boolean, told:
 }
 
 async function* look(file: DataFile, place: Place, told: Told): AsyncGenerator<Member> {
-  const { name } = file, { path, archived, own, depth } = place, reader = new ByteReader(file.data, name);
+  const { name } = file,
+    { path, archived, own, depth } = place,
+    reader = new ByteReader(file.data, name),
+    at = isSliceable(file.data) ? { place: file.data } : {};
   try {
-    if (told.plain) return yield { reader, path, archived, own };
+    if (told.plain) return yield { reader, path, archived, own, ...at };
     const { format, refused } = recognise(await reader.peek(HEAD), path, name);
     if (refused) return yield { reader, path, archived, own, refused };
-    if (format === undefined || format === "png" || format === "wav") return yield { reader, format, path, archived, own };
+    if (format === undefined || format === "png" || format === "wav") return yield { reader, format, path, archived, own, ...at };
     if (depth === DEPTH) throw new DataError(`Cannot read ${name}: it is an archive in ${DEPTH} archives, unpack it first`);
     yield* open(file, reader, format, place, told);
   } finally {

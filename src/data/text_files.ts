@@ -7,10 +7,13 @@
 import { join } from "./reader.ts";
 import { encodeText } from "./text.ts";
 
+/** Bytes by which text is known. */
+export const TEXT_HEAD = 65536;
+
 /** Whether bytes read as text: no zero, and hardly a control character, in the first 64 kB. */
 export function isText(bytes: Uint8Array): boolean {
   let controls = 0;
-  const head = bytes.subarray(0, 65536);
+  const head = bytes.subarray(0, TEXT_HEAD);
   for (const byte of head) {
     if (byte === 0) return false;
     if (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13 && byte !== 12 && byte !== 27) controls++;
@@ -24,7 +27,7 @@ export function isText(bytes: Uint8Array): boolean {
  * @returns undefined where it is none: it has no byte order mark, and its bytes are not by turns zero and text
  */
 export function fromUtf16(bytes: Uint8Array): { text: Uint8Array<ArrayBuffer>; how: string; lost: number } | undefined {
-  const [a, b] = bytes, head = bytes.subarray(0, 65536 & ~1), half = (side: number) => head.filter((_, i) => i % 2 === side);
+  const [a, b] = bytes, head = bytes.subarray(0, TEXT_HEAD), half = (side: number) => head.filter((_, i) => i % 2 === side);
   const bare = bytes.length % 2 === 0 && bytes.length > 16 && (a === 0) !== (b === 0);
   const big = a === 0xfe && b === 0xff || bare && a === 0;
   // Latin letters have one half zero; of other scripts a mark alone tells.

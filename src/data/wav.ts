@@ -118,8 +118,17 @@ export function decodeWav(file: Bytes, name: string, rate: number = SOUND_RATE, 
   return readWav(new ByteReader(file, name), rate, notify);
 }
 
-/** {@linkcode decodeWav} of a file of which nothing has been read yet. */
-export async function readWav(reader: ByteReader, rate: number, notify: Notify = () => {}): Promise<Sound> {
+/**
+ * {@linkcode decodeWav} of a file of which nothing has been read yet.
+ *
+ * @param take is given the codes in pieces as they are made, however many; `codes` then has none
+ */
+export async function readWav(
+  reader: ByteReader,
+  rate: number,
+  notify: Notify = () => {},
+  take?: (codes: Uint8Array) => Promise<void>,
+): Promise<Sound> {
   const { name } = reader;
   expect(`Cannot read ${name}`, { "the rate": [rate, FRAME_RATES] });
   const fail = (what: string): never => {
@@ -157,7 +166,7 @@ export async function readWav(reader: ByteReader, rate: number, notify: Notify =
       // Files of 4 GiB and more have true lengths of 64 bits.
       const open = none || said >= (wide === undefined ? UNKNOWN_LENGTH : 2 ** 62);
       return {
-        ...await samples(reader, format, { said, open }, rate, notify),
+        ...await samples(reader, format, { said, open }, rate, notify, take),
         rate,
         from: { encoding: format.encoding, channels: format.channels, rate: format.rate },
       };
@@ -173,13 +182,18 @@ async function samples(
   { said, open }: { said: number; open: boolean },
   rate: number,
   notify: Notify,
+  take?: (codes: Uint8Array) => Promise<void>,
 ): Promise<{ codes: Uint8Array; levels: SoundLevels }> {
   const { encoding, channels, width } = format, frame = channels * width, start = reader.offset, { name } = reader;
   const stage = await Stage.create(format.rate, rate, name), codes: Uint8Array[] = [];
   let count = 0, found = 0, ended = false;
-  const keep = (made: readonly Uint8Array[]) => {
+  const keep = async (made: readonly Uint8Array[]) => {
     for (const piece of made) {
       count += piece.length;
+      if (take) {
+        await take(piece);
+        continue;
+      }
       if (count > WHOLE_LIMIT) throw new DataError(`Cannot read ${name}: it makes more than ${WHOLE_LIMIT} samples; give a part of it`);
       codes.push(piece);
     }
@@ -202,7 +216,7 @@ async function samples(
     if (made.bad !== undefined) {
       throw new DataError(`Cannot read ${name}: the frame at byte ${start + made.bad * frame} is not finite; the file is damaged`);
     }
-    keep(made.codes);
+    await keep(made.codes);
   }
   // Whole frames may be all there where not even the last, partial one is.
   if (found < said && !open && Math.floor(said / frame) > Math.floor(found / frame)) {
@@ -210,7 +224,7 @@ async function samples(
       `Cannot read ${name}: cut short, its data chunk at byte ${start} has ${said} bytes, the file ends after ${found} of them`,
     );
   }
-  keep(stage.end());
+  await keep(stage.end());
   if (count === 0) throw new DataError(`Cannot read ${name}: its data chunk at byte ${start} is empty`);
   if (ended && found !== said) notify(name, `its data chunk says ${said} bytes; all ${found} up to the end of the file were read`);
   if (found % frame !== 0) {

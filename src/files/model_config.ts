@@ -82,17 +82,16 @@ export function positionSizes(config: ModelConfig): number[] {
   return position.kind === "attention" ? [Math.ceil(n_ctx / position.stride), Math.min(n_ctx, position.stride)] : position.shape;
 }
 
+/** How positions read each positional table: position i its row ⌊i / divisor⌋ mod size. */
+export function positionTables(config: ModelConfig): { readonly divisor: number; readonly size: number }[] {
+  const { position } = config, sizes = positionSizes(config);
+  const after = (axis: number) => sizes.slice(axis + 1).reduce((a, b) => a * b, 1);
+  return sizes.map((size, axis) => ({ size, divisor: position.kind === "data" ? after(axis) : axis === 0 ? position.stride : 1 }));
+}
+
 /** Row of each positional table that position i reads. */
 export function positionRows(config: ModelConfig, i: number): number[] {
-  const { position } = config;
-  if (position.kind === "attention") return [Math.floor(i / position.stride), i % position.stride];
-  const rows: number[] = [];
-  let rest = i;
-  for (let axis = position.shape.length - 1; axis >= 0; axis--) {
-    rows.unshift(rest % position.shape[axis]);
-    rest = Math.floor(rest / position.shape[axis]);
-  }
-  return rows;
+  return positionTables(config).map(({ divisor, size }) => Math.floor(i / divisor) % size);
 }
 
 /** What each field of `config.json` may be. */

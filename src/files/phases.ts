@@ -19,6 +19,8 @@ export interface PhaseAt {
   readonly index: number;
   /** Phases in all, the last one, in which the model is as configured, among them. */
   readonly of: number;
+  /** First step that is in it. */
+  readonly begin: number;
   /** First step that is no longer in it. */
   readonly end: number;
 }
@@ -40,6 +42,7 @@ function inPhase<T>(index: number, check: () => T): T {
 export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): PhaseAt[] {
   config = checkConfig(config);
   const { phases, steps, batch } = checkTrain(train), of = phases.length + 1;
+  let begin = 0;
   return [...phases, { until: 1 }].map((phase: Phase, index) => {
     const { until, n_ctx = config.n_ctx, attention = config.attention } = phase, last = index === of - 1;
     if (n_ctx > config.n_ctx) {
@@ -48,7 +51,9 @@ export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): Phas
     const model = last ? config : inPhase(index, () => checkConfig({ ...config, n_ctx, attention }));
     // A short run ends as the model itself too.
     const end = last ? steps : Math.min(steps - 1, Math.round(until * steps));
-    return { config: model, batch: phase.batch ?? batch, index, of, end };
+    const made = { config: model, batch: phase.batch ?? batch, index, of, begin, end };
+    begin = end;
+    return made;
   });
 }
 

@@ -80,8 +80,8 @@ export function formatRunState(state: RunState, files: Digests): string {
 
 const COUNT: NumberRange = whole(0), DIGEST: Allowed = { form: /^[0-9a-f]{64}$/, words: "64 hexadecimal digits" };
 
-/** Training constants that runs did not have before there was Muon: those were AdamW's. */
-const LATER = ["schedule", "lr_min", "optimizer", "muon_lr", "momentum", "phases"];
+/** Training constants that earlier runs did not have: before there was Muon they were AdamW's. */
+const LATER = ["schedule", "lr_min", "optimizer", "muon_lr", "momentum", "phases", "windows", "patience"];
 const isLater = ([name]: readonly [string, unknown]) => LATER.includes(name), CONSTANTS = Object.entries(TRAIN_FIELDS);
 const TRAIN: ObjectOf = {
   fields: Object.fromEntries(CONSTANTS.filter((field) => !isLater(field))),
@@ -91,7 +91,11 @@ const TRAIN: ObjectOf = {
 /** JSON has no NaN. */
 const LOSS: NumberRange = { from: 0, orNull: true };
 
-const SOURCE: ObjectOf = { fields: { kind: { oneOf: DATA_KINDS } }, optional: { path: "a string", ...DATASET_FIELDS } };
+/** How data was read. */
+export const SOURCE: ObjectOf = {
+  fields: { kind: { oneOf: DATA_KINDS } },
+  optional: { path: "a string", valid: "a string", ...DATASET_FIELDS },
+};
 
 const RUN: ObjectOf = {
   fields: {
@@ -101,7 +105,10 @@ const RUN: ObjectOf = {
     lossScale: { each: { from: 0 }, count: 2, words: "a list of two numbers" },
     engine: "a string",
     train: TRAIN,
-    data: { fields: { name: "a string", bytes: COUNT, sha256: DIGEST, heldOut: COUNT }, optional: { source: SOURCE } },
+    data: {
+      fields: { name: "a string", bytes: COUNT, sha256: DIGEST, heldOut: COUNT },
+      optional: { source: SOURCE, sampled: "true or false" },
+    },
     files: { fields: { config: DIGEST, model: DIGEST, optimizer: DIGEST }, optional: { tokenizer: DIGEST } },
     history: { each: { fields: { step: COUNT, loss: LOSS }, optional: { heldOut: LOSS, ms: { from: 0 } } } },
   },

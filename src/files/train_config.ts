@@ -21,6 +21,12 @@ export type ScheduleName = "cosine" | "linear" | "constant";
 /** The names of {@linkcode ScheduleName}. */
 export const SCHEDULES: readonly ScheduleName[] = ["cosine", "linear", "constant"];
 
+/** Which windows of the data steps see: any place, drawn anew each time, or all of its windows in a shuffled order, each once per epoch. */
+export type WindowOrder = "drawn" | "shuffled";
+
+/** The names of {@linkcode WindowOrder}. */
+export const WINDOW_ORDERS: readonly WindowOrder[] = ["drawn", "shuffled"];
+
 /** A beginning of a run in which the model sees less: fields left out are the run's own. Weights and moments go on into the next. */
 export interface Phase {
   /** Where it ends, as a fraction of all steps, in (0, 1). */
@@ -73,6 +79,10 @@ export interface TrainConfig {
   precision: "f32" | "f16";
   /** Beginnings in which the model sees less, in order; after the last of them it is as configured. */
   phases: Phase[];
+  /** Which windows of the data steps see. */
+  windows: WindowOrder;
+  /** Evaluations in a row without a better one after which the run ends; 0 for none. */
+  patience: number;
 }
 
 /** Spec §3's constants. Muon, because it learns far sooner (docs/results.md), whatever its constants. */
@@ -96,6 +106,8 @@ export const TRAIN_DEFAULTS: TrainConfig = {
   recompute: false,
   precision: "f32",
   phases: [],
+  windows: "drawn",
+  patience: 0,
 };
 
 /** Whether Muon updates a parameter: the matrices of the blocks (spec §3). */
@@ -129,6 +141,8 @@ export const TRAIN_FIELDS: Readonly<Record<keyof TrainConfig, Allowed>> = {
       optional: { n_ctx: MODEL_FIELDS.n_ctx, batch: SEQUENCES, attention: "an object" },
     },
   },
+  windows: { oneOf: WINDOW_ORDERS },
+  patience: whole(0, MOST),
 };
 
 /**

@@ -34,10 +34,10 @@ export function batchTensors(rows: number, vocabulary: number, micro = 0): Batch
 /** Rows sorted by index (a stable counting sort), and where each index starts. */
 export function sortByIndex(index: Uint32Array, entries: number): { order: Uint32Array; starts: Uint32Array } {
   const starts = new Uint32Array(entries + 1), order = new Uint32Array(index.length);
-  for (const i of index) starts[i + 1]++;
+  for (let row = 0; row < index.length; row++) starts[index[row] + 1]++;
   for (let i = 0; i < entries; i++) starts[i + 1] += starts[i];
   const next = starts.slice();
-  index.forEach((i, row) => order[next[i]++] = row);
+  for (let row = 0; row < index.length; row++) order[next[index[row]]++] = row;
   return { order, starts };
 }
 
@@ -51,11 +51,14 @@ export function sortByIndex(index: Uint32Array, entries: number): { order: Uint3
  */
 export function batchData(batch: BatchTensors, tokens: ArrayLike<number>, start: number, n: number): Map<Tensor, TensorData> {
   expectTokens("Cannot use the batch", tokens);
-  const targets = Uint32Array.from(tokens), shifted = new Uint32Array(targets.length);
-  targets.forEach((token, at) => {
-    if (token >= start) throw new ShapeError(`Cannot use token ${token} at place ${at}: the vocabulary has ${start} values, from 0`);
-    shifted[at] = at % n === 0 ? start : targets[at - 1];
-  });
+  const targets = new Uint32Array(tokens), shifted = new Uint32Array(targets.length);
+  shifted.set(targets.subarray(0, -1), 1);
+  for (let first = 0; first < shifted.length; first += n) shifted[first] = start;
+  for (let at = 0; at < targets.length; at++) {
+    if (targets[at] >= start) {
+      throw new ShapeError(`Cannot use token ${targets[at]} at place ${at}: the vocabulary has ${start} values, from 0`);
+    }
+  }
   const { order, starts } = sortByIndex(shifted, start + 1);
   return new Map([[batch.tokens, shifted], [batch.targets, targets], [batch.order, order], [batch.starts, starts]]);
 }

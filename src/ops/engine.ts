@@ -73,6 +73,8 @@ export interface Engine {
   readonly name: "reference" | "wasm" | "webgpu";
   /** For people: device or cores, and what limits it. */
   readonly description: string;
+  /** Bytes that it can still allocate, where that is known and less than machines have. */
+  readonly room?: number;
   /**
    * Rows from which a program for all of them side by side takes less time, its compilation included, than as many runs of a program for
    * one: so a prompt of this many positions goes through a model at once, a shorter one position by position.

@@ -11,7 +11,7 @@ import type { Share } from "../model/train.ts";
 import { type Engine, type Executable, type Program, size, type Tensor } from "../ops/mod.ts";
 import { bucketsOf, endsOf } from "./buckets.ts";
 import type { Communicator } from "./communicator.ts";
-import { type EvaluateOptions, type Scorer, shareOf, type Tokens } from "./evaluate.ts";
+import { shareOf } from "./evaluate.ts";
 import { HalvesSum } from "./halves_sum.ts";
 import { type HostGradients, ReadGradients } from "./host_gradients.ts";
 
@@ -45,6 +45,16 @@ const SMALLEST_BUCKET = 2 ** 20, BUCKETS = 16;
 
 /** Gradient norms of ranks that differ by more than this part of each other are of different models. */
 const APART = 1e-4;
+
+/** What is decided before a step. */
+export interface Decisions {
+  /** Whether no step follows. */
+  readonly stops: boolean;
+  /** Whether a report follows the step. */
+  readonly reports: boolean;
+  /** Whether an evaluation does. */
+  readonly evaluates: boolean;
+}
 
 /** A share of an update, in the form that a training program is made of. */
 export interface Part {
@@ -82,6 +92,11 @@ export class DataParallel {
   /** Processes in all. */
   get size(): number {
     return this.communicator.size;
+  }
+
+  /** Which of how many this is. */
+  get place(): readonly [rank: number, size: number] {
+    return [this.rank, this.size];
   }
 
   /** Whether it is this one that reports and saves. */
@@ -133,15 +148,11 @@ export class DataParallel {
     return Array.from({ length: this.size }, (_, rank) => all.subarray(rank * bytes.length, (rank + 1) * bytes.length));
   }
 
-  /**
-   * Whether any rank wants to stop, and whether the first wants a report.
-   *
-   * @param stops whether this one wants to stop
-   * @param reports whether it wants a report
-   */
-  async agree(stops: boolean, reports: boolean): Promise<[stops: boolean, reports: boolean]> {
-    const [stop, report] = await this.sum(stops ? 1 : 0, this.isFirst && reports ? 1 : 0);
-    return [stop > 0, report > 0];
+  /** What all do, of what each would: they stop where any would, and report and evaluate where the first would. */
+  async agree({ stops, reports, evaluates }: Decisions): Promise<Decisions> {
+    const asked = [stops, this.isFirst && reports, this.isFirst && evaluates];
+    const [stop, report, evaluation] = await this.sum(...asked.map(Number));
+    return { stops: stop > 0, reports: report > 0, evaluates: evaluation > 0 };
   }
 
   /**
@@ -160,13 +171,6 @@ export class DataParallel {
       );
     }
     return total;
-  }
-
-  /** Mean bits per token as {@linkcode Scorer.bits} has it, each rank scoring its share of the windows. */
-  async bits(scorer: Scorer, tokens: Tokens, options: EvaluateOptions = {}): Promise<number> {
-    let own = { bits: 0, tokens: 0 };
-    for await (own of scorer.evaluate(tokens, { ...options, share: [this.rank, this.size] }));
-    return (await this.mean(own.bits, own.tokens)).bits;
   }
 
   /** Mean bits per token over all ranks, of this one's and its tokens, which may be none. */

@@ -22,9 +22,12 @@ export type Tokens = ArrayLike<number> & { subarray(from: number, to: number): A
 export interface EvaluateOptions {
   /** Tokens to score, from the first; default all. */
   readonly limit?: number;
-  /** Tokens that each has before it in its window, but for those of the first window; default 0. */
+  /**
+   * Tokens that each has before it in its window, but for those of the first window; default 0. Where a window holds no more than one unit,
+   * the first so many of each unit are left out instead: a model knows them at their own places alone, and nothing is before them there.
+   */
   readonly minContext?: number;
-  /** Windows begin at multiples of this many tokens: an image's; default 1, anywhere. */
+  /** Windows begin at multiples of this many tokens: an image's, whose rows and columns the positions are; default 1, anywhere. */
   readonly unit?: number;
   /** Of several processes that share the windows: which this is, from 0, and how many there are. Its windows alone are scored and reported. */
   readonly share?: readonly [rank: number, size: number];
@@ -146,10 +149,11 @@ export class Scorer {
   /**
    * Mean bits per token over the first `limit` tokens, in windows of n tokens that advance by n − minContext: but for
    * the first window, each token is scored with at least `minContext` tokens before it in its window (Table 3). Every
-   * token counts once, those of a last, shorter window too. Reports after each batch of windows.
+   * token counts once, those of a last, shorter window too. Windows that would begin inside a unit begin at the unit before; where that
+   * is no advance, each window is of its own units, and its first `minContext` tokens do not count. Reports after each batch of windows.
    *
-   * @throws {DataError} where there is no token
-   * @throws {ConfigError} where minContext is not below n, or windows would begin inside a unit
+   * @throws {DataError} where there is no token that counts
+   * @throws {ConfigError} where minContext is not below n, or a window ends inside a unit and would not advance by one
    * @throws {DivergedError} where the model's loss is not finite
    */
   async *evaluate(tokens: Tokens, options: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
@@ -160,22 +164,29 @@ export class Scorer {
     const { n } = this, of = Math.min(limit, tokens.length), advance = n - minContext;
     if (of < 1) throw new DataError("Cannot evaluate: there are no tokens");
     expect(cannot, { "the minimum context": [minContext, [0, n - 1]] });
-    if (advance % unit !== 0) {
+    // Of units that a window holds several of, some are seen again; of one, its first tokens are left out.
+    const whole = Math.floor(advance / unit) * unit, isAlone = whole === 0, left = isAlone ? minContext : 0;
+    if (isAlone && n % unit !== 0 || minContext === 0 && advance % unit !== 0) {
       throw new ConfigError(
         `Cannot evaluate with a minimum context of ${minContext}: windows would advance by ${advance} tokens, and samples of ${unit} ` +
           `begin at multiples of that`,
       );
     }
+    const counted = isAlone ? Math.floor(of / n) * (n - left) + Math.max(0, of % n - left) : of;
+    if (counted < 1) throw new DataError(`Cannot evaluate: no token has ${minContext} before it`);
     const begun = performance.now();
-    let total = 0, scored = 0;
-    for await (const { nats, done, of: windows } of this.windows(tokens, of, minContext, share)) {
-      for (const one of nats) total += one / Math.LN2;
-      scored += nats.length;
+    let total = 0, scored = 0, at = 0;
+    for await (const { nats, done, of: windows } of this.windows(tokens, of, isAlone ? 0 : n - whole, share)) {
+      for (const one of nats) {
+        if (left > 0 && at++ % n < left) continue;
+        total += one / Math.LN2;
+        scored++;
+      }
       const seconds = (performance.now() - begun) / 1000;
       yield {
         tokens: scored,
-        of,
-        bits: total / scored,
+        of: counted,
+        bits: total / Math.max(1, scored),
         tokensPerSecond: scored / Math.max(1e-9, seconds),
         secondsLeft: seconds / done * (windows - done),
         last: done === windows,

@@ -5,6 +5,7 @@
  */
 
 import { expect, whole } from "../base/check.ts";
+import { windowsOf } from "../data/batches.ts";
 import { phasesOf } from "../files/phases.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { checkTrain, TRAIN_DEFAULTS, type TrainConfig } from "../files/train_config.ts";
@@ -59,4 +60,18 @@ export function stepsPerEpoch(config: ModelConfig, train: Partial<TrainConfig>, 
     begun = end;
   }
   return tokens * steps / seen;
+}
+
+/**
+ * Steps of so many epochs: each window of the data is seen that often, where steps see them in a shuffled order.
+ *
+ * @param tokens of the data trained on
+ * @param unit sequences begin at multiples of it: an image's tokens
+ * @throws {ConfigError} where a field is out of range
+ */
+export function stepsFor(epochs: number, config: ModelConfig, train: Partial<TrainConfig>, tokens: number, unit = 1): number {
+  expect("Cannot count the steps", { epochs: [epochs, { above: 0 }] });
+  // Windows of one context, without the rest that is shorter than one.
+  const seen = Math.max(1, windowsOf(tokens, config.n_ctx, unit)) * config.n_ctx;
+  return Math.max(1, Math.ceil(stepsPerEpoch(config, train, seen) * epochs - 1e-6));
 }

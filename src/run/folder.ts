@@ -31,6 +31,14 @@ export const MODEL_FILE = "model.safetensors";
 export const TOKENIZER_FILE = "tokenizer.json";
 const MOMENTS_FILE = "optimizer.safetensors", STATE_FILE = "run.json";
 
+/** A save that was made. */
+export interface Saved {
+  /** Its state folder. */
+  readonly state: string;
+  /** Digests of its files. */
+  readonly files: Digests;
+}
+
 /** One file of a save. */
 export interface RunFile {
   /** Its name within the folder: "state-200/run.json". */
@@ -58,10 +66,11 @@ function newState(step: number, taken: readonly string[]): string {
  * The files of a save, each to be written when it comes. Whoever writes one hands its SHA-256, hexadecimal, to `next`.
  *
  * @param taken state folders that are there already
+ * @returns the save, for {@linkcode stateFile}
  * @throws {CheckpointError} where a tensor is missing, or holds a number that is not finite
  * @throws {ShapeError} where one has another length than its shape
  */
-export function* runFiles(checkpoint: Checkpoint, taken: readonly string[] = []): Generator<RunFile, void, string> {
+export function* runFiles(checkpoint: Checkpoint, taken: readonly string[] = []): Generator<RunFile, Saved, string> {
   expect("Cannot save the run", { checkpoint: [checkpoint, "an object"], taken: [taken, "a list"] });
   const state = newState(checkpoint.step, taken), utf8 = (text: string) => new TextEncoder().encode(text);
   const model = yield { name: MODEL_FILE, chunks: modelChunks(checkpoint), isLast: true };
@@ -72,6 +81,12 @@ export function* runFiles(checkpoint: Checkpoint, taken: readonly string[] = [])
   const { tokenizer } = checkpoint, digests = { config, model, optimizer, ...tokenizer && { tokenizer: yield tokenizerFile(tokenizer) } };
   yield { name: `${state}/${STATE_FILE}`, chunks: [utf8(formatRunState(checkpoint, digests))], isLast: false };
   yield { name: CONFIG_FILE, chunks: text, isLast: false };
+  return { state, files: digests };
+}
+
+/** The state file of a save whose model is as it was, and of which more is known since: an evaluation. */
+export function stateFile({ state, files }: Saved, run: RunState): { readonly name: string; readonly text: string } {
+  return { name: `${state}/${STATE_FILE}`, text: formatRunState(run, files) };
 }
 
 /** The same in every save of a run: whichever model is there, it is this one's. */

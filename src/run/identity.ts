@@ -6,7 +6,8 @@
 
 import { expect } from "../base/check.ts";
 import type { Dataset } from "../data/dataset.ts";
-import { type DataIdentity, type DataSource, identify } from "../data/identity.ts";
+import { type DataIdentity, type DataSource, identify, identifySampled } from "../data/identity.ts";
+import { TokenRange, type TokenSource } from "../data/token_range.ts";
 
 /** All tokens of a data set but those of a last test: what is trained on, then what is held out. */
 export function tokensOf(dataset: Pick<Dataset, "train" | "heldOut">): Uint8Array<ArrayBuffer> {
@@ -25,20 +26,22 @@ export function tokensOf(dataset: Pick<Dataset, "train" | "heldOut">): Uint8Arra
  * @param read where it was read from, and how, as far as the data set does not tell
  */
 export async function identifyDataset(
-  dataset: Pick<Dataset, "name" | "kind" | "train" | "heldOut" | "shape" | "rate">,
-  read: Pick<DataSource, "path" | "codes" | "as" | "heldOut">,
+  dataset: Pick<Dataset<TokenSource>, "name" | "kind" | "train" | "heldOut" | "shape" | "rate">,
+  read: Pick<DataSource, "path" | "codes" | "as" | "heldOut" | "valid">,
 ): Promise<DataIdentity> {
   const cannot = "Cannot identify the data";
   expect(cannot, { "data set": [dataset, "an object"], "how it was read": [read, "an object"] });
-  const { name, kind, heldOut, shape, rate } = dataset, { path, codes, as } = read;
+  const { name, kind, train, heldOut, shape, rate } = dataset, { path, codes, as, valid } = read;
   return {
-    ...await identify(name, tokensOf(dataset), heldOut.length),
-    source: { kind, path, shape, rate, codes, as, heldOut: read.heldOut },
+    ...train instanceof TokenRange
+      ? await identifySampled(name, new TokenRange([train, heldOut]), heldOut.length)
+      : await identify(name, tokensOf({ train, heldOut }), heldOut.length),
+    source: { kind, path, shape, rate, codes, as, heldOut: read.heldOut, ...valid === undefined ? {} : { valid } },
   };
 }
 
 /** Whether two are of the same tokens, wherever those are kept and however they are split. */
 export function isSameData(a: DataIdentity, b: DataIdentity): boolean {
   for (const data of [a, b]) expect("Cannot compare the data", { identity: [data, "an object"] });
-  return a.bytes === b.bytes && a.sha256 === b.sha256;
+  return a.bytes === b.bytes && a.sha256 === b.sha256 && a.sampled === b.sampled;
 }

@@ -51,6 +51,13 @@ export class Run {
     return this.#history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
   }
 
+  /** The best loss on what is held out, and after which step; undefined where there was none yet. */
+  get best(): { readonly step: number; readonly heldOut: number } | undefined {
+    let best: { step: number; heldOut: number } | undefined;
+    for (const { step, heldOut } of this.#history) if (heldOut !== undefined && !(heldOut >= best?.heldOut!)) best = { step, heldOut };
+    return best;
+  }
+
   /** Adds a report to the curve, its losses in bits per byte: `inBytes` where a token is not a byte. */
   report({ step, loss, heldOut }: Pick<Progress, "step" | "loss" | "heldOut">): void {
     // A stop reports the step of the report before once more, and measures nothing anew.

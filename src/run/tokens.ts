@@ -7,25 +7,46 @@
 
 import { expect, whole } from "../base/check.ts";
 import type { Dataset } from "../data/dataset.ts";
-import type { Codec, TokenArray } from "../data/text.ts";
+import { ConfigError } from "../base/errors.ts";
+import { BYTES, type Codec, type TokenArray } from "../data/text.ts";
+import { TokenRange, type TokenSource } from "../data/token_range.ts";
 import type { Progress } from "./train.ts";
 
 /** The parts of a data set as tokens. The border between them is that of the bytes. */
-export interface TokenParts {
+export interface TokenParts<T extends TokenArray | TokenRange = TokenArray> {
   /** Tokens to train on. */
-  readonly train: TokenArray;
+  readonly train: T;
   /** Tokens to evaluate on. */
   readonly heldOut: TokenArray;
   /** Tokens of a byte in each part: 1 where tokens are bytes. */
   readonly perByte: { readonly train: number; readonly heldOut: number };
 }
 
-/** Encodes both parts of a data set. */
-export async function encodeParts(dataset: Pick<Dataset, "train" | "heldOut">, codec: Codec): Promise<TokenParts> {
+/**
+ * Encodes both parts of a data set.
+ *
+ * @throws {ConfigError} where tokens are not bytes and memory does not hold the data
+ */
+export function encodeParts(dataset: Pick<Dataset, "train" | "heldOut">, codec: Codec): Promise<TokenParts>;
+export function encodeParts(
+  dataset: Pick<Dataset<TokenSource>, "train" | "heldOut">,
+  codec: Codec,
+): Promise<TokenParts<TokenArray | TokenRange>>;
+export async function encodeParts(
+  dataset: Pick<Dataset<TokenSource>, "train" | "heldOut">,
+  codec: Codec,
+): Promise<TokenParts<TokenArray | TokenRange>> {
   const cannot = "Cannot encode the data";
   expect(cannot, { "data set": [dataset, "an object"], codec: [codec, "an object"] });
-  for (const part of ["train", "heldOut"] as const) expect(cannot, { [part]: [dataset[part], "an array of bytes"] });
-  const train = await codec.encode(dataset.train), heldOut = await codec.encode(dataset.heldOut);
+  const isRange = dataset.train instanceof TokenRange;
+  if (!isRange) expect(cannot, { train: [dataset.train, "an array of bytes"] });
+  expect(cannot, { heldOut: [dataset.heldOut, "an array of bytes"] });
+  if (isRange && codec !== BYTES) {
+    throw new ConfigError(
+      `${cannot}: tokens of several bytes are made in memory, and ${dataset.train.length} bytes are read by range; train on bytes`,
+    );
+  }
+  const train = isRange ? dataset.train : await codec.encode(dataset.train as Uint8Array), heldOut = await codec.encode(dataset.heldOut);
   return {
     train,
     heldOut,

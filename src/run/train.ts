@@ -9,16 +9,20 @@ import { expect, expectTokens, MOST } from "../base/check.ts";
 import { checkCausal, checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { checkTrain, type TrainConfig } from "../files/train_config.ts";
 import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
-import { batchOffsets } from "../data/batches.ts";
+import { TokenRange } from "../data/token_range.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "../base/errors.ts";
 import { isInt8 } from "../files/weights.ts";
-import { Scorer, type Tokens } from "./evaluate.ts";
+import { microBatches, type TrainingTokens } from "./batches.ts";
+import type { Tokens } from "./evaluate.ts";
+import { Cadence, type Every, everyOf } from "./every.ts";
+import { checkRoom } from "./fitting.ts";
+import { HeldOut } from "./held_out.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights, Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
-import type { DataParallel, Exchange, Part } from "./data_parallel.ts";
+import type { DataParallel, Decisions, Exchange, Part } from "./data_parallel.ts";
 import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
 import {
   AHEAD,
@@ -147,6 +151,7 @@ export class Trainer {
       checkCausal(phase.config, "train");
       together?.share(phase.batch, checked.accumulate);
     }
+    if (!together) checkRoom(engine, config, checked);
     const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
@@ -378,8 +383,17 @@ export interface Progress {
   readonly tokensPerSecond: number;
   /** Seconds until the last step at the mean rate so far, evaluation included. */
   readonly secondsLeft: number;
-  /** Whether this is the run's last report: all steps are done, or `signal` was raised. */
+  /**
+   * The part of what is held out that was scored, from 0 to 1, once all steps are done and before the last report: the first of these reports,
+   * of 0, is the time to save.
+   */
+  readonly scored?: number;
+  /** Whether this is the run's last report: `ended` says why. */
   readonly last: boolean;
+  /** Of the last report: all steps are done, `patience` is, or `signal` was raised. */
+  readonly ended?: "steps" | "patience" | "signal";
+  /** Bytes that activations, and what kernels keep beside them, take on the engine. */
+  readonly scratchBytes: number;
   /** Where the last update was, with the parameters as the model it trained: to sample from before asking for the next report. */
   readonly phase: TrainedPhase;
   /** Everything to save. Take it before asking for the next report. */
@@ -395,7 +409,7 @@ export interface TrainOptions {
   /** Training constants; defaults for those left out. */
   readonly train: Partial<TrainConfig>;
   /** Tokens to train on. */
-  readonly data: Tokens;
+  readonly data: TrainingTokens;
   /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
   readonly unit?: number;
   /** Tokens to evaluate on, not among `data`. */
@@ -404,8 +418,12 @@ export interface TrainOptions {
   readonly from?: Snapshot;
   /** Seconds between reports, default 1. */
   readonly reportSeconds?: number;
-  /** Reports with a held-out loss, spread evenly over the run and at its end; default 10. */
+  /** Reports with a held-out loss, spread evenly over the run and at its end, at most 1,000 steps apart; default 10. */
   readonly evaluations?: number;
+  /** How often there is such a report, where it is not `evaluations` that say so. */
+  readonly evaluateEvery?: Every;
+  /** Held-out losses of the run before, which `patience` counts on from; in the unit of those reported. */
+  readonly heldOutBefore?: readonly number[];
   /** Held-out tokens looked at each time but the last, spread evenly over all of them; default 32,768. */
   readonly evaluationTokens?: number;
   /** The learning rate, where it is not the schedule that `train` names; a resumed run needs the same again. */
@@ -421,23 +439,6 @@ const PATIENCE = { unscaled: 10, scaled: 26 };
 /** Bytes of reads under way together in a snapshot: waiting for each of a hundred tensors in turn cost 11 ms each in Deno. */
 const READING = 64 * 2 ** 20;
 
-/**
- * Windows spread evenly over tokens: the beginning alone may be of another kind than the rest, and a curve over it then jumps where all
- * are evaluated (by 0.4 bits/byte on a mixture of texts). Each begins a unit, however much longer than a window that is.
- *
- * @returns all tokens, or at most `windows` times n_ctx of them
- */
-function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Tokens {
-  if (windows * n_ctx >= tokens.length && n_ctx % unit === 0) return tokens;
-  windows = Math.min(windows, Math.floor((tokens.length - n_ctx) / unit) + 1);
-  const chosen = new Uint32Array(windows * n_ctx), apart = (tokens.length - n_ctx) / Math.max(1, windows - 1) / unit;
-  for (let at = 0; at < windows; at++) {
-    const from = Math.floor(at * apart) * unit;
-    chosen.set(tokens.subarray(from, from + n_ctx), at * n_ctx);
-  }
-  return chosen;
-}
-
 /** Refuses what cannot be trained on, before anything is made. */
 function checkOptions(options: TrainOptions): void {
   expect("Cannot train", { options: [options, "an object"], engine: [options?.engine, "an engine"] });
@@ -451,7 +452,7 @@ function checkOptions(options: TrainOptions): void {
   const { n_ctx } = checkConfig(options.config);
   for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
     // Callers without types.
-    if ((name === "training" || tokens) && typeof tokens?.subarray !== "function") {
+    if ((name === "training" || tokens) && typeof tokens?.subarray !== "function" || name === "held-out" && tokens instanceof TokenRange) {
       throw new ConfigError(`Cannot train: the ${name} data must be a typed array of tokens; encodeText() makes one of a string`);
     }
     if (tokens && tokens.length < n_ctx) {
@@ -462,55 +463,12 @@ function checkOptions(options: TrainOptions): void {
   }
 }
 
-/** Held-out tokens, scored with the model of the phase that training is in. */
-class HeldOut {
-  #scorer: Scorer | undefined;
-  #glance: Tokens | undefined;
-  #index: number | undefined;
-
-  constructor(
-    private readonly engine: Engine,
-    private readonly tokens: Tokens,
-    private readonly unit: number,
-    /** How many a glance takes. */
-    private readonly most: number,
-    private readonly together?: DataParallel,
-  ) {}
-
-  /** Bits a token: at a glance or, at the end of the run, of everything. */
-  async bits({ params, config: { n_ctx }, index }: TrainedPhase, all: boolean): Promise<number> {
-    if (this.#index !== index) {
-      this.dispose();
-      this.#scorer = await Scorer.create(this.engine, params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
-      this.#glance = spread(this.tokens, Math.max(1, Math.floor(this.most / n_ctx)), n_ctx, this.unit);
-      this.#index = index;
-    }
-    // Of the glance each window lies alone already, however much shorter than a unit the phase's are.
-    const tokens = all ? this.tokens : this.#glance!, unit = all ? this.unit : 1;
-    return await this.together?.bits(this.#scorer!, tokens, { unit }) ?? await this.#scorer!.bits(tokens, { unit });
-  }
-
-  dispose(): void {
-    this.#scorer?.dispose();
-    this.#scorer = this.#index = undefined;
-  }
-}
-
-/** The micro-batches of the next step: they depend on the seed and the step alone. */
-function microBatches(trainer: Trainer, phase: PhaseAt, data: Tokens, unit?: number) {
-  const { train: { seed }, done } = trainer, { batch, accumulate, share: { micro, row } } = trainer.part(phase), { n_ctx } = phase.config;
-  return Array.from({ length: accumulate }, (_, m) => {
-    const tokens = new Uint32Array(batch * n_ctx), offsets = batchOffsets(seed, done, micro + m, phase.batch, data.length, n_ctx, unit);
-    offsets.subarray(row, row + batch).forEach((offset, at) => tokens.set(data.subarray(offset, offset + n_ctx), at * n_ctx));
-    return tokens;
-  });
-}
-
 /** Training tokens seen and to come, for rates and the time left. */
 class Pace {
   readonly #begun = performance.now();
   #seen = 0;
   #seenBefore = 0;
+  #rate = 0;
   /** When the time of the next report's rate begins. */
   since = this.#begun;
 
@@ -529,11 +487,12 @@ class Pace {
     this.#seen += this.#tokens(phase);
   }
 
-  /** Tokens per second since the last report. */
+  /** Tokens per second since the last report; where none were trained on since, that of the report before. */
   rate(): number {
-    const rate = (this.#seen - this.#seenBefore) / Math.max(1e-9, (performance.now() - this.since) / 1000);
+    const seen = this.#seen - this.#seenBefore;
+    if (seen > 0) this.#rate = seen / Math.max(1e-9, (performance.now() - this.since) / 1000);
     this.#seenBefore = this.#seen;
-    return rate;
+    return this.#rate;
   }
 
   /** Seconds until the last step. */
@@ -541,7 +500,30 @@ class Pace {
     const { trainer } = this, { steps } = trainer.train;
     let left = 0;
     for (let t = trainer.done; t < steps; t = trainer.phase(t).end) left += (trainer.phase(t).end - t) * this.#tokens(trainer.phase(t));
-    return (this.since - this.#begun) / 1000 / Math.max(1, this.#seen) * left;
+    return this.perToken() * left;
+  }
+
+  /** Seconds per token so far, evaluation included. */
+  perToken(): number {
+    return (this.since - this.#begun) / 1000 / Math.max(1, this.#seen);
+  }
+}
+
+/** Counts evaluations since the best one. */
+class Patience {
+  #best = Infinity;
+  #since = 0;
+
+  /** @param most in a row without a better one; 0 for any number */
+  constructor(private readonly most: number, before: readonly number[]) {
+    for (const one of before) this.add(one);
+  }
+
+  /** Whether it is over with this evaluation. */
+  add(heldOut: number): boolean {
+    this.#since = heldOut < this.#best ? 0 : this.#since + 1;
+    this.#best = Math.min(this.#best, heldOut);
+    return this.most > 0 && this.#since >= this.most;
   }
 }
 
@@ -560,59 +542,89 @@ function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer
  * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
  * on from a snapshot sees what the uninterrupted one would have seen.
  *
+ * Once all steps are done, what is held out is scored as a whole. That may take long: before it there is a report to save at, and others tell
+ * how far it is.
+ *
  * @throws {ConfigError} where a field is out of range or unknown, or the data is no typed array
- * @throws {DataError} where the data is shorter than one context
+ * @throws {DataError} where the data is shorter than one context, or cannot be read any more
  * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
   const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } = options;
   const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate, together);
-  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together);
+  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together ?? signal);
   try {
-    const { train } = trainer, { steps } = train, every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations)));
-    const pace = new Pace(trainer);
-    let reportedStep = trainer.done, loss = NaN;
-    while (true) {
-      // What one process decides all do.
-      const agreed = await together?.agree(signal?.aborted ?? false, pace.isOver(reportSeconds));
-      const stops = () => agreed?.[0] ?? signal?.aborted ?? false;
-      if (trainer.done < steps && !stops()) {
-        const phase = trainer.phase(trainer.done);
-        await trainer.step(microBatches(trainer, phase, data, unit));
-        pace.step(phase);
-        // Lets signals, timers and a page's frames run between steps.
-        await new Promise((resume) => setTimeout(resume, 0));
-      }
-      const last = trainer.done >= steps || stops();
-      const evaluates = last ? trainer.done >= steps : trainer.done % every === 0;
-      if (!last && !(evaluates && heldOut) && !(agreed?.[1] ?? pace.isOver(reportSeconds))) continue;
+    const { train } = trainer, { steps } = train, evaluate = new Cadence(options.evaluateEvery ?? everyOf(steps, evaluations));
+    const pace = new Pace(trainer), patience = new Patience(train.patience, options.heldOutBefore ?? []);
+    let reportedStep = trainer.done, loss = NaN, isOver = trainer.done >= steps, ended: Progress["ended"];
+    /** What the device measured since the report before, with what else is to be said. */
+    const report = async (more: Partial<Progress>): Promise<Progress> => {
       const measured = await trainer.measure(), phase = trainer.phase(Math.max(0, trainer.done - 1));
       checkGradients(measured, trainer);
-      // A stop between steps reports none: the loss is then that of the report before.
+      // Without steps since none was measured: the loss is that of the report before.
       if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
-      const tokensPerSecond = pace.rate(), held = evaluates ? await heldOut?.bits(phase, trainer.done >= steps) : undefined;
-      pace.since = performance.now();
       reportedStep = trainer.done;
-      yield {
-        step: trainer.done,
-        steps,
-        loss,
-        heldOut: held,
-        lr: trainer.lr,
-        gradNorm: measured.gradNorm,
-        skipped: measured.skipped[0],
-        lossScale: measured.lossScale,
-        tokensPerSecond,
-        secondsLeft: pace.left(),
-        last,
-        phase,
-        snapshot: () => trainer.snapshot(),
+      const { skipped: [skipped], gradNorm, lossScale } = measured, tokensPerSecond = pace.rate();
+      pace.since = performance.now();
+      const final = heldOut && !heldOut.isAll(phase) ? heldOut.secondsForAll(pace.perToken()) * (1 - (more.scored ?? 0)) : 0;
+      return {
+        ...{ step: trainer.done, steps, loss, lr: trainer.lr, gradNorm, skipped, lossScale, tokensPerSecond },
+        scratchBytes: trainer.scratchBytes,
+        ...{ secondsLeft: (isOver ? 0 : pace.left()) + final, last: false, phase, snapshot: () => trainer.snapshot() },
+        ...more,
       };
-      if (last) return;
-      // Saving between reports is not training time.
+    };
+    // What one process decides all do.
+    let agreed: Decisions | undefined;
+    const stops = () => agreed?.stops ?? signal?.aborted ?? false;
+    const decide = async () => {
+      const stops = signal?.aborted ?? false, reports = pace.isOver(reportSeconds), evaluates = evaluate.isDue(trainer.done + 1);
+      agreed = await together?.agree({ stops, reports, evaluates });
+      return !isOver && !(agreed?.stops ?? stops);
+    };
+    while (await decide()) {
+      const phase = trainer.phase(trainer.done);
+      await trainer.step(await microBatches(train, trainer.done, phase, data, unit, trainer.part(phase)));
+      pace.step(phase);
+      // Lets signals, timers and a page's frames run between steps.
+      await new Promise((resume) => setTimeout(resume, 0));
+      const isDone = trainer.done >= steps,
+        evaluates = heldOut !== undefined && (isDone || (agreed?.evaluates ?? evaluate.isDue(trainer.done)));
+      if (!evaluates && !isDone && !stops() && !(agreed?.reports ?? pace.isOver(reportSeconds))) continue;
+      if (stops() && !isDone) break;
+      isOver = isDone;
+      if (isDone && (!heldOut || heldOut.isAll(phase))) break;
+      const reported = await report({});
+      const held = evaluates ? await heldOut!.glance(phase) : undefined;
+      if (held !== undefined) {
+        evaluate.done();
+        isOver ||= patience.add(held);
+        if (!isDone && isOver) ended = "patience";
+      }
+      // Evaluating is not training time.
+      pace.since = performance.now();
+      yield { ...reported, heldOut: held };
+      // Saving between reports is not either.
       pace.since = performance.now();
     }
+    if (isOver) ended ??= "steps";
+    // The model is as it stays: whoever saves does it before all that is held out is scored, which may take long.
+    let bits: number | undefined;
+    if (isOver && heldOut && !stops()) {
+      const phase = trainer.phase(Math.max(0, trainer.done - 1));
+      yield await report({ scored: 0 });
+      let told = performance.now();
+      for await (const look of heldOut.look(phase, true)) {
+        bits = look.bits;
+        // What a report measures all processes measure.
+        if (together || bits !== undefined || performance.now() - told < reportSeconds * 1000) continue;
+        told = performance.now();
+        yield await report({ scored: look.scored / look.of });
+      }
+      if (bits === undefined) ended = "signal";
+    } else if (stops() && (heldOut || !isOver)) ended = "signal";
+    yield await report({ ...bits === undefined ? {} : { heldOut: bits }, last: true, ended, secondsLeft: 0 });
   } finally {
     heldOut?.dispose();
     trainer.dispose();

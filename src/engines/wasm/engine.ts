@@ -80,6 +80,11 @@ export class WasmEngine implements Engine {
   #workspace = 0;
   #stride = 0;
 
+  /** Bytes that WebAssembly's 32-bit addresses leave. */
+  get room(): number {
+    return this.#heap.room;
+  }
+
   private constructor(heap: Heap, threads: Threads, why: string) {
     this.#heap = heap;
     this.#threads = threads;

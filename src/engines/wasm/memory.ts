@@ -43,6 +43,11 @@ export class Heap {
     this.#free = [[ALIGNMENT, PAGE - ALIGNMENT]];
   }
 
+  /** Bytes that can still be taken, where the system has as many and no block lies in the way. */
+  get room(): number {
+    return this.#most * PAGE - this.used;
+  }
+
   /** Bytes taken. */
   get used(): number {
     return [...this.#taken.values()].reduce((a, b) => a + b, 0);
