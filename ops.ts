@@ -55,6 +55,7 @@ export type { Communicator } from "./src/run/communicator.ts";
 export {
   DataParallel,
   type DataParallelOptions,
+  type Decisions,
   type Exchange,
   type ExchangeTimes,
   type Part,
@@ -62,5 +63,5 @@ export {
   WIRES,
 } from "./src/run/data_parallel.ts";
 export type { Share } from "./src/model/train.ts";
-export type { Tokens } from "./src/run/evaluate.ts";
+export { shareOf, type Tokens } from "./src/run/evaluate.ts";
 export { type Choice, Decoder, sample, SAMPLE_FIELDS, samples, type Stoppable } from "./src/run/sample.ts";

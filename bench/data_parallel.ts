@@ -181,8 +181,8 @@ else {
       }
     }
   } else {
-    for (const  of of(flag("alone") ?? String(each)).split(",").map(Number)) {
-      const { result, weights } = await measure(engine, from, of);
+    for (const count of (flag("alone") ?? String(each)).split(",").map(Number)) {
+      const { result, weights } = await measure(engine, from, count);
       say(result);
       if (saved) save(saved, weights);
     }

@@ -1,6 +1,7 @@
 /**
- * A data-parallel training step on the CPU, against ranks: its time, how much of the exchange the backward pass hides, and both as the model
- * of step_model.ts has them; over shared memory and on simulated networks. Needs Open MPI's mpirun.
+ * A data-parallel training step against ranks: its time, how much of the exchange the backward pass hides, and both as the model of
+ * step_model.ts has them. First with simulated devices and networks, then on the CPU, over shared memory and on simulated networks, which
+ * needs Open MPI's mpirun; with more ranks than idle cores that says little.
  *
  *     deno run -A bench/scaling.ts [--quick] [--json] [--ranks 2,3,4] [--wire f32,f16]
  *
@@ -9,6 +10,7 @@
 
 import { fileURLToPath } from "node:url";
 import { flag, QUICK, report, type Row } from "./lib.ts";
+import { simulate } from "./simulated.ts";
 import { predict } from "./step_model.ts";
 
 /** What bench/data_parallel.ts says. */
@@ -43,6 +45,27 @@ async function measure(size: number, wire: string, network: readonly number[] | 
   if (!line) throw new Error(`no result: ${new TextDecoder().decode(stderr)}`);
   return JSON.parse(line.slice(7));
 }
+
+const simulated: Row[] = [];
+for (
+  const [network, latency, rate] of QUICK ? [["10 Gb/s", 0.05, 1e6] as const] : [["10 Gb/s", 0.05, 1e6], ["100 Gb/s", 0.03, 10e6]] as const
+) {
+  for (const size of QUICK ? [2] : [1, 2, 3, 4, 8, 64]) {
+    const { said, ...found } = await simulate({ ranks: size, compute: 315, bytes: 380e6, latency, rate }, QUICK ? 1 : 5);
+    simulated.push({
+      "simulated ranks": String(size),
+      "network": network,
+      "step, ms": found.step,
+      "predicted": said.step,
+      "left over, ms": found.exposed,
+      "predicted left over": said.exposed,
+      "hidden": `${Math.round(100 * (1 - found.exposed / Math.max(1e-9, found.exchange)))} %`,
+      "efficiency": `${Math.round(100 * found.efficiency)} %`,
+      "predicted efficiency": `${Math.round(100 * said.efficiency)} %`,
+    });
+  }
+}
+report("a step of 315 ms and 380 MB of gradients in 16 buckets", simulated);
 
 const rows: Row[] = [], cores = navigator.hardwareConcurrency;
 for (const wire of wires) {

@@ -238,6 +238,18 @@ Deno.test("data-parallel: a network's delay is hidden behind the backward pass, 
   }
 });
 
+needing(["gpu"], "data-parallel: on a GPU gradients become f16 there, and one that f16 does not hold skips the step on all", async () => {
+  const more = { steps: 2, batch: 4 }, one = await (gpuAlone ??= alone("webgpu", more));
+  const [first, second] = await together("webgpu", 2, more, { wire: "f16", bucketBytes: 8192 }), apart = difference(first, one);
+  sameBits(first, second);
+  assert(apart > 0 && apart < 5e-4, `${apart}`);
+  assertEquals([first.end.skipped, first.end.lossScale], [[0, 0], [2 ** 16, 2]]);
+  // A loss scaled so far that its gradients are beyond f16, on the way alone.
+  const from = { ...first.end, step: 0, lossScale: [2 ** 30, 0] as const };
+  const over = await together("webgpu", 2, { ...more, steps: 1 }, { wire: "f16" }, from);
+  for (const { end } of over) assertEquals([end.skipped, end.lossScale[0]], [[1, 1], 2 ** 29]);
+});
+
 for (const size of [1, 2, 3, 4]) {
   needing(["gpu"], `data-parallel: on a GPU ${size} ranks make the model of one process, within 1e-6`, async () => {
     const more = { steps: 2, batch: 4 }, one = await (gpuAlone ??= alone("webgpu", more));

@@ -77,6 +77,8 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
       ),
       // What the model loads when it is asked for.
       ...["src/files/generation_file.ts", "src/base/runtime_files.ts", "src/data/stop.ts", "src/data/tokenizer.ts", "src/run/passes.ts"],
+      // What comes to a GPU's engine where several processes train.
+      ...["src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
     ],
   },
   // What trains.

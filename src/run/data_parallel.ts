@@ -68,13 +68,18 @@ export interface Part {
 
 /** One of the processes that train a model together. */
 export class DataParallel {
+  /** What gradients are on their way. */
   readonly wire: Wire;
   readonly #bucketBytes: number | undefined;
   readonly #halves: HalvesSum;
   #turn: Promise<unknown> = Promise.resolve();
   #times = { steps: 0, exchange: 0, exposed: 0, bytes: 0 };
 
-  /** @throws {ConfigError} where a choice is none */
+  /**
+   * Joins nothing: the communicator has done that.
+   *
+   * @throws {ConfigError} where a choice is none
+   */
   constructor(readonly communicator: Communicator, options: DataParallelOptions = {}) {
     expect("Cannot train together", { communicator: [communicator, "an object"], options: [options, "an object"] });
     const { wire = "f32", bucketBytes } = options;
@@ -148,6 +153,15 @@ export class DataParallel {
     return Array.from({ length: this.size }, (_, rank) => all.subarray(rank * bytes.length, (rank + 1) * bytes.length));
   }
 
+  /** All ranks' rows of so many bytes, in the order of the ranks. */
+  async gatherRows(rows: readonly Uint8Array[], bytes: number): Promise<Uint8Array[]> {
+    const counts = await this.sum(...Array.from({ length: this.size }, (_, rank) => rank === this.rank ? rows.length : 0));
+    const own = new Uint8Array(Math.max(...counts) * bytes);
+    rows.forEach((row, at) => own.set(row, at * bytes));
+    const all = await this.gather(own);
+    return all.flatMap((some, rank) => Array.from({ length: counts[rank] }, (_, at) => some.slice(at * bytes, (at + 1) * bytes)));
+  }
+
   /** What all do, of what each would: they stop where any would, and report and evaluate where the first would. */
   async agree({ stops, reports, evaluates }: Decisions): Promise<Decisions> {
     const asked = [stops, this.isFirst && reports, this.isFirst && evaluates];
@@ -200,14 +214,14 @@ export class DataParallel {
   async #hostGradients(engine: Engine, buckets: readonly (readonly Tensor[])[]): Promise<HostGradients> {
     if (engine.name !== "webgpu") return new ReadGradients(engine, buckets);
     const { MappedGradients } = await import("./mapped_gradients.ts");
-    return await MappedGradients.create(engine as Parameters<typeof MappedGradients.create>[0], buckets);
+    return await MappedGradients.create(engine as Parameters<typeof MappedGradients.create>[0], buckets, this.wire === "f16");
   }
 
-  /** Sums a bucket over ranks, in place. */
-  async sumBucket(data: Float32Array): Promise<void> {
+  /** Sums a bucket over ranks, in place: f32, or the bits of f16 with f16 on the wire. */
+  async sumBucket(data: Float32Array | Uint16Array): Promise<void> {
     await this.#inTurn(async () => {
       const begun = performance.now();
-      await (this.wire === "f16" ? this.#halves.sum(data) : this.communicator.allreduce(data));
+      await (this.wire === "f16" ? this.#halves.sum(data) : this.communicator.allreduce(data as Float32Array));
       this.#times.exchange += performance.now() - begun;
       this.#times.bytes += data.length * (this.wire === "f16" ? 2 : 4);
     });
@@ -224,6 +238,7 @@ export class DataParallel {
 export class Exchange {
   #cuts: { readonly of: Program; readonly ends: readonly number[] } | undefined;
 
+  /** Takes gradients that are allocated: {@linkcode DataParallel.exchange} makes one. */
   constructor(
     private readonly group: DataParallel,
     private readonly engine: Engine,

@@ -12,8 +12,11 @@ export interface HostGradients {
   readonly eager: boolean;
   /** Waits until the next bucket of that number can be taken: before the part of the step that makes it is begun. */
   ready(bucket: number): Promise<void>;
-  /** A bucket's gradients, once the part of the step that makes them is done; to be called as soon as that is begun. */
-  take(bucket: number): Promise<Float32Array>;
+  /**
+   * A bucket's gradients, once the part of the step that makes them is done, as f32 or as the bits of f16; to be called as soon as that is
+   * begun.
+   */
+  take(bucket: number): Promise<Float32Array | Uint16Array>;
   /** Puts back what `take` gave, as changed since. */
   put(bucket: number): void;
   /** Frees what this made; the tensors must be free already. */

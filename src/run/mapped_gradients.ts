@@ -8,6 +8,7 @@
 import type { WebGpuEngine } from "../engines/webgpu/engine.ts";
 import { MAP, USAGE } from "../engines/webgpu/flags.ts";
 import { size, type Tensor } from "../ops/mod.ts";
+import type { DeviceHalves } from "./device_halves.ts";
 import type { HostGradients } from "./host_gradients.ts";
 
 /** Buffers that take turns: while the host empties one, the device fills the other. */
@@ -23,11 +24,16 @@ export class MappedGradients implements HostGradients {
     private readonly engine: WebGpuEngine,
     private readonly buffers: readonly GPUBuffer[],
     private readonly staging: readonly GPUBuffer[],
-    private readonly data: readonly Float32Array<ArrayBuffer>[],
+    private readonly data: readonly (Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>)[],
+    private readonly halves: DeviceHalves | undefined,
   ) {}
 
-  /** Gives them their places on the device. */
-  static async create(engine: WebGpuEngine, buckets: readonly (readonly Tensor[])[]): Promise<MappedGradients> {
+  /**
+   * Gives them their places on the device.
+   *
+   * @param isHalf whether they leave it as f16
+   */
+  static async create(engine: WebGpuEngine, buckets: readonly (readonly Tensor[])[], isHalf: boolean): Promise<MappedGradients> {
     const { device } = engine, align = device.limits.minStorageBufferOffsetAlignment, made: GPUBuffer[] = [];
     const buffer = (label: string, size: number, usage: number) => {
       const one = device.createBuffer({ label, size, usage });
@@ -47,9 +53,11 @@ export class MappedGradients implements HostGradients {
         for (const [at, t] of bucket.entries()) await engine.adopt(t, { buffer: whole, offset: offsets[at] });
         buffers.push(whole);
       }
-      const most = Math.max(...buffers.map(({ size }) => size));
+      const halves = isHalf ? new (await import("./device_halves.ts")).DeviceHalves(device, buffers) : undefined;
+      const most = halves?.out.size ?? Math.max(...buffers.map(({ size }) => size));
       const staging = Array.from({ length: TURNS }, (_, at) => buffer(`staging ${at}`, most, USAGE.MAP_READ | USAGE.COPY_DST));
-      return new MappedGradients(engine, buffers, staging, buffers.map(({ size }) => new Float32Array(size / 4)));
+      const data = buffers.map(({ size }) => halves ? new Uint16Array(size / 4) : new Float32Array(size / 4));
+      return new MappedGradients(engine, buffers, staging, data, halves);
     } catch (error) {
       engine.free(buckets.flat());
       for (const one of made) one.destroy();
@@ -61,26 +69,31 @@ export class MappedGradients implements HostGradients {
     await this.#taken[bucket - TURNS];
   }
 
-  take(bucket: number): Promise<Float32Array> {
+  take(bucket: number): Promise<Float32Array | Uint16Array> {
     return this.#taken[bucket] = this.#take(bucket);
   }
 
-  async #take(bucket: number): Promise<Float32Array> {
-    const { engine: { device }, data } = this, from = this.buffers[bucket], staging = this.staging[bucket % TURNS];
+  async #take(bucket: number): Promise<Float32Array | Uint16Array> {
+    const { engine: { device }, halves } = this, data = this.data[bucket], bytes = data.byteLength, staging = this.staging[bucket % TURNS];
     const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(from, 0, staging, 0, from.size);
+    halves?.pack(encoder, bucket);
+    encoder.copyBufferToBuffer(halves?.out ?? this.buffers[bucket], 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP.READ, 0, from.size);
-    data[bucket].set(new Float32Array(staging.getMappedRange(0, from.size)));
+    await staging.mapAsync(MAP.READ, 0, bytes);
+    const mapped = staging.getMappedRange(0, bytes);
+    data.set(data instanceof Uint16Array ? new Uint16Array(mapped) : new Float32Array(mapped));
     staging.unmap();
-    return data[bucket];
+    return data;
   }
 
   put(bucket: number): void {
-    this.engine.device.queue.writeBuffer(this.buffers[bucket], 0, this.data[bucket]);
+    const data = this.data[bucket];
+    if (data instanceof Uint16Array) this.halves!.unpack(bucket, data);
+    else this.engine.device.queue.writeBuffer(this.buffers[bucket], 0, data);
   }
 
   dispose(): void {
+    this.halves?.dispose();
     for (const one of [...this.buffers, ...this.staging]) one.destroy();
   }
 }

@@ -303,7 +303,8 @@ export class Trainer {
       );
     }
     // Steps with gradients that are not finite are skipped and counted, and those gradients explain a loss.
-    if (counts[0] === this.#skipped) {
+    // Read again without a step in between, the norm is still that of a step that was counted.
+    if (counts[0] === this.#skipped && this.#sinceReading > 0) {
       checkComputed([total, square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
     }
     this.#skipped = counts[0];
