@@ -239,11 +239,13 @@ async function media(
   { kind, shape, rate, out }: Media,
   ranks?: Ranks,
 ): Promise<void> {
-  const together = ranks?.together, [first, end] = together ? shareOf(all.length, together.place) : [0, all.length];
-  const made = await makeRows(args, model, all, [first, end], notes, shape, together?.rank ?? 0), { seconds, length } = made;
+  const begun = performance.now(),
+    together = ranks?.together,
+    [first, end] = together ? shareOf(all.length, together.place) : [0, all.length];
+  const made = await makeRows(args, model, all, [first, end], notes, shape, together?.rank ?? 0), { length } = made;
   const rows = await together?.gatherRows(made.rows, all[0].length + length) ?? made.rows;
   if (ranks?.isFirst === false) return;
-  const batch = all.length, tokensPerSecond = length * batch / seconds;
+  const batch = all.length, seconds = (performance.now() - begun) / 1000, tokensPerSecond = length * batch / seconds;
   writeFile(out, shape ? imagesFile(rows, shape) : await soundFile(rows, rate));
   if (args.on("json")) {
     const facts = {
@@ -276,12 +278,12 @@ async function makeRows(
   notes: Screen,
   shape: ImageShape | undefined,
   rank: number,
-): Promise<{ rows: Uint8Array[]; length: number; seconds: number }> {
+): Promise<{ rows: Uint8Array[]; length: number }> {
   const given = all.slice(first, end), count = all[0].length;
   const { generation } = model, batch = given.length, rest = model.config.n_ctx - count;
   const length = args.number("length") ?? (shape ? rest : generation.maxNewTokens ?? rest);
   if (shape && length !== rest) throw new UsageError(`Cannot make ${length} tokens of an image: it has ${rest} more; leave out --length`);
-  if (batch === 0) return { rows: [], length, seconds: 0 };
+  if (batch === 0) return { rows: [], length };
   const begun = performance.now(), whole = count + length, chosen = choice(args);
   const seed = rank === 0 ? chosen.seed : ((chosen.seed ?? 0) + rank * SEEDS_APART) % 2 ** 32;
   const stream = model.samples({ batch, prompt: given, length, temperature: temperatureOf(args, generation, 1), ...chosen, seed });
@@ -300,7 +302,7 @@ async function makeRows(
     }
     return true;
   });
-  return { rows: rows!, length, seconds: (performance.now() - begun) / 1000 };
+  return { rows: rows!, length };
 }
 
 /** The command. */
