@@ -419,7 +419,6 @@ Deno.test("kinds: bad input is one message", async () => {
     [["evaluate", at("judged"), "--min-context", "-1"], 2, "it must be whole numbers"],
     [["evaluate", at("judged"), "--part", "test"], 2, "its makers set none apart"],
     [["evaluate", at("judged"), "--data", at("nowhere.wav")], 1, "nowhere.wav: there is no such file"],
-    [["evaluate", at("image-wasm"), "--min-context", "12", ...wasm], 2, "samples of 48 begin at multiples"],
     [["maps", at("judged"), "--layers", "2", ...wasm], 2, "--layers must be a whole number from 0 to 1"],
     [["maps", at("judged"), "--heads", "a"], 2, "Cannot use --heads"],
     [["maps", at("judged"), "--query", "1,1", ...wasm], 2, "the model is not one of images"],

@@ -6,7 +6,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { preset, type TrainConfig } from "../mod.ts";
-import { Trainer } from "../ops.ts";
+import { Program, tensor, Trainer } from "../ops.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const model = {
@@ -62,6 +62,27 @@ for (const name of ENGINES) {
     assertEquals([after.skipped, after.lossScale], [[1, 1], [2 ** 126, 0]]);
     for (const [parameter, values] of begun.weights) assertEquals(after.weights.get(parameter), values);
     again.dispose();
+  });
+}
+
+// What f16 does not hold is an infinity in it, whatever a device's packing makes of such numbers: 65,504 is the largest, and what would be
+// rounded down to it counts as beyond.
+for (const name of ENGINES.filter((name) => name.startsWith("webgpu"))) {
+  engineTest(name, `precision: ${name}: numbers beyond f16 are stored as infinities`, async () => {
+    const on = await engine(name), x = tensor("x", [4, 4], "f16"), w = tensor("w", [8, 4]), y = tensor("y", [4, 8], "f16");
+    const program = new Program("overflow");
+    program.add({ op: "linear", x, w, y });
+    on.allocate([x, w, y]);
+    // Each output is one factor: rows of x choose a column of w.
+    const factors = [65504, -65504, 65505, -65519, 65536, -1e30, 1, 3e38];
+    on.write(x, Float32Array.from({ length: 16 }, (_, i) => i % 5 === 0 ? 1 : 0));
+    on.write(w, Float32Array.from({ length: 32 }, (_, i) => factors[i >> 2]));
+    const made = await on.compile(program);
+    await made.run();
+    const want = [65504, -65504, Infinity, -Infinity, Infinity, -Infinity, 1, Infinity];
+    assertEquals([...await on.read(y)], [0, 1, 2, 3].flatMap(() => want));
+    made.dispose();
+    on.free([x, w, y]);
   });
 }
 

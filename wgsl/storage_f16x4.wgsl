@@ -11,7 +11,7 @@ fn load(s: Stored) -> Value {
 
 // WGSL leaves open what pack2x16float makes of what f16 does not hold, beyond 65,504 and NaN. Here that is an infinity, so that whether an
 // overflow is found, and the step skipped, does not hang on the device. By bits: shaders may assume that there is no NaN.
-fn packed(v: vec2f) -> u32 {
+fn halves_of(v: vec2f) -> u32 {
   let bits = bitcast<vec2u>(v);
   let over = (bits & vec2u(0x7fffffffu)) > vec2u(0x477fe000u);
   let infinite = select(vec2u(), ((bits >> vec2u(16u)) & vec2u(0x8000u)) | vec2u(0x7c00u), over);
@@ -19,7 +19,7 @@ fn packed(v: vec2f) -> u32 {
 }
 
 fn store(v: Value) -> Stored {
-  return vec2u(packed(v.xy), packed(v.zw));
+  return vec2u(halves_of(v.xy), halves_of(v.zw));
 }
 
 fn total(v: Value) -> f32 {

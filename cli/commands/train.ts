@@ -49,7 +49,7 @@ const BETTER_SECONDS = 15;
 /** The command line that goes on with a run. */
 function resumeLine(args: Args, path: string): string {
   const words = ["train", "--resume", path];
-  for (const flag of ["data", "valid", "eval-every", "save-every", "backend", "threads", "tuning"]) {
+  for (const flag of ["data", "valid", "eval-every", "save-every", "backend", "threads", "gpu", "tuning"]) {
     const value = args.text(flag);
     if (value !== undefined) words.push(`--${flag}`, String(value));
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { expect } from "../base/check.ts";
+import { expect, whole } from "../base/check.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { type Dataset, DATASET_FIELDS, type DatasetOptions, type LargeOptions, type Skipped } from "./dataset.ts";
 import { canonicalPath, HIDDEN, members, OF_SYSTEM, type Skip } from "./members.ts";
@@ -91,6 +91,7 @@ async function load(
 ): Promise<Dataset<TokenSource>> {
   expect("Cannot make a data set", { files: [files, "an object"], options: [options, "an object"] });
   checkOptions(options);
+  if (options.hold !== undefined) expect("Cannot read data", { hold: [options.hold, whole(0)] });
   const notices = new Notices(), notify = notices.add, samples = new Samples(options, notify, large);
   const skip: Skip = (file) => void samples.skipped.push(file), told = { notify, skip, plain: options.as === "bytes" };
   const cifar: { path: string; at: number }[] = [];

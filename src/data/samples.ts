@@ -161,7 +161,7 @@ export class Samples {
   }
 
   async add(member: Member): Promise<void> {
-    const { reader, format, path, own, refused } = member, { name } = reader, { shape, rate } = this.options, { notify } = this;
+    const { reader, format, own, refused } = member, { name } = reader, { shape, rate } = this.options, { notify } = this;
     if (refused) {
       if (own) throw refused.error;
       this.refused.push({ ...refused, file: { name, bytes: await reader.count() || undefined, why: "of a format that is not read" } });

@@ -39,6 +39,9 @@ export class TokenRange {
   /** @param given in order */
   constructor(given: readonly (Tokenful | TokenRange)[]) {
     expect("Cannot make a range of tokens", { parts: [given, { each: "an object" }] });
+    for (const part of given) {
+      if (!(part instanceof TokenRange)) expect("Cannot make a range of tokens", { "length of a part": [part.length, whole(0)] });
+    }
     const parts = this.#parts = given.flatMap((part) => part instanceof TokenRange ? part.#parts : [part]).filter(({ length }) =>
       length > 0
     );

@@ -17,6 +17,7 @@ import type { TokenSource } from "./token_range.ts";
 export function withHeldOut<T extends TokenSource>(train: Dataset<T>, valid: Dataset): Dataset<T> {
   const cannot = "Cannot hold out another file";
   expect(cannot, { train: [train, "an object"], valid: [valid, "an object"], "valid.train": [valid?.train, "an array of bytes"] });
+  expect(cannot, { "train.train": [train.train, "an object"] });
   const isText = ({ kind }: Pick<Dataset, "kind">) => kind === "text" || kind === "bytes";
   const of = ({ kind, shape, rate }: Pick<Dataset, "kind" | "shape" | "rate">) =>
     shape ? `images of ${shape.join(" × ")}` : rate ? `sound of ${rate} Hz` : kind;

@@ -23,6 +23,7 @@ export class Cadence {
 
   /** Begins to count. */
   constructor(readonly every: Every) {
+    expect("Cannot count", { every: [every, "an object"] });
     expect(
       "Cannot count",
       "steps" in every ? { steps: [every.steps, whole(1)] } : { seconds: [every.seconds, { above: 0 }] },
@@ -31,6 +32,7 @@ export class Cadence {
 
   /** Whether it is time after so many steps. */
   isDue(step: number): boolean {
+    expect("Cannot count", { step: [step, whole(0)] });
     const { every } = this;
     return "steps" in every ? step % every.steps === 0 : performance.now() - this.#last >= every.seconds * 1000;
   }

@@ -70,7 +70,13 @@ export function stepsPerEpoch(config: ModelConfig, train: Partial<TrainConfig>, 
  * @throws {ConfigError} where a field is out of range
  */
 export function stepsFor(epochs: number, config: ModelConfig, train: Partial<TrainConfig>, tokens: number, unit = 1): number {
-  expect("Cannot count the steps", { epochs: [epochs, { above: 0 }] });
+  const many = whole(1);
+  expect("Cannot count the steps", {
+    epochs: [epochs, { above: 0 }],
+    model: [config, "an object"],
+    tokens: [tokens, many],
+    unit: [unit, many],
+  });
   // Windows of one context, without the rest that is shorter than one.
   const seen = Math.max(1, windowsOf(tokens, config.n_ctx, unit)) * config.n_ctx;
   return Math.max(1, Math.ceil(stepsPerEpoch(config, train, seen) * epochs - 1e-6));

@@ -85,7 +85,10 @@ export function* runFiles(checkpoint: Checkpoint, taken: readonly string[] = [])
 }
 
 /** The state file of a save whose model is as it was, and of which more is known since: an evaluation. */
-export function stateFile({ state, files }: Saved, run: RunState): { readonly name: string; readonly text: string } {
+export function stateFile(saved: Saved, run: RunState): { readonly name: string; readonly text: string } {
+  expect("Cannot write the run state", { save: [saved, "an object"] });
+  const { state, files } = saved;
+  expect("Cannot write the run state", { "state folder": [state, "a string"] });
   return { name: `${state}/${STATE_FILE}`, text: formatRunState(run, files) };
 }
 

@@ -4,10 +4,11 @@
  * @module
  */
 
+import type { PhaseAt } from "../files/phases.ts";
+import type { Parameters } from "../model/parameters.ts";
 import type { Engine } from "../ops/mod.ts";
 import type { DataParallel } from "./data_parallel.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
-import type { TrainedPhase } from "./train.ts";
 
 /** How much of it is scored, at most so many tokens at once in windows of the phase's context. */
 const AT_ONCE = 4096, WINDOWS = 4;
@@ -28,6 +29,9 @@ function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Token
   }
   return chosen;
 }
+
+/** The phase that training is in, with its model on the engine. */
+type TrainedPhase = PhaseAt & { readonly params: Parameters };
 
 /** A look at what is held out. */
 export interface Look {

@@ -15,6 +15,7 @@ import { planLinearWeightGrad } from "./linear_weight_grad.ts";
 import { planMuon } from "./muon.ts";
 import { planSum, planSquareNorm, planClip } from "./norm.ts";
 import type { Planner } from "./plan.ts";
+export { attentionByRows } from "./attention_rows.ts";
 export { inF32, planAnyLinear } from "./linear_any.ts";
 
 addKernels(WGSL);

@@ -5,9 +5,20 @@
  */
 
 import { KernelError } from "../../../base/errors.ts";
-import { activations, type Dropout, type Linear, type Op, operands, size, type Tensor } from "../../../ops/mod.ts";
+import {
+  activations,
+  type Attention,
+  type AttentionBackward,
+  type Dropout,
+  type Linear,
+  type Op,
+  operands,
+  size,
+  type Tensor,
+} from "../../../ops/mod.ts";
 import { type Band, bandRows, type Bands, rowsTensor } from "../bands.ts";
 import type { Limits } from "../device.ts";
+import type { MatrixUnits } from "../matrices.ts";
 import type { Constants, Kernel, Kernels } from "../shader/kernels.gen.ts";
 import type { Values } from "../shader/specialise.ts";
 import { ALIGNMENT, bindable, elementBytes, isPacked, rowsOf } from "../storage.ts";
@@ -57,12 +68,14 @@ export interface Place {
   readonly offset: number;
 }
 
-/** What products of widths that are no multiples of four take; models of other widths never load it. */
-export interface OddProducts {
+/** What products of widths that are no multiples of four take, and attention over more rows than are bound; other models never load it. */
+export interface Rare {
   /** A product with a copy of its int8 weights in f32. */
   inF32(plan: Plan, op: Linear): Promise<Linear>;
   /** Plans one of any widths. */
   planAnyLinear(plan: Plan, op: Linear): void;
+  /** Plans attention by rows. */
+  attentionByRows<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void>;
 }
 
 /** What planning needs to know about the device. */
@@ -77,10 +90,12 @@ export interface PlanContext {
   readonly keep: number;
   /** What was measured on this device. */
   readonly tuning?: Tuning;
+  /** What multiplies matrices of f16, where something does. */
+  readonly matrices?: MatrixUnits;
   /** Place of a persistent tensor; undefined for a scratch tensor. */
   place(t: Tensor): Place | undefined;
   /** Loads what is seldom needed. */
-  late(): Promise<OddProducts>;
+  late(): Promise<Rare>;
 }
 
 // An operation's time is from its number to a little less than the next, so that what two operations use lies apart.

@@ -1,8 +1,9 @@
 /**
  * Operations over tensors that no binding holds: the same operation several times, each over rows, or over heads, that one does.
  *
- * By rows go all operations whose rows do not know each other, sums over rows with `accumulate`. Attention needs every key of
- * a head at once, so it goes by sequence and group of heads, copied to where they lie together; a product whose weights are too
+ * By rows go all operations whose rows do not know each other, sums over rows with `accumulate`. Attention needs the keys of
+ * a head, so it goes by sequence and group of heads, copied to where they lie together, or, where no binding holds those of one head, by
+ * rows that see each other (attention_rows.ts); a product whose weights are too
  * large by groups of its columns. The embedding, sums, norm and update split by themselves. Decoding does not: its operations
  * have a row a sequence, and fewer sequences need less. What is then bound whole and does not fit throws and says so.
  *
@@ -19,7 +20,6 @@ import {
   operands,
   type Tensor,
 } from "../../../ops/mod.ts";
-import { tooLarge } from "../bands.ts";
 import { bindable, isPacked, rowsOf } from "../storage.ts";
 import { type PartialDropout, type Plan, planInF32, type Planner } from "./plan.ts";
 
@@ -98,10 +98,7 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
   if (batch * heads * bytes <= most) return await next(plan, op);
   if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
   const together = Math.floor(most / bytes);
-  if (together < 1) {
-    const head = { ...op.k, name: `${op.k.name} of one head`, shape: [n, width] };
-    throw tooLarge(`plan ${op.op}`, head, bytes, plan.context.limits, "use a shorter context or narrower heads");
-  }
+  if (together < 1) return await (await plan.context.late()).attentionByRows(plan, op, next);
   // Matrices by the width of their heads; lse and delta have a row a head, spans are of all heads.
   const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 0, delta: 0, spans: 2 };
   const { reads, writes } = operands(op), fields = op as unknown as Record<string, Tensor>;
