@@ -63,5 +63,5 @@ export {
   WIRES,
 } from "./src/run/data_parallel.ts";
 export type { Share } from "./src/model/train.ts";
-export { shareOf, type Tokens } from "./src/run/evaluate.ts";
+export type { Tokens } from "./src/run/evaluate.ts";
 export { type Choice, Decoder, sample, SAMPLE_FIELDS, samples, type Stoppable } from "./src/run/sample.ts";

@@ -21,7 +21,7 @@ import {
   visible,
 } from "../../data.ts";
 import { codecOf, GENERATION_FILE, type RunState, whole } from "../../files.ts";
-import { SAMPLE_FIELDS, shareOf } from "../../ops.ts";
+import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset } from "../dataset.ts";
 import { checkWritable, writeFile } from "../disk.ts";
 import { distributed, DISTRIBUTED_FLAGS } from "../distributed.ts";
@@ -241,7 +241,7 @@ async function media(
 ): Promise<void> {
   const begun = performance.now(),
     together = ranks?.together,
-    [first, end] = together ? shareOf(all.length, together.place) : [0, all.length];
+    [first, end] = together?.range(all.length) ?? [0, all.length];
   const made = await makeRows(args, model, all, [first, end], notes, shape, together?.rank ?? 0), { length } = made;
   const rows = await together?.gatherRows(made.rows, all[0].length + length) ?? made.rows;
   if (ranks?.isFirst === false) return;

@@ -81,9 +81,14 @@ export class DataParallel {
    * @throws {ConfigError} where a choice is none
    */
   constructor(readonly communicator: Communicator, options: DataParallelOptions = {}) {
-    expect("Cannot train together", { communicator: [communicator, "an object"], options: [options, "an object"] });
+    expect("Cannot train together", {
+      communicator: [communicator, "an object"],
+      options: [options, "an object"],
+      rank: [communicator?.rank, whole(0)],
+      size: [communicator?.size, whole(1)],
+    });
     const { wire = "f32", bucketBytes } = options;
-    expect("Cannot train together", { wire: [wire, { oneOf: WIRES }], bucketBytes: [bucketBytes ?? 1, whole(1)] });
+    expect("Cannot train together", { wire: [wire, { oneOf: WIRES }], bucketBytes: [bucketBytes === undefined ? 1 : bucketBytes, whole(1)] });
     this.wire = wire;
     this.#bucketBytes = bucketBytes;
     this.#halves = new HalvesSum(communicator);
@@ -104,6 +109,11 @@ export class DataParallel {
     return [this.rank, this.size];
   }
 
+  /** What of so many things in order is this rank's: [from, to). */
+  range(count: number): [from: number, to: number] {
+    return shareOf(count, this.place);
+  }
+
   /** Whether it is this one that reports and saves. */
   get isFirst(): boolean {
     return this.rank === 0;
@@ -116,13 +126,14 @@ export class DataParallel {
    * @throws {ConfigError} where there are fewer of both than ranks
    */
   share(batch: number, accumulate: number): Part {
-    const { rank, size, wire } = this, of = batch * accumulate, scaled = wire === "f16";
+    expect("Cannot share an update out", { batch: [batch, whole(1)], accumulate: [accumulate, whole(1)] });
+    const { size, wire } = this, of = batch * accumulate, scaled = wire === "f16";
     if (batch >= size && accumulate % size !== 0) {
-      const [row, end] = shareOf(batch, [rank, size]);
+      const [row, end] = this.range(batch);
       return { batch: end - row, accumulate, share: { micro: 0, row, of, scaled } };
     }
     if (accumulate >= size) {
-      const [micro, end] = shareOf(accumulate, [rank, size]);
+      const [micro, end] = this.range(accumulate);
       return { batch, accumulate: end - micro, share: { micro, row: 0, of, scaled } };
     }
     throw new ConfigError(
