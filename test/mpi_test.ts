@@ -71,6 +71,9 @@ needing(
       assertEquals(Deno.readFileSync(`${folder}/two/model.safetensors`), Deno.readFileSync(`${folder}/one/model.safetensors`));
       const starts = two.events.filter(({ event }) => event === "start");
       assertEquals(starts.map(({ processes }) => processes), [{ count: 2, wire: "f32" }], "the first alone reports");
+      const exchange = two.events.find(({ event }) => event === "exchange")! as Record<string, number>;
+      assertEquals(exchange.steps, 4);
+      assert(exchange.milliseconds > 0 && exchange.left > 0 && exchange.hidden >= 0 && exchange.hidden < 1);
       const results = (ran: Ran) => ran.events.find(({ event }) => event === "end")!.results as { bits: number; tokens: number }[];
       const score = ["evaluate", `${folder}/two`, "--min-context", "0,20", "--backend", "wasm", "--json"];
       const resume = ["train", "--resume", `${folder}/two`, "--steps", "6", "--batch", "4", "--backend", "wasm", "--wire", "f16", "--json"];

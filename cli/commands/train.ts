@@ -330,6 +330,7 @@ async function begin(args: Args, resumed?: Resumed, ranks?: Ranks): Promise<numb
     const stopper = new Stopper(isDeaf, () => report.say("Stopping after this step; once more to quit at once without saving."));
     try {
       await follow(args, report, await factsOf(prepared, picked), folder, stopper, ranks);
+      ranks?.tellTimes(report);
     } finally {
       stopper.close();
       if (!resumed) folder?.close();

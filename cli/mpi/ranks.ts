@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { ConfigError, LongstrideError } from "../../mod.ts";
 import { DataParallel, type DataParallelOptions } from "../../ops.ts";
 import { UsageError } from "../flags.ts";
+import { bytes as size, percent } from "../format.ts";
 import { VERSION } from "../program.ts";
 import { Report } from "../report.ts";
 import { Screen } from "../terminal.ts";
@@ -45,6 +46,15 @@ export class Ranks {
   get description(): string {
     const { size, wire } = this.together;
     return `${size} process${size === 1 ? "" : "es"} on MPI, gradients as ${wire}`;
+  }
+
+  /** Tells how long sums of gradients took, and how much of that the backward pass hid. */
+  tellTimes(report: Report): void {
+    const { steps, exchange, exposed, bytes } = this.together.times();
+    if (steps === 0 || this.together.size === 1) return;
+    const hidden = Math.max(0, 1 - exposed / Math.max(1e-9, exchange));
+    report.event("exchange", { steps, milliseconds: exchange / steps, left: exposed / steps, hidden, bytes: bytes / steps });
+    report.fact("Exchange", `${(exchange / steps).toFixed(1)} ms per step for ${size(bytes / steps)}, ${percent(hidden)} of it hidden`);
   }
 
   /** What reports here. */
