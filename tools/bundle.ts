@@ -81,8 +81,6 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
       ),
       // What the model loads when it is asked for.
       ...["src/files/generation_file.ts", "src/base/runtime_files.ts", "src/data/stop.ts", "src/data/tokenizer.ts", "src/run/passes.ts"],
-      // What comes to a GPU's engine where several processes train.
-      ...["src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
     ],
   },
   // What trains.
@@ -93,7 +91,16 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   { modules: ["data.ts", "files.ts"], of: ["web/run_zip.ts"] },
   { modules: ["src/run/evaluate.ts", "src/run/maps.ts"], of: ["mod.ts", "pictures.ts", "web/inspect.ts"] },
   // What is tuned, and what comes to an engine that is there.
-  { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts"] },
+  {
+    modules: ["src/engines/webgpu/engine.ts"],
+    of: [
+      "device.ts",
+      "src/engines/webgpu/plan/late.gen.ts",
+      "src/engines/webgpu/adopt.ts",
+      "src/run/mapped_gradients.ts",
+      "src/run/device_halves.ts",
+    ],
+  },
 ];
 
 /**
