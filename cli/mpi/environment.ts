@@ -21,5 +21,5 @@ export function localRank(): { rank: number; size: number } | undefined {
 /** Threads of a process that shares its cores with others of this host; undefined where it is alone. */
 export function localThreads(): number | undefined {
   const size = launched() === undefined ? 1 : localRank()?.size ?? 1;
-  return size > 1 ? Math.max(1, Math.floor(navigator.hardwareConcurrency / size)) : undefined;
+  return size > 1 ? Math.max(1, Math.floor((globalThis.navigator?.hardwareConcurrency ?? 1) / size)) : undefined;
 }

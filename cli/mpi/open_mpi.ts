@@ -6,6 +6,7 @@
 
 import { BackendError, ConfigError } from "../../mod.ts";
 import type { Communicator } from "../../ops.ts";
+import { type Pointer, runtime } from "./runtime.ts";
 
 /** The library of Open MPI 4 and 5, by system. */
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
@@ -33,7 +34,39 @@ const SYMBOLS = {
   ompi_mpi_op_sum: { type: HANDLE },
 } as const;
 
-type Library = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+type Exchange = (
+  from: Uint8Array,
+  each: number,
+  type: Pointer,
+  to: Uint8Array,
+  count: number,
+  as: Pointer,
+  world: Pointer,
+) => Promise<number>;
+
+/** What {@linkcode SYMBOLS} are. */
+interface Library {
+  MPI_Init_thread(argc: Pointer, argv: Pointer, wanted: number, provided: Int32Array): number;
+  MPI_Comm_rank(world: Pointer, out: Int32Array): number;
+  MPI_Comm_size(world: Pointer, out: Int32Array): number;
+  MPI_Allreduce(
+    send: Pointer,
+    data: Float32Array | Float64Array,
+    count: number,
+    type: Pointer,
+    op: Pointer,
+    world: Pointer,
+  ): Promise<number>;
+  readonly MPI_Alltoall: Exchange;
+  readonly MPI_Allgather: Exchange;
+  MPI_Abort(world: Pointer, code: number): number;
+  MPI_Finalize(): number;
+  readonly ompi_mpi_comm_world: Pointer;
+  readonly ompi_mpi_float: Pointer;
+  readonly ompi_mpi_double: Pointer;
+  readonly ompi_mpi_byte: Pointer;
+  readonly ompi_mpi_op_sum: Pointer;
+}
 
 /** MPI_THREAD_SERIALIZED: threads call it, one at a time. */
 const SERIALIZED = 2;
@@ -46,12 +79,12 @@ const INSTALL = "install Open MPI (Debian, Ubuntu: apt install openmpi-bin; Fedo
 const NAMED = "LONGSTRIDE_MPI";
 
 function load(): Library {
-  const reasons: string[] = [], named = Deno.env.get(NAMED);
+  const { dlopen } = runtime(), reasons: string[] = [], named = Deno.env.get(NAMED);
   for (const name of named ? [named] : LIBRARIES[Deno.build.os] ?? []) {
     try {
-      return Deno.dlopen(name, SYMBOLS).symbols;
+      return dlopen(name, SYMBOLS).symbols as Library;
     } catch (error) {
-      if (error instanceof Deno.errors.NotCapable) {
+      if ((error as Error).name === "NotCapable") {
         throw new ConfigError(`Cannot train on MPI: Deno may not load ${name}; give it --allow-ffi, or -A`, { cause: error });
       }
       const { message } = error as Error;
@@ -71,7 +104,7 @@ export class OpenMpi implements Communicator {
   readonly rank: number;
   readonly size: number;
   readonly #library: Library;
-  readonly #inPlace = Deno.UnsafePointer.create(1n);
+  readonly #inPlace = runtime().UnsafePointer.create(1n);
 
   /**
    * Joins them.
@@ -82,7 +115,7 @@ export class OpenMpi implements Communicator {
     const library = this.#library = load(), out = new Int32Array(1), world = library.ompi_mpi_comm_world;
     library.MPI_Init_thread(null, null, SERIALIZED, out);
     if (out[0] < SERIALIZED) throw new BackendError("Cannot train on MPI: this Open MPI was built without threads; use another build");
-    const ask = (call: (world: Deno.PointerValue, out: Int32Array<ArrayBuffer>) => number) => {
+    const ask = (call: (world: Pointer, out: Int32Array) => number) => {
       call(world, out);
       return out[0];
     };
@@ -94,7 +127,7 @@ export class OpenMpi implements Communicator {
     const { MPI_Allreduce, ompi_mpi_float, ompi_mpi_double, ompi_mpi_op_sum, ompi_mpi_comm_world } = this.#library;
     const type = data instanceof Float32Array ? ompi_mpi_float : ompi_mpi_double;
     for (let from = 0; from < data.length; from += MOST) {
-      const some = data.subarray(from, from + MOST) as Float32Array<ArrayBuffer>;
+      const some = data.subarray(from, from + MOST);
       check("MPI_Allreduce", await MPI_Allreduce(this.#inPlace, some, some.length, type, ompi_mpi_op_sum, ompi_mpi_comm_world));
     }
   }
@@ -109,8 +142,7 @@ export class OpenMpi implements Communicator {
 
   async #exchange(name: "MPI_Alltoall" | "MPI_Allgather", send: Uint8Array, receive: Uint8Array, each: number): Promise<void> {
     const { ompi_mpi_byte: byte, ompi_mpi_comm_world: world } = this.#library;
-    const [from, to] = [send, receive] as Uint8Array<ArrayBuffer>[];
-    check(name, await this.#library[name](from, each, byte, to, each, byte, world));
+    check(name, await this.#library[name](send, each, byte, receive, each, byte, world));
   }
 
   /** Leaves, when all have come to this. */
@@ -121,7 +153,7 @@ export class OpenMpi implements Communicator {
   /** Ends all processes at once. */
   abort(code: number): never {
     this.#library.MPI_Abort(this.#library.ompi_mpi_comm_world, code);
-    Deno.exit(code);
+    return Deno.exit(code);
   }
 }
 

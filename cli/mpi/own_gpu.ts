@@ -8,6 +8,7 @@
 import { ConfigError } from "../../mod.ts";
 import { quote } from "../program.ts";
 import { localRank } from "./environment.ts";
+import { runtime } from "./runtime.ts";
 
 /** Set in a process that sees its own GPU alone, to its number; `any` leaves the choice to the system. */
 const CHOSEN = "LONGSTRIDE_GPU";
@@ -31,7 +32,7 @@ function commandLine(): string[] {
     const words = Deno.readTextFileSync("/proc/self/cmdline").split("\0");
     return words.slice(1, -1);
   } catch {
-    return ["run", "-A", Deno.mainModule, ...Deno.args];
+    return ["run", "-A", runtime().mainModule, ...Deno.args];
   }
 }
 
@@ -48,9 +49,9 @@ export async function takeOwnGpu(): Promise<void> {
   if (lists.length === 0) return;
   const covered = lists.flatMap((list) => list.filter((_, at) => at !== local.rank % list.length));
   const script = [...covered.map((node) => `mount --bind /dev/null ${quote(node)}`), `exec "$@"`].join(" && ");
-  const flags = Deno.uid() === 0 ? ["-m"] : ["-r", "-m"];
+  const flags = runtime().uid() === 0 ? ["-m"] : ["-r", "-m"];
   const begin = (args: readonly string[], env: Record<string, string> = {}) =>
-    new Deno.Command("unshare", { args: [...flags, "sh", "-c", script, "sh", ...args], env });
+    new (runtime().Command)("unshare", { args: [...flags, "sh", "-c", script, "sh", ...args], env });
   const probe = await begin(["true"]).output().catch((error: Error) => ({
     success: false,
     stderr: new TextEncoder().encode(error.message),
