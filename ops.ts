@@ -51,6 +51,18 @@ export type { Descriptor, Named, Operand, OptionField, TensorField } from "./src
 export { Parameters } from "./src/model/parameters.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type Measured, Trainer } from "./src/run/train.ts";
+export type { Communicator } from "./src/run/communicator.ts";
+export {
+  DataParallel,
+  type DataParallelOptions,
+  type Decisions,
+  type Exchange,
+  type ExchangeTimes,
+  type Part,
+  type Wire,
+  WIRES,
+} from "./src/run/data_parallel.ts";
+export type { Share } from "./src/model/train.ts";
 export type { Tokens } from "./src/run/evaluate.ts";
 export type { TrainingTokens } from "./src/run/batches.ts";
 export { type Choice, Decoder, sample, SAMPLE_FIELDS, samples, type Stoppable } from "./src/run/sample.ts";

@@ -12,9 +12,9 @@ function dropout_workspace(): u32 {
 }
 
 export function dropout(
-  begin: u32, end: u32, x: Pointer<f32>, y: Pointer<f32>, count: u32, seeds: Pointer<u32>, site: u32, micro: u32, p: f64,
+  begin: u32, end: u32, x: Pointer<f32>, y: Pointer<f32>, count: u32, seeds: Pointer<u32>, site: u32, micro: u32, first: u32, p: f64,
 ): void {
-  beginDropout(seeds, site, micro, p);
+  beginDropout(seeds, site, micro, first, p);
   const last = min(count, end * DROPOUT_ELEMENTS), eight = workspace();
   for (let i = begin * DROPOUT_ELEMENTS; i < last; i += 8) {
     const at = (i as usize) << 2, left = count - i;

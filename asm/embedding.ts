@@ -47,13 +47,19 @@ export function embedding_decode(
   }
 }
 
-// dTable[i] (+)= Σ of dy's rows order[starts[i]] … order[starts[i + 1] − 1], in that order. A unit is a table row.
+function embedding_backward_workspace(d: u32): u32 {
+  return d;
+}
+
+// dTable[i] (+)= Σ of dy's rows order[starts[i]] … order[starts[i + 1] − 1], in that order; what is there is added last. A unit is a table row.
 export function embedding_backward(
   begin: u32, end: u32, dy: Pointer<f32>, order: Pointer<u32>, starts: Pointer<u32>, dTable: Pointer<f32>, d: u32, accumulate: bool,
 ): void {
   for (let i = begin; i < end; i++) {
-    const to = dTable + (i as usize) * d * 4, first = getU32(starts, i), last = getU32(starts, i + 1);
-    if (!accumulate) memory.fill(to, 0, (d as usize) << 2);
+    const row = dTable + (i as usize) * d * 4, first = getU32(starts, i), last = getU32(starts, i + 1);
+    if (accumulate && first == last) continue;
+    const to = accumulate ? workspace() : row;
+    memory.fill(to, 0, (d as usize) << 2);
     for (let e = first; e < last; e++) {
       const from = dy + (getU32(order, e) as usize) * d * 4;
       for (let c: u32 = 0; c < d; c += 4) {
@@ -61,5 +67,14 @@ export function embedding_backward(
         storePart(to + at, f32x4.add(loadPart(to + at, left), loadPart(from + at, left)), left);
       }
     }
+    if (accumulate) add(row, to, d);
+  }
+}
+
+// to[d] += from[d]
+function add(to: usize, from: usize, d: u32): void {
+  for (let c: u32 = 0; c < d; c += 4) {
+    const at = (c as usize) << 2, left = d - c;
+    storePart(to + at, f32x4.add(loadPart(to + at, left), loadPart(from + at, left)), left);
   }
 }

@@ -100,7 +100,7 @@ function finish(tile: usize, row: u32, rows: u32, column: u32): void {
 }
 
 function setFinish(
-  out: u32, toY: usize, toPre: usize, withScale: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, p: f64,
+  out: u32, toY: usize, toPre: usize, withScale: usize, withBias: usize, withResidual: usize, f: u32, seeds: usize, site: u32, micro: u32, first: u32, p: f64,
 ): void {
   columns = out;
   y = toY;
@@ -110,7 +110,7 @@ function setFinish(
   residual = withResidual;
   activation = f;
   dropping = seeds != 0;
-  if (seeds) beginDropout(seeds, site, micro, p);
+  if (seeds) beginDropout(seeds, site, micro, first, p);
 }
 
 // Floats of workspace that a kernel of this name takes, as everywhere below.
@@ -125,9 +125,9 @@ function linear_workspace(inner: u32, blockRows: u32, blockPanels: u32): u32 {
 export function linear(
   begin: u32, end: u32, x: Pointer<f32>, panels: Pointer<f32>, rows: u32, inner: u32, out: u32, blockRows: u32, blockPanels: u32,
   y: Pointer<f32>, pre: Optional<f32>, scale: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32,
-  seeds: Optional<u32>, site: u32, micro: u32, p: f64,
+  seeds: Optional<u32>, site: u32, micro: u32, first: u32, p: f64,
 ): void {
-  setFinish(out, y, pre, scale, bias, residual, activation, seeds, site, micro, p);
+  setFinish(out, y, pre, scale, bias, residual, activation, seeds, site, micro, first, p);
   const all = (out + 7) >> 3, across = (all + blockPanels - 1) / blockPanels, stride = (inner as usize) << 2, deep = inner > DEPTH;
   const fours = workspace(), tiles = fours + (blockRows as usize) * min(inner, DEPTH) * 4;
   for (let unit = begin; unit < end; unit++) {
@@ -166,9 +166,9 @@ function linear_few_workspace(rows: u32, inner: u32, gain: Optional<f32>, scale:
 export function linear_few(
   begin: u32, end: u32, x: Pointer<f32>, w: Pointer<f32>, rows: u32, inner: u32, out: u32, gain: Optional<f32>, shift: Optional<f32>,
   y: Pointer<f32>, pre: Optional<f32>, scale: Optional<f32>, bias: Optional<f32>, residual: Optional<f32>, activation: u32,
-  seeds: Optional<u32>, site: u32, micro: u32, p: f64,
+  seeds: Optional<u32>, site: u32, micro: u32, first: u32, p: f64,
 ): void {
-  setFinish(out, y, pre, scale, bias, residual, activation, seeds, site, micro, p);
+  setFinish(out, y, pre, scale, bias, residual, activation, seeds, site, micro, first, p);
   const stride = (inner as usize) << 2, tile = workspace(), kept = tile + 256 + (gain ? (up4(rows * inner) as usize) << 2 : 0);
   // Of int8 each weight is decoded once: for one row on its way, for more into a place that all of them read.
   const apart = scale && rows == 1;
@@ -205,18 +205,19 @@ export function linear_few(
 const ROWS: u32 = 256;
 
 function linear_weight_grad_workspace(height: u32, width: u32): u32 {
-  return (height + width) * ROWS + height * width;
+  return (height + width) * ROWS + height * width + height;
 }
 
 /**
- * dw[out, inner] (+)= dyᵀ · x, db (+)= column sums of dy. A unit is a block of `height` by `width` of dw, both multiples of 8.
+ * dw[out, inner] (+)= dyᵀ · x, db (+)= column sums of dy. A unit is a block of `height` by `width` of dw, both multiples of 8. What is there
+ * is added last, so that it is all one whether another process has it.
  */
 export function linear_weight_grad(
   begin: u32, end: u32, dy: Pointer<f32>, x: Pointer<f32>, dw: Pointer<f32>, db: Optional<f32>, rows: u32, out: u32, inner: u32,
   height: u32, width: u32, accumulate: bool,
 ): void {
   const across = (inner + width - 1) / width, fours = workspace(), panels = fours + (height as usize) * ROWS * 4;
-  const block = panels + (width as usize) * ROWS * 4, stride = (width as usize) << 2;
+  const block = panels + (width as usize) * ROWS * 4, stride = (width as usize) << 2, sums = block + (height as usize) * stride;
   for (let unit = begin; unit < end; unit++) {
     const row = unit / across * height, column = unit % across * width;
     const tall = min(height, out - row), wide = min(width, inner - column);
@@ -239,8 +240,16 @@ export function linear_weight_grad(
       }
       if (db && column == 0) {
         for (let r: u32 = 0; r < tall; r += 4) {
-          addFour(fours + (r as usize) * ROWS * 4, depth, db + (((row + r) as usize) << 2), tall - r, accumulate || k > 0);
+          addFour(fours + (r as usize) * ROWS * 4, depth, sums + ((r as usize) << 2), k > 0);
         }
+      }
+    }
+    if (db && column == 0) {
+      for (let r: u32 = 0; r < tall; r += 4) {
+        const to = db + (((row + r) as usize) << 2), have = tall - r;
+        let value = v128.load(sums + ((r as usize) << 2));
+        if (accumulate) value = f32x4.add(value, loadPart(to, have));
+        storePart(to, value, have);
       }
     }
     for (let r: u32 = 0; r < tall; r++) {
@@ -255,9 +264,9 @@ export function linear_weight_grad(
   }
 }
 
-// sums[4] (+)= the sums of a four over its columns; only the first `have` exist.
-function addFour(four: usize, k: u32, sums: usize, have: u32, add: bool): void {
-  let total = add ? loadPart(sums, have) : splat(0);
+// sums[4] (+)= the sums of a four over its columns.
+function addFour(four: usize, k: u32, sums: usize, add: bool): void {
+  let total = add ? v128.load(sums) : splat(0);
   for (let end = four + ((k as usize) << 4); four < end; four += 16) total = f32x4.add(total, v128.load(four));
-  storePart(sums, total, have);
+  v128.store(sums, total);
 }

@@ -7,6 +7,7 @@
 import { type BackendName, BACKENDS, type Model, type OpenOptions, PICK_FIELDS, pickBackend, type Picked } from "../mod.ts";
 import { Parameters } from "../ops.ts";
 import { type Args, type Flag, group, UsageError } from "./flags.ts";
+import { localThreads } from "./mpi/environment.ts";
 import { TUNING_FLAGS, TuningChoice } from "./tuning.ts";
 
 /** Whose GPU. */
@@ -32,7 +33,12 @@ export const ENGINE_FLAGS: readonly Flag[] = group("Device", [
     allowed: PICK_FIELDS.backend,
     about: `${BACKENDS.join(", ")}; auto, the default, takes WebGPU where there is a hardware adapter, else WASM`,
   },
-  { name: "threads", value: "N", allowed: PICK_FIELDS.threads, about: "threads of the WASM engine (default: all cores)" },
+  {
+    name: "threads",
+    value: "N",
+    allowed: PICK_FIELDS.threads,
+    about: "threads of the WASM engine (default: all cores, or this process's share of them under mpirun)",
+  },
   GPU_FLAG,
   ...TUNING_FLAGS,
 ]);
@@ -47,7 +53,10 @@ export function engineOptions(args: Args): { options: OpenOptions; tuned: Tuning
   if (device.gpu && backend && !["auto", "webgpu"].includes(backend)) {
     throw new UsageError(`Cannot use --gpu ${device.gpu} with --backend ${backend}: leave one of them out`);
   }
-  return { options: { ...device, backend, threads: args.number("threads"), tuning: (device) => tuned.find(device) }, tuned };
+  return {
+    options: { ...device, backend, threads: args.number("threads") ?? localThreads(), tuning: (device) => tuned.find(device) },
+    tuned,
+  };
 }
 
 /** Picks the engine that the flags ask for. */

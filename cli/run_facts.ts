@@ -21,6 +21,7 @@ import { checkReach, describeAttention, factorsOf, scheduleOf } from "../ops.ts"
 import { describeData, gzipBits } from "./dataset.ts";
 import { bytes, thousands } from "./format.ts";
 import { describeModel } from "./model.ts";
+import type { Ranks } from "./mpi/ranks.ts";
 import type { Report } from "./report.ts";
 import type { RunSetup } from "./run_setup.ts";
 
@@ -146,11 +147,12 @@ function factLines(facts: Facts): [string, string][] {
 }
 
 /** Says what is about to be trained. */
-export function announce(report: Report, facts: Facts): void {
+export function announce(report: Report, facts: Facts, ranks?: Ranks): void {
   const { setup, dataset, tokenizer, tokens, identity, engine, why, order0, gzip, reach, memory, epoch } = facts,
     { config, train, path, from, changes } = setup;
   if (from) report.say(report.screen.bold(`Resuming ${path} after step ${thousands(from.step)} of ${thousands(train.steps)}`));
   for (const [name, fact] of factLines(facts)) report.fact(name, fact);
+  if (ranks) report.fact("Processes", ranks.description);
   if (changes.length > 0) report.say(`Changed since: ${changes.join(", ")}; from here on this is another run than the one that began.`);
   report.say("");
   if (from && from.engine !== engine.name) {
@@ -177,6 +179,7 @@ export function announce(report: Report, facts: Facts): void {
     engine: engine.name,
     device: engine.description,
     why,
+    ...ranks && { processes: { count: ranks.together.size, wire: ranks.together.wire } },
     ...from ? { before: from.engine, bitExact, changes } : {},
   });
 }

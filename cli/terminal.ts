@@ -10,6 +10,9 @@ import { wrapText } from "../data.ts";
 /** Where lines go. */
 export type Stream = Pick<typeof Deno.stdout, "writeSync" | "isTerminal">;
 
+/** Takes everything and shows nothing. */
+export const SILENT: Stream = { writeSync: ({ length }) => length, isTerminal: () => false };
+
 /** Output that cannot be written any more. */
 export class OutputError extends LongstrideError {
   override name = "OutputError";

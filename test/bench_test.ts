@@ -7,15 +7,17 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { gpuTest } from "./engines.ts";
+import { needing } from "./needs.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-/** What the benches import, and what is not in TypeScript. */
-const PARTS = ["lib.ts", "rates.ts", "torch_peer.py"];
+/** What the benches import or start, and what is not in TypeScript. */
+const PARTS = ["lib.ts", "rates.ts", "delayed.ts", "simulated.ts", "data_parallel.ts", "torch_peer.py", "torch_ddp.py"];
 
 interface Bench {
   readonly args: readonly string[];
   readonly needsGpu?: boolean;
+  readonly needsMpi?: boolean;
   /** Its tables: how a line of each begins that has results, and how many there are. */
   readonly prints: Readonly<Record<string, number>>;
 }
@@ -27,6 +29,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   "matmul": { args: ["matmul.ts"], prints: { "8 × 12 × 20": 3 } },
   "memory": { args: ["memory.ts"], prints: { "| text | ": 1 } },
   "mulaw": { args: ["mulaw.ts"], prints: { "µ-law, ": 2, "WAV, ": 1, "CIFAR-10 ": 1, "counting bytes": 1 } },
+  "scaling": { args: ["scaling.ts"], needsMpi: true, prints: { "2 ": 2 } },
+  "step_model": { args: ["step_model.ts"], prints: { "enwik8 ": 8 } },
   "tokenizer": { args: ["tokenizer.ts"], prints: { "WASM ": 1, "plain JS": 2, "@huggingface/tokenizers": 1 } },
   "train_step": { args: ["train_step.ts"], prints: { "64 ": 2, "text ": 1 } },
   "crossover": { args: ["crossover.ts"], needsGpu: true, prints: { "| strided | 128": 1, "| fixed | 128": 1, "| column | 128": 1 } },
@@ -40,8 +44,9 @@ Deno.test("bench: every file of the folder is run here", () => {
   assertEquals(new Set(Object.values(BENCHES).map(({ args }) => args[0])), new Set(files));
 });
 
-for (const [name, { args: [file, ...args], needsGpu, prints }] of Object.entries(BENCHES)) {
-  (needsGpu ? gpuTest : Deno.test)(`bench: ${name} runs and prints its tables`, async () => {
+for (const [name, { args: [file, ...args], needsGpu, needsMpi, prints }] of Object.entries(BENCHES)) {
+  const test = needsGpu ? gpuTest : needsMpi ? needing.bind(undefined, ["mpi"]) : Deno.test;
+  test(`bench: ${name} runs and prints its tables`, async () => {
     const command = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", `bench/${file}`, ...args, "--quick"],
       cwd: ROOT,

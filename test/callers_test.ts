@@ -97,6 +97,7 @@ const map = await longstride.patternMap("a title", [set], 16, 8), image = longst
 const row = { query: 1, keys: Uint32Array.of(0, 1), weights: Float32Array.of(0.5, 0.5) };
 const attention = { layer: 0, head: 0, n: 2, causal: true, rows: [row] };
 const decoder = await longstride.Decoder.create(on, params), plan = await longstride.CachePlan.create([set], 16);
+const group = new longstride.DataParallel({ rank: 0, size: 2 } as ops.Communicator);
 const scorer = await longstride.Scorer.create(on, params, 1), trainer = await longstride.Trainer.create(on, config, { batch: 1 });
 const model = await longstride.openModel({ config, weights }, { backend: "reference" });
 const state: RunState = {
@@ -138,6 +139,7 @@ const REST: readonly string[] = [
     "TRAIN_DEFAULTS",
     "INITIALISATIONS",
     "OPTIMIZERS",
+    "WIRES",
     "SCHEDULES",
     "WINDOW_ORDERS",
     "RECIPE_FILE",
@@ -474,6 +476,15 @@ const CALLS: readonly Call[] = [
     },
     ...{ "0.reportSeconds": "optional number", "0.evaluations": "optional whole", "0.evaluationTokens": "optional whole" },
   }),
+  call("DataParallel", (...args) => new longstride.DataParallel(...args as [never, never]), [{ rank: 0, size: 2 }, { wire: "f16" }], {
+    0: "object",
+    "0.rank": "whole",
+    "0.size": "whole",
+    1: "optional object",
+    "1.wire": "optional text",
+    "1.bucketBytes": "optional whole",
+  }),
+  call("DataParallel.share", (...args) => group.share(...args as [never, never]), [4, 2], { 0: "whole", 1: "whole" }),
   call("Trainer.create", (...args) => longstride.Trainer.create(...args as [never, never, never]), [on, config, { batch: 1 }], {
     0: "engine",
     1: "object",

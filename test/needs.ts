@@ -9,13 +9,14 @@ import { ConfigError } from "../src/base/errors.ts";
 import type { PROGRAMS } from "./runtimes/npm.ts";
 
 /** Something that tests may need. */
-export type Need = "gpu" | "browser" | "torch" | keyof typeof PROGRAMS;
+export type Need = "gpu" | "browser" | "torch" | "mpi" | keyof typeof PROGRAMS;
 
 /** All of them, with what a message calls them. */
 export const NEEDS: Readonly<Record<Need, string>> = {
   gpu: "a GPU",
   browser: "a browser",
   torch: "PyTorch",
+  mpi: "Open MPI",
   bun: "Bun",
   workerd: "workerd",
   bundler: "Rollup, Vite, webpack and React",

@@ -173,7 +173,9 @@ Deno.test("set-up: Debian's packages as root, npm's otherwise, and what npm brou
     assertEquals(waysTo(need, { ...MACHINE, os: "darwin" }), ["npm"]);
     assertEquals(waysTo(need, { ...MACHINE, hasNpm: false }), []);
   }
-  assertEquals([waysTo("torch", MACHINE), waysTo("torch", { ...MACHINE, isRoot: false })], [["debian"], []]);
+  for (const need of ["torch", "mpi"] as const) {
+    assertEquals([waysTo(need, MACHINE), waysTo(need, { ...MACHINE, isRoot: false })], [["debian"], []]);
+  }
 });
 
 Deno.test("set-up: what cannot be had is said with what to do", () => {
@@ -183,6 +185,7 @@ Deno.test("set-up: what cannot be had is said with what to do", () => {
   says("browser", { hasNpm: false }, "install Node.js with npm, or install Chromium or Chrome");
   says("gpu", { cache: undefined }, "set HOME to a folder, or install");
   says("browser", { os: "darwin", arch: "aarch64" }, "npm carries none for darwin on aarch64: install Chromium or Chrome");
+  says("mpi", {}, "openmpi-bin");
   says("bun", {}, "with the network there");
   says("workerd", { hasNpm: false }, "install Node.js with npm");
 });

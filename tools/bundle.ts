@@ -100,7 +100,10 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   // What is tuned, and what comes to an engine that is there.
   {
     modules: ["src/engines/webgpu/engine.ts"],
-    of: ["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],
+    of: [
+      ...["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],
+      ...["src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
+    ],
   },
 ];
 

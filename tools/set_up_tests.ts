@@ -36,7 +36,7 @@ export type Way = "debian" | "npm";
 
 /** From where to get what is missing: the first first. None where it cannot be had. */
 export function waysTo(need: Need, { os, arch, isRoot, hasApt, hasNpm, cache, isKept }: Machine): readonly Way[] {
-  if (need === "torch") return os === "linux" && isRoot && hasApt ? ["debian"] : [];
+  if (need === "torch" || need === "mpi") return os === "linux" && isRoot && hasApt ? ["debian"] : [];
   if (need !== "gpu" && need !== "browser") return hasNpm ? ["npm"] : [];
   if (os !== "linux") return [];
   const npm = arch === "x86_64" && cache !== undefined && (hasNpm || isKept), debian = isRoot && hasApt;
@@ -48,6 +48,7 @@ export function waysTo(need: Need, { os, arch, isRoot, hasApt, hasNpm, cache, is
 /** What the one who runs the tests can do about a missing need. */
 export function remedy(need: Need, { os, arch, hasNpm, cache }: Machine): string {
   if (need === "torch") return "name a python3 that has it by LONGSTRIDE_PYTHON (pip install torch)";
+  if (need === "mpi") return "install Open MPI (Debian: openmpi-bin)";
   if (need !== "gpu" && need !== "browser") return hasNpm ? "run it once with the network there" : "install Node.js with npm";
   const elsewhere = os === "linux" && arch === "x86_64"
     ? !cache ? "set HOME to a folder, or " : hasNpm ? "run it once with the network there, or " : "install Node.js with npm, or "
@@ -284,7 +285,7 @@ async function thisMachine(): Promise<Machine> {
 }
 
 /** Debian's names of what is needed. */
-const PACKAGES = { gpu: "mesa-vulkan-drivers", browser: "chromium", torch: "python3-torch" } as const;
+const PACKAGES = { gpu: "mesa-vulkan-drivers", browser: "chromium", torch: "python3-torch", mpi: "openmpi-bin" } as const;
 
 /**
  * Finds what the tests need, and gets what is missing.
@@ -328,6 +329,7 @@ export async function setUpTests(): Promise<SetUp> {
       if (path) env.LONGSTRIDE_PYTHON = path;
       return path !== undefined;
     },
+    mpi: async () => (await run("mpirun", ["--version"], { seconds: 60 })).success,
     bun: () => hasProgram("bun"),
     workerd: () => hasProgram("workerd"),
     bundler: () => hasProgram("bundler"),
@@ -349,8 +351,8 @@ export async function setUpTests(): Promise<SetUp> {
     for (const way of ways) {
       let given: Variables = {};
       try {
-        if (need !== "gpu" && need !== "browser" && need !== "torch") await getProgram(need);
-        else if (need === "torch" || way === "debian") await installDebian(PACKAGES[need]);
+        if (need !== "gpu" && need !== "browser" && need !== "torch" && need !== "mpi") await getProgram(need);
+        else if (need === "torch" || need === "mpi" || way === "debian") await installDebian(PACKAGES[need]);
         else given = need === "gpu" ? swiftShader(await kept()) : { LONGSTRIDE_BROWSER: join(await kept(), "launch") };
         if (await found[need](given)) {
           Object.assign(env, given);

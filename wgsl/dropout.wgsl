@@ -22,7 +22,13 @@ struct Params {
 // @splice
 fn element() {
   let at = i * 2u;
-  let keeps = dropout_keeps2(seeds[0], params.site, seeds[1] + params.micro, params.first + at, params.threshold);
+  let step = seeds[1] + params.micro;
+  let index = params.first + at;
+  var keeps = dropout_keeps2(seeds[0], params.site, step, index & 0xfffffffeu, params.threshold);
+  if ((params.first & 1u) == 1u) {
+    // A pair here is the halves of two blocks.
+    keeps = vec2(keeps.y, dropout_keeps2(seeds[0], params.site, step, index + 1u, params.threshold).x);
+  }
   y[at] = select(0.0, x[at] * params.keep, keeps.x);
   if (at + 1u < params.size) {
     y[at + 1u] = select(0.0, x[at + 1u] * params.keep, keeps.y);

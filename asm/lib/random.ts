@@ -69,13 +69,15 @@ export function threefry(k0: u32, k1: u32, c0: u32, c1: u32, out: usize): void {
 }
 
 // The dropout of one operation: key (seed, site), second counter word `step`.
-let seed: u32 = 0, site: u32 = 0, step: u32 = 0, threshold: u32 = 0, kept: f32 = 1;
+let seed: u32 = 0, site: u32 = 0, step: u32 = 0, before: u32 = 0, threshold: u32 = 0, kept: f32 = 1;
 
 // `seeds` is the address of [seed, counter of the step's first micro-batch].
-export function beginDropout(seeds: usize, dropoutSite: u32, micro: u32, p: f64): void {
+// `first` is the number, in the whole, of the output's first element.
+export function beginDropout(seeds: usize, dropoutSite: u32, micro: u32, first: u32, p: f64): void {
   seed = load<u32>(seeds);
   site = dropoutSite;
   step = load<u32>(seeds, 4) + micro;
+  before = first;
   threshold = floor(p * 16777216) as u32;
   kept = (1 / (1 - p)) as f32;
 }
@@ -83,11 +85,12 @@ export function beginDropout(seeds: usize, dropoutSite: u32, micro: u32, p: f64)
 // Masks and scales the 8 numbers at `at`, elements `index` … `index + 7` of the operation's output.
 export function drop8(at: usize, index: u32): void {
   const limit = i32x4.splat(threshold), scale = f32x4.splat(kept), drawn = words();
+  index += before;
   threefry(seed, site, index >> 1, step, drawn);
   // An odd index starts at a block's second word and ends in a fifth block.
   if (index & 1) threefry(seed, site, (index >> 1) + 4, step, drawn + 32);
-  const first = drawn + ((index & 1) << 2);
-  const low = i32x4.ge_s(i32x4.shr_u(v128.load(first), 8), limit), high = i32x4.ge_s(i32x4.shr_u(v128.load(first, 16), 8), limit);
+  const words0 = drawn + ((index & 1) << 2);
+  const low = i32x4.ge_s(i32x4.shr_u(v128.load(words0), 8), limit), high = i32x4.ge_s(i32x4.shr_u(v128.load(words0, 16), 8), limit);
   v128.store(at, v128.and(f32x4.mul(v128.load(at), scale), low));
   v128.store(at, v128.and(f32x4.mul(v128.load(at, 16), scale), high), 16);
 }

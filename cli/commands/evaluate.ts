@@ -9,10 +9,12 @@ import { checkDataset, entropy0, type TokenArray, TokenRange } from "../../data.
 import { bitsPerByte, codecOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
+import { distributed, DISTRIBUTED_FLAGS } from "../distributed.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
 import { type Args, asUsage, type Command, group, numbersOf, UsageError } from "../flags.ts";
 import { compact, duration, percent, thousands } from "../format.ts";
 import { describeModel, type NamedModel, readModel } from "../model.ts";
+import type { Ranks } from "../mpi/ranks.ts";
 import { Report } from "../report.ts";
 
 /** Tokens scored at once where `--batch` is not given: enough for a GPU, and some progress to see on a CPU. */
@@ -116,21 +118,16 @@ async function* byFlag<T>(values: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** Scores with one minimum context, and reports as it goes. */
-async function score(report: Report, scorer: Scorer, { tokens: scored, bytes, data }: Task, minContext: number): Promise<Result> {
-  const { screen } = report, of = scored.length, begun = performance.now();
-  let told = begun, result: Result | undefined;
+/** Scores with one minimum context, and reports as it goes; several processes score their windows each. */
+async function score(report: Report, scorer: Scorer, task: Task, minContext: number, ranks?: Ranks): Promise<Result> {
+  const { tokens: scored, bytes, data } = task, { screen } = report, of = scored.length, begun = performance.now();
+  let told = begun, own = { bits: 0, tokens: 0 };
   // Of images a window's end must be one's.
-  const scoring = byFlag(scorer.evaluate(scored, { minContext, unit: data.dataset.unit }));
+  const scoring = byFlag(scorer.evaluate(scored, { minContext, unit: data.dataset.unit, share: ranks?.together.place }));
   for await (const now of scoring) {
-    const { tokens, tokensPerSecond, secondsLeft, last } = now,
-      bits = bitsPerByte(now.bits, of, bytes.length),
-      seconds = (performance.now() - begun) / 1000;
-    if (last) {
-      result = { minContext, bits, tokens, seconds };
-      report.event("result", { ...result });
-      report.show(row(thousands(minContext), bits.toFixed(4), duration(seconds)));
-    } else if (performance.now() - told > (screen.live && !report.json ? 200 : 5000)) {
+    const { tokens, tokensPerSecond, secondsLeft, last } = now, bits = bitsPerByte(now.bits, of, bytes.length);
+    own = now;
+    if (!last && performance.now() - told > (screen.live && !report.json ? 200 : 5000)) {
       told = performance.now();
       report.event("progress", { minContext, tokens, of: now.of, bits, tokensPerSecond, secondsLeft });
       report.progress([
@@ -142,7 +139,11 @@ async function score(report: Report, scorer: Scorer, { tokens: scored, bytes, da
       ]);
     }
   }
-  return result!;
+  const { bits, tokens } = await ranks?.together.mean(own.bits, own.tokens) ?? own;
+  const result = { minContext, bits: bitsPerByte(bits, of, bytes.length), tokens, seconds: (performance.now() - begun) / 1000 };
+  report.event("result", result);
+  report.show(row(thousands(minContext), result.bits.toFixed(4), duration(result.seconds)));
+  return result;
 }
 
 /** The command. */
@@ -173,26 +174,31 @@ export const evaluate: Command = {
     ]),
     ...group("Output", [{ name: "json", about: "one JSON object a line on stdout; the last has all results" }]),
     ...ENGINE_FLAGS,
+    ...DISTRIBUTED_FLAGS,
   ],
   examples: [
     "evaluate runs/my-run",
     "evaluate runs/my-run --min-context 0,256,512,768 --json",
     "evaluate runs/my-run --data other.txt --limit 100000",
   ],
-  async execute(args) {
-    const report = new Report(args.on("json") ?? false), { screen } = report, task = await taskOf(args);
-    const picked = await engineOf(args);
-    try {
-      const scorer = await Scorer.create(picked.engine, place(picked, task.model.model), task.batch);
-      const facts = announce(report, task, picked), results: Result[] = [];
-      report.show(screen.faint(row("minimum context", "bits/byte", "time")));
-      for (const minContext of task.contexts) results.push(await score(report, scorer, task, minContext));
-      scorer.dispose();
-      report.event("end", { ...facts, results });
-    } finally {
-      screen.clear();
-      picked.engine.dispose();
-    }
-    return 0;
-  },
+  execute: (args) => distributed(args, (ranks) => execute(args, ranks)),
 };
+
+async function execute(args: Args, ranks?: Ranks): Promise<number> {
+  const isJson = args.on("json") ?? false, report = ranks?.report(isJson) ?? new Report(isJson), { screen } = report;
+  const task = await taskOf(args), { model: { model }, data: { dataset }, part } = task;
+  await ranks?.agree({ configuration: model.config, "data set": [dataset.name, part, task.tokens.length], flags: task.contexts });
+  const picked = await engineOf(args);
+  try {
+    const scorer = await Scorer.create(picked.engine, place(picked, task.model.model), task.batch);
+    const facts = announce(report, task, picked), results: Result[] = [];
+    report.show(screen.faint(row("minimum context", "bits/byte", "time")));
+    for (const minContext of task.contexts) results.push(await score(report, scorer, task, minContext, ranks));
+    scorer.dispose();
+    report.event("end", { ...facts, results });
+  } finally {
+    screen.clear();
+    picked.engine.dispose();
+  }
+  return 0;
+}

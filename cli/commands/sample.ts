@@ -24,12 +24,14 @@ import { codecOf, GENERATION_FILE, type RunState, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset } from "../dataset.ts";
 import { checkWritable, writeFile } from "../disk.ts";
+import { distributed, DISTRIBUTED_FLAGS } from "../distributed.ts";
 import { ENGINE_FLAGS, engineOptions } from "../engine.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
 import { bytes, compact, duration, percent, soundLength, thousands } from "../format.ts";
 import { imagesFile, rowsOf, soundFile } from "../media.ts";
+import type { Ranks } from "../mpi/ranks.ts";
 import { type NamedModel, readModel } from "../model.ts";
-import { Screen, write } from "../terminal.ts";
+import { Screen, SILENT, write } from "../terminal.ts";
 
 /** Endings of the files that samples of a kind go into. */
 const ENDINGS: Readonly<Record<DataKind, string>> = { image: ".png", audio: ".wav", text: ".txt", bytes: ".bin" };
@@ -217,36 +219,34 @@ async function texts(args: Args, model: OpenedModel, given: readonly TokenArray[
   );
 }
 
-/** Makes images or sounds, and one file of them. */
+/** What images or sounds are to be. */
+interface Media {
+  readonly kind: DataKind;
+  readonly shape?: ImageShape;
+  readonly rate: number;
+  readonly out: string;
+}
+
+/** Seeds of ranks are so far apart, each rank's samples being those of a seed of its own. */
+const SEEDS_APART = 1_000_003;
+
+/** Makes images or sounds, of several processes each its share, and one file of them. */
 async function media(
   args: Args,
   model: OpenedModel,
-  given: readonly TokenArray[],
+  all: readonly TokenArray[],
   notes: Screen,
-  { kind, shape, rate, out }: { kind: DataKind; shape?: ImageShape; rate: number; out: string },
+  { kind, shape, rate, out }: Media,
+  ranks?: Ranks,
 ): Promise<void> {
-  const { generation } = model, batch = given.length, rest = model.config.n_ctx - given[0].length;
-  const length = args.number("length") ?? (shape ? rest : generation.maxNewTokens ?? rest);
-  if (shape && length !== rest) throw new UsageError(`Cannot make ${length} tokens of an image: it has ${rest} more; leave out --length`);
-  const begun = performance.now(), all = given[0].length + length;
-  const stream = model.samples({ batch, prompt: given, length, temperature: temperatureOf(args, generation, 1), ...choice(args) });
-  let told = begun;
-  const { rows } = await rowsOf(stream, given, all, (at) => {
-    const now = performance.now(), seconds = (now - begun) / 1000, done = at - given[0].length;
-    if (notes.live && now - told > 200) {
-      told = now;
-      const left = duration(seconds / done * (length - done));
-      const rate = done * batch / seconds;
-      notes.progress([
-        { text: `${thousands(at)} of ${thousands(all)} tokens` },
-        { text: `${thousands(rate)} tokens/s`, short: `${compact(rate)}/s` },
-        { text: `${left} left` },
-      ]);
-    }
-    return true;
-  });
-  const seconds = (performance.now() - begun) / 1000, tokensPerSecond = length * batch / seconds;
-  writeFile(out, shape ? imagesFile(rows!, shape) : await soundFile(rows!, rate));
+  const begun = performance.now(),
+    together = ranks?.together,
+    [first, end] = together?.range(all.length) ?? [0, all.length];
+  const made = await makeRows(args, model, all, [first, end], notes, shape, together?.rank ?? 0), { length } = made;
+  const rows = await together?.gatherRows(made.rows, all[0].length + length) ?? made.rows;
+  if (ranks?.isFirst === false) return;
+  const batch = all.length, seconds = (performance.now() - begun) / 1000, tokensPerSecond = length * batch / seconds;
+  writeFile(out, shape ? imagesFile(rows, shape) : await soundFile(rows, rate));
   if (args.on("json")) {
     const facts = {
       event: "sample",
@@ -254,7 +254,7 @@ async function media(
       file: out,
       samples: batch,
       tokens: length * batch,
-      prefix: given[0].length,
+      prefix: all[0].length,
       seconds,
       tokensPerSecond,
     };
@@ -264,9 +264,45 @@ async function media(
   notes.clear();
   const what = shape
     ? batch === 1 ? "an image" : `${batch} images`
-    : `${batch === 1 ? "" : `${batch} times `}${soundLength(all / rate)} of sound`;
+    : `${batch === 1 ? "" : `${batch} times `}${soundLength((all[0].length + length) / rate)} of sound`;
   write(Deno.stdout, `${out}: ${what}\n`);
   notes.print(notes.faint(`${thousands(length * batch)} tokens in ${seconds.toFixed(1)} s: ${thousands(tokensPerSecond)} per second`));
+}
+
+/** Makes samples [first, end) of all, each [given and `length` tokens]. */
+async function makeRows(
+  args: Args,
+  model: OpenedModel,
+  all: readonly TokenArray[],
+  [first, end]: readonly [number, number],
+  notes: Screen,
+  shape: ImageShape | undefined,
+  rank: number,
+): Promise<{ rows: Uint8Array[]; length: number }> {
+  const given = all.slice(first, end), count = all[0].length;
+  const { generation } = model, batch = given.length, rest = model.config.n_ctx - count;
+  const length = args.number("length") ?? (shape ? rest : generation.maxNewTokens ?? rest);
+  if (shape && length !== rest) throw new UsageError(`Cannot make ${length} tokens of an image: it has ${rest} more; leave out --length`);
+  if (batch === 0) return { rows: [], length };
+  const begun = performance.now(), whole = count + length, chosen = choice(args);
+  const seed = rank === 0 ? chosen.seed : ((chosen.seed ?? 0) + rank * SEEDS_APART) % 2 ** 32;
+  const stream = model.samples({ batch, prompt: given, length, temperature: temperatureOf(args, generation, 1), ...chosen, seed });
+  let told = begun;
+  const { rows } = await rowsOf(stream, given, whole, (at) => {
+    const now = performance.now(), seconds = (now - begun) / 1000, done = at - count;
+    if (notes.live && now - told > 200) {
+      told = now;
+      const left = duration(seconds / done * (length - done));
+      const rate = done * batch / seconds;
+      notes.progress([
+        { text: `${thousands(at)} of ${thousands(whole)} tokens` },
+        { text: `${thousands(rate)} tokens/s`, short: `${compact(rate)}/s` },
+        { text: `${left} left` },
+      ]);
+    }
+    return true;
+  });
+  return { rows: rows!, length };
 }
 
 /** The command. */
@@ -346,6 +382,7 @@ export const sample: Command = {
       },
     ]),
     ...ENGINE_FLAGS,
+    ...DISTRIBUTED_FLAGS,
   ],
   examples: [
     "sample runs/my-run",
@@ -356,36 +393,42 @@ export const sample: Command = {
     "sample runs/piano --prefix tune.wav --length 24000 --out more.wav",
     "sample https://example.org/model/ --prompt Once",
   ],
-  async execute(args) {
-    const notes = new Screen(Deno.stderr), named = await readModel(args.operands[0]), { model: loaded, state, folder = "" } = named;
-    const kind = kindOf(args, state, loaded.config), { generation } = loaded;
-    const batch = args.number("batch") ?? generation?.numReturnSequences ?? (kind === "image" ? 4 : 1);
-    const { n_ctx } = loaded.config, out = args.text("out");
-    if (loaded.tokenizer && (kind === "image" || kind === "audio")) {
-      throw new UsageError(`Cannot make ${kind} with ${args.operands[0]}: its tokens are those of text, by its tokenizer.json`);
-    }
-    if (out !== undefined) checkWritable(out);
-    const given = await promptsOf(args, named, kind, batch), shape = kind === "image" ? shapeOf(args, state, loaded.config) : undefined;
-    const { options, tuned } = engineOptions(args), model = await openModel(loaded, options);
-    try {
-      const { kept, dense } = model.cacheBytes, share = percent(kept / dense);
-      notes.print(notes.faint(`${model.engine.name}: ${model.engine.description} (${tuned.why(model)})`));
-      notes.print(
-        notes.faint(`keys and values kept: ${bytes(kept)}, ${share} of the ${bytes(dense)} of all ${thousands(n_ctx)} positions`),
-      );
-      if (generation) {
-        const said = Object.entries(generation).map(([name, value]) => `${name} ${visible(JSON.stringify(value)).slice(0, 60)}`).join(", ");
-        notes.print(notes.faint(`as its ${GENERATION_FILE} says, where no flag does: ${said || "nothing"}`));
-      }
-      if (kind === "text" || kind === "bytes") await texts(args, model, given, notes);
-      else {
-        const rate = args.number("rate") ?? state?.data.source?.rate ?? SOUND_RATE;
-        await media(args, model, given, notes, { kind, shape, rate, out: out ?? join(folder, `sample${ENDINGS[kind]}`) });
-      }
-    } finally {
-      notes.clear();
-      model.dispose();
-    }
-    return 0;
-  },
+  execute: (args) => distributed(args, (ranks) => execute(args, ranks)),
 };
+
+async function execute(args: Args, ranks?: Ranks): Promise<number> {
+  const notes = ranks?.isFirst === false ? new Screen(SILENT) : new Screen(Deno.stderr),
+    named = await readModel(args.operands[0]),
+    { model: loaded, state, folder = "" } = named;
+  const kind = kindOf(args, state, loaded.config), { generation } = loaded;
+  const batch = args.number("batch") ?? generation?.numReturnSequences ?? (kind === "image" ? 4 : 1);
+  const { n_ctx } = loaded.config, out = args.text("out");
+  if (loaded.tokenizer && (kind === "image" || kind === "audio")) {
+    throw new UsageError(`Cannot make ${kind} with ${args.operands[0]}: its tokens are those of text, by its tokenizer.json`);
+  }
+  if (out !== undefined) checkWritable(out);
+  const given = await promptsOf(args, named, kind, batch), shape = kind === "image" ? shapeOf(args, state, loaded.config) : undefined;
+  const { options, tuned } = engineOptions(args), model = await openModel(loaded, options);
+  try {
+    const { kept, dense } = model.cacheBytes, share = percent(kept / dense);
+    notes.print(notes.faint(`${model.engine.name}: ${model.engine.description} (${tuned.why(model)})`));
+    notes.print(
+      notes.faint(`keys and values kept: ${bytes(kept)}, ${share} of the ${bytes(dense)} of all ${thousands(n_ctx)} positions`),
+    );
+    if (generation) {
+      const said = Object.entries(generation).map(([name, value]) => `${name} ${visible(JSON.stringify(value)).slice(0, 60)}`).join(", ");
+      notes.print(notes.faint(`as its ${GENERATION_FILE} says, where no flag does: ${said || "nothing"}`));
+    }
+    if (kind === "text" || kind === "bytes") {
+      // One is shown as it comes.
+      if (ranks?.isFirst !== false) await texts(args, model, given, notes);
+    } else {
+      const rate = args.number("rate") ?? state?.data.source?.rate ?? SOUND_RATE;
+      await media(args, model, given, notes, { kind, shape, rate, out: out ?? join(folder, `sample${ENDINGS[kind]}`) }, ranks);
+    }
+  } finally {
+    notes.clear();
+    model.dispose();
+  }
+  return 0;
+}

@@ -5,7 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { DivergedError, type Progress, train as trainModel } from "../../mod.ts";
+import { DivergedError, type Picked, type Progress, train as trainModel } from "../../mod.ts";
 import { BYTES, checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
 import {
   checkCausal,
@@ -24,9 +24,11 @@ import { lossCurveSvg } from "../../pictures.ts";
 import { DATA_FLAGS, dataOptions, identityOf, openData, VALID_FLAG } from "../dataset.ts";
 import { writeAtomic } from "../disk.ts";
 import { ENGINE_FLAGS, engineOf } from "../engine.ts";
+import { distributed, DISTRIBUTED_FLAGS, WIRE_FLAGS } from "../distributed.ts";
 import { EVERY_FLAGS, everyFrom } from "../every.ts";
-import { type Args, type Command, group, UsageError } from "../flags.ts";
+import { type Args, byFlags, type Command, group, UsageError } from "../flags.ts";
 import { EventLog, hasEvents } from "../event_log.ts";
+import type { Ranks } from "../mpi/ranks.ts";
 import { bytes, compact, duration, percent, thousands } from "../format.ts";
 import { program, quote } from "../program.ts";
 import { Report } from "../report.ts";
@@ -59,9 +61,9 @@ function resumeLine(args: Args, path: string): string {
 /**
  * What the flags ask for, checked before an engine is made.
  *
- * @param resumed the folder of the run to go on with
+ * @param resumed the run to go on with
  */
-async function prepare(args: Args, resumed: RunFolder | undefined, report: Report): Promise<Prepared> {
+async function prepare(args: Args, resumed: { readonly path: string } | undefined, report: Report): Promise<Prepared> {
   const given = args.text("data"), isImplied = given !== undefined && args.given(["preset", "config"]).length === 0;
   const recipe = resumed ? undefined : recipeOf(args), epochs = args.number("epochs");
   if (epochs !== undefined && args.number("steps") !== undefined) {
@@ -100,6 +102,11 @@ async function prepare(args: Args, resumed: RunFolder | undefined, report: Repor
 /** Steps of a run that goes on before it is known how many its epochs have. */
 const MANY = 2 ** 31 - 1;
 
+/** Held-out losses of the run before, in the unit of what training reports. */
+function heldOutBefore({ setup: { from }, tokens: { perByte } }: Facts): number[] {
+  return (from?.history ?? []).flatMap(({ heldOut }) => heldOut === undefined ? [] : [heldOut / perByte.heldOut]);
+}
+
 /** Reports, saves and shows samples while a run trains. */
 class Follower {
   readonly #run: Run;
@@ -135,12 +142,6 @@ class Follower {
     const recipe = { model: config, train, data: identity.source, ...tokenizer && { tokenizer: TOKENIZER_FILE } };
     this.#saves = new RunSaves(folder, this.#run, recipe, everyFrom(args, "save-every"));
     this.#log = new RunLog(folder.path, from?.step ?? 0);
-  }
-
-  /** Held-out losses of the run before, in the unit of what training reports. */
-  get heldOutBefore(): number[] {
-    const { setup: { from }, tokens: { perByte } } = this.facts;
-    return (from?.history ?? []).flatMap(({ heldOut }) => heldOut === undefined ? [] : [heldOut / perByte.heldOut]);
   }
 
   /** Takes what training reports. */
@@ -259,10 +260,17 @@ class Follower {
 }
 
 /** Trains to the end, or to the first signal. */
-async function follow(args: Args, report: Report, facts: Facts, folder: RunFolder, stopper: Stopper): Promise<void> {
+async function follow(
+  args: Args,
+  report: Report,
+  facts: Facts,
+  folder: RunFolder | undefined,
+  stopper: Stopper,
+  ranks?: Ranks,
+): Promise<void> {
   const { setup: { config, train, from }, dataset, tokens, engine } = facts, isLive = report.screen.live && !report.json;
-  announce(report, facts);
-  const follower = new Follower(args, report, facts, folder, stopper);
+  announce(report, facts, ranks);
+  const follower = folder && new Follower(args, report, facts, folder, stopper);
   try {
     // Drawing 95 million weights takes 10 s and more.
     if (isLive) report.progress([{ text: "preparing weights and kernels …" }]);
@@ -275,33 +283,56 @@ async function follow(args: Args, report: Report, facts: Facts, folder: RunFolde
       heldOut: tokens.heldOut,
       from,
       signal: stopper.signal,
+      together: ranks?.together,
       reportSeconds: isLive ? 0.5 : 2,
       evaluateEvery: everyFrom(args, "eval-every"),
-      heldOutBefore: follower.heldOutBefore,
+      heldOutBefore: heldOutBefore(facts),
     });
-    for await (const progress of reports) await follower.take(progress);
+    for await (const progress of reports) await follower?.take(progress);
   } catch (error) {
-    throw error instanceof DivergedError ? follower.diverged(error) : error;
+    throw error instanceof DivergedError && follower ? follower.diverged(error) : error;
   } finally {
-    follower.dispose();
+    follower?.dispose();
   }
 }
 
-/** @param resumed the folder of the run to go on with */
-async function begin(args: Args, resumed?: RunFolder): Promise<number> {
+/** What all processes must have the same of. */
+const sameness = ({ setup: { config, train, from }, identity }: Prepared, { engine }: Picked) => ({
+  configuration: config,
+  "set of training constants": train,
+  data: identity,
+  "step to go on from": from && [from.step, from.skipped, from.lossScale],
+  engine: engine.name,
+});
+
+/** A run to go on with: where it is, and its folder where it is this process that writes there. */
+interface Resumed {
+  readonly path: string;
+  readonly folder: RunFolder | undefined;
+}
+
+/** @param ranks the processes that train together */
+async function begin(args: Args, resumed?: Resumed, ranks?: Ranks): Promise<number> {
   // Asked first of all: once anything listens to a signal Deno takes all that end a process. Asked after the engine was there, one of six runs
   // that began under nohup on a busy machine was ended by a hang-up.
-  const isDeaf = isHangupIgnored(), report = new Report(args.on("json") ?? false, "the run goes on and saves as before");
+  const isDeaf = isHangupIgnored(), goesOn = "the run goes on and saves as before";
+  const report = ranks?.report(args.on("json") ?? false, goesOn) ?? new Report(args.on("json") ?? false, goesOn);
   const prepared = await prepare(args, resumed, report), { path } = prepared.setup, picked = await engineOf(args);
   try {
+    if (ranks) {
+      const { config, train } = prepared.setup;
+      for (const { batch } of phasesOf(config, train)) byFlags(() => ranks.together.share(batch, train.accumulate));
+      await ranks.agree(sameness(prepared, picked));
+    }
     // Taken before training, so that a folder that cannot be written is known now.
-    const folder = resumed ?? openRunFolder(path, false);
+    const folder = resumed ? resumed.folder : ranks?.isFirst === false ? undefined : openRunFolder(path, false);
     const stopper = new Stopper(isDeaf, () => report.say("Stopping after this step; once more to quit at once without saving."));
     try {
-      await follow(args, report, await factsOf(prepared, picked), folder, stopper);
+      await follow(args, report, await factsOf(prepared, picked), folder, stopper, ranks);
+      ranks?.tellTimes(report);
     } finally {
       stopper.close();
-      if (!resumed) folder.close();
+      if (!resumed) folder?.close();
     }
     const code = report.code(`The run is ${stopper.came ? `stopped by ${stopper.came}` : "done"} and saved in ${path}`);
     return stopper.came ? EXIT_CODES[stopper.came] : code;
@@ -339,6 +370,8 @@ export const train: Command = {
       { name: "json", about: "one JSON object per line on stdout instead of text" },
     ]),
     ...ENGINE_FLAGS,
+    ...DISTRIBUTED_FLAGS,
+    ...WIRE_FLAGS,
   ],
   examples: [
     "train",
@@ -346,17 +379,19 @@ export const train: Command = {
     "train --pattern strided --stride 32 --integration interleaved --steps 600",
     "train --resume runs/enwik8 --tensorboard",
   ],
-  async execute(args) {
-    const resumed = args.text("resume");
-    if (resumed === undefined) return await begin(args);
-    if (args.text("out")) throw new UsageError("Cannot use --out with --resume: a run goes on in its own folder");
-    refuseVocabulary(args);
-    // Before the run is read: a process that is still training there would save later steps than those read.
-    const folder = openRunFolder(runPath(resumed), true);
-    try {
-      return await begin(args, folder);
-    } finally {
-      folder.close();
-    }
-  },
+  execute: (args) => distributed(args, (ranks) => execute(args, ranks)),
 };
+
+async function execute(args: Args, ranks?: Ranks): Promise<number> {
+  const resumed = args.text("resume");
+  if (resumed === undefined) return await begin(args, undefined, ranks);
+  if (args.text("out")) throw new UsageError("Cannot use --out with --resume: a run goes on in its own folder");
+  refuseVocabulary(args);
+  // Before the run is read: a process that is still training there would save later steps than those read.
+  const path = runPath(resumed), folder = ranks?.isFirst === false ? undefined : openRunFolder(path, true);
+  try {
+    return await begin(args, { path, folder }, ranks);
+  } finally {
+    folder?.close();
+  }
+}

@@ -66,9 +66,19 @@ export function optimizerState(o: OptimizerTensors): Tensor[] {
   return [o.seeds, o.loss, o.schedule, o.known, o.hyper, o.squareNorm, o.factor, o.skipped, o.lossScale];
 }
 
-/** Appends norm, clip, AdamW and Muon to a step's program. */
-export function emitUpdate(program: Program, params: readonly Tensor[], o: OptimizerTensors, train: TrainConfig): void {
-  const { squareNorm, factor, skipped, schedule, known, hyper } = o, lossScale = train.precision === "f16" ? o.lossScale : undefined;
+/**
+ * Appends norm, clip, AdamW and Muon to a step's program.
+ *
+ * @param lossScale what gradients are multiplied by, where they are
+ */
+export function emitUpdate(
+  program: Program,
+  params: readonly Tensor[],
+  o: OptimizerTensors,
+  train: TrainConfig,
+  lossScale: Tensor | undefined,
+): void {
+  const { squareNorm, factor, skipped, schedule, known, hyper } = o;
   program.add({ op: "square_norm", xs: o.grads, y: squareNorm });
   program.add({ op: "clip", squareNorm, factor, skipped, maxNorm: train.clip, lossScale, schedule, known, hyper });
   const hidden = params.map(({ name, shape }) => byMuon(name, shape, train.optimizer));

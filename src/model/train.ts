@@ -23,6 +23,18 @@ export interface TrainingProgram {
   readonly constants: Constants;
 }
 
+/** Which sequences of an update one of several processes takes; `train` then counts its own. */
+export interface Share {
+  /** The first of its micro-batches. */
+  readonly micro: number;
+  /** The first of its sequences in each of them. */
+  readonly row: number;
+  /** Sequences of the update, of all processes. */
+  readonly of: number;
+  /** Whether the loss is scaled though activations are f32: gradients go from process to process as f16. */
+  readonly scaled?: boolean;
+}
+
 /**
  * Writes the step's program.
  *
@@ -30,16 +42,30 @@ export interface TrainingProgram {
  * @param optimizer tensors of the update
  * @param train batch, accumulation, recomputation and the update's constants
  * @param keepLogits keep the logits for reading, for tests
+ * @param share what of the update it does, the whole by default: gradients and loss are then terms of the mean over all sequences
  */
-export function trainingProgram(params: Parameters, optimizer: OptimizerTensors, train: TrainConfig, keepLogits = false): TrainingProgram {
+export function trainingProgram(
+  params: Parameters,
+  optimizer: OptimizerTensors,
+  train: TrainConfig,
+  keepLogits = false,
+  share: Share = { micro: 0, row: 0, of: train.batch * train.accumulate },
+): TrainingProgram {
   const { config } = params, program = new Program("train");
   const e = new Emitter(program, params, train.batch, config.n_ctx, train.precision);
   const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
+  const lossScale = train.precision === "f16" || share.scaled ? optimizer.lossScale : undefined;
   const kept = keepLogits ? tensor("logits", [e.rows, config.vocab_size], train.precision) : undefined;
 
   const batches = Array.from({ length: train.accumulate }, (_, micro) => {
     const batch = batchTensors(e.rows, config.vocab_size, micro);
-    const dropout: DropoutAt = (site) => config.dropout > 0 ? { p: config.dropout, site, micro, seeds: optimizer.seeds } : undefined;
+    const drawn = {
+      p: config.dropout,
+      micro: share.micro + micro,
+      first: share.row * config.n_ctx * config.d_model,
+      seeds: optimizer.seeds,
+    };
+    const dropout: DropoutAt = (site) => config.dropout > 0 ? { ...drawn, site } : undefined;
     const backward = new Backward(e, grads, dropout, micro > 0);
 
     // Forward. With recomputation a block keeps only its input; what `block` made is dropped and made again below.
@@ -51,7 +77,7 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
     });
     const { final, logits } = e.logits(h); // (R, V)
     if (kept) program.add({ op: "linear", x: final.y, w: params.get("out.weight"), y: kept });
-    const dLogits = emitLoss(e, logits, batch.targets, optimizer, train);
+    const dLogits = emitLoss(e, logits, batch.targets, optimizer.loss, 1 / (share.of * config.n_ctx), lossScale);
 
     // Backward.
     let dh = backward.norm("norm", h, final, backward.linear("out", dLogits, final.y)); // (R, d)
@@ -63,15 +89,14 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
     return batch;
   });
 
-  emitUpdate(program, params.all, optimizer, train);
+  emitUpdate(program, params.all, optimizer, train, lossScale);
   return { program, batches, logits: kept, constants: e.constants };
 }
 
-/** Adds a micro-batch's share to the step's mean loss, in nats. Answers the gradient of its logits, (R, V). */
-function emitLoss(e: Emitter, logits: Tensor, targets: Tensor, optimizer: OptimizerTensors, train: TrainConfig): Tensor {
+/** Adds a micro-batch's share, `scale` of its sum, to the step's mean loss, in nats. Answers the gradient of its logits, (R, V). */
+function emitLoss(e: Emitter, logits: Tensor, targets: Tensor, loss: Tensor, scale: number, lossScale: Tensor | undefined): Tensor {
   const { program, rows, config } = e, losses = program.scratch("losses", [rows]), dLogits = e.matrix("logits.dx", config.vocab_size);
-  const scale = 1 / (rows * train.accumulate), lossScale = train.precision === "f16" ? optimizer.lossScale : undefined;
   program.add({ op: "cross_entropy", logits, targets, losses, dLogits, scale, lossScale });
-  program.add({ op: "sum", x: losses, y: optimizer.loss, scale, accumulate: true });
+  program.add({ op: "sum", x: losses, y: loss, scale, accumulate: true });
   return dLogits;
 }

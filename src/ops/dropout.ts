@@ -8,7 +8,7 @@ import { distinct, matrix } from "./check.ts";
 import type { Descriptor } from "./operation.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Dropout inside an operation; the mask is {@linkcode ../base/random.ts!dropoutKeeps} of (seeds[0], site, seeds[1] + micro, element). */
+/** Dropout inside an operation; the mask is {@linkcode ../base/random.ts!dropoutKeeps} of (seeds[0], site, seeds[1] + micro, first + element). */
 export interface Dropout {
   /** Probability of dropping, in [0, 1). Kept elements are scaled by 1 / (1 − p). */
   readonly p: number;
@@ -16,6 +16,8 @@ export interface Dropout {
   readonly site: number;
   /** Micro-batch number within a step. */
   readonly micro: number;
+  /** Elements of the whole before the first here, whole rows of them, where only some of its rows are here; 0 where absent. */
+  readonly first?: number;
   /** u32 [2]: the run's seed, and the counter of the step's first micro-batch. */
   readonly seeds: Tensor;
 }

@@ -47,6 +47,13 @@ export interface Executable {
    */
   run(times?: number): Promise<void>;
   /**
+   * Runs operations [from, to) of the list alone. Parts that are the list together, in order and with nothing else of this program between
+   * them, are a run; what other programs do and what is read or written between them is in order with them.
+   *
+   * @throws {KernelError} as {@linkcode Executable.run}
+   */
+  part(from: number, to: number): Promise<void>;
+  /**
    * Runs the whole list over and over, as many times at once as suits the engine, and hands over what the runs left, in order. Results of
    * runs are as good however many go together. No more runs begin than results are asked for, but for those that the engine begins ahead.
    *

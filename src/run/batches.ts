@@ -8,6 +8,7 @@ import { batchOffsets, epochOffsets } from "../data/batches.ts";
 import { readTokens, type TokenRange } from "../data/token_range.ts";
 import type { PhaseAt } from "../files/phases.ts";
 import type { TrainConfig } from "../files/train_config.ts";
+import type { Part } from "./data_parallel.ts";
 import type { Tokens } from "./evaluate.ts";
 
 /** Tokens to train on: in memory, or read by range as they are needed. */
@@ -18,7 +19,8 @@ export type TrainingTokens = Tokens | TokenRange;
  * what it would have seen.
  *
  * @param unit sequences begin at multiples of it: an image's tokens
- * @returns `accumulate` arrays, u32 [batch · n_ctx]
+ * @param part what of the update one of several processes does; all of it where absent
+ * @returns `accumulate` arrays, u32 [batch · n_ctx], or as the part has them
  * @throws {DataError} where data that is read by range cannot be read any more
  */
 export async function microBatches(
@@ -27,15 +29,16 @@ export async function microBatches(
   { batch, config: { n_ctx }, index, begin }: PhaseAt,
   data: TrainingTokens,
   unit?: number,
+  part?: Part,
 ): Promise<Uint32Array[]> {
-  const { length } = data;
-  return await Promise.all(Array.from({ length: accumulate }, async (_, micro) => {
-    const seen = ((step - begin) * accumulate + micro) * batch;
+  const { length } = data, { micro: first, row } = part?.share ?? { micro: 0, row: 0 }, rows = part?.batch ?? batch;
+  return await Promise.all(Array.from({ length: part?.accumulate ?? accumulate }, async (_, own) => {
+    const micro = first + own, seen = ((step - begin) * accumulate + micro) * batch;
     const offsets = windows === "shuffled"
       ? epochOffsets({ seed, phase: index, seen, count: batch, length, nCtx: n_ctx, unit })
       : batchOffsets(seed, step, micro, batch, length, n_ctx, unit);
-    const tokens = new Uint32Array(batch * n_ctx);
-    await Promise.all(Array.from(offsets, async (offset, row) => tokens.set(await readTokens(data, offset, offset + n_ctx), row * n_ctx)));
+    const tokens = new Uint32Array(rows * n_ctx), some = offsets.subarray(row, row + rows);
+    await Promise.all(Array.from(some, async (offset, at) => tokens.set(await readTokens(data, offset, offset + n_ctx), at * n_ctx)));
     return tokens;
   }));
 }

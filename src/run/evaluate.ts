@@ -29,6 +29,13 @@ export interface EvaluateOptions {
   readonly minContext?: number;
   /** Windows begin at multiples of this many tokens: an image's, whose rows and columns the positions are; default 1, anywhere. */
   readonly unit?: number;
+  /** Of several processes that share the windows: which this is, from 0, and how many there are. Its windows alone are scored and reported. */
+  readonly share?: readonly [rank: number, size: number];
+}
+
+/** What of so many things in order is one process's of several: [from, to). */
+export function shareOf(count: number, [rank, size]: readonly [rank: number, size: number] = [0, 1]): [from: number, to: number] {
+  return [Math.floor(count * rank / size), Math.floor(count * (rank + 1) / size)];
 }
 
 /** What {@linkcode Scorer.evaluate} reports. */
@@ -114,16 +121,17 @@ export class Scorer {
    *
    * @param of tokens to score, from the first; at least 1
    * @param minContext below n
+   * @param share which of several processes this is: those windows alone that are its share
    * @throws {DivergedError} where the model's loss is not finite
    */
-  async *windows(tokens: Tokens, of: number, minContext: number): AsyncGenerator<ScoredWindows> {
+  async *windows(tokens: Tokens, of: number, minContext: number, share?: EvaluateOptions["share"]): AsyncGenerator<ScoredWindows> {
     const { batch, n } = this;
     expect("Cannot evaluate", { tokens: [tokens, "a typed array"], of: [of, [1, tokens?.length]], minContext: [minContext, [0, n - 1]] });
-    const windows = new Windows(of, n, minContext);
-    for (let done = 0; done < windows.count;) {
+    const windows = new Windows(of, n, minContext), [from, to] = shareOf(windows.count, share);
+    for (let done = from; done < to;) {
       const rows = new Uint32Array(batch * n), some = [];
       // A causal model never looks past a place, so what pads a short window does not change the bits before it.
-      for (let row = 0; row < batch && done < windows.count; row++, done++) {
+      for (let row = 0; row < batch && done < to; row++, done++) {
         const window = windows.at(done);
         some.push(window);
         rows.set(tokens.subarray(window.from, window.end), row * n);
@@ -132,7 +140,7 @@ export class Scorer {
       some.forEach((window, row) => {
         for (let at = window.first; at < window.end; at++) nats[at - first] = losses[row * n + at - window.from];
       });
-      yield { nats, done, of: windows.count };
+      yield { nats, done: done - from, of: to - from };
       // Lets signals, timers and a page's frames run between batches.
       await new Promise((resume) => setTimeout(resume, 0));
     }
@@ -151,7 +159,7 @@ export class Scorer {
   async *evaluate(tokens: Tokens, options: EvaluateOptions = {}): AsyncGenerator<Evaluation> {
     const cannot = "Cannot evaluate";
     expect(cannot, { tokens: [tokens, "a typed array"], options: [options, "an object"] });
-    const { limit = tokens.length, minContext = 0, unit = 1 } = options;
+    const { limit = tokens.length, minContext = 0, unit = 1, share } = options;
     expect(cannot, { limit: [limit, [0, MOST]], unit: [unit, [1, MOST]] });
     const { n } = this, of = Math.min(limit, tokens.length), advance = n - minContext;
     if (of < 1) throw new DataError("Cannot evaluate: there are no tokens");
@@ -168,7 +176,7 @@ export class Scorer {
     if (counted < 1) throw new DataError(`Cannot evaluate: no token has ${minContext} before it`);
     const begun = performance.now();
     let total = 0, scored = 0, at = 0;
-    for await (const { nats, done, of: windows } of this.windows(tokens, of, isAlone ? 0 : n - whole)) {
+    for await (const { nats, done, of: windows } of this.windows(tokens, of, isAlone ? 0 : n - whole, share)) {
       for (const one of nats) {
         if (left > 0 && at++ % n < left) continue;
         total += one / Math.LN2;

@@ -7,6 +7,7 @@
 import type { PhaseAt } from "../files/phases.ts";
 import type { Parameters } from "../model/parameters.ts";
 import type { Engine } from "../ops/mod.ts";
+import type { DataParallel } from "./data_parallel.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
 
 /** How much of it is scored, at most so many tokens at once in windows of the phase's context. */
@@ -53,13 +54,14 @@ export class HeldOut {
    * Makes nothing yet.
    *
    * @param most tokens that a glance takes
+   * @param listens what ends a look before its end, or the processes that share each look
    */
   constructor(
     private readonly engine: Engine,
     private readonly tokens: Tokens,
     private readonly unit: number,
     private readonly most: number,
-    private readonly signal?: AbortSignal,
+    private readonly listens?: AbortSignal | DataParallel,
   ) {}
 
   /** Whether a glance takes all there is. */
@@ -81,15 +83,20 @@ export class HeldOut {
     }
     // Of the glance each window lies alone already, however much shorter than a unit the phase's are.
     const tokens = all ? this.tokens : this.#glance!, spent = this.#spent;
-    let before = performance.now(), scored = 0;
-    for await (const now of this.#scorer!.evaluate(tokens, all ? { unit: this.unit } : {})) {
+    const together = this.listens && "communicator" in this.listens ? this.listens : undefined, share = together?.place;
+    let before = performance.now(), scored = 0, own = { bits: 0, tokens: 0 };
+    for await (const now of this.#scorer!.evaluate(tokens, all ? { unit: this.unit, share } : { share })) {
       spent.tokens += now.tokens - scored;
       spent.seconds += (performance.now() - before) / 1000;
       before = performance.now();
       scored = now.tokens;
-      yield { scored, of: now.of, ...now.last ? { bits: now.bits } : {} };
-      if (this.signal?.aborted) return;
+      own = now;
+      yield { scored, of: now.of, ...now.last && !together ? { bits: now.bits } : {} };
+      if (!together && (this.listens as AbortSignal | undefined)?.aborted) return;
     }
+    if (!together) return;
+    const { bits, tokens: of } = await together.mean(own.bits, own.tokens);
+    yield { scored: of, of, bits };
   }
 
   /** Bits per token at a glance; undefined where a signal came before its end. */

@@ -22,6 +22,7 @@ import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights, Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
+import type { DataParallel, Decisions, Exchange, Part } from "./data_parallel.ts";
 import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
 import {
   AHEAD,
@@ -71,6 +72,8 @@ export interface TrainedPhase extends PhaseAt {
 /** The recorded step of one phase, and what is made for it alone. */
 interface Recorded extends PhaseAt {
   readonly step: TrainingProgram;
+  /** What of the update this process does. */
+  readonly part: Part;
   readonly executable: Executable;
   readonly tensors: readonly Tensor[];
 }
@@ -83,6 +86,8 @@ export class Trainer {
   readonly #optimizer: OptimizerTensors;
   readonly #tensors: readonly Tensor[];
   readonly #rate: LearningRate;
+  readonly #together: DataParallel | undefined;
+  readonly #exchange: Exchange | undefined;
   /** Undefined where making the next phase's failed. */
   #recorded: Recorded | undefined;
   #done: number;
@@ -104,6 +109,8 @@ export class Trainer {
       tensors: readonly Tensor[];
       from?: Snapshot;
       rate?: LearningRate;
+      together?: DataParallel;
+      exchange?: Exchange;
     },
   ) {
     this.#engine = engine;
@@ -112,6 +119,8 @@ export class Trainer {
     this.#optimizer = made.optimizer;
     this.#tensors = made.tensors;
     this.#rate = made.rate ?? learningRate;
+    this.#together = made.together;
+    this.#exchange = made.exchange;
     this.#done = made.from?.step ?? 0;
     this.#skipped = this.#known = made.from?.skipped[0] ?? 0;
   }
@@ -120,6 +129,7 @@ export class Trainer {
    * Allocates and records. Without `from`, weights are drawn from `train.seed`.
    *
    * @param rate the learning rate, where it is not the schedule that `train` names
+   * @param together the processes that take a share of each update; by default this one does it all
    * @throws {ConfigError} where a field is out of range, or attention is not causal
    * @throws {CheckpointError} where the snapshot's tensors are not the model's, or not finite
    * @throws {OutOfMemoryError} where the engine has not the memory
@@ -130,14 +140,18 @@ export class Trainer {
     train: Partial<TrainConfig>,
     from?: Snapshot,
     rate?: LearningRate,
+    together?: DataParallel,
   ): Promise<Trainer> {
     expect("Cannot train", { engine: [engine, "an engine"] });
     config = checkConfig(config);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
-    for (const phase of phases) checkCausal(phase.config, "train");
-    checkRoom(engine, config, checked);
+    for (const phase of phases) {
+      checkCausal(phase.config, "train");
+      together?.share(phase.batch, checked.accumulate);
+    }
+    if (!together) checkRoom(engine, config, checked);
     const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
@@ -155,9 +169,16 @@ export class Trainer {
         engine.write(t, data);
       }
     };
-    let trainer: Trainer | undefined;
+    let trainer: Trainer | undefined, exchange: Exchange | undefined;
     try {
-      for (const group of [params.all, optimizer.grads, optimizer.m, optimizer.v, optimizerState(optimizer)]) {
+      // Of all phases the gradients are ready in the same order.
+      const [{ params: first }] = phases, { grads } = optimizer;
+      exchange = await together?.exchange(
+        engine,
+        trainingProgram(first, optimizer, { ...checked, batch: 1, accumulate: 1 }).program,
+        grads,
+      );
+      for (const group of [params.all, exchange ? [] : grads, optimizer.m, optimizer.v, optimizerState(optimizer)]) {
         engine.allocate(group);
         tensors.push(...group);
       }
@@ -168,11 +189,12 @@ export class Trainer {
         fill(optimizer.v, "v.", from.v);
         engine.write(optimizer.skipped, Uint32Array.from(from.skipped));
       }
-      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate });
+      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate, together, exchange });
       await trainer.#record();
       return trainer;
     } catch (error) {
       engine.free(tensors);
+      exchange?.dispose();
       throw error;
     }
   }
@@ -182,14 +204,21 @@ export class Trainer {
     return phaseAt(this.#phases, t);
   }
 
+  /** What of the updates of a phase this process does: all, or its share. */
+  part({ batch }: Pick<PhaseAt, "batch">): Part {
+    const { accumulate } = this.train;
+    return this.#together?.share(batch, accumulate) ?? { batch, accumulate, share: { micro: 0, row: 0, of: batch * accumulate } };
+  }
+
   /** The recorded step of the phase that the next update is in, made anew where another phase begins. */
   async #record(): Promise<Recorded> {
     const { params, ...phase } = this.phase(this.#done), engine = this.#engine;
     if (this.#recorded?.index === phase.index) return this.#recorded;
     this.#release();
-    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch: phase.batch });
+    const part = this.part(phase), { batch, accumulate, share } = part;
+    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch, accumulate }, false, share);
     const tensors = [...step.constants.keys(), ...step.batches.flatMap(Object.values)];
-    return this.#recorded = { ...phase, step, tensors, executable: await compileWith(engine, step.program, tensors, step.constants) };
+    return this.#recorded = { ...phase, step, part, tensors, executable: await compileWith(engine, step.program, tensors, step.constants) };
   }
 
   #release(): void {
@@ -208,6 +237,11 @@ export class Trainer {
     return this.#done;
   }
 
+  /** Whether the loss is scaled, so that what is f16 loses less of its gradient. */
+  get isScaled(): boolean {
+    return this.train.precision === "f16" || this.#together?.wire === "f16";
+  }
+
   /** Bytes of the arena for activations. */
   get scratchBytes(): number {
     return this.#recorded?.executable.scratchBytes ?? 0;
@@ -216,16 +250,20 @@ export class Trainer {
   /**
    * One update.
    *
-   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as the {@linkcode Trainer.phase} has
+   * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as {@linkcode Trainer.part} of the
+   * {@linkcode Trainer.phase} has
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
    */
   async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
     expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
     for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
-    const { train } = this, engine = this.#engine, { batch, config, step, executable } = await this.#record(), rows = batch * config.n_ctx;
-    if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
+    const { train } = this,
+      engine = this.#engine,
+      { part, config, step, executable } = await this.#record(),
+      rows = part.batch * config.n_ctx;
+    if (microBatches.length !== part.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
       throw new ShapeError(
-        `Cannot take a step: it needs ${train.accumulate} micro-batches of ${rows} tokens, got ${
+        `Cannot take a step: it needs ${part.accumulate} micro-batches of ${rows} tokens, got ${
           microBatches.map((t) => t.length).join(", ")
         }`,
       );
@@ -237,7 +275,7 @@ export class Trainer {
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));
     engine.write(this.#optimizer.known, Uint32Array.of(this.#known));
     engine.write(this.#optimizer.seeds, Uint32Array.of(train.seed, this.#done * train.accumulate));
-    await executable.run();
+    await (this.#exchange ? this.#exchange.run(executable, step.program) : executable.run());
     this.#done++;
     this.#sinceReading++;
     this.#sinceKnown++;
@@ -257,7 +295,7 @@ export class Trainer {
   async measure(): Promise<Measured> {
     const { loss, squareNorm, skipped, lossScale } = this.#optimizer, steps = Math.max(1, this.#sinceReading);
     const reads = [loss, squareNorm, skipped, lossScale].map((t) => this.#engine.read(t));
-    const [total, square, counts, [next, clean]] = await Promise.all(reads);
+    const [[own], square, counts, [next, clean]] = await Promise.all(reads), total = await this.#together?.loss(own, square[0]) ?? own;
     if (!(next > 0 && counts[1] <= counts[0] && counts[0] <= this.#done)) {
       throw new KernelError(
         `Cannot go on training: ${this.#engine.description} answered a loss scale of ${next} and ${counts[0]} steps skipped, ` +
@@ -265,8 +303,9 @@ export class Trainer {
       );
     }
     // Steps with gradients that are not finite are skipped and counted, and those gradients explain a loss.
-    if (counts[0] === this.#skipped) {
-      checkComputed([total[0], square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
+    // Read again without a step in between, the norm is still that of a step that was counted.
+    if (counts[0] === this.#skipped && this.#sinceReading > 0) {
+      checkComputed([total, square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
     }
     this.#skipped = counts[0];
     this.#engine.write(loss, Float32Array.of(0));
@@ -274,8 +313,8 @@ export class Trainer {
     this.#known = counts[0];
     this.#sinceKnown = 0;
     // With no clean step since it changed, the scale has just doubled: the norm was taken under the one before.
-    const scale = this.train.precision === "f32" ? 1 : clean === 0 ? next / 2 : next;
-    return { loss: total[0] / steps, gradNorm: Math.sqrt(square[0]) / scale, skipped: [counts[0], counts[1]], lossScale: next };
+    const scale = !this.isScaled ? 1 : clean === 0 ? next / 2 : next;
+    return { loss: total / steps, gradNorm: Math.sqrt(square[0]) / scale, skipped: [counts[0], counts[1]], lossScale: next };
   }
 
   /** Waits for the steps so far and learns how many were skipped; `step` does so too, now and then. */
@@ -319,6 +358,7 @@ export class Trainer {
   dispose(): void {
     this.#release();
     this.#engine.free(this.#tensors);
+    this.#exchange?.dispose();
   }
 }
 
@@ -391,10 +431,12 @@ export interface TrainOptions {
   readonly learningRate?: LearningRate;
   /** Stops after the step under way. */
   readonly signal?: AbortSignal;
+  /** The processes that train together, of which this is one: each is given the same of everything else. */
+  readonly together?: DataParallel;
 }
 
-/** Steps in a row with non-finite gradients after which training stops; in f16 each of them halves the loss scale, from 2¹⁶. */
-const PATIENCE = { f32: 10, f16: 26 };
+/** Steps in a row with non-finite gradients after which training stops; where the loss is scaled each of them halves the scale, from 2¹⁶. */
+const PATIENCE = { unscaled: 10, scaled: 26 };
 /** Bytes of reads under way together in a snapshot: waiting for each of a hundred tensors in turn cost 11 ms each in Deno. */
 const READING = 64 * 2 ** 20;
 
@@ -487,8 +529,8 @@ class Patience {
 }
 
 /** @throws {DivergedError} after too many steps in a row with non-finite gradients */
-function checkGradients({ skipped }: Measured, { lr, muon_lr, optimizer, precision }: TrainConfig): void {
-  if (skipped[1] < PATIENCE[precision]) return;
+function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer }, isScaled }: Trainer): void {
+  if (skipped[1] < PATIENCE[isScaled ? "scaled" : "unscaled"]) return;
   throw new DivergedError(
     `Cannot go on: the gradients of the last ${
       skipped[1]
@@ -510,9 +552,9 @@ function checkGradients({ skipped }: Measured, { lr, muon_lr, optimizer, precisi
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
-  const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit } = options;
-  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate);
-  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, signal);
+  const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } = options;
+  const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate, together);
+  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together ?? signal);
   try {
     const { train } = trainer, { steps } = train, evaluate = new Cadence(options.evaluateEvery ?? everyOf(steps, evaluations));
     const pace = new Pace(trainer), patience = new Patience(train.patience, options.heldOutBefore ?? []);
@@ -520,7 +562,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     /** What the device measured since the report before, with what else is to be said. */
     const report = async (more: Partial<Progress>): Promise<Progress> => {
       const measured = await trainer.measure(), phase = trainer.phase(Math.max(0, trainer.done - 1));
-      checkGradients(measured, train);
+      checkGradients(measured, trainer);
       // Without steps since none was measured: the loss is that of the report before.
       if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
       reportedStep = trainer.done;
@@ -534,15 +576,24 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
         ...more,
       };
     };
-    while (!isOver && !signal?.aborted) {
+    // What one process decides all do.
+    let agreed: Decisions | undefined;
+    const stops = () => agreed?.stops ?? signal?.aborted ?? false;
+    const decide = async () => {
+      const stops = signal?.aborted ?? false, reports = pace.isOver(reportSeconds), evaluates = evaluate.isDue(trainer.done + 1);
+      agreed = await together?.agree({ stops, reports, evaluates });
+      return !isOver && !(agreed?.stops ?? stops);
+    };
+    while (await decide()) {
       const phase = trainer.phase(trainer.done);
-      await trainer.step(await microBatches(train, trainer.done, phase, data, unit));
+      await trainer.step(await microBatches(train, trainer.done, phase, data, unit, trainer.part(phase)));
       pace.step(phase);
       // Lets signals, timers and a page's frames run between steps.
       await new Promise((resume) => setTimeout(resume, 0));
-      const isDone = trainer.done >= steps, evaluates = heldOut !== undefined && (isDone || evaluate.isDue(trainer.done));
-      if (!evaluates && !isDone && !signal?.aborted && !pace.isOver(reportSeconds)) continue;
-      if (signal?.aborted && !isDone) break;
+      const isDone = trainer.done >= steps,
+        evaluates = heldOut !== undefined && (isDone || (agreed?.evaluates ?? evaluate.isDue(trainer.done)));
+      if (!evaluates && !isDone && !stops() && !(agreed?.reports ?? pace.isOver(reportSeconds))) continue;
+      if (stops() && !isDone) break;
       isOver = isDone;
       if (isDone && (!heldOut || heldOut.isAll(phase))) break;
       const reported = await report({});
@@ -561,18 +612,19 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     if (isOver) ended ??= "steps";
     // The model is as it stays: whoever saves does it before all that is held out is scored, which may take long.
     let bits: number | undefined;
-    if (isOver && heldOut && !signal?.aborted) {
+    if (isOver && heldOut && !stops()) {
       const phase = trainer.phase(Math.max(0, trainer.done - 1));
       yield await report({ scored: 0 });
       let told = performance.now();
       for await (const look of heldOut.look(phase, true)) {
         bits = look.bits;
-        if (bits !== undefined || performance.now() - told < reportSeconds * 1000) continue;
+        // What a report measures all processes measure.
+        if (together || bits !== undefined || performance.now() - told < reportSeconds * 1000) continue;
         told = performance.now();
         yield await report({ scored: look.scored / look.of });
       }
       if (bits === undefined) ended = "signal";
-    } else if (signal?.aborted && (heldOut || !isOver)) ended = "signal";
+    } else if (stops() && (heldOut || !isOver)) ended = "signal";
     yield await report({ ...bits === undefined ? {} : { heldOut: bits }, last: true, ended, secondsLeft: 0 });
   } finally {
     heldOut?.dispose();

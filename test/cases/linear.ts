@@ -44,7 +44,8 @@ for (
               b: c.f32("b", [out]),
               pre: c.out("pre", [rows, out]),
               activation: "gelu",
-              dropout: { p: 0.25, site: 3, micro: 1, seeds: c.seeds() },
+              // Rows of a whole, from its sixth on: those that one of several processes takes.
+              dropout: { p: 0.25, site: 3, micro: 1, first: 5 * out, seeds: c.seeds() },
               residual: c.f32("residual", [rows, out]),
             },
           });

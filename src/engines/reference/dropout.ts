@@ -5,9 +5,9 @@ import { dropoutKeeps } from "../../base/random.ts";
 import type { Values } from "./values.ts";
 
 /** The factor of one element: 0, or 1 / (1 − p). */
-export function dropoutFactor({ p, site, micro, seeds }: Dropout, index: number, values: Values): number {
+export function dropoutFactor({ p, site, micro, first = 0, seeds }: Dropout, index: number, values: Values): number {
   const [seed, step] = values(seeds);
-  return dropoutKeeps(seed, site, step + micro >>> 0, index, p) ? 1 / (1 - p) : 0;
+  return dropoutKeeps(seed, site, step + micro >>> 0, first + index, p) ? 1 / (1 - p) : 0;
 }
 
 /** y = x masked and scaled. */

@@ -21,6 +21,9 @@ import { ShapeError } from "../../base/errors.ts";
 import { ORACLES } from "./index.gen.ts";
 import type { Oracle, Values } from "./values.ts";
 
+/** Numbers of scratch tensors. */
+type Scratch = Map<Tensor, Float64Array>;
+
 /** The oracle. Scratch tensors start as NaN in every run, so that an element read before it is written shows. */
 export class ReferenceEngine implements Engine {
   readonly name = "reference";
@@ -52,15 +55,20 @@ export class ReferenceEngine implements Engine {
   compile(program: Program): Promise<Executable> {
     let scratchBytes = 0;
     for (const t of lifetimes(program).keys()) scratchBytes += size(t) * 8;
-    const run = (times = 1) => {
-      for (let time = 0; time < times; time++) this.#run(program);
+    let scratch: Scratch = new Map();
+    const part = (from: number, to: number) => {
+      if (from === 0) scratch = new Map();
+      this.#run(program.ops.slice(from, to), scratch);
       return Promise.resolve();
     };
-    return Promise.resolve({ scratchBytes, run, stream: (options) => streamOneByOne(this, run, options), dispose: () => {} });
+    const run = async (times = 1) => {
+      for (let time = 0; time < times; time++) await part(0, program.ops.length);
+      scratch = new Map();
+    };
+    return Promise.resolve({ scratchBytes, run, part, stream: (options) => streamOneByOne(this, run, options), dispose: () => {} });
   }
 
-  #run(program: Program): void {
-    const scratch = new Map<Tensor, Float64Array>();
+  #run(ops: readonly Op[], scratch: Scratch): void {
     const values: Values = (t) => {
       if (!t.scratch) return this.#persistent(t);
       let made = scratch.get(t);
@@ -68,7 +76,7 @@ export class ReferenceEngine implements Engine {
       return made;
     };
     // Each oracle is given operations of its own name.
-    for (const op of program.ops) (ORACLES[op.op] as Oracle<Op>)(op, values);
+    for (const op of ops) (ORACLES[op.op] as Oracle<Op>)(op, values);
   }
 
   dispose(): void {

@@ -49,6 +49,12 @@ export interface WasmOptions {
 /** Bytes of a tensor; kernels read int8 eight at a time (asm/lib/int8.ts). */
 const bytesOf = (t: Tensor): number => t.dtype === "i8" ? size(t) + 7 : size(t) * 4;
 
+/** What some operations of a program are: a plan, and the kernels of its calls. */
+interface Part {
+  readonly plan: PlacedPlan;
+  readonly kernels: readonly string[];
+}
+
 let plans = 0;
 
 /** The kernels in the order by which plans name them. */
@@ -199,22 +205,31 @@ export class WasmEngine implements Engine {
       claims.forEach(({ of }, i) => places.set(of, base + arena.offsets[i]));
       for (const table of tables) places.set(table, this.#share(table, address));
       this.#reserve(Math.max(64, ...flat.map((call) => call.workspace)));
-      const words = flat.flatMap(({ kernel, units, grain, joined, args }) => {
-        return [NAMES.indexOf(kernel), units, grain, joined ? 1 : 0, args.length, ...args.map(address)];
-      });
-      const tickets = flat.reduce((sum, { units, grain }) => sum + Math.ceil(units / grain), 0);
-      const plan = { id: ++plans, address: take(words.length * 8, `the plan of ${program.name}`), words: words.length, tickets };
-      new Float64Array(this.#heap.memory.buffer, plan.address, plan.words).set(words);
-      return this.#executable(program, plan, flat.map((call) => call.kernel), arena.bytes, release);
+      const encoded = calls.map((list) =>
+        list.flatMap(({ kernel, units, grain, joined, args }) => {
+          return [NAMES.indexOf(kernel), units, grain, joined ? 1 : 0, args.length, ...args.map(address)];
+        })
+      );
+      const words = encoded.flat(), start = take(words.length * 8, `the plan of ${program.name}`);
+      new Float64Array(this.#heap.memory.buffer, start, words.length).set(words);
+      const wordsOf = (from: number, to: number) => encoded.slice(from, to).reduce((sum, { length }) => sum + length, 0);
+      const planOf = (from: number, to: number): Part => {
+        const own = calls.slice(from, to).flat(), tickets = own.reduce((sum, { units, grain }) => sum + Math.ceil(units / grain), 0);
+        const plan = { id: ++plans, address: start + wordsOf(0, from) * 8, words: wordsOf(from, to), tickets };
+        return { plan, kernels: own.map(({ kernel }) => kernel) };
+      };
+      return this.#executable(program, planOf, arena.bytes, release);
     } catch (error) {
       release();
       throw error;
     }
   }
 
-  #executable(program: Program, plan: PlacedPlan, kernels: readonly string[], scratchBytes: number, release: () => void): Executable {
+  /** @param planOf the plan of operations [from, to) */
+  #executable(program: Program, planOf: (from: number, to: number) => Part, scratchBytes: number, release: () => void): Executable {
+    const whole = planOf(0, program.ops.length), parts = new Map<string, Part>();
     let live = true;
-    const run = async (times = 1) => {
+    const run = async (times = 1, { plan, kernels } = whole) => {
       for (let time = 0; time < times; time++) {
         if (!live) throw new KernelError(`Cannot run ${program.name}: it was disposed of`);
         if (plan.tickets === 0) return;
@@ -226,7 +241,12 @@ export class WasmEngine implements Engine {
     };
     return {
       scratchBytes,
-      run,
+      run: (times) => run(times),
+      part: (from, to) => {
+        const key = `${from} ${to}`, part = parts.get(key) ?? planOf(from, to);
+        parts.set(key, part);
+        return run(1, part);
+      },
       stream: (options) => streamOneByOne(this, run, options),
       dispose: () => {
         this.#threads.finish();

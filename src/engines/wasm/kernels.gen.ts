@@ -208,6 +208,7 @@ export interface Kernels {
     readonly seeds: Words;
     readonly site: number;
     readonly micro: number;
+    readonly first: number;
     readonly p: number;
   };
   /** asm/embedding.ts */
@@ -307,6 +308,7 @@ export interface Kernels {
     readonly seeds: Words | null | undefined;
     readonly site: number;
     readonly micro: number;
+    readonly first: number;
     readonly p: number;
   };
   /** asm/linear.ts */
@@ -327,6 +329,7 @@ export interface Kernels {
     readonly seeds: Words | null | undefined;
     readonly site: number;
     readonly micro: number;
+    readonly first: number;
     readonly p: number;
   };
   /** asm/linear.ts */
@@ -399,7 +402,7 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   choose: ["logits", "tape", "position", "given", "choice", "seeds", "batch", "vocabulary", "stream"],
   choose_advance: ["position"],
   cross_entropy: ["logits", "targets", "losses", "dLogits", "lossScale", "vocabulary", "meanScale"],
-  dropout: ["x", "y", "count", "seeds", "site", "micro", "p"],
+  dropout: ["x", "y", "count", "seeds", "site", "micro", "first", "p"],
   embedding: ["index", "length", "table", "scale", "y", "d", "accumulate"],
   embedding_decode: ["tape", "position", "rows", "table", "scale", "y", "batch", "d", "start"],
   embedding_backward: ["dy", "order", "starts", "dTable", "d", "accumulate"],
@@ -408,8 +411,8 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   layernorm_backward_sum: ["partial", "dGain", "dBias", "chunks", "d", "accumulate"],
   pack_forward: ["w", "scale", "panels", "out", "inner"],
   pack_backward: ["w", "panels", "out", "inner"],
-  linear: ["x", "panels", "rows", "inner", "out", "blockRows", "blockPanels", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
-  linear_few: ["x", "w", "rows", "inner", "out", "gain", "shift", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "p"],
+  linear: ["x", "panels", "rows", "inner", "out", "blockRows", "blockPanels", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "first", "p"],
+  linear_few: ["x", "w", "rows", "inner", "out", "gain", "shift", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "first", "p"],
   linear_weight_grad: ["dy", "x", "dw", "db", "rows", "out", "inner", "height", "width", "accumulate"],
   muon: ["table", "out", "inner", "factor", "hyper", "mu", "weightDecay"],
   sum_chunks: ["x", "count", "chunk", "partials"],
@@ -428,9 +431,10 @@ export const WORKSPACES: { readonly [K in keyof Kernels]?: (args: Kernels[K]) =>
   dropout: () => 8,
   embedding: ({ d, scale }) => scale ? decoded(d) : 0,
   embedding_decode: ({ d, scale }) => scale ? decoded(d) : 0,
+  embedding_backward: ({ d }) => d,
   pack_forward: ({ inner, scale }) => scale ? decoded(PANEL * inner) : 0,
   linear: ({ inner, blockRows, blockPanels }) => blockRows * Math.min(inner, DEPTH) + (inner > DEPTH ? blockRows * blockPanels * PANEL : 4 * PANEL),
   linear_few: ({ rows, inner, gain, scale }) => 64 + (gain ? up4(rows * inner) : 0) + (scale ? decoded(PANEL * inner) : 0),
-  linear_weight_grad: ({ height, width }) => (height + width) * ROWS + height * width,
+  linear_weight_grad: ({ height, width }) => (height + width) * ROWS + height * width + height,
   muon: ({ out, inner }) => 3 * up8(out) * up8(inner) + 2 * Math.min(up8(out), up8(inner)) * Math.min(up8(out), up8(inner)),
 };

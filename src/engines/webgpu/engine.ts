@@ -238,16 +238,20 @@ export class WebGpuEngine implements Engine {
     return await failures.guard(`Cannot compile ${name}`, async () => {
       const compiled = await compile(this.#shop, program, options.tuning ?? this.#tuning, this.#keep);
       let next: { times: number; commands: GPUCommandBuffer } | undefined;
+      const submit = (commands: () => GPUCommandBuffer) =>
+        failures.guard(`Cannot run ${name}`, () => {
+          failures.running = name;
+          // The verdict comes when the device has looked at it; the next run or read throws it.
+          failures.scoped(`running ${name}`, () => device.queue.submit([commands()]));
+          return Promise.resolve();
+        });
       const run = (times = 1) => {
         const made = next?.times === times ? next.commands : undefined;
         next = undefined;
-        return failures.guard(`Cannot run ${name}`, () => {
-          failures.running = name;
-          // The verdict comes when the device has looked at it; the next run or read throws it.
-          failures.scoped(`running ${name}`, () => device.queue.submit([made ?? encode(device, compiled.bound, times)]));
-          return Promise.resolve();
-        });
+        return submit(() => made ?? encode(device, compiled.bound, times));
       };
+      const part = (from: number, to: number) =>
+        submit(() => encode(device, compiled.bound.filter(({ dispatch: { op } }) => from <= op && op < to)));
       const prepare = (times: number) => {
         const what = `running ${name}`;
         failures.later(what, () => void failures.scoped(what, () => next = { times, commands: encode(device, compiled.bound, times) }));
@@ -258,7 +262,7 @@ export class WebGpuEngine implements Engine {
           await compiled.rebind();
           next = undefined;
         });
-      const executable: WebGpuExecutable = { scratchBytes: compiled.scratchBytes, run, stream, rebind, dispose: compiled.dispose };
+      const executable: WebGpuExecutable = { scratchBytes: compiled.scratchBytes, run, part, stream, rebind, dispose: compiled.dispose };
       recordings.set(executable, {
         device,
         program,

@@ -11,7 +11,10 @@ import { BYTES, call, type LowerContext, PIECE, up } from "./lowering.ts";
 const FEW = 16;
 
 /** What the kernels do with a product. */
-type Finish = Pick<Kernels["linear"], "y" | "pre" | "scale" | "bias" | "residual" | "activation" | "seeds" | "site" | "micro" | "p">;
+type Finish = Pick<
+  Kernels["linear"],
+  "y" | "pre" | "scale" | "bias" | "residual" | "activation" | "seeds" | "site" | "micro" | "first" | "p"
+>;
 
 /** For few rows w as it lies, the norm within; else packed, the norm before it. */
 export function lowerLinear(op: Linear, context: LowerContext): Call[] {

@@ -223,10 +223,8 @@ export class Plan {
   }
 }
 
-/** A dropout over some rows and columns of a whole. */
+/** A dropout over some columns of a whole. */
 export interface PartialDropout extends Dropout {
-  /** Number, in the whole, of the first element; 0 where absent. */
-  readonly first?: number;
   /** Columns of the whole, where they are not all. */
   readonly width?: number;
 }

@@ -34,7 +34,7 @@ export async function planInPieces(plan: Plan, op: Op, next: Planner<Op>): Promi
     for (const name of names) made[name] = plan.rows(fields[name]!, first, rows);
     if ("accumulate" in op) made.accumulate = op.accumulate || at > 0;
     if ("dropout" in op && op.dropout) {
-      made.dropout = { ...op.dropout, first: first * rowsOf(op.y).width } satisfies PartialDropout;
+      made.dropout = { ...op.dropout, first: (op.dropout.first ?? 0) + first * rowsOf(op.y).width } satisfies PartialDropout;
     }
     await plan.step(at, pieces.length, async () => await next(plan, made as unknown as Op));
   }
@@ -63,7 +63,7 @@ export async function splitLinear(plan: Plan, op: Linear, next: Planner<Linear>)
     await plan.step(at, blocks.length, async () => {
       const y = columns(plan, op.y, width), pre = op.pre && columns(plan, op.pre, width);
       const dropout: PartialDropout | undefined = op.dropout &&
-        { ...op.dropout, first: ((op.dropout as PartialDropout).first ?? 0) + first, width: whole };
+        { ...op.dropout, first: (op.dropout.first ?? 0) + first, width: whole };
       const residual = op.residual && taken(plan, op.residual, first, width);
       const [b, scale] = [op.b, op.scale].map((t) => t && plan.rows(t, first, width));
       await next(plan, { ...op, w, scale, b, y, pre, residual, dropout });

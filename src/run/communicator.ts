@@ -1,0 +1,24 @@
+/**
+ * What joins the processes that train one model together. MPI is one such thing (cli/mpi/); nothing here knows it.
+ *
+ * @module
+ */
+
+/**
+ * The processes of a run, numbered. Every call is made by all of them, in the same order, one at a time: none begins before the last of this
+ * rank has ended.
+ */
+export interface Communicator {
+  /** This process's number, from 0. */
+  readonly rank: number;
+  /** Processes in all. */
+  readonly size: number;
+  /** Sums arrays of one length over all ranks, element by element, in place; all ranks get the same bits. */
+  allreduce(data: Float32Array | Float64Array): Promise<void>;
+  /**
+   * Cuts `send` into `size` equal parts, of which part r goes to rank r; `receive` gets those for this rank, by the ranks they come from.
+   */
+  alltoall(send: Uint8Array, receive: Uint8Array): Promise<void>;
+  /** `receive` gets what every rank sends, `size` times the length of `send`, by rank. */
+  allgather(send: Uint8Array, receive: Uint8Array): Promise<void>;
+}
