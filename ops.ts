@@ -35,13 +35,23 @@ export {
 export type { AttentionOptions, AttentionPattern } from "./src/model/attention.ts";
 export type { FloatArray, HalfArray } from "./src/base/floats.ts";
 export type { BufferRange } from "./src/base/buffers.ts";
-export { attends, type AttentionSet, type BlockLists, type IntervalLists, resolveSets } from "./src/pattern/sets.ts";
+export {
+  attends,
+  type AttentionSet,
+  type BlockLists,
+  factorsOf,
+  type IntervalLists,
+  layerAttention,
+  mapPatterns,
+  patternsIn,
+  resolveSets,
+} from "./src/pattern/sets.ts";
 export { alibiSlopes } from "./src/pattern/alibi.ts";
 export { documentSpans, lengthSpans } from "./src/pattern/spans.ts";
 export { describeAttention } from "./src/pattern/describe.ts";
 export { CachePlan } from "./src/pattern/cache.ts";
 export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
-export { checkReach, factorsOf, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
+export { checkReach, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
 export { type DType, type Tensor, tensor, type TensorData } from "./src/ops/tensor.ts";
 export type * from "./src/ops/index.gen.ts";
 export { NO_KEYS } from "./src/ops/attention.ts";

@@ -4,16 +4,26 @@
  * @module
  */
 
-import { preset, PRESETS } from "../../mod.ts";
+import { type AttentionConfig, type ModelAttention, preset, PRESETS } from "../../mod.ts";
 import { encodePng, wrapText } from "../../data.ts";
 import { MODEL_FIELDS, whole } from "../../files.ts";
-import { type AttentionSet, buildLayout, checkReach, factorsOf, type Reach, type Schedule, scheduleOf } from "../../ops.ts";
+import {
+  type AttentionSet,
+  buildLayout,
+  checkReach,
+  describeAttention,
+  factorsOf,
+  patternsIn,
+  type Reach,
+  type Schedule,
+  scheduleOf,
+} from "../../ops.ts";
 import { DRAWN_LIMIT, type Panel, panelsOf, patternImage, type PatternMap, patternMap, patternSvg, tileImages } from "../../pictures.ts";
 import { writeFile } from "../disk.ts";
 import { drawPattern } from "../draw.ts";
 import { type Args, byFlags, type Command, group, UsageError } from "../flags.ts";
 import { percent, tableLines, thousands } from "../format.ts";
-import { ATTENTION_FLAGS, attentionFrom, readConfig } from "../model.ts";
+import { ATTENTION_FLAGS, attentionFrom, readConfig, wholeAttention } from "../model.ts";
 import { colored, columns, Screen, write } from "../terminal.ts";
 
 /** A set in words. */
@@ -25,15 +35,25 @@ function describe(set: AttentionSet): string {
     case "window":
       return `|i − j| ≤ ${set.l}`;
     case "column":
-      return `(i − j) mod ${set.l} = 0`;
-    case "strided":
-      return `|i − j| ≤ ${set.l} or (i − j) mod ${set.l} = 0`;
+      return `(i − j) mod ${set.l} = 0${set.within ? `, |i − j| ≤ ${set.within}` : ""}`;
+    case "strided": {
+      const strides = [set.l, ...set.more ?? []];
+      const far = strides.map((l, at) => `(i − j) mod ${l} = 0${at + 1 < strides.length ? ` and |i − j| ≤ ${strides[at + 1]}` : ""}`);
+      return `|i − j| ≤ ${set.l} or ${far.join(" or ")}`;
+    }
     case "segment":
       return `same window of ${set.l}`;
-    case "summary":
-      return `${mod(set.from, set.to, set.l)}, or j = i`;
-    case "fixed":
-      return `same window of ${set.l}, or ${mod(set.from, set.to, set.l)}`;
+    case "summary": {
+      const windows = set.within ? ` in the same window of ${set.within}` : "", others = set.smaller ? " of another window" : "";
+      return `${mod(set.from, set.to, set.l)}${others}${windows}, or j = i`;
+    }
+    case "fixed": {
+      const { l, from, to, more = [] } = set, strides = [l, ...more];
+      const far = strides.map((stride, at) =>
+        mod(from + stride - l, to + stride - l, stride) + (at + 1 < strides.length ? ` in the same window of ${strides[at + 1]}` : "")
+      );
+      return `same window of ${l}, or ${far.join(", or ")}`;
+    }
     case "longformer":
       return `|i − j| ≤ ${set.l}, or one of the first ${set.globals}`;
     case "blocks":
@@ -58,7 +78,7 @@ interface Shape {
 /** What the flags ask to be drawn. */
 interface Asked {
   readonly shape: Shape;
-  readonly attention: Parameters<typeof scheduleOf>[0];
+  readonly attention: ModelAttention;
   /** In words. */
   readonly name: string;
 }
@@ -68,27 +88,38 @@ function askedOf(args: Args): Asked {
   const file = args.text("config"), name = args.text("preset");
   if (file && name) throw new UsageError("Cannot use --preset and --config together: give one of them");
   const base = file ? readConfig(file) : name ? preset(name).model : undefined;
+  const whole = wholeAttention(args), given = whole ?? base?.attention, listed = Array.isArray(given) ? given.length : undefined;
   const shape = {
     n: args.number("n") ?? base?.n_ctx ?? 64,
-    layers: args.number("layers") ?? base?.n_layer ?? 4,
+    layers: args.number("layers") ?? (whole ? listed : base?.n_layer) ?? 4,
     heads: args.number("heads") ?? base?.n_head ?? 4,
   };
-  const changed = args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0, given = base?.attention;
-  if (Array.isArray(given) && !changed) return { shape, attention: given, name: "a pattern per layer" };
-  const attention = attentionFrom(args, Array.isArray(given) ? given[0] : given), { pattern, integration } = attention;
-  const sizes = [attention.stride !== undefined && `l ${attention.stride}`, attention.c !== undefined && `c ${attention.c}`];
-  const factors = factorsOf(attention) === 2 ? [integration ?? "merged"] : [];
+  const changed = !whole && args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0;
+  if (given && !changed && !("pattern" in given)) {
+    return { shape, attention: given, name: listed ? "a pattern per layer" : describeAttention(given) };
+  }
+  const attention = whole ? given as AttentionConfig : attentionFrom(args, given && patternsIn(given)[0]);
+  const { pattern, integration } = attention,
+    several = (name: string, value: unknown) => value !== undefined && `${name} ${[value].flat().join(", ")}`;
+  const factors = /strided|fixed/.test(pattern) ? [integration ?? "merged"] : [];
+  const sizes = [several("l", attention.stride), several("c", attention.c), several("within", attention.within)];
   return { shape, attention, name: [pattern, ...factors, ...sizes.filter(Boolean)].join(", ") };
 }
+
+/** The first of some layers. */
+const some = (layers: readonly number[]) => layers.slice(0, 4).join(", ") + (layers.length > 4 ? ", …" : "");
 
 /** @param repeats whether the pattern goes on as it begins */
 function reachLines(reach: Reach, repeats: boolean): string[] {
   const { n, checked, allowed, steps, starts, layersNeeded, valid, pairs } = reach,
     count = (k: number) => `${k} layer${k === 1 ? "" : "s"}`;
-  const lines: string[] = [];
+  const lines: string[] = [], longer = starts.filter((start) => start.steps > steps);
   if (valid) {
     const fewer = layersNeeded !== undefined && layersNeeded < steps ? ` (from layer 0, ${layersNeeded} will do)` : "";
     lines.push(`Valid: every earlier position reaches every later one within ${count(steps)}${fewer}.`);
+    for (const { layers, steps } of longer) {
+      lines.push(`From layer ${some(layers)}, where a round of the ${allowed - 1} factors has begun: within ${count(steps)}.`);
+    }
   } else {
     const after = layersNeeded === undefined
       ? "all layers together do not reach them either"
@@ -97,9 +128,8 @@ function reachLines(reach: Reach, repeats: boolean): string[] {
   }
   const gaps = starts.filter(({ missing }) => missing > 0);
   for (const { layers, missing, examples, reason } of gaps.slice(0, STARTS)) {
-    const from = layers.slice(0, 4).join(", ") + (layers.length > 4 ? ", …" : "");
     lines.push(
-      `From layer ${from}: ${thousands(missing)} of ${thousands(pairs)} pairs, such as ${
+      `From layer ${some(layers)}: ${thousands(missing)} of ${thousands(pairs)} pairs, such as ${
         examples.map(([i, j]) => `${j} → ${i}`).join(", ")
       }.`,
       `Why: ${reason}.`,
@@ -152,7 +182,7 @@ async function measure(asked: Asked, tile: number): Promise<Found> {
     panels.push({ ...panel, pairs, tiles });
   }
   const pairs = panels.reduce((sum, { pairs, uses }) => sum + pairs * uses, 0), reach = await checkReach(schedule, n, factorsOf(attention));
-  const reached = reachLines(reach, [attention].flat().every(({ stride }) => stride !== undefined));
+  const reached = reachLines(reach, patternsIn(attention).every(({ stride }) => stride !== undefined));
   return { ...asked, schedule, panels, tile, causal, dense, pairs, share: pairs / (dense * layers * heads), reach, reached };
 }
 
@@ -172,8 +202,8 @@ function inJson({ shape, attention, panels, tile, causal, dense, pairs, share, r
 
 /** Positions drawn where none are asked for: four strides, so that the pattern shows. */
 function drawnOf({ shape: { n }, attention }: Asked, asked: number | undefined): number {
-  const one = [attention].flat()[0];
-  return Math.min(n, asked ?? Math.max(64, 4 * (one.stride || one.block || n)), DRAWN_LIMIT);
+  const [{ stride, block }] = patternsIn(attention), l = Math.max(...[stride ?? 0].flat());
+  return Math.min(n, asked ?? Math.max(64, 4 * (l || block || n)), DRAWN_LIMIT);
 }
 
 /** A picture per set, and one of all together. */
@@ -267,6 +297,8 @@ export const layout: Command = {
     "layout --pattern strided --stride 8 --integration interleaved --n 48",
     "layout --pattern fixed --stride 16 --c 4 --integration multihead",
     "layout --preset enwik8 --svg enwik8.svg",
+    "layout --pattern strided --stride 4,16 --n 64 --integration interleaved",
+    `layout --attention '{"layers": [{"pattern": "local", "stride": 8}, {"pattern": "local", "stride": 8}, {"pattern": "column", "stride": 8}]}'`,
   ],
   async execute(args) {
     const found = await measure(askedOf(args), args.number("tile") ?? 64), { shape: { n }, pairs, share, reached } = found;

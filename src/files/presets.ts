@@ -6,7 +6,7 @@
 
 import { expect, mustBe } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
-import type { AttentionConfig } from "../pattern/sets.ts";
+import { type AttentionConfig, mapPatterns, type ModelAttention } from "../pattern/sets.ts";
 import type { DataKind } from "../data/identity.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";
@@ -178,8 +178,8 @@ export function presetFor(
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
   const [height, width, channels] = shape, stride = width * channels;
   // Strides over rows of pixels follow the width.
-  const follow = <A extends AttentionConfig | AttentionConfig[] | undefined>(attention: A) =>
-    attention && [attention].flat().map((layer) => layer!.pattern === "strided" ? { ...layer!, stride } : layer!);
+  const follow = (attention: ModelAttention) =>
+    mapPatterns(attention, (one) => one.pattern === "strided" && !Array.isArray(one.stride) ? { ...one, stride } : one);
   const phases = chosen.train.phases?.map((phase) => ({
     ...phase,
     // As large a part of an image, in whole rows.
@@ -190,7 +190,7 @@ export function presetFor(
     name,
     preset: {
       ...chosen,
-      model: { ...model, n_ctx: height * stride, attention: follow(model.attention)!, position: { kind: "data", shape: [...shape] } },
+      model: { ...model, n_ctx: height * stride, attention: follow(model.attention), position: { kind: "data", shape: [...shape] } },
       train: { ...chosen.train, phases },
     },
   };

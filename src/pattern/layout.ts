@@ -67,7 +67,7 @@ export interface InOrderPart extends Omit<LayoutPart, "lo" | "hi"> {
 
 const BUILDING = "Cannot build the layout", LIMIT = [1, LARGEST] as const;
 
-const SIDE = { "-1": -1, "0": 0, "1": 1, "self": 2 } as const;
+const EDGES = ["from start", "before start", "from end", "before end"];
 
 /**
  * Builds the tile lists of a set.
@@ -188,10 +188,11 @@ function fillSpans(
       kernels.segmentSpans(n, span.l, span.causal ? 1 : 0, lo, hi);
       break;
     case "residue":
-      kernels.residueSpans(n, span.l, span.side, span.gap, lo, hi);
+      kernels.residueSpans(n, span.l, span.side, span.gap, span.reach, lo, hi);
       break;
     case "summary":
-      kernels.summarySpans(n, span.l, span.from, span.to, SIDE[span.side], lo, hi);
+      kernels.columnSpans(n, span.l, span.from, span.to, lo, hi);
+      for (const [edge, size] of span.bounds) kernels.boundColumns(n, span.l, span.from, span.to, size, EDGES.indexOf(edge), lo, hi);
       break;
     case "self":
       kernels.selfSpans(n, span.l, span.from, span.to, lo, hi);

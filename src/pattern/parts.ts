@@ -22,19 +22,22 @@ export type Rows =
  *
  * - `window`: u − back … u + ahead
  * - `segment`: the l keys of u's segment, up to u where causal
- * - `residue`: u's residue class, of it only keys at least `gap` places before u (`side` −1), at least `gap` after it
- *   (+1), or all (0)
- * - `summary`: columns of windows before u's own (−1), after it (+1), at or before u itself (`self`), or all (0)
+ * - `residue`: u's residue class, of it only keys at most `reach` places away, and at least `gap` before u (`side` −1), at least `gap`
+ *   after it (+1), or on either side (0)
+ * - `summary`: columns within all bounds, each an edge of u's window of some size
  * - `self`: u alone, only where it is not a column of [from, to)
  * - `listed`: as given
  */
 export type Span =
   | { readonly kind: "window"; readonly back: number; readonly ahead: number }
   | { readonly kind: "segment"; readonly l: number; readonly causal: boolean }
-  | { readonly kind: "residue"; readonly l: number; readonly side: -1 | 0 | 1; readonly gap: number }
-  | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly side: -1 | 0 | 1 | "self" }
+  | { readonly kind: "residue"; readonly l: number; readonly side: -1 | 0 | 1; readonly gap: number; readonly reach: number }
+  | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly bounds: readonly Bound[] }
   | { readonly kind: "self"; readonly l: number; readonly from: number; readonly to: number }
   | { readonly kind: "listed"; readonly lo: Uint32Array; readonly hi: Uint32Array };
+
+/** Where keys lie that a bound lets through: from the start of u's window of `size` on, before it, from its end on, before that. */
+export type Bound = readonly [edge: "from start" | "before start" | "from end" | "before end", size: number];
 
 /** One part of a set. Queries are all rows, in some order; keys are some of the rows, each at most once. */
 export interface Part {
@@ -57,25 +60,33 @@ export function parts(set: AttentionSet, n: number): Part[] {
     case "window":
       return [window(set.l)];
     case "column":
+      return causal ? [residue(set.l, -1, 0, set.within)] : [residue(set.l, 0, 0, set.within)];
     case "strided": {
-      const { l } = set, rows: Rows = { kind: "residue", l };
-      const part = (side: -1 | 0 | 1, gap: number): Part => ({ queries: rows, keys: rows, span: { kind: "residue", l, side, gap } });
-      if (set.kind === "column") return [causal ? part(-1, 0) : part(0, 0)];
-      // Of its own residue class the window already holds the row itself and its neighbours at distance l.
-      return [window(l), part(-1, 2), ...causal ? [] : [part(1, 2)]];
+      const { l, more = [] } = set, strides = [l, ...more];
+      // Of its own residue class the window already holds the row itself and its neighbours at distance l, as does the part before where
+      // its stride divides this one.
+      const others = strides.flatMap((stride, at) => {
+        const gap = at === 0 || stride % strides[at - 1] === 0 ? 2 : 1;
+        return (causal ? [-1] as const : [-1, 1] as const).map((side) => residue(stride, side, gap, strides[at + 1]));
+      });
+      return [window(l), ...others];
     }
     case "segment":
       return [inOrder({ kind: "segment", l: set.l, causal })];
-    case "summary":
+    case "summary": {
+      const { l, from, to, within, smaller } = set, bound = (...bounds: Bound[]) => columns(l, from, to, bounds);
+      if (smaller) return [inOrder({ kind: "window", back: 0, ahead: 0 }), ...beyond(l, from, to, [...smaller, l], within, causal)];
+      return [
+        inOrder({ kind: "self", l, from, to }),
+        bound(...within ? [["from start", within], ["before end", within]] as const : [], ...causal ? [["before end", 1]] as const : []),
+      ];
+    }
     case "fixed": {
-      const { l, from, to } = set;
-      const part = (side: -1 | 0 | 1 | "self"): Part => ({
-        queries: ALL,
-        keys: { kind: "columns", l, from, to },
-        span: { kind: "summary", l, from, to, side },
-      });
-      if (set.kind === "fixed") return [inOrder({ kind: "segment", l, causal }), part(-1), ...causal ? [] : [part(1)]];
-      return [inOrder({ kind: "self", l, from, to }), part(causal ? "self" : 0)];
+      const { l, from, to, more = [] } = set, strides = [l, ...more];
+      const others = strides.flatMap((stride, at) =>
+        beyond(stride, from + stride - l, to + stride - l, strides.slice(0, at + 1), strides[at + 1], causal)
+      );
+      return [inOrder({ kind: "segment", l, causal }), ...others];
     }
     case "longformer":
       return listed(n, causal, (i) => {
@@ -88,6 +99,23 @@ export function parts(set: AttentionSet, n: number): Part[] {
     case "intervals":
       return listed(n, causal, (i) => set.intervals[i]);
   }
+}
+
+/** The residue classes mod l, up to `within` away. */
+function residue(l: number, side: -1 | 0 | 1, gap: number, within = MOST): Part {
+  const rows: Rows = { kind: "residue", l };
+  return { queries: rows, keys: rows, span: { kind: "residue", l, side, gap, reach: Math.floor(within / l) } };
+}
+
+function columns(l: number, from: number, to: number, bounds: readonly Bound[]): Part {
+  return { queries: ALL, keys: { kind: "columns", l, from, to }, span: { kind: "summary", l, from, to, bounds } };
+}
+
+/** Columns in other windows than the query's own of each of these sizes, in its own of `within`: before them, and after. */
+function beyond(l: number, from: number, to: number, sizes: readonly number[], within: number | undefined, causal: boolean): Part[] {
+  const side = (own: Bound[0], far: Bound[0]) =>
+    columns(l, from, to, [...sizes.map((size): Bound => [own, size]), ...within ? [[far, within] as const] : []]);
+  return [side("before start", "from start"), ...causal ? [] : [side("from end", "before end")]];
 }
 
 /** Parts for any set given as intervals of each row; those that touch join. The row's last goes first. */

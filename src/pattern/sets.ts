@@ -12,12 +12,33 @@ import { ConfigError } from "../base/errors.ts";
 import { Random, STREAM } from "../base/random.ts";
 
 /** Names of the patterns. */
-export type PatternName = "dense" | "local" | "strided" | "fixed" | "longformer" | "bigbird" | "blocks";
+export type PatternName =
+  | "dense"
+  | "local"
+  | "strided"
+  | "column"
+  | "fixed"
+  | "segment"
+  | "summary"
+  | "longformer"
+  | "bigbird"
+  | "blocks";
 
 /** All pattern names, for messages and checks. */
-export const PATTERNS: readonly PatternName[] = ["dense", "local", "strided", "fixed", "longformer", "bigbird", "blocks"];
+export const PATTERNS: readonly PatternName[] = [
+  "dense",
+  "local",
+  "strided",
+  "column",
+  "fixed",
+  "segment",
+  "summary",
+  "longformer",
+  "bigbird",
+  "blocks",
+];
 
-/** How the two factors of `strided` and `fixed` are used (Eqs. 6–8). */
+/** How the factors of `strided` and `fixed` are used (Eqs. 6–8). */
 export type Integration = "interleaved" | "merged" | "multihead";
 
 /** All of them. */
@@ -29,14 +50,19 @@ export type BlockLists = readonly (readonly number[])[];
 /** Intervals of keys, [first, end), of each query. */
 export type IntervalLists = readonly (readonly (readonly [first: number, end: number])[])[];
 
-/** Attention as written in `config.json`. */
+/** A pattern as written in `config.json`. */
 export interface AttentionConfig {
-  /** Which pattern. */
+  /** Which pattern. `column` is A⁽²⁾ of `strided` alone, `segment` and `summary` are A⁽¹⁾ and A⁽²⁾ of `fixed`. */
   pattern: PatternName;
-  /** l: the stride of `strided` and `fixed`, the reach of `local`, the window of `longformer`. */
-  stride?: number;
-  /** `fixed`: summary columns per head, 1 ≤ c ≤ l. */
+  /**
+   * l: the stride of `strided`, `fixed` and their factors, the reach of `local`, the window of `longformer`. Of `strided` and `fixed` also
+   * l₁ < l₂ < … < l₍p₋₁₎, for p factors.
+   */
+  stride?: number | number[];
+  /** `fixed`, `summary`: summary columns per head, 1 ≤ c ≤ l₁. */
   c?: number;
+  /** `column`: the farthest key. `summary`: keys only of the query's window of so many. Default: no bound. */
+  within?: number;
   /** `strided`, `fixed`: default `merged`. */
   integration?: Integration;
   /** Default true: a query sees no later key. */
@@ -55,6 +81,44 @@ export interface AttentionConfig {
   blocks?: BlockLists | readonly BlockLists[];
 }
 
+/** A pattern per head: head h has number h mod their count, which divides that of heads. */
+export interface HeadsAttention {
+  /** The patterns. */
+  heads: AttentionConfig[];
+}
+
+/** The attention of a layer: one pattern, or one per head. */
+export type LayerAttention = AttentionConfig | HeadsAttention;
+
+/** Layers that repeat: layer r has number r mod their count, so that patterns are interleaved at a ratio. */
+export interface LayersAttention {
+  /** The attention of each layer of a round. */
+  layers: LayerAttention[];
+}
+
+/** The attention of a model as written in `config.json`: one for all layers, a round of layers that repeats, or a list of one per layer. */
+export type ModelAttention = LayerAttention | LayersAttention | LayerAttention[];
+
+/** The attention of layer r. */
+export function layerAttention(attention: ModelAttention, layer: number): LayerAttention {
+  const list = Array.isArray(attention) ? attention : "layers" in attention ? attention.layers : [attention];
+  return list[layer % list.length];
+}
+
+/** A model's attention with other patterns in the place of its own. */
+export function mapPatterns(attention: ModelAttention, change: (pattern: AttentionConfig) => AttentionConfig): ModelAttention {
+  const layer = (one: LayerAttention): LayerAttention => "heads" in one ? { ...one, heads: one.heads.map(change) } : change(one);
+  if (Array.isArray(attention)) return attention.map(layer);
+  return "layers" in attention ? { ...attention, layers: attention.layers.map(layer) } : layer(attention);
+}
+
+/** The patterns in a model's attention, in the order they are written. */
+export function patternsIn(attention: ModelAttention): AttentionConfig[] {
+  const found: AttentionConfig[] = [];
+  mapPatterns(attention, (pattern) => (found.push(pattern), pattern));
+  return found;
+}
+
 /** A pattern resolved for one layer and head; plain data, equal sets have equal {@linkcode setKey}. */
 export type AttentionSet =
   & {
@@ -65,16 +129,26 @@ export type AttentionSet =
     | { readonly kind: "dense" }
     /** |i − j| ≤ l: local, strided A⁽¹⁾ */
     | { readonly kind: "window"; readonly l: number }
-    /** (i − j) mod l = 0: strided A⁽²⁾ */
-    | { readonly kind: "column"; readonly l: number }
-    /** strided A⁽¹⁾ ∪ A⁽²⁾ */
-    | { readonly kind: "strided"; readonly l: number }
+    /** (i − j) mod l = 0, and |i − j| ≤ within: strided A⁽²⁾ … A⁽ᵖ⁾ */
+    | { readonly kind: "column"; readonly l: number; readonly within?: number }
+    /** strided A⁽¹⁾ ∪ … ∪ A⁽ᵖ⁾; `more` has l₂ < … < l₍p₋₁₎, all larger than l */
+    | { readonly kind: "strided"; readonly l: number; readonly more?: readonly number[] }
     /** ⌊j/l⌋ = ⌊i/l⌋: fixed A⁽¹⁾ */
     | { readonly kind: "segment"; readonly l: number }
-    /** j mod l ∈ [from, to), or j = i: fixed A⁽²⁾ */
-    | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number }
-    /** fixed A⁽¹⁾ ∪ A⁽²⁾ */
-    | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number }
+    /**
+     * j mod l ∈ [from, to) and ⌊j/within⌋ = ⌊i/within⌋, or j = i: fixed A⁽²⁾ … A⁽ᵖ⁾. With `smaller`, the strides below l, j lies besides
+     * in another window than i of l and of each of them.
+     */
+    | {
+      readonly kind: "summary";
+      readonly l: number;
+      readonly from: number;
+      readonly to: number;
+      readonly within?: number;
+      readonly smaller?: readonly number[];
+    }
+    /** fixed A⁽¹⁾ ∪ … ∪ A⁽ᵖ⁾; `more` has l₂ < … < l₍p₋₁₎, whose columns are as far from their window's end as those of l */
+    | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number; readonly more?: readonly number[] }
     /** |i − j| ≤ l, or j < globals, or i < globals */
     | { readonly kind: "longformer"; readonly l: number; readonly globals: number }
     /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋] */
@@ -152,50 +226,130 @@ function callersBlocks(config: AttentionConfig, n: number, head: number, heads: 
   return { kind: "blocks", block, blocks, causal };
 }
 
+/** l₁ < l₂ < … of a pattern. */
+function stridesOf(config: AttentionConfig): number[] {
+  const { stride, pattern } = config;
+  if (!Array.isArray(stride)) return [integer(config, "stride", 1, LARGEST)];
+  expect(`Cannot use attention pattern "${pattern}"`, {
+    stride: [stride, { each: [1, LARGEST] }],
+    "number of strides": [stride.length, [1, 62]],
+  });
+  if (stride.some((l, at) => l <= stride[at - 1])) {
+    throw new ConfigError(`Cannot use attention pattern "${pattern}": strides must ascend, found ${stride.join(", ")}`);
+  }
+  return stride;
+}
+
+/**
+ * p: the most factors that a pattern of an attention has. `strided` and `fixed` have one more than strides, and 2 where a factor of theirs
+ * is named alone.
+ */
+export function factorsOf(attention: ModelAttention): number {
+  expect("Cannot count the factors", { attention: [attention, "an object"] });
+  return patternsIn(attention).reduce((most, { pattern, stride }) => {
+    const p = /strided|fixed/.test(pattern) ? 1 + [stride].flat().length : /column|segment|summary/.test(pattern) ? 2 : 1;
+    return Math.max(most, p);
+  }, 1);
+}
+
 /**
  * The set of each head at one layer.
  *
- * @param config the attention of that layer
+ * @param config the attention of that layer: a pattern, or one per head
  * @param shape n positions, layer number r from 0, number of heads
  * @returns one set per head
- * @throws {ConfigError} where a field is missing or out of range
+ * @throws {ConfigError} where a field is missing or out of range, or patterns are not as many as divide the heads
  */
-export function resolveSets(config: AttentionConfig, shape: { n: number; layer: number; heads: number }): AttentionSet[] {
-  expect("Cannot resolve the pattern", { attention: [config, "an object"], shape: [shape, "an object"] });
+export function resolveSets(config: LayerAttention, shape: { n: number; layer: number; heads: number }): AttentionSet[] {
+  const cannot = "Cannot resolve the pattern";
+  expect(cannot, { attention: [config, "an object"], shape: [shape, "an object"] });
   const { n, layer, heads } = shape;
-  expect("Cannot resolve the pattern", { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
-  expect("Cannot use the attention", { pattern: [config.pattern, { oneOf: PATTERNS }] });
-  const { pattern } = config, integration = config.integration ?? "merged", causal = config.causal ?? true;
+  expect(cannot, { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
+  let own = [config as AttentionConfig];
+  if ("heads" in config) {
+    expect("Cannot use the attention", { it: [config, { fields: { heads: { each: "an object" } } }] });
+    own = config.heads;
+    if (heads % own.length !== 0) {
+      throw new ConfigError(
+        `Cannot use the attention: heads lists ${own.length} patterns, their number must divide that of the heads, ${heads}`,
+      );
+    }
+  }
+  const columns = new Map<string, number>();
+  return Array.from(
+    { length: heads },
+    (_, head) =>
+      setOf(own[head % own.length], { ...shape, head, rank: Math.floor(head / own.length) }, (key) => {
+        const place = columns.get(key) ?? 0;
+        columns.set(key, place + 1);
+        return place;
+      }),
+  );
+}
+
+/**
+ * The set of a head.
+ *
+ * @param rank its place among the heads that have the pattern
+ * @param placeOf which of the heads that read some summary columns asks; sub-blocks go round among them
+ */
+function setOf(
+  config: AttentionConfig,
+  { n, layer, heads, head, rank }: { n: number; layer: number; heads: number; head: number; rank: number },
+  placeOf: (columns: string) => number,
+): AttentionSet {
+  const { pattern, integration = "merged", causal = true } = config;
+  expect("Cannot use the attention", { pattern: [pattern, { oneOf: PATTERNS }] });
   expect(`Cannot use attention pattern "${pattern}"`, {
     integration: [integration, { oneOf: INTEGRATIONS }],
     causal: [causal, "true or false"],
   });
-  return Array.from({ length: heads }, (_, head): AttentionSet => {
-    const factor = integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : head) % 2;
-    switch (config.pattern) {
-      case "dense":
-        return { kind: "dense", causal };
-      case "local":
-        return { kind: "window", l: integer(config, "stride", 0, LARGEST), causal };
-      case "strided": {
-        const l = integer(config, "stride", 1, LARGEST);
-        return { kind: factor === 0 ? "strided" : factor === 1 ? "window" : "column", l, causal };
-      }
-      case "fixed": {
-        const l = integer(config, "stride", 1, LARGEST), c = integer(config, "c", 1, l);
-        if (factor === 1) return { kind: "segment", l, causal };
-        // Sub-blocks go round among the heads that read one: with a factor per head that is every second.
-        const s = (integration === "multihead" ? head >> 1 : head) % Math.floor(l / c);
-        return { kind: factor === 0 ? "fixed" : "summary", l, from: l - c * (s + 1), to: l - c * s, causal };
-      }
-      case "longformer":
-        return { kind: "longformer", l: integer(config, "stride", 0, LARGEST), globals: integer(config, "globals", 0, LARGEST, 1), causal };
-      case "bigbird":
-        return bigbird(config, n, layer, head, causal);
-      case "blocks":
-        return callersBlocks(config, n, head, heads, causal);
+  /** 0 all factors, else which, of p. */
+  const factorOf = (p: number) => integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : rank) % p;
+  const within = config.within === undefined ? {} : { within: integer(config, "within", 1, LARGEST) };
+  /** The sub-block of c columns that the head reads, of a window of l. */
+  const subBlock = (l: number, factor: number) => {
+    const c = integer(config, "c", 1, l), s = placeOf(`${l} ${c} ${factor}`) % Math.floor(l / c);
+    return { from: l - c * (s + 1), to: l - c * s };
+  };
+  switch (pattern) {
+    case "dense":
+      return { kind: "dense", causal };
+    case "local":
+      return { kind: "window", l: integer(config, "stride", 0, LARGEST), causal };
+    case "column":
+      return { kind: "column", l: integer(config, "stride", 1, LARGEST), ...within, causal };
+    case "segment":
+      return { kind: "segment", l: integer(config, "stride", 1, LARGEST), causal };
+    case "summary": {
+      const l = integer(config, "stride", 1, LARGEST);
+      return { kind: "summary", l, ...subBlock(l, 0), ...within, causal };
     }
-  });
+    case "strided": {
+      const strides = stridesOf(config), [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
+      if (factor === 0) return { kind: "strided", l, ...more.length && { more }, causal };
+      if (factor === 1) return { kind: "window", l, causal };
+      return { kind: "column", l: strides[factor - 2], ...factor < p && { within: strides[factor - 1] }, causal };
+    }
+    case "fixed": {
+      const strides = stridesOf(config), [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
+      if (factor === 1) return integer(config, "c", 1, l), { kind: "segment", l, causal };
+      const { from, to } = subBlock(l, more.length && factor);
+      if (factor === 0) return { kind: "fixed", l, from, to, ...more.length && { more }, causal };
+      const own = strides[factor - 2], past = own - l;
+      return {
+        ...{ kind: "summary", l: own, from: from + past, to: to + past, causal },
+        ...more.length && { smaller: strides.slice(0, factor - 2) },
+        ...factor < p && { within: strides[factor - 1] },
+      };
+    }
+    case "longformer":
+      return { kind: "longformer", l: integer(config, "stride", 0, LARGEST), globals: integer(config, "globals", 0, LARGEST, 1), causal };
+    case "bigbird":
+      return bigbird(config, n, layer, head, causal);
+    case "blocks":
+      return callersBlocks(config, n, head, heads, causal);
+  }
 }
 
 /** The sizes of each kind of set, and from where on they may be. */
@@ -225,12 +379,20 @@ export function checkSet(set: AttentionSet, n = 0): void {
   expect(cannot, { set: [set, "an object"] });
   if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
   for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
+  const { within, more, smaller, l } = fields as { [name: string]: number | undefined } & Record<"more" | "smaller", number[] | undefined>;
+  if (within !== undefined) expect(cannot, { within: [within, [1, LARGEST]] });
+  for (const [name, strides] of Object.entries({ more, smaller })) {
+    if (strides) expect(cannot, { [name]: [strides, { each: [1, LARGEST] }] });
+  }
+  if (more?.some((stride, at) => stride <= (at ? more[at - 1] : l!))) throw new ConfigError(`${cannot}: strides must ascend`);
   if (set.kind !== "blocks" && set.kind !== "intervals") return;
   const isBlocks = set.kind === "blocks", lists: unknown = fields[set.kind], key = [0, MOST] as const;
   expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
   const need = Math.ceil(n / (isBlocks ? set.block : 1)), { length } = lists as unknown[];
   if (length < need) throw new ConfigError(`${cannot}: ${n} positions need ${need} lists of ${set.kind}, found ${length}`);
 }
+
+const sameWindow = (i: number, j: number, l: number) => Math.floor(i / l) === Math.floor(j / l);
 
 /**
  * Whether query i attends to key j: the definition every layout and kernel is held against.
@@ -253,15 +415,25 @@ export function attends(set: AttentionSet, i: number, j: number): boolean {
     case "window":
       return Math.abs(i - j) <= set.l;
     case "column":
-      return (i - j) % set.l === 0;
-    case "strided":
-      return Math.abs(i - j) <= set.l || (i - j) % set.l === 0;
+      return (i - j) % set.l === 0 && Math.abs(i - j) <= (set.within ?? MOST);
+    case "strided": {
+      const strides = [set.l, ...set.more ?? []], far = Math.abs(i - j);
+      return far <= set.l || strides.some((l, at) => far % l === 0 && far <= (strides[at + 1] ?? MOST));
+    }
     case "segment":
-      return Math.floor(i / set.l) === Math.floor(j / set.l);
-    case "summary":
-      return i === j || (j % set.l >= set.from && j % set.l < set.to);
-    case "fixed":
-      return Math.floor(i / set.l) === Math.floor(j / set.l) || (j % set.l >= set.from && j % set.l < set.to);
+      return sameWindow(i, j, set.l);
+    case "summary": {
+      const { l, from, to, within, smaller } = set, inside = j % l >= from && j % l < to && (!within || sameWindow(i, j, within));
+      return i === j || (inside && !(smaller && [l, ...smaller].some((stride) => sameWindow(i, j, stride))));
+    }
+    case "fixed": {
+      const { l, from, to, more } = set, strides = [l, ...more ?? []];
+      return sameWindow(i, j, l) || strides.some((stride, at) => {
+        const column = j % stride - (stride - l), next = strides[at + 1];
+        return column >= from && column < to && (!next || sameWindow(i, j, next)) &&
+          !(more && strides.slice(1, at + 1).some((one) => sameWindow(i, j, one)));
+      });
+    }
     case "longformer":
       return Math.abs(i - j) <= set.l || j < set.globals || i < set.globals;
     case "blocks":

@@ -19,7 +19,7 @@ import { Parameters } from "../model/parameters.ts";
 import { trainingProgram } from "../model/train.ts";
 import { type Engine, type Executable, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { optimizerState, optimizerTensors, scheduleRows } from "../model/optimizer.ts";
-import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
+import { type AttentionSet, type LayerAttention, resolveSets } from "../pattern/sets.ts";
 import { f32, parseSafetensors, type Safetensors, type SavedTensor, u8 } from "../files/safetensors.ts";
 
 /** One comparison. */
@@ -131,7 +131,7 @@ export async function* verifyAttention(engine: Engine, file: string, bytes: Uint
     }
     return byRows(f32(saved), heads, n);
   };
-  const sets = resolveSets(metadata(golden, "attention", file) as AttentionConfig, { n, layer, heads });
+  const sets = resolveSets(metadata(golden, "attention", file) as LayerAttention, { n, layer, heads });
   const mask = u8(need(golden, "mask", file));
   if (mask.length !== heads * n * n) throw new CheckpointError(`Cannot verify with ${file}: mask must be [${heads}, ${n}, ${n}]`);
   yield verified("mask", await maskDifference(sets, n, mask), 0);
