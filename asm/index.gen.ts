@@ -13,7 +13,7 @@ export { embedding, embedding_decode, embedding_backward } from "./embedding";
 export { histogram } from "./histogram";
 export { image_interleave } from "./image";
 export { layernorm, layernorm_backward, layernorm_backward_sum } from "./layernorm";
-export { residueRows, columnRows, windowSpans, segmentSpans, residueSpans, columnSpans, boundColumns, selfSpans, countPairs, forwardTiles, setBits, bitTiles, transposeTiles } from "./layout";
+export { residueRows, columnRows, windowSpans, segmentSpans, residueSpans, summarySpans, selfSpans, countPairs, forwardTiles, setBits, bitTiles, transposeTiles } from "./layout";
 export { pack_forward, pack_backward, linear, linear_few, linear_weight_grad } from "./linear";
 export { mulaw_encode, mulaw_decode } from "./mulaw";
 export { muon } from "./muon";

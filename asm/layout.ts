@@ -63,24 +63,17 @@ export function residueSpans(n: u32, l: u32, side: i32, gap: u32, reach: u32, lo
   }
 }
 
-// All columns.
-export function columnSpans(n: u32, l: u32, from: u32, to: u32, lo: usize, hi: usize): void {
+// Columns of windows before u's own (−1), after it (1), at or before u itself (2), or all (0).
+export function summarySpans(n: u32, l: u32, from: u32, to: u32, side: i32, lo: usize, hi: usize): void {
   const all = columnsBelow(n, l, from, to);
   for (let u: u32 = 0; u < n; u++) {
-    setU32(lo, u, 0);
-    setU32(hi, u, all);
-  }
-}
-
-// Of those only columns from the start of u's window of `size` on (0), before it (1), from its end on (2), or before that (3).
-export function boundColumns(n: u32, l: u32, from: u32, to: u32, size: u32, edge: u32, lo: usize, hi: usize): void {
-  for (let start: u32 = 0; start < n; start += size) {
-    const end = min(n, start + size), bound = columnsBelow(edge < 2 ? start : end, l, from, to);
-    for (let u = start; u < end; u++) {
-      if (edge & 1) setU32(hi, u, min(getU32(hi, u), bound));
-      else setU32(lo, u, max(getU32(lo, u), bound));
-      if (getU32(hi, u) < getU32(lo, u)) setU32(hi, u, getU32(lo, u));
-    }
+    const start = u / l * l;
+    let a: u32 = 0, b = all;
+    if (side == -1) b = columnsBelow(start, l, from, to);
+    else if (side == 1) a = columnsBelow(min(n as u64, (start as u64) + l) as u32, l, from, to);
+    else if (side == 2) b = columnsBelow(u + 1, l, from, to);
+    setU32(lo, u, a);
+    setU32(hi, u, b);
   }
 }
 

@@ -33,7 +33,12 @@ export const ATTENTION_FLAGS: readonly Flag[] = group("Model", [
       "several, as 102,10321 for three factors",
   },
   { name: "c", value: "C", allowed: whole(1), about: "summary columns per head of fixed and summary" },
-  { name: "within", value: "N", allowed: whole(1), about: "of column the farthest key, of summary the window that its keys are in" },
+  {
+    name: "within",
+    value: "N",
+    allowed: whole(1),
+    about: "of column the farthest key; of segment and summary the stride of the windows that theirs lie in",
+  },
   {
     name: "integration",
     value: "HOW",
@@ -60,7 +65,7 @@ const FIELDS: Readonly<Record<PatternName, readonly (keyof AttentionConfig)[]>> 
   strided: ["stride", "integration"],
   column: ["stride", "within"],
   fixed: ["stride", "c", "integration"],
-  segment: ["stride"],
+  segment: ["stride", "within"],
   summary: ["stride", "c", "within"],
   longformer: ["stride", "globals"],
   bigbird: ["block", "globals", "window", "random", "seed"],

@@ -42,15 +42,18 @@ function describe(set: AttentionSet): string {
       return `|i − j| ≤ ${set.l} or ${far.join(" or ")}`;
     }
     case "segment":
-      return `same window of ${set.l}`;
+      return `same window of ${set.l}${set.larger?.map((l) => ` in one of ${l}`).join("") ?? ""}`;
     case "summary": {
-      const windows = set.within ? ` in the same window of ${set.within}` : "", others = set.smaller ? " of another window" : "";
-      return `${mod(set.from, set.to, set.l)}${others}${windows}, or j = i`;
+      const { l, from, to, larger } = set;
+      if (!larger) return `${mod(from, to, l)}, or j = i`;
+      const same = larger.length ? `the same one of ${larger[0]}` : "all";
+      return `columns ${from} … ${to - 1} of the other windows of ${l} in ${same}, or j = i`;
     }
     case "fixed": {
       const { l, from, to, more = [] } = set, strides = [l, ...more];
+      if (more.length === 0) return `same window of ${l}, or ${mod(from, to, l)}`;
       const far = strides.map((stride, at) =>
-        mod(from + stride - l, to + stride - l, stride) + (at + 1 < strides.length ? ` in the same window of ${strides[at + 1]}` : "")
+        `columns ${from + stride - l} … ${to + stride - l - 1} of windows of ${stride}${more[at] ? ` in the same one of ${more[at]}` : ""}`
       );
       return `same window of ${l}, or ${far.join(", or ")}`;
     }

@@ -67,7 +67,7 @@ export interface InOrderPart extends Omit<LayoutPart, "lo" | "hi"> {
 
 const BUILDING = "Cannot build the layout", LIMIT = [1, LARGEST] as const;
 
-const EDGES = ["from start", "before start", "from end", "before end"];
+const SIDE = { "-1": -1, "0": 0, "1": 1, "self": 2 } as const;
 
 /**
  * Builds the tile lists of a set.
@@ -139,13 +139,17 @@ async function spans(set: AttentionSet, n: number) {
   const rowsOf = (rows: Rows): Ordered => {
     if (rows.kind === "all") return { at: 0, count: n, map: null };
     const at = scratch.take(4 * n);
+    if (rows.kind === "listed") {
+      scratch.u32(at, n).set(rows.rows);
+      return { at, count: rows.rows.length, map: rows.rows };
+    }
     const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
     return { at, count, map: copy(scratch, at, count) };
   };
   const each = <T>(make: (part: { queries: Ordered; keys: Ordered; lo: number; hi: number }) => T): T[] =>
     parts(set, n).map((part: Part) => {
       const queries = rowsOf(part.queries);
-      const keys = JSON.stringify(part.keys) === JSON.stringify(part.queries) ? queries : rowsOf(part.keys);
+      const keys = part.keys === part.queries ? queries : rowsOf(part.keys);
       fillSpans(scratch, part.span, n, lo, hi);
       return make({ queries, keys, lo, hi });
     });
@@ -191,8 +195,7 @@ function fillSpans(
       kernels.residueSpans(n, span.l, span.side, span.gap, span.reach, lo, hi);
       break;
     case "summary":
-      kernels.columnSpans(n, span.l, span.from, span.to, lo, hi);
-      for (const [edge, size] of span.bounds) kernels.boundColumns(n, span.l, span.from, span.to, size, EDGES.indexOf(edge), lo, hi);
+      kernels.summarySpans(n, span.l, span.from, span.to, SIDE[span.side], lo, hi);
       break;
     case "self":
       kernels.selfSpans(n, span.l, span.from, span.to, lo, hi);

@@ -10,12 +10,13 @@ import type { AttentionSet, IntervalLists } from "./sets.ts";
 
 /**
  * Which rows a part sees, and in which order: all of them; all, grouped by residue mod l (0, l, 2l, … 1, l + 1, …);
- * or only those with j mod l ∈ [from, to), in order.
+ * or only those with j mod l ∈ [from, to), in order; or as given, ascending.
  */
 export type Rows =
   | { readonly kind: "all" }
   | { readonly kind: "residue"; readonly l: number }
-  | { readonly kind: "columns"; readonly l: number; readonly from: number; readonly to: number };
+  | { readonly kind: "columns"; readonly l: number; readonly from: number; readonly to: number }
+  | { readonly kind: "listed"; readonly rows: Uint32Array };
 
 /**
  * The interval of keys of each query, both numbered in the part's order. K is the number of the part's keys, u the query.
@@ -24,7 +25,7 @@ export type Rows =
  * - `segment`: the l keys of u's segment, up to u where causal
  * - `residue`: u's residue class, of it only keys at most `reach` places away, and at least `gap` before u (`side` −1), at least `gap`
  *   after it (+1), or on either side (0)
- * - `summary`: columns within all bounds, each an edge of u's window of some size
+ * - `summary`: columns of windows before u's own (−1), after it (+1), at or before u itself (`self`), or all (0)
  * - `self`: u alone, only where it is not a column of [from, to)
  * - `listed`: as given
  */
@@ -32,12 +33,9 @@ export type Span =
   | { readonly kind: "window"; readonly back: number; readonly ahead: number }
   | { readonly kind: "segment"; readonly l: number; readonly causal: boolean }
   | { readonly kind: "residue"; readonly l: number; readonly side: -1 | 0 | 1; readonly gap: number; readonly reach: number }
-  | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly bounds: readonly Bound[] }
+  | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly side: -1 | 0 | 1 | "self" }
   | { readonly kind: "self"; readonly l: number; readonly from: number; readonly to: number }
   | { readonly kind: "listed"; readonly lo: Uint32Array; readonly hi: Uint32Array };
-
-/** Where keys lie that a bound lets through: from the start of u's window of `size` on, before it, from its end on, before that. */
-export type Bound = readonly [edge: "from start" | "before start" | "from end" | "before end", size: number];
 
 /** One part of a set. Queries are all rows, in some order; keys are some of the rows, each at most once. */
 export interface Part {
@@ -72,21 +70,21 @@ export function parts(set: AttentionSet, n: number): Part[] {
       return [window(l), ...others];
     }
     case "segment":
-      return [inOrder({ kind: "segment", l: set.l, causal })];
-    case "summary": {
-      const { l, from, to, within, smaller } = set, bound = (...bounds: Bound[]) => columns(l, from, to, bounds);
-      if (smaller) return [inOrder({ kind: "window", back: 0, ahead: 0 }), ...beyond(l, from, to, [...smaller, l], within, causal)];
-      return [
-        inOrder({ kind: "self", l, from, to }),
-        bound(...within ? [["from start", within], ["before end", within]] as const : [], ...causal ? [["before end", 1]] as const : []),
-      ];
-    }
+      return set.larger ? nested(n, [set.l, ...set.larger], causal, [-1]) : [inOrder({ kind: "segment", l: set.l, causal })];
+    case "summary":
     case "fixed": {
-      const { l, from, to, more = [] } = set, strides = [l, ...more];
-      const others = strides.flatMap((stride, at) =>
-        beyond(stride, from + stride - l, to + stride - l, strides.slice(0, at + 1), strides[at + 1], causal)
-      );
-      return [inOrder({ kind: "segment", l, causal }), ...others];
+      const { l, from, to } = set;
+      if (set.kind === "fixed" && set.more) return nested(n, [l, ...set.more], causal, [-1, ...set.more.keys(), set.more.length], set);
+      if (set.kind === "summary" && set.larger) {
+        return [inOrder({ kind: "window", back: 0, ahead: 0 }), ...nested(n, [l, ...set.larger], causal, [0], set)];
+      }
+      const part = (side: -1 | 0 | 1 | "self"): Part => ({
+        queries: ALL,
+        keys: { kind: "columns", l, from, to },
+        span: { kind: "summary", l, from, to, side },
+      });
+      if (set.kind === "fixed") return [inOrder({ kind: "segment", l, causal }), part(-1), ...causal ? [] : [part(1)]];
+      return [inOrder({ kind: "self", l, from, to }), part(causal ? "self" : 0)];
     }
     case "longformer":
       return listed(n, causal, (i) => {
@@ -107,15 +105,41 @@ function residue(l: number, side: -1 | 0 | 1, gap: number, within = MOST): Part 
   return { queries: rows, keys: rows, span: { kind: "residue", l, side, gap, reach: Math.floor(within / l) } };
 }
 
-function columns(l: number, from: number, to: number, bounds: readonly Bound[]): Part {
-  return { queries: ALL, keys: { kind: "columns", l, from, to }, span: { kind: "summary", l, from, to, bounds } };
-}
-
-/** Columns in other windows than the query's own of each of these sizes, in its own of `within`: before them, and after. */
-function beyond(l: number, from: number, to: number, sizes: readonly number[], within: number | undefined, causal: boolean): Part[] {
-  const side = (own: Bound[0], far: Bound[0]) =>
-    columns(l, from, to, [...sizes.map((size): Bound => [own, size]), ...within ? [[far, within] as const] : []]);
-  return [side("before start", "from start"), ...causal ? [] : [side("from end", "before end")]];
+/**
+ * Parts of windows within windows: those of each stride begin anew where one of the next begins.
+ *
+ * @param levels −1: the query's own window of the first stride; m: the columns of strides[m] in its own window of strides[m + 1], or of
+ * all positions, but in other windows of strides[m]
+ * @param columns of the first stride; those of the others are as far from their window's end
+ */
+function nested(n: number, strides: readonly number[], causal: boolean, levels: readonly number[], columns = { from: 0, to: 0 }): Part[] {
+  const made: Part[] = [], table = (of: (i: number) => number) => new Uint32Array(n).map((_, i) => of(i));
+  let outer = new Uint32Array(n), outerEnd = outer.slice().fill(n);
+  for (let m = strides.length - 1; m >= 0; m--) {
+    const l = strides[m], begins = outer, ends = outerEnd, past = l - strides[0];
+    const start = table((i) => i - (i - begins[i]) % l), end = table((i) => Math.min(ends[i], start[i] + l));
+    if (levels.includes(m)) {
+      const rows: number[] = [], below = new Uint32Array(n + 1);
+      for (let j = 0; j < n; j++) {
+        const inside = j - start[j] - past;
+        if (inside >= columns.from && inside < columns.to) rows.push(j);
+        below[j + 1] = rows.length;
+      }
+      const keys: Rows = { kind: "listed", rows: Uint32Array.from(rows) };
+      const part = (lo: Uint32Array, hi: Uint32Array): Part => ({
+        queries: ALL,
+        keys,
+        span: { kind: "listed", lo: lo.map((row) => below[row]), hi: hi.map((row) => below[row]) },
+      });
+      if (!causal) made.unshift(part(end, ends));
+      made.unshift(part(begins, start));
+    }
+    if (m === 0 && levels.includes(-1)) {
+      made.unshift({ queries: ALL, keys: ALL, span: { kind: "listed", lo: start, hi: causal ? table((i) => i + 1) : end } });
+    }
+    [outer, outerEnd] = [start, end];
+  }
+  return made;
 }
 
 /** Parts for any set given as intervals of each row; those that touch join. The row's last goes first. */

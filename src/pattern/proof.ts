@@ -87,11 +87,10 @@ function factorsIn(set: AttentionSet): AttentionSet[] {
   if (set.kind !== "fixed") return [set];
   const { l, from, to, more = [], causal } = set, strides = [l, ...more];
   return [
-    { kind: "segment", l, causal },
+    { kind: "segment", l, ...more.length && { larger: more }, causal },
     ...strides.map((stride, at): AttentionSet => ({
       ...{ kind: "summary", l: stride, from: from + stride - l, to: to + stride - l, causal },
-      smaller: strides.slice(0, at),
-      ...at < more.length && { within: more[at] },
+      ...more.length && { larger: more.slice(at) },
     })),
   ];
 }
@@ -143,25 +142,20 @@ async function carry(first: Uint32Array, sets: readonly AttentionSet[]): Promise
 }
 
 /**
- * Whether runs of `fixed` layers bring every position to every later one, over n positions: shown by the intervals that positions hold
+ * Whether a run of `fixed` layers brings every position to every later one, over n positions: shown by the intervals that positions hold
  * after each factor. False where that shows nothing.
  */
-export async function isProven(runs: readonly (readonly (readonly AttentionSet[])[])[], n: number): Promise<boolean> {
+export function proofOver(n: number): (run: readonly (readonly AttentionSet[])[]) => Promise<boolean> {
   const done = new Map<string, Promise<boolean>>();
-  for (const run of runs) {
+  const show = async (chain: AttentionSet[][]) => {
+    let first: Uint32Array = new Uint32Array(n).map((_, i) => i);
+    for (const sets of chain) first = await carry(first, sets);
+    return first.every((position) => position === 0);
+  };
+  return async (run) => {
     const chain = chainOf(run), key = JSON.stringify(chain);
     if (!chain) return false;
-    if (!done.has(key)) {
-      done.set(
-        key,
-        (async () => {
-          let first: Uint32Array = Uint32Array.from({ length: n }, (_, i) => i);
-          for (const sets of chain) first = await carry(first, sets);
-          return first.every((position) => position === 0);
-        })(),
-      );
-    }
-    if (!await done.get(key)!) return false;
-  }
-  return true;
+    if (!done.has(key)) done.set(key, show(chain));
+    return await done.get(key)!;
+  };
 }

@@ -9,7 +9,7 @@
 import { expect } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
-import { Differences, isProven } from "./proof.ts";
+import { Differences, proofOver } from "./proof.ts";
 import { type AttentionSet, checkSet, LARGEST, layerAttention, type ModelAttention, resolveSets, setKey } from "./sets.ts";
 
 /** Every layer's sets, one per head. */
@@ -67,7 +67,10 @@ export interface Reach {
   readonly pairs: number;
   /** One for each different run of layers. */
   readonly starts: readonly ReachFrom[];
-  /** Layers from the first after which everything is reached; absent where all layers together do not. */
+  /**
+   * Layers from the first after which everything is reached; absent where all layers together do not. Of more positions than are looked at
+   * those that are shown to suffice.
+   */
   readonly layersNeeded?: number;
 }
 
@@ -270,12 +273,13 @@ export async function checkReach(schedule: Schedule, n: number, factors: number,
     if (layersNeeded !== undefined || layer === schedule.length) break;
     held = await held.after(layer);
   }
-  const valid = starts.every(({ missing }) => missing === 0),
-    runs = starts.map(({ layers: [at], steps }) => schedule.slice(at, at + steps));
-  if (valid && checked < n && await isProven(runs, n)) {
-    checked = n;
+  const valid = starts.every(({ missing }) => missing === 0);
+  if (valid && checked < n) {
+    const isShown = proofOver(n), shown: boolean[] = [];
+    for (const { layers: [at], steps } of starts) shown.push(await isShown(schedule.slice(at, at + steps)));
+    if (shown.every(Boolean)) checked = n;
     // Fewer layers do for the first positions, perhaps.
-    while (layersNeeded! < schedule.length && !await isProven([schedule.slice(0, layersNeeded)], n)) layersNeeded!++;
+    while (checked === n && layersNeeded! < schedule.length && !await isShown(schedule.slice(0, layersNeeded))) layersNeeded!++;
   }
   const pairs = schedule.some((sets) => sets.some((set) => set.causal)) ? checked * (checked + 1) / 2 : checked * checked;
   return { valid, steps: least, allowed, n, checked, pairs, starts, layersNeeded };

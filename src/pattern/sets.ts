@@ -61,7 +61,7 @@ export interface AttentionConfig {
   stride?: number | number[];
   /** `fixed`, `summary`: summary columns per head, 1 ≤ c ≤ l₁. */
   c?: number;
-  /** `column`: the farthest key. `summary`: keys only of the query's window of so many. Default: no bound. */
+  /** `column`: the farthest key. `segment`, `summary`: the stride of the windows that theirs lie in (`fixed` of more than two factors). */
   within?: number;
   /** `strided`, `fixed`: default `merged`. */
   integration?: Integration;
@@ -133,20 +133,13 @@ export type AttentionSet =
     | { readonly kind: "column"; readonly l: number; readonly within?: number }
     /** strided A⁽¹⁾ ∪ … ∪ A⁽ᵖ⁾; `more` has l₂ < … < l₍p₋₁₎, all larger than l */
     | { readonly kind: "strided"; readonly l: number; readonly more?: readonly number[] }
-    /** ⌊j/l⌋ = ⌊i/l⌋: fixed A⁽¹⁾ */
-    | { readonly kind: "segment"; readonly l: number }
+    /** i and j in one window of l: fixed A⁽¹⁾. With `larger` strides l₂ < …, windows begin anew where one of the next stride begins. */
+    | { readonly kind: "segment"; readonly l: number; readonly larger?: readonly number[] }
     /**
-     * j mod l ∈ [from, to) and ⌊j/within⌋ = ⌊i/within⌋, or j = i: fixed A⁽²⁾ … A⁽ᵖ⁾. With `smaller`, the strides below l, j lies besides
-     * in another window than i of l and of each of them.
+     * j mod l ∈ [from, to), or j = i: fixed A⁽²⁾. With `larger`, as of a segment: j is so far from the start of its window of l, which
+     * is another than i's, in one window of the first of them: fixed A⁽²⁾ … A⁽ᵖ⁾ of three factors or more.
      */
-    | {
-      readonly kind: "summary";
-      readonly l: number;
-      readonly from: number;
-      readonly to: number;
-      readonly within?: number;
-      readonly smaller?: readonly number[];
-    }
+    | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly larger?: readonly number[] }
     /** fixed A⁽¹⁾ ∪ … ∪ A⁽ᵖ⁾; `more` has l₂ < … < l₍p₋₁₎, whose columns are as far from their window's end as those of l */
     | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number; readonly more?: readonly number[] }
     /** |i − j| ≤ l, or j < globals, or i < globals */
@@ -306,7 +299,7 @@ function setOf(
   });
   /** 0 all factors, else which, of p. */
   const factorOf = (p: number) => integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : rank) % p;
-  const within = config.within === undefined ? {} : { within: integer(config, "within", 1, LARGEST) };
+  const bound = (low: number) => config.within === undefined ? undefined : integer(config, "within", low, LARGEST);
   /** The sub-block of c columns that the head reads, of a window of l. */
   const subBlock = (l: number, factor: number) => {
     const c = integer(config, "c", 1, l), s = placeOf(`${l} ${c} ${factor}`) % Math.floor(l / c);
@@ -317,13 +310,16 @@ function setOf(
       return { kind: "dense", causal };
     case "local":
       return { kind: "window", l: integer(config, "stride", 0, LARGEST), causal };
-    case "column":
-      return { kind: "column", l: integer(config, "stride", 1, LARGEST), ...within, causal };
+    case "column": {
+      const l = integer(config, "stride", 1, LARGEST), within = bound(l);
+      return { kind: "column", l, ...within && { within }, causal };
+    }
     case "segment":
-      return { kind: "segment", l: integer(config, "stride", 1, LARGEST), causal };
     case "summary": {
-      const l = integer(config, "stride", 1, LARGEST);
-      return { kind: "summary", l, ...subBlock(l, 0), ...within, causal };
+      const l = integer(config, "stride", 1, LARGEST), within = bound(l + 1), larger = within && { larger: [within] };
+      return pattern === "segment"
+        ? { kind: pattern, l, ...larger, causal }
+        : { kind: pattern, l, ...subBlock(l, within ?? 0), ...larger, causal };
     }
     case "strided": {
       const strides = stridesOf(config), [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
@@ -333,15 +329,11 @@ function setOf(
     }
     case "fixed": {
       const strides = stridesOf(config), [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
-      if (factor === 1) return integer(config, "c", 1, l), { kind: "segment", l, causal };
+      if (factor === 1) return integer(config, "c", 1, l), { kind: "segment", l, ...more.length && { larger: more }, causal };
       const { from, to } = subBlock(l, more.length && factor);
       if (factor === 0) return { kind: "fixed", l, from, to, ...more.length && { more }, causal };
       const own = strides[factor - 2], past = own - l;
-      return {
-        ...{ kind: "summary", l: own, from: from + past, to: to + past, causal },
-        ...more.length && { smaller: strides.slice(0, factor - 2) },
-        ...factor < p && { within: strides[factor - 1] },
-      };
+      return { kind: "summary", l: own, from: from + past, to: to + past, ...more.length && { larger: strides.slice(factor - 1) }, causal };
     }
     case "longformer":
       return { kind: "longformer", l: integer(config, "stride", 0, LARGEST), globals: integer(config, "globals", 0, LARGEST, 1), causal };
@@ -379,12 +371,13 @@ export function checkSet(set: AttentionSet, n = 0): void {
   expect(cannot, { set: [set, "an object"] });
   if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
   for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
-  const { within, more, smaller, l } = fields as { [name: string]: number | undefined } & Record<"more" | "smaller", number[] | undefined>;
+  const { within, l, more, larger } = fields as { within?: number; l: number; more?: number[]; larger?: number[] };
   if (within !== undefined) expect(cannot, { within: [within, [1, LARGEST]] });
-  for (const [name, strides] of Object.entries({ more, smaller })) {
-    if (strides) expect(cannot, { [name]: [strides, { each: [1, LARGEST] }] });
+  for (const [name, strides] of Object.entries({ more, larger })) {
+    if (strides === undefined) continue;
+    expect(cannot, { [name]: [strides, { each: [1, LARGEST] }] });
+    if (strides.some((stride, at) => stride <= (at ? strides[at - 1] : l))) throw new ConfigError(`${cannot}: strides must ascend`);
   }
-  if (more?.some((stride, at) => stride <= (at ? more[at - 1] : l!))) throw new ConfigError(`${cannot}: strides must ascend`);
   if (set.kind !== "blocks" && set.kind !== "intervals") return;
   const isBlocks = set.kind === "blocks", lists: unknown = fields[set.kind], key = [0, MOST] as const;
   expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
@@ -392,7 +385,12 @@ export function checkSet(set: AttentionSet, n = 0): void {
   if (length < need) throw new ConfigError(`${cannot}: ${n} positions need ${need} lists of ${set.kind}, found ${length}`);
 }
 
-const sameWindow = (i: number, j: number, l: number) => Math.floor(i / l) === Math.floor(j / l);
+/** Where the window of the first of these strides begins that i is in; windows begin anew where one of the next stride begins. */
+function startOf(i: number, [l, ...larger]: readonly number[]): number {
+  return l === undefined ? 0 : i - (i - startOf(i, larger)) % l;
+}
+
+const isSame = (i: number, j: number, strides: readonly number[]) => startOf(i, strides) === startOf(j, strides);
 
 /**
  * Whether query i attends to key j: the definition every layout and kernel is held against.
@@ -421,17 +419,16 @@ export function attends(set: AttentionSet, i: number, j: number): boolean {
       return far <= set.l || strides.some((l, at) => far % l === 0 && far <= (strides[at + 1] ?? MOST));
     }
     case "segment":
-      return sameWindow(i, j, set.l);
+      return isSame(i, j, [set.l, ...set.larger ?? []]);
     case "summary": {
-      const { l, from, to, within, smaller } = set, inside = j % l >= from && j % l < to && (!within || sameWindow(i, j, within));
-      return i === j || (inside && !(smaller && [l, ...smaller].some((stride) => sameWindow(i, j, stride))));
+      const { l, from, to, larger } = set, strides = [l, ...larger ?? []], inside = j - startOf(j, strides);
+      return i === j || (inside >= from && inside < to && (!larger || (!isSame(i, j, strides) && isSame(i, j, larger))));
     }
     case "fixed": {
-      const { l, from, to, more } = set, strides = [l, ...more ?? []];
-      return sameWindow(i, j, l) || strides.some((stride, at) => {
-        const column = j % stride - (stride - l), next = strides[at + 1];
-        return column >= from && column < to && (!next || sameWindow(i, j, next)) &&
-          !(more && strides.slice(1, at + 1).some((one) => sameWindow(i, j, one)));
+      const { l, from, to, more = [] } = set, strides = [l, ...more];
+      return isSame(i, j, strides) || strides.some((stride, at) => {
+        const inside = j - startOf(j, strides.slice(at)) - (stride - l);
+        return inside >= from && inside < to && !isSame(i, j, strides.slice(at)) && isSame(i, j, strides.slice(at + 1));
       });
     }
     case "longformer":
