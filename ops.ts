@@ -35,17 +35,9 @@ export {
 export type { AttentionOptions, AttentionPattern } from "./src/model/attention.ts";
 export type { FloatArray, HalfArray } from "./src/base/floats.ts";
 export type { BufferRange } from "./src/base/buffers.ts";
-export {
-  attends,
-  type AttentionSet,
-  type BlockLists,
-  factorsOf,
-  type IntervalLists,
-  layerAttention,
-  mapPatterns,
-  patternsIn,
-  resolveSets,
-} from "./src/pattern/sets.ts";
+export { attends } from "./src/pattern/attends.ts";
+export { type AttentionSet, type BlockLists, type IntervalLists, layerAttention, resolveSets } from "./src/pattern/sets.ts";
+export { factorsOf, mapPatterns, patternsIn } from "./src/pattern/patterns_in.ts";
 export { alibiSlopes } from "./src/pattern/alibi.ts";
 export { documentSpans, lengthSpans } from "./src/pattern/spans.ts";
 export { describeAttention } from "./src/pattern/describe.ts";

@@ -14,7 +14,8 @@
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { TextLineStream } from "npm:deno-std@1.4.0/streams/text_line_stream.js";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { buildLayout } from "../src/pattern/layout.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import { preset } from "../src/files/presets.ts";

@@ -7,7 +7,8 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { buildInOrder, buildLayout } from "../src/pattern/layout.ts";
-import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
 import { ConfigError, OutOfMemoryError } from "../src/base/errors.ts";
 import { callersBlocks, PATTERNS } from "./patterns.ts";
 

@@ -7,7 +7,9 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError } from "../src/base/errors.ts";
 import { checkReach, type Schedule, scheduleOf } from "../src/pattern/reach.ts";
-import { attends, factorsOf, type ModelAttention } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { factorsOf } from "../src/pattern/patterns_in.ts";
+import type { ModelAttention } from "../src/pattern/sets.ts";
 import { callersBlocks, PATTERNS } from "./patterns.ts";
 
 /** held[i][j]: whether something of j is at i after layers `from` … `from + steps − 1`; straight from the definition. */

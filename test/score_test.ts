@@ -14,7 +14,7 @@ import { Random } from "../src/base/random.ts";
 import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/files/model_config.ts";
 import { initialWeights } from "../src/model/parameters.ts";
 import { LAYERNORM_EPSILON, tensor } from "../src/ops/mod.ts";
-import { attends } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
 import { Scorer } from "../src/run/evaluate.ts";
 import { OpenedModel, openModel } from "../src/run/open.ts";
 import { relativeError } from "../src/run/verify.ts";

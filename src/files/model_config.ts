@@ -7,7 +7,7 @@
 import { type Allowed, expect, MOST, type ObjectOf, shown, whole } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
-import { type AttentionSet, factorsOf, layerAttention, type ModelAttention, patternsIn, resolveSets } from "../pattern/sets.ts";
+import { type AttentionSet, layerAttention, type ModelAttention, resolveSets } from "../pattern/sets.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
 export type PositionConfig =
@@ -53,24 +53,6 @@ export const INITIALISATIONS: readonly Initialisation[] = ["default", "paper"];
 /** The sets of every head of layer r. */
 export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
   return resolveSets(layerAttention(config.attention, layer), { n: config.n_ctx, layer, heads: config.n_head });
-}
-
-/**
- * Refuses a model that sees the future where next tokens are to be predicted.
- *
- * @param what was to be done, for the message
- * @throws {ConfigError} naming the first layer whose attention is not causal
- */
-export function checkCausal(config: ModelConfig, what: string): void {
-  expect("Cannot check the model", { config: [config, "an object"], what: [what, "a string"], n_layer: [config?.n_layer, [1, MOST]] });
-  const layer = Array.from({ length: config.n_layer }, (_, layer) => layer).find((layer) =>
-    patternsIn(layerAttention(config.attention, layer)).some(({ causal }) => causal === false)
-  );
-  if (layer === undefined) return;
-  throw new ConfigError(
-    `Cannot ${what}: the attention of layer ${layer} is not causal, so a position sees the token that it is to predict, and the bits would ` +
-      `only say how well it copies; leave out "causal": false (--no-causal)`,
-  );
 }
 
 /** Rows of each positional table. */
@@ -132,7 +114,7 @@ export function checkConfig(given: unknown): ModelConfig {
   return config;
 }
 
-/** The attention of every layer; two of equal ones resolve alike but for which factor of p is theirs. */
+/** The attention of every layer; what is wrong with a pattern is wrong whichever of its factors a layer has. */
 function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: ModelConfig): void {
   const isList = Array.isArray(attention), round = isList ? attention : "layers" in attention ? attention.layers : [attention];
   if (!isList && "layers" in attention) {
@@ -144,8 +126,7 @@ function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: M
   round.forEach((one, at) => {
     expect(cannot, { [isList ? `attention[${at}]` : round.length > 1 ? `attention.layers[${at}]` : "attention"]: [one, "an object"] });
     if ("heads" in one) expect(cannot, { "heads of attention": [one.heads, { each: "an object" }] });
-    const rounds = isList ? 1 : factorsOf(one);
-    for (let r = 0; r < rounds; r++) resolveSets(one, { n: n_ctx, layer: at + r * round.length, heads: n_head });
+    resolveSets(one, { n: n_ctx, layer: at, heads: n_head });
   });
 }
 

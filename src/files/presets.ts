@@ -6,7 +6,8 @@
 
 import { expect, mustBe } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
-import { type AttentionConfig, mapPatterns, type ModelAttention } from "../pattern/sets.ts";
+import { mapPatterns } from "../pattern/patterns_in.ts";
+import type { AttentionConfig, ModelAttention } from "../pattern/sets.ts";
 import type { DataKind } from "../data/identity.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";

@@ -5,7 +5,8 @@
  */
 
 import { expect } from "../base/check.ts";
-import { type AttentionConfig, factorsOf, type LayerAttention, type ModelAttention } from "./sets.ts";
+import { factorsOf } from "./patterns_in.ts";
+import type { AttentionConfig, LayerAttention, ModelAttention } from "./sets.ts";
 
 function describePattern(config: AttentionConfig): string {
   expect("Cannot describe the attention", { attention: [config, "an object"] });

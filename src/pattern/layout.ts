@@ -146,8 +146,9 @@ async function spans(set: AttentionSet, n: number) {
     const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
     return { at, count, map: copy(scratch, at, count) };
   };
+  const all = await parts(set, n);
   const each = <T>(make: (part: { queries: Ordered; keys: Ordered; lo: number; hi: number }) => T): T[] =>
-    parts(set, n).map((part: Part) => {
+    all.map((part: Part) => {
       const queries = rowsOf(part.queries);
       const keys = part.keys === part.queries ? queries : rowsOf(part.keys);
       fillSpans(scratch, part.span, n, lo, hi);

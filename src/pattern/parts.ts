@@ -6,7 +6,7 @@
  */
 
 import { MOST } from "../base/check.ts";
-import type { AttentionSet, IntervalLists } from "./sets.ts";
+import type { AttentionSet } from "./sets.ts";
 
 /**
  * Which rows a part sees, and in which order: all of them; all, grouped by residue mod l (0, l, 2l, … 1, l + 1, …);
@@ -47,11 +47,16 @@ export interface Part {
 /** All rows, in order. */
 const ALL: Rows = { kind: "all" };
 
+/** Whether windows begin anew within larger ones. */
+const isNested = (set: AttentionSet) => ("larger" in set && set.larger) || (set.kind === "fixed" && set.more);
+
 /** A set as disjoint parts: every pair of the set is in exactly one part, once. */
-export function parts(set: AttentionSet, n: number): Part[] {
+export async function parts(set: AttentionSet, n: number): Promise<Part[]> {
   const { causal } = set;
   const inOrder = (span: Span): Part => ({ queries: ALL, keys: ALL, span });
   const window = (l: number) => inOrder({ kind: "window", back: l, ahead: causal ? 0 : l });
+  // What is given by lists is loaded when it is met.
+  if (isNested(set)) return (await import("./listed.ts")).nestedParts(set, n);
   switch (set.kind) {
     case "dense":
       return [window(MOST)];
@@ -70,14 +75,10 @@ export function parts(set: AttentionSet, n: number): Part[] {
       return [window(l), ...others];
     }
     case "segment":
-      return set.larger ? nested(n, [set.l, ...set.larger], causal, [-1]) : [inOrder({ kind: "segment", l: set.l, causal })];
+      return [inOrder({ kind: "segment", l: set.l, causal })];
     case "summary":
     case "fixed": {
       const { l, from, to } = set;
-      if (set.kind === "fixed" && set.more) return nested(n, [l, ...set.more], causal, [-1, ...set.more.keys(), set.more.length], set);
-      if (set.kind === "summary" && set.larger) {
-        return [inOrder({ kind: "window", back: 0, ahead: 0 }), ...nested(n, [l, ...set.larger], causal, [0], set)];
-      }
       const part = (side: -1 | 0 | 1 | "self"): Part => ({
         queries: ALL,
         keys: { kind: "columns", l, from, to },
@@ -86,16 +87,8 @@ export function parts(set: AttentionSet, n: number): Part[] {
       if (set.kind === "fixed") return [inOrder({ kind: "segment", l, causal }), part(-1), ...causal ? [] : [part(1)]];
       return [inOrder({ kind: "self", l, from, to }), part(causal ? "self" : 0)];
     }
-    case "longformer":
-      return listed(n, causal, (i) => {
-        if (i < set.globals) return [[0, n]];
-        const low = Math.max(0, i - set.l);
-        return [[0, Math.min(set.globals, low)], [low, Math.min(n, i + set.l + 1)]];
-      });
-    case "blocks":
-      return listed(n, causal, (i) => set.blocks[Math.floor(i / set.block)].map((k) => [k * set.block, Math.min(n, (k + 1) * set.block)]));
-    case "intervals":
-      return listed(n, causal, (i) => set.intervals[i]);
+    default:
+      return (await import("./listed.ts")).listedParts(set, n);
   }
 }
 
@@ -103,61 +96,4 @@ export function parts(set: AttentionSet, n: number): Part[] {
 function residue(l: number, side: -1 | 0 | 1, gap: number, within = MOST): Part {
   const rows: Rows = { kind: "residue", l };
   return { queries: rows, keys: rows, span: { kind: "residue", l, side, gap, reach: Math.floor(within / l) } };
-}
-
-/**
- * Parts of windows within windows: those of each stride begin anew where one of the next begins.
- *
- * @param levels −1: the query's own window of the first stride; m: the columns of strides[m] in its own window of strides[m + 1], or of
- * all positions, but in other windows of strides[m]
- * @param columns of the first stride; those of the others are as far from their window's end
- */
-function nested(n: number, strides: readonly number[], causal: boolean, levels: readonly number[], columns = { from: 0, to: 0 }): Part[] {
-  const made: Part[] = [], table = (of: (i: number) => number) => new Uint32Array(n).map((_, i) => of(i));
-  let outer = new Uint32Array(n), outerEnd = outer.slice().fill(n);
-  for (let m = strides.length - 1; m >= 0; m--) {
-    const l = strides[m], begins = outer, ends = outerEnd, past = l - strides[0];
-    const start = table((i) => i - (i - begins[i]) % l), end = table((i) => Math.min(ends[i], start[i] + l));
-    if (levels.includes(m)) {
-      const rows: number[] = [], below = new Uint32Array(n + 1);
-      for (let j = 0; j < n; j++) {
-        const inside = j - start[j] - past;
-        if (inside >= columns.from && inside < columns.to) rows.push(j);
-        below[j + 1] = rows.length;
-      }
-      const keys: Rows = { kind: "listed", rows: Uint32Array.from(rows) };
-      const part = (lo: Uint32Array, hi: Uint32Array): Part => ({
-        queries: ALL,
-        keys,
-        span: { kind: "listed", lo: lo.map((row) => below[row]), hi: hi.map((row) => below[row]) },
-      });
-      if (!causal) made.unshift(part(end, ends));
-      made.unshift(part(begins, start));
-    }
-    if (m === 0 && levels.includes(-1)) {
-      made.unshift({ queries: ALL, keys: ALL, span: { kind: "listed", lo: start, hi: causal ? table((i) => i + 1) : end } });
-    }
-    [outer, outerEnd] = [start, end];
-  }
-  return made;
-}
-
-/** Parts for any set given as intervals of each row; those that touch join. The row's last goes first. */
-function listed(n: number, causal: boolean, intervals: (i: number) => IntervalLists[number]): Part[] {
-  const made: { lo: Uint32Array; hi: Uint32Array }[] = [];
-  for (let i = 0; i < n; i++) {
-    const joined: [number, number][] = [];
-    for (const [lo, end] of [...intervals(i)].sort(([a], [b]) => a - b)) {
-      const hi = Math.min(end, causal ? i + 1 : n), last = joined.at(-1);
-      if (hi <= lo) continue;
-      if (last && last[1] >= lo) last[1] = Math.max(last[1], hi);
-      else joined.push([lo, hi]);
-    }
-    joined.reverse().forEach(([lo, hi], part) => {
-      made[part] ??= { lo: new Uint32Array(n), hi: new Uint32Array(n) };
-      made[part].lo[i] = lo;
-      made[part].hi[i] = hi;
-    });
-  }
-  return made.map((span) => ({ queries: ALL, keys: ALL, span: { kind: "listed", ...span } }));
 }

@@ -105,20 +105,6 @@ export function layerAttention(attention: ModelAttention, layer: number): LayerA
   return list[layer % list.length];
 }
 
-/** A model's attention with other patterns in the place of its own. */
-export function mapPatterns(attention: ModelAttention, change: (pattern: AttentionConfig) => AttentionConfig): ModelAttention {
-  const layer = (one: LayerAttention): LayerAttention => "heads" in one ? { ...one, heads: one.heads.map(change) } : change(one);
-  if (Array.isArray(attention)) return attention.map(layer);
-  return "layers" in attention ? { ...attention, layers: attention.layers.map(layer) } : layer(attention);
-}
-
-/** The patterns in a model's attention, in the order they are written. */
-export function patternsIn(attention: ModelAttention): AttentionConfig[] {
-  const found: AttentionConfig[] = [];
-  mapPatterns(attention, (pattern) => (found.push(pattern), pattern));
-  return found;
-}
-
 /** A pattern resolved for one layer and head; plain data, equal sets have equal {@linkcode setKey}. */
 export type AttentionSet =
   & {
@@ -234,18 +220,6 @@ function stridesOf(config: AttentionConfig): number[] {
 }
 
 /**
- * p: the most factors that a pattern of an attention has. `strided` and `fixed` have one more than strides, and 2 where a factor of theirs
- * is named alone.
- */
-export function factorsOf(attention: ModelAttention): number {
-  expect("Cannot count the factors", { attention: [attention, "an object"] });
-  return patternsIn(attention).reduce((most, { pattern, stride }) => {
-    const p = /strided|fixed/.test(pattern) ? 1 + [stride].flat().length : /column|segment|summary/.test(pattern) ? 2 : 1;
-    return Math.max(most, p);
-  }, 1);
-}
-
-/**
  * The set of each head at one layer.
  *
  * @param config the attention of that layer: a pattern, or one per head
@@ -358,8 +332,6 @@ const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   intervals: {},
 };
 
-const checked = new WeakSet<AttentionSet>();
-
 /**
  * Refuses what is no set: callers may make them by hand.
  *
@@ -383,59 +355,4 @@ export function checkSet(set: AttentionSet, n = 0): void {
   expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
   const need = Math.ceil(n / (isBlocks ? set.block : 1)), { length } = lists as unknown[];
   if (length < need) throw new ConfigError(`${cannot}: ${n} positions need ${need} lists of ${set.kind}, found ${length}`);
-}
-
-/** Where the window of the first of these strides begins that i is in; windows begin anew where one of the next stride begins. */
-function startOf(i: number, [l, ...larger]: readonly number[]): number {
-  return l === undefined ? 0 : i - (i - startOf(i, larger)) % l;
-}
-
-const isSame = (i: number, j: number, strides: readonly number[]) => startOf(i, strides) === startOf(j, strides);
-
-/**
- * Whether query i attends to key j: the definition every layout and kernel is held against.
- *
- * @throws {ConfigError} where the set is none, or a position
- */
-export function attends(set: AttentionSet, i: number, j: number): boolean {
-  // Asked for n² pairs: what is right costs little.
-  if (!checked.has(set)) {
-    checkSet(set);
-    checked.add(set);
-  }
-  if (!(i >= 0 && j >= 0 && i % 1 === 0 && j % 1 === 0) || i > MOST || j > MOST || typeof i !== "number" || typeof j !== "number") {
-    expect("Cannot look up a pair", { query: [i, [0, MOST]], key: [j, [0, MOST]] });
-  }
-  if (set.causal && j > i) return false;
-  switch (set.kind) {
-    case "dense":
-      return true;
-    case "window":
-      return Math.abs(i - j) <= set.l;
-    case "column":
-      return (i - j) % set.l === 0 && Math.abs(i - j) <= (set.within ?? MOST);
-    case "strided": {
-      const strides = [set.l, ...set.more ?? []], far = Math.abs(i - j);
-      return far <= set.l || strides.some((l, at) => far % l === 0 && far <= (strides[at + 1] ?? MOST));
-    }
-    case "segment":
-      return isSame(i, j, [set.l, ...set.larger ?? []]);
-    case "summary": {
-      const { l, from, to, larger } = set, strides = [l, ...larger ?? []], inside = j - startOf(j, strides);
-      return i === j || (inside >= from && inside < to && (!larger || (!isSame(i, j, strides) && isSame(i, j, larger))));
-    }
-    case "fixed": {
-      const { l, from, to, more = [] } = set, strides = [l, ...more];
-      return isSame(i, j, strides) || strides.some((stride, at) => {
-        const inside = j - startOf(j, strides.slice(at)) - (stride - l);
-        return inside >= from && inside < to && !isSame(i, j, strides.slice(at)) && isSame(i, j, strides.slice(at + 1));
-      });
-    }
-    case "longformer":
-      return Math.abs(i - j) <= set.l || j < set.globals || i < set.globals;
-    case "blocks":
-      return !!set.blocks[Math.floor(i / set.block)]?.includes(Math.floor(j / set.block));
-    case "intervals":
-      return !!set.intervals[i]?.some(([first, end]) => first <= j && j < end);
-  }
 }

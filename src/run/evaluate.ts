@@ -5,7 +5,7 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal } from "../files/model_config.ts";
+import { checkCausal } from "../files/causal.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";

@@ -6,7 +6,8 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal, checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkCausal } from "../files/causal.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { checkTrain, type TrainConfig } from "../files/train_config.ts";
 import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
 import { batchOffsets } from "../data/batches.ts";
