@@ -41,12 +41,14 @@ export { factorsOf, mapPatterns, patternsIn } from "./src/pattern/patterns_in.ts
 export { alibiSlopes } from "./src/pattern/alibi.ts";
 export { documentSpans, lengthSpans } from "./src/pattern/spans.ts";
 export { describeAttention } from "./src/pattern/describe.ts";
+export { type Memory, memoryOf, rowsOf } from "./src/pattern/memory.ts";
 export { CachePlan } from "./src/pattern/cache.ts";
 export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
 export { checkReach, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";
 export { type DType, type Tensor, tensor, type TensorData } from "./src/ops/tensor.ts";
 export type * from "./src/ops/index.gen.ts";
 export { NO_KEYS } from "./src/ops/attention.ts";
+export { NO_ROW } from "./src/ops/gather.ts";
 export { Program } from "./src/ops/program.ts";
 export type { Engine, Executable, Streamed, StreamOptions, TensorPart } from "./src/ops/engine.ts";
 export type { Descriptor, Named, Operand, OptionField, TensorField } from "./src/ops/operation.ts";

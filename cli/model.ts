@@ -33,6 +33,7 @@ export const ATTENTION_FLAGS: readonly Flag[] = group("Model", [
       "several, as 102,10321 for three factors",
   },
   { name: "c", value: "C", allowed: whole(1), about: "summary columns per head of fixed and summary" },
+  { name: "memory", value: "M", allowed: whole(0), about: "of fixed: learned tokens after every l, in the place of the last columns" },
   {
     name: "within",
     value: "N",
@@ -64,7 +65,7 @@ const FIELDS: Readonly<Record<PatternName, readonly (keyof AttentionConfig)[]>> 
   local: ["stride"],
   strided: ["stride", "integration"],
   column: ["stride", "within"],
-  fixed: ["stride", "c", "integration"],
+  fixed: ["stride", "c", "memory", "integration"],
   segment: ["stride", "within"],
   summary: ["stride", "c", "within"],
   longformer: ["stride", "globals"],
@@ -91,7 +92,9 @@ export function attentionFrom(args: Args, base: AttentionConfig | undefined): At
   const made: Record<string, unknown> = { pattern };
   for (const field of fields) {
     const given = field === "stride" ? strideOf(args) : field === "integration" ? args.text(field) : args.number(field);
-    const value = given ?? base?.[field] ?? USUAL[field];
+    // Of memory tokens all are read where nothing else is said.
+    const usual = field === "c" && (args.number("memory") ?? base?.memory) ? undefined : USUAL[field];
+    const value = given ?? base?.[field] ?? usual;
     if (value !== undefined) made[field] = value;
   }
   for (const given of args.given(ATTENTION_FLAGS.map(({ name }) => name))) {

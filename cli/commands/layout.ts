@@ -13,8 +13,10 @@ import {
   checkReach,
   describeAttention,
   factorsOf,
+  memoryOf,
   patternsIn,
   type Reach,
+  rowsOf,
   type Schedule,
   scheduleOf,
 } from "../../ops.ts";
@@ -25,6 +27,8 @@ import { type Args, byFlags, type Command, group, UsageError } from "../flags.ts
 import { percent, tableLines, thousands } from "../format.ts";
 import { ATTENTION_FLAGS, attentionFrom, readConfig, wholeAttention } from "../model.ts";
 import { colored, columns, Screen, write } from "../terminal.ts";
+
+const columnsOf = (from: number, to: number) => to - from === 1 ? `column ${from}` : `columns ${from} … ${to - 1}`;
 
 /** A set in words. */
 function describe(set: AttentionSet): string {
@@ -47,13 +51,13 @@ function describe(set: AttentionSet): string {
       const { l, from, to, larger } = set;
       if (!larger) return `${mod(from, to, l)}, or j = i`;
       const same = larger.length ? `the same one of ${larger[0]}` : "all";
-      return `columns ${from} … ${to - 1} of the other windows of ${l} in ${same}, or j = i`;
+      return `${columnsOf(from, to)} of the other windows of ${l} in ${same}, or j = i`;
     }
     case "fixed": {
       const { l, from, to, more = [] } = set, strides = [l, ...more];
       if (more.length === 0) return `same window of ${l}, or ${mod(from, to, l)}`;
       const far = strides.map((stride, at) =>
-        `columns ${from + stride - l} … ${to + stride - l - 1} of windows of ${stride}${more[at] ? ` in the same one of ${more[at]}` : ""}`
+        `${columnsOf(from + stride - l, to + stride - l)} of windows of ${stride}${more[at] ? ` in the same one of ${more[at]}` : ""}`
       );
       return `same window of ${l}, or ${far.join(", or ")}`;
     }
@@ -105,7 +109,12 @@ function askedOf(args: Args): Asked {
   const { pattern, integration } = attention,
     several = (name: string, value: unknown) => value !== undefined && `${name} ${[value].flat().join(", ")}`;
   const factors = /strided|fixed/.test(pattern) ? [integration ?? "merged"] : [];
-  const sizes = [several("l", attention.stride), several("c", attention.c), several("within", attention.within)];
+  const sizes = [
+    several("l", attention.stride),
+    several("c", attention.c),
+    several("memory", attention.memory),
+    several("within", attention.within),
+  ];
   return { shape, attention, name: [pattern, ...factors, ...sizes.filter(Boolean)].join(", ") };
 }
 
@@ -160,6 +169,8 @@ interface Counted extends Panel {
 interface Found extends Asked {
   readonly schedule: Schedule;
   readonly panels: readonly Counted[];
+  /** Rows of a sequence: its positions, and memory tokens where it has some. */
+  readonly n: number;
   /** Positions along the side of a tile. */
   readonly tile: number;
   readonly causal: boolean;
@@ -176,7 +187,8 @@ interface Found extends Asked {
 
 async function measure(asked: Asked, tile: number): Promise<Found> {
   const { shape, attention } = asked,
-    { n, layers, heads } = shape,
+    { layers, heads } = shape,
+    n = rowsOf(shape.n, memoryOf(attention)),
     schedule = byFlags(() => scheduleOf(attention, shape)),
     panels: Counted[] = [];
   const causal = schedule.flat().every((set) => set.causal), dense = causal ? n * (n + 1) / 2 : n * n;
@@ -186,11 +198,11 @@ async function measure(asked: Asked, tile: number): Promise<Found> {
   }
   const pairs = panels.reduce((sum, { pairs, uses }) => sum + pairs * uses, 0), reach = await checkReach(schedule, n, factorsOf(attention));
   const reached = reachLines(reach, patternsIn(attention).every(({ stride }) => stride !== undefined));
-  return { ...asked, schedule, panels, tile, causal, dense, pairs, share: pairs / (dense * layers * heads), reach, reached };
+  return { ...asked, schedule, panels, n, tile, causal, dense, pairs, share: pairs / (dense * layers * heads), reach, reached };
 }
 
 /** The same for programs. */
-function inJson({ shape, attention, panels, tile, causal, dense, pairs, share, reach }: Found): string {
+function inJson({ shape, n, attention, panels, tile, causal, dense, pairs, share, reach }: Found): string {
   const sets = panels.map(({ title, set, layers, heads, pairs, tiles }) => ({
     title,
     set: set.kind === "blocks" ? { ...set, blocks: undefined } : set,
@@ -200,11 +212,11 @@ function inJson({ shape, attention, panels, tile, causal, dense, pairs, share, r
     share: pairs / dense,
     tiles,
   }));
-  return JSON.stringify({ ...shape, causal, attention, sets, pairs, share, tile, reach }) + "\n";
+  return JSON.stringify({ ...shape, rows: n, causal, attention, sets, pairs, share, tile, reach }) + "\n";
 }
 
 /** Positions drawn where none are asked for: four strides, so that the pattern shows. */
-function drawnOf({ shape: { n }, attention }: Asked, asked: number | undefined): number {
+function drawnOf({ n, attention }: Found, asked: number | undefined): number {
   const [{ stride, block }] = patternsIn(attention), l = Math.max(...[stride ?? 0].flat());
   return Math.min(n, asked ?? Math.max(64, 4 * (l || block || n)), DRAWN_LIMIT);
 }
@@ -216,14 +228,15 @@ async function mapsOf({ schedule, panels }: Found, drawn: number, cells: number)
   return made;
 }
 
-function headingOf({ name, shape: { n, layers, heads }, causal }: Found): string {
+function headingOf({ name, n: rows, shape: { n, layers, heads }, causal }: Found): string {
   const several = (count: number, what: string) => `${thousands(count)} ${what}${count === 1 ? "" : "s"}`;
-  return `${name}: n ${thousands(n)}, ${several(layers, "layer")} × ${several(heads, "head")}${causal ? "" : ", bidirectional"}`;
+  const more = rows > n ? ` and ${thousands(rows - n)} memory tokens` : "";
+  return `${name}: n ${thousands(n)}${more}, ${several(layers, "layer")} × ${several(heads, "head")}${causal ? "" : ", bidirectional"}`;
 }
 
 /** Draws on the terminal, as many pictures side by side as it has room for. */
 async function draw(screen: Screen, found: Found, drawn: number): Promise<void> {
-  const { panels, shape: { n } } = found, width = Math.min(columns(), 200), color = colored(Deno.stdout);
+  const { panels, n } = found, width = Math.min(columns(), 200), color = colored(Deno.stdout);
   const fit = panels.length === 1 ? 1 : Math.max(1, Math.min(3, Math.floor(width / 36)));
   const made = await mapsOf(found, drawn, Math.max(8, Math.min(64, Math.floor(width / fit) - 2)));
   const scale = Math.max(1, Math.floor(32 / made[0].cells)), side = made[0].cells * scale;
@@ -304,7 +317,7 @@ export const layout: Command = {
     `layout --attention '{"layers": [{"pattern": "local", "stride": 8}, {"pattern": "local", "stride": 8}, {"pattern": "column", "stride": 8}]}'`,
   ],
   async execute(args) {
-    const found = await measure(askedOf(args), args.number("tile") ?? 64), { shape: { n }, pairs, share, reached } = found;
+    const found = await measure(askedOf(args), args.number("tile") ?? 64), { n, pairs, share, reached } = found;
     const json = args.on("json"), png = args.text("png"), svg = args.text("svg");
     if (json) write(Deno.stdout, inJson(found));
     const drawn = drawnOf(found, args.number("positions")), heading = headingOf(found);

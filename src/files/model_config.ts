@@ -7,7 +7,8 @@
 import { type Allowed, expect, MOST, type ObjectOf, shown, whole } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
-import { type AttentionSet, layerAttention, type ModelAttention, resolveSets } from "../pattern/sets.ts";
+import { memoryOf, rowsOf } from "../pattern/memory.ts";
+import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets } from "../pattern/sets.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
 export type PositionConfig =
@@ -52,7 +53,8 @@ export const INITIALISATIONS: readonly Initialisation[] = ["default", "paper"];
 
 /** The sets of every head of layer r. */
 export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
-  return resolveSets(layerAttention(config.attention, layer), { n: config.n_ctx, layer, heads: config.n_head });
+  const { attention, n_ctx, n_head } = config;
+  return resolveSets(layerAttention(attention, layer), { n: rowsOf(n_ctx, memoryOf(attention)), layer, heads: n_head });
 }
 
 /** Rows of each positional table. */
@@ -116,9 +118,9 @@ export function checkConfig(given: unknown): ModelConfig {
 
 /** The attention of every layer; what is wrong with a pattern is wrong whichever of its factors a layer has. */
 function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: ModelConfig): void {
-  const isList = Array.isArray(attention), round = isList ? attention : "layers" in attention ? attention.layers : [attention];
+  const isList = Array.isArray(attention), round = layersOf(attention);
   if (!isList && "layers" in attention) {
-    expect(cannot, { attention: [attention, { fields: { layers: "a list" } }], "layers of attention": [round.length, [1, 4096]] });
+    expect(cannot, { attention: [attention, { fields: { layers: "a list" } }], "layers of attention": [round?.length, [1, 4096]] });
   }
   if (isList && round.length !== n_layer) {
     throw new ConfigError(`${cannot}: attention lists ${round.length} layers, n_layer is ${n_layer}`);
@@ -126,8 +128,14 @@ function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: M
   round.forEach((one, at) => {
     expect(cannot, { [isList ? `attention[${at}]` : round.length > 1 ? `attention.layers[${at}]` : "attention"]: [one, "an object"] });
     if ("heads" in one) expect(cannot, { "heads of attention": [one.heads, { each: "an object" }] });
-    resolveSets(one, { n: n_ctx, layer: at, heads: n_head });
   });
+  const memory = memoryOf(attention), n = rowsOf(n_ctx, memory);
+  round.forEach((one, layer) => resolveSets(one, { n, layer, heads: n_head }));
+  for (const one of round.flatMap((layer) => "heads" in layer ? layer.heads : [layer])) {
+    if (one.memory && String([one.stride, one.memory]) !== String([memory!.stride, memory!.count])) {
+      throw new ConfigError(`${cannot}: every fixed pattern with memory must have the stride and the memory of the first`);
+    }
+  }
 }
 
 function checkPosition({ position, n_ctx }: ModelConfig): void {

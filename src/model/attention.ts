@@ -63,7 +63,20 @@ const OPTIONS: Readonly<Record<string, Allowed>> = {
 };
 
 /** Fields that say what a pattern is. */
-const PATTERN_FIELDS = ["stride", "c", "within", "integration", "globals", "block", "window", "random", "seed", "blocks", "layer"];
+const PATTERN_FIELDS = [
+  "stride",
+  "c",
+  "memory",
+  "within",
+  "integration",
+  "globals",
+  "block",
+  "window",
+  "random",
+  "seed",
+  "blocks",
+  "layer",
+];
 const KNOWN = ["n", "heads", "headDim", "valueDim", ...Object.keys(OPTIONS), "pattern", "intervals", "sets", "causal", ...PATTERN_FIELDS];
 
 /** The set of each head, every query of which has a key. */

@@ -37,9 +37,18 @@ export class Backward {
     return dx;
   }
 
+  /** The gradient of all rows where dy is that of the tokens': {@linkcode Emitter.tokensOf}. */
+  rowsOf(dy: Tensor, name: string): Tensor {
+    const { e } = this;
+    if (e.length === e.n) return dy;
+    const dx = e.matrix(`${name}.dx`, dy.shape[1]);
+    e.program.add({ op: "gather", x: dy, index: e.rowTokens, y: dx });
+    return dx;
+  }
+
   /** The gradient of x where dy is that of x·Wᵀ + b, of the activation's input where `pre` is that, with `residual` added. */
   linear(name: string, dy: Tensor, x: Tensor, more: { pre?: Tensor; residual?: Tensor } = {}): Tensor {
-    const { e, accumulate } = this, w = e.params.get(`${name}.weight`), dx = e.matrix(`${name}.dx`, w.shape[1]);
+    const { e, accumulate } = this, w = e.params.get(`${name}.weight`), dx = e.matrix(`${name}.dx`, w.shape[1], dy.shape[0]);
     const dw = this.#grad(`${name}.weight`), db = name === "out" ? undefined : this.#grad(`${name}.bias`);
     e.program.add({ op: "linear_weight_grad", dy, x, dw, db, accumulate });
     e.program.add({ op: "linear_input_grad", dy, w, dx, ...more });
@@ -68,7 +77,7 @@ export class Backward {
     const dq = e.matrix(at("attn.dq"), config.d_qk),
       dk = e.matrix(at("attn.dk"), config.d_qk),
       dv = e.matrix(at("attn.dv"), config.d_model);
-    const delta = program.scratch(at("attn.delta"), [e.batch, config.n_head, e.n]);
+    const delta = program.scratch(at("attn.delta"), [e.batch, config.n_head, e.length]);
     program.add({ ...attended, op: "attention_backward", dO, delta, dq, dk, dv });
     let dNorm = this.linear(at("attn.q"), dq, norm1.y);
     dNorm = this.linear(at("attn.k"), dk, norm1.y, { residual: dNorm });

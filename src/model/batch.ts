@@ -6,29 +6,62 @@
 
 import { expectTokens } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
+import type { ModelConfig } from "../files/model_config.ts";
 import { type Tensor, tensor, type TensorData } from "../ops/mod.ts";
+import { type Memory, memoryOf, placesOf, rowsOf } from "../pattern/memory.ts";
+
+/** Of what program a batch is. */
+export interface BatchShape {
+  /** R: rows of all sequences. */
+  readonly rows: number;
+  /** Sequences. */
+  readonly batch: number;
+  /** Tokens of each. */
+  readonly n: number;
+  /** The model. */
+  readonly config: ModelConfig;
+}
 
 /** Inputs of one batch; {@linkcode batchData} has their numbers. */
 export interface BatchTensors {
-  /** u32 [R]: x[i − 1], or the start token at position 0. */
+  /** u32 [R]: x[i − 1], or the start token at position 0; of memory tokens V + 1 and those after it. */
   readonly tokens: Tensor;
-  /** u32 [R]: x[i]. */
+  /** u32 [batch · n]: x[i]. */
   readonly targets: Tensor;
   /** u32 [R]: rows sorted by token, for the embedding's gradient. */
   readonly order: Tensor;
-  /** u32 [V + 2]: where each token's rows start in `order`. */
+  /** u32 [entries of the token table + 1]: where each token's rows start in `order`. */
   readonly starts: Tensor;
 }
 
-/** Makes the tensors of micro-batch number `micro`: of R rows, tokens from 0 to `vocabulary`, which is the start token. */
-export function batchTensors(rows: number, vocabulary: number, micro = 0): BatchTensors {
-  const u32 = (name: string, length: number) => tensor(`${name}.${micro}`, [length], "u32");
+/** Makes the tensors of micro-batch number `micro` of a program. */
+export function batchTensors({ rows, batch, n, config }: BatchShape, micro = 0): BatchTensors {
+  const u32 = (name: string, length: number) => tensor(`${name}.${micro}`, [length], "u32"), memory = memoryOf(config.attention);
   return {
     tokens: u32("tokens", rows),
-    targets: u32("targets", rows),
+    targets: u32("targets", batch * n),
     order: u32("token_order", rows),
-    starts: u32("token_starts", vocabulary + 2),
+    starts: u32("token_starts", config.vocab_size + 2 + (memory?.count ?? 0)),
   };
+}
+
+/** What sequences of n tokens read at their positions, with what memory tokens between them read; V is the start token. */
+export function withMemory(
+  tokens: Uint32Array,
+  { attention, vocab_size }: Pick<ModelConfig, "attention" | "vocab_size">,
+  n: number,
+): Uint32Array {
+  const memory = memoryOf(attention);
+  return memory ? insertMemory(tokens, memory, vocab_size, n) : tokens;
+}
+
+function insertMemory(tokens: Uint32Array, memory: Memory, start: number, n: number): Uint32Array {
+  const rows = rowsOf(n, memory), made = new Uint32Array(tokens.length / n * rows), places = [...placesOf(n, memory)];
+  for (let at = 0; at < made.length; at++) {
+    const [token, k] = places[at % rows];
+    made[at] = k === undefined ? tokens[Math.floor(at / rows) * n + token] : start + 1 + k;
+  }
+  return made;
 }
 
 /** Rows sorted by index (a stable counting sort), and where each index starts. */
@@ -44,18 +77,26 @@ export function sortByIndex(index: Uint32Array, entries: number): { order: Uint3
 /**
  * The numbers of a batch's tensors.
  *
- * @param tokens u32 or u8 [R], every sequence in turn
+ * @param tokens u32 or u8 [batch · n], every sequence in turn
  * @param start the start token: vocab_size
  * @param n positions of a sequence
+ * @param memory the model's memory tokens
  * @throws {ShapeError} where a token is outside the vocabulary
  */
-export function batchData(batch: BatchTensors, tokens: ArrayLike<number>, start: number, n: number): Map<Tensor, TensorData> {
+export function batchData(
+  batch: BatchTensors,
+  tokens: ArrayLike<number>,
+  start: number,
+  n: number,
+  memory?: Memory,
+): Map<Tensor, TensorData> {
   expectTokens("Cannot use the batch", tokens);
   const targets = Uint32Array.from(tokens), shifted = new Uint32Array(targets.length);
   targets.forEach((token, at) => {
     if (token >= start) throw new ShapeError(`Cannot use token ${token} at place ${at}: the vocabulary has ${start} values, from 0`);
     shifted[at] = at % n === 0 ? start : targets[at - 1];
   });
-  const { order, starts } = sortByIndex(shifted, start + 1);
-  return new Map([[batch.tokens, shifted], [batch.targets, targets], [batch.order, order], [batch.starts, starts]]);
+  const rows = memory ? insertMemory(shifted, memory, start, n) : shifted;
+  const { order, starts } = sortByIndex(rows, start + 1 + (memory?.count ?? 0));
+  return new Map([[batch.tokens, rows], [batch.targets, targets], [batch.order, order], [batch.starts, starts]]);
 }

@@ -6,7 +6,8 @@
  * @module
  */
 
-import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
+import { type Dropout, type DType, type Linear, NO_ROW, type Program, type Tensor, tensor } from "../ops/mod.ts";
+import { memoryOf, placesOf, rowsOf } from "../pattern/memory.ts";
 import { type ModelConfig, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
 import { sortByIndex } from "./batch.ts";
 import type { Constants } from "./compile.ts";
@@ -35,7 +36,11 @@ export type Block = ReturnType<Emitter["block"]>;
 /** Emits operations of one model into one program. */
 export class Emitter {
   readonly constants: Constants = new Map();
+  /** Rows of a sequence: its positions and, where the model has memory tokens, those. */
+  readonly length: number;
   readonly rows: number;
+  #tokenRows: Tensor | undefined;
+  #rowTokens: Tensor | undefined;
   #positionRows: readonly Tensor[] | undefined;
   #positionOrder: PositionOrder | undefined;
 
@@ -48,7 +53,8 @@ export class Emitter {
     /** Names of matrices that outlive a run, for reading: see {@linkcode Emitter.matrix}. */
     readonly kept: ReadonlySet<string> = new Set(),
   ) {
-    this.rows = batch * n;
+    this.length = rowsOf(n, memoryOf(params.config.attention));
+    this.rows = batch * this.length;
   }
 
   get config(): ModelConfig {
@@ -56,8 +62,8 @@ export class Emitter {
   }
 
   /** Scratch of the activations' precision, [R, width]; persistent where the name is of those that are kept. */
-  matrix(name: string, width: number): Tensor {
-    const shape = [this.rows, width];
+  matrix(name: string, width: number, rows = this.rows): Tensor {
+    const shape = [rows, width];
     return this.kept.has(name) ? tensor(name, shape, this.precision) : this.program.scratch(name, shape, this.precision);
   }
 
@@ -71,22 +77,27 @@ export class Emitter {
     return t;
   }
 
-  /** The entries of each positional table that positions read, table by table. */
-  #positionData(n: number): Uint32Array[] {
-    return positionSizes(this.config).map((_, table) => Uint32Array.from({ length: n }, (_, i) => positionRows(this.config, i)[table]));
+  /** The entries of each positional table that those positions read, table by table. */
+  #positionData(positions: readonly number[]): Uint32Array[] {
+    return positionSizes(this.config).map((_, table) => Uint32Array.from(positions, (i) => positionRows(this.config, i)[table]));
   }
 
-  /** u32 [n], one per positional table: the entry that each position reads. Positions of a sequence unless said otherwise. */
-  positionRows(n = this.n): readonly Tensor[] {
-    return this.#positionRows ??= this.#positionData(n).map((index, table) => this.#constant(`position_rows.${table}`, index));
+  /** The position that each row of a sequence has: a memory token that of the last token before it. */
+  get #positions(): number[] {
+    return Array.from(placesOf(this.n, memoryOf(this.config.attention)), ([token]) => token);
+  }
+
+  /** u32 [n], one per positional table: the entry that each row reads. Rows of a sequence unless said otherwise. */
+  positionRows(positions: readonly number[] = this.#positions): readonly Tensor[] {
+    return this.#positionRows ??= this.#positionData(positions).map((index, table) => this.#constant(`position_rows.${table}`, index));
   }
 
   /** What the gradients of the positional tables read. */
   get positionOrder(): PositionOrder {
     if (this.#positionOrder) return this.#positionOrder;
     const tables = this.tables().tables.slice(1);
-    const sorted = this.#positionData(this.n).map((index, table) =>
-      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), tables[table].shape[0])
+    const sorted = this.#positionData(this.#positions).map((index, table) =>
+      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.length]), tables[table].shape[0])
     );
     return this.#positionOrder = {
       order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
@@ -149,10 +160,10 @@ export class Emitter {
     const attended = {
       ...qkv,
       o: this.matrix(`layers.${layer}.attn.o`, config.d_model), // (R, d)
-      lse: program.scratch(`layers.${layer}.attn.lse`, [this.batch, config.n_head, this.n]),
+      lse: program.scratch(`layers.${layer}.attn.lse`, [this.batch, config.n_head, this.length]),
       sets,
       batch: this.batch,
-      n: this.n,
+      n: this.length,
     };
     program.add({ op: "attention", ...attended });
     const h1 = this.linear(layer, "attn.p", attended.o, { dropout: dropout(2 * layer), residual: h });
@@ -171,10 +182,35 @@ export class Emitter {
     return this.blockOutput(layer, this.block(layer, h, NO_DROPOUT, false), NO_DROPOUT);
   }
 
-  /** The last norm and (R, V) logits of it. */
-  logits(h: Tensor): { final: Normed; logits: Tensor } {
-    const final = this.norm("norm", h), logits = this.matrix("logits", this.config.vocab_size); // (R, V)
-    this.program.add({ op: "linear", x: final.y, ...this.params.matrix("out.weight"), y: logits });
-    return { final, logits };
+  /** Of a value for each row those of tokens, which are all where the model has no memory tokens: (batch · n, width) of (R, width). */
+  tokensOf(x: Tensor, name: string): Tensor {
+    if (this.length === this.n) return x;
+    const { length, batch, n } = this, y = this.matrix(name, x.shape[1], batch * n), rows: number[] = [];
+    let row = 0;
+    for (const [, k] of placesOf(n, memoryOf(this.config.attention))) {
+      if (k === undefined) rows.push(row);
+      row++;
+    }
+    const index = this.#tokenRows ??= this.#constant(
+      "token_rows",
+      Uint32Array.from({ length: batch * n }, (_, r) => Math.floor(r / n) * length + rows[r % n]),
+    );
+    this.program.add({ op: "gather", x, index, y });
+    return y;
+  }
+
+  /** u32 [R]: for each row its token's among those of {@linkcode Emitter.tokensOf}, or {@linkcode NO_ROW}. */
+  get rowTokens(): Tensor {
+    const { length, batch, n } = this, rows = this.constants.get(this.#tokenRows!)!, index = new Uint32Array(batch * length).fill(NO_ROW);
+    for (let r = 0; r < rows.length; r++) index[rows[r]] = r;
+    return this.#rowTokens ??= this.#constant("row_tokens", index);
+  }
+
+  /** The last norm, its rows of tokens x, and (batch · n, V) logits of those. */
+  logits(h: Tensor): { final: Normed; x: Tensor; logits: Tensor } {
+    const final = this.norm("norm", h), x = this.tokensOf(final.y, "norm.tokens");
+    const logits = this.matrix("logits", this.config.vocab_size, x.shape[0]);
+    this.program.add({ op: "linear", x, ...this.params.matrix("out.weight"), y: logits });
+    return { final, x, logits };
   }
 }

@@ -35,10 +35,10 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
   const { config } = params, program = new Program("train");
   const e = new Emitter(program, params, train.batch, config.n_ctx, train.precision);
   const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
-  const kept = keepLogits ? tensor("logits", [e.rows, config.vocab_size], train.precision) : undefined;
+  const kept = keepLogits ? tensor("logits", [e.batch * e.n, config.vocab_size], train.precision) : undefined;
 
   const batches = Array.from({ length: train.accumulate }, (_, micro) => {
-    const batch = batchTensors(e.rows, config.vocab_size, micro);
+    const batch = batchTensors(e, micro);
     const dropout: DropoutAt = (site) => config.dropout > 0 ? { p: config.dropout, site, micro, seeds: optimizer.seeds } : undefined;
     const backward = new Backward(e, grads, dropout, micro > 0);
 
@@ -49,12 +49,12 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
       h = e.blockOutput(layer, made, dropout);
       return made;
     });
-    const { final, logits } = e.logits(h); // (R, V)
-    if (kept) program.add({ op: "linear", x: final.y, w: params.get("out.weight"), y: kept });
+    const { final, x, logits } = e.logits(h); // (batch · n, V)
+    if (kept) program.add({ op: "linear", x, w: params.get("out.weight"), y: kept });
     const dLogits = emitLoss(e, logits, batch.targets, optimizer, train);
 
     // Backward.
-    let dh = backward.norm("norm", h, final, backward.linear("out", dLogits, final.y)); // (R, d)
+    let dh = backward.norm("norm", h, final, backward.rowsOf(backward.linear("out", dLogits, x), "norm.tokens")); // (R, d)
     for (let layer = config.n_layer - 1; layer >= 0; layer--) {
       const made = train.recompute ? e.block(layer, blocks[layer].h, dropout, true) : blocks[layer];
       dh = backward.block(layer, made, dh);
@@ -67,9 +67,10 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
   return { program, batches, logits: kept, constants: e.constants };
 }
 
-/** Adds a micro-batch's share to the step's mean loss, in nats. Answers the gradient of its logits, (R, V). */
+/** Adds a micro-batch's share to the step's mean loss, in nats. Answers the gradient of its logits, (batch · n, V). */
 function emitLoss(e: Emitter, logits: Tensor, targets: Tensor, optimizer: OptimizerTensors, train: TrainConfig): Tensor {
-  const { program, rows, config } = e, losses = program.scratch("losses", [rows]), dLogits = e.matrix("logits.dx", config.vocab_size);
+  const { program, config } = e, rows = e.batch * e.n, losses = program.scratch("losses", [rows]);
+  const dLogits = e.matrix("logits.dx", config.vocab_size, rows);
   const scale = 1 / (rows * train.accumulate), lossScale = train.precision === "f16" ? optimizer.lossScale : undefined;
   program.add({ op: "cross_entropy", logits, targets, losses, dLogits, scale, lossScale });
   program.add({ op: "sum", x: losses, y: optimizer.loss, scale, accumulate: true });

@@ -10,13 +10,14 @@ import type { AttentionConfig, LayerAttention, ModelAttention } from "./sets.ts"
 
 function describePattern(config: AttentionConfig): string {
   expect("Cannot describe the attention", { attention: [config, "an object"] });
-  const { pattern, integration, stride, c, within } = config, hasFactors = factorsOf(config) > 1 && integration !== undefined;
+  const { pattern, integration, stride, c, memory, within } = config, hasFactors = factorsOf(config) > 1 && integration !== undefined;
   const l = Array.isArray(stride) ? stride.join(", ") : stride;
   const words = [
     pattern,
     hasFactors && integration,
     stride !== undefined && `l ${l}`,
     c !== undefined && `c ${c}`,
+    memory && `memory ${memory}`,
     within !== undefined && `within ${within}`,
   ];
   return words.filter(Boolean).join(" ");

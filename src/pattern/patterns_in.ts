@@ -5,7 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
-import type { AttentionConfig, LayerAttention, ModelAttention } from "./sets.ts";
+import { type AttentionConfig, type LayerAttention, layersOf, type ModelAttention } from "./sets.ts";
 
 /** A model's attention with other patterns in the place of its own. */
 export function mapPatterns(attention: ModelAttention, change: (pattern: AttentionConfig) => AttentionConfig): ModelAttention {
@@ -16,9 +16,7 @@ export function mapPatterns(attention: ModelAttention, change: (pattern: Attenti
 
 /** The patterns in a model's attention, in the order they are written. */
 export function patternsIn(attention: ModelAttention): AttentionConfig[] {
-  const found: AttentionConfig[] = [];
-  mapPatterns(attention, (pattern) => (found.push(pattern), pattern));
-  return found;
+  return layersOf(attention).flatMap((layer) => "heads" in layer ? layer.heads : [layer]);
 }
 
 /**

@@ -9,6 +9,7 @@
 import { expect } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
+import { memoryOf, rowsOf } from "./memory.ts";
 import { Differences, proofOver } from "./proof.ts";
 import { type AttentionSet, checkSet, LARGEST, layerAttention, type ModelAttention, resolveSets, setKey } from "./sets.ts";
 
@@ -16,7 +17,7 @@ import { type AttentionSet, checkSet, LARGEST, layerAttention, type ModelAttenti
 export type Schedule = readonly (readonly AttentionSet[])[];
 
 /**
- * The sets of all layers of a model.
+ * The sets of all layers of a model, over the rows of n tokens: as many, or more where it has memory tokens.
  *
  * @param attention as in `config.json`
  * @throws {ConfigError} where a pattern's field is out of range, or the list is not as long as there are layers
@@ -30,7 +31,7 @@ export function scheduleOf(
     shape: [shape, "an object"],
     layers: [shape?.layers, [1, 4096]],
   });
-  const { n, layers, heads } = shape;
+  const { layers, heads } = shape, n = rowsOf(shape.n, memoryOf(attention));
   if (Array.isArray(attention) && attention.length !== layers) {
     throw new ConfigError(`Cannot lay out the schedule: attention lists ${attention.length} layers, there are ${layers}`);
   }
@@ -171,17 +172,13 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
   return next;
 }
 
-/** Runs of layers that differ, each with the layers it begins at. */
-function runsOf(layerKeys: readonly string[], factors: number, least: number): { layers: number[]; steps: number }[] {
-  // Layers of one factor each, round after round: only a whole round has the factors in their order (section 4.2).
-  const isRound = factors > 2 && new Set(layerKeys).size === factors && layerKeys.every((key, layer) => key === layerKeys[layer % factors]);
-  const byRun = new Map<string, { layers: number[]; steps: number }>();
-  for (let layer = 0; layer + least <= layerKeys.length; layer++) {
-    const steps = isRound ? Math.max(least, factors + (factors - layer % factors) % factors) : least;
-    if (layer > 0 && layer + steps > layerKeys.length) continue;
-    const key = layerKeys.slice(layer, layer + steps).join("|"), run = byRun.get(key);
-    if (run) run.layers.push(layer);
-    else byRun.set(key, { layers: [layer], steps });
+/** Runs of so many layers that differ, each with the layers it begins at. */
+function runsOf(layerKeys: readonly string[], steps: number): number[][] {
+  const byRun = new Map<string, number[]>();
+  for (let layer = 0; layer + steps <= layerKeys.length; layer++) {
+    const key = layerKeys.slice(layer, layer + steps).join("|"), layers = byRun.get(key);
+    if (layers) layers.push(layer);
+    else byRun.set(key, [layer]);
   }
   return [...byRun.values()];
 }
@@ -258,13 +255,26 @@ export async function checkReach(schedule: Schedule, n: number, factors: number,
   const layerKeys = schedule.map((sets) => [...new Set(sets.map(setKey))].sort().join()), isExact = Differences.fit(schedule.flat());
   let checked = isExact ? n : Math.min(n, limit);
   const none = isExact ? asDifferences(schedule, n) : asBits(schedule, layerKeys, checked);
-  const allowed = factors + 1, least = Math.min(allowed, schedule.length), starts: ReachFrom[] = [];
-  for (const { layers, steps } of runsOf(layerKeys, factors, least)) {
-    let held = none;
-    for (let step = 0; step < steps; step++) held = await held.after(layers[0] + step);
-    const { missing, examples } = held.missing(EXAMPLES);
-    const reason = missing > 0 ? reasonOf(schedule.slice(layers[0], layers[0] + steps), allowed) : undefined;
-    starts.push({ layers, steps, missing, examples, reason });
+  const allowed = factors + 1, least = Math.min(allowed, schedule.length);
+  let starts: ReachFrom[] = [];
+  // Layers of one factor each, round after round: only a whole round has the factors in their order (section 4.2).
+  const isRound = factors > 2 && new Set(layerKeys).size === factors && layerKeys.every((key, layer) => key === layerKeys[layer % factors]);
+  const roundFrom = (layer: number) => factors + (factors - layer % factors) % factors;
+  for (const layers of runsOf(layerKeys, least)) {
+    const [first] = layers, round = roundFrom(first);
+    let held = none, steps = 0;
+    const go = async (to: number) => {
+      for (; steps < to; steps++) held = await held.after(first + steps);
+      return held.missing(EXAMPLES);
+    };
+    let found = await go(least);
+    if (found.missing > 0 && isRound && round > least) {
+      // A run that layers end before its round does says nothing.
+      if (first + round > schedule.length) continue;
+      found = await go(round);
+    }
+    const reason = found.missing > 0 ? reasonOf(schedule.slice(first, first + steps), allowed) : undefined;
+    starts.push({ layers, steps, ...found, reason });
   }
 
   let layersNeeded: number | undefined;
@@ -275,11 +285,21 @@ export async function checkReach(schedule: Schedule, n: number, factors: number,
   }
   const valid = starts.every(({ missing }) => missing === 0);
   if (valid && checked < n) {
-    const isShown = proofOver(n), shown: boolean[] = [];
-    for (const { layers: [at], steps } of starts) shown.push(await isShown(schedule.slice(at, at + steps)));
-    if (shown.every(Boolean)) checked = n;
-    // Fewer layers do for the first positions, perhaps.
-    while (checked === n && layersNeeded! < schedule.length && !await isShown(schedule.slice(0, layersNeeded))) layersNeeded!++;
+    const isShown = proofOver(n), shown: ReachFrom[] = [];
+    let isAll = true;
+    for (const start of starts) {
+      const [first] = start.layers, round = isRound ? roundFrom(first) : start.steps;
+      if (await isShown(schedule.slice(first, first + start.steps))) shown.push(start);
+      else if (round > start.steps && first + round > schedule.length) continue;
+      else if (await isShown(schedule.slice(first, first + round))) shown.push({ ...start, steps: round });
+      else isAll = false;
+    }
+    if (isAll) {
+      checked = n;
+      starts = shown;
+      // Fewer layers do for the first positions, perhaps.
+      while (layersNeeded! < schedule.length && !await isShown(schedule.slice(0, layersNeeded))) layersNeeded!++;
+    }
   }
   const pairs = schedule.some((sets) => sets.some((set) => set.causal)) ? checked * (checked + 1) / 2 : checked * checked;
   return { valid, steps: least, allowed, n, checked, pairs, starts, layersNeeded };

@@ -61,6 +61,11 @@ export interface AttentionConfig {
   stride?: number | number[];
   /** `fixed`, `summary`: summary columns per head, 1 ≤ c ≤ l₁. */
   c?: number;
+  /**
+   * `fixed`: learned tokens after every l, which stand in its second factor in the place of the last columns; c of them per head, default
+   * all. The same in every `fixed` of a model that has them.
+   */
+  memory?: number;
   /** `column`: the farthest key. `segment`, `summary`: the stride of the windows that theirs lie in (`fixed` of more than two factors). */
   within?: number;
   /** `strided`, `fixed`: default `merged`. */
@@ -99,9 +104,13 @@ export interface LayersAttention {
 /** The attention of a model as written in `config.json`: one for all layers, a round of layers that repeats, or a list of one per layer. */
 export type ModelAttention = LayerAttention | LayersAttention | LayerAttention[];
 
+/** The layers that an attention writes down. */
+export const layersOf = (attention: ModelAttention): LayerAttention[] =>
+  Array.isArray(attention) ? attention : "layers" in attention ? attention.layers : [attention];
+
 /** The attention of layer r. */
 export function layerAttention(attention: ModelAttention, layer: number): LayerAttention {
-  const list = Array.isArray(attention) ? attention : "layers" in attention ? attention.layers : [attention];
+  const list = layersOf(attention);
   return list[layer % list.length];
 }
 
@@ -216,7 +225,7 @@ function stridesOf(config: AttentionConfig): number[] {
   if (stride.some((l, at) => l <= stride[at - 1])) {
     throw new ConfigError(`Cannot use attention pattern "${pattern}": strides must ascend, found ${stride.join(", ")}`);
   }
-  return stride;
+  return [...stride];
 }
 
 /**
@@ -273,10 +282,11 @@ function setOf(
   });
   /** 0 all factors, else which, of p. */
   const factorOf = (p: number) => integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : rank) % p;
+  if (config.memory && pattern !== "fixed") throw new ConfigError(`Cannot use attention pattern "${pattern}": only fixed has memory`);
   const bound = (low: number) => config.within === undefined ? undefined : integer(config, "within", low, LARGEST);
-  /** The sub-block of c columns that the head reads, of a window of l. */
-  const subBlock = (l: number, factor: number) => {
-    const c = integer(config, "c", 1, l), s = placeOf(`${l} ${c} ${factor}`) % Math.floor(l / c);
+  /** The sub-block of c columns that the head reads, of the last `of` of a window of l. */
+  const subBlock = (l: number, factor: number, of = l) => {
+    const c = integer(config, "c", 1, of, of < l ? of : undefined), s = placeOf(`${l} ${c} ${factor}`) % Math.floor(of / c);
     return { from: l - c * (s + 1), to: l - c * s };
   };
   switch (pattern) {
@@ -302,9 +312,15 @@ function setOf(
       return { kind: "column", l: strides[factor - 2], ...factor < p && { within: strides[factor - 1] }, causal };
     }
     case "fixed": {
-      const strides = stridesOf(config), [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
-      if (factor === 1) return integer(config, "c", 1, l), { kind: "segment", l, ...more.length && { larger: more }, causal };
-      const { from, to } = subBlock(l, more.length && factor);
+      const strides = stridesOf(config), memory = integer(config, "memory", 0, LARGEST, 0);
+      if (memory && strides.length > 1) throw new ConfigError(`Cannot use attention pattern "fixed": memory goes with one stride`);
+      strides[0] += memory;
+      const [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
+      if (factor === 1) {
+        return integer(config, "c", 1, memory || l, memory || undefined),
+          { kind: "segment", l, ...more.length && { larger: more }, causal };
+      }
+      const { from, to } = subBlock(l, more.length && factor, memory || l);
       if (factor === 0) return { kind: "fixed", l, from, to, ...more.length && { more }, causal };
       const own = strides[factor - 2], past = own - l;
       return { kind: "summary", l: own, from: from + past, to: to + past, ...more.length && { larger: strides.slice(factor - 1) }, causal };

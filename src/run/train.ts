@@ -16,6 +16,7 @@ import { isInt8 } from "../files/weights.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
+import { memoryOf } from "../pattern/memory.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights, Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
@@ -227,7 +228,9 @@ export class Trainer {
       );
     }
     microBatches.forEach((tokens, micro) => {
-      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx)) engine.write(t, data);
+      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx, memoryOf(config.attention))) {
+        engine.write(t, data);
+      }
     });
     if (this.#sinceKnown === AHEAD) await this.settle();
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));

@@ -15,6 +15,7 @@ import { fetchBytes } from "../base/fetch.ts";
 import { parseJson } from "../base/json.ts";
 import { buildLayout } from "../pattern/layout.ts";
 import { batchData } from "../model/batch.ts";
+import { memoryOf } from "../pattern/memory.ts";
 import { Parameters } from "../model/parameters.ts";
 import { trainingProgram } from "../model/train.ts";
 import { type Engine, type Executable, Program, type Tensor, tensor } from "../ops/mod.ts";
@@ -210,7 +211,9 @@ export async function* verifyModel(engine: Engine, folder: string, files: Golden
       engine.write(loss, Float32Array.of(0));
       engine.write(seeds, Uint32Array.of(0, at));
       const now = tokens.subarray(at * rows, (at + 1) * rows);
-      for (const [t, data] of batchData(step.batches[0], now, config.vocab_size, config.n_ctx)) engine.write(t, data);
+      for (const [t, data] of batchData(step.batches[0], now, config.vocab_size, config.n_ctx, memoryOf(config.attention))) {
+        engine.write(t, data);
+      }
       await executable.run();
       if (at === 0) {
         yield verified("logits", relativeError(await engine.read(step.logits!), expected("logits")), limits.tensor);
