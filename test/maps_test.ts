@@ -11,7 +11,8 @@ import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/file
 import { ConfigError, ShapeError } from "../src/base/errors.ts";
 import { attentionImage, attentionOverImage } from "../src/pictures/maps.ts";
 import { type AttentionMap, attentionMaps, type MapOptions } from "../src/run/maps.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { type Engine, Program, tensor } from "../src/ops/mod.ts";
 import { attends } from "../src/pattern/attends.ts";
 import { type AttentionConfig } from "../src/pattern/sets.ts";

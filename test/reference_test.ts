@@ -7,7 +7,8 @@
 
 import { assert } from "@std/assert";
 import { batchData } from "../src/model/batch.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import type { ModelConfig } from "../src/files/model_config.ts";

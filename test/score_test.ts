@@ -12,7 +12,7 @@ import { encodeText } from "../src/data/text.ts";
 import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
 import { Random } from "../src/base/random.ts";
 import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/files/model_config.ts";
-import { initialWeights } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
 import { LAYERNORM_EPSILON, tensor } from "../src/ops/mod.ts";
 import { attends } from "../src/pattern/attends.ts";
 import { Scorer } from "../src/run/evaluate.ts";

@@ -41,7 +41,7 @@ export interface ModelConfig {
   attention: ModelAttention;
   /** Positional embedding. */
   position: PositionConfig;
-  /** What weights are drawn with (spec of {@linkcode ../model/parameters.ts!initialWeights}): "default", or the paper's letter. */
+  /** What weights are drawn with (spec of {@linkcode ../model/initial_weights.ts!initialWeights}): "default", or the paper's letter. */
   init?: Initialisation;
 }
 

@@ -7,7 +7,8 @@
 import { type Allowed, expect } from "../base/check.ts";
 import { ConfigError, excerpt, ShapeError } from "../base/errors.ts";
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
-import { type AttentionConfig, type AttentionSet, checkSet, type IntervalLists, LARGEST, resolveSets } from "../pattern/sets.ts";
+import { checkSet } from "../pattern/check_set.ts";
+import { type AttentionConfig, type AttentionSet, type IntervalLists, LARGEST, resolveSets } from "../pattern/sets.ts";
 
 /**
  * Which keys a query attends to: a `pattern` with its fields, as a model's `attention` has them, or `intervals`, or `sets`. What it attends

@@ -8,7 +8,34 @@
 
 import type { Tensor } from "../ops/mod.ts";
 import type { BatchTensors } from "./batch.ts";
+import { sortByIndex } from "./rows.ts";
 import type { Block, DropoutAt, Emitter, Normed } from "./emitter.ts";
+
+/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
+interface PositionOrder {
+  /** u32 [R] */
+  readonly order: readonly Tensor[];
+  /** u32 [size + 1] */
+  readonly starts: readonly Tensor[];
+}
+
+const ORDERS = new WeakMap<Emitter, PositionOrder>();
+
+/** What the gradients of the positional tables read, the same for every micro-batch. */
+function orderOf(e: Emitter): PositionOrder {
+  const known = ORDERS.get(e);
+  if (known) return known;
+  const tables = e.tables().tables.slice(1);
+  const sorted = e.positionData(e.positions).map((index, table) =>
+    sortByIndex(Uint32Array.from({ length: e.rows }, (_, r) => index[r % e.length]), tables[table].shape[0])
+  );
+  const made = {
+    order: sorted.map(({ order }, table) => e.constant(`position_order.${table}`, order)),
+    starts: sorted.map(({ starts }, table) => e.constant(`position_starts.${table}`, starts)),
+  };
+  ORDERS.set(e, made);
+  return made;
+}
 
 /** Emits the backward pass of one micro-batch. */
 export class Backward {
@@ -34,15 +61,6 @@ export class Backward {
     const { e, accumulate } = this, { gain } = e.normOf(name), dx = e.matrix(`${name}.dx`, e.config.d_model);
     const dGain = this.#grad(`${name}.weight`), dBias = this.#grad(`${name}.bias`);
     e.program.add({ op: "layernorm_backward", x, gain, mean, rstd, dy, residual, dx, dGain, dBias, accumulate });
-    return dx;
-  }
-
-  /** The gradient of all rows where dy is that of the tokens': {@linkcode Emitter.tokensOf}. */
-  rowsOf(dy: Tensor, name: string): Tensor {
-    const { e } = this;
-    if (e.length === e.n) return dy;
-    const dx = e.matrix(`${name}.dx`, dy.shape[1]);
-    e.program.add({ op: "gather", x: dy, index: e.rowTokens, y: dx });
     return dx;
   }
 
@@ -87,7 +105,7 @@ export class Backward {
 
   /** The gradients of the token table and the positional ones. */
   embed({ order, starts }: BatchTensors, dy: Tensor): void {
-    const { e, accumulate } = this, { positionOrder } = e;
+    const { e, accumulate } = this, positionOrder = orderOf(e);
     const orders = [order, ...positionOrder.order], begins = [starts, ...positionOrder.starts];
     e.tables().tables.forEach((table, at) => {
       const dTable = this.grads.get(table)!;

@@ -8,7 +8,9 @@ import { expectTokens } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { type Tensor, tensor, type TensorData } from "../ops/mod.ts";
-import { type Memory, memoryOf, placesOf, rowsOf } from "../pattern/memory.ts";
+import { type Memory, memoryOf } from "../pattern/memory.ts";
+import { sortByIndex } from "./rows.ts";
+import { insertMemory } from "./token_rows.ts";
 
 /** Of what program a batch is. */
 export interface BatchShape {
@@ -43,35 +45,6 @@ export function batchTensors({ rows, batch, n, config }: BatchShape, micro = 0):
     order: u32("token_order", rows),
     starts: u32("token_starts", config.vocab_size + 2 + (memory?.count ?? 0)),
   };
-}
-
-/** What sequences of n tokens read at their positions, with what memory tokens between them read; V is the start token. */
-export function withMemory(
-  tokens: Uint32Array,
-  { attention, vocab_size }: Pick<ModelConfig, "attention" | "vocab_size">,
-  n: number,
-): Uint32Array {
-  const memory = memoryOf(attention);
-  return memory ? insertMemory(tokens, memory, vocab_size, n) : tokens;
-}
-
-function insertMemory(tokens: Uint32Array, memory: Memory, start: number, n: number): Uint32Array {
-  const rows = rowsOf(n, memory), made = new Uint32Array(tokens.length / n * rows), places = [...placesOf(n, memory)];
-  for (let at = 0; at < made.length; at++) {
-    const [token, k] = places[at % rows];
-    made[at] = k === undefined ? tokens[Math.floor(at / rows) * n + token] : start + 1 + k;
-  }
-  return made;
-}
-
-/** Rows sorted by index (a stable counting sort), and where each index starts. */
-export function sortByIndex(index: Uint32Array, entries: number): { order: Uint32Array; starts: Uint32Array } {
-  const starts = new Uint32Array(entries + 1), order = new Uint32Array(index.length);
-  for (const i of index) starts[i + 1]++;
-  for (let i = 0; i < entries; i++) starts[i + 1] += starts[i];
-  const next = starts.slice();
-  index.forEach((i, row) => order[next[i]++] = row);
-  return { order, starts };
 }
 
 /**

@@ -94,7 +94,7 @@ export function decodeBlocks(
 /** Many given positions at once: what decoding them one by one would leave in the caches. */
 export interface PrefillProgram {
   readonly program: Program;
-  /** u32 [R]: what each row reads, see {@linkcode ./batch.ts!withMemory}. */
+  /** u32 [R]: what each row reads, see {@linkcode ./token_rows.ts!withMemory}. */
   readonly tokens: Tensor;
   /** u32 [heads, slots], one per layer: see {@linkcode ../pattern/cache.ts!CachePlan.held}. */
   readonly rows: readonly Tensor[];

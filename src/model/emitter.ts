@@ -6,20 +6,11 @@
  * @module
  */
 
-import { type Dropout, type DType, type Linear, NO_ROW, type Program, type Tensor, tensor } from "../ops/mod.ts";
+import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
 import { memoryOf, placesOf, rowsOf } from "../pattern/memory.ts";
 import { type ModelConfig, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
-import { sortByIndex } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import type { Parameters } from "./parameters.ts";
-
-/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
-interface PositionOrder {
-  /** u32 [R] */
-  readonly order: readonly Tensor[];
-  /** u32 [size + 1] */
-  readonly starts: readonly Tensor[];
-}
 
 /** What a dropout site does: 2·layer at the end of attention, 2·layer + 1 at that of the feed-forward layer. */
 export type DropoutAt = (site: number) => Dropout | undefined;
@@ -39,10 +30,7 @@ export class Emitter {
   /** Rows of a sequence: its positions and, where the model has memory tokens, those. */
   readonly length: number;
   readonly rows: number;
-  #tokenRows: Tensor | undefined;
-  #rowTokens: Tensor | undefined;
   #positionRows: readonly Tensor[] | undefined;
-  #positionOrder: PositionOrder | undefined;
 
   constructor(
     readonly program: Program,
@@ -71,38 +59,26 @@ export class Emitter {
     return this.params.get(`layers.${layer}.${name}`);
   }
 
-  #constant(name: string, data: Uint32Array): Tensor {
+  /** A tensor that is written once. */
+  constant(name: string, data: Uint32Array): Tensor {
     const t = tensor(name, [data.length], "u32");
     this.constants.set(t, data);
     return t;
   }
 
   /** The entries of each positional table that those positions read, table by table. */
-  #positionData(positions: readonly number[]): Uint32Array[] {
+  positionData(positions: readonly number[]): Uint32Array[] {
     return positionSizes(this.config).map((_, table) => Uint32Array.from(positions, (i) => positionRows(this.config, i)[table]));
   }
 
   /** The position that each row of a sequence has: a memory token that of the last token before it. */
-  get #positions(): number[] {
+  get positions(): number[] {
     return Array.from(placesOf(this.n, memoryOf(this.config.attention)), ([token]) => token);
   }
 
   /** u32 [n], one per positional table: the entry that each row reads. Rows of a sequence unless said otherwise. */
-  positionRows(positions: readonly number[] = this.#positions): readonly Tensor[] {
-    return this.#positionRows ??= this.#positionData(positions).map((index, table) => this.#constant(`position_rows.${table}`, index));
-  }
-
-  /** What the gradients of the positional tables read. */
-  get positionOrder(): PositionOrder {
-    if (this.#positionOrder) return this.#positionOrder;
-    const tables = this.tables().tables.slice(1);
-    const sorted = this.#positionData(this.#positions).map((index, table) =>
-      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.length]), tables[table].shape[0])
-    );
-    return this.#positionOrder = {
-      order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
-      starts: sorted.map(({ starts }, table) => this.#constant(`position_starts.${table}`, starts)),
-    };
+  positionRows(positions: readonly number[] = this.positions): readonly Tensor[] {
+    return this.#positionRows ??= this.positionData(positions).map((index, table) => this.constant(`position_rows.${table}`, index));
   }
 
   /** The token table, then the positional ones, with their scales where they are int8. */
@@ -180,37 +156,5 @@ export class Emitter {
   /** A whole block of which nothing is kept for a backward pass. */
   forward(layer: number, h: Tensor): Tensor {
     return this.blockOutput(layer, this.block(layer, h, NO_DROPOUT, false), NO_DROPOUT);
-  }
-
-  /** Of a value for each row those of tokens, which are all where the model has no memory tokens: (batch · n, width) of (R, width). */
-  tokensOf(x: Tensor, name: string): Tensor {
-    if (this.length === this.n) return x;
-    const { length, batch, n } = this, y = this.matrix(name, x.shape[1], batch * n), rows: number[] = [];
-    let row = 0;
-    for (const [, k] of placesOf(n, memoryOf(this.config.attention))) {
-      if (k === undefined) rows.push(row);
-      row++;
-    }
-    const index = this.#tokenRows ??= this.#constant(
-      "token_rows",
-      Uint32Array.from({ length: batch * n }, (_, r) => Math.floor(r / n) * length + rows[r % n]),
-    );
-    this.program.add({ op: "gather", x, index, y });
-    return y;
-  }
-
-  /** u32 [R]: for each row its token's among those of {@linkcode Emitter.tokensOf}, or {@linkcode NO_ROW}. */
-  get rowTokens(): Tensor {
-    const { length, batch, n } = this, rows = this.constants.get(this.#tokenRows!)!, index = new Uint32Array(batch * length).fill(NO_ROW);
-    for (let r = 0; r < rows.length; r++) index[rows[r]] = r;
-    return this.#rowTokens ??= this.#constant("row_tokens", index);
-  }
-
-  /** The last norm, its rows of tokens x, and (batch · n, V) logits of those. */
-  logits(h: Tensor): { final: Normed; x: Tensor; logits: Tensor } {
-    const final = this.norm("norm", h), x = this.tokensOf(final.y, "norm.tokens");
-    const logits = this.matrix("logits", this.config.vocab_size, x.shape[0]);
-    this.program.add({ op: "linear", x, ...this.params.matrix("out.weight"), y: logits });
-    return { final, x, logits };
   }
 }

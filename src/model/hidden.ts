@@ -9,6 +9,7 @@ import type { Constants } from "./compile.ts";
 import { memoryOf } from "../pattern/memory.ts";
 import { Emitter } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
+import { tokensOf } from "./token_rows.ts";
 
 /** Where hidden states are taken: after so many residual blocks, 0 being the embedding (Eq. 15), or after the final layer norm. */
 export type HiddenLayer = number | "norm";
@@ -16,7 +17,7 @@ export type HiddenLayer = number | "norm";
 /** Forward only: what the residual stream holds at each position. */
 export interface HiddenProgram {
   readonly program: Program;
-  /** u32 [R]: what each row reads, see {@linkcode ./batch.ts!withMemory}. */
+  /** u32 [R]: what each row reads, see {@linkcode ./token_rows.ts!withMemory}. */
   readonly tokens: Tensor;
   /** f32 [R, d_model] */
   readonly hidden: Tensor;
@@ -38,6 +39,6 @@ export function hiddenProgram(params: Parameters, batch: number, n: number, laye
   let hidden = e.embed(tokens);
   for (let block = 0; block < blocks; block++) hidden = e.forward(block, hidden);
   if (layer === "norm") hidden = e.norm("norm", hidden).y;
-  hidden = e.tokensOf(hidden, "hidden");
+  hidden = tokensOf(e, hidden, "hidden");
   return { program, tokens, hidden, constants: e.constants };
 }

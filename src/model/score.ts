@@ -10,6 +10,7 @@ import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
+import { logitsOf } from "./token_rows.ts";
 
 /** Forward only: the loss of every position. */
 export interface ScoringProgram {
@@ -31,6 +32,6 @@ export function scoringProgram(params: Parameters, batch: number, n: number = pa
   const inputs = batchTensors(e), losses = tensor("losses", [batch * n]);
   let h = e.embed(inputs.tokens);
   for (let layer = 0; layer < config.n_layer; layer++) h = e.forward(layer, h);
-  program.add({ op: "cross_entropy", logits: e.logits(h).logits, targets: inputs.targets, losses, scale: 1 });
+  program.add({ op: "cross_entropy", logits: logitsOf(e, h).logits, targets: inputs.targets, losses, scale: 1 });
   return { program, batch: inputs, losses, constants: e.constants };
 }

@@ -12,6 +12,7 @@ import type { Constants } from "./compile.ts";
 import { type DropoutAt, Emitter } from "./emitter.ts";
 import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
 import type { Parameters } from "./parameters.ts";
+import { logitsOf, tokensBackward } from "./token_rows.ts";
 
 /** A step: forward, backward and update of `accumulate` micro-batches in one program. */
 export interface TrainingProgram {
@@ -49,12 +50,12 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
       h = e.blockOutput(layer, made, dropout);
       return made;
     });
-    const { final, x, logits } = e.logits(h); // (batch · n, V)
+    const { final, x, logits } = logitsOf(e, h); // (batch · n, V)
     if (kept) program.add({ op: "linear", x, w: params.get("out.weight"), y: kept });
     const dLogits = emitLoss(e, logits, batch.targets, optimizer, train);
 
     // Backward.
-    let dh = backward.norm("norm", h, final, backward.rowsOf(backward.linear("out", dLogits, x), "norm.tokens")); // (R, d)
+    let dh = backward.norm("norm", h, final, tokensBackward(e, backward.linear("out", dLogits, x), "norm.tokens")); // (R, d)
     for (let layer = config.n_layer - 1; layer >= 0; layer--) {
       const made = train.recompute ? e.block(layer, blocks[layer].h, dropout, true) : blocks[layer];
       dh = backward.block(layer, made, dh);

@@ -5,7 +5,8 @@
  */
 
 import { expect, MOST } from "../base/check.ts";
-import { type AttentionSet, checkSet } from "./sets.ts";
+import { checkSet } from "./check_set.ts";
+import type { AttentionSet } from "./sets.ts";
 
 const checked = new WeakSet<AttentionSet>();
 

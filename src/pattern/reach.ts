@@ -11,7 +11,8 @@ import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
 import { memoryOf, rowsOf } from "./memory.ts";
 import { Differences, proofOver } from "./proof.ts";
-import { type AttentionSet, checkSet, LARGEST, layerAttention, type ModelAttention, resolveSets, setKey } from "./sets.ts";
+import { checkSet } from "./check_set.ts";
+import { type AttentionSet, LARGEST, layerAttention, type ModelAttention, resolveSets, setKey } from "./sets.ts";
 
 /** Every layer's sets, one per head. */
 export type Schedule = readonly (readonly AttentionSet[])[];

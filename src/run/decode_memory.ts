@@ -10,6 +10,7 @@ import { compileWith } from "../model/compile.ts";
 import { type CacheTensors, decodeBlocks } from "../model/decode.ts";
 import { Emitter } from "../model/emitter.ts";
 import type { Parameters } from "../model/parameters.ts";
+import { insertMemory } from "../model/token_rows.ts";
 import { type Engine, type Executable, Program, type Tensor, tensor } from "../ops/mod.ts";
 import type { CachePlan } from "../pattern/cache.ts";
 import type { Memory } from "../pattern/memory.ts";
@@ -53,6 +54,11 @@ export class MemoryDecoder {
   /** Tokens of a window. */
   get stride(): number {
     return this.memory.stride;
+  }
+
+  /** What sequences of n tokens read, with what memory tokens between them do. */
+  between(tokens: Uint32Array, n: number): Uint32Array {
+    return insertMemory(tokens, this.memory, this.params.config.vocab_size, n);
   }
 
   /** Decodes the memory tokens before token i, the first of a window; once more changes nothing. */

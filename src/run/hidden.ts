@@ -6,7 +6,7 @@
 
 import { OutOfMemoryError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
-import { withMemory } from "../model/batch.ts";
+import { withMemory } from "../model/token_rows.ts";
 import { compileWith } from "../model/compile.ts";
 import { type HiddenLayer, type HiddenProgram, hiddenProgram } from "../model/hidden.ts";
 import type { Parameters } from "../model/parameters.ts";

@@ -11,7 +11,6 @@ import { CachePlan } from "../pattern/cache.ts";
 import { type ModelConfig, setsOf } from "../files/model_config.ts";
 import { ConfigError, KernelError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
-import { withMemory } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram, type PrefillProgram, prefillProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -214,7 +213,7 @@ export class Decoder {
       const b = Math.floor(row / n), i = row % n;
       return i === 0 ? config.vocab_size : i < count ? tape[(i - 1) * batch + b] : 0;
     });
-    engine.write(made.tokens, withMemory(tokens, config, n));
+    engine.write(made.tokens, this.memory ? this.memory.between(tokens, n) : tokens);
     const rows = rowOfToken(count - 1, memoryOf(config.attention)) + 1;
     new Map(plans.map((plan, layer) => [made.rows[layer], plan])).forEach((plan, held) => engine.write(held, plan.held(rows)));
     await executable.run();
@@ -305,15 +304,12 @@ export class Decoder {
       yield { end, data: await readAll(engine, reads(from, end)) };
     }
     if (to <= Math.max(done, from)) return;
-    for (let at = done; at < to && beginning === this.#beginnings;) {
-      const start = at, times = this.memory ? Math.min(to - start, await this.#windowLeft(this.memory)) : to - start;
-      at += times;
-      const skip = Math.min(times, Math.max(0, from - start));
-      if (skip === times) {
-        this.#position = at;
-        await executable.run(times);
+    for (let start; (start = this.#position) < to && beginning === this.#beginnings;) {
+      if (this.memory && from > start) {
+        await this.run(from - start);
         continue;
       }
+      const times = this.memory ? Math.min(to - start, await this.#windowLeft(this.memory)) : to - start, skip = Math.max(0, from - start);
       const runs = { times, skip, reads: (a: number, b: number) => reads(start + a, start + b) };
       for await (const { to: end, begun, data } of executable.stream(runs)) {
         if (beginning === this.#beginnings) this.#position = start + begun;

@@ -18,7 +18,8 @@ import { checkComputed, notFinite } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
 import { memoryOf } from "../pattern/memory.ts";
 import { compileWith } from "../model/compile.ts";
-import { initialWeights, Parameters } from "../model/parameters.ts";
+import { initialWeights } from "../model/initial_weights.ts";
+import { Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
 import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
 import {
