@@ -36,12 +36,11 @@ export type { AttentionOptions, AttentionPattern } from "./src/model/attention.t
 export type { FloatArray, HalfArray } from "./src/base/floats.ts";
 export type { BufferRange } from "./src/base/buffers.ts";
 export { attends } from "./src/pattern/attends.ts";
-export { type AttentionSet, type BlockLists, type IntervalLists, layerAttention, resolveSets } from "./src/pattern/sets.ts";
-export { factorsOf, mapPatterns, patternsIn } from "./src/pattern/patterns_in.ts";
+export { type AttentionSet, type BlockLists, type IntervalLists, resolveSets } from "./src/pattern/sets.ts";
+export { factorsOf, layersIn, mapPatterns, patternsIn, rowsIn } from "./src/pattern/patterns_in.ts";
 export { alibiSlopes } from "./src/pattern/alibi.ts";
 export { documentSpans, lengthSpans } from "./src/pattern/spans.ts";
 export { describeAttention } from "./src/pattern/describe.ts";
-export { type Memory, memoryOf, rowsOf } from "./src/pattern/memory.ts";
 export { CachePlan } from "./src/pattern/cache.ts";
 export { buildLayout, type Layout, type LayoutPart, type TileList } from "./src/pattern/layout.ts";
 export { checkReach, type Reach, type ReachFrom, type Schedule, scheduleOf } from "./src/pattern/reach.ts";

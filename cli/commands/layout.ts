@@ -13,10 +13,9 @@ import {
   checkReach,
   describeAttention,
   factorsOf,
-  memoryOf,
   patternsIn,
   type Reach,
-  rowsOf,
+  rowsIn,
   type Schedule,
   scheduleOf,
 } from "../../ops.ts";
@@ -188,7 +187,7 @@ interface Found extends Asked {
 async function measure(asked: Asked, tile: number): Promise<Found> {
   const { shape, attention } = asked,
     { layers, heads } = shape,
-    n = rowsOf(shape.n, memoryOf(attention)),
+    n = rowsIn(attention, shape.n),
     schedule = byFlags(() => scheduleOf(attention, shape)),
     panels: Counted[] = [];
   const causal = schedule.flat().every((set) => set.causal), dense = causal ? n * (n + 1) / 2 : n * n;

@@ -98,6 +98,31 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
     },
   },
+  "sound-three": {
+    about: "the same of three factors: 4 and 8 frames back, then strides of 16 and 256, a head for each",
+    model: {
+      ...shape(3, 6, 96, 384, 96),
+      n_ctx: 4096,
+      dropout: 0,
+      attention: [local(4), local(8), { pattern: "strided", stride: [16, 256], integration: "multihead" }],
+      position: { kind: "attention", stride: 64 },
+    },
+    train: {
+      ...{ steps: 1000, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
+      phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
+    },
+  },
+  "text-memory": {
+    about: "text with learned memory tokens: 4 bytes back twice, then windows of 32 with 4 tokens after each",
+    model: {
+      ...shape(4, 4, 128, 512, 128),
+      n_ctx: 512,
+      dropout: 0,
+      attention: [local(4), local(4), { pattern: "fixed", stride: 32, memory: 4 }, { pattern: "fixed", stride: 32, memory: 4 }],
+      position: { kind: "attention", stride: 16 },
+    },
+    train: { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" },
+  },
   cifar10: {
     about: "paper: CIFAR-10 images, 59 M parameters",
     model: {

@@ -30,6 +30,7 @@ export function scheduleOf(
   expect("Cannot lay out the schedule", {
     attention: [attention, "an object"],
     shape: [shape, "an object"],
+    n: [shape?.n, [1, LARGEST]],
     layers: [shape?.layers, [1, 4096]],
   });
   const { layers, heads } = shape, n = rowsOf(shape.n, memoryOf(attention));

@@ -245,7 +245,8 @@ export function resolveSets(config: LayerAttention, shape: { n: number; layer: n
   const { n, layer, heads } = shape;
   expect(cannot, { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
   let own = [config as AttentionConfig];
-  if ("heads" in config) {
+  // Of an attention alone `heads` says how many.
+  if ("heads" in config && Array.isArray(config.heads)) {
     expect("Cannot use the attention", { it: [config, { fields: { heads: { each: "an object" } } }] });
     own = config.heads;
     if (heads % own.length !== 0) {
