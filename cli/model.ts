@@ -16,9 +16,9 @@ import {
 } from "../mod.ts";
 import { excerpt } from "../data.ts";
 import { GENERATION_FILE, parameterCount, parseConfig, parseGenerationConfig, type Trained, whole, wrongOf } from "../files.ts";
-import { describeAttention, mapPatterns } from "../ops.ts";
+import { describeAttention, layersIn, mapPatterns } from "../ops.ts";
 import { readIfThere, readText } from "./disk.ts";
-import { type Args, type Flag, group, numbersOf, UsageError } from "./flags.ts";
+import { type Args, byFlags, type Flag, group, numbersOf, UsageError } from "./flags.ts";
 import { loadTrained, runPath } from "./run_folder.ts";
 import { thousands } from "./format.ts";
 import { Screen } from "./terminal.ts";
@@ -137,6 +137,7 @@ export function wholeAttention(args: Args): ModelAttention | undefined {
   const wrong = wrongOf("it", made, "an object");
   if (wrong) return fail(wrong);
   const causal = args.on("causal"), attention = made as ModelAttention;
+  byFlags(() => layersIn(attention));
   return causal === undefined ? attention : mapPatterns(attention, (pattern) => ({ ...pattern, causal }));
 }
 

@@ -313,7 +313,7 @@ export const layout: Command = {
     "layout --pattern fixed --stride 16 --c 4 --integration multihead",
     "layout --preset enwik8 --svg enwik8.svg",
     "layout --pattern strided --stride 4,16 --n 64 --integration interleaved",
-    `layout --attention '{"layers": [{"pattern": "local", "stride": 8}, {"pattern": "local", "stride": 8}, {"pattern": "column", "stride": 8}]}'`,
+    "layout --attention attention.json --layers 6 --n 4096",
   ],
   async execute(args) {
     const found = await measure(askedOf(args), args.number("tile") ?? 64), { n, pairs, share, reached } = found;

@@ -18,7 +18,9 @@ export interface Memory {
 /** Those of a model's attention; undefined where it has none. */
 export function memoryOf(attention: ModelAttention): Memory | undefined {
   for (const { pattern, memory, stride } of layersOf(attention).flatMap((one) => "heads" in one ? one.heads : [one])) {
-    if (pattern === "fixed" && memory && Number.isInteger(memory)) return { stride: Number(stride), count: memory };
+    if (pattern === "fixed" && memory && Number.isInteger(memory) && Number.isInteger(stride)) {
+      return { stride: stride as number, count: memory };
+    }
   }
 }
 

@@ -11,7 +11,7 @@ import { type AttentionConfig, LARGEST, type LayerAttention, layersOf, type Mode
 /** Refuses what is no attention. */
 function checkShape(cannot: string, attention: ModelAttention): void {
   expect(cannot, { attention: [attention, "an object"] });
-  expect(cannot, { layers: [layersOf(attention), { each: "an object" }] });
+  expect(cannot, { layers: [layersOf(attention), { each: "an object" }], "number of layers": [layersOf(attention).length, [1, 4096]] });
   for (const layer of layersOf(attention)) if ("heads" in layer) expect(cannot, { heads: [layer.heads, { each: "an object" }] });
 }
 

@@ -9,7 +9,7 @@
 import { expect } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
-import { memoryOf, rowsOf } from "./memory.ts";
+import { rowsIn } from "./patterns_in.ts";
 import { Differences, proofOver } from "./proof.ts";
 import { checkSet } from "./check_set.ts";
 import { type AttentionSet, LARGEST, layerAttention, type ModelAttention, resolveSets, setKey } from "./sets.ts";
@@ -33,7 +33,7 @@ export function scheduleOf(
     n: [shape?.n, [1, LARGEST]],
     layers: [shape?.layers, [1, 4096]],
   });
-  const { layers, heads } = shape, n = rowsOf(shape.n, memoryOf(attention));
+  const { layers, heads } = shape, n = rowsIn(attention, shape.n);
   if (Array.isArray(attention) && attention.length !== layers) {
     throw new ConfigError(`Cannot lay out the schedule: attention lists ${attention.length} layers, there are ${layers}`);
   }
