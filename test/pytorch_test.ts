@@ -113,6 +113,8 @@ needing(["torch"], "pytorch: sets of every pattern", async () => {
   const n = 50, heads = 6, integrations = ["merged", "interleaved", "multihead"] as const;
   const configs: (AttentionConfig | HeadsAttention)[] = [
     ...FACTORS.map(({ config }) => config),
+    { pattern: "fixed", stride: 8, memory: 3, integration: "multihead" },
+    { pattern: "fixed", stride: 8, memory: 4, c: 2 },
     { heads: [{ pattern: "summary", stride: 8, c: 2 }, { pattern: "fixed", stride: 8, c: 2 }, { pattern: "local", stride: 3 }] },
     { pattern: "dense" },
     { pattern: "local", stride: 5 },

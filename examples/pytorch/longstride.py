@@ -95,6 +95,15 @@ def attention_of(config, layer):
     return own.get("heads", [own])
 
 
+def memory_of(config):
+    """Tokens of a window and memory tokens after it; (1, 0) of a model without."""
+    for layer in range(config["n_layer"]):
+        for a in attention_of(config, layer):
+            if a.get("memory"):
+                return a["stride"], a["memory"]
+    return 1, 0
+
+
 def start_of(i, strides):
     """Where the window of the first stride begins that i is in; windows begin anew where one of the next stride begins."""
     return i * 0 if not strides else i - (i - start_of(i, strides[1:])) % strides[0]
@@ -121,13 +130,15 @@ def head_set(a, layer, n, head, rank, heads, places):
     """The set of one head; rank is its place among those that have the pattern, places counts those that read the same columns."""
     pattern, integration, causal = a["pattern"], a.get("integration", "merged"), a.get("causal", True)
     strides, within = a.get("stride"), a.get("within")
-    strides = strides if isinstance(strides, list) else [strides]
-    l, p = strides[0], len(strides) + 1
+    strides, memory = strides if isinstance(strides, list) else [strides], a.get("memory", 0)
+    if memory:  # Windows have their memory tokens at their end, and those are what later windows read.
+        strides = [strides[0] + memory]
+    l, p, c = strides[0], len(strides) + 1, a.get("c", memory)
     factor = 0 if integration == "merged" else 1 + (layer if integration == "interleaved" else rank) % p
 
     def sub_block(key):
         place = places[key] = places.get(key, -1) + 1
-        return place % (l // a["c"])
+        return place % ((memory or l) // c)
 
     def same(i, j, of):
         return start_of(i, of) == start_of(j, of)
@@ -139,13 +150,13 @@ def head_set(a, layer, n, head, rank, heads, places):
         for q, keys in enumerate(bigbird_blocks(a, n, layer, head, causal) if pattern == "bigbird" else given[head] if per_head else given):
             table[q, torch.tensor(keys)] = True
     elif pattern == "summary" or (pattern == "fixed" and factor != 1):
-        sub = sub_block((l, a["c"], (within or 0) if pattern == "summary" else factor if p > 2 else 0))
+        sub = sub_block((l, c, (within or 0) if pattern == "summary" else factor if p > 2 else 0))
 
     def columns(i, j, own, larger, others):
         """Columns of the windows of own, which begin anew in those of larger; only of other windows than i's where asked."""
         # As far from their window's end as those of l.
         inside = j - start_of(j, [own, *larger]) - (own - l)
-        keys = (inside >= l - a["c"] * (sub + 1)) & (inside < l - a["c"] * sub)
+        keys = (inside >= l - c * (sub + 1)) & (inside < l - c * sub)
         return keys & ~same(i, j, [own, *larger]) & same(i, j, larger) if others else keys
 
     def pairs(i, j):
@@ -240,7 +251,8 @@ class SparseTransformer(nn.Module):
                 rest = rest // size
         self.config, self.places = config, places
         self.embed = nn.Module()
-        self.embed.token = nn.Embedding(config["vocab_size"] + 1, d)
+        self.memory = memory_of(config)
+        self.embed.token = nn.Embedding(config["vocab_size"] + 1 + self.memory[1], d)
         self.embed.position = nn.ModuleList(nn.Embedding(size, d) for size in sizes)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config["n_layer"]))
         self.norm = nn.LayerNorm(d)
@@ -248,13 +260,19 @@ class SparseTransformer(nn.Module):
 
     def forward(self, tokens):
         """[batch, n] of int64, n at most n_ctx -> [batch, n, vocab_size]. Position i sees the tokens before it and predicts tokens[:, i]."""
-        n, start = tokens.shape[1], torch.full_like(tokens[:, :1], self.config["vocab_size"])
-        h = self.embed.token(torch.cat([start, tokens[:, :-1]], 1))
+        n, (stride, count), start = tokens.shape[1], self.memory, torch.full_like(tokens[:, :1], self.config["vocab_size"])
+        # Rows: the tokens, and after every window that others follow its memory tokens, at the place of its last token.
+        between = lambda i: [(i - 1, k) for k in range(count if i > 0 and i % stride == 0 else 0)]
+        rows = [row for i in range(n) for row in [*between(i), (i, None)]]
+        of = torch.tensor([i for i, _ in rows], device=tokens.device)
+        own = torch.tensor([-1 if k is None else k for _, k in rows], device=tokens.device)
+        read = torch.where(own < 0, torch.cat([start, tokens[:, :-1]], 1)[:, of], self.config["vocab_size"] + 1 + own)
+        h = self.embed.token(read)
         for table, places in zip(self.embed.position, self.places):
-            h = h + table(places[:n].to(tokens.device))
+            h = h + table(places.to(tokens.device)[of])
         for layer in self.layers:
             h = layer(h)
-        return self.out(self.norm(h))
+        return self.out(self.norm(h)[:, own < 0])
 
 
 def dequantised(tensors):

@@ -7,7 +7,8 @@
 
 import { expect } from "../base/check.ts";
 import { Scratch } from "../base/scratch.ts";
-import { type Part, parts, type Rows, type Span } from "./parts.ts";
+import type { Part, Rows, Span } from "./part.ts";
+import { parts } from "./parts.ts";
 import { type AttentionSet, LARGEST, RESOLVED } from "./sets.ts";
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Part, Rows } from "./parts.ts";
+import type { Part, Rows } from "./part.ts";
 import type { AttentionSet, IntervalLists } from "./sets.ts";
 
 const ALL: Rows = { kind: "all" };
