@@ -63,6 +63,13 @@ export class Differences {
     return new Differences(n, words);
   }
 
+  /** Whether every distance arrives. */
+  isWhole(): boolean {
+    const last = this.n >>> 5;
+    for (let word = 0; word < last; word++) if (this.#words[word] !== 0xffffffff) return false;
+    return !(~this.#words[last] & ~(-1 << (this.n & 31)));
+  }
+
   /** Pairs whose distance does not arrive, and the first of them by query. */
   missing(most: number): { missing: number; examples: [number, number][] } {
     const { n } = this, gaps: number[] = [], examples: [number, number][] = [];

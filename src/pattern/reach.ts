@@ -189,6 +189,8 @@ function runsOf(layerKeys: readonly string[], steps: number): number[][] {
 interface Held {
   /** One layer more. */
   after(layer: number): Promise<Held>;
+  /** Whether all that is wanted is there. */
+  isWhole(): boolean;
   /** Pairs that are wanted and not there, and the first of them. */
   missing(most: number): { missing: number; examples: [number, number][] };
 }
@@ -203,6 +205,10 @@ function asBits(schedule: Schedule, layerKeys: readonly string[], checked: numbe
   };
   const holding = (held: Bits | undefined): Held => ({
     after: async (layer) => holding(held ? advance(held, await readers(layer), end, triangular) : afterOne(await readers(layer), checked)),
+    isWhole() {
+      for (let i = 0; i < checked; i++) if (!held?.full(i, end(i))) return checked === 1;
+      return true;
+    },
     missing(most) {
       const examples: [number, number][] = [];
       let missing = 0;
@@ -223,6 +229,7 @@ function asBits(schedule: Schedule, layerKeys: readonly string[], checked: numbe
 function asDifferences(schedule: Schedule, n: number, held = new Differences(n)): Held {
   return {
     after: (layer) => Promise.resolve(asDifferences(schedule, n, held.after(schedule[layer]))),
+    isWhole: () => held.isWhole(),
     missing: (most) => held.missing(most),
   };
 }
@@ -281,7 +288,7 @@ export async function checkReach(schedule: Schedule, n: number, factors: number,
 
   let layersNeeded: number | undefined;
   for (let layer = 0, held = none;; layer++) {
-    if (held.missing(0).missing === 0) layersNeeded = layer;
+    if (held.isWhole()) layersNeeded = layer;
     if (layersNeeded !== undefined || layer === schedule.length) break;
     held = await held.after(layer);
   }
