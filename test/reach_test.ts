@@ -81,7 +81,7 @@ for (const n of [1, 2, 31, 32, 33, 64, 65]) {
 
 Deno.test("reach: both factors of strided and fixed are valid, interleaved and merged", async () => {
   for (const pattern of ["strided", "fixed"] as const) {
-    for (const [integration, n] of [["interleaved", 1 << 20], ["merged", 1 << 17]] as const) {
+    for (const integration of ["interleaved", "merged"] as const) {
       const config = { pattern, stride: 16, c: 4, integration }, shape = { n: 128, layers: 4, heads: 4 };
       assert((await checkReach(scheduleOf(config, shape), 128, 2)).valid, `${pattern} ${integration}`);
     }
