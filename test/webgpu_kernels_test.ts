@@ -111,8 +111,8 @@ gpuTest("every default variant compiles for every head width that fits the devic
 
 gpuTest("a kernel that does not compile is named with its line", async () => {
   const device = await bareDevice(), pipelines = new Pipelines(device);
-  // No tile has no rows: the array it declares is not valid WGSL.
-  const error = await assertRejects(() => pipelines.get("attention_forward", { TM: 0 }), KernelError, "attention_forward(TM=0)");
+  // No head is of no width: the array it declares is not valid WGSL.
+  const error = await assertRejects(() => pipelines.get("attention_forward", { V4: 0 }), KernelError, "attention_forward(V4=0)");
   assertStringIncludes(error.message, "\n  wgsl/attention");
   device.destroy();
 });
