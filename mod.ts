@@ -47,7 +47,17 @@ export {
   ShapeError,
 } from "./src/base/errors.ts";
 export { useKernels } from "./src/base/kernels.ts";
-export { type AttentionConfig, type Integration, INTEGRATIONS, type PatternName, PATTERNS } from "./src/pattern/sets.ts";
+export {
+  type AttentionConfig,
+  type HeadsAttention,
+  type Integration,
+  INTEGRATIONS,
+  type LayerAttention,
+  type LayersAttention,
+  type ModelAttention,
+  type PatternName,
+  PATTERNS,
+} from "./src/pattern/sets.ts";
 export { checkConfig, type ModelConfig, type PositionConfig } from "./src/files/model_config.ts";
 export { checkTrain, type Phase, TRAIN_DEFAULTS, type TrainConfig } from "./src/files/train_config.ts";
 export { type Preset, preset, presetFor, PRESETS } from "./src/files/presets.ts";

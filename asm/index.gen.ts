@@ -10,6 +10,7 @@ export { choose, choose_advance } from "./choose";
 export { cross_entropy } from "./cross_entropy";
 export { dropout } from "./dropout";
 export { embedding, embedding_decode, embedding_backward } from "./embedding";
+export { gather } from "./gather";
 export { histogram } from "./histogram";
 export { image_interleave } from "./image";
 export { layernorm, layernorm_backward, layernorm_backward_sum } from "./layernorm";

@@ -46,13 +46,14 @@ export function segmentSpans(n: u32, l: u32, causal: u32, lo: usize, hi: usize):
   }
 }
 
-// Queries and keys by residue: of the class of u those `gap` or more before it (−1), after it (1), or all (0).
-export function residueSpans(n: u32, l: u32, side: i32, gap: u32, lo: usize, hi: usize): void {
+// Queries and keys by residue: of the class of u those `gap` or more before it (−1), after it (1), or on either side (0), up to `reach`.
+export function residueSpans(n: u32, l: u32, side: i32, gap: u32, reach: u32, lo: usize, hi: usize): void {
   let start: u32 = 0;
   for (let s: u32 = 0; s < min(l, n); s++) {
     const end = start + (n - s + l - 1) / l;
     for (let u = start; u < end; u++) {
-      let a = start, b = end;
+      const first = u - start > reach ? u - reach : start, last = end - u > reach ? u + reach + 1 : end;
+      let a = first, b = last;
       if (side < 0) b = u + 1 > start + gap ? u + 1 - gap : start;
       if (side > 0) a = min(end, u + gap);
       setU32(lo, u, a);

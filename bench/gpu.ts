@@ -14,12 +14,14 @@
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
 import { TextLineStream } from "npm:deno-std@1.4.0/streams/text_line_stream.js";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { buildLayout } from "../src/pattern/layout.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import { preset } from "../src/files/presets.ts";
 import { batchData } from "../src/model/batch.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { tune, type TuneWork } from "../src/engines/webgpu/tuning/tune.ts";
 import { type Choice, formatTuning, parseTuning, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";

@@ -5,12 +5,20 @@
  */
 
 import { join } from "node:path";
-import { type AttentionConfig, fetchModel, INTEGRATIONS, type ModelConfig, type PatternName, PATTERNS } from "../mod.ts";
+import {
+  type AttentionConfig,
+  fetchModel,
+  INTEGRATIONS,
+  type ModelAttention,
+  type ModelConfig,
+  type PatternName,
+  PATTERNS,
+} from "../mod.ts";
 import { excerpt } from "../data.ts";
-import { GENERATION_FILE, parameterCount, parseConfig, parseGenerationConfig, type Trained, whole } from "../files.ts";
-import { describeAttention } from "../ops.ts";
+import { GENERATION_FILE, parameterCount, parseConfig, parseGenerationConfig, type Trained, whole, wrongOf } from "../files.ts";
+import { describeAttention, layersIn, mapPatterns } from "../ops.ts";
 import { readIfThere, readText } from "./disk.ts";
-import { type Args, type Flag, group, UsageError } from "./flags.ts";
+import { type Args, byFlags, type Flag, group, numbersOf, UsageError } from "./flags.ts";
 import { loadTrained, runPath } from "./run_folder.ts";
 import { thousands } from "./format.ts";
 import { Screen } from "./terminal.ts";
@@ -18,19 +26,37 @@ import { Screen } from "./terminal.ts";
 /** What the attention is. */
 export const ATTENTION_FLAGS: readonly Flag[] = group("Model", [
   { name: "pattern", value: "NAME", allowed: { oneOf: PATTERNS }, about: `${PATTERNS.join(", ")}` },
-  { name: "stride", value: "L", allowed: whole(0), about: "l: stride of strided and fixed, reach of local, window of longformer" },
-  { name: "c", value: "C", allowed: whole(1), about: "summary columns per head of fixed" },
+  {
+    name: "stride",
+    value: "L",
+    about: "l: stride of strided and fixed and of their factors, reach of local, window of longformer; of strided and fixed also " +
+      "several, as 102,10321 for three factors",
+  },
+  { name: "c", value: "C", allowed: whole(1), about: "summary columns per head of fixed and summary" },
+  { name: "memory", value: "M", allowed: whole(0), about: "of fixed: learned tokens after every l, in the place of the last columns" },
+  {
+    name: "within",
+    value: "N",
+    allowed: whole(1),
+    about: "of column the farthest key; of segment and summary the stride of the windows that theirs lie in",
+  },
   {
     name: "integration",
     value: "HOW",
     allowed: { oneOf: INTEGRATIONS },
-    about: `how the two factors are used: ${INTEGRATIONS.join(", ")} (default: merged)`,
+    about: `how the factors are used: ${INTEGRATIONS.join(", ")} (default: merged)`,
   },
   { name: "causal", negatable: true, about: "whether a query sees no later key (default: it does not)" },
   { name: "block", value: "N", allowed: whole(1), about: "positions per block of bigbird and blocks" },
   { name: "globals", value: "N", allowed: whole(0), about: "global tokens of longformer, global blocks of bigbird" },
   { name: "window", value: "N", allowed: whole(0), about: "blocks to each side of bigbird" },
   { name: "random", value: "N", allowed: whole(0), about: "random blocks per query block of bigbird" },
+  {
+    name: "attention",
+    value: "JSON",
+    about: "all of it as config.json has it, or a file that holds it: a list of one pattern per layer, " +
+      '{"layers": [A, B, B]} for a round that repeats, {"heads": [A, B]} for a pattern per head',
+  },
 ]);
 
 /** Which of a pattern's fields mean something to it. */
@@ -38,7 +64,10 @@ const FIELDS: Readonly<Record<PatternName, readonly (keyof AttentionConfig)[]>> 
   dense: [],
   local: ["stride"],
   strided: ["stride", "integration"],
-  fixed: ["stride", "c", "integration"],
+  column: ["stride", "within"],
+  fixed: ["stride", "c", "memory", "integration"],
+  segment: ["stride", "within"],
+  summary: ["stride", "c", "within"],
   longformer: ["stride", "globals"],
   bigbird: ["block", "globals", "window", "random", "seed"],
   blocks: ["block", "blocks"],
@@ -47,8 +76,14 @@ const FIELDS: Readonly<Record<PatternName, readonly (keyof AttentionConfig)[]>> 
 /** Sizes for who names a pattern and no more. */
 const USUAL: AttentionConfig = { pattern: "fixed", stride: 16, c: 4, block: 16 };
 
+/** The stride of a flag, or several with commas between. */
+function strideOf(args: Args): number | number[] | undefined {
+  const strides = numbersOf(args, "stride");
+  return strides?.length === 1 ? strides[0] : strides;
+}
+
 /**
- * The attention that the flags make of another.
+ * The attention that the flags make of a pattern.
  *
  * @throws {UsageError} where a flag is given that its pattern does not have
  */
@@ -56,11 +91,14 @@ export function attentionFrom(args: Args, base: AttentionConfig | undefined): At
   const pattern = (args.text("pattern") ?? base?.pattern ?? USUAL.pattern) as PatternName, fields = FIELDS[pattern];
   const made: Record<string, unknown> = { pattern };
   for (const field of fields) {
-    const value = args.number(field) ?? base?.[field] ?? (field === "integration" ? undefined : USUAL[field]);
+    const given = field === "stride" ? strideOf(args) : field === "integration" ? args.text(field) : args.number(field);
+    // Of memory tokens all are read where nothing else is said.
+    const usual = field === "c" && (args.number("memory") ?? base?.memory) ? undefined : USUAL[field];
+    const value = given ?? base?.[field] ?? usual;
     if (value !== undefined) made[field] = value;
   }
   for (const given of args.given(ATTENTION_FLAGS.map(({ name }) => name))) {
-    if (given !== "pattern" && given !== "causal" && !fields.includes(given as keyof AttentionConfig)) {
+    if (!["pattern", "causal", "attention"].includes(given) && !fields.includes(given as keyof AttentionConfig)) {
       throw new UsageError(
         `Cannot use --${given} with pattern ${pattern}: ${
           fields.length ? `it has ${fields.map((name) => `--${name}`).join(", ")}` : "it has no sizes"
@@ -71,6 +109,36 @@ export function attentionFrom(args: Args, base: AttentionConfig | undefined): At
   const causal = args.on("causal") ?? base?.causal;
   if (causal !== undefined) made.causal = causal;
   return made as unknown as AttentionConfig;
+}
+
+/**
+ * The attention of an `--attention` flag, as JSON or a file of it; undefined where none is given.
+ *
+ * @throws {UsageError} where it is no JSON of an object or a list, or stands beside flags that would change it
+ */
+export function wholeAttention(args: Args): ModelAttention | undefined {
+  const text = args.text("attention");
+  if (text === undefined) return undefined;
+  const [beside] = args.given(ATTENTION_FLAGS.map(({ name }) => name).filter((name) => name !== "attention" && name !== "causal"));
+  if (beside) throw new UsageError(`Cannot use --attention and --${beside} together: write it into the attention`);
+  const fail = (what: string): never => {
+    throw new UsageError(
+      `Cannot use --attention: ${what}; it is as in config.json, such as {"layers": [{"pattern": "local", "stride": 16}, ` +
+        `{"pattern": "column", "stride": 64}]}, or a file that holds one`,
+    );
+  };
+  let made: unknown;
+  try {
+    made = JSON.parse(/^\s*[\[{]/.test(text) ? text : readText(text));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return fail(`${excerpt(error.message, 120)}, found ${excerpt(text)}`);
+  }
+  const wrong = wrongOf("it", made, "an object");
+  if (wrong) return fail(wrong);
+  const causal = args.on("causal"), attention = made as ModelAttention;
+  byFlags(() => layersIn(attention));
+  return causal === undefined ? attention : mapPatterns(attention, (pattern) => ({ ...pattern, causal }));
 }
 
 /** A model in a line. */

@@ -17,7 +17,7 @@ import {
 } from "../data.ts";
 import { type MemoryPlan, memoryPlan } from "../device.ts";
 import { type PhaseAt, phasesOf, stepsPerEpoch, type TokenParts } from "../files.ts";
-import { checkReach, describeAttention, factorsOf, scheduleOf } from "../ops.ts";
+import { checkReach, describeAttention, factorsOf, rowsIn, scheduleOf } from "../ops.ts";
 import { describeData, gzipBits } from "./dataset.ts";
 import { bytes, thousands } from "./format.ts";
 import { describeModel } from "./model.ts";
@@ -60,7 +60,7 @@ interface Reached {
 
 async function reachOf({ attention, n_ctx, n_layer, n_head }: ModelConfig): Promise<Reached> {
   const schedule = scheduleOf(attention, { n: n_ctx, layers: n_layer, heads: n_head });
-  const { layersNeeded, starts } = await checkReach(schedule, n_ctx, factorsOf(attention));
+  const { layersNeeded, starts } = await checkReach(schedule, rowsIn(attention, n_ctx), factorsOf(attention));
   if (layersNeeded !== undefined) return { layers: layersNeeded };
   const [query, key] = starts.find(({ examples }) => examples.length > 0)!.examples[0];
   return { unreached: { query, key } };

@@ -32,9 +32,10 @@ import {
   WINDOW_ORDERS,
   wrongOf,
 } from "../files.ts";
+import { mapPatterns, patternsIn } from "../ops.ts";
 import { readText } from "./disk.ts";
 import { type Args, byFlags, type Flag, group, UsageError } from "./flags.ts";
-import { ATTENTION_FLAGS, attentionFrom } from "./model.ts";
+import { ATTENTION_FLAGS, attentionFrom, wholeAttention } from "./model.ts";
 import { loadRun } from "./run_folder.ts";
 
 /** Flags that are fields of {@linkcode TrainConfig} with numbers. */
@@ -214,31 +215,34 @@ function phasesFrom(text: string): Phase[] {
 const asksAttention = (args: Args) => args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0;
 
 /** Whether a query sees later keys is asked of all layers, or of none. */
-function withCausal(args: Args, layer: AttentionConfig): AttentionConfig {
+function withCausal(args: Args, pattern: AttentionConfig): AttentionConfig {
   const causal = args.on("causal");
-  return causal === undefined ? layer : { ...layer, causal };
+  return causal === undefined ? pattern : { ...pattern, causal };
 }
 
 /**
- * The model that the flags make of another. Of a list of patterns, the flags are for those layers that are like the last: a list begins
+ * The model that the flags make of another. Of several patterns, the flags are for those that are like the last: a list begins
  * with layers that see little, on purpose. `--layers` keeps its head, as far as there is room beside its last, and repeats that.
  */
 function modelFrom(args: Args, base: ModelConfig, isResumed = false): ModelConfig {
   const made: Record<string, unknown> = { ...base, init: args.text("init") ?? base.init }, layers = args.number("layers");
   for (const { name, field } of SIZE_FLAGS) made[field] = args.number(name) ?? made[field];
-  let { attention } = base;
-  if (layers !== undefined && Array.isArray(attention)) {
+  const whole = wholeAttention(args);
+  let attention = whole ?? base.attention;
+  if (!whole && layers !== undefined && Array.isArray(attention)) {
     const list = attention;
     attention = Array.from({ length: layers }, (_, layer) => list.at(layer === layers - 1 ? -1 : Math.min(layer, list.length - 1))!);
   }
-  if (asksAttention(args)) {
-    const { position } = base, all = [attention].flat(), last = all.at(-1)!, changed = attentionFrom(args, last);
+  if (!whole && asksAttention(args)) {
+    const { position } = base, all = patternsIn(attention), last = all.at(-1)!, isOne = !Array.isArray(attention) && "pattern" in attention;
     const follows = position.kind === "attention" && all.some(({ stride }) => stride === position.stride);
-    attention = Array.isArray(attention)
-      ? attention.map((layer) => layer.pattern === last.pattern ? attentionFrom(args, layer) : withCausal(args, layer))
-      : changed;
+    attention = mapPatterns(
+      attention,
+      (one) => isOne || one.pattern === last.pattern ? attentionFrom(args, one) : withCausal(args, one),
+    );
     // The position table follows the stride, where it did; in a run that goes on it is what it is.
-    if (follows && changed.stride && !isResumed) made.position = { kind: "attention", stride: changed.stride };
+    const [stride] = [attentionFrom(args, last).stride].flat();
+    if (follows && stride && !isResumed) made.position = { kind: "attention", stride };
   }
   return byFlags(() => checkConfig({ ...made, attention }));
 }

@@ -163,6 +163,7 @@ const REST: readonly string[] = [
     "PICK_FIELDS",
     "whole",
     "NO_KEYS",
+    "NO_ROW",
   ),
   ...makes("BackendError", "CheckpointError", "ConfigError", "DataError", "DivergedError", "KernelError", "LongstrideError"),
   ...makes("OutOfMemoryError", "ShapeError", "excerpt"),
@@ -248,6 +249,10 @@ const CALLS: readonly Call[] = [
     ...{ 0: "object", 1: "object", "1.n": "whole", "1.layers": "whole", "1.heads": "whole" },
   }),
   of("factorsOf", [config.attention], { 0: "object" }),
+  of("layersIn", [config.attention], { 0: "object" }),
+  of("patternsIn", [config.attention], { 0: "object" }),
+  of("mapPatterns", [config.attention, (one: unknown) => one], { 0: "object", 1: "function" }),
+  of("rowsIn", [config.attention, 16], { 0: "object", 1: "whole" }),
   of("describeAttention", [config.attention], { 0: "object" }),
   of("checkReach", [schedule, 16, 1, 16], {
     0: "list",

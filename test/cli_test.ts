@@ -46,7 +46,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["train", "--out", "--json"], "Cannot use --out: it needs a value"],
     [
       ["train", "--pattern", "stridden"],
-      `it must be one of dense, local, strided, fixed, longformer, bigbird, blocks, found "stridden"; did you mean strided?`,
+      `it must be one of dense, local, strided, column, fixed, segment, summary, longformer, bigbird, blocks, found "stridden"; did you mean strided?`,
     ],
     [["train", "--backend", "gpu"], "it must be one of auto, webgpu, wasm, reference"],
     [["train", "--json=yes"], "--json is a switch and takes no value"],
@@ -65,6 +65,17 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["layout", "--preset", "text", "--config", at("config.json")], "Cannot use --preset and --config together"],
     [["tune", "--preset", "text", "--config", at("config.json")], "Cannot use --preset with --config"],
     [["layout", "--pattern", "dense", "--stride", "4"], "Cannot use --stride with pattern dense: it has no sizes"],
+    [["layout", "--attention", "[{"], "Cannot use --attention: "],
+    [["layout", "--attention", "{}", "--stride", "4"], "Cannot use --attention and --stride together"],
+    [["layout", "--attention", '{"layers": []}'], "layers"],
+    [
+      ["layout", "--attention", '{"heads": [{"pattern": "dense"}, {"pattern": "dense"}, {"pattern": "dense"}]}'],
+      "must divide that of the heads, 4",
+    ],
+    [["layout", "--pattern", "strided", "--stride", "9,4"], "strides must ascend, found 9, 4"],
+    [["layout", "--pattern", "strided", "--stride", "9,x"], "Cannot use --stride: it must be whole numbers with commas between"],
+    [["layout", "--pattern", "local", "--stride", "9,12"], "stride must be a whole number from 0"],
+    [["layout", "--pattern", "fixed", "--stride", "4,9", "--memory", "2"], "memory goes with one stride"],
     [tiny("bad", "--lr", "1000"), "Cannot use --lr: it must be a number from 1e-12 to 100, found 1000"],
     [tiny("bad", "--phases", "[{"), "Cannot use --phases: "],
     // What no model can be, with what the file says.

@@ -10,7 +10,8 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/as
 import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
 import { ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
 import { type Evaluation, Scorer } from "../src/run/evaluate.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { Random } from "../src/base/random.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";

@@ -16,7 +16,8 @@ import { CheckpointError, DivergedError, KernelError } from "../src/base/errors.
 import { Scorer } from "../src/run/evaluate.ts";
 import { notFinite } from "../src/base/finite.ts";
 import { attentionMaps } from "../src/run/maps.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { openModel } from "../src/run/open.ts";
 import type { Engine, Executable, Program, Tensor, TensorData } from "../src/ops/mod.ts";
 import { Decoder, sample } from "../src/run/sample.ts";

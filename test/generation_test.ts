@@ -14,7 +14,7 @@ import { StopStrings } from "../src/data/stop.ts";
 import { encodeText } from "../src/data/text.ts";
 import type { Tokenizer } from "../src/data/tokenizer.ts";
 import type { GenerationOptions } from "../src/files/generation_config.ts";
-import { initialWeights } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
 import { resolve } from "../src/run/generate.ts";
 
 /** The text before the stop string that is whole first, of several the longest. */

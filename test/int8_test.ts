@@ -15,7 +15,7 @@ import { parseSafetensors } from "../src/files/safetensors.ts";
 import { safetensorsChunks, type TensorToSave } from "../src/files/write_safetensors.ts";
 import { type Model, readModel } from "../src/files/weights.ts";
 import { modelChunks, type SavedWeights } from "../src/files/write_weights.ts";
-import { initialWeights } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
 import { type Op, Program, tensor } from "../src/ops/mod.ts";
 import { openModel } from "../src/run/open.ts";
 import { Trainer } from "../src/run/train.ts";

@@ -7,7 +7,8 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { buildInOrder, buildLayout } from "../src/pattern/layout.ts";
-import { attends, type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
 import { ConfigError, OutOfMemoryError } from "../src/base/errors.ts";
 import { callersBlocks, PATTERNS } from "./patterns.ts";
 
@@ -134,6 +135,35 @@ Deno.test("layout: pair counts of the specification", async () => {
   for (const [n, dense] of [[3072, 4720128], [12288, 75503616], [65536, 2147516416]]) {
     assertEquals(await count({ pattern: "dense" }, n), dense);
   }
+});
+
+Deno.test("layout: three factors of a million positions have n·n^(1/3) pairs each, merged what their parts add up to", async () => {
+  const n = 1 << 20, stride = [102, 10321], [l, m] = stride, most = n * n ** (1 / 3) * 1.02;
+  const count = async (config: AttentionConfig, layer = 0) =>
+    (await buildLayout(resolveSets(config, { n, layer, heads: 1 })[0], n, { q: 64, k: 64 })).pairs;
+  const want = { window: 0, near: 0, far: 0, strided: 0, own: 0, columns: 0, ends: 0 };
+  for (let i = 0; i < n; i++) {
+    const reach = Math.min(i, m), inside = i % m;
+    want.window += Math.min(i, l) + 1;
+    want.near += Math.floor(reach / l) + 1;
+    want.far += Math.floor(i / m) + 1;
+    // Of the multiples of l the first is in the window; no multiple of m is one of l.
+    want.strided += Math.min(i, l) + 1 + Math.max(0, Math.floor(reach / l) - 1) + Math.floor(i / m);
+    want.own += inside % l + 1;
+    want.columns += Math.floor(inside / l) + 1;
+    want.ends += Math.floor(i / m) + 1;
+  }
+  for (const [layer, pairs] of [want.window, want.near, want.far].entries()) {
+    assertEquals(await count({ pattern: "strided", stride, integration: "interleaved" }, layer), pairs);
+    assert(pairs < most);
+  }
+  assertEquals(await count({ pattern: "strided", stride }), want.strided);
+  for (const [layer, pairs] of [want.own, want.columns, want.ends].entries()) {
+    assertEquals(await count({ pattern: "fixed", stride, c: 1, integration: "interleaved" }, layer), pairs);
+    assert(pairs < most);
+  }
+  // Where a factor of columns stands alone, a row sees itself too.
+  assertEquals(await count({ pattern: "fixed", stride, c: 1 }), want.own + want.columns + want.ends - 2 * n);
 });
 
 Deno.test("layout: heads of fixed read their own sub-block", () => {

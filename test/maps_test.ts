@@ -11,9 +11,11 @@ import { checkConfig, type ModelConfig, positionRows, setsOf } from "../src/file
 import { ConfigError, ShapeError } from "../src/base/errors.ts";
 import { attentionImage, attentionOverImage } from "../src/pictures/maps.ts";
 import { type AttentionMap, attentionMaps, type MapOptions } from "../src/run/maps.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { type Engine, Program, tensor } from "../src/ops/mod.ts";
-import { attends, type AttentionConfig } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig } from "../src/pattern/sets.ts";
 import { COLORS } from "../src/pictures/colors.ts";
 import { Random } from "../src/base/random.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";

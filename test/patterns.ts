@@ -13,6 +13,32 @@ export interface Pattern {
   readonly layer?: number;
 }
 
+/** Factors named alone, and patterns of three factors and more. */
+export const FACTORS: readonly Pattern[] = [
+  { name: "column 9", config: { pattern: "column", stride: 9 } },
+  { name: "column 4 within 14", config: { pattern: "column", stride: 4, within: 14 } },
+  { name: "column 4 within 14 bidirectional", config: { pattern: "column", stride: 4, within: 14, causal: false } },
+  { name: "segment 9", config: { pattern: "segment", stride: 9 } },
+  { name: "summary 9/2", config: { pattern: "summary", stride: 9, c: 2 } },
+  { name: "summary 5/2 within 13", config: { pattern: "summary", stride: 5, c: 2, within: 13 } },
+  { name: "summary 5/2 within 13 bidirectional", config: { pattern: "summary", stride: 5, c: 2, within: 13, causal: false } },
+  { name: "strided 3, 14 merged", config: { pattern: "strided", stride: [3, 14] } },
+  { name: "strided 3, 12, 24 merged bidirectional", config: { pattern: "strided", stride: [3, 12, 24], causal: false } },
+  ...[1, 2].map((layer): Pattern => ({
+    name: `strided 3, 14 interleaved, layer ${layer}`,
+    config: { pattern: "strided", stride: [3, 14], integration: "interleaved" },
+    layer,
+  })),
+  { name: "fixed 4, 18/2 merged", config: { pattern: "fixed", stride: [4, 18], c: 2 } },
+  { name: "fixed 3, 7, 25/1 merged", config: { pattern: "fixed", stride: [3, 7, 25], c: 1 } },
+  { name: "fixed 3, 7, 25/1 merged bidirectional", config: { pattern: "fixed", stride: [3, 7, 25], c: 1, causal: false } },
+  ...[1, 2, 3].map((layer): Pattern => ({
+    name: `fixed 3, 7, 25/1 interleaved${layer > 1 ? " bidirectional" : ""}, layer ${layer}`,
+    config: { pattern: "fixed", stride: [3, 7, 25], c: 1, integration: "interleaved", causal: layer < 2 },
+    layer,
+  })),
+];
+
 /** Every pattern and integration, causal and not. */
 export const PATTERNS: readonly Pattern[] = [
   { name: "dense", config: { pattern: "dense" } },
@@ -43,6 +69,7 @@ export const PATTERNS: readonly Pattern[] = [
     config: { pattern: "fixed", stride: 12, c: 4, integration: "interleaved", causal: false },
     layer: 1,
   },
+  ...FACTORS,
   { name: "longformer 9/3", config: { pattern: "longformer", stride: 9, globals: 3 } },
   { name: "longformer 9/3 bidirectional", config: { pattern: "longformer", stride: 9, globals: 3, causal: false } },
   { name: "bigbird 8", config: { pattern: "bigbird", block: 8, random: 2 } },
@@ -58,5 +85,5 @@ export function callersBlocks(n: number): AttentionConfig {
 /** What a case of a pattern is picked by. */
 export function patternFields({ config, layer = 0 }: Pattern) {
   const { pattern, stride = 0, c = 0, integration = "merged", causal = true } = config;
-  return { pattern, stride, c, integration, causal, layer };
+  return { pattern, stride: Array.isArray(stride) ? stride.join("/") : stride, c, integration, causal, layer };
 }

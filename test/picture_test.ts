@@ -7,7 +7,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertStringIncludes } from "@std/assert";
 import { unzlibSync } from "fflate";
 import { crc32 } from "../src/data/crc32.ts";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
 import { encodePng } from "../src/data/png.ts";
 import { tileImages } from "../src/pictures/sheets.ts";
 import { cellColor, panelsOf, patternImage, patternMap, patternSvg } from "../src/pictures/layouts.ts";

@@ -10,12 +10,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig, type HeadsAttention, resolveSets } from "../src/pattern/sets.ts";
 import { readModel } from "../src/files/weights.ts";
 import { modelChunks } from "../src/files/write_weights.ts";
 import { parseSafetensors } from "../src/files/safetensors.ts";
 import { likeClone, runBlocks } from "../tools/tutorial.ts";
 import { needing } from "./needs.ts";
+import { FACTORS } from "./patterns.ts";
 import { copyFolder, recipe } from "./recipes.ts";
 
 const GOLDEN = new URL("golden/", import.meta.url), EXAMPLE = fileURLToPath(new URL("../examples/pytorch/", import.meta.url));
@@ -108,8 +110,12 @@ needing(["torch"], "pytorch: int8 weights as the numbers that they stand for", a
 });
 
 needing(["torch"], "pytorch: sets of every pattern", async () => {
-  const n = 50, heads = 5, integrations = ["merged", "interleaved", "multihead"] as const;
-  const configs: AttentionConfig[] = [
+  const n = 50, heads = 6, integrations = ["merged", "interleaved", "multihead"] as const;
+  const configs: (AttentionConfig | HeadsAttention)[] = [
+    ...FACTORS.map(({ config }) => config),
+    { pattern: "fixed", stride: 8, memory: 3, integration: "multihead" },
+    { pattern: "fixed", stride: 8, memory: 4, c: 2 },
+    { heads: [{ pattern: "summary", stride: 8, c: 2 }, { pattern: "fixed", stride: 8, c: 2 }, { pattern: "local", stride: 3 }] },
     { pattern: "dense" },
     { pattern: "local", stride: 5 },
     ...integrations.flatMap((integration): AttentionConfig[] => [
@@ -122,7 +128,9 @@ needing(["torch"], "pytorch: sets of every pattern", async () => {
     { pattern: "blocks", block: 16, blocks: [[0], [0, 1], [2], [1, 3]] },
   ];
   const given = configs.flatMap((attention) =>
-    [true, false].flatMap((causal) => [0, 1].map((layer) => ({ attention: { ...attention, causal }, layer })))
+    [true, false].flatMap((causal) =>
+      [0, 1].map((layer) => ({ attention: "heads" in attention ? attention : { ...attention, causal }, layer }))
+    )
   );
   const got = await python(
     `i, h = torch.arange(${n}), torch.arange(${heads})[:, None, None]

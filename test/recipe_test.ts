@@ -12,6 +12,7 @@ import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import { phaseAt, phasesOf } from "../src/files/phases.ts";
 import { preset, presetFor, PRESETS } from "../src/files/presets.ts";
+import { patternsIn } from "../src/pattern/patterns_in.ts";
 import { ConfigError } from "../src/base/errors.ts";
 import { Scorer } from "../src/run/evaluate.ts";
 import { Parameters } from "../src/model/parameters.ts";
@@ -99,13 +100,13 @@ Deno.test("recipe: a short phase is scored on the beginnings of units, as it is 
 });
 
 Deno.test("recipe: the small presets learn by Muon, the paper's are the paper's; images of another size have phases of whole rows", () => {
-  for (const [name, { model, train }] of Object.entries(PRESETS)) {
-    const small = ["text", "image", "sound"].includes(name), { optimizer } = checkTrain(train);
+  for (const [name, { about, model, train }] of Object.entries(PRESETS)) {
+    const small = !about.startsWith("paper: "), { optimizer } = checkTrain(train);
     assertEquals([optimizer, model.init], small ? ["muon", undefined] : ["adamw", "paper"], name);
     assertEquals(phasesOf(model, train).at(-1)!.config, checkConfig(model));
   }
   const { model, train } = presetFor("image", [12, 20, 1]).preset;
-  assertEquals([model.n_ctx, [model.attention].flat().at(-1)!.stride, train.phases![0].n_ctx], [240, 20, 60]);
+  assertEquals([model.n_ctx, patternsIn(model.attention).at(-1)!.stride, train.phases![0].n_ctx], [240, 20, 60]);
   assertEquals(preset("image").train.phases![0].n_ctx, 768);
 });
 

@@ -7,12 +7,14 @@
 
 import { assert } from "@std/assert";
 import { batchData } from "../src/model/batch.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import type { ModelConfig } from "../src/files/model_config.ts";
 import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
+import { memoryOf } from "../src/pattern/memory.ts";
 import { alibiSlopes } from "../src/pattern/alibi.ts";
 import { resolveSets } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
@@ -158,14 +160,17 @@ const CONFIG: ModelConfig = {
   position: { kind: "attention", stride: 4 },
 };
 
-for (const recompute of [false, true]) {
-  Deno.test(`reference: gradients of a whole model with dropout, 2 micro-batches${recompute ? ", recomputed" : ""}`, async () => {
+const MEMORY: ModelConfig = { ...CONFIG, attention: { pattern: "fixed", stride: 4, memory: 2, c: 1 } };
+for (
+  const [recompute, config, what] of [[false, CONFIG, ""], [true, CONFIG, ", recomputed"], [true, MEMORY, ", with memory tokens"]] as const
+) {
+  Deno.test(`reference: gradients of a whole model with dropout, 2 micro-batches${what}`, async () => {
     const train = checkTrain({ steps: 5, batch: 2, accumulate: 2, recompute, seed: 3 });
-    const params = new Parameters(CONFIG),
+    const params = new Parameters(config),
       optimizer = optimizerTensors(params.all, train.optimizer),
       step = trainingProgram(params, optimizer, train);
     const weights = new Map(
-      [...initialWeights(CONFIG, 5)].map(([name, w]) => [name, Float64Array.from(w, (x) => x + 0.1 * random.normal())]),
+      [...initialWeights(config, 5)].map(([name, w]) => [name, Float64Array.from(w, (x) => x + 0.1 * random.normal())]),
     );
     const tokens = [0, 1].map(() => Array.from({ length: 24 }, () => random.below(11)));
     const lossAt = async (w: Map<string, Float64Array>): Promise<[number, Float64Array[]]> => {
@@ -175,7 +180,9 @@ for (const recompute of [false, true]) {
       engine.allocate([...step.constants.keys(), ...step.batches.flatMap((b) => Object.values(b) as Tensor[])]);
       for (const [t, data] of step.constants) engine.write(t, data);
       for (const p of params.all) engine.write(p, w.get(p.name)!);
-      step.batches.forEach((batch, m) => batchData(batch, tokens[m], 11, 12).forEach((data, t) => engine.write(t, data)));
+      step.batches.forEach((batch, m) =>
+        batchData(batch, tokens[m], 11, 12, memoryOf(config.attention)).forEach((data, t) => engine.write(t, data))
+      );
       engine.write(optimizer.schedule, scheduleRows(train, 0));
       engine.write(optimizer.seeds, Uint32Array.of(3, 8));
       await (await engine.compile(step.program)).run();

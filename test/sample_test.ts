@@ -13,22 +13,25 @@ import { checkConfig, type ModelConfig } from "../src/files/model_config.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import { BackendError, CheckpointError, ConfigError, DataError, ShapeError } from "../src/base/errors.ts";
 import { batchData } from "../src/model/batch.ts";
-import { initialWeights, Parameters } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
+import { Parameters } from "../src/model/parameters.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { openModel } from "../src/run/open.ts";
 import { type Engine, Program, size, tensor, type TensorData } from "../src/ops/mod.ts";
 import { optimizerTensors } from "../src/model/optimizer.ts";
-import { attends, type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
+import { type AttentionConfig, type ModelAttention, resolveSets } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
 import { chooseToken } from "../src/engines/reference/choose.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { type Choice, Decoder, sample, type SampleOptions, samples, type SamplesOptions } from "../src/run/sample.ts";
-import { callersBlocks, PATTERNS } from "./patterns.ts";
+import { memoryOf } from "../src/pattern/memory.ts";
+import { callersBlocks, FACTORS, PATTERNS } from "./patterns.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 
 const N = 43;
-const configOf = (attention: AttentionConfig, more: Partial<ModelConfig> = {}): ModelConfig =>
+const configOf = (attention: ModelAttention, more: Partial<ModelConfig> = {}): ModelConfig =>
   checkConfig({
     model_type: "sparse_transformer",
     n_ctx: N,
@@ -59,7 +62,7 @@ const random = new Random(11, 1), text = Uint32Array.from({ length: 2 * N }, () 
 async function logitsOf(config: ModelConfig): Promise<(row: number, i: number) => TensorData> {
   const on = new ReferenceEngine(), params = place(on, { ...config, dropout: 0 }), optimizer = optimizerTensors(params.all, "adamw");
   const { program, batches, logits, constants } = trainingProgram(params, optimizer, checkTrain({ batch: 2, optimizer: "adamw" }), true);
-  const inputs = new Map([...constants, ...batchData(batches[0], text, config.vocab_size, N)]);
+  const inputs = new Map([...constants, ...batchData(batches[0], text, config.vocab_size, N, memoryOf(config.attention))]);
   on.allocate([...Object.values(optimizer).flat(), logits!, ...inputs.keys()]);
   for (const [t, data] of inputs) on.write(t, data);
   await (await on.compile(program)).run();
@@ -70,12 +73,24 @@ async function logitsOf(config: ModelConfig): Promise<(row: number, i: number) =
 /** Both sequences' tokens of the first `count` positions, as a tape has them. */
 const tapeOf = (count: number, rows = [0, 1]) => Array.from({ length: count * 2 }, (_, at) => text[rows[at % 2] * N + (at >> 1)]);
 
-const patterns = [...PATTERNS.filter(({ config, layer }) => config.causal !== false && layer === undefined), {
-  name: "caller's blocks",
-  config: callersBlocks(N),
-}];
+const patterns: { name: string; config: ModelAttention }[] = [
+  ...PATTERNS.filter((one) =>
+    one.config.causal !== false && one.layer === undefined && (!FACTORS.includes(one) || Array.isArray(one.config.stride))
+  ),
+  { name: "caller's blocks", config: callersBlocks(N) },
+  { name: "heads", config: { heads: [{ pattern: "summary", stride: 6, c: 2 }, { pattern: "column", stride: 4, within: 14 }] } },
+  { name: "memory 3 of 6", config: { pattern: "fixed", stride: 6, memory: 3, c: 1 } },
+  {
+    name: "memory 2 of 9 beside others",
+    config: [{ pattern: "fixed", stride: 9, memory: 2, integration: "multihead" }, { pattern: "local", stride: 4 }],
+  },
+];
+/** What a software GPU need not be asked, as it has the same kernels as others: of the new patterns two are, by one device. */
+const isOnGpu = (engine: string, pattern: string) =>
+  !/\d, \d|heads|memory/.test(pattern) || (engine !== "webgpu-default" && /^fixed 3|^memory 3/.test(pattern));
+
 for (const name of new Set(["reference", ...ENGINES])) {
-  for (const { name: pattern, config: attention } of patterns) {
+  for (const { name: pattern, config: attention } of patterns.filter((one) => !name.startsWith("webgpu") || isOnGpu(name, one.name))) {
     engineTest(name, `sample: ${name}: ${pattern}: decoding gives what the whole model gives`, async () => {
       const on = await engine(name), config = configOf(attention), params = place(on, config), want = await logitsOf(config);
       const decoder = await Decoder.create(on, params, 2, 9), stepping = await Decoder.create(on, params, 2, Infinity);

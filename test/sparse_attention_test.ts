@@ -24,7 +24,7 @@ import { Random } from "../src/base/random.ts";
 import { Layouts } from "../src/engines/wasm/layouts.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { type Engine, Program, tensor } from "../src/ops/mod.ts";
-import { attends } from "../src/pattern/sets.ts";
+import { attends } from "../src/pattern/attends.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest, gpuTest } from "./engines.ts";
 import { bareDevice } from "./gpu.ts";

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { checkConfig } from "../src/files/model_config.ts";
-import { initialWeights } from "../src/model/parameters.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
 import { openModel } from "../src/run/open.ts";
 import { SMALL } from "./model.ts";
 

@@ -87,7 +87,15 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
         "wasm/node_workers.ts",
       ].map((path) => `src/engines/${path}`),
       // What the model loads when it is asked for.
-      ...["src/files/generation_file.ts", "src/base/runtime_files.ts", "src/data/stop.ts", "src/data/tokenizer.ts", "src/run/passes.ts"],
+      ...[
+        "src/files/generation_file.ts",
+        "src/base/runtime_files.ts",
+        "src/data/stop.ts",
+        "src/data/tokenizer.ts",
+        "src/run/passes.ts",
+        "src/run/decode_memory.ts",
+        "src/pattern/check_set.ts",
+      ],
     ],
   },
   // What trains.

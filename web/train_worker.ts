@@ -19,7 +19,7 @@ import {
   runFiles,
   sha256,
 } from "../files.ts";
-import { Decoder, type Engine, type Parameters, samples } from "../ops.ts";
+import { Decoder, type Engine, layersIn, type Parameters, samples } from "../ops.ts";
 import { type AttentionMap, attentionMaps, type CurveMark } from "../pictures.ts";
 import { readZip } from "./run_zip.ts";
 import { type Chosen, findData, findRun, keepRun } from "./runs.ts";
@@ -93,7 +93,7 @@ const CELLS = 48, HEADS = 24;
 
 /** The model of a page's size: of its layers the first and the last, and of text 256 bytes of context. */
 function smaller(config: ModelConfig): ModelConfig {
-  const layers = [config.attention].flat();
+  const layers = layersIn(config.attention);
   return { ...config, n_layer: 2, attention: [layers[0], layers.at(-1)!], n_ctx: 256, d_model: 64, d_ff: 256, d_qk: 64 };
 }
 

@@ -4,17 +4,30 @@
  * @module
  */
 
-import { preset, PRESETS } from "../../mod.ts";
+import { type AttentionConfig, type ModelAttention, preset, PRESETS } from "../../mod.ts";
 import { encodePng, wrapText } from "../../data.ts";
 import { MODEL_FIELDS, whole } from "../../files.ts";
-import { type AttentionSet, buildLayout, checkReach, factorsOf, type Reach, type Schedule, scheduleOf } from "../../ops.ts";
+import {
+  type AttentionSet,
+  buildLayout,
+  checkReach,
+  describeAttention,
+  factorsOf,
+  patternsIn,
+  type Reach,
+  rowsIn,
+  type Schedule,
+  scheduleOf,
+} from "../../ops.ts";
 import { DRAWN_LIMIT, type Panel, panelsOf, patternImage, type PatternMap, patternMap, patternSvg, tileImages } from "../../pictures.ts";
 import { writeFile } from "../disk.ts";
 import { drawPattern } from "../draw.ts";
 import { type Args, byFlags, type Command, group, UsageError } from "../flags.ts";
 import { percent, tableLines, thousands } from "../format.ts";
-import { ATTENTION_FLAGS, attentionFrom, readConfig } from "../model.ts";
+import { ATTENTION_FLAGS, attentionFrom, readConfig, wholeAttention } from "../model.ts";
 import { colored, columns, Screen, write } from "../terminal.ts";
+
+const columnsOf = (from: number, to: number) => to - from === 1 ? `column ${from}` : `columns ${from} … ${to - 1}`;
 
 /** A set in words. */
 function describe(set: AttentionSet): string {
@@ -25,15 +38,28 @@ function describe(set: AttentionSet): string {
     case "window":
       return `|i − j| ≤ ${set.l}`;
     case "column":
-      return `(i − j) mod ${set.l} = 0`;
-    case "strided":
-      return `|i − j| ≤ ${set.l} or (i − j) mod ${set.l} = 0`;
+      return `(i − j) mod ${set.l} = 0${set.within ? `, |i − j| ≤ ${set.within}` : ""}`;
+    case "strided": {
+      const strides = [set.l, ...set.more ?? []];
+      const far = strides.map((l, at) => `(i − j) mod ${l} = 0${at + 1 < strides.length ? ` and |i − j| ≤ ${strides[at + 1]}` : ""}`);
+      return `|i − j| ≤ ${set.l} or ${far.join(" or ")}`;
+    }
     case "segment":
-      return `same window of ${set.l}`;
-    case "summary":
-      return `${mod(set.from, set.to, set.l)}, or j = i`;
-    case "fixed":
-      return `same window of ${set.l}, or ${mod(set.from, set.to, set.l)}`;
+      return `same window of ${set.l}${set.larger?.map((l) => ` in one of ${l}`).join("") ?? ""}`;
+    case "summary": {
+      const { l, from, to, larger } = set;
+      if (!larger) return `${mod(from, to, l)}, or j = i`;
+      const same = larger.length ? `the same one of ${larger[0]}` : "all";
+      return `${columnsOf(from, to)} of the other windows of ${l} in ${same}, or j = i`;
+    }
+    case "fixed": {
+      const { l, from, to, more = [] } = set, strides = [l, ...more];
+      if (more.length === 0) return `same window of ${l}, or ${mod(from, to, l)}`;
+      const far = strides.map((stride, at) =>
+        `${columnsOf(from + stride - l, to + stride - l)} of windows of ${stride}${more[at] ? ` in the same one of ${more[at]}` : ""}`
+      );
+      return `same window of ${l}, or ${far.join(", or ")}`;
+    }
     case "longformer":
       return `|i − j| ≤ ${set.l}, or one of the first ${set.globals}`;
     case "blocks":
@@ -58,7 +84,7 @@ interface Shape {
 /** What the flags ask to be drawn. */
 interface Asked {
   readonly shape: Shape;
-  readonly attention: Parameters<typeof scheduleOf>[0];
+  readonly attention: ModelAttention;
   /** In words. */
   readonly name: string;
 }
@@ -68,27 +94,43 @@ function askedOf(args: Args): Asked {
   const file = args.text("config"), name = args.text("preset");
   if (file && name) throw new UsageError("Cannot use --preset and --config together: give one of them");
   const base = file ? readConfig(file) : name ? preset(name).model : undefined;
+  const whole = wholeAttention(args), given = whole ?? base?.attention, listed = Array.isArray(given) ? given.length : undefined;
   const shape = {
     n: args.number("n") ?? base?.n_ctx ?? 64,
-    layers: args.number("layers") ?? base?.n_layer ?? 4,
+    layers: args.number("layers") ?? (whole ? listed : base?.n_layer) ?? 4,
     heads: args.number("heads") ?? base?.n_head ?? 4,
   };
-  const changed = args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0, given = base?.attention;
-  if (Array.isArray(given) && !changed) return { shape, attention: given, name: "a pattern per layer" };
-  const attention = attentionFrom(args, Array.isArray(given) ? given[0] : given), { pattern, integration } = attention;
-  const sizes = [attention.stride !== undefined && `l ${attention.stride}`, attention.c !== undefined && `c ${attention.c}`];
-  const factors = factorsOf(attention) === 2 ? [integration ?? "merged"] : [];
+  const changed = !whole && args.given(ATTENTION_FLAGS.map(({ name }) => name)).length > 0;
+  if (given && !changed && !("pattern" in given)) {
+    return { shape, attention: given, name: listed ? "a pattern per layer" : describeAttention(given) };
+  }
+  const attention = whole ? given as AttentionConfig : attentionFrom(args, given && patternsIn(given)[0]);
+  const { pattern, integration } = attention,
+    several = (name: string, value: unknown) => value !== undefined && `${name} ${[value].flat().join(", ")}`;
+  const factors = /strided|fixed/.test(pattern) ? [integration ?? "merged"] : [];
+  const sizes = [
+    several("l", attention.stride),
+    several("c", attention.c),
+    several("memory", attention.memory),
+    several("within", attention.within),
+  ];
   return { shape, attention, name: [pattern, ...factors, ...sizes.filter(Boolean)].join(", ") };
 }
+
+/** The first of some layers. */
+const some = (layers: readonly number[]) => layers.slice(0, 4).join(", ") + (layers.length > 4 ? ", …" : "");
 
 /** @param repeats whether the pattern goes on as it begins */
 function reachLines(reach: Reach, repeats: boolean): string[] {
   const { n, checked, allowed, steps, starts, layersNeeded, valid, pairs } = reach,
     count = (k: number) => `${k} layer${k === 1 ? "" : "s"}`;
-  const lines: string[] = [];
+  const lines: string[] = [], longer = starts.filter((start) => start.steps > steps);
   if (valid) {
     const fewer = layersNeeded !== undefined && layersNeeded < steps ? ` (from layer 0, ${layersNeeded} will do)` : "";
     lines.push(`Valid: every earlier position reaches every later one within ${count(steps)}${fewer}.`);
+    for (const { layers, steps } of longer) {
+      lines.push(`From layer ${some(layers)}, where a round of the ${allowed - 1} factors has begun: within ${count(steps)}.`);
+    }
   } else {
     const after = layersNeeded === undefined
       ? "all layers together do not reach them either"
@@ -97,9 +139,8 @@ function reachLines(reach: Reach, repeats: boolean): string[] {
   }
   const gaps = starts.filter(({ missing }) => missing > 0);
   for (const { layers, missing, examples, reason } of gaps.slice(0, STARTS)) {
-    const from = layers.slice(0, 4).join(", ") + (layers.length > 4 ? ", …" : "");
     lines.push(
-      `From layer ${from}: ${thousands(missing)} of ${thousands(pairs)} pairs, such as ${
+      `From layer ${some(layers)}: ${thousands(missing)} of ${thousands(pairs)} pairs, such as ${
         examples.map(([i, j]) => `${j} → ${i}`).join(", ")
       }.`,
       `Why: ${reason}.`,
@@ -127,6 +168,8 @@ interface Counted extends Panel {
 interface Found extends Asked {
   readonly schedule: Schedule;
   readonly panels: readonly Counted[];
+  /** Rows of a sequence: its positions, and memory tokens where it has some. */
+  readonly n: number;
   /** Positions along the side of a tile. */
   readonly tile: number;
   readonly causal: boolean;
@@ -143,7 +186,8 @@ interface Found extends Asked {
 
 async function measure(asked: Asked, tile: number): Promise<Found> {
   const { shape, attention } = asked,
-    { n, layers, heads } = shape,
+    { layers, heads } = shape,
+    n = rowsIn(attention, shape.n),
     schedule = byFlags(() => scheduleOf(attention, shape)),
     panels: Counted[] = [];
   const causal = schedule.flat().every((set) => set.causal), dense = causal ? n * (n + 1) / 2 : n * n;
@@ -152,12 +196,12 @@ async function measure(asked: Asked, tile: number): Promise<Found> {
     panels.push({ ...panel, pairs, tiles });
   }
   const pairs = panels.reduce((sum, { pairs, uses }) => sum + pairs * uses, 0), reach = await checkReach(schedule, n, factorsOf(attention));
-  const reached = reachLines(reach, [attention].flat().every(({ stride }) => stride !== undefined));
-  return { ...asked, schedule, panels, tile, causal, dense, pairs, share: pairs / (dense * layers * heads), reach, reached };
+  const reached = reachLines(reach, patternsIn(attention).every(({ stride }) => stride !== undefined));
+  return { ...asked, schedule, panels, n, tile, causal, dense, pairs, share: pairs / (dense * layers * heads), reach, reached };
 }
 
 /** The same for programs. */
-function inJson({ shape, attention, panels, tile, causal, dense, pairs, share, reach }: Found): string {
+function inJson({ shape, n, attention, panels, tile, causal, dense, pairs, share, reach }: Found): string {
   const sets = panels.map(({ title, set, layers, heads, pairs, tiles }) => ({
     title,
     set: set.kind === "blocks" ? { ...set, blocks: undefined } : set,
@@ -167,13 +211,13 @@ function inJson({ shape, attention, panels, tile, causal, dense, pairs, share, r
     share: pairs / dense,
     tiles,
   }));
-  return JSON.stringify({ ...shape, causal, attention, sets, pairs, share, tile, reach }) + "\n";
+  return JSON.stringify({ ...shape, rows: n, causal, attention, sets, pairs, share, tile, reach }) + "\n";
 }
 
 /** Positions drawn where none are asked for: four strides, so that the pattern shows. */
-function drawnOf({ shape: { n }, attention }: Asked, asked: number | undefined): number {
-  const one = [attention].flat()[0];
-  return Math.min(n, asked ?? Math.max(64, 4 * (one.stride || one.block || n)), DRAWN_LIMIT);
+function drawnOf({ n, attention }: Found, asked: number | undefined): number {
+  const [{ stride, block }] = patternsIn(attention), l = Math.max(...[stride ?? 0].flat());
+  return Math.min(n, asked ?? Math.max(64, 4 * (l || block || n)), DRAWN_LIMIT);
 }
 
 /** A picture per set, and one of all together. */
@@ -183,14 +227,15 @@ async function mapsOf({ schedule, panels }: Found, drawn: number, cells: number)
   return made;
 }
 
-function headingOf({ name, shape: { n, layers, heads }, causal }: Found): string {
+function headingOf({ name, n: rows, shape: { n, layers, heads }, causal }: Found): string {
   const several = (count: number, what: string) => `${thousands(count)} ${what}${count === 1 ? "" : "s"}`;
-  return `${name}: n ${thousands(n)}, ${several(layers, "layer")} × ${several(heads, "head")}${causal ? "" : ", bidirectional"}`;
+  const more = rows > n ? ` and ${thousands(rows - n)} memory tokens` : "";
+  return `${name}: n ${thousands(n)}${more}, ${several(layers, "layer")} × ${several(heads, "head")}${causal ? "" : ", bidirectional"}`;
 }
 
 /** Draws on the terminal, as many pictures side by side as it has room for. */
 async function draw(screen: Screen, found: Found, drawn: number): Promise<void> {
-  const { panels, shape: { n } } = found, width = Math.min(columns(), 200), color = colored(Deno.stdout);
+  const { panels, n } = found, width = Math.min(columns(), 200), color = colored(Deno.stdout);
   const fit = panels.length === 1 ? 1 : Math.max(1, Math.min(3, Math.floor(width / 36)));
   const made = await mapsOf(found, drawn, Math.max(8, Math.min(64, Math.floor(width / fit) - 2)));
   const scale = Math.max(1, Math.floor(32 / made[0].cells)), side = made[0].cells * scale;
@@ -267,9 +312,11 @@ export const layout: Command = {
     "layout --pattern strided --stride 8 --integration interleaved --n 48",
     "layout --pattern fixed --stride 16 --c 4 --integration multihead",
     "layout --preset enwik8 --svg enwik8.svg",
+    "layout --pattern strided --stride 4,16 --n 64 --integration interleaved",
+    "layout --attention attention.json --layers 6 --n 4096",
   ],
   async execute(args) {
-    const found = await measure(askedOf(args), args.number("tile") ?? 64), { shape: { n }, pairs, share, reached } = found;
+    const found = await measure(askedOf(args), args.number("tile") ?? 64), { n, pairs, share, reached } = found;
     const json = args.on("json"), png = args.text("png"), svg = args.text("svg");
     if (json) write(Deno.stdout, inJson(found));
     const drawn = drawnOf(found, args.number("positions")), heading = headingOf(found);

@@ -87,53 +87,102 @@ def bigbird_blocks(config, n, layer, head, causal):
 
 
 def attention_of(config, layer):
-    """The attention of a layer: one for all, or a list."""
+    """The patterns of a layer, of which head h has number h mod their count."""
     attention = config["attention"]
-    return attention[layer] if isinstance(attention, list) else attention
+    if isinstance(attention, dict):
+        attention = attention.get("layers", [attention])
+    own = attention[layer % len(attention)]
+    return own.get("heads", [own])
+
+
+def memory_of(config):
+    """Tokens of a window and memory tokens after it; (1, 0) of a model without."""
+    for layer in range(config["n_layer"]):
+        for a in attention_of(config, layer):
+            if a.get("memory"):
+                return a["stride"], a["memory"]
+    return 1, 0
+
+
+def start_of(i, strides):
+    """Where the window of the first stride begins that i is in; windows begin anew where one of the next stride begins."""
+    return i * 0 if not strides else i - (i - start_of(i, strides[1:])) % strides[0]
 
 
 def attends(config, layer, n, heads):
     """The definition of each head's set (section 4): a function of head, query and key, as tensors that broadcast, to booleans."""
-    a, causal = attention_of(config, layer), attention_of(config, layer).get("causal", True)
-    pattern, integration, stride = a["pattern"], a.get("integration", "merged"), a.get("stride")
+    patterns, places = attention_of(config, layer), {}
+    sets = []
+    for h in range(heads):
+        a = patterns[h % len(patterns)]
+        sets.append(head_set(a, layer, n, h, h // len(patterns), heads, places))
 
-    def factor(h):  # 0 both factors, 1 the first, 2 the second
-        if integration == "merged":
-            return h * 0
-        return (h * 0 + layer if integration == "interleaved" else h) % 2 + 1
+    def allowed(h, i, j):
+        pairs = (h != h) & (i != i) & (j != j)
+        for head, own in enumerate(sets):
+            pairs = pairs | ((h == head) & own(i, j))
+        return pairs
 
-    def both(h, first, second):
-        return torch.where(factor(h) == 0, first | second, torch.where(factor(h) == 1, first, second))
+    return allowed
+
+
+def head_set(a, layer, n, head, rank, heads, places):
+    """The set of one head; rank is its place among those that have the pattern, places counts those that read the same columns."""
+    pattern, integration, causal = a["pattern"], a.get("integration", "merged"), a.get("causal", True)
+    strides, within = a.get("stride"), a.get("within")
+    strides, memory = strides if isinstance(strides, list) else [strides], a.get("memory", 0)
+    if memory:  # Windows have their memory tokens at their end, and those are what later windows read.
+        strides = [strides[0] + memory]
+    l, p, c = strides[0], len(strides) + 1, a.get("c", memory)
+    factor = 0 if integration == "merged" else 1 + (layer if integration == "interleaved" else rank) % p
+
+    def sub_block(key):
+        place = places[key] = places.get(key, -1) + 1
+        return place % ((memory or l) // c)
+
+    def same(i, j, of):
+        return start_of(i, of) == start_of(j, of)
 
     if pattern in ("bigbird", "blocks"):
         block, given = a["block"], a.get("blocks")
-        per_head = pattern == "bigbird" or isinstance(given[0][0], list)
-        table = torch.zeros(heads, -(-n // block), -(-n // block), dtype=torch.bool)
-        for h in range(heads):
-            lists = bigbird_blocks(a, n, layer, h, causal) if pattern == "bigbird" else given[h] if per_head else given
-            for q, keys in enumerate(lists):
-                table[h, q, torch.tensor(keys)] = True
+        table = torch.zeros(-(-n // block), -(-n // block), dtype=torch.bool)
+        per_head = pattern == "blocks" and isinstance(given[0][0], list)
+        for q, keys in enumerate(bigbird_blocks(a, n, layer, head, causal) if pattern == "bigbird" else given[head] if per_head else given):
+            table[q, torch.tensor(keys)] = True
+    elif pattern == "summary" or (pattern == "fixed" and factor != 1):
+        sub = sub_block((l, c, (within or 0) if pattern == "summary" else factor if p > 2 else 0))
 
-    def allowed(h, i, j):
+    def columns(i, j, own, larger, others):
+        """Columns of the windows of own, which begin anew in those of larger; only of other windows than i's where asked."""
+        # As far from their window's end as those of l.
+        inside = j - start_of(j, [own, *larger]) - (own - l)
+        keys = (inside >= l - c * (sub + 1)) & (inside < l - c * sub)
+        return keys & ~same(i, j, [own, *larger]) & same(i, j, larger) if others else keys
+
+    def pairs(i, j):
+        far = (i - j).abs()
         if pattern == "dense":
-            pairs = (i == i) & (j == j) & (h == h)
-        elif pattern == "local":
-            pairs = ((i - j).abs() <= stride) & (h == h)
-        elif pattern == "strided":
-            pairs = both(h, (i - j).abs() <= stride, (i - j) % stride == 0)
-        elif pattern == "fixed":
-            c = a["c"]
-            sub = (h // 2 if integration == "multihead" else h) % (stride // c)
-            column = (j % stride >= stride - c * (sub + 1)) & (j % stride < stride - c * sub)
-            # Where the second factor stands alone, a row also sees itself.
-            pairs = both(h, i // stride == j // stride, column | ((factor(h) == 2) & (i == j)))
-        elif pattern == "longformer":
-            pairs = ((i - j).abs() <= stride) | (j < a.get("globals", 1)) | (i < a.get("globals", 1)) | (h != h)
-        else:
-            pairs = table.to(i.device)[h, i // block, j // block]
-        return pairs & (j <= i) if causal else pairs
+            return (i == i) & (j == j)
+        if pattern == "local" or (pattern == "strided" and factor == 1):
+            return far <= l
+        if pattern == "column":
+            return (far % l == 0) & (far <= (within or n))
+        if pattern == "strided":
+            steps = [(far % s == 0) & (far <= (strides[at + 1] if at + 2 < p else n)) for at, s in enumerate(strides)]
+            return steps[factor - 2] if factor else torch.stack([far <= l, *steps]).any(0)
+        if pattern == "segment" or (pattern == "fixed" and factor == 1):
+            return same(i, j, [l, within] if within else strides)
+        if pattern == "summary":
+            return columns(i, j, l, [within] if within else [], bool(within)) | (i == j)
+        if pattern == "fixed":
+            steps = [columns(i, j, s, strides[at + 1 :], p > 2) for at, s in enumerate(strides)]
+            # Where a factor of columns stands alone, a row also sees itself.
+            return steps[factor - 2] | (i == j) if factor else torch.stack([same(i, j, strides), *torch.broadcast_tensors(*steps, i == j)[:-1]]).any(0)
+        if pattern == "longformer":
+            return (far <= l) | (j < a.get("globals", 1)) | (i < a.get("globals", 1))
+        return table.to(i.device)[i // block, j // block]
 
-    return allowed
+    return (lambda i, j: pairs(i, j) & (j <= i)) if causal else pairs
 
 
 class Attention(nn.Module):
@@ -202,7 +251,8 @@ class SparseTransformer(nn.Module):
                 rest = rest // size
         self.config, self.places = config, places
         self.embed = nn.Module()
-        self.embed.token = nn.Embedding(config["vocab_size"] + 1, d)
+        self.memory = memory_of(config)
+        self.embed.token = nn.Embedding(config["vocab_size"] + 1 + self.memory[1], d)
         self.embed.position = nn.ModuleList(nn.Embedding(size, d) for size in sizes)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config["n_layer"]))
         self.norm = nn.LayerNorm(d)
@@ -210,13 +260,19 @@ class SparseTransformer(nn.Module):
 
     def forward(self, tokens):
         """[batch, n] of int64, n at most n_ctx -> [batch, n, vocab_size]. Position i sees the tokens before it and predicts tokens[:, i]."""
-        n, start = tokens.shape[1], torch.full_like(tokens[:, :1], self.config["vocab_size"])
-        h = self.embed.token(torch.cat([start, tokens[:, :-1]], 1))
+        n, (stride, count), start = tokens.shape[1], self.memory, torch.full_like(tokens[:, :1], self.config["vocab_size"])
+        # Rows: the tokens, and after every window that others follow its memory tokens, at the place of its last token.
+        between = lambda i: [(i - 1, k) for k in range(count if i > 0 and i % stride == 0 else 0)]
+        rows = [row for i in range(n) for row in [*between(i), (i, None)]]
+        of = torch.tensor([i for i, _ in rows], device=tokens.device)
+        own = torch.tensor([-1 if k is None else k for _, k in rows], device=tokens.device)
+        read = torch.where(own < 0, torch.cat([start, tokens[:, :-1]], 1)[:, of], self.config["vocab_size"] + 1 + own)
+        h = self.embed.token(read)
         for table, places in zip(self.embed.position, self.places):
-            h = h + table(places[:n].to(tokens.device))
+            h = h + table(places.to(tokens.device)[of])
         for layer in self.layers:
             h = layer(h)
-        return self.out(self.norm(h))
+        return self.out(self.norm(h)[:, own < 0])
 
 
 def dequantised(tensors):

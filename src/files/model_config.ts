@@ -4,10 +4,11 @@
  * @module
  */
 
-import { type Allowed, expect, MOST, type ObjectOf, shown, whole } from "../base/check.ts";
+import { type Allowed, expect, type ObjectOf, shown, whole } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
-import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
+import { memoryOf, rowsOf } from "../pattern/memory.ts";
+import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets } from "../pattern/sets.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
 export type PositionConfig =
@@ -36,11 +37,11 @@ export interface ModelConfig {
   vocab_size: number;
   /** Probability of dropout, only at the end of each residual branch. */
   dropout: number;
-  /** One pattern, or one per layer. */
-  attention: AttentionConfig | AttentionConfig[];
+  /** One pattern, or one per layer, per head, or both. */
+  attention: ModelAttention;
   /** Positional embedding. */
   position: PositionConfig;
-  /** What weights are drawn with (spec of {@linkcode ../model/parameters.ts!initialWeights}): "default", or the paper's letter. */
+  /** What weights are drawn with (spec of {@linkcode ../model/initial_weights.ts!initialWeights}): "default", or the paper's letter. */
   init?: Initialisation;
 }
 
@@ -50,30 +51,10 @@ export type Initialisation = "default" | "paper";
 /** The names of {@linkcode Initialisation}. */
 export const INITIALISATIONS: readonly Initialisation[] = ["default", "paper"];
 
-/** The attention of layer r. */
-function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
-  return Array.isArray(config.attention) ? config.attention[layer] : config.attention;
-}
-
 /** The sets of every head of layer r. */
 export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
-  return resolveSets(attentionOf(config, layer), { n: config.n_ctx, layer, heads: config.n_head });
-}
-
-/**
- * Refuses a model that sees the future where next tokens are to be predicted.
- *
- * @param what was to be done, for the message
- * @throws {ConfigError} naming the first layer whose attention is not causal
- */
-export function checkCausal(config: ModelConfig, what: string): void {
-  expect("Cannot check the model", { config: [config, "an object"], what: [what, "a string"], n_layer: [config?.n_layer, [1, MOST]] });
-  const layer = Array.from({ length: config.n_layer }, (_, layer) => layer).find((layer) => attentionOf(config, layer).causal === false);
-  if (layer === undefined) return;
-  throw new ConfigError(
-    `Cannot ${what}: the attention of layer ${layer} is not causal, so a position sees the token that it is to predict, and the bits would ` +
-      `only say how well it copies; leave out "causal": false (--no-causal)`,
-  );
+  const { attention, n_ctx, n_head } = config;
+  return resolveSets(layerAttention(attention, layer), { n: rowsOf(n_ctx, memoryOf(attention)), layer, heads: n_head });
 }
 
 /** Rows of each positional table. */
@@ -125,21 +106,35 @@ export function checkConfig(given: unknown): ModelConfig {
   // In one order, so that equal configurations are saved as equal bytes.
   const fields = Object.keys(MODEL_FIELDS).map((name) => [name, (given as Record<string, unknown>)[name]] as const);
   const config = Object.fromEntries(fields.filter(([, value]) => value !== undefined)) as unknown as ModelConfig;
-  const { n_layer, n_head, n_ctx, attention } = config;
+  const { n_head } = config;
   for (const width of ["d_model", "d_qk"] as const) {
     if (config[width] % n_head !== 0) throw new ConfigError(`${cannot}: ${width} ${config[width]} must be a multiple of n_head ${n_head}`);
   }
   checkPosition(config);
-  const layers = [attention].flat();
-  if (Array.isArray(attention) && layers.length !== n_layer) {
-    throw new ConfigError(`${cannot}: attention lists ${layers.length} layers, n_layer is ${n_layer}`);
-  }
-  layers.forEach((one, at) => expect(cannot, { [Array.isArray(attention) ? `attention[${at}]` : "attention"]: [one, "an object"] }));
-  layers.forEach((attention, layer) => {
-    // The two factors alternate by layer: two layers show every set of one pattern.
-    for (const r of layers.length === 1 ? [0, 1] : [layer]) resolveSets(attention, { n: n_ctx, layer: r, heads: n_head });
-  });
+  checkAttention(cannot, config);
   return config;
+}
+
+/** The attention of every layer; what is wrong with a pattern is wrong whichever of its factors a layer has. */
+function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: ModelConfig): void {
+  const isList = Array.isArray(attention), round = layersOf(attention);
+  if (!isList && "layers" in attention) {
+    expect(cannot, { attention: [attention, { fields: { layers: "a list" } }], "layers of attention": [round?.length, [1, 4096]] });
+  }
+  if (isList && round.length !== n_layer) {
+    throw new ConfigError(`${cannot}: attention lists ${round.length} layers, n_layer is ${n_layer}`);
+  }
+  round.forEach((one, at) => {
+    expect(cannot, { [isList ? `attention[${at}]` : round.length > 1 ? `attention.layers[${at}]` : "attention"]: [one, "an object"] });
+    if ("heads" in one) expect(cannot, { "heads of attention": [one.heads, { each: "an object" }] });
+  });
+  const memory = memoryOf(attention), n = rowsOf(n_ctx, memory);
+  round.forEach((one, layer) => resolveSets(one, { n, layer, heads: n_head }));
+  for (const one of round.flatMap((layer) => "heads" in layer ? layer.heads : [layer])) {
+    if (one.memory && String([one.stride, one.memory]) !== String([memory!.stride, memory!.count])) {
+      throw new ConfigError(`${cannot}: every fixed pattern with memory must have the stride and the memory of the first`);
+    }
+  }
 }
 
 function checkPosition({ position, n_ctx }: ModelConfig): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { memoryOf } from "../pattern/memory.ts";
 import { checkConfig, type ModelConfig, positionSizes } from "./model_config.ts";
 
 /**
@@ -13,7 +14,9 @@ import { checkConfig, type ModelConfig, positionSizes } from "./model_config.ts"
 export function parameterShapes(config: ModelConfig): Map<string, number[]> {
   config = checkConfig(config);
   const { n_layer, d_model, d_ff, d_qk, vocab_size } = config;
-  const matrices: [string, number[]][] = [["embed.token.weight", [vocab_size + 1, d_model]]];
+  // The start token, then memory tokens.
+  const memory = memoryOf(config.attention)?.count ?? 0;
+  const matrices: [string, number[]][] = [["embed.token.weight", [vocab_size + 1 + memory, d_model]]];
   const vectors: [string, number[]][] = [];
   const norm = (name: string) => vectors.push([`${name}.weight`, [d_model]], [`${name}.bias`, [d_model]]);
   const linear = (name: string, out: number, inner: number) => {

@@ -6,6 +6,7 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
+import { memoryOf } from "../pattern/memory.ts";
 import { checkConfig, type ModelConfig } from "./model_config.ts";
 import { checkTrain, type Phase, type TrainConfig } from "./train_config.ts";
 
@@ -47,6 +48,9 @@ export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): Phas
     const { until, n_ctx = config.n_ctx, attention = config.attention } = phase, last = index === of - 1;
     if (n_ctx > config.n_ctx) {
       throw new ConfigError(`Cannot train: phases[${index}].n_ctx must be at most the model's ${config.n_ctx}, found ${n_ctx}`);
+    }
+    if (JSON.stringify(memoryOf(attention)) !== JSON.stringify(memoryOf(config.attention))) {
+      throw new ConfigError(`Cannot train: phases[${index}].attention must have the memory of the model's, or its weights would be others`);
     }
     const model = last ? config : inPhase(index, () => checkConfig({ ...config, n_ctx, attention }));
     // A short run ends as the model itself too.

@@ -6,7 +6,8 @@
 
 import { expect, mustBe } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
-import type { AttentionConfig } from "../pattern/sets.ts";
+import { mapPatterns } from "../pattern/patterns_in.ts";
+import type { AttentionConfig, ModelAttention } from "../pattern/sets.ts";
 import type { DataKind } from "../data/identity.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";
@@ -103,6 +104,31 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
     },
   },
+  "sound-three": {
+    about: "the same of three factors: 4 and 8 frames back, then strides of 16 and 256, a head for each",
+    model: {
+      ...shape(3, 6, 96, 384, 96),
+      n_ctx: 4096,
+      dropout: 0,
+      attention: [local(4), local(8), { pattern: "strided", stride: [16, 256], integration: "multihead" }],
+      position: { kind: "attention", stride: 64 },
+    },
+    train: {
+      ...{ steps: 1000, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
+      phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
+    },
+  },
+  "text-memory": {
+    about: "text with learned memory tokens: 4 bytes back twice, then windows of 32 with 4 tokens after each",
+    model: {
+      ...shape(4, 4, 128, 512, 128),
+      n_ctx: 512,
+      dropout: 0,
+      attention: [local(4), local(4), { pattern: "fixed", stride: 32, memory: 4 }, { pattern: "fixed", stride: 32, memory: 4 }],
+      position: { kind: "attention", stride: 16 },
+    },
+    train: { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" },
+  },
   cifar10: {
     about: "paper: CIFAR-10 images, 59 M parameters",
     model: {
@@ -184,8 +210,8 @@ export function presetFor(
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
   const [height, width, channels] = shape, stride = width * channels;
   // Strides over rows of pixels follow the width.
-  const follow = <A extends AttentionConfig | AttentionConfig[] | undefined>(attention: A) =>
-    attention && [attention].flat().map((layer) => layer!.pattern === "strided" ? { ...layer!, stride } : layer!);
+  const follow = (attention: ModelAttention) =>
+    mapPatterns(attention, (one) => one.pattern === "strided" && !Array.isArray(one.stride) ? { ...one, stride } : one);
   const phases = chosen.train.phases?.map((phase) => ({
     ...phase,
     // As large a part of an image, in whole rows.
@@ -196,7 +222,7 @@ export function presetFor(
     name,
     preset: {
       ...chosen,
-      model: { ...model, n_ctx: height * stride, attention: follow(model.attention)!, position: { kind: "data", shape: [...shape] } },
+      model: { ...model, n_ctx: height * stride, attention: follow(model.attention), position: { kind: "data", shape: [...shape] } },
       train: { ...chosen.train, phases },
     },
   };

@@ -7,7 +7,7 @@
 import { type Allowed, expect, MOST, whole } from "../base/check.ts";
 import { SEEDS, SEQUENCES } from "../base/limits.ts";
 import { MODEL_FIELDS } from "./model_config.ts";
-import type { AttentionConfig } from "../pattern/sets.ts";
+import type { ModelAttention } from "../pattern/sets.ts";
 
 /** What takes gradients to steps: AdamW for everything, or Muon for the matrices of the blocks and AdamW for the rest. */
 export type OptimizerName = "muon" | "adamw";
@@ -35,8 +35,8 @@ export interface Phase {
   n_ctx?: number;
   /** Sequences of a micro-batch. */
   batch?: number;
-  /** One pattern, or one per layer. */
-  attention?: AttentionConfig | AttentionConfig[];
+  /** As that of a model. */
+  attention?: ModelAttention;
 }
 
 /** Training constants of spec §3 with a run's choices. */

@@ -7,7 +7,8 @@
 import { type Allowed, expect } from "../base/check.ts";
 import { ConfigError, excerpt, ShapeError } from "../base/errors.ts";
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
-import { type AttentionConfig, type AttentionSet, checkSet, type IntervalLists, LARGEST, resolveSets } from "../pattern/sets.ts";
+import { checkSet } from "../pattern/check_set.ts";
+import { type AttentionConfig, type AttentionSet, type IntervalLists, LARGEST, resolveSets } from "../pattern/sets.ts";
 
 /**
  * Which keys a query attends to: a `pattern` with its fields, as a model's `attention` has them, or `intervals`, or `sets`. What it attends
@@ -63,7 +64,20 @@ const OPTIONS: Readonly<Record<string, Allowed>> = {
 };
 
 /** Fields that say what a pattern is. */
-const PATTERN_FIELDS = ["stride", "c", "integration", "globals", "block", "window", "random", "seed", "blocks", "layer"];
+const PATTERN_FIELDS = [
+  "stride",
+  "c",
+  "memory",
+  "within",
+  "integration",
+  "globals",
+  "block",
+  "window",
+  "random",
+  "seed",
+  "blocks",
+  "layer",
+];
 const KNOWN = ["n", "heads", "headDim", "valueDim", ...Object.keys(OPTIONS), "pattern", "intervals", "sets", "causal", ...PATTERN_FIELDS];
 
 /** The set of each head, every query of which has a key. */

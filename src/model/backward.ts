@@ -8,7 +8,36 @@
 
 import type { Tensor } from "../ops/mod.ts";
 import type { BatchTensors } from "./batch.ts";
+import { sortByIndex } from "./rows.ts";
 import type { Block, DropoutAt, Emitter, Normed } from "./emitter.ts";
+
+/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
+interface PositionOrder {
+  /** u32 [R] */
+  readonly order: readonly Tensor[];
+  /** u32 [size + 1] */
+  readonly starts: readonly Tensor[];
+}
+
+const ORDERS = new WeakMap<Emitter, PositionOrder>();
+
+/** What the gradients of the positional tables read, the same for every micro-batch. */
+function orderOf(e: Emitter): PositionOrder {
+  const known = ORDERS.get(e);
+  if (known) return known;
+  const tables = e.tables().tables.slice(1);
+  const sorted = e.positionData(e.positions).map((index, table) => {
+    const rows = new Uint32Array(e.rows);
+    for (let first = 0; first < rows.length; first += index.length) rows.set(index, first);
+    return sortByIndex(rows, tables[table].shape[0]);
+  });
+  const made = {
+    order: sorted.map(({ order }, table) => e.constant(`position_order.${table}`, order)),
+    starts: sorted.map(({ starts }, table) => e.constant(`position_starts.${table}`, starts)),
+  };
+  ORDERS.set(e, made);
+  return made;
+}
 
 /** Emits the backward pass of one micro-batch. */
 export class Backward {
@@ -39,7 +68,7 @@ export class Backward {
 
   /** The gradient of x where dy is that of x·Wᵀ + b, of the activation's input where `pre` is that, with `residual` added. */
   linear(name: string, dy: Tensor, x: Tensor, more: { pre?: Tensor; residual?: Tensor } = {}): Tensor {
-    const { e, accumulate } = this, w = e.params.get(`${name}.weight`), dx = e.matrix(`${name}.dx`, w.shape[1]);
+    const { e, accumulate } = this, w = e.params.get(`${name}.weight`), dx = e.matrix(`${name}.dx`, w.shape[1], dy.shape[0]);
     const dw = this.#grad(`${name}.weight`), db = name === "out" ? undefined : this.#grad(`${name}.bias`);
     e.program.add({ op: "linear_weight_grad", dy, x, dw, db, accumulate });
     e.program.add({ op: "linear_input_grad", dy, w, dx, ...more });
@@ -68,7 +97,7 @@ export class Backward {
     const dq = e.matrix(at("attn.dq"), config.d_qk),
       dk = e.matrix(at("attn.dk"), config.d_qk),
       dv = e.matrix(at("attn.dv"), config.d_model);
-    const delta = program.scratch(at("attn.delta"), [e.batch, config.n_head, e.n]);
+    const delta = program.scratch(at("attn.delta"), [e.batch, config.n_head, e.length]);
     program.add({ ...attended, op: "attention_backward", dO, delta, dq, dk, dv });
     let dNorm = this.linear(at("attn.q"), dq, norm1.y);
     dNorm = this.linear(at("attn.k"), dk, norm1.y, { residual: dNorm });
@@ -78,7 +107,7 @@ export class Backward {
 
   /** The gradients of the token table and the positional ones. */
   embed({ order, starts }: BatchTensors, dy: Tensor): void {
-    const { e, accumulate } = this, { positionOrder } = e;
+    const { e, accumulate } = this, positionOrder = orderOf(e);
     const orders = [order, ...positionOrder.order], begins = [starts, ...positionOrder.starts];
     e.tables().tables.forEach((table, at) => {
       const dTable = this.grads.get(table)!;

@@ -59,29 +59,42 @@ export function decodingProgram(params: Parameters, batch: number, plans: readon
     tape,
     position,
     start: config.vocab_size,
-    rows: e.positionRows(config.n_ctx),
+    rows: e.positionRows(Uint32Array.from({ length: config.n_ctx }, (_, i) => i)),
     ...e.tables(),
     y: h,
   });
-  const caches = plans.map((plan, layer) => {
+  const caches = plans.map((plan, layer): CacheTensors => {
     const cache = (name: string, width: number) => tensor(`layers.${layer}.cache.${name}`, [batch, heads, plan.slots, width / heads]);
-    const kept = { keys: cache("keys", config.d_qk), values: cache("values", config.d_model) };
-    const qkv = e.qkv(layer, h, e.normOf(`layers.${layer}.attn.norm`)), o = e.matrix(`layers.${layer}.attn.o`, config.d_model);
-    program.add({ op: "attention_decode", ...qkv, o, ...kept, position, plan });
-    const h1 = e.linear(layer, "attn.p", o, { residual: h });
-    const active = e.linear(layer, "ff.w1", h1, { norm: e.normOf(`layers.${layer}.ff.norm`), activation: "gelu" });
-    h = e.linear(layer, "ff.w2", active, { residual: h1 });
-    return kept;
+    return { keys: cache("keys", config.d_qk), values: cache("values", config.d_model) };
   });
+  h = decodeBlocks(e, h, position, plans, caches);
   program.add({ op: "linear", x: h, norm: e.normOf("norm"), ...params.matrix("out.weight"), y: logits });
   program.add({ op: "choose", logits, tape, position, given, choice, seeds });
   return { program, state: { tape, position, given, choice, seeds }, logits, caches, constants: e.constants };
 }
 
+/** The blocks of a decoded position: (batch, d) of (batch, d). */
+export function decodeBlocks(
+  e: Emitter,
+  h: Tensor,
+  position: Tensor,
+  plans: readonly CachePlan[],
+  caches: readonly CacheTensors[],
+): Tensor {
+  plans.forEach((plan, layer) => {
+    const qkv = e.qkv(layer, h, e.normOf(`layers.${layer}.attn.norm`)), o = e.matrix(`layers.${layer}.attn.o`, e.config.d_model);
+    e.program.add({ op: "attention_decode", ...qkv, o, ...caches[layer], position, plan });
+    const h1 = e.linear(layer, "attn.p", o, { residual: h });
+    const active = e.linear(layer, "ff.w1", h1, { norm: e.normOf(`layers.${layer}.ff.norm`), activation: "gelu" });
+    h = e.linear(layer, "ff.w2", active, { residual: h1 });
+  });
+  return h;
+}
+
 /** Many given positions at once: what decoding them one by one would leave in the caches. */
 export interface PrefillProgram {
   readonly program: Program;
-  /** u32 [sequences · n]: the token before each position. */
+  /** u32 [R]: what each row reads, see {@linkcode ./token_rows.ts!withMemory}. */
   readonly tokens: Tensor;
   /** u32 [heads, slots], one per layer: see {@linkcode ../pattern/cache.ts!CachePlan.held}. */
   readonly rows: readonly Tensor[];
@@ -109,7 +122,7 @@ export function prefillProgram(
   });
   let h = e.embed(tokens);
   caches.forEach((cache, layer) => {
-    const fill = (k: Tensor, v: Tensor) => program.add({ op: "cache_fill", k, v, ...cache, rows: rows[layer], n });
+    const fill = (k: Tensor, v: Tensor) => program.add({ op: "cache_fill", k, v, ...cache, rows: rows[layer], n: e.length });
     if (layer < config.n_layer - 1) {
       const block = e.block(layer, h, NO_DROPOUT, false);
       fill(block.attended.k, block.attended.v);

@@ -7,18 +7,10 @@
  */
 
 import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
+import { memoryOf, placesOf, rowsOf } from "../pattern/memory.ts";
 import { type ModelConfig, positionSizes, positionTables, setsOf } from "../files/model_config.ts";
-import { sortByIndex } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import type { Parameters } from "./parameters.ts";
-
-/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
-interface PositionOrder {
-  /** u32 [R] */
-  readonly order: readonly Tensor[];
-  /** u32 [size + 1] */
-  readonly starts: readonly Tensor[];
-}
 
 /** What a dropout site does: 2·layer at the end of attention, 2·layer + 1 at that of the feed-forward layer. */
 export type DropoutAt = (site: number) => Dropout | undefined;
@@ -35,9 +27,10 @@ export type Block = ReturnType<Emitter["block"]>;
 /** Emits operations of one model into one program. */
 export class Emitter {
   readonly constants: Constants = new Map();
+  /** Rows of a sequence: its positions and, where the model has memory tokens, those. */
+  readonly length: number;
   readonly rows: number;
   #positionRows: readonly Tensor[] | undefined;
-  #positionOrder: PositionOrder | undefined;
 
   constructor(
     readonly program: Program,
@@ -48,7 +41,8 @@ export class Emitter {
     /** Names of matrices that outlive a run, for reading: see {@linkcode Emitter.matrix}. */
     readonly kept: ReadonlySet<string> = new Set(),
   ) {
-    this.rows = batch * n;
+    this.length = rowsOf(n, memoryOf(params.config.attention));
+    this.rows = batch * this.length;
   }
 
   get config(): ModelConfig {
@@ -56,8 +50,8 @@ export class Emitter {
   }
 
   /** Scratch of the activations' precision, [R, width]; persistent where the name is of those that are kept. */
-  matrix(name: string, width: number): Tensor {
-    const shape = [this.rows, width];
+  matrix(name: string, width: number, rows = this.rows): Tensor {
+    const shape = [rows, width];
     return this.kept.has(name) ? tensor(name, shape, this.precision) : this.program.scratch(name, shape, this.precision);
   }
 
@@ -65,40 +59,35 @@ export class Emitter {
     return this.params.get(`layers.${layer}.${name}`);
   }
 
-  #constant(name: string, data: Uint32Array): Tensor {
+  /** A tensor that is written once. */
+  constant(name: string, data: Uint32Array): Tensor {
     const t = tensor(name, [data.length], "u32");
     this.constants.set(t, data);
     return t;
   }
 
-  /** The entries of each positional table that positions read, table by table. */
-  #positionData(n: number): Uint32Array[] {
+  /** The entries of each positional table that those positions read, table by table. */
+  positionData(positions: Uint32Array): Uint32Array[] {
     // Of a million positions, a loop takes a tenth of what a call per position does.
     return positionTables(this.config).map(({ divisor, size }) => {
-      const rows = new Uint32Array(n);
-      for (let i = 0; i < n; i++) rows[i] = Math.floor(i / divisor) % size;
+      const rows = new Uint32Array(positions.length);
+      for (let i = 0; i < rows.length; i++) rows[i] = Math.floor(positions[i] / divisor) % size;
       return rows;
     });
   }
 
-  /** u32 [n], one per positional table: the entry that each position reads. Positions of a sequence unless said otherwise. */
-  positionRows(n = this.n): readonly Tensor[] {
-    return this.#positionRows ??= this.#positionData(n).map((index, table) => this.#constant(`position_rows.${table}`, index));
+  /** The position that each row of a sequence has: a memory token that of the last token before it. */
+  get positions(): Uint32Array {
+    const memory = memoryOf(this.config.attention), made = new Uint32Array(rowsOf(this.n, memory));
+    let row = 0;
+    if (memory) { for (const [token] of placesOf(this.n, memory)) made[row++] = token; }
+    else for (; row < made.length; row++) made[row] = row;
+    return made;
   }
 
-  /** What the gradients of the positional tables read. */
-  get positionOrder(): PositionOrder {
-    if (this.#positionOrder) return this.#positionOrder;
-    const tables = this.tables().tables.slice(1);
-    const sorted = this.#positionData(this.n).map((index, table) => {
-      const rows = new Uint32Array(this.rows);
-      for (let first = 0; first < rows.length; first += this.n) rows.set(index, first);
-      return sortByIndex(rows, tables[table].shape[0]);
-    });
-    return this.#positionOrder = {
-      order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
-      starts: sorted.map(({ starts }, table) => this.#constant(`position_starts.${table}`, starts)),
-    };
+  /** u32 [n], one per positional table: the entry that each row reads. Rows of a sequence unless said otherwise. */
+  positionRows(positions: Uint32Array = this.positions): readonly Tensor[] {
+    return this.#positionRows ??= this.positionData(positions).map((index, table) => this.constant(`position_rows.${table}`, index));
   }
 
   /** The token table, then the positional ones, with their scales where they are int8. */
@@ -156,10 +145,10 @@ export class Emitter {
     const attended = {
       ...qkv,
       o: this.matrix(`layers.${layer}.attn.o`, config.d_model), // (R, d)
-      lse: program.scratch(`layers.${layer}.attn.lse`, [this.batch, config.n_head, this.n]),
+      lse: program.scratch(`layers.${layer}.attn.lse`, [this.batch, config.n_head, this.length]),
       sets,
       batch: this.batch,
-      n: this.n,
+      n: this.length,
     };
     program.add({ op: "attention", ...attended });
     const h1 = this.linear(layer, "attn.p", attended.o, { dropout: dropout(2 * layer), residual: h });
@@ -176,12 +165,5 @@ export class Emitter {
   /** A whole block of which nothing is kept for a backward pass. */
   forward(layer: number, h: Tensor): Tensor {
     return this.blockOutput(layer, this.block(layer, h, NO_DROPOUT, false), NO_DROPOUT);
-  }
-
-  /** The last norm and (R, V) logits of it. */
-  logits(h: Tensor): { final: Normed; logits: Tensor } {
-    const final = this.norm("norm", h), logits = this.matrix("logits", this.config.vocab_size); // (R, V)
-    this.program.add({ op: "linear", x: final.y, ...this.params.matrix("out.weight"), y: logits });
-    return { final, logits };
   }
 }

@@ -6,8 +6,10 @@
 
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
 import type { Constants } from "./compile.ts";
+import { memoryOf } from "../pattern/memory.ts";
 import { Emitter } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
+import { tokensOf } from "./token_rows.ts";
 
 /** Where hidden states are taken: after so many residual blocks, 0 being the embedding (Eq. 15), or after the final layer norm. */
 export type HiddenLayer = number | "norm";
@@ -15,7 +17,7 @@ export type HiddenLayer = number | "norm";
 /** Forward only: what the residual stream holds at each position. */
 export interface HiddenProgram {
   readonly program: Program;
-  /** u32 [R]: the token before each position. */
+  /** u32 [R]: what each row reads, see {@linkcode ./token_rows.ts!withMemory}. */
   readonly tokens: Tensor;
   /** f32 [R, d_model] */
   readonly hidden: Tensor;
@@ -30,10 +32,13 @@ export interface HiddenProgram {
 export function hiddenProgram(params: Parameters, batch: number, n: number, layer: HiddenLayer): HiddenProgram {
   const { n_layer } = params.config, blocks = layer === "norm" ? n_layer : layer;
   const last = layer === "norm" ? "norm" : blocks === 0 ? "embedded" : `layers.${blocks - 1}.ff.w2`;
-  const program = new Program("hidden states"), e = new Emitter(program, params, batch, n, "f32", new Set([last]));
+  const memory = memoryOf(params.config.attention);
+  const program = new Program("hidden states"),
+    e = new Emitter(program, params, batch, n, "f32", new Set([memory && n > memory.stride ? "hidden" : last]));
   const tokens = tensor("hidden_tokens", [e.rows], "u32");
   let hidden = e.embed(tokens);
   for (let block = 0; block < blocks; block++) hidden = e.forward(block, hidden);
   if (layer === "norm") hidden = e.norm("norm", hidden).y;
+  hidden = tokensOf(e, hidden, "hidden");
   return { program, tokens, hidden, constants: e.constants };
 }

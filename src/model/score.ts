@@ -10,6 +10,7 @@ import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter } from "./emitter.ts";
 import type { Parameters } from "./parameters.ts";
+import { logitsOf } from "./token_rows.ts";
 
 /** Forward only: the loss of every position. */
 export interface ScoringProgram {
@@ -28,9 +29,9 @@ export interface ScoringProgram {
 export function scoringProgram(params: Parameters, batch: number, n: number = params?.config?.n_ctx): ScoringProgram {
   expect("Cannot score", { parameters: [params, "an object"], config: [params?.config, "an object"], batch: [batch, [1, 65536]] });
   const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, n);
-  const inputs = batchTensors(e.rows, config.vocab_size), losses = tensor("losses", [e.rows]);
+  const inputs = batchTensors(e), losses = tensor("losses", [batch * n]);
   let h = e.embed(inputs.tokens);
   for (let layer = 0; layer < config.n_layer; layer++) h = e.forward(layer, h);
-  program.add({ op: "cross_entropy", logits: e.logits(h).logits, targets: inputs.targets, losses, scale: 1 });
+  program.add({ op: "cross_entropy", logits: logitsOf(e, h).logits, targets: inputs.targets, losses, scale: 1 });
   return { program, batch: inputs, losses, constants: e.constants };
 }

@@ -12,6 +12,7 @@ import type { Constants } from "./compile.ts";
 import { type DropoutAt, Emitter } from "./emitter.ts";
 import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
 import type { Parameters } from "./parameters.ts";
+import { logitsOf, tokensBackward } from "./token_rows.ts";
 
 /** A step: forward, backward and update of `accumulate` micro-batches in one program. */
 export interface TrainingProgram {
@@ -55,14 +56,14 @@ export function trainingProgram(
   const e = new Emitter(program, params, train.batch, config.n_ctx, train.precision);
   const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
   const lossScale = train.precision === "f16" || share.scaled ? optimizer.lossScale : undefined;
-  const kept = keepLogits ? tensor("logits", [e.rows, config.vocab_size], train.precision) : undefined;
+  const kept = keepLogits ? tensor("logits", [e.batch * e.n, config.vocab_size], train.precision) : undefined;
 
   const batches = Array.from({ length: train.accumulate }, (_, micro) => {
-    const batch = batchTensors(e.rows, config.vocab_size, micro);
+    const batch = batchTensors(e, micro);
     const drawn = {
       p: config.dropout,
       micro: share.micro + micro,
-      first: share.row * config.n_ctx * config.d_model,
+      first: share.row * (e.rows / e.batch) * config.d_model,
       seeds: optimizer.seeds,
     };
     const dropout: DropoutAt = (site) => config.dropout > 0 ? { ...drawn, site } : undefined;
@@ -75,12 +76,12 @@ export function trainingProgram(
       h = e.blockOutput(layer, made, dropout);
       return made;
     });
-    const { final, logits } = e.logits(h); // (R, V)
-    if (kept) program.add({ op: "linear", x: final.y, w: params.get("out.weight"), y: kept });
+    const { final, x, logits } = logitsOf(e, h); // (batch · n, V)
+    if (kept) program.add({ op: "linear", x, w: params.get("out.weight"), y: kept });
     const dLogits = emitLoss(e, logits, batch.targets, optimizer.loss, 1 / (share.of * config.n_ctx), lossScale);
 
     // Backward.
-    let dh = backward.norm("norm", h, final, backward.linear("out", dLogits, final.y)); // (R, d)
+    let dh = backward.norm("norm", h, final, tokensBackward(e, backward.linear("out", dLogits, x), "norm.tokens")); // (R, d)
     for (let layer = config.n_layer - 1; layer >= 0; layer--) {
       const made = train.recompute ? e.block(layer, blocks[layer].h, dropout, true) : blocks[layer];
       dh = backward.block(layer, made, dh);
@@ -93,9 +94,12 @@ export function trainingProgram(
   return { program, batches, logits: kept, constants: e.constants };
 }
 
-/** Adds a micro-batch's share, `scale` of its sum, to the step's mean loss, in nats. Answers the gradient of its logits, (R, V). */
+/**
+ * Adds a micro-batch's share, `scale` of its sum, to the step's mean loss, in nats. Answers the gradient of its logits, (batch · n, V).
+ */
 function emitLoss(e: Emitter, logits: Tensor, targets: Tensor, loss: Tensor, scale: number, lossScale: Tensor | undefined): Tensor {
-  const { program, rows, config } = e, losses = program.scratch("losses", [rows]), dLogits = e.matrix("logits.dx", config.vocab_size);
+  const { program, config } = e, rows = e.batch * e.n, losses = program.scratch("losses", [rows]);
+  const dLogits = e.matrix("logits.dx", config.vocab_size, rows);
   program.add({ op: "cross_entropy", logits, targets, losses, dLogits, scale, lossScale });
   program.add({ op: "sum", x: losses, y: loss, scale, accumulate: true });
   return dLogits;

@@ -9,6 +9,7 @@ import { type Choose, choose } from "./choose.ts";
 import { type CrossEntropy, crossEntropy } from "./cross_entropy.ts";
 import { type DropoutOp, dropout } from "./dropout.ts";
 import { type Embedding, embedding, type EmbeddingDecode, embeddingDecode, type EmbeddingBackward, embeddingBackward } from "./embedding.ts";
+import { type Gather, gather } from "./gather.ts";
 import { type LayerNorm, layernorm, type LayerNormBackward, layernormBackward } from "./layernorm.ts";
 import { type Linear, linear, type LinearInputGrad, linearInputGrad, type LinearWeightGrad, linearWeightGrad } from "./linear.ts";
 import { type Muon, muon } from "./muon.ts";
@@ -23,6 +24,7 @@ export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";
 export { type CrossEntropy } from "./cross_entropy.ts";
 export { type Dropout, type DropoutOp } from "./dropout.ts";
 export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./embedding.ts";
+export { NO_ROW, type Gather } from "./gather.ts";
 export { LAYERNORM_EPSILON, type LayerNorm, type LayerNormBackward } from "./layernorm.ts";
 export { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
 export { NEWTON_SCHULZ, type Muon } from "./muon.ts";
@@ -41,6 +43,7 @@ export type Op =
   | Embedding
   | EmbeddingDecode
   | EmbeddingBackward
+  | Gather
   | LayerNorm
   | LayerNormBackward
   | Linear
@@ -67,6 +70,7 @@ export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
   embedding,
   embedding_decode: embeddingDecode,
   embedding_backward: embeddingBackward,
+  gather,
   layernorm,
   layernorm_backward: layernormBackward,
   linear,

@@ -47,6 +47,8 @@ export class CachePlan {
     setOf: readonly number[],
     /** Positions. */
     readonly n: number,
+    /** The position of each place by which kernels, {@linkcode CachePlan.slot} and {@linkcode CachePlan.reads} find it, where it is another. */
+    readonly order?: Uint32Array,
   ) {
     this.#sets = sets;
     this.#setOf = setOf;
@@ -73,9 +75,10 @@ export class CachePlan {
    * Plans n positions.
    *
    * @param sets one per head
+   * @param order the position of each place, where that is another: see {@linkcode CachePlan.order}
    * @throws {ConfigError} where a set is not causal: decoding reads no later key
    */
-  static async create(sets: readonly AttentionSet[], n: number): Promise<CachePlan> {
+  static async create(sets: readonly AttentionSet[], n: number, order?: Uint32Array): Promise<CachePlan> {
     expect("Cannot plan the caches", { sets: [sets, "a list"], heads: [sets?.length, [1, 4096]], n: [n, [1, LARGEST]] });
     const keys = sets.map(setKey), distinct = [...new Set(keys)], made: CachedSet[] = [];
     for (const key of distinct) {
@@ -83,22 +86,24 @@ export class CachePlan {
       if (!set.causal) throw new ConfigError("Cannot decode token by token: the attention is not causal, every token needs the later ones");
       made.push(await planSet(set, n));
     }
-    return new CachePlan(made, keys.map((key) => distinct.indexOf(key)), n);
+    return new CachePlan(made, keys.map((key) => distinct.indexOf(key)), n, order);
   }
 
-  #check(h: number, i: number): void {
+  /** The position of place i. */
+  #positionOf(h: number, i: number): number {
     expect("Cannot look into the caches", { head: [h, [0, this.heads - 1]], position: [i, [0, this.n - 1]] });
+    return this.order ? this.order[i] : i;
   }
 
   /** Where head h keeps position i. */
   slot(h: number, i: number): number {
-    this.#check(h, i);
+    i = this.#positionOf(h, i);
     return this.#sets[this.#setOf[h]].slot[i];
   }
 
   /** The slots that head h reads at position i, its own key's among them. */
   reads(h: number, i: number): Uint32Array {
-    this.#check(h, i);
+    i = this.#positionOf(h, i);
     const { parts } = this.#sets[this.#setOf[h]], into = new Uint32Array(parts.reduce((sum, { lo, hi }) => sum + hi[i] - lo[i], 0));
     let count = 0;
     for (const { lo, hi, slots } of parts) {
@@ -124,7 +129,7 @@ export class CachePlan {
    */
   get words(): Uint32Array {
     if (this.#words) return this.#words;
-    const places = new Map<Uint32Array, number>();
+    const places = new Map<Uint32Array, number>(), { order } = this;
     let top = this.heads * (1 + 3 * this.parts);
     for (const table of this.#sets.flatMap(({ slot, parts }) => [slot, ...parts.flatMap(({ lo, hi, slots }) => [lo, hi, slots])])) {
       if (places.has(table)) continue;
@@ -133,12 +138,13 @@ export class CachePlan {
     }
     const records = this.#setOf.flatMap((set) => {
       const { slot, parts } = this.#sets[set];
-      const tables = Array.from({ length: this.parts }, (_, at) => parts[at] ?? { lo: slot, hi: slot, slots: slot });
+      const tables = Array.from({ length: this.parts }, (_, at) => parts[at] ?? { lo: slot, hi: slot, slots: parts[0].slots });
       return [slot, ...tables.flatMap(({ lo, hi, slots }) => [lo, hi, slots])].map((table) => places.get(table)!);
     });
     const words = this.#words = new Uint32Array(top);
     words.set(records);
-    for (const [table, at] of places) words.set(table, at);
+    const byKeys = new Set(this.#sets.flatMap(({ parts }) => parts.map(({ slots }) => slots)));
+    for (const [table, at] of places) words.set(order && !byKeys.has(table) ? order.map((position) => table[position]) : table, at);
     return words;
   }
 }
@@ -153,11 +159,13 @@ async function planSet(set: AttentionSet, n: number): Promise<CachedSet> {
     // Only now, so that a position's own key takes no slot that the position still reads.
     for (let at = starts[i]; at < starts[i + 1]; at++) free.push(slot[order[at]]);
   }
-  const parts = layout.parts.map(({ queryRows, keyRows, lo, hi }): CachedPart => ({
-    lo: byRow(lo, queryRows),
-    hi: byRow(hi, queryRows),
-    slots: keyRows ? keyRows.map((row) => slot[row]) : slot,
-  }));
+  // By keys it stays as it is, whichever order positions are put into.
+  const keys = slot.slice(),
+    parts = layout.parts.map(({ queryRows, keyRows, lo, hi }): CachedPart => ({
+      lo: byRow(lo, queryRows),
+      hi: byRow(hi, queryRows),
+      slots: keyRows ? keyRows.map((row) => slot[row]) : keys,
+    }));
   let most = 0;
   for (let i = 0; i < n; i++) most = Math.max(most, parts.reduce((sum, { lo, hi }) => sum + hi[i] - lo[i], 0));
   return { parts, slot, slots, most };

@@ -5,17 +5,35 @@
  */
 
 import { expect } from "../base/check.ts";
-import { factorsOf } from "./reach.ts";
-import type { AttentionConfig } from "./sets.ts";
+import { factorsOf } from "./patterns_in.ts";
+import type { AttentionConfig, LayerAttention, ModelAttention } from "./sets.ts";
+
+function describePattern(config: AttentionConfig): string {
+  expect("Cannot describe the attention", { attention: [config, "an object"] });
+  const { pattern, integration, stride, c, memory, within } = config, hasFactors = factorsOf(config) > 1 && integration !== undefined;
+  const l = Array.isArray(stride) ? stride.join(", ") : stride;
+  const words = [
+    pattern,
+    hasFactors && integration,
+    stride !== undefined && `l ${l}`,
+    c !== undefined && `c ${c}`,
+    memory && `memory ${memory}`,
+    within !== undefined && `within ${within}`,
+  ];
+  return words.filter(Boolean).join(" ");
+}
+
+function describeLayer(layer: LayerAttention): string {
+  expect("Cannot describe the attention", { attention: [layer, "an object"] });
+  return "heads" in layer ? `heads of ${layer.heads.map(describePattern).join(" | ")}` : describePattern(layer);
+}
 
 /** An attention in a few words: "strided multihead l 16"; of several layers, those that differ from the one before. */
-export function describeAttention(attention: AttentionConfig | readonly AttentionConfig[]): string {
-  const all = [attention].flat();
-  if (all.length > 1) {
-    const texts = all.map((layer) => describeAttention(layer)), different = texts.filter((text, at) => text !== texts[at - 1]);
-    return different.length > 4 ? "a pattern per layer" : different.join(", then ");
+export function describeAttention(attention: ModelAttention): string {
+  expect("Cannot describe the attention", { attention: [attention, "an object"] });
+  if (!Array.isArray(attention)) {
+    return "layers" in attention ? `rounds of ${attention.layers.map(describeLayer).join(", then ")}` : describeLayer(attention);
   }
-  expect("Cannot describe the attention", { attention: [all[0], "an object"] });
-  const [{ pattern, integration, stride, c }] = all, factored = factorsOf(all) === 2 && integration !== undefined;
-  return [pattern, factored && integration, stride !== undefined && `l ${stride}`, c !== undefined && `c ${c}`].filter(Boolean).join(" ");
+  const texts = attention.map(describeLayer), different = texts.filter((text, at) => text !== texts[at - 1]);
+  return different.length > 4 ? "a pattern per layer" : different.join(", then ");
 }

@@ -7,8 +7,9 @@
 
 import { expect } from "../base/check.ts";
 import { Scratch } from "../base/scratch.ts";
-import { type Part, parts, type Rows, type Span } from "./parts.ts";
-import { type AttentionSet, checkSet, LARGEST } from "./sets.ts";
+import type { Part, Rows, Span } from "./part.ts";
+import { parts } from "./parts.ts";
+import { type AttentionSet, LARGEST, RESOLVED } from "./sets.ts";
 
 /**
  * For tile t of one side, `list[starts[t]]` … `list[starts[t + 1] − 1]` are the tiles of the other side, ascending:
@@ -130,7 +131,8 @@ interface Ordered {
 /** Kernels over working memory, and a walk over the parts of a set with the interval of keys of each query. */
 async function spans(set: AttentionSet, n: number) {
   expect(BUILDING, { n: [n, LIMIT] });
-  checkSet(set, n);
+  // Lists are as many as the positions they were made for.
+  if (!RESOLVED.has(set) || set.kind === "blocks") (await import("./check_set.ts")).checkSet(set, n);
   const scratch = await Scratch.create((mib) =>
     `Cannot build the layout: its tile lists need more than ${mib} MiB, WASM memory stops at 4096 MiB; ` +
     `use larger tiles, a sparser pattern or a shorter context`
@@ -139,13 +141,18 @@ async function spans(set: AttentionSet, n: number) {
   const rowsOf = (rows: Rows): Ordered => {
     if (rows.kind === "all") return { at: 0, count: n, map: null };
     const at = scratch.take(4 * n);
+    if (rows.kind === "listed") {
+      scratch.u32(at, n).set(rows.rows);
+      return { at, count: rows.rows.length, map: rows.rows };
+    }
     const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
     return { at, count, map: copy(scratch, at, count) };
   };
+  const all = await parts(set, n);
   const each = <T>(make: (part: { queries: Ordered; keys: Ordered; lo: number; hi: number }) => T): T[] =>
-    parts(set, n).map((part: Part) => {
+    all.map((part: Part) => {
       const queries = rowsOf(part.queries);
-      const keys = JSON.stringify(part.keys) === JSON.stringify(part.queries) ? queries : rowsOf(part.keys);
+      const keys = part.keys === part.queries ? queries : rowsOf(part.keys);
       fillSpans(scratch, part.span, n, lo, hi);
       return make({ queries, keys, lo, hi });
     });
@@ -188,7 +195,7 @@ function fillSpans(
       kernels.segmentSpans(n, span.l, span.causal ? 1 : 0, lo, hi);
       break;
     case "residue":
-      kernels.residueSpans(n, span.l, span.side, span.gap, lo, hi);
+      kernels.residueSpans(n, span.l, span.side, span.gap, span.reach, lo, hi);
       break;
     case "summary":
       kernels.summarySpans(n, span.l, span.from, span.to, SIDE[span.side], lo, hi);

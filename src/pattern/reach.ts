@@ -9,46 +9,43 @@
 import { expect } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
-import { type AttentionConfig, type AttentionSet, checkSet, LARGEST, resolveSets, setKey } from "./sets.ts";
+import { rowsIn } from "./patterns_in.ts";
+import { Differences, proofOver } from "./proof.ts";
+import { checkSet } from "./check_set.ts";
+import { type AttentionSet, LARGEST, layerAttention, type ModelAttention, resolveSets, setKey } from "./sets.ts";
 
 /** Every layer's sets, one per head. */
 export type Schedule = readonly (readonly AttentionSet[])[];
 
 /**
- * The sets of all layers of a model.
+ * The sets of all layers of a model, over the rows of n tokens: as many, or more where it has memory tokens.
  *
- * @param attention one pattern, or one per layer
+ * @param attention as in `config.json`
  * @throws {ConfigError} where a pattern's field is out of range, or the list is not as long as there are layers
  */
 export function scheduleOf(
-  attention: AttentionConfig | readonly AttentionConfig[],
+  attention: ModelAttention,
   shape: { n: number; layers: number; heads: number },
 ): AttentionSet[][] {
   expect("Cannot lay out the schedule", {
     attention: [attention, "an object"],
     shape: [shape, "an object"],
+    n: [shape?.n, [1, LARGEST]],
     layers: [shape?.layers, [1, 4096]],
   });
-  const { n, layers, heads } = shape, each = Array.isArray(attention) ? attention as readonly AttentionConfig[] : undefined;
-  if (each && each.length !== layers) {
-    throw new ConfigError(`Cannot lay out the schedule: attention lists ${each.length} layers, there are ${layers}`);
+  const { layers, heads } = shape, n = rowsIn(attention, shape.n);
+  if (Array.isArray(attention) && attention.length !== layers) {
+    throw new ConfigError(`Cannot lay out the schedule: attention lists ${attention.length} layers, there are ${layers}`);
   }
-  return Array.from(
-    { length: layers },
-    (_, layer) => resolveSets(each ? each[layer] : attention as AttentionConfig, { n, layer, heads }),
-  );
-}
-
-/** p: 2 where any layer's pattern has two factors (`strided`, `fixed`), else 1. */
-export function factorsOf(attention: AttentionConfig | readonly AttentionConfig[]): 1 | 2 {
-  expect("Cannot count the factors", { attention: [attention, "an object"] });
-  return [attention].flat().some(({ pattern }) => pattern === "strided" || pattern === "fixed") ? 2 : 1;
+  return Array.from({ length: layers }, (_, layer) => resolveSets(layerAttention(attention, layer), { n, layer, heads }));
 }
 
 /** What a run of p + 1 layers reaches. */
 export interface ReachFrom {
   /** The layers it begins at; later ones with the same sets behave the same. */
   readonly layers: readonly number[];
+  /** How many: p + 1, or up to 2p − 1 where it begins within a round of three factors or more, of which layers have one each. */
+  readonly steps: number;
   /** Pairs (i, j), j before i unless bidirectional, where nothing of j arrives at i. */
   readonly missing: number;
   /** The first of them, as [i, j], by i. */
@@ -67,13 +64,16 @@ export interface Reach {
   readonly allowed: number;
   /** Positions of a sequence. */
   readonly n: number;
-  /** Positions checked, from the first: at most `limit`. Patterns repeat by their stride. */
+  /** Positions checked, from the first: all where that can be shown without looking at pairs, else at most `limit`. */
   readonly checked: number;
   /** Pairs that have to be reached, of those checked. */
   readonly pairs: number;
   /** One for each different run of layers. */
   readonly starts: readonly ReachFrom[];
-  /** Layers from the first after which everything is reached; absent where all layers together do not. */
+  /**
+   * Layers from the first after which everything is reached; absent where all layers together do not. Of more positions than are looked at
+   * those that are shown to suffice.
+   */
   readonly layersNeeded?: number;
 }
 
@@ -174,13 +174,75 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
   return next;
 }
 
+/** Runs of so many layers that differ, each with the layers it begins at. */
+function runsOf(layerKeys: readonly string[], steps: number): number[][] {
+  const byRun = new Map<string, number[]>();
+  for (let layer = 0; layer + steps <= layerKeys.length; layer++) {
+    const key = layerKeys.slice(layer, layer + steps).join("|"), layers = byRun.get(key);
+    if (layers) layers.push(layer);
+    else byRun.set(key, [layer]);
+  }
+  return [...byRun.values()];
+}
+
+/** What arrives where, of some layers: as far as it has gone. */
+interface Held {
+  /** One layer more. */
+  after(layer: number): Promise<Held>;
+  /** Whether all that is wanted is there. */
+  isWhole(): boolean;
+  /** Pairs that are wanted and not there, and the first of them. */
+  missing(most: number): { missing: number; examples: [number, number][] };
+}
+
+/** Exact, over the first positions, as bits of pairs. */
+function asBits(schedule: Schedule, layerKeys: readonly string[], checked: number): Held {
+  const causal = schedule.some((sets) => sets.some((set) => set.causal)), end = (i: number) => causal ? i + 1 : checked;
+  const triangular = schedule.every((sets) => sets.every((set) => set.causal)), made = new Map<string, Promise<Readers>>();
+  const readers = (layer: number): Promise<Readers> => {
+    if (!made.has(layerKeys[layer])) made.set(layerKeys[layer], readersOf(schedule[layer], checked));
+    return made.get(layerKeys[layer])!;
+  };
+  const holding = (held: Bits | undefined): Held => ({
+    after: async (layer) => holding(held ? advance(held, await readers(layer), end, triangular) : afterOne(await readers(layer), checked)),
+    isWhole() {
+      for (let i = 0; i < checked; i++) if (!held?.full(i, end(i))) return checked === 1;
+      return true;
+    },
+    missing(most) {
+      const examples: [number, number][] = [];
+      let missing = 0;
+      for (let i = 0; i < checked; i++) {
+        if (held?.full(i, end(i))) continue;
+        for (let j = 0; j < end(i); j++) {
+          if (held ? held.has(i, j) : i === j) continue;
+          if (missing++ < most) examples.push([i, j]);
+        }
+      }
+      return { missing, examples };
+    },
+  });
+  return holding(undefined);
+}
+
+/** Exact, over all positions: of sets that say which distances they carry. */
+function asDifferences(schedule: Schedule, n: number, held = new Differences(n)): Held {
+  return {
+    after: (layer) => Promise.resolve(asDifferences(schedule, n, held.after(schedule[layer]))),
+    isWhole: () => held.isWhole(),
+    missing: (most) => held.missing(most),
+  };
+}
+
 /**
- * Checks every run of p + 1 successive layers that differs from the others, exactly, over the first `limit` positions.
+ * Checks every run of p + 1 successive layers that differs from the others, exactly: over all positions where every set is causal and says
+ * which distances it carries (`dense`, `local`, `strided`, `column`); else over the first `limit`, and where those are reached and the
+ * layers have the factors of `fixed` in their order, over all of them.
  *
  * @param schedule sets of every layer, see {@linkcode scheduleOf}
  * @param n positions of a sequence
  * @param factors p, see {@linkcode factorsOf}
- * @param limit positions to check at most; time grows as its pairs times limit / 32, memory as limit² / 4 bytes
+ * @param limit positions whose pairs are looked at, at most; time grows as the pairs times limit / 32, memory as limit² / 4 bytes
  * @throws {ConfigError} where the schedule has no layer
  *
  * @example
@@ -191,62 +253,65 @@ function advance(held: Bits, { starts, keys }: Readers, end: (i: number) => numb
  * console.log(reach.valid, reach.starts[0].reason);
  * ```
  */
-export async function checkReach(schedule: Schedule, n: number, factors: 1 | 2, limit = 4096): Promise<Reach> {
+export async function checkReach(schedule: Schedule, n: number, factors: number, limit = 4096): Promise<Reach> {
   const cannot = "Cannot check the schedule";
-  expect(cannot, { schedule: [schedule, "a list"], n: [n, [1, LARGEST]], factors: [factors, [1, 2]], limit: [limit, [1, 2 ** 20]] });
+  expect(cannot, { schedule: [schedule, "a list"], n: [n, [1, LARGEST]], factors: [factors, [1, 63]], limit: [limit, [1, 2 ** 20]] });
   for (const [layer, sets] of schedule.entries()) {
     expect(cannot, { [`layer ${layer}`]: [sets, "a list"] });
     for (const set of sets) checkSet(set, n);
   }
   if (schedule.length === 0) throw new ConfigError("Cannot check the schedule: it has no layer");
-  const checked = Math.min(n, limit), causal = schedule.some((sets) => sets.some((set) => set.causal));
-  const end = (i: number) => causal ? i + 1 : checked, triangular = schedule.every((sets) => sets.every((set) => set.causal));
-  const layerKeys = schedule.map((sets) => [...new Set(sets.map(setKey))].sort().join());
-  const made = new Map<string, Readers>();
-  const readers = async (layer: number): Promise<Readers> => {
-    const found = made.get(layerKeys[layer]);
-    if (found) return found;
-    const built = await readersOf(schedule[layer], checked);
-    made.set(layerKeys[layer], built);
-    return built;
-  };
-  const complete = (held: Bits) => {
-    for (let i = 0; i < checked; i++) if (!held.full(i, end(i))) return false;
-    return true;
-  };
-  const allowed = factors + 1, steps = Math.min(allowed, schedule.length);
-  const byRun = new Map<string, number[]>();
-  for (let layer = 0; layer + steps <= schedule.length; layer++) {
-    const key = layerKeys.slice(layer, layer + steps).join("|"), layers = byRun.get(key);
-    if (layers) layers.push(layer);
-    else byRun.set(key, [layer]);
-  }
-  const starts: ReachFrom[] = [];
-  for (const layers of byRun.values()) {
-    let held = afterOne(await readers(layers[0]), checked);
-    for (let step = 1; step < steps; step++) held = advance(held, await readers(layers[0] + step), end, triangular);
-    const examples: [number, number][] = [];
-    let missing = 0;
-    for (let i = 0; i < checked; i++) {
-      if (held.full(i, end(i))) continue;
-      for (let j = 0; j < end(i); j++) {
-        if (held.has(i, j)) continue;
-        if (missing++ < EXAMPLES) examples.push([i, j]);
-      }
+  const layerKeys = schedule.map((sets) => [...new Set(sets.map(setKey))].sort().join()), isExact = Differences.fit(schedule.flat());
+  let checked = isExact ? n : Math.min(n, limit);
+  const none = isExact ? asDifferences(schedule, n) : asBits(schedule, layerKeys, checked);
+  const allowed = factors + 1, least = Math.min(allowed, schedule.length);
+  let starts: ReachFrom[] = [];
+  // Layers of one factor each, round after round: only a whole round has the factors in their order (section 4.2).
+  const isRound = factors > 2 && new Set(layerKeys).size === factors && layerKeys.every((key, layer) => key === layerKeys[layer % factors]);
+  const roundFrom = (layer: number) => factors + (factors - layer % factors) % factors;
+  for (const layers of runsOf(layerKeys, least)) {
+    const [first] = layers, round = roundFrom(first);
+    let held = none, steps = 0;
+    const go = async (to: number) => {
+      for (; steps < to; steps++) held = await held.after(first + steps);
+      return held.missing(EXAMPLES);
+    };
+    let found = await go(least);
+    if (found.missing > 0 && isRound && round > least) {
+      // A run that layers end before its round does says nothing.
+      if (first + round > schedule.length) continue;
+      found = await go(round);
     }
-    const reason = missing > 0 ? reasonOf(schedule.slice(layers[0], layers[0] + steps), allowed) : undefined;
-    starts.push({ layers, missing, examples, reason });
+    const reason = found.missing > 0 ? reasonOf(schedule.slice(first, first + steps), allowed) : undefined;
+    starts.push({ layers, steps, ...found, reason });
   }
 
-  // One position has reached all there is before any layer.
-  let layersNeeded = checked === 1 ? 0 : undefined, held = afterOne(await readers(0), checked);
-  for (let layer = 1; layersNeeded === undefined; layer++) {
-    if (complete(held)) layersNeeded = layer;
-    else if (layer === schedule.length) break;
-    else held = advance(held, await readers(layer), end, triangular);
+  let layersNeeded: number | undefined;
+  for (let layer = 0, held = none;; layer++) {
+    if (held.isWhole()) layersNeeded = layer;
+    if (layersNeeded !== undefined || layer === schedule.length) break;
+    held = await held.after(layer);
   }
-  const pairs = causal ? checked * (checked + 1) / 2 : checked * checked;
-  return { valid: starts.every(({ missing }) => missing === 0), steps, allowed, n, checked, pairs, starts, layersNeeded };
+  const valid = starts.every(({ missing }) => missing === 0);
+  if (valid && checked < n) {
+    const isShown = proofOver(n), shown: ReachFrom[] = [];
+    let isAll = true;
+    for (const start of starts) {
+      const [first] = start.layers, round = isRound ? roundFrom(first) : start.steps;
+      if (await isShown(schedule.slice(first, first + start.steps))) shown.push(start);
+      else if (round > start.steps && first + round > schedule.length) continue;
+      else if (await isShown(schedule.slice(first, first + round))) shown.push({ ...start, steps: round });
+      else isAll = false;
+    }
+    if (isAll) {
+      checked = n;
+      starts = shown;
+      // Fewer layers do for the first positions, perhaps.
+      while (layersNeeded! < schedule.length && !await isShown(schedule.slice(0, layersNeeded))) layersNeeded!++;
+    }
+  }
+  const pairs = schedule.some((sets) => sets.some((set) => set.causal)) ? checked * (checked + 1) / 2 : checked * checked;
+  return { valid, steps: least, allowed, n, checked, pairs, starts, layersNeeded };
 }
 
 /** Which class of gap a run of layers has. */
@@ -255,7 +320,7 @@ function reasonOf(layers: Schedule, allowed: number): string {
   const is = <K extends AttentionSet["kind"]>(...kinds: K[]) =>
     sets.filter((set): set is Extract<AttentionSet, { kind: K }> => (kinds as string[]).includes(set.kind));
   const both = count < allowed
-    ? `${run} are too few to use both factors one after the other`
+    ? `${run} are too few to use all factors one after the other`
     : "the factors follow each other in no order that works";
   const columns = is("summary", "fixed"),
     segments = is("segment", "fixed"),

@@ -12,12 +12,33 @@ import { ConfigError } from "../base/errors.ts";
 import { Random, STREAM } from "../base/random.ts";
 
 /** Names of the patterns. */
-export type PatternName = "dense" | "local" | "strided" | "fixed" | "longformer" | "bigbird" | "blocks";
+export type PatternName =
+  | "dense"
+  | "local"
+  | "strided"
+  | "column"
+  | "fixed"
+  | "segment"
+  | "summary"
+  | "longformer"
+  | "bigbird"
+  | "blocks";
 
 /** All pattern names, for messages and checks. */
-export const PATTERNS: readonly PatternName[] = ["dense", "local", "strided", "fixed", "longformer", "bigbird", "blocks"];
+export const PATTERNS: readonly PatternName[] = [
+  "dense",
+  "local",
+  "strided",
+  "column",
+  "fixed",
+  "segment",
+  "summary",
+  "longformer",
+  "bigbird",
+  "blocks",
+];
 
-/** How the two factors of `strided` and `fixed` are used (Eqs. 6–8). */
+/** How the factors of `strided` and `fixed` are used (Eqs. 6–8). */
 export type Integration = "interleaved" | "merged" | "multihead";
 
 /** All of them. */
@@ -29,14 +50,24 @@ export type BlockLists = readonly (readonly number[])[];
 /** Intervals of keys, [first, end), of each query. */
 export type IntervalLists = readonly (readonly (readonly [first: number, end: number])[])[];
 
-/** Attention as written in `config.json`. */
+/** A pattern as written in `config.json`. */
 export interface AttentionConfig {
-  /** Which pattern. */
+  /** Which pattern. `column` is A⁽²⁾ of `strided` alone, `segment` and `summary` are A⁽¹⁾ and A⁽²⁾ of `fixed`. */
   pattern: PatternName;
-  /** l: the stride of `strided` and `fixed`, the reach of `local`, the window of `longformer`. */
-  stride?: number;
-  /** `fixed`: summary columns per head, 1 ≤ c ≤ l. */
+  /**
+   * l: the stride of `strided`, `fixed` and their factors, the reach of `local`, the window of `longformer`. Of `strided` and `fixed` also
+   * l₁ < l₂ < … < l₍p₋₁₎, for p factors.
+   */
+  stride?: number | number[];
+  /** `fixed`, `summary`: summary columns per head, 1 ≤ c ≤ l₁. */
   c?: number;
+  /**
+   * `fixed`: learned tokens after every l, which stand in its second factor in the place of the last columns; c of them per head, default
+   * all. The same in every `fixed` of a model that has them.
+   */
+  memory?: number;
+  /** `column`: the farthest key. `segment`, `summary`: the stride of the windows that theirs lie in (`fixed` of more than two factors). */
+  within?: number;
   /** `strided`, `fixed`: default `merged`. */
   integration?: Integration;
   /** Default true: a query sees no later key. */
@@ -55,6 +86,34 @@ export interface AttentionConfig {
   blocks?: BlockLists | readonly BlockLists[];
 }
 
+/** A pattern per head: head h has number h mod their count, which divides that of heads. */
+export interface HeadsAttention {
+  /** The patterns. */
+  heads: AttentionConfig[];
+}
+
+/** The attention of a layer: one pattern, or one per head. */
+export type LayerAttention = AttentionConfig | HeadsAttention;
+
+/** Layers that repeat: layer r has number r mod their count, so that patterns are interleaved at a ratio. */
+export interface LayersAttention {
+  /** The attention of each layer of a round. */
+  layers: LayerAttention[];
+}
+
+/** The attention of a model as written in `config.json`: one for all layers, a round of layers that repeats, or a list of one per layer. */
+export type ModelAttention = LayerAttention | LayersAttention | LayerAttention[];
+
+/** The layers that an attention writes down. */
+export const layersOf = (attention: ModelAttention): LayerAttention[] =>
+  Array.isArray(attention) ? attention : "layers" in attention ? attention.layers : [attention];
+
+/** The attention of layer r. */
+export function layerAttention(attention: ModelAttention, layer: number): LayerAttention {
+  const list = layersOf(attention);
+  return list[layer % list.length];
+}
+
 /** A pattern resolved for one layer and head; plain data, equal sets have equal {@linkcode setKey}. */
 export type AttentionSet =
   & {
@@ -65,16 +124,19 @@ export type AttentionSet =
     | { readonly kind: "dense" }
     /** |i − j| ≤ l: local, strided A⁽¹⁾ */
     | { readonly kind: "window"; readonly l: number }
-    /** (i − j) mod l = 0: strided A⁽²⁾ */
-    | { readonly kind: "column"; readonly l: number }
-    /** strided A⁽¹⁾ ∪ A⁽²⁾ */
-    | { readonly kind: "strided"; readonly l: number }
-    /** ⌊j/l⌋ = ⌊i/l⌋: fixed A⁽¹⁾ */
-    | { readonly kind: "segment"; readonly l: number }
-    /** j mod l ∈ [from, to), or j = i: fixed A⁽²⁾ */
-    | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number }
-    /** fixed A⁽¹⁾ ∪ A⁽²⁾ */
-    | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number }
+    /** (i − j) mod l = 0, and |i − j| ≤ within: strided A⁽²⁾ … A⁽ᵖ⁾ */
+    | { readonly kind: "column"; readonly l: number; readonly within?: number }
+    /** strided A⁽¹⁾ ∪ … ∪ A⁽ᵖ⁾; `more` has l₂ < … < l₍p₋₁₎, all larger than l */
+    | { readonly kind: "strided"; readonly l: number; readonly more?: readonly number[] }
+    /** i and j in one window of l: fixed A⁽¹⁾. With `larger` strides l₂ < …, windows begin anew where one of the next stride begins. */
+    | { readonly kind: "segment"; readonly l: number; readonly larger?: readonly number[] }
+    /**
+     * j mod l ∈ [from, to), or j = i: fixed A⁽²⁾. With `larger`, as of a segment: j is so far from the start of its window of l, which
+     * is another than i's, in one window of the first of them: fixed A⁽²⁾ … A⁽ᵖ⁾ of three factors or more.
+     */
+    | { readonly kind: "summary"; readonly l: number; readonly from: number; readonly to: number; readonly larger?: readonly number[] }
+    /** fixed A⁽¹⁾ ∪ … ∪ A⁽ᵖ⁾; `more` has l₂ < … < l₍p₋₁₎, whose columns are as far from their window's end as those of l */
+    | { readonly kind: "fixed"; readonly l: number; readonly from: number; readonly to: number; readonly more?: readonly number[] }
     /** |i − j| ≤ l, or j < globals, or i < globals */
     | { readonly kind: "longformer"; readonly l: number; readonly globals: number }
     /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋] */
@@ -152,121 +214,128 @@ function callersBlocks(config: AttentionConfig, n: number, head: number, heads: 
   return { kind: "blocks", block, blocks, causal };
 }
 
+/** Sets that {@linkcode resolveSets} made, which need no check. */
+export const RESOLVED = new WeakSet<AttentionSet>();
+
+/** l₁ < l₂ < … of a pattern. */
+function stridesOf(config: AttentionConfig): number[] {
+  const { stride, pattern } = config;
+  if (!Array.isArray(stride)) return [integer(config, "stride", 1, LARGEST)];
+  expect(`Cannot use attention pattern "${pattern}"`, {
+    stride: [stride, { each: [1, LARGEST] }],
+    "number of strides": [stride.length, [1, 62]],
+  });
+  if (stride.some((l, at) => l <= stride[at - 1])) {
+    throw new ConfigError(`Cannot use attention pattern "${pattern}": strides must ascend, found ${stride.join(", ")}`);
+  }
+  return [...stride];
+}
+
 /**
  * The set of each head at one layer.
  *
- * @param config the attention of that layer
+ * @param config the attention of that layer: a pattern, or one per head
  * @param shape n positions, layer number r from 0, number of heads
  * @returns one set per head
- * @throws {ConfigError} where a field is missing or out of range
+ * @throws {ConfigError} where a field is missing or out of range, or patterns are not as many as divide the heads
  */
-export function resolveSets(config: AttentionConfig, shape: { n: number; layer: number; heads: number }): AttentionSet[] {
-  expect("Cannot resolve the pattern", { attention: [config, "an object"], shape: [shape, "an object"] });
+export function resolveSets(config: LayerAttention, shape: { n: number; layer: number; heads: number }): AttentionSet[] {
+  const cannot = "Cannot resolve the pattern";
+  expect(cannot, { attention: [config, "an object"], shape: [shape, "an object"] });
   const { n, layer, heads } = shape;
-  expect("Cannot resolve the pattern", { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
-  expect("Cannot use the attention", { pattern: [config.pattern, { oneOf: PATTERNS }] });
-  const { pattern } = config, integration = config.integration ?? "merged", causal = config.causal ?? true;
+  expect(cannot, { n: [n, [1, LARGEST]], layer: [layer, [0, MOST]], heads: [heads, [1, 4096]] });
+  let own = [config as AttentionConfig];
+  // Of an attention alone `heads` says how many.
+  if ("heads" in config && Array.isArray(config.heads)) {
+    expect("Cannot use the attention", { it: [config, { fields: { heads: { each: "an object" } } }] });
+    own = config.heads;
+    if (heads % own.length !== 0) {
+      throw new ConfigError(
+        `Cannot use the attention: heads lists ${own.length} patterns, their number must divide that of the heads, ${heads}`,
+      );
+    }
+  }
+  const columns = new Map<string, number>();
+  const sets = Array.from(
+    { length: heads },
+    (_, head) =>
+      setOf(own[head % own.length], { ...shape, head, rank: Math.floor(head / own.length) }, (key) => {
+        const place = columns.get(key) ?? 0;
+        columns.set(key, place + 1);
+        return place;
+      }),
+  );
+  for (const set of sets) RESOLVED.add(set);
+  return sets;
+}
+
+/**
+ * The set of a head.
+ *
+ * @param rank its place among the heads that have the pattern
+ * @param placeOf which of the heads that read some summary columns asks; sub-blocks go round among them
+ */
+function setOf(
+  config: AttentionConfig,
+  { n, layer, heads, head, rank }: { n: number; layer: number; heads: number; head: number; rank: number },
+  placeOf: (columns: string) => number,
+): AttentionSet {
+  const { pattern, integration = "merged", causal = true } = config;
+  expect("Cannot use the attention", { pattern: [pattern, { oneOf: PATTERNS }] });
   expect(`Cannot use attention pattern "${pattern}"`, {
     integration: [integration, { oneOf: INTEGRATIONS }],
     causal: [causal, "true or false"],
   });
-  return Array.from({ length: heads }, (_, head): AttentionSet => {
-    const factor = integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : head) % 2;
-    switch (config.pattern) {
-      case "dense":
-        return { kind: "dense", causal };
-      case "local":
-        return { kind: "window", l: integer(config, "stride", 0, LARGEST), causal };
-      case "strided": {
-        const l = integer(config, "stride", 1, LARGEST);
-        return { kind: factor === 0 ? "strided" : factor === 1 ? "window" : "column", l, causal };
-      }
-      case "fixed": {
-        const l = integer(config, "stride", 1, LARGEST), c = integer(config, "c", 1, l);
-        if (factor === 1) return { kind: "segment", l, causal };
-        // Sub-blocks go round among the heads that read one: with a factor per head that is every second.
-        const s = (integration === "multihead" ? head >> 1 : head) % Math.floor(l / c);
-        return { kind: factor === 0 ? "fixed" : "summary", l, from: l - c * (s + 1), to: l - c * s, causal };
-      }
-      case "longformer":
-        return { kind: "longformer", l: integer(config, "stride", 0, LARGEST), globals: integer(config, "globals", 0, LARGEST, 1), causal };
-      case "bigbird":
-        return bigbird(config, n, layer, head, causal);
-      case "blocks":
-        return callersBlocks(config, n, head, heads, causal);
-    }
-  });
-}
-
-/** The sizes of each kind of set, and from where on they may be. */
-const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
-  dense: {},
-  window: { l: 0 },
-  column: { l: 1 },
-  strided: { l: 1 },
-  segment: { l: 1 },
-  summary: { l: 1, from: 0, to: 0 },
-  fixed: { l: 1, from: 0, to: 0 },
-  longformer: { l: 0, globals: 0 },
-  blocks: { block: 1 },
-  intervals: {},
-};
-
-const checked = new WeakSet<AttentionSet>();
-
-/**
- * Refuses what is no set: callers may make them by hand.
- *
- * @param n positions that it must have lists for, where it is said by lists
- * @throws {ConfigError} naming what is wrong
- */
-export function checkSet(set: AttentionSet, n = 0): void {
-  const cannot = "Cannot use the attention set", fields = set as unknown as Record<string, unknown>;
-  expect(cannot, { set: [set, "an object"] });
-  if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
-  for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
-  if (set.kind !== "blocks" && set.kind !== "intervals") return;
-  const isBlocks = set.kind === "blocks", lists: unknown = fields[set.kind], key = [0, MOST] as const;
-  expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
-  const need = Math.ceil(n / (isBlocks ? set.block : 1)), { length } = lists as unknown[];
-  if (length < need) throw new ConfigError(`${cannot}: ${n} positions need ${need} lists of ${set.kind}, found ${length}`);
-}
-
-/**
- * Whether query i attends to key j: the definition every layout and kernel is held against.
- *
- * @throws {ConfigError} where the set is none, or a position
- */
-export function attends(set: AttentionSet, i: number, j: number): boolean {
-  // Asked for n² pairs: what is right costs little.
-  if (!checked.has(set)) {
-    checkSet(set);
-    checked.add(set);
-  }
-  if (!(i >= 0 && j >= 0 && i % 1 === 0 && j % 1 === 0) || i > MOST || j > MOST || typeof i !== "number" || typeof j !== "number") {
-    expect("Cannot look up a pair", { query: [i, [0, MOST]], key: [j, [0, MOST]] });
-  }
-  if (set.causal && j > i) return false;
-  switch (set.kind) {
+  /** 0 all factors, else which, of p. */
+  const factorOf = (p: number) => integration === "merged" ? 0 : 1 + (integration === "interleaved" ? layer : rank) % p;
+  if (config.memory && pattern !== "fixed") throw new ConfigError(`Cannot use attention pattern "${pattern}": only fixed has memory`);
+  const bound = (low: number) => config.within === undefined ? undefined : integer(config, "within", low, LARGEST);
+  /** The sub-block of c columns that the head reads, of the last `of` of a window of l. */
+  const subBlock = (l: number, factor: number, of = l) => {
+    const c = integer(config, "c", 1, of, of < l ? of : undefined), s = placeOf(`${l} ${c} ${factor}`) % Math.floor(of / c);
+    return { from: l - c * (s + 1), to: l - c * s };
+  };
+  switch (pattern) {
     case "dense":
-      return true;
-    case "window":
-      return Math.abs(i - j) <= set.l;
-    case "column":
-      return (i - j) % set.l === 0;
-    case "strided":
-      return Math.abs(i - j) <= set.l || (i - j) % set.l === 0;
+      return { kind: "dense", causal };
+    case "local":
+      return { kind: "window", l: integer(config, "stride", 0, LARGEST), causal };
+    case "column": {
+      const l = integer(config, "stride", 1, LARGEST), within = bound(l);
+      return { kind: "column", l, ...within && { within }, causal };
+    }
     case "segment":
-      return Math.floor(i / set.l) === Math.floor(j / set.l);
-    case "summary":
-      return i === j || (j % set.l >= set.from && j % set.l < set.to);
-    case "fixed":
-      return Math.floor(i / set.l) === Math.floor(j / set.l) || (j % set.l >= set.from && j % set.l < set.to);
+    case "summary": {
+      const l = integer(config, "stride", 1, LARGEST), within = bound(l + 1), larger = within && { larger: [within] };
+      return pattern === "segment"
+        ? { kind: pattern, l, ...larger, causal }
+        : { kind: pattern, l, ...subBlock(l, within ?? 0), ...larger, causal };
+    }
+    case "strided": {
+      const strides = stridesOf(config), [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
+      if (factor === 0) return { kind: "strided", l, ...more.length && { more }, causal };
+      if (factor === 1) return { kind: "window", l, causal };
+      return { kind: "column", l: strides[factor - 2], ...factor < p && { within: strides[factor - 1] }, causal };
+    }
+    case "fixed": {
+      const strides = stridesOf(config), memory = integer(config, "memory", 0, LARGEST, 0);
+      if (memory && strides.length > 1) throw new ConfigError(`Cannot use attention pattern "fixed": memory goes with one stride`);
+      strides[0] += memory;
+      const [l, ...more] = strides, p = strides.length + 1, factor = factorOf(p);
+      if (factor === 1) {
+        return integer(config, "c", 1, memory || l, memory || undefined),
+          { kind: "segment", l, ...more.length && { larger: more }, causal };
+      }
+      const { from, to } = subBlock(l, more.length && factor, memory || l);
+      if (factor === 0) return { kind: "fixed", l, from, to, ...more.length && { more }, causal };
+      const own = strides[factor - 2], past = own - l;
+      return { kind: "summary", l: own, from: from + past, to: to + past, ...more.length && { larger: strides.slice(factor - 1) }, causal };
+    }
     case "longformer":
-      return Math.abs(i - j) <= set.l || j < set.globals || i < set.globals;
+      return { kind: "longformer", l: integer(config, "stride", 0, LARGEST), globals: integer(config, "globals", 0, LARGEST, 1), causal };
+    case "bigbird":
+      return bigbird(config, n, layer, head, causal);
     case "blocks":
-      return !!set.blocks[Math.floor(i / set.block)]?.includes(Math.floor(j / set.block));
-    case "intervals":
-      return !!set.intervals[i]?.some(([first, end]) => first <= j && j < end);
+      return callersBlocks(config, n, head, heads, causal);
   }
 }

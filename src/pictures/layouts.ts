@@ -33,8 +33,8 @@ export interface PatternMap {
 }
 
 /** Whether each part of a set is near: `window`, `segment`, `self`, and of block lists those that touch the diagonal. */
-function nearParts(set: AttentionSet, n: number): boolean[] {
-  return parts(set, n).map(({ span }, part) =>
+async function nearParts(set: AttentionSet, n: number): Promise<boolean[]> {
+  return (await parts(set, n)).map(({ span }, part) =>
     span.kind === "window" || span.kind === "segment" || span.kind === "self" || (span.kind === "listed" && part === 0)
   );
 }
@@ -64,7 +64,7 @@ export async function patternMap(title: string, sets: readonly AttentionSet[], n
   const width = (cell: number) => Math.min(drawn, (cell + 1) * each) - cell * each;
   const distinct = [...new Map(sets.map((set) => [setKey(set), set])).values()], causal = distinct.every((set) => set.causal);
   const made = await Promise.all(distinct.map(async (set) => {
-    const layout = await buildLayout(set, drawn, { q: 64, k: 64 }), near = nearParts(set, drawn);
+    const layout = await buildLayout(set, drawn, { q: 64, k: 64 }), near = await nearParts(set, drawn);
     return layout.parts.map(({ queryRows, keyRows, lo, hi }, part) => {
       const place = queryRows && new Uint32Array(drawn);
       queryRows?.forEach((row, u) => place![row] = u);

@@ -5,10 +5,11 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal } from "../files/model_config.ts";
+import { checkCausal } from "../files/causal.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
+import { memoryOf } from "../pattern/memory.ts";
 import { compileWith } from "../model/compile.ts";
 import type { Parameters } from "../model/parameters.ts";
 import { type ScoringProgram, scoringProgram } from "../model/score.ts";
@@ -109,8 +110,8 @@ export class Scorer {
   }
 
   async #losses(tokens: ArrayLike<number>): Promise<ArrayLike<number>> {
-    const { vocab_size } = this.params.config;
-    for (const [t, data] of batchData(this.scoring.batch, tokens, vocab_size, this.n)) this.engine.write(t, data);
+    const { vocab_size, attention } = this.params.config;
+    for (const [t, data] of batchData(this.scoring.batch, tokens, vocab_size, this.n, memoryOf(attention))) this.engine.write(t, data);
     await this.executable.run();
     return checkComputed(await this.engine.read(this.scoring.losses), "Cannot evaluate", "the loss by token", this.engine);
   }

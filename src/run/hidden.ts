@@ -6,6 +6,7 @@
 
 import { OutOfMemoryError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
+import { withMemory } from "../model/token_rows.ts";
 import { compileWith } from "../model/compile.ts";
 import { type HiddenLayer, type HiddenProgram, hiddenProgram } from "../model/hidden.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -63,7 +64,7 @@ export class HiddenStates {
         some.push(window);
         rows.set(tokens.subarray(window.from, window.end), row * n + 1);
       }
-      engine.write(made.tokens, rows);
+      engine.write(made.tokens, withMemory(rows, this.params.config, n));
       await this.executable.run();
       const states = checkComputed(await engine.read(made.hidden), "Cannot embed", "the hidden states", engine);
       some.forEach(({ from, first, end }, row) => {

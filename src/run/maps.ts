@@ -15,13 +15,14 @@ import type { Parameters } from "../model/parameters.ts";
 import { queryKeyProgram } from "../model/queries.ts";
 import type { Engine, TensorData } from "../ops/mod.ts";
 import { buildLayout, type Layout } from "../pattern/layout.ts";
+import { memoryOf, placesOf, rowOfToken, rowsOf } from "../pattern/memory.ts";
 import { type AttentionSet, setKey } from "../pattern/sets.ts";
 
 /** What one query weighs. */
 export interface AttentionRow {
   /** Its position. */
   readonly query: number;
-  /** Positions of its keys, ascending: those of the set. */
+  /** Positions of its keys, ascending: those of the set. Memory tokens count with the token before them. */
   readonly keys: Uint32Array;
   /** Weight of each key; they sum to 1. */
   readonly weights: Float32Array;
@@ -102,7 +103,7 @@ export async function* attentionMaps(
     if (options[name] !== undefined) expect(cannot, { [name]: [options[name], "a list"] });
   }
   expectTokens(cannot, tokens);
-  const { config } = params, { n_ctx, n_head, vocab_size } = config, n = tokens.length;
+  const { config } = params, { n_ctx, n_head, vocab_size } = config, n = tokens.length, memory = memoryOf(config.attention);
   if (n < 1 || n > n_ctx) throw new ShapeError(`Cannot map attention: the sequence must have 1 to ${n_ctx} tokens, got ${n}`);
   const layers = choice("layers", options.layers, config.n_layer), heads = choice("heads", options.heads, n_head);
   const spread = n > ROWS_LIMIT ? Array.from({ length: QUERIES_SHOWN }, (_, at) => Math.floor(at * n / QUERIES_SHOWN)) : undefined;
@@ -117,17 +118,19 @@ export async function* attentionMaps(
     // What stands behind the sequence changes nothing before it.
     const padded = new Uint32Array(n_ctx);
     padded.set(tokens);
-    engine.write(batch.tokens, batchData(batch, padded, vocab_size, n_ctx).get(batch.tokens)!);
+    engine.write(batch.tokens, batchData(batch, padded, vocab_size, n_ctx, memory).get(batch.tokens)!);
     await executable.run();
-    const layouts = new Map<string, Promise<Layout>>();
+    const layouts = new Map<string, Promise<Layout>>(), tokenOf = Array.from(placesOf(n, memory), ([token]) => token);
     for (const [layer, { q, k }] of made) {
       const [qs, ks] = await Promise.all([engine.read(q), engine.read(k)]), sets = setsOf(config, layer);
       checkComputed(qs, "Cannot map attention", `of layer ${layer} the queries`, engine);
       checkComputed(ks, "Cannot map attention", `of layer ${layer} the keys`, engine);
       for (const head of heads) {
         const set = sets[head], key = setKey(set);
-        if (!layouts.has(key)) layouts.set(key, buildLayout(set, n, { q: 64, k: 64 }));
-        const rows = weigh(await layouts.get(key)!, queries, { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head });
+        if (!layouts.has(key)) layouts.set(key, buildLayout(set, rowsOf(n, memory), { q: 64, k: 64 }));
+        const of = queries.map((query) => rowOfToken(query, memory));
+        const weighed = weigh(await layouts.get(key)!, of, { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head });
+        const rows = memory ? weighed.map((row, at) => ({ ...ofTokens(row, tokenOf), query: queries[at] })) : weighed;
         for (const { query, weights } of rows) {
           checkComputed(weights, "Cannot map attention", `of layer ${layer}, head ${head}, query ${query} the weights`, engine);
         }
@@ -138,6 +141,13 @@ export async function* attentionMaps(
     executable.dispose();
     engine.free(tensors);
   }
+}
+
+/** The same by tokens: what memory tokens weigh is added to the token before them. */
+function ofTokens({ query, keys, weights }: AttentionRow, tokenOf: readonly number[]): AttentionRow {
+  const sums = new Map<number, number>();
+  keys.forEach((row, at) => sums.set(tokenOf[row], (sums.get(tokenOf[row]) ?? 0) + weights[at]));
+  return { query, keys: Uint32Array.from(sums.keys()), weights: Float32Array.from(sums.values()) };
 }
 
 /** softmax(q·kᵀ/√d) of some rows, over the keys that the layout names. */

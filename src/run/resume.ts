@@ -10,7 +10,7 @@ import type { ModelConfig } from "../files/model_config.ts";
 import { parameterShapes } from "../files/parameter_shapes.ts";
 import type { TrainConfig } from "../files/train_config.ts";
 import { describeAttention } from "../pattern/describe.ts";
-import type { AttentionConfig } from "../pattern/sets.ts";
+import type { ModelAttention } from "../pattern/sets.ts";
 
 /** What a run trains, and how. */
 export interface RunConfig {
@@ -21,12 +21,22 @@ export interface RunConfig {
 }
 
 const inText = (value: unknown, field?: string) =>
-  field === "attention" ? describeAttention(value as AttentionConfig) : typeof value === "object" ? JSON.stringify(value) : String(value);
+  field === "attention" ? describeAttention(value as ModelAttention) : typeof value === "object" ? JSON.stringify(value) : String(value);
+
+/** A value in one form, whatever the order of its fields: words may leave out what differs. */
+const inFull = (value: unknown): string =>
+  JSON.stringify(
+    value,
+    (_, one) => one?.constructor === Object ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => a < b ? -1 : 1)) : one,
+  ) ?? "";
 
 /** What differs between two of a kind, each as "field before → after". */
 function differing<T extends object>(before: T, after: T): string[] {
-  return (Object.keys({ ...before, ...after }) as (keyof T & string)[]).filter((field) => inText(after[field]) !== inText(before[field]))
-    .map((field) => `${field} ${inText(before[field], field)} → ${inText(after[field], field)}`);
+  return (Object.keys({ ...before, ...after }) as (keyof T & string)[]).filter((field) => inFull(after[field]) !== inFull(before[field]))
+    .map((field) => {
+      const [from, to] = [before, after].map((of) => inText(of[field], field));
+      return from === to ? `${field} ${inFull(before[field])} → ${inFull(after[field])}` : `${field} ${from} → ${to}`;
+    });
 }
 
 /**

@@ -15,8 +15,10 @@ import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram, type PrefillProgram, prefillProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
 import { CHOICE, type Engine, type Executable, readAll, type Tensor, type TensorData, type TensorPart } from "../ops/mod.ts";
+import { memoryOf, placesOf, rowOfToken, rowsOf } from "../pattern/memory.ts";
 import { setKey } from "../pattern/sets.ts";
 import { Turns } from "../base/turns.ts";
+import type { MemoryDecoder } from "./decode_memory.ts";
 import { positionsFor } from "./windows.ts";
 
 /** How one token is chosen. */
@@ -85,10 +87,14 @@ function checkChoice({ temperature = 1, topK = 0, topP = 1, minP = 0, repetition
 
 /** What the caches of each layer hold when; layers that attend alike share a plan. */
 export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
-  const made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
+  const made = new Map<string, CachePlan>(), plans: CachePlan[] = [], { n_ctx } = config, memory = memoryOf(config.attention);
+  const rows = rowsOf(n_ctx, memory), order: number[] = [], between: number[] = [];
+  // Kernels find tokens by their number, and memory tokens after them.
+  let row = 0;
+  if (memory) { for (const [, k] of placesOf(n_ctx, memory)) (k === undefined ? order : between).push(row++); }
   for (let layer = 0; layer < config.n_layer; layer++) {
     const sets = setsOf(config, layer), key = sets.map(setKey).join();
-    if (!made.has(key)) made.set(key, await CachePlan.create(sets, config.n_ctx));
+    if (!made.has(key)) made.set(key, await CachePlan.create(sets, rows, memory && Uint32Array.from([...order, ...between])));
     plans.push(made.get(key)!);
   }
   return plans;
@@ -117,6 +123,7 @@ export class Decoder {
     private readonly executable: Executable,
     private readonly plans: readonly CachePlan[],
     private readonly tensors: readonly Tensor[],
+    private readonly memory: MemoryDecoder | undefined,
   ) {}
 
   /**
@@ -140,7 +147,16 @@ export class Decoder {
     const decoding = decodingProgram(params, batch, plans), { state, logits, caches, constants } = decoding;
     const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
     const executable = await compileWith(engine, decoding.program, tensors, constants);
-    return new Decoder(engine, config, batch, params, sideBySide, decoding, executable, plans, tensors);
+    const memory = memoryOf(config.attention);
+    try {
+      const decoder = memory &&
+        await (await import("./decode_memory.ts")).MemoryDecoder.create(engine, params, batch, memory, plans, caches);
+      return new Decoder(engine, config, batch, params, sideBySide, decoding, executable, plans, tensors, decoder);
+    } catch (error) {
+      executable.dispose();
+      engine.free(tensors);
+      throw error;
+    }
   }
 
   /** The next position: those before it are in the caches. */
@@ -197,8 +213,9 @@ export class Decoder {
       const b = Math.floor(row / n), i = row % n;
       return i === 0 ? config.vocab_size : i < count ? tape[(i - 1) * batch + b] : 0;
     });
-    engine.write(made.tokens, tokens);
-    new Map(plans.map((plan, layer) => [made.rows[layer], plan])).forEach((plan, rows) => engine.write(rows, plan.held(count)));
+    engine.write(made.tokens, this.memory ? this.memory.between(tokens, n) : tokens);
+    const rows = rowOfToken(count - 1, memoryOf(config.attention)) + 1;
+    new Map(plans.map((plan, layer) => [made.rows[layer], plan])).forEach((plan, held) => engine.write(held, plan.held(rows)));
     await executable.run();
     this.#position = count;
   }
@@ -228,8 +245,19 @@ export class Decoder {
     expect("Cannot decode", { positions: [positions, [1, MOST]] });
     const { n_ctx } = this.config, last = this.#position + positions - 1;
     if (last >= n_ctx) throw new ShapeError(`Cannot decode position ${last}: the model has ${n_ctx}; begin anew from a later part`);
-    this.#position += positions;
-    await this.executable.run(positions);
+    for (let left = positions; left > 0;) {
+      const some = this.memory ? Math.min(left, await this.#windowLeft(this.memory)) : left;
+      this.#position += some;
+      left -= some;
+      await this.executable.run(some);
+    }
+  }
+
+  /** Positions that can follow before memory tokens do; where those do now, they are decoded first. */
+  async #windowLeft(memory: MemoryDecoder): Promise<number> {
+    const at = this.#position, { stride } = memory;
+    if (at > 0 && at % stride === 0) await memory.before(at);
+    return stride - at % stride;
   }
 
   /** Tokens of positions [from, to), [positions · batch]. */
@@ -276,10 +304,17 @@ export class Decoder {
       yield { end, data: await readAll(engine, reads(from, end)) };
     }
     if (to <= Math.max(done, from)) return;
-    const runs = { times: to - done, skip: Math.max(0, from - done), reads: (a: number, b: number) => reads(done + a, done + b) };
-    for await (const { to: end, begun, data } of executable.stream(runs)) {
-      if (beginning === this.#beginnings) this.#position = done + begun;
-      yield { end: done + end, data };
+    for (let start; (start = this.#position) < to && beginning === this.#beginnings;) {
+      if (this.memory && from > start) {
+        await this.run(from - start);
+        continue;
+      }
+      const times = this.memory ? Math.min(to - start, await this.#windowLeft(this.memory)) : to - start, skip = Math.max(0, from - start);
+      const runs = { times, skip, reads: (a: number, b: number) => reads(start + a, start + b) };
+      for await (const { to: end, begun, data } of executable.stream(runs)) {
+        if (beginning === this.#beginnings) this.#position = start + begun;
+        yield { end: start + end, data };
+      }
     }
   }
 
@@ -287,6 +322,7 @@ export class Decoder {
   dispose(): void {
     this.#beginnings++;
     this.#dropPrefill();
+    this.memory?.dispose();
     this.executable.dispose();
     this.engine.free(this.tensors);
   }

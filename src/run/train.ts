@@ -6,7 +6,8 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal, checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkCausal } from "../files/causal.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
 import { checkTrain, type TrainConfig } from "../files/train_config.ts";
 import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
 import { TokenRange } from "../data/token_range.ts";
@@ -19,8 +20,10 @@ import { checkRoom } from "./fitting.ts";
 import { HeldOut } from "./held_out.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
+import { memoryOf } from "../pattern/memory.ts";
 import { compileWith } from "../model/compile.ts";
-import { initialWeights, Parameters } from "../model/parameters.ts";
+import { initialWeights } from "../model/initial_weights.ts";
+import { Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
 import type { DataParallel, Decisions, Exchange, Part } from "./data_parallel.ts";
 import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
@@ -269,7 +272,9 @@ export class Trainer {
       );
     }
     microBatches.forEach((tokens, micro) => {
-      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx)) engine.write(t, data);
+      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx, memoryOf(config.attention))) {
+        engine.write(t, data);
+      }
     });
     if (this.#sinceKnown === AHEAD) await this.settle();
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));

@@ -15,11 +15,12 @@ import { fetchBytes } from "../base/fetch.ts";
 import { parseJson } from "../base/json.ts";
 import { buildLayout } from "../pattern/layout.ts";
 import { batchData } from "../model/batch.ts";
+import { memoryOf } from "../pattern/memory.ts";
 import { Parameters } from "../model/parameters.ts";
 import { trainingProgram } from "../model/train.ts";
 import { type Engine, type Executable, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { optimizerState, optimizerTensors, scheduleRows } from "../model/optimizer.ts";
-import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
+import { type AttentionSet, type LayerAttention, resolveSets } from "../pattern/sets.ts";
 import { f32, parseSafetensors, type Safetensors, type SavedTensor, u8 } from "../files/safetensors.ts";
 
 /** One comparison. */
@@ -131,7 +132,7 @@ export async function* verifyAttention(engine: Engine, file: string, bytes: Uint
     }
     return byRows(f32(saved), heads, n);
   };
-  const sets = resolveSets(metadata(golden, "attention", file) as AttentionConfig, { n, layer, heads });
+  const sets = resolveSets(metadata(golden, "attention", file) as LayerAttention, { n, layer, heads });
   const mask = u8(need(golden, "mask", file));
   if (mask.length !== heads * n * n) throw new CheckpointError(`Cannot verify with ${file}: mask must be [${heads}, ${n}, ${n}]`);
   yield verified("mask", await maskDifference(sets, n, mask), 0);
@@ -210,7 +211,9 @@ export async function* verifyModel(engine: Engine, folder: string, files: Golden
       engine.write(loss, Float32Array.of(0));
       engine.write(seeds, Uint32Array.of(0, at));
       const now = tokens.subarray(at * rows, (at + 1) * rows);
-      for (const [t, data] of batchData(step.batches[0], now, config.vocab_size, config.n_ctx)) engine.write(t, data);
+      for (const [t, data] of batchData(step.batches[0], now, config.vocab_size, config.n_ctx, memoryOf(config.attention))) {
+        engine.write(t, data);
+      }
       await executable.run();
       if (at === 0) {
         yield verified("logits", relativeError(await engine.read(step.logits!), expected("logits")), limits.tensor);

@@ -9,7 +9,7 @@ import { alibiSlopes } from "../../src/pattern/alibi.ts";
 import { resolveSets } from "../../src/pattern/sets.ts";
 import { documentSpans, lengthSpans } from "../../src/pattern/spans.ts";
 import { Case } from "../case.ts";
-import { callersBlocks, type Pattern, patternFields, PATTERNS } from "../patterns.ts";
+import { callersBlocks, FACTORS, type Pattern, patternFields, PATTERNS } from "../patterns.ts";
 
 const DENSE: Pattern = { name: "dense", config: { pattern: "dense" } };
 const STRIDED_5: Pattern = { name: "strided 5 merged", config: { pattern: "strided", stride: 5 } };
@@ -112,7 +112,9 @@ for (const more of [{ kvHeads: 2 }, { alibi: true }, { spans: "documents" }, { s
 }
 const ALL = { kvHeads: 2, alibi: true, spans: "any" } as const;
 cases.push(
-  ...PATTERNS.map((pattern) => attention(pattern, { n: 70, heads: 4, batch: 2, d: 4, dv: 4, ...ALL })),
+  ...PATTERNS.filter((one) => !FACTORS.includes(one) || one.config.integration).map((pattern) =>
+    attention(pattern, { n: 70, heads: 4, batch: 2, d: 4, dv: 4, ...ALL })
+  ),
   attention({ name: "caller's blocks", config: callersBlocks(101) }, { n: 101, heads: 2, d: 4, dv: 4, ...ALL, kvHeads: 1 }),
   ...[1, 33, 64, 65, 129].map((n) => attention(DENSE, { n, heads: 2, d: 4, dv: 4, ...ALL, kvHeads: 1 })),
   attention(STRIDED_9, { n: 129, heads: 6, batch: 2, d: 20, dv: 12, ...ALL, kvHeads: 3, spans: "documents" }),

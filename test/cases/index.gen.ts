@@ -9,6 +9,7 @@ import choose from "./choose.ts";
 import cross_entropy from "./cross_entropy.ts";
 import dropout from "./dropout.ts";
 import embedding from "./embedding.ts";
+import gather from "./gather.ts";
 import layernorm from "./layernorm.ts";
 import linear from "./linear.ts";
 import muon from "./muon.ts";
@@ -25,6 +26,7 @@ export const CASES: readonly Case[] = [
   ...cross_entropy,
   ...dropout,
   ...embedding,
+  ...gather,
   ...layernorm,
   ...linear,
   ...muon,

@@ -6,7 +6,7 @@
  */
 
 import { type Attention, type AttentionBackward, headsOf, NO_KEYS } from "../../ops/mod.ts";
-import { attends } from "../../pattern/sets.ts";
+import { attends } from "../../pattern/attends.ts";
 import type { Values } from "./values.ts";
 
 /** Σ a[i]·b[j] over d elements. */

@@ -10,6 +10,7 @@ import { choose } from "./choose.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import { dropout } from "./dropout.ts";
 import { embedding, embeddingDecode, embeddingBackward } from "./embedding.ts";
+import { gather } from "./gather.ts";
 import { layernorm, layernormBackward } from "./layernorm.ts";
 import { linear, linearInputGrad, linearWeightGrad } from "./linear.ts";
 import { muon } from "./muon.ts";
@@ -29,6 +30,7 @@ export const ORACLES: { readonly [K in Op["op"]]: Oracle<OpOf<K>> } = {
   embedding,
   embedding_decode: embeddingDecode,
   embedding_backward: embeddingBackward,
+  gather,
   layernorm,
   layernorm_backward: layernormBackward,
   linear,

@@ -242,6 +242,13 @@ export interface Kernels {
     readonly d: number;
     readonly accumulate: boolean;
   };
+  /** asm/gather.ts */
+  readonly gather: {
+    readonly x: Floats;
+    readonly index: Words;
+    readonly y: Floats;
+    readonly d: number;
+  };
   /** asm/layernorm.ts */
   readonly layernorm: {
     readonly x: Floats;
@@ -406,6 +413,7 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   embedding: ["index", "length", "table", "scale", "y", "d", "accumulate"],
   embedding_decode: ["tape", "position", "rows", "table", "scale", "y", "batch", "d", "start"],
   embedding_backward: ["dy", "order", "starts", "dTable", "d", "accumulate"],
+  gather: ["x", "index", "y", "d"],
   layernorm: ["x", "gain", "bias", "y", "mean", "rstd", "d"],
   layernorm_backward: ["x", "gain", "mean", "rstd", "dy", "residual", "dx", "partial", "rows", "d", "chunk"],
   layernorm_backward_sum: ["partial", "dGain", "dBias", "chunks", "d", "accumulate"],

@@ -10,6 +10,7 @@ import { lowerChoose } from "./choose.ts";
 import { lowerCrossEntropy } from "./cross_entropy.ts";
 import { lowerDropout } from "./dropout.ts";
 import { lowerEmbedding, lowerEmbeddingDecode, lowerEmbeddingBackward } from "./embedding.ts";
+import { lowerGather } from "./gather.ts";
 import { lowerLayernorm, lowerLayernormBackward } from "./layernorm.ts";
 import { lowerLinear, lowerLinearInputGrad, lowerLinearWeightGrad } from "./linear.ts";
 import { lowerMuon } from "./muon.ts";
@@ -29,6 +30,7 @@ export const LOWERINGS: { readonly [K in Op["op"]]: Lowering<OpOf<K>> } = {
   embedding: lowerEmbedding,
   embedding_decode: lowerEmbeddingDecode,
   embedding_backward: lowerEmbeddingBackward,
+  gather: lowerGather,
   layernorm: lowerLayernorm,
   layernorm_backward: lowerLayernormBackward,
   linear: lowerLinear,

@@ -31,6 +31,7 @@ export const PLANNERS: { readonly [K in Op["op"]]: Planner<OpOf<K>> } = {
   embedding: planEmbedding,
   embedding_decode: planEmbeddingDecode,
   embedding_backward: late("embedding_backward"),
+  gather: late("gather"),
   layernorm: planLayernorm,
   layernorm_backward: late("layernorm_backward"),
   linear: planLinear,

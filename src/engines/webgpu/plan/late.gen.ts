@@ -9,6 +9,7 @@ import { planAttentionBackward } from "./attention_backward.ts";
 import { planCrossEntropy } from "./cross_entropy.ts";
 import { planDropout } from "./dropout.ts";
 import { planEmbeddingBackward } from "./embedding_backward.ts";
+import { planGather } from "./gather.ts";
 import { planLayernormBackward } from "./layernorm_backward.ts";
 import { planLinearInputGrad } from "./linear_input_grad.ts";
 import { planLinearWeightGrad } from "./linear_weight_grad.ts";
@@ -21,12 +22,13 @@ export { inF32, planAnyLinear } from "./linear_any.ts";
 addKernels(WGSL);
 
 /** What turns into dispatches the operations that sampling does without. */
-export const LATE: { readonly [K in "adam" | "attention_backward" | "cross_entropy" | "dropout" | "embedding_backward" | "layernorm_backward" | "linear_input_grad" | "linear_weight_grad" | "muon" | "sum" | "square_norm" | "clip"]: Planner<OpOf<K>> } = {
+export const LATE: { readonly [K in "adam" | "attention_backward" | "cross_entropy" | "dropout" | "embedding_backward" | "gather" | "layernorm_backward" | "linear_input_grad" | "linear_weight_grad" | "muon" | "sum" | "square_norm" | "clip"]: Planner<OpOf<K>> } = {
   adam: planAdam,
   attention_backward: planAttentionBackward,
   cross_entropy: planCrossEntropy,
   dropout: planDropout,
   embedding_backward: planEmbeddingBackward,
+  gather: planGather,
   layernorm_backward: planLayernormBackward,
   linear_input_grad: planLinearInputGrad,
   linear_weight_grad: planLinearWeightGrad,

@@ -114,11 +114,12 @@ const DIFFERENCE = { f32: 2e-5, f16: 5e-3, u32: 0, i8: 0 };
 
 const isAttention = (work: TuneWork): work is AttentionWork => "sets" in work;
 
-/** A set in a few words, as `fixed 128/32`. */
+/** A set in a few words, as `fixed 128/32`, and of more than two factors with the larger strides, as `strided 40, 1625`. */
 function nameOfSet(set: AttentionSet): string {
-  const { kind } = set;
+  const { kind, more, larger, within } = set as AttentionSet & { more?: number[]; larger?: number[]; within?: number };
   const width = "from" in set ? `${set.l}/${set.to - set.from}` : "l" in set ? set.l : "block" in set ? set.block : "";
-  return `${kind}${width === "" ? "" : ` ${width}`}${set.causal ? "" : " bidirectional"}`;
+  const beside = [more ?? larger ?? within ?? []].flat().map((stride) => `, ${stride}`).join("");
+  return `${kind}${width === "" ? "" : ` ${width}${beside}`}${set.causal ? "" : " bidirectional"}`;
 }
 
 /** A work in a few words. */

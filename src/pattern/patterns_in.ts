@@ -1,0 +1,56 @@
+/**
+ * What a model's attention is made of.
+ *
+ * @module
+ */
+
+import { expect } from "../base/check.ts";
+import { memoryOf, rowsOf } from "./memory.ts";
+import { type AttentionConfig, LARGEST, type LayerAttention, layersOf, type ModelAttention } from "./sets.ts";
+
+/** Refuses what is no attention. */
+function checkShape(cannot: string, attention: ModelAttention): void {
+  expect(cannot, { attention: [attention, "an object"] });
+  expect(cannot, { layers: [layersOf(attention), { each: "an object" }], "number of layers": [layersOf(attention).length, [1, 4096]] });
+  for (const layer of layersOf(attention)) if ("heads" in layer) expect(cannot, { heads: [layer.heads, { each: "an object" }] });
+}
+
+/** The layers that an attention writes down: one for all, those of a round, or each. */
+export function layersIn(attention: ModelAttention): LayerAttention[] {
+  checkShape("Cannot list the layers", attention);
+  return [...layersOf(attention)];
+}
+
+/** Rows of n tokens of a model: as many, or more where its attention has memory tokens. */
+export function rowsIn(attention: ModelAttention, n: number): number {
+  checkShape("Cannot count the rows", attention);
+  expect("Cannot count the rows", { n: [n, [1, LARGEST]] });
+  return rowsOf(n, memoryOf(attention));
+}
+
+/** A model's attention with other patterns in the place of its own. */
+export function mapPatterns(attention: ModelAttention, change: (pattern: AttentionConfig) => AttentionConfig): ModelAttention {
+  checkShape("Cannot change the patterns", attention);
+  expect("Cannot change the patterns", { change: [change, "a function"] });
+  const layer = (one: LayerAttention): LayerAttention => "heads" in one ? { ...one, heads: one.heads.map(change) } : change(one);
+  if (Array.isArray(attention)) return attention.map(layer);
+  return "layers" in attention ? { ...attention, layers: attention.layers.map(layer) } : layer(attention);
+}
+
+/** The patterns in a model's attention, in the order they are written. */
+export function patternsIn(attention: ModelAttention): AttentionConfig[] {
+  checkShape("Cannot list the patterns", attention);
+  return layersOf(attention).flatMap((layer) => "heads" in layer ? layer.heads : [layer]);
+}
+
+/**
+ * p: the most factors that a pattern of an attention has. `strided` and `fixed` have one more than strides, and 2 where a factor of theirs
+ * is named alone.
+ */
+export function factorsOf(attention: ModelAttention): number {
+  checkShape("Cannot count the factors", attention);
+  return patternsIn(attention).reduce((most, { pattern, stride }) => {
+    const p = /strided|fixed/.test(pattern) ? 1 + [stride].flat().length : /column|segment|summary/.test(pattern) ? 2 : 1;
+    return Math.max(most, p);
+  }, 1);
+}
