@@ -88,7 +88,10 @@ export class DataParallel {
       size: [communicator?.size, whole(1)],
     });
     const { wire = "f32", bucketBytes } = options;
-    expect("Cannot train together", { wire: [wire, { oneOf: WIRES }], bucketBytes: [bucketBytes === undefined ? 1 : bucketBytes, whole(1)] });
+    expect("Cannot train together", {
+      wire: [wire, { oneOf: WIRES }],
+      bucketBytes: [bucketBytes === undefined ? 1 : bucketBytes, whole(1)],
+    });
     this.wire = wire;
     this.#bucketBytes = bucketBytes;
     this.#halves = new HalvesSum(communicator);
