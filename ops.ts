@@ -64,4 +64,5 @@ export {
 } from "./src/run/data_parallel.ts";
 export type { Share } from "./src/model/train.ts";
 export type { Tokens } from "./src/run/evaluate.ts";
+export type { TrainingTokens } from "./src/run/batches.ts";
 export { type Choice, Decoder, sample, SAMPLE_FIELDS, samples, type Stoppable } from "./src/run/sample.ts";

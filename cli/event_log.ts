@@ -46,9 +46,13 @@ export class EventLog {
   }
 
   /** Adds a report, its losses in bits per byte. */
-  report({ step, loss, heldOut, lr, gradNorm, tokensPerSecond, skipped }: Progress): void {
-    // A stop reports the step of the report before once more.
-    if (step === this.#last && heldOut === undefined) return;
+  report({ step, loss, heldOut, lr, gradNorm, tokensPerSecond, skipped, scored }: Progress): void {
+    // While all that is held out is scored nothing else is new. A stop, and its end, may report the step of the report before once more.
+    if (scored !== undefined) return;
+    if (step === this.#last) {
+      if (heldOut !== undefined) this.#add(Date.now() / 1000, step, { heldOut });
+      return;
+    }
     this.#add(Date.now() / 1000, step, { loss, heldOut }, {
       "update/learning rate": lr,
       "update/gradient norm": gradNorm,

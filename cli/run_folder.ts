@@ -5,6 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { copyFileSync, linkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CheckpointError, ConfigError } from "../mod.ts";
 import {
@@ -230,9 +231,9 @@ export function saveState(folder: RunFolder, saved: Saved, state: RunState): voi
 function linkFile(from: string, to: string): void {
   const temporary = temporaryIn(dirname(to));
   try {
-    Deno.linkSync(from, temporary);
+    linkSync(from, temporary);
   } catch {
-    Deno.copyFileSync(from, temporary);
+    copyFileSync(from, temporary);
   }
   commit({ temporary }, to);
 }

@@ -50,10 +50,10 @@ export class RunLog {
    * @param seconds since the run began, pauses not counted
    */
   report(progress: Progress, epoch: number, seconds: number): void {
-    const { step, phase: { index }, loss, heldOut, lr, gradNorm, skipped, lossScale, tokensPerSecond, scored, last } = progress;
+    const { step, phase: { index }, loss, heldOut, lr, gradNorm, skipped, lossScale, tokensPerSecond, scored } = progress;
     // What measures nothing anew: a stop, and the whole evaluation under way.
-    if (step === this.#last && heldOut === undefined) return;
-    const rate = scored !== undefined || last && step === this.#last ? undefined : Math.round(tokensPerSecond);
+    if (scored !== undefined || step === this.#last && heldOut === undefined) return;
+    const rate = step === this.#last ? undefined : Math.round(tokensPerSecond);
     const row = [
       ...[String(step), number(epoch), String(index + 1), seconds.toFixed(1), number(loss), number(heldOut), number(lr), number(gradNorm)],
       ...[String(skipped), number(lossScale), number(rate), new Date().toISOString()],

@@ -4,32 +4,33 @@
  * @module
  */
 
+import { tmpdir } from "node:os";
 import { DataError } from "../mod.ts";
 import type { TokenStore } from "../data.ts";
-import { removeQuietly, whyUnwritten } from "./disk.ts";
+import { placeOf } from "./data_files.ts";
+import { removeQuietly, temporaryIn, whyUnwritten } from "./disk.ts";
 
 /** A store that makes its file with the first token. */
 export function tokenFile(): TokenStore {
-  let file: Deno.FsFile | undefined, name = "a temporary file", end = 0;
+  const folder = tmpdir();
+  let written: Deno.FsFile | undefined, read: Deno.FsFile, end = 0;
   const begin = () => {
-    name = Deno.makeTempFileSync({ prefix: "longstride-", suffix: ".tokens" });
-    const made = Deno.openSync(name, { read: true, write: true });
-    // Without a name it is gone however the process ends. Windows keeps the names of open files.
-    if (Deno.build.os === "windows") addEventListener("unload", () => (made.close(), removeQuietly(name)));
-    else Deno.removeSync(name);
+    const name = temporaryIn(folder), made = Deno.openSync(name, { write: true, createNew: true });
+    read = Deno.openSync(name);
+    // Without a name it is gone however the process ends.
+    removeQuietly(name);
     return made;
   };
   return {
-    get name() {
-      return `${name} (TMPDIR says where)`;
-    },
+    name: `a temporary file in ${folder} (TMPDIR says where)`,
     write(bytes) {
       try {
-        file ??= begin();
-        file.seekSync(end, Deno.SeekMode.Start);
-        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+        written ??= begin();
+        for (let at = 0; at < bytes.length;) at += written.writeSync(bytes.subarray(at));
       } catch (error) {
-        throw new DataError(`Cannot write ${name}: ${whyUnwritten(error)}; set TMPDIR to a folder with more room`, { cause: error });
+        throw new DataError(`Cannot write a temporary file in ${folder}: ${whyUnwritten(error)}; set TMPDIR to a folder with more room`, {
+          cause: error,
+        });
       }
       end += bytes.length;
     },
@@ -37,15 +38,7 @@ export function tokenFile(): TokenStore {
       get size() {
         return end;
       },
-      slice: (from, to) => ({
-        arrayBuffer() {
-          const bytes = new Uint8Array(Math.max(0, Math.min(to, end) - from));
-          file!.seekSync(from, Deno.SeekMode.Start);
-          let at = 0;
-          for (let read; at < bytes.length; at += read) if ((read = file!.readSync(bytes.subarray(at)) ?? 0) === 0) break;
-          return Promise.resolve(bytes.buffer.slice(0, at));
-        },
-      }),
+      slice: (from, to) => placeOf(folder, read, end).slice(from, to),
     },
   };
 }

@@ -214,7 +214,7 @@ Deno.test("long runs: a run of epochs, its best model, and its recipe, which beg
   assertEquals(events.filter(({ heldOut }) => heldOut !== undefined).map(({ step }) => step), [3, 6, 9, 12, 13, 13]);
   const made = files(at("epochs")), names = [...made.keys()];
   for (const name of ["best/model.safetensors", "log.csv", "recipe.json"]) assert(names.includes(name), name);
-  assertEquals(made.get("log.csv")!.trim().split("\n").length - 1, 6);
+  assertEquals(made.get("log.csv")!.trim().split("\n").length - 1, 5);
   assert(!names.includes("samples.txt"));
   // The best is a run folder itself.
   assertEquals((await run("evaluate", at("epochs/best"), "--backend", "wasm", "--json")).code, 0);
@@ -236,6 +236,19 @@ Deno.test("long runs: a run of epochs, its best model, and its recipe, which beg
   assert((end.best as { heldOut: number }).heldOut > 0);
   Deno.writeTextFileSync(at("picture.bin"), "x".repeat(96));
   failed(await run(...tiny("bad", "--valid", at("picture.bin"), "--shape", "4x4x3")), 1, "4 × 4 × 3");
+});
+
+Deno.test("long runs: what the CPU engine keeps in f32 is said, and counted so", async () => {
+  const [half, whole] = await Promise.all(
+    ["f16", "f32"].map((precision) =>
+      run(...tiny(precision, "--precision", precision, "--steps", "1", "--no-samples", ...precision === "f16" ? [] : ["--json"]))
+    ),
+  );
+  const { memory, precision } = whole.events[0] as { memory: { activations: number }; precision: string };
+  assertMatch(half.out, /^Precision +f32: the wasm engine keeps activations in it; f16, which was asked for, is stored on a GPU alone$/m);
+  assertMatch(half.out, new RegExp(`; ${Math.round(memory.activations / 1024)} KiB activations`));
+  assertEquals(precision, "f32");
+  assertMatch(half.out, /^Activations take \d+ KiB on the device; the largest step was planned with \d+ KiB\.$/m);
 });
 
 Deno.test("long runs: how often must be a number or a time", async () => {

@@ -186,7 +186,7 @@ class Follower {
     if (heldOut !== undefined) report.keep(parts);
     else if (scored !== 0 || report.screen.live) report.progress([...parts, { text: `${duration(secondsLeft)} left` }]);
     report.event("progress", {
-      ...{ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft },
+      ...{ step, steps, loss, heldOut, lr, gradNorm, skipped, tokensPerSecond, secondsLeft, scratchBytes: progress.scratchBytes },
       ...of > 1 ? { phase: index + 1, phases: of } : {},
       ...scored === undefined ? {} : { scored },
     });
@@ -201,7 +201,6 @@ class Follower {
         bytes(activations)
       }.`,
     );
-    this.report.event("memory", { scratchBytes, planned: activations });
   }
 
   /** Saves the run, then what is for looking at: the model is safe before. */

@@ -36,7 +36,11 @@ export class TokenRange {
   /** Where each part begins, and the end. */
   readonly #begins: Float64Array;
 
-  /** @param given in order */
+  /**
+   * Joins parts, without reading.
+   *
+   * @param given in order
+   */
   constructor(given: readonly (Tokenful | TokenRange)[]) {
     expect("Cannot make a range of tokens", { parts: [given, { each: "an object" }] });
     for (const part of given) {

@@ -28,6 +28,7 @@ export interface TokenParts<T extends TokenArray | TokenRange = TokenArray> {
  * @throws {ConfigError} where tokens are not bytes and memory does not hold the data
  */
 export function encodeParts(dataset: Pick<Dataset, "train" | "heldOut">, codec: Codec): Promise<TokenParts>;
+/** The same of data that may be read by range. */
 export function encodeParts(
   dataset: Pick<Dataset<TokenSource>, "train" | "heldOut">,
   codec: Codec,
