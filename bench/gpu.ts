@@ -1,6 +1,6 @@
 /**
  * GPU times of the kernels that decide:
- * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--layers N] [--json FILE] [--quick] [--gpu dawn]`.
+ * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--dtype f32,f16] [--layers N] [--json FILE] [--quick] [--gpu dawn]`.
  *
  * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line a
  * variant and the best of each kernel, and writes what `--tuning` reads.
@@ -32,8 +32,12 @@ import { settledProfile } from "../src/engines/webgpu/tuning/settle.ts";
 import { GPU_OPTIONS } from "./lib.ts";
 import { measureRates } from "./rates.ts";
 
-const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds", "gpu"], boolean: ["quick", "sweep"] });
+const flags = parseArgs(Deno.args, {
+  string: ["only", "dtype", "json", "layers", "tuning", "seconds", "gpu"],
+  boolean: ["quick", "sweep"],
+});
 const only = new Set((flags.only ?? "matmul,attention,step").split(","));
+const dtypes = (flags.dtype ?? "f32,f16").split(",") as ("f32" | "f16")[];
 const tuning = flags.tuning ? parseTuning(await Deno.readTextFile(flags.tuning), flags.tuning) : undefined;
 const engine = await WebGpuEngine.create({ ...GPU_OPTIONS, allowSoftware: flags.quick, tuning });
 const rows: Record<string, unknown>[] = [];
@@ -215,8 +219,10 @@ async function attention(name: string, config: AttentionConfig, n: number, dtype
 let initial: ReturnType<typeof initialWeights> | undefined;
 
 /** One training step of the enwik8 preset's shape; GPU time, and the CPU time of encoding it. */
-async function step(name: string, attention: AttentionConfig, layers: number, recompute: boolean) {
-  const { model } = preset("enwik8"), config = { ...model, n_layer: layers, attention }, train = checkTrain({ batch: 1, recompute });
+async function step(name: string, attention: AttentionConfig, layers: number, recompute: boolean, precision: "f32" | "f16") {
+  const { model } = preset("enwik8"),
+    config = { ...model, n_layer: layers, attention },
+    train = checkTrain({ batch: 1, recompute, precision });
   const params = new Parameters(config), o = optimizerTensors(params.all, train.optimizer), t = trainingProgram(params, o, train);
   const inputs = [
     ...optimizerState(o),
@@ -244,7 +250,7 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   const tokens = config.n_ctx, weightsCount = params.all.reduce((sum, p) => sum + size(p), 0);
   const scratch = `${(plain.scratchBytes / 2 ** 20).toFixed(0)} MiB`;
   report(
-    `step ${name}, ${layers} layers${recompute ? ", recomputed" : ""}`,
+    `step ${name} ${precision}, ${layers} layers${recompute ? ", recomputed" : ""}`,
     timed.ms,
     (recompute ? 8 : 6) * weightsCount * tokens,
     // A weight and two moments read and written, a gradient written and read.
@@ -335,25 +341,26 @@ else if (flags.quick) {
   if (only.has("attention")) await attention("strided l 16", { pattern: "strided", stride: 16 }, 160, "f32", 2, 16);
 } else {
   if (only.has("matmul")) {
-    await matmul(4096, "f32");
-    await matmul(4096, "f16");
+    for (const dtype of dtypes) await matmul(4096, dtype);
   }
   if (only.has("attention")) {
-    await attention("dense", { pattern: "dense" }, 12288);
-    await attention("strided l 128", { pattern: "strided", stride: 128 }, 12288);
-    await attention("fixed l 128 c 32", { pattern: "fixed", stride: 128, c: 32 }, 12288);
-    await attention("strided l 256", { pattern: "strided", stride: 256 }, 65536);
-    await attention("dense", { pattern: "dense" }, 12288, "f16");
-    await attention("strided l 128", { pattern: "strided", stride: 128 }, 12288, "f16");
-    await attention("fixed l 128 c 32", { pattern: "fixed", stride: 128, c: 32 }, 12288, "f16");
+    for (const dtype of dtypes) {
+      await attention("dense", { pattern: "dense" }, 12288, dtype);
+      await attention("strided l 128", { pattern: "strided", stride: 128 }, 12288, dtype);
+      await attention("fixed l 128 c 32", { pattern: "fixed", stride: 128, c: 32 }, 12288, dtype);
+    }
+    if (dtypes.includes("f32")) await attention("strided l 256", { pattern: "strided", stride: 256 }, 65536);
   }
   if (only.has("step")) {
-    const layers = Number(flags.layers ?? 30), times: Record<string, number> = {};
-    times.dense = await step("dense", { pattern: "dense" }, layers, true);
-    times.fixed = await step("fixed", { pattern: "fixed", stride: 128, c: 32 }, layers, true);
-    times.strided = await step("strided", { pattern: "strided", stride: 128 }, layers, true);
-    for (const name of ["fixed", "strided"]) console.log(`    ${name} ÷ dense ${(times[name] / times.dense).toFixed(3)}`);
-    keepRow({ work: "step ratios", fixed: times.fixed / times.dense, strided: times.strided / times.dense });
+    const layers = Number(flags.layers ?? 30);
+    for (const dtype of flags.dtype ? dtypes : ["f32"] as const) {
+      const times: Record<string, number> = {};
+      times.dense = await step("dense", { pattern: "dense" }, layers, true, dtype);
+      times.fixed = await step("fixed", { pattern: "fixed", stride: 128, c: 32 }, layers, true, dtype);
+      times.strided = await step("strided", { pattern: "strided", stride: 128 }, layers, true, dtype);
+      for (const name of ["fixed", "strided"]) console.log(`    ${name} ÷ dense ${(times[name] / times.dense).toFixed(3)}`);
+      keepRow({ work: `step ratios ${dtype}`, fixed: times.fixed / times.dense, strided: times.strided / times.dense });
+    }
   }
   const peers = [...only.has("torch") ? ["matmul", "dense 12288", "dense 65536"] : [], ...only.has("flex") ? ["flex"] : []];
   if (peers.length > 0) {

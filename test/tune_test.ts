@@ -87,7 +87,7 @@ gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async
 
   // The crossover is part of what is kept: attention in the rows' order, and by parts, score the same.
   const ordered = (BITS: number) => {
-    const variant = { TX: 8, TY: 8, TM: 4, TN: 4, LANES: 1, OWN_A: 0, OWN_B: 0, SPARE: 1, TURN: 2, SHARED: 1, BITS, KEEP: 0 };
+    const variant = { TX: 8, TY: 8, TM: 4, TN: 4, LANES: 1, OWN_A: 0, OWN_B: 0, SPARE: 1, TURN: 2, SHARED: 1, BITS, KEEP: 0, MATRIX: 0 };
     const choice = { kernel: "attention_forward", kind: "strided 8/8 f32", sizes: [32, 8], variant, ms: 1 };
     Deno.writeTextFileSync(at("ordered.json"), JSON.stringify({ ...tuning, choices: [choice] }));
     return evaluate("--tuning", at("ordered.json"), "--json");

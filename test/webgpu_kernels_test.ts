@@ -9,6 +9,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { KernelError } from "../src/base/errors.ts";
 import "../src/engines/webgpu/plan/late.gen.ts";
 import { texts } from "../src/engines/webgpu/shader/link.ts";
+import { addKernels } from "../src/engines/webgpu/shader/link.ts";
 import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
 import { kernelKey, specialise } from "../src/engines/webgpu/shader/specialise.ts";
 import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_DEFAULTS, LINEAR_KERNELS } from "../src/engines/webgpu/tuning/variants.ts";
@@ -111,8 +112,10 @@ gpuTest("every default variant compiles for every head width that fits the devic
 
 gpuTest("a kernel that does not compile is named with its line", async () => {
   const device = await bareDevice(), pipelines = new Pipelines(device);
-  // No tile has no rows: the array it declares is not valid WGSL.
-  const error = await assertRejects(() => pipelines.get("attention_forward", { TM: 0 }), KernelError, "attention_forward(TM=0)");
-  assertStringIncludes(error.message, "\n  wgsl/attention");
+  const text =
+    "struct Params {\nn: u32,\n}\n\nvar<uniform> params: Params;\n@compute @workgroup_size(1)\nfn main() {\nlet x = nothing;\n}\n";
+  addKernels({ broken: text });
+  const error = await assertRejects(() => pipelines.get("broken", {}), KernelError, "Cannot compile kernel broken");
+  assertStringIncludes(error.message, "\n  wgsl/broken.wgsl:8: let x=nothing");
   device.destroy();
 });

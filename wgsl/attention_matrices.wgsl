@@ -103,16 +103,16 @@ fn score(s: ptr<function, Sums>, held: ptr<function, Held>, own_plain: ptr<workg
   } else {
     // @unroll
     for (var step = 0u; step < WIDE; step++) {
-      var b: array<RightMatrix, N>;
+      var streams: array<RightMatrix, N>;
       // @unroll
       for (var j = 0u; j < N; j++) {
-        b[j] = subgroupMatrixLoad<RightMatrix, col_major>(bufferView<array<f16, QUADS * 4u>>(&tiles, FROM), j * (MATRIX * STRIDE * 4u) + step * MATRIX, STRIDE * 4u);
+        streams[j] = subgroupMatrixLoad<RightMatrix, col_major>(bufferView<array<f16, QUADS * 4u>>(&tiles, FROM), j * (MATRIX * STRIDE * 4u) + step * MATRIX, STRIDE * 4u);
       }
       // @unroll
       for (var i = 0u; i < M; i++) {
         // @unroll
         for (var j = 0u; j < N; j++) {
-          (*s)[i][j] = subgroupMatrixMultiplyAccumulate((*held)[i][step], b[j], (*s)[i][j]);
+          (*s)[i][j] = subgroupMatrixMultiplyAccumulate((*held)[i][step], streams[j], (*s)[i][j]);
         }
       }
     }

@@ -40,6 +40,9 @@ export interface Workshop {
   readonly absent: { readonly read: GPUBuffer; readonly write: GPUBuffer };
 }
 
+/** What each engine has: for tuning. */
+export const workshops = new WeakMap<object, Workshop>();
+
 /** A program ready to run. */
 export interface Compiled {
   /** As of the last {@linkcode Compiled.rebind}. */

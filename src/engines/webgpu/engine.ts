@@ -9,7 +9,7 @@ import { expect } from "../../base/check.ts";
 import { BackendError, ConfigError, excerpt, LongstrideError } from "../../base/errors.ts";
 import type { Engine, Executable, Program, Tensor, TensorData } from "../../ops/mod.ts";
 import { Bands } from "./bands.ts";
-import { compile, type Workshop } from "./compile.ts";
+import { compile, type Workshop, workshops } from "./compile.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { Failures } from "./failures.ts";
 import type { MatrixUnits } from "./matrices.ts";
@@ -117,6 +117,7 @@ export class WebGpuEngine implements Engine {
     // Who does without loads nothing of it.
     const matrices = () => found ??= import("./matrices.ts").then(({ findMatrices }) => findMatrices(device, info, pipelines, asked));
     this.#shop = { device, limits, bands, pages, pipelines, failures, transfers, tiles, inOrder, matrices, absent };
+    workshops.set(this, this.#shop);
     failures.listen(adapterName);
   }
 

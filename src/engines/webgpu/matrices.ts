@@ -20,8 +20,13 @@ export interface MatrixUnits extends MatrixSizes {
   readonly part: Matrices;
   /** Variants of the products, without tuning, largest first. */
   readonly linear: readonly LinearVariant[];
-  /** Variants of an attention kernel that fit an operation and a device, largest first; none where others do it. */
-  attention(kernel: AttentionKernel, op: Attention | AttentionBackward, limits: Limits): readonly AttentionVariant[];
+  /** The variants of an attention kernel, those without tuning or some given, that fit an operation and a device; none where others do it. */
+  attention(
+    kernel: AttentionKernel,
+    op: Attention | AttentionBackward,
+    limits: Limits,
+    given?: readonly AttentionVariant[],
+  ): readonly AttentionVariant[];
   /** The constants of an attention kernel by matrices. */
   values(variant: AttentionVariant): Values;
 }
@@ -36,16 +41,17 @@ const KERNELS: readonly AttentionKernel[] = [
 
 function unitsFor(part: Matrices, sizes: MatrixSizes): MatrixUnits {
   const values = ({ TX, TY, TM, TN, LANES, MATRIX, BITS }: AttentionVariant) => ({ TX, TY, TM, TN, LANES, MATRIX, BITS, MATRICES: part });
-  const all = attentionByMatrices(sizes);
+  // What stands in for them has arrays of its own beside: of four subgroups they fit few devices.
+  const all = attentionByMatrices(sizes, part === "plain" ? 1 : undefined);
   return {
     ...sizes,
     part,
     values,
     linear: linearByMatrices(sizes),
-    attention(kernel, op, limits) {
+    attention(kernel, op, limits, given = all) {
       const { d, dv, group } = headsOf(op), isWhole = d % sizes.MATRIX === 0 && dv % sizes.MATRIX === 0;
       if (!KERNELS.includes(kernel) || !isPacked(op.q) || !isWhole || group > 1 || op.slopes || op.spans) return [];
-      return all.filter((variant) =>
+      return given.filter((variant) =>
         memoryOf(`${kernel}_matrices`, { ...values(variant), D4: d / 4, V4: dv / 4 }) <= limits.maxComputeWorkgroupStorageSize &&
         invocationsOf(variant) <= limits.maxComputeInvocationsPerWorkgroup
       );

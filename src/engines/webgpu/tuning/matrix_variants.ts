@@ -18,14 +18,16 @@ export const linearByMatrices = (sizes: MatrixSizes): readonly LinearVariant[] =
   linear(2, 2, 32, 32, { BK4: 8, ...sizes }),
 ];
 
-/** Attention, largest first: a row per invocation. */
-export const attentionByMatrices = (sizes: MatrixSizes): readonly AttentionVariant[] =>
-  [4, 2, 1].map((TY) => attention(1, TY, sizes.LANES, 32, sizes));
+/**
+ * Attention: a row per invocation, by workgroups of four subgroups. Of one and of two subgroups the same text gave wrong numbers on an H200
+ * (driver 580.159, Dawn 0.6.2), whatever the pattern, and right ones where plain code stands in for the matrices; why is not known.
+ */
+export const attentionByMatrices = (sizes: MatrixSizes, TY = 4): readonly AttentionVariant[] => [attention(1, TY, sizes.LANES, 32, sizes)];
 
-/** More of them that tuning tries. */
+/** More of them that tuning tries, and passes over where they compute something else. */
 export const moreByMatrices = (sizes: MatrixSizes): { linear: readonly LinearVariant[]; attention: readonly AttentionVariant[] } => ({
   linear: [linear(2, 2, 64, 64, { BK4: 16, ...sizes }), linear(2, 4, 64, 32, { BK4: 8, ...sizes })],
-  attention: [attention(1, 8, sizes.LANES, 32, sizes), attention(2, 4, sizes.LANES, 32, sizes), attention(2, 2, sizes.LANES, 32, sizes)],
+  attention: [attention(1, 8, sizes.LANES, 32, sizes), attention(2, 4, sizes.LANES, 32, sizes)],
 });
 
 /** The sizes that devices have: NVIDIA's, AMD's and Intel's; Apple's. */

@@ -99,10 +99,7 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
   const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
   const byMatrices = plan.context.matrices?.attention(kernel, op, limits) ?? [];
   if (choice && (choice.MATRIX ? byMatrices.length > 0 : attentionFits(limits, kernel, choice, d4, v4))) return choice;
-  if (byMatrices.length > 0) {
-    const isFull = ({ TY, TM }: AttentionVariant) => tiles === "largest" || Math.ceil(n / (TY * TM)) * heads * op.batch >= PLACES;
-    return tiles !== "smallest" && byMatrices.find(isFull) || byMatrices[byMatrices.length - 1];
-  }
+  if (byMatrices.length > 0) return byMatrices[0];
   const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
   if (fitting.length === 0) {
     throw new KernelError(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { attentionByMatrices, linearByMatrices, type MatrixSizes, moreByMatrices } from "./matrix_variants.ts";
 import { attention, ATTENTION_DEFAULTS, type AttentionVariant, isSquare, linear, type LinearVariant } from "./variants.ts";
 
 /**
@@ -43,3 +44,13 @@ export const LINEAR_VARIANTS: readonly LinearVariant[] = /* @__PURE__ */ (() => 
   linear(16, 16, 8, 8, { BK4: 8 }),
   linear(8, 8, 4, 4),
 ])();
+
+/** Every variant by subgroup matrices that tuning tries, of devices that have them in these sizes. */
+export function matrixTrials(sizes: MatrixSizes | undefined): { linear: readonly LinearVariant[]; attention: readonly AttentionVariant[] } {
+  if (!sizes) return { linear: [], attention: [] };
+  const { MATRIX, LANES } = sizes, own = { MATRIX, LANES }, more = moreByMatrices(own);
+  return {
+    linear: [...linearByMatrices(own), ...more.linear],
+    attention: [...attentionByMatrices(own), ...more.attention].flatMap((variant) => [variant, { ...variant, BITS: 1 }]),
+  };
+}

@@ -19,6 +19,7 @@ import {
   tensor,
 } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
+import { workshops } from "../compile.ts";
 import type { WebGpuEngine } from "../engine.ts";
 import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
 import { loadLate } from "../plan/index.gen.ts";
@@ -37,7 +38,8 @@ import {
   type LinearKernel,
   type LinearVariant,
 } from "./variants.ts";
-import { ATTENTION_VARIANTS, LINEAR_VARIANTS } from "./trials.ts";
+import type { MatrixUnits } from "../matrices.ts";
+import { ATTENTION_VARIANTS, LINEAR_VARIANTS, matrixTrials } from "./trials.ts";
 
 /** Attention to tune for: all kernels of the forward and backward pass. */
 export interface AttentionWork {
@@ -278,14 +280,19 @@ async function isOrderOpen(engine: WebGpuEngine, work: TuneWork): Promise<boolea
 }
 
 /** Kernels of a work that a variant fits, in passes: those of one pass are measured together. */
-function passesOf(engine: WebGpuEngine, work: TuneWork, variant: Choice["variant"]): string[][] {
+function passesOf(
+  engine: WebGpuEngine,
+  work: TuneWork,
+  { ops: [op] }: Prepared,
+  variant: Choice["variant"],
+  units: MatrixUnits | undefined,
+): string[][] {
   if (!isAttention(work)) {
     return linearFits(engine.limits, variant as unknown as LinearVariant) ? [[...LINEAR_KERNELS]] : [];
   }
-  const { d, dv = d } = work;
-  const fitting = ATTENTION_KERNELS.filter((kernel) =>
-    attentionFits(engine.limits, kernel, variant as unknown as AttentionVariant, Math.ceil(d / 4), Math.ceil(dv / 4))
-  );
+  const { d, dv = d } = work, one = variant as unknown as AttentionVariant;
+  if (variant.MATRIX) return [ATTENTION_KERNELS.filter((kernel) => units?.attention(kernel, op as Attention, engine.limits, [one]).length)];
+  const fitting = ATTENTION_KERNELS.filter((kernel) => attentionFits(engine.limits, kernel, one, Math.ceil(d / 4), Math.ceil(dv / 4)));
   // One kernel for dk and dv stands in for the two.
   const fused = (kernel: AttentionKernel) => kernel === "attention_backward_dkv";
   return variant.KEEP ? [fitting.filter(fused)] : [fitting.filter((kernel) => !fused(kernel)), fitting.filter(fused)];
@@ -324,9 +331,11 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
   const { attention = copies(ATTENTION_VARIANTS), linear = copies(LINEAR_VARIANTS) } = options.variants ?? {};
   await loadLate();
   const tried = new Map<TuneWork, Choice["variant"][]>();
+  const units = works.some(({ dtype }) => dtype === "f16") ? await workshops.get(engine)!.matrices() : undefined;
   for (const work of works) {
-    const open = await isOrderOpen(engine, work);
-    tried.set(work, (isAttention(work) ? attention : linear).filter(({ BITS }) => open || !BITS));
+    const open = await isOrderOpen(engine, work), byMatrices = work.dtype === "f16" && !options.variants ? matrixTrials(units) : undefined;
+    const all = isAttention(work) ? [...attention, ...byMatrices?.attention ?? []] : [...linear, ...byMatrices?.linear ?? []];
+    tried.set(work, copies(all).filter(({ BITS }) => open || !BITS));
   }
   // The engine's own choice is a trial too.
   const of = works.reduce((sum, work) => sum + 1 + tried.get(work)!.length, 0), choices: Choice[] = [];
@@ -344,7 +353,7 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
         const measured: Measured[] = [], failures: string[] = [];
         let compiled = 0;
         const kernels = isAttention(work) ? ATTENTION_KERNELS : LINEAR_KERNELS;
-        for (const pass of variant ? passesOf(engine, work, variant) : [[...kernels]]) {
+        for (const pass of variant ? passesOf(engine, work, prepared, variant, units) : [[...kernels]]) {
           if (pass.length === 0) continue;
           try {
             const given = variant ? pass.map((kernel): Choice => ({ kernel, variant, ms: 0, ...problemOf(kernel) })) : [];

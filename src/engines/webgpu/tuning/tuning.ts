@@ -8,7 +8,8 @@ import { type Allowed, expect, MOST, mustBe, type ObjectOf, shown, whole, wrongO
 import { ConfigError } from "../../../base/errors.ts";
 import { parseJson } from "../../../base/json.ts";
 import type { Problem } from "./problems.ts";
-import { ATTENTION_VARIANTS, LINEAR_VARIANTS } from "./trials.ts";
+import { MATRIX_SIZES } from "./matrix_variants.ts";
+import { ATTENTION_VARIANTS, LINEAR_VARIANTS, matrixTrials } from "./trials.ts";
 import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_KERNELS } from "./variants.ts";
 
 /** A variant chosen for a kernel and problem. */
@@ -22,7 +23,7 @@ export interface Choice extends Problem {
 }
 
 /** Changes when variants or kinds of problems change their meaning: what was measured before is then measured again. */
-export const TUNING_VERSION = 4;
+export const TUNING_VERSION = 5;
 
 /** What was measured on one device, as JSON. */
 export interface Tuning {
@@ -53,9 +54,10 @@ const constants = (variant: Readonly<Record<string, number>>) => JSON.stringify(
 function knownVariants(): ReadonlyMap<string, ReadonlySet<string>> {
   const of = (kernels: readonly string[], ...variants: object[]) =>
     kernels.map((kernel) => [kernel, new Set(variants.map((variant) => constants({ ...variant })))] as const);
+  const byMatrices = MATRIX_SIZES.map(matrixTrials);
   return new Map([
-    ...of(ATTENTION_KERNELS, ...ATTENTION_VARIANTS, ...ATTENTION_DEFAULTS),
-    ...of(LINEAR_KERNELS, ...LINEAR_VARIANTS),
+    ...of(ATTENTION_KERNELS, ...ATTENTION_VARIANTS, ...ATTENTION_DEFAULTS, ...byMatrices.flatMap(({ attention }) => attention)),
+    ...of(LINEAR_KERNELS, ...LINEAR_VARIANTS, ...byMatrices.flatMap(({ linear }) => linear)),
   ]);
 }
 
