@@ -65,7 +65,8 @@ const ENGINES: readonly Engine[] = [
     part: (constant: string) => `plan${pascal(constant)}`,
     doc: "What turns each operation into dispatches.",
     late: "addKernels",
-    also: `export { attentionByRows } from "./attention_rows.ts";
+    also: `export { planPadded } from "./pad.ts";
+export { splitAttention, splitLinear } from "./split.ts";
 export { inF32, planAnyLinear } from "./linear_any.ts";\n`,
   },
 ];

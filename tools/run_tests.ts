@@ -1,6 +1,6 @@
 /**
- * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in four processes, of
- * which three run at once.
+ * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in four processes at
+ * once.
  *
  * Ends with 0 where every test passed, 1 where one failed, and 2 where none failed and some were left out for want of something: the run
  * is partial, which the last line says.
@@ -26,8 +26,8 @@ const GROUPS = [
   /^(conformance|webgpu)\w*_test\.ts$/,
 ];
 
-/** Processes at once: a core more than a small machine has, since some of them wait. */
-const AT_ONCE = 3;
+/** Processes at once, all of them: they wait for browsers, other programs and the disk more than two of them would. */
+const AT_ONCE = 4;
 
 /** Arguments of `deno test`, a process each. */
 function groups(): string[][] {

@@ -1,5 +1,6 @@
 // y's block = x's block: rows of words from a place in one buffer to a place in another. Moves what does not lie where one
 // binding can hold it to where it does.
+// @late
 // @import elements.wgsl
 
 struct Params {

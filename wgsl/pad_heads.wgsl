@@ -1,4 +1,5 @@
 // y[r, h, c] = x[r, h, c] for c below both widths, 0 beyond x's: gives heads a width that is a multiple of 4, and takes it away.
+// @late
 // @import elements.wgsl
 
 struct Params {

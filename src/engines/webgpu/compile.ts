@@ -14,7 +14,7 @@ import { type Pages, planSlots, release, storageBuffer } from "./memory.ts";
 import { loadLate, PLANNERS } from "./plan/index.gen.ts";
 import { join, jointProducts } from "./plan/joint.ts";
 import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
-import { planInPieces } from "./plan/split.ts";
+import { planInPieces } from "./plan/pieces.ts";
 import { bind, blame, type Bound, encode, type Ready } from "./recording.ts";
 import { link, type Parts } from "./shader/link.ts";
 import type { Pipelines } from "./shader/pipelines.ts";

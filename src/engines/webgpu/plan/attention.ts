@@ -5,39 +5,17 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
-import { type Attention, type AttentionBackward, headsOf, size, type Tensor } from "../../../ops/mod.ts";
-import { storage4 } from "../storage.ts";
+import { type Attention, type AttentionBackward, headsOf, type Tensor } from "../../../ops/mod.ts";
+import { bindable, storage4 } from "../storage.ts";
 import type { Constants } from "../shader/kernels.gen.ts";
 import type { Values } from "../shader/specialise.ts";
 import { chooseAttention, ownerOf } from "../tuning/select.ts";
 import type { AttentionKernel, AttentionVariant } from "../tuning/variants.ts";
 import { attentionTables, type Tables } from "./attention_tables.ts";
 import { type Bindings, type Plan, planInF32 } from "./plan.ts";
-import { type PartialAttention, splitAttention } from "./split.ts";
+import type { PartialAttention } from "./split.ts";
 
 const WIDEST = 128;
-
-/** Copies heads to a width that is a multiple of 4, since the kernels load vec4. */
-export function padded(plan: Plan, t: Tensor, width: number): Tensor {
-  if (width % 4 === 0) return t;
-  const to = Math.ceil(width / 4) * 4, count = size(t) / width * to, y = plan.temporary(`${t.name} padded`, count);
-  planPad(plan, t, width, y, to, count);
-  return y;
-}
-
-/** A place for heads of a width that is a multiple of 4: the tensor itself where it is one. */
-export function paddedOutput(plan: Plan, t: Tensor, width: number): Tensor {
-  return width % 4 === 0 ? t : plan.temporary(`${t.name} padded`, size(t) / width * Math.ceil(width / 4) * 4);
-}
-
-/** Copies padded heads back. */
-export function unpad(plan: Plan, x: Tensor, t: Tensor, width: number): void {
-  if (x !== t) planPad(plan, x, Math.ceil(width / 4) * 4, t, width, size(t));
-}
-
-function planPad(plan: Plan, x: Tensor, source: number, y: Tensor, width: number, count: number): void {
-  plan.dispatch({ kernel: "pad_heads", values: {}, bindings: { x, y }, params: { count, source, width }, grid: plan.linear(count) });
-}
 
 /** What forward and backward have in common. */
 export function geometry(op: Attention | AttentionBackward) {
@@ -175,19 +153,29 @@ export async function planKernel<K extends TiledKernel>(
   });
 }
 
+/** Bytes of a head over a sequence: made a multiple of 4 wide, and where it is of f16 then copied to f32. */
+export function bytesOfHead(op: Attention | AttentionBackward): number {
+  const { d, dv } = headsOf(op);
+  return op.n * Math.ceil(Math.max(d, dv) / 4) * 16;
+}
+
+/** Whether a binding holds matrices of all its heads. */
+export const isBoundWhole = (plan: Plan, op: Attention | AttentionBackward): boolean =>
+  op.batch * headsOf(op).heads * bytesOfHead(op) <= bindable(plan.context.limits);
+
 /** o and lse */
 export async function planAttention(plan: Plan, op: Attention): Promise<void> {
-  await splitAttention(plan, op, planAllHeads);
+  if (isBoundWhole(plan, op)) await planAllHeads(plan, op);
+  else await (await plan.context.late()).splitAttention(plan, op, planAllHeads);
 }
 
 async function planAllHeads(plan: Plan, op: Attention): Promise<void> {
-  if (isPadded(geometry(op))) await planInF32(plan, op, planForward);
+  if (isPadded(geometry(op))) await planInF32(plan, op, (await plan.context.late()).planPadded);
   else await planForward(plan, op);
 }
 
+/** Of heads whose widths are multiples of 4. */
 async function planForward(plan: Plan, op: Attention): Promise<void> {
-  const { d, dv } = geometry(op);
-  const q = padded(plan, op.q, d), k = padded(plan, op.k, d), v = padded(plan, op.v, dv), o = paddedOutput(plan, op.o, dv);
-  await planKernel(plan, op, "attention_forward", { q, k, v, o, lse: op.lse, spans: op.spans }, {});
-  unpad(plan, o, op.o, dv);
+  const { q, k, v, o, lse, spans } = op;
+  await planKernel(plan, op, "attention_forward", { q, k, v, o, lse, spans }, {});
 }

@@ -6,10 +6,12 @@
 
 import type { AttentionBackward } from "../../../ops/mod.ts";
 import { bindable, roundUp, storage4 } from "../storage.ts";
-import { chooseAttention, isFused } from "../tuning/select.ts";
+import { isFused } from "../tuning/fused.ts";
+import { chooseAttention } from "../tuning/select.ts";
 import { isSquare } from "../tuning/variants.ts";
-import { geometry, isPadded, type Kept, padded, paddedOutput, planKernel, unpad } from "./attention.ts";
+import { geometry, isPadded, type Kept, planKernel } from "./attention.ts";
 import { pairsOfTiles } from "./attention_tables.ts";
+import { padded, paddedOutput, unpad } from "./pad.ts";
 import { type Plan, planInF32 } from "./plan.ts";
 import { type PartialAttention, splitAttention } from "./split.ts";
 

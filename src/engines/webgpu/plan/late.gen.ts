@@ -16,7 +16,8 @@ import { planLinearWeightGrad } from "./linear_weight_grad.ts";
 import { planMuon } from "./muon.ts";
 import { planSum, planSquareNorm, planClip } from "./norm.ts";
 import type { Planner } from "./plan.ts";
-export { attentionByRows } from "./attention_rows.ts";
+export { planPadded } from "./pad.ts";
+export { splitAttention, splitLinear } from "./split.ts";
 export { inF32, planAnyLinear } from "./linear_any.ts";
 
 addKernels(WGSL);

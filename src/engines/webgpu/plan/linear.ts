@@ -11,7 +11,6 @@ import { linearProblem } from "../tuning/problems.ts";
 import { tilesOf } from "../tuning/variants.ts";
 import { planLayernorm } from "./layernorm.ts";
 import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32 } from "./plan.ts";
-import { splitLinear } from "./split.ts";
 
 // Rows up to which a product is bound by reading w: decoding.
 const FEW_ROWS = 8;
@@ -25,7 +24,8 @@ export const isFew = ({ x, w, pre, dropout }: Linear): boolean => x.shape[0] <= 
 /** y = residual + dropout(f(g(x)·wᵀ + b)) */
 export async function planLinear(plan: Plan, op: Linear): Promise<void> {
   if (op.scale && !isFew(op) && !goesByTiles(op)) op = await (await plan.context.late()).inF32(plan, op);
-  await splitLinear(plan, op, planProduct);
+  if (plan.blocks(op.w).length < 2) await planProduct(plan, op);
+  else await (await plan.context.late()).splitLinear(plan, op, planProduct);
 }
 
 /** Whether the tiled kernels make it, once the norm is made. */

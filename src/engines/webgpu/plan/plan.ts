@@ -68,14 +68,18 @@ export interface Place {
   readonly offset: number;
 }
 
-/** What products of widths that are no multiples of four take, and attention over more rows than are bound; other models never load it. */
+/** What products and heads of widths that are no multiples of four take, and tensors that no binding holds; other models never load it. */
 export interface Rare {
   /** A product with a copy of its int8 weights in f32. */
   inF32(plan: Plan, op: Linear): Promise<Linear>;
   /** Plans one of any widths. */
   planAnyLinear(plan: Plan, op: Linear): void;
-  /** Plans attention by rows. */
-  attentionByRows<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void>;
+  /** Plans attention over heads of any widths. */
+  planPadded(plan: Plan, op: Attention): Promise<void>;
+  /** Plans a product by groups of its columns. */
+  splitLinear(plan: Plan, op: Linear, next: Planner<Linear>): Promise<void>;
+  /** Plans attention by sequences, heads or rows. */
+  splitAttention<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void>;
 }
 
 /** What planning needs to know about the device. */

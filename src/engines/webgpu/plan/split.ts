@@ -1,7 +1,7 @@
 /**
- * Operations over tensors that no binding holds: the same operation several times, each over rows, or over heads, that one does.
+ * Operations over tensors that no binding holds, which do not go by rows (pieces.ts): the same operation several times. Loaded where there is one.
  *
- * By rows go all operations whose rows do not know each other, sums over rows with `accumulate`. Attention needs the keys of
+ * Attention needs the keys of
  * a head, so it goes by sequence and group of heads, copied to where they lie together, or, where no binding holds those of one head, by
  * rows that see each other (attention_rows.ts); a product whose weights are too
  * large by groups of its columns. The embedding, sums, norm and update split by themselves. Decoding does not: its operations
@@ -10,35 +10,11 @@
  * @module
  */
 
-import {
-  type Attention,
-  type AttentionBackward,
-  DESCRIPTORS,
-  headsOf,
-  type Linear,
-  type Op,
-  operands,
-  type Tensor,
-} from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, type Linear, operands, type Tensor } from "../../../ops/mod.ts";
 import { bindable, isPacked, rowsOf } from "../storage.ts";
+import { bytesOfHead, isBoundWhole } from "./attention.ts";
+import { attentionByRows } from "./attention_rows.ts";
 import { type PartialDropout, type Plan, planInF32, type Planner } from "./plan.ts";
-
-/** Plans an operation with `next`, piece by piece where a binding does not hold it. */
-export async function planInPieces(plan: Plan, op: Op, next: Planner<Op>): Promise<void> {
-  const fields = op as unknown as Record<string, Tensor | undefined>, rows: readonly string[] = DESCRIPTORS[op.op].rows ?? [];
-  const names = rows.filter((name) => fields[name]);
-  const pieces = plan.pieces(names.map((name) => fields[name]!));
-  if (pieces.length < 2) return await next(plan, op);
-  for (const [at, { first, rows }] of pieces.entries()) {
-    const made: Record<string, unknown> = { ...op };
-    for (const name of names) made[name] = plan.rows(fields[name]!, first, rows);
-    if ("accumulate" in op) made.accumulate = op.accumulate || at > 0;
-    if ("dropout" in op && op.dropout) {
-      made.dropout = { ...op.dropout, first: (op.dropout.first ?? 0) + first * rowsOf(op.y).width } satisfies PartialDropout;
-    }
-    await plan.step(at, pieces.length, async () => await next(plan, made as unknown as Op));
-  }
-}
 
 /** How a copy of some of a tensor is stored: f16 of odd widths is kept in f32, whatever the width of the copy. */
 const kept = (t: Tensor) => isPacked(t) ? "f16" : "f32";
@@ -73,8 +49,6 @@ export async function splitLinear(plan: Plan, op: Linear, next: Planner<Linear>)
   }
 }
 
-const roundUp4 = (width: number) => Math.ceil(width / 4) * 4;
-
 /** What attention over some heads of a whole has beside its fields. */
 export interface PartialAttention {
   /** Whether dk and dv go on from what is there, of the heads before that read the same keys. */
@@ -93,12 +67,11 @@ function* headRuns(heads: number, group: number, most: number): Generator<readon
 /** Attention by sequence and group of heads. */
 export async function splitAttention<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void> {
   const { n, batch, sets, slopes } = op, { heads, group, d, dv } = headsOf(op);
-  // Heads are made a multiple of 4 wide, and those of f16 then copied to f32.
-  const most = bindable(plan.context.limits), width = roundUp4(Math.max(d, dv)), bytes = n * width * 4;
-  if (batch * heads * bytes <= most) return await next(plan, op);
+  if (isBoundWhole(plan, op)) return await next(plan, op);
+  const most = bindable(plan.context.limits), bytes = bytesOfHead(op);
   if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
   const together = Math.floor(most / bytes);
-  if (together < 1) return await (await plan.context.late()).attentionByRows(plan, op, next);
+  if (together < 1) return await attentionByRows(plan, op, next);
   // Matrices by the width of their heads; lse and delta have a row a head, spans are of all heads.
   const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 0, delta: 0, spans: 2 };
   const { reads, writes } = operands(op), fields = op as unknown as Record<string, Tensor>;

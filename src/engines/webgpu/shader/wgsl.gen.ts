@@ -896,39 +896,6 @@ fn main(){
 position[0]+=params.by;
 }
 `,
-  "copy_block": `
-
-// @import elements.wgsl
-
-struct Params{
-count:u32,
-width:u32,
-x_first:u32,
-x_stride:u32,
-y_first:u32,
-y_stride:u32,
-}
-
-var<storage,read>x:array<u32>;
-var<storage,read_write>y:array<u32>;
-var<uniform>params:Params;
-// @at elements 5
-@compute@workgroup_size(256)
-fn main(
-@builtin(workgroup_id)group:vec3u,
-@builtin(num_workgroups)groups:vec3u,
-@builtin(local_invocation_index)t:u32,
-){
-let i=(group.y*groups.x+group.x)*256u+t;
-if(i<params.count){
-// @at copy_block 20
-let row=i/params.width;
-let column=i%params.width;
-y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_stride+column];
-// @at elements 14
-}
-}
-`,
   "elements": `
 `,
   "embedding": `
@@ -1443,35 +1410,6 @@ let i=(group.y*groups.x+group.x)*256u+t;
 if(i<params.count){
 // @at pack_f16 15
 y[i]=store(x[i]);
-// @at elements 14
-}
-}
-`,
-  "pad_heads": `
-// @import elements.wgsl
-
-struct Params{
-count:u32,
-source:u32,
-width:u32,
-}
-
-var<storage,read>x:array<f32>;
-var<storage,read_write>y:array<f32>;
-var<uniform>params:Params;
-// @at elements 5
-@compute@workgroup_size(256)
-fn main(
-@builtin(workgroup_id)group:vec3u,
-@builtin(num_workgroups)groups:vec3u,
-@builtin(local_invocation_index)t:u32,
-){
-let i=(group.y*groups.x+group.x)*256u+t;
-if(i<params.count){
-// @at pad_heads 16
-let head=i/params.width;
-let column=i%params.width;
-y[i]=select(0.0,x[head*params.source+column],column<params.source);
 // @at elements 14
 }
 }

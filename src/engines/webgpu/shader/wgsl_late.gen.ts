@@ -943,6 +943,40 @@ partials[group.y*params.width+column]=all;
 }
 }
 `,
+  "copy_block": `
+
+
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+width:u32,
+x_first:u32,
+x_stride:u32,
+y_first:u32,
+y_stride:u32,
+}
+
+var<storage,read>x:array<u32>;
+var<storage,read_write>y:array<u32>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at copy_block 21
+let row=i/params.width;
+let column=i%params.width;
+y[params.y_first+row*params.y_stride+column]=x[params.x_first+row*params.x_stride+column];
+// @at elements 14
+}
+}
+`,
   "copy_rows": `
 
 
@@ -1727,6 +1761,36 @@ let at=places[group.z]+row*params.columns+group.x*32u+column;
 let change=select(tile[(own+q)*33u+column],tile[column*33u+own+q],TALL);
 p[at]-=hyper[3]*(params.scale*change+params.decay*p[at]);
 }
+}
+}
+`,
+  "pad_heads": `
+
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+source:u32,
+width:u32,
+}
+
+var<storage,read>x:array<f32>;
+var<storage,read_write>y:array<f32>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at pad_heads 17
+let head=i/params.width;
+let column=i%params.width;
+y[i]=select(0.0,x[head*params.source+column],column<params.source);
+// @at elements 14
 }
 }
 `,

@@ -33,7 +33,7 @@ const FARTHEST = Math.log(8) + 1e-9;
 // In which order attention is cheaper turns with a factor of less than 2 in n.
 const NEAR = Math.log(2) + 1e-9;
 
-function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem, least = FARTHEST): Choice | undefined {
+export function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem, least = FARTHEST): Choice | undefined {
   let best: Choice | undefined;
   for (const choice of tuning?.choices ?? []) {
     if (choice.kernel !== kernel || choice.kind !== kind) continue;
@@ -63,7 +63,7 @@ export function attentionFits(
 }
 
 /** Whether queries of some set have keys without end. */
-const hasLongRows = (sets: readonly AttentionSet[]): boolean => sets.some(({ kind }) => /dense|fixed|summary/.test(kind));
+export const hasLongRows = (sets: readonly AttentionSet[]): boolean => sets.some(({ kind }) => /dense|fixed|summary/.test(kind));
 
 /** Which side of the pairs an attention kernel owns. */
 export const ownerOf = (kernel: string): "query" | "key" => /forward|_dq/.test(kernel) ? "query" : "key";
@@ -91,7 +91,7 @@ export async function chooseAttention(plan: Plan, kernel: AttentionKernel, op: A
 }
 
 /** Whether a tile is for more than the smallest devices; dk and dv together keep ds in square ones only. */
-const isUsable = (tile: AttentionVariant, together: boolean): boolean => tile.TX === 8 && (!together || isSquare(tile));
+export const isUsable = (tile: AttentionVariant, together: boolean): boolean => tile.TX === 8 && (!together || isSquare(tile));
 
 async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | AttentionBackward): Promise<AttentionVariant> {
   const { limits, tiles, tuning } = plan.context, { sets, n } = op, { heads, d, dv } = headsOf(op);
@@ -119,23 +119,6 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
   if (long || !together || !smaller) return tile;
   const scores = async ({ TY, TM }: AttentionVariant) => (TY * TM) ** 2 * await pairsOfTiles(plan, sets, n, TY * TM, false);
   return await scores(smaller) * SMALL_COST < await scores(tile) ? smaller : tile;
-}
-
-/**
- * Whether dk and dv are made by one kernel: where that was measured to be faster, and where nothing was measured, if the device has room
- * for it. With room for 32 × 32 only, long rows go apart where that is by the largest tiles: those gain more than the scores that are
- * computed twice cost, smaller ones less.
- */
-export function isFused(plan: Plan, op: AttentionBackward): boolean {
-  const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), { d, dv } = headsOf(op);
-  if (tiles === "smallest") return false;
-  const apart = () => plan.context.matrices?.attention("attention_backward_dk", op, limits).length;
-  if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
-  if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem) || apart()) return false;
-  const [d4, v4] = [d, dv].map((width) => Math.ceil(width / 4));
-  const fits = (kernel: AttentionKernel, tile: AttentionVariant) => attentionFits(limits, kernel, tile, d4, v4);
-  const together = ATTENTION_DEFAULTS.filter((tile) => isUsable(tile, true) && fits("attention_backward_dkv", tile));
-  return together.length > 1 || (together.length === 1 && !(hasLongRows(op.sets) && fits("attention_backward_dk", ATTENTION_DEFAULTS[0])));
 }
 
 /** Whether a device has room for a variant of the matrix products. */
