@@ -61,6 +61,8 @@ export {
   type Decisions,
   type Exchange,
   type ExchangeTimes,
+  MUON_SHARES,
+  type MuonShares,
   type Part,
   type Wire,
   WIRES,

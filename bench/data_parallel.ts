@@ -3,7 +3,7 @@
  * how far the result is from that of one process with the same sequences. bench/scaling.ts starts it; by hand, one line of JSON a measurement:
  *
  *     mpirun -n 2 --bind-to none deno run -A bench/data_parallel.ts [--preset NAME] [--pattern NAME] [--backend wasm|webgpu] [--steps 20]
- *       [--wire f32,f16] [--precision f32|f16] [--each 1] [--network MICROSECONDS,GIGABYTES_PER_SECOND] [--save FILE] [--compare FILE]
+ *       [--wire f32,f16] [--muon each,shared] [--precision f32|f16] [--each 1] [--network MICROSECONDS,GIGABYTES_PER_SECOND] [--save FILE] [--compare FILE]
  *       [--alone SEQUENCES,…] [--probe] [--bucket BYTES] [--optimizer NAME] [--tiny] [--weak|--strong]
  *
  * @module
@@ -20,7 +20,7 @@ import { byMuon, type TrainConfig } from "../src/files/train_config.ts";
 import type { AttentionConfig } from "../src/pattern/sets.ts";
 import { pickBackend } from "../src/run/backend.ts";
 import type { Communicator } from "../src/run/communicator.ts";
-import { DataParallel, type Wire } from "../src/run/data_parallel.ts";
+import { DataParallel, type MuonShares, type Wire } from "../src/run/data_parallel.ts";
 import { type Snapshot, Trainer } from "../src/run/train.ts";
 import { delayed } from "./delayed.ts";
 import { flag } from "./lib.ts";
@@ -100,6 +100,7 @@ async function measure(engine: Awaited<ReturnType<typeof pickBackend>>["engine"]
       sequences: of,
       precision: constants(of).precision,
       wire: together?.wire,
+      muon: together?.muon,
       stepMs: ms,
       tokensPerSecond: of * config.n_ctx / ms * 1000,
       hostMs: times.slice(warm).map((one) => Math.round(one)),
@@ -173,9 +174,10 @@ else {
   if (mpi) {
     const [latency, rate] = flag("network")?.split(",").map(Number) ?? [];
     const communicator = latency === undefined ? mpi : delayed(mpi, { milliseconds: latency / 1000, bytesPerSecond: rate * 1e9 });
-    for (const wire of (flag("wire") ?? "f32").split(",") as Wire[]) {
+    const ways = (flag("wire") ?? "f32").split(",").flatMap((wire) => (flag("muon") ?? "each").split(",").map((muon) => [wire, muon]));
+    for (const [wire, muon] of ways as [Wire, MuonShares][]) {
       const bucketBytes = flag("bucket") === undefined ? undefined : Number(flag("bucket"));
-      const { result, weights } = await measure(engine, from, mpi.size * each, new DataParallel(communicator, { wire, bucketBytes }));
+      const { result, weights } = await measure(engine, from, mpi.size * each, new DataParallel(communicator, { wire, muon, bucketBytes }));
       if (isFirst) {
         say({ ...result, ...latency === undefined ? {} : { latency, rate }, ...compared ? compare(compared, weights, from) : {} });
       }

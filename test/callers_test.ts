@@ -139,6 +139,7 @@ const REST: readonly string[] = [
     "TRAIN_DEFAULTS",
     "INITIALISATIONS",
     "OPTIMIZERS",
+    "MUON_SHARES",
     "WIRES",
     "SCHEDULES",
     "WINDOW_ORDERS",
@@ -481,12 +482,16 @@ const CALLS: readonly Call[] = [
     },
     ...{ "0.reportSeconds": "optional number", "0.evaluations": "optional whole", "0.evaluationTokens": "optional whole" },
   }),
-  call("DataParallel", (...args) => new longstride.DataParallel(...args as [never, never]), [{ rank: 0, size: 2 }, { wire: "f16" }], {
+  call("DataParallel", (...args) => new longstride.DataParallel(...args as [never, never]), [{ rank: 0, size: 2 }, {
+    wire: "f16",
+    muon: "shared",
+  }], {
     0: "object",
     "0.rank": "whole",
     "0.size": "whole",
     1: "optional object",
     "1.wire": "optional text",
+    "1.muon": "optional text",
     "1.bucketBytes": "optional whole",
   }),
   call("DataParallel.share", (...args) => group.share(...args as [never, never]), [4, 2], { 0: "whole", 1: "whole" }),

@@ -7,7 +7,7 @@
  * all, phases, f16 on the wire and in storage. A step that is not finite on one rank is skipped on all. mpi_test.ts shows the same over MPI.
  */
 
-import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { delayed } from "../bench/delayed.ts";
 import { ConfigError, KernelError } from "../src/base/errors.ts";
 import { parameterCount } from "../src/files/parameter_shapes.ts";
@@ -18,7 +18,8 @@ import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import type { Communicator } from "../src/run/communicator.ts";
 import { DataParallel, type DataParallelOptions } from "../src/run/data_parallel.ts";
 import { MappedGradients } from "../src/run/mapped_gradients.ts";
-import { type Progress, type Snapshot, train } from "../src/run/train.ts";
+import { ownersOf } from "../src/run/shared_matrices.ts";
+import { type Progress, type Snapshot, train, Trainer } from "../src/run/train.ts";
 import { SMALL, TEXT } from "./model.ts";
 import { needing } from "./needs.ts";
 import { ranksHere } from "./ranks.ts";
@@ -133,6 +134,38 @@ Deno.test("data-parallel: ranks with a micro-batch each are one process in every
     const all = { batch: 1, accumulate: size, ...more } as Partial<TrainConfig>, one = await alone("wasm", all);
     for (const rank of await together("wasm", size, all)) sameBits(rank, one);
   }
+});
+
+Deno.test("data-parallel: Muon's matrices shared out are, in every bit, those that each process makes; momenta are whole where it saves", async () => {
+  for (const size of [2, 3]) {
+    const all: Partial<TrainConfig> = { batch: 1, accumulate: size, optimizer: "muon" }, one = await alone("wasm", all);
+    const ranks = await together("wasm", size, all, { muon: "shared" });
+    for (const rank of ranks) sameBits(rank, one);
+    // Another number of ranks goes on, each with matrices that others had.
+    const half = await together("wasm", size, { ...all, steps: 2, schedule: "constant" }, { muon: "shared" });
+    const on = { ...all, batch: 3, accumulate: 2, schedule: "constant" } as const, engine = await makers.wasm();
+    const [first] = await together("wasm", 5 - size, on, { muon: "shared" }, half[0].end),
+      whole = await run(engine, on, undefined, half[0].end);
+    engine.dispose();
+    assert(difference(first, whole) < 1e-5, `${difference(first, whole)}`);
+  }
+});
+
+Deno.test("data-parallel: matrices go to who has least to do; a snapshot of momenta that are elsewhere is refused", async () => {
+  assertEquals(ownersOf([[8, 8], [8, 32], [8, 8], [32, 8], [4, 4]], 2), [0, 0, 1, 1, 0]);
+  assertEquals(ownersOf([[4, 4]], 3), [0]);
+  await Promise.all(
+    ranksHere(2).map(async (communicator) => {
+      const engine = await makers.wasm(), group = new DataParallel(communicator, { muon: "shared" });
+      const trainer = await Trainer.create(engine, config, { ...constants, batch: 2, optimizer: "muon" }, undefined, undefined, group);
+      await trainer.step([data.subarray(0, config.n_ctx)]);
+      await assertRejects(() => trainer.snapshot(), KernelError, "Cannot save step 1: its momenta are shared out among processes");
+      await trainer.measure();
+      assertEquals((await trainer.snapshot()).step, 1);
+      trainer.dispose();
+      engine.dispose();
+    }),
+  );
 });
 
 Deno.test("data-parallel: with f16 on the wire the loss is scaled, and the model near that of f32", async () => {

@@ -76,13 +76,13 @@ needing(
       assert(exchange.milliseconds > 0 && exchange.left > 0 && exchange.hidden >= 0 && exchange.hidden < 1);
       const results = (ran: Ran) => ran.events.find(({ event }) => event === "end")!.results as { bits: number; tokens: number }[];
       const score = ["evaluate", `${folder}/two`, "--min-context", "0,20", "--backend", "wasm", "--json"];
-      const resume = ["train", "--resume", `${folder}/two`, "--steps", "6", "--batch", "4", "--backend", "wasm", "--wire", "f16", "--json"];
+      const resume = ["train", "--resume", `${folder}/two`, "--steps", "6", "--batch", "4", "--backend", "wasm", "--json"];
       const [alone, shared] = [await run(...score), await together(2, ...score)];
       results(shared).forEach(({ bits, tokens }, at) => {
         assertAlmostEquals(bits, results(alone)[at].bits, 1e-9);
         assertEquals(tokens, results(alone)[at].tokens);
       });
-      const three = await together(3, ...resume);
+      const three = await together(3, ...resume, "--wire", "f16", "--muon", "shared");
       assertEquals(three.code, 0, three.err);
       assertEquals(loadRun(`${folder}/two`).step, 6);
     }),

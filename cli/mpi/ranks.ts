@@ -69,7 +69,7 @@ export class Ranks {
    * @throws {ConfigError} where a rank has something else than the first, on all ranks
    */
   async agree(facts: Readonly<Record<string, unknown>>): Promise<void> {
-    const all = { "version of this program": VERSION, wire: this.together.wire, ...facts };
+    const all = { "version of this program": VERSION, wire: this.together.wire, "who makes Muon's update": this.together.muon, ...facts };
     const digests = Object.values(all).map((fact) => createHash("sha256").update(JSON.stringify(fact) ?? "").digest());
     const [first, ...others] = await this.together.gather(new Uint8Array(Buffer.concat(digests)));
     others.forEach((other, at) => {

@@ -70,6 +70,7 @@ export function optimizerState(o: OptimizerTensors): Tensor[] {
  * Appends norm, clip, AdamW and Muon to a step's program.
  *
  * @param lossScale what gradients are multiplied by, where they are
+ * @param has which parameters are updated by Muon here, by their numbers: all, unless processes share them out
  */
 export function emitUpdate(
   program: Program,
@@ -77,13 +78,14 @@ export function emitUpdate(
   o: OptimizerTensors,
   train: TrainConfig,
   lossScale: Tensor | undefined,
+  has: (at: number) => boolean = () => true,
 ): void {
   const { squareNorm, factor, skipped, schedule, known, hyper } = o;
   program.add({ op: "square_norm", xs: o.grads, y: squareNorm });
   program.add({ op: "clip", squareNorm, factor, skipped, maxNorm: train.clip, lossScale, schedule, known, hyper });
   const hidden = params.map(({ name, shape }) => byMuon(name, shape, train.optimizer));
   const adam = <T>(list: readonly T[]) => list.filter((_, at) => !hidden[at]),
-    muon = <T>(list: readonly T[]) => list.filter((_, at) => hidden[at]);
+    muon = <T>(list: readonly T[]) => list.filter((_, at) => hidden[at] && has(at));
   program.add({
     op: "adam",
     params: adam(params),
@@ -98,7 +100,7 @@ export function emitUpdate(
     eps: train.eps,
     weightDecay: train.weight_decay,
   });
-  if (!hidden.includes(true)) return;
+  if (muon(params).length === 0) return;
   program.add({
     op: "muon",
     params: muon(params),

@@ -32,6 +32,8 @@ export interface Share {
   readonly row: number;
   /** Sequences of the update, of all processes. */
   readonly of: number;
+  /** Which parameters it updates by Muon, by their numbers; all where absent. */
+  readonly has?: (at: number) => boolean;
   /** Whether the loss is scaled though activations are f32: gradients go from process to process as f16. */
   readonly scaled?: boolean;
 }
@@ -90,7 +92,7 @@ export function trainingProgram(
     return batch;
   });
 
-  emitUpdate(program, params.all, optimizer, train, lossScale);
+  emitUpdate(program, params.all, optimizer, train, lossScale, share.has);
   return { program, batches, logits: kept, constants: e.constants };
 }
 

@@ -7,6 +7,7 @@
 
 import { expect, whole } from "../base/check.ts";
 import { ConfigError, KernelError, LongstrideError } from "../base/errors.ts";
+import { byMuon, type OptimizerName } from "../files/train_config.ts";
 import type { Share } from "../model/train.ts";
 import { type Engine, type Executable, type Program, size, type Tensor } from "../ops/mod.ts";
 import { bucketsOf, endsOf } from "./buckets.ts";
@@ -14,6 +15,7 @@ import type { Communicator } from "./communicator.ts";
 import { shareOf } from "./evaluate.ts";
 import { HalvesSum } from "./halves_sum.ts";
 import { type HostGradients, ReadGradients } from "./host_gradients.ts";
+import { SharedMatrices } from "./shared_matrices.ts";
 
 /** What gradients are on their way between processes. */
 export type Wire = "f32" | "f16";
@@ -21,10 +23,18 @@ export type Wire = "f32" | "f16";
 /** The names of {@linkcode Wire}. */
 export const WIRES: readonly Wire[] = ["f32", "f16"];
 
+/** Who makes Muon's update: each process all of it, or a part that the others then get. */
+export type MuonShares = "each" | "shared";
+
+/** The names of {@linkcode MuonShares}. */
+export const MUON_SHARES: readonly MuonShares[] = ["each", "shared"];
+
 /** Choices of {@linkcode DataParallel}. */
 export interface DataParallelOptions {
   /** What gradients are on their way; with f16 the loss is scaled whatever activations are stored in. Default f32. */
   readonly wire?: Wire;
+  /** Who makes Muon's update. Default each. */
+  readonly muon?: MuonShares;
   /** Bytes of gradients that go together; by default a sixteenth of all, at least 1 MiB. */
   readonly bucketBytes?: number;
 }
@@ -70,6 +80,8 @@ export interface Part {
 export class DataParallel {
   /** What gradients are on their way. */
   readonly wire: Wire;
+  /** Who makes Muon's update. */
+  readonly muon: MuonShares;
   readonly #bucketBytes: number | undefined;
   readonly #halves: HalvesSum;
   #turn: Promise<unknown> = Promise.resolve();
@@ -87,12 +99,14 @@ export class DataParallel {
       rank: [communicator?.rank, whole(0)],
       size: [communicator?.size, whole(1)],
     });
-    const { wire = "f32", bucketBytes } = options;
+    const { wire = "f32", muon = "each", bucketBytes } = options;
     expect("Cannot train together", {
       wire: [wire, { oneOf: WIRES }],
+      muon: [muon, { oneOf: MUON_SHARES }],
       bucketBytes: [bucketBytes === undefined ? 1 : bucketBytes, whole(1)],
     });
     this.wire = wire;
+    this.muon = muon;
     this.#bucketBytes = bucketBytes;
     this.#halves = new HalvesSum(communicator);
   }
@@ -143,6 +157,13 @@ export class DataParallel {
       `Cannot train on ${size} processes: batch is ${batch} and accumulate ${accumulate}, and one of them is shared out, so one must be at ` +
         `least ${size}; they count the sequences of all processes together`,
     );
+  }
+
+  /** Muon's matrices among parameters, shared out; undefined where every process updates them all. */
+  matrices(params: readonly Tensor[], optimizer: OptimizerName): SharedMatrices | undefined {
+    if (this.size === 1 || this.muon === "each") return;
+    const shared = new SharedMatrices(this, params, ({ name, shape }) => byMuon(name, shape, optimizer));
+    return shared.isEmpty ? undefined : shared;
   }
 
   /** Makes a call on the communicator when those before it have ended. */

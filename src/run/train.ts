@@ -26,6 +26,7 @@ import { initialWeights } from "../model/initial_weights.ts";
 import { Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
 import type { DataParallel, Decisions, Exchange, Part } from "./data_parallel.ts";
+import type { SharedMatrices } from "./shared_matrices.ts";
 import { type Engine, type Executable, size, type Tensor } from "../ops/mod.ts";
 import {
   AHEAD,
@@ -91,6 +92,7 @@ export class Trainer {
   readonly #rate: LearningRate;
   readonly #together: DataParallel | undefined;
   readonly #exchange: Exchange | undefined;
+  readonly #shared: SharedMatrices | undefined;
   /** Undefined where making the next phase's failed. */
   #recorded: Recorded | undefined;
   #done: number;
@@ -114,6 +116,7 @@ export class Trainer {
       rate?: LearningRate;
       together?: DataParallel;
       exchange?: Exchange;
+      shared?: SharedMatrices;
     },
   ) {
     this.#engine = engine;
@@ -124,6 +127,7 @@ export class Trainer {
     this.#rate = made.rate ?? learningRate;
     this.#together = made.together;
     this.#exchange = made.exchange;
+    this.#shared = made.shared;
     this.#done = made.from?.step ?? 0;
     this.#skipped = this.#known = made.from?.skipped[0] ?? 0;
   }
@@ -192,7 +196,8 @@ export class Trainer {
         fill(optimizer.v, "v.", from.v);
         engine.write(optimizer.skipped, Uint32Array.from(from.skipped));
       }
-      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate, together, exchange });
+      const shared = together?.matrices(params.all, checked.optimizer);
+      trainer = new Trainer(engine, config, checked, { params, phases, optimizer, tensors, from, rate, together, exchange, shared });
       await trainer.#record();
       return trainer;
     } catch (error) {
@@ -219,7 +224,8 @@ export class Trainer {
     if (this.#recorded?.index === phase.index) return this.#recorded;
     this.#release();
     const part = this.part(phase), { batch, accumulate, share } = part;
-    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch, accumulate }, false, share);
+    const shared = this.#shared, has = shared && ((at: number) => shared.has(at));
+    const step = trainingProgram(params, this.#optimizer, { ...this.train, batch, accumulate }, false, { ...share, has });
     const tensors = [...step.constants.keys(), ...step.batches.flatMap(Object.values)];
     return this.#recorded = { ...phase, step, part, tensors, executable: await compileWith(engine, step.program, tensors, step.constants) };
   }
@@ -281,6 +287,7 @@ export class Trainer {
     engine.write(this.#optimizer.known, Uint32Array.of(this.#known));
     engine.write(this.#optimizer.seeds, Uint32Array.of(train.seed, this.#done * train.accumulate));
     await (this.#exchange ? this.#exchange.run(executable, step.program) : executable.run());
+    await this.#shared?.gather(engine, this.#params.all);
     this.#done++;
     this.#sinceReading++;
     this.#sinceKnown++;
@@ -292,7 +299,7 @@ export class Trainer {
   }
 
   /**
-   * Waits for the steps so far and reads what they measured.
+   * Waits for the steps so far and reads what they measured. Where processes share Muon's matrices out, all then have all momenta.
    *
    * @throws {DivergedError} where the loss is not finite though the gradients are
    * @throws {KernelError} where the device answers what cannot be
@@ -313,6 +320,7 @@ export class Trainer {
       checkComputed([total, square[0]], "Cannot go on", "the pair of loss and squared norm", this.#engine);
     }
     this.#skipped = counts[0];
+    if (this.#sinceReading > 0) await this.#shared?.gather(this.#engine, this.#optimizer.m);
     this.#engine.write(loss, Float32Array.of(0));
     this.#sinceReading = 0;
     this.#known = counts[0];
@@ -332,8 +340,15 @@ export class Trainer {
    * Copies out everything that training continues from.
    *
    * @throws {DivergedError} where weights or moments are not finite
+   * @throws {KernelError} where processes share Muon's matrices out, and there was a step since {@linkcode Trainer.measure}: momenta are then
+   * elsewhere
    */
   async snapshot(): Promise<Snapshot> {
+    if (this.#shared && this.#sinceReading > 0) {
+      throw new KernelError(
+        `Cannot save step ${this.#done}: its momenta are shared out among processes; call measure() on all of them first`,
+      );
+    }
     const read = async (tensors: readonly Tensor[], prefix = "") => {
       const values = new Map<string, Float32Array>();
       for (let first = 0, end = 0; first < tensors.length; first = end) {
