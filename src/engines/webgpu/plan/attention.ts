@@ -12,8 +12,7 @@ import type { Values } from "../shader/specialise.ts";
 import { chooseAttention, ownerOf } from "../tuning/select.ts";
 import type { AttentionKernel, AttentionVariant } from "../tuning/variants.ts";
 import { attentionTables, type Tables } from "./attention_tables.ts";
-import { type Bindings, type Plan, planInF32 } from "./plan.ts";
-import type { PartialAttention } from "./split.ts";
+import { type Bindings, type PartialAttention, type Plan, planInF32 } from "./plan.ts";
 
 const WIDEST = 128;
 

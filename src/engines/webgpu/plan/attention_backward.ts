@@ -12,8 +12,8 @@ import { isSquare } from "../tuning/variants.ts";
 import { geometry, isPadded, type Kept, planKernel } from "./attention.ts";
 import { pairsOfTiles } from "./attention_tables.ts";
 import { padded, paddedOutput, unpad } from "./pad.ts";
-import { type Plan, planInF32 } from "./plan.ts";
-import { type PartialAttention, splitAttention } from "./split.ts";
+import { type PartialAttention, type Plan, planInF32 } from "./plan.ts";
+import { splitAttention } from "./split.ts";
 
 /** Whether and where ds is kept: where tiles are square and there is room for one sequence, of as many at a time as there is room for. */
 async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Kept | undefined> {

@@ -227,6 +227,12 @@ export class Plan {
   }
 }
 
+/** What attention over some heads of a whole has beside its fields. */
+export interface PartialAttention {
+  /** Whether dk and dv go on from what is there, of the heads before that read the same keys. */
+  readonly adds?: boolean;
+}
+
 /** A dropout over some columns of a whole. */
 export interface PartialDropout extends Dropout {
   /** Columns of the whole, where they are not all. */

@@ -49,12 +49,6 @@ export async function splitLinear(plan: Plan, op: Linear, next: Planner<Linear>)
   }
 }
 
-/** What attention over some heads of a whole has beside its fields. */
-export interface PartialAttention {
-  /** Whether dk and dv go on from what is there, of the heads before that read the same keys. */
-  readonly adds?: boolean;
-}
-
 /** Heads of q from one to before another, at most `most` of them: all that read the heads of k and v they read, or some that read one. */
 function* headRuns(heads: number, group: number, most: number): Generator<readonly [first: number, end: number]> {
   const each = most < group ? most : most - most % group;
