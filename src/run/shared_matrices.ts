@@ -5,7 +5,13 @@
  */
 
 import { type Engine, size, type Tensor } from "../ops/mod.ts";
-import type { DataParallel } from "./data_parallel.ts";
+
+/** What it asks of the processes: `gather` gets byte strings of one length, by rank. */
+interface Group {
+  readonly rank: number;
+  readonly size: number;
+  gather(bytes: Uint8Array): Promise<Uint8Array[]>;
+}
 
 /** What bringing a matrix's singular values near 1 costs: products of its shorter side's square with the longer. */
 const costOf = ([rows, columns]: readonly number[]): number => Math.min(rows, columns) * rows * columns;
@@ -28,7 +34,7 @@ export class SharedMatrices {
    * @param params all parameters, in the order of their moments
    * @param isShared which of them are shared out
    */
-  constructor(private readonly group: DataParallel, params: readonly Tensor[], isShared: (t: Tensor) => boolean) {
+  constructor(private readonly group: Group, params: readonly Tensor[], isShared: (t: Tensor) => boolean) {
     const shared = params.map((t, at) => isShared(t) ? at : -1).filter((at) => at >= 0);
     const owners = ownersOf(shared.map((at) => params[at].shape), group.size), made: (number | undefined)[] = params.map(() => undefined);
     shared.forEach((at, i) => made[at] = owners[i]);
