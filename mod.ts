@@ -60,5 +60,17 @@ export type { SampleOptions, SamplesOptions } from "./src/run/sample.ts";
 export type { Embeddings, EmbedOptions, ScoreOptions, Scores } from "./src/run/passes.ts";
 export type { GenerationOptions } from "./src/files/generation_config.ts";
 export type { BatchOptions, GenerateOptions, TextOptions, TextsOptions, TokenOptions } from "./src/run/generate.ts";
+export {
+  compress,
+  COMPRESS_FIELDS,
+  type Compressed,
+  type CompressedHeader,
+  compressedHeader,
+  type Compressing,
+  type CompressOptions,
+  type CompressProgress,
+  decompress,
+  type DecompressOptions,
+} from "./src/run/compress.ts";
 export { fetchModel, type FetchModelOptions } from "./src/run/fetch_model.ts";
 export { OpenedModel, openModel, type OpenOptions } from "./src/run/open.ts";

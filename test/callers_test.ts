@@ -124,6 +124,7 @@ const checkpoint: files.Checkpoint = {
   m: weights,
   v: weights,
 };
+const { file: compressed } = await longstride.compress(model, bytes.subarray(0, 4));
 const merges = Uint16Array.of(65, 66), tokenizer = new longstride.Tokenizer(merges);
 const folder: files.RunReader = { path: "a", locate: (name) => name, folders: () => [], read: () => undefined };
 
@@ -159,6 +160,7 @@ const REST: readonly string[] = [
     "PICK_FIELDS",
     "whole",
     "NO_KEYS",
+    "COMPRESS_FIELDS",
   ),
   ...makes("BackendError", "CheckpointError", "ConfigError", "DataError", "DivergedError", "KernelError", "LongstrideError"),
   ...makes("OutOfMemoryError", "ShapeError", "excerpt"),
@@ -376,6 +378,15 @@ const CALLS: readonly Call[] = [
     "0.stopStrings": "optional list",
     "0.stopStrings.0": "text",
   }),
+  of("compress", [model, bytes.subarray(0, 4), { minContext: 0, batch: 1 }], {
+    0: "object",
+    1: "bytes",
+    2: "optional object",
+    "2.minContext": "optional whole",
+    "2.batch": "optional whole",
+  }),
+  of("decompress", [model, compressed, {}], { 0: "object", 1: "bytes", 2: "optional object" }),
+  of("compressedHeader", [compressed], { 0: "bytes" }),
   of("parseGenerationConfig", [`{ "top_k": 3 }`, name], { 0: "text", 1: "text" }),
   of("formatGenerationConfig", [{ topK: 3, stopStrings: ["a"] }], {
     0: "object",

@@ -15,7 +15,22 @@ import { at, folder, tiny } from "./tiny.ts";
 Deno.test("cli: help of the program and of each command", async () => {
   const all = await run("--help");
   assertEquals(all.code, 0);
-  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "tune", "data", "export", "completions"]) {
+  for (
+    const name of [
+      "train",
+      "evaluate",
+      "sample",
+      "maps",
+      "layout",
+      "verify",
+      "tune",
+      "data",
+      "export",
+      "compress",
+      "decompress",
+      "completions",
+    ]
+  ) {
     assertMatch(all.out, new RegExp(`^  ${name} `, "m"));
     const { code, out } = await run(name, "--help");
     assertEquals(code, 0);
