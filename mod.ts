@@ -48,7 +48,7 @@ export {
 } from "./src/base/errors.ts";
 export { useKernels } from "./src/base/kernels.ts";
 export { type AttentionConfig, type Integration, INTEGRATIONS, type PatternName, PATTERNS } from "./src/pattern/sets.ts";
-export { checkConfig, type ModelConfig, type PositionConfig } from "./src/files/model_config.ts";
+export { checkConfig, type ModelConfig, type Objective, OBJECTIVES, type PositionConfig } from "./src/files/model_config.ts";
 export { checkTrain, type Phase, TRAIN_DEFAULTS, type TrainConfig } from "./src/files/train_config.ts";
 export { type Preset, preset, presetFor, PRESETS } from "./src/files/presets.ts";
 export type { Model } from "./src/files/weights.ts";
@@ -73,4 +73,16 @@ export {
   type DecompressOptions,
 } from "./src/run/compress.ts";
 export { fetchModel, type FetchModelOptions } from "./src/run/fetch_model.ts";
+export {
+  Encoder,
+  type Filled,
+  type FillOptions,
+  openEncoder,
+  type ReadOptions,
+  type Rows,
+  scoreEntries,
+  type ScoreEntriesOptions,
+  type StateOptions,
+} from "./src/run/encoder.ts";
+export { type Targets, type WindowLoss, WindowScorer } from "./src/run/window_scorer.ts";
 export { OpenedModel, openModel, type OpenOptions } from "./src/run/open.ts";

@@ -6,16 +6,16 @@
  */
 
 import { assert } from "@std/assert";
-import { batchData } from "../src/model/batch.ts";
 import { initialWeights, Parameters } from "../src/model/parameters.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import type { ModelConfig } from "../src/files/model_config.ts";
-import { type Op, operands, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
+import { NO_TARGET, type Op, operands, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { learningRate, optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
 import { alibiSlopes } from "../src/pattern/alibi.ts";
 import { resolveSets } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";
+import { batchOf } from "../src/run/window_scorer.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { PATTERNS } from "./patterns.ts";
 
@@ -128,7 +128,7 @@ for (const { name, config, layer } of PATTERNS) {
 
 Deno.test("reference: cross-entropy's gradient", async () => {
   const logits = tensor("logits", [4, 6]), targets = tensor("targets", [4], "u32"), losses = tensor("losses", [4]);
-  const dLogits = tensor("dLogits", [4, 6]), z = normals(24), t = Float64Array.of(0, 5, 2, 2);
+  const dLogits = tensor("dLogits", [4, 6]), z = normals(24), t = Float64Array.of(0, 5, NO_TARGET, 2);
   const [gradient] = await run({ op: "cross_entropy", logits, targets, losses, dLogits, scale: 1 }, new Map([[logits, z], [targets, t]]), [
     dLogits,
   ]);
@@ -142,6 +142,17 @@ Deno.test("reference: cross-entropy's gradient", async () => {
     new Map([[logits, gradient]]),
   );
 });
+
+for (const kind of ["squared", "logistic"] as const) {
+  Deno.test(`reference: the gradient of the ${kind} loss`, async () => {
+    const [x, dX] = ["x", "dX"].map((name) => tensor(name, [5, 1])), losses = tensor("losses", [5]), g = new Float64Array(5).fill(1);
+    const [targets, weights] = ["targets", "weights"].map((name) => tensor(name, [5]));
+    const inputs = new Map([[x, normals(5)], [targets, normals(5)], [weights, Float64Array.of(1, 0, 2, 0.5, 1)]]);
+    const forward: Op = { op: "score_loss", kind, x, targets, weights, losses, scale: 1 };
+    const [gradient] = await run({ ...forward, dX }, inputs, [dX]);
+    await hold("score_loss", forward, losses, g, inputs, new Map([[x, gradient]]));
+  });
+}
 
 /** A small model with everything switched on. */
 const CONFIG: ModelConfig = {
@@ -158,14 +169,24 @@ const CONFIG: ModelConfig = {
   position: { kind: "attention", stride: 4 },
 };
 
-for (const recompute of [false, true]) {
-  Deno.test(`reference: gradients of a whole model with dropout, 2 micro-batches${recompute ? ", recomputed" : ""}`, async () => {
+const BOTH_WAYS: Partial<ModelConfig> = { attention: { pattern: "strided", stride: 4, causal: false } };
+
+for (
+  const [name, more, recompute] of [
+    ["", {}, false],
+    [", recomputed", {}, true],
+    [", of masked tokens", { ...BOTH_WAYS, objective: "masked" }, true],
+    [", of numbers", { ...BOTH_WAYS, objective: "squared" }, false],
+  ] as [string, Partial<ModelConfig>, boolean][]
+) {
+  Deno.test(`reference: gradients of a whole model with dropout, 2 micro-batches${name}`, async () => {
+    const config = { ...CONFIG, ...more }, wanted = normals(24).map((x, i) => i % 5 ? x : NaN);
     const train = checkTrain({ steps: 5, batch: 2, accumulate: 2, recompute, seed: 3 });
-    const params = new Parameters(CONFIG),
+    const params = new Parameters(config),
       optimizer = optimizerTensors(params.all, train.optimizer),
       step = trainingProgram(params, optimizer, train);
     const weights = new Map(
-      [...initialWeights(CONFIG, 5)].map(([name, w]) => [name, Float64Array.from(w, (x) => x + 0.1 * random.normal())]),
+      [...initialWeights(config, 5)].map(([name, w]) => [name, Float64Array.from(w, (x) => x + 0.1 * random.normal())]),
     );
     const tokens = [0, 1].map(() => Array.from({ length: 24 }, () => random.below(11)));
     const lossAt = async (w: Map<string, Float64Array>): Promise<[number, Float64Array[]]> => {
@@ -175,7 +196,9 @@ for (const recompute of [false, true]) {
       engine.allocate([...step.constants.keys(), ...step.batches.flatMap((b) => Object.values(b) as Tensor[])]);
       for (const [t, data] of step.constants) engine.write(t, data);
       for (const p of params.all) engine.write(p, w.get(p.name)!);
-      step.batches.forEach((batch, m) => batchData(batch, tokens[m], 11, 12).forEach((data, t) => engine.write(t, data)));
+      step.batches.forEach((batch, m) =>
+        batchOf(batch, config, 12, tokens[m], { seed: 1, step: 0, micro: m }, wanted).forEach((data, t) => engine.write(t, data))
+      );
       engine.write(optimizer.schedule, scheduleRows(train, 0));
       engine.write(optimizer.seeds, Uint32Array.of(3, 8));
       await (await engine.compile(step.program)).run();

@@ -10,3 +10,4 @@ export const NEWTON_SCHULZ_B: f64 = -4.775;
 export const NEWTON_SCHULZ_C: f64 = 2.0315;
 export const NEWTON_SCHULZ_TIMES: f64 = 5;
 export const NO_KEYS: f64 = -1e+30;
+export const NO_TARGET: f64 = 4294967295;

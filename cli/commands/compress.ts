@@ -15,6 +15,7 @@ import {
   type OpenedModel,
   openModel,
 } from "../../mod.ts";
+import { checkNext } from "../../files.ts";
 import { gzipBits } from "../dataset.ts";
 import { checkWritable, isThere, readFile, writeAtomic } from "../disk.ts";
 import { ENGINE_FLAGS, engineOptions } from "../engine.ts";
@@ -36,11 +37,16 @@ const FLAGS: readonly Flag[] = [
   ...ENGINE_FLAGS,
 ];
 
-/** @throws {UsageError} where no model is named */
+/**
+ * @throws {UsageError} where no model is named
+ * @throws {ConfigError} where it does not predict next tokens
+ */
 async function modelOf(args: Args, what: string): Promise<NamedModel> {
-  const named = args.text("model");
-  if (named === undefined) throw new UsageError(`Cannot ${what}: give the model, --model RUN`);
-  return await readModel(named);
+  const name = args.text("model");
+  if (name === undefined) throw new UsageError(`Cannot ${what}: give the model, --model RUN`);
+  const named = await readModel(name);
+  checkNext(named.model.config, what);
+  return named;
 }
 
 /** @throws {UsageError} where the file that is written would be in the place of another that is not to be lost */

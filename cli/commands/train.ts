@@ -7,7 +7,18 @@
 import { join } from "node:path";
 import { DivergedError, type Progress, train as trainModel } from "../../mod.ts";
 import { BYTES, checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
-import { checkCausal, encodeParts, inBytes, type PhaseAt, phaseAt, phasesOf, Run, stepsPerEpoch } from "../../files.ts";
+import {
+  checkTrainable,
+  encodeParts,
+  inBytes,
+  LOSS_UNITS,
+  objectiveOf,
+  type PhaseAt,
+  phaseAt,
+  phasesOf,
+  Run,
+  stepsPerEpoch,
+} from "../../files.ts";
 import { describeAttention } from "../../ops.ts";
 import { lossCurveSvg } from "../../pictures.ts";
 import { DATA_FLAGS, dataOptions, identityOf, readDataset } from "../dataset.ts";
@@ -65,7 +76,7 @@ async function prepare(args: Args, resumed: RunFolder | undefined, report: Repor
     );
   }
   checkDataset({ ...dataset, ...tokens }, config);
-  for (const phase of phasesOf(config, train)) checkCausal(phase.config, "train");
+  for (const phase of phasesOf(config, train)) checkTrainable(phase.config);
   const identity = await identityOf(dataset, path, options);
   if (from) checkSameData(from.data, identity);
   return { setup, dataset, tokenizer, tokens, identity };
@@ -102,9 +113,18 @@ class Follower {
     this.#title = `${describeAttention(config.attention)}, ${identity.name}`;
   }
 
+  /** Whether the losses are bits per byte, which others are never put beside. */
+  get #isNext(): boolean {
+    return objectiveOf(this.facts.setup.config) === "next";
+  }
+
+  get #unit(): string {
+    return this.#isNext ? "bits/byte" : LOSS_UNITS[objectiveOf(this.facts.setup.config)];
+  }
+
   /** Takes what training reports. */
   async take(reported: Progress): Promise<void> {
-    const progress = inBytes(reported, this.facts.tokens.perByte);
+    const progress = this.#isNext ? inBytes(reported, this.facts.tokens.perByte) : reported;
     const { step, steps, heldOut, last } = progress, now = performance.now();
     this.#run.report(progress);
     this.#events?.report(progress);
@@ -114,10 +134,10 @@ class Follower {
     if (last || heldOut !== undefined || now - this.#savedAt > SAVE_SECONDS * 1000) await this.#save(progress);
     if (isStopped) this.#stopped(progress);
     else if (last) {
-      await this.#samples.atEnd(progress);
+      if (this.#isNext) await this.#samples.atEnd(progress);
       this.#finished(step);
     } else if (performance.now() - this.#shownAt > (isBetter ? BETTER_SECONDS : SAVE_SECONDS) * 1000) {
-      await this.#samples.between(progress);
+      if (this.#isNext) await this.#samples.between(progress);
       this.#shownAt = performance.now();
     }
   }
@@ -129,7 +149,7 @@ class Follower {
       { text: `step ${String(step).padStart(String(steps).length)}/${steps}` },
       ...of > 1 ? [{ text: `phase ${index + 1}/${of}`, spare: true }] : [],
       { text: `loss ${loss.toFixed(3)}` },
-      ...held === undefined ? [] : [{ text: `held-out ${held.toFixed(3)} bits/byte`, short: `held-out ${held.toFixed(3)}` }],
+      ...held === undefined ? [] : [{ text: `held-out ${held.toFixed(3)} ${this.#unit}`, short: `held-out ${held.toFixed(3)}` }],
       { text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` },
       ...skipped > 0 ? [{ text: `${skipped} skipped` }] : [],
     ];
@@ -145,12 +165,9 @@ class Follower {
   /** Saves the run, then what is for looking at: the model is safe before. */
   async #save(progress: Progress): Promise<void> {
     const { setup: { path, train }, gzip, order0 } = this.facts,
-      marks = [{ label: "gzip −9", bits: gzip }, {
-        label: "order-0 entropy",
-        bits: order0,
-      }];
+      marks = this.#isNext ? [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }] : [];
     saveRun(this.folder, await this.#run.checkpoint(progress));
-    writeAtomic(join(path, "loss.svg"), lossCurveSvg(this.#title, this.#run.history, train.steps, marks));
+    writeAtomic(join(path, "loss.svg"), lossCurveSvg(this.#title, this.#run.history, train.steps, marks, undefined, this.#isNext ? undefined : this.#unit));
     this.saves++;
     this.#savedAt = performance.now();
     this.report.event("saved", { run: path, step: progress.step });
@@ -164,15 +181,16 @@ class Follower {
 
   #finished(step: number): void {
     const { report, facts: { order0, gzip, setup: { path } } } = this, { screen } = report, heldOut = this.#run.heldOut!;
-    report.event("end", { run: path, step, heldOut, order0, gzip });
+    report.event("end", { run: path, step, heldOut, ...this.#isNext ? { order0, gzip } : { unit: this.#unit } });
     const line = (name: string, bits: number) => `  ${name.padEnd(18)}${bits.toFixed(3).padStart(7)}`;
-    report.show(screen.bold("Held-out bits/byte"));
+    report.show(screen.bold(this.#isNext ? "Held-out bits/byte" : `Held out, ${this.#unit}`));
     report.show(screen.bold(line("this model", heldOut)));
+    const made = ["config.json", "model.safetensors", ...this.facts.tokenizer ? ["tokenizer.json"] : [], "loss.svg"].join(", ");
+    if (!this.#isNext) return report.say(`\nIn ${path}: ${made}. openEncoder reads with it.\n`);
     report.show(line("gzip −9", gzip));
     report.show(line("order-0 entropy", order0));
     const sample = `${program()} ${["sample", path].map(quote).join(" ")}`;
-    const files = ["config.json", "model.safetensors", ...this.facts.tokenizer ? ["tokenizer.json"] : [], "loss.svg"].join(", ");
-    report.say(`\nIn ${path}: ${files}, ${this.#samples.file}. To write with it:\n\n  ${sample}\n`);
+    report.say(`\nIn ${path}: ${made}, ${this.#samples.file}. To write with it:\n\n  ${sample}\n`);
   }
 
   /** The error of a run whose gradients are not finite, with what to do. */

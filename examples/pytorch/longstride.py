@@ -206,12 +206,16 @@ class SparseTransformer(nn.Module):
         self.embed.position = nn.ModuleList(nn.Embedding(size, d) for size in sizes)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config["n_layer"]))
         self.norm = nn.LayerNorm(d)
-        self.out = nn.Linear(d, config["vocab_size"], bias=False)
+        self.predicts = config.get("objective", "next") == "next"
+        self.out = nn.Linear(d, 1 if config.get("objective") in ("squared", "logistic") else config["vocab_size"], bias=False)
 
     def forward(self, tokens):
-        """[batch, n] of int64, n at most n_ctx -> [batch, n, vocab_size]. Position i sees the tokens before it and predicts tokens[:, i]."""
+        """
+        [batch, n] of int64, n at most n_ctx -> [batch, n, vocab_size]. Position i sees the tokens before it and predicts tokens[:, i]. Of
+        another objective it sees tokens[:, i] too, where vocab_size is a gap, and a model that scores gives [batch, n, 1].
+        """
         n, start = tokens.shape[1], torch.full_like(tokens[:, :1], self.config["vocab_size"])
-        h = self.embed.token(torch.cat([start, tokens[:, :-1]], 1))
+        h = self.embed.token(torch.cat([start, tokens[:, :-1]], 1) if self.predicts else tokens)
         for table, places in zip(self.embed.position, self.places):
             h = h + table(places[:n].to(tokens.device))
         for layer in self.layers:

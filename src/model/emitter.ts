@@ -7,7 +7,7 @@
  */
 
 import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
-import { type ModelConfig, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
+import { type ModelConfig, outputsOf, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
 import { sortByIndex } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import type { Parameters } from "./parameters.ts";
@@ -171,9 +171,9 @@ export class Emitter {
     return this.blockOutput(layer, this.block(layer, h, NO_DROPOUT, false), NO_DROPOUT);
   }
 
-  /** The last norm and (R, V) logits of it. */
+  /** The last norm and (R, V) logits of it, or (R, 1) scores. */
   logits(h: Tensor): { final: Normed; logits: Tensor } {
-    const final = this.norm("norm", h), logits = this.matrix("logits", this.config.vocab_size); // (R, V)
+    const final = this.norm("norm", h), logits = this.matrix("logits", outputsOf(this.config)); // (R, V)
     this.program.add({ op: "linear", x: final.y, ...this.params.matrix("out.weight"), y: logits });
     return { final, logits };
   }

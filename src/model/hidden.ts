@@ -15,9 +15,9 @@ export type HiddenLayer = number | "norm";
 /** Forward only: what the residual stream holds at each position. */
 export interface HiddenProgram {
   readonly program: Program;
-  /** u32 [R]: the token before each position. */
+  /** u32 [R]: the token before each position, or there, as the model reads. */
   readonly tokens: Tensor;
-  /** f32 [R, d_model] */
+  /** f32 [R, d_model]; [R, outputs] of logits */
   readonly hidden: Tensor;
   readonly constants: Constants;
 }
@@ -26,14 +26,16 @@ export interface HiddenProgram {
  * Writes the program that gives the hidden states of `batch` sequences.
  *
  * @param n positions of each, at most n_ctx
+ * @param layer where they are taken, or what the model says of them
  */
-export function hiddenProgram(params: Parameters, batch: number, n: number, layer: HiddenLayer): HiddenProgram {
-  const { n_layer } = params.config, blocks = layer === "norm" ? n_layer : layer;
-  const last = layer === "norm" ? "norm" : blocks === 0 ? "embedded" : `layers.${blocks - 1}.ff.w2`;
+export function hiddenProgram(params: Parameters, batch: number, n: number, layer: HiddenLayer | "logits"): HiddenProgram {
+  const { n_layer } = params.config, blocks = typeof layer === "number" ? layer : n_layer;
+  const last = typeof layer === "string" ? layer : blocks === 0 ? "embedded" : `layers.${blocks - 1}.ff.w2`;
   const program = new Program("hidden states"), e = new Emitter(program, params, batch, n, "f32", new Set([last]));
   const tokens = tensor("hidden_tokens", [e.rows], "u32");
   let hidden = e.embed(tokens);
   for (let block = 0; block < blocks; block++) hidden = e.forward(block, hidden);
   if (layer === "norm") hidden = e.norm("norm", hidden).y;
+  else if (layer === "logits") hidden = e.logits(hidden).logits;
   return { program, tokens, hidden, constants: e.constants };
 }

@@ -22,7 +22,7 @@ export interface QueryKeyProgram {
 /** Writes the program that gives queries and keys of one sequence at those layers; kernels of attention keep no weights. */
 export function queryKeyProgram(params: Parameters, layers: readonly number[]): QueryKeyProgram {
   const { config } = params, program = new Program("queries and keys"), e = new Emitter(program, params, 1, config.n_ctx);
-  const inputs = batchTensors(e.rows, config.vocab_size), kept = new Map<number, { q: Tensor; k: Tensor }>(), last = Math.max(...layers);
+  const inputs = batchTensors(e.rows, config), kept = new Map<number, { q: Tensor; k: Tensor }>(), last = Math.max(...layers);
   let h = e.embed(inputs.tokens);
   for (let layer = 0; layer <= last; layer++) {
     if (layers.includes(layer)) {

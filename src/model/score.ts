@@ -5,7 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
-import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { type CrossEntropy, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter } from "./emitter.ts";
@@ -28,9 +28,21 @@ export interface ScoringProgram {
 export function scoringProgram(params: Parameters, batch: number, n: number = params?.config?.n_ctx): ScoringProgram {
   expect("Cannot score", { parameters: [params, "an object"], config: [params?.config, "an object"], batch: [batch, [1, 65536]] });
   const { config } = params, program = new Program("score"), e = new Emitter(program, params, batch, n);
-  const inputs = batchTensors(e.rows, config.vocab_size), losses = tensor("losses", [e.rows]);
+  const inputs = batchTensors(e.rows, config), losses = tensor("losses", [e.rows]);
   let h = e.embed(inputs.tokens);
   for (let layer = 0; layer < config.n_layer; layer++) h = e.forward(layer, h);
-  program.add({ op: "cross_entropy", logits: e.logits(h).logits, targets: inputs.targets, losses, scale: 1 });
+  emitLoss(e, inputs, { logits: e.logits(h).logits, losses, scale: 1 });
   return { program, batch: inputs, losses, constants: e.constants };
+}
+
+/** What the model says against what it should, and the gradient of what it says where that is wanted. */
+export function emitLoss(
+  { program, config: { objective } }: Emitter,
+  { targets, weights }: BatchTensors,
+  { logits, losses, dLogits, scale, lossScale }: Omit<CrossEntropy, "op" | "targets">,
+): void {
+  if (objective !== "squared" && objective !== "logistic") {
+    return program.add({ op: "cross_entropy", logits, targets, losses, dLogits, scale, lossScale });
+  }
+  program.add({ op: "score_loss", kind: objective, x: logits, targets, weights: weights!, losses, dX: dLogits, scale, lossScale });
 }

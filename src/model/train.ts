@@ -5,13 +5,16 @@
  */
 
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { outputsOf } from "../files/model_config.ts";
 import type { TrainConfig } from "../files/train_config.ts";
 import { Backward } from "./backward.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { type DropoutAt, Emitter } from "./emitter.ts";
+import { maskedCount } from "./masks.ts";
 import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
 import type { Parameters } from "./parameters.ts";
+import { emitLoss } from "./score.ts";
 
 /** A step: forward, backward and update of `accumulate` micro-batches in one program. */
 export interface TrainingProgram {
@@ -35,10 +38,10 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
   const { config } = params, program = new Program("train");
   const e = new Emitter(program, params, train.batch, config.n_ctx, train.precision);
   const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
-  const kept = keepLogits ? tensor("logits", [e.rows, config.vocab_size], train.precision) : undefined;
+  const kept = keepLogits ? tensor("logits", [e.rows, outputsOf(config)], train.precision) : undefined;
 
   const batches = Array.from({ length: train.accumulate }, (_, micro) => {
-    const batch = batchTensors(e.rows, config.vocab_size, micro);
+    const batch = batchTensors(e.rows, config, micro);
     const dropout: DropoutAt = (site) => config.dropout > 0 ? { p: config.dropout, site, micro, seeds: optimizer.seeds } : undefined;
     const backward = new Backward(e, grads, dropout, micro > 0);
 
@@ -51,7 +54,7 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
     });
     const { final, logits } = e.logits(h); // (R, V)
     if (kept) program.add({ op: "linear", x: final.y, w: params.get("out.weight"), y: kept });
-    const dLogits = emitLoss(e, logits, batch.targets, optimizer, train);
+    const dLogits = emitMeanLoss(e, logits, batch, optimizer, train);
 
     // Backward.
     let dh = backward.norm("norm", h, final, backward.linear("out", dLogits, final.y)); // (R, d)
@@ -67,11 +70,13 @@ export function trainingProgram(params: Parameters, optimizer: OptimizerTensors,
   return { program, batches, logits: kept, constants: e.constants };
 }
 
-/** Adds a micro-batch's share to the step's mean loss, in nats. Answers the gradient of its logits, (R, V). */
-function emitLoss(e: Emitter, logits: Tensor, targets: Tensor, optimizer: OptimizerTensors, train: TrainConfig): Tensor {
-  const { program, rows, config } = e, losses = program.scratch("losses", [rows]), dLogits = e.matrix("logits.dx", config.vocab_size);
-  const scale = 1 / (rows * train.accumulate), lossScale = train.precision === "f16" ? optimizer.lossScale : undefined;
-  program.add({ op: "cross_entropy", logits, targets, losses, dLogits, scale, lossScale });
+/** Adds a micro-batch's share to the step's mean loss, in nats or squares. Answers the gradient of its logits, (R, V). */
+function emitMeanLoss(e: Emitter, logits: Tensor, batch: BatchTensors, optimizer: OptimizerTensors, train: TrainConfig): Tensor {
+  const { program, rows, config } = e, losses = program.scratch("losses", [rows]), dLogits = e.matrix("logits.dx", outputsOf(config));
+  // Of masked tokens the mean is over those that are to be predicted.
+  const targets = config.objective === "masked" ? e.batch * maskedCount(e.n) : rows;
+  const scale = 1 / (targets * train.accumulate), lossScale = train.precision === "f16" ? optimizer.lossScale : undefined;
+  emitLoss(e, batch, { logits, losses, dLogits, scale, lossScale });
   program.add({ op: "sum", x: losses, y: optimizer.loss, scale, accumulate: true });
   return dLogits;
 }

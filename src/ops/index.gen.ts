@@ -13,6 +13,7 @@ import { type LayerNorm, layernorm, type LayerNormBackward, layernormBackward } 
 import { type Linear, linear, type LinearInputGrad, linearInputGrad, type LinearWeightGrad, linearWeightGrad } from "./linear.ts";
 import { type Muon, muon } from "./muon.ts";
 import { type Sum, sum, type SquareNorm, squareNorm, type Clip, clip } from "./norm.ts";
+import { type ScoreLoss, scoreLoss } from "./score_loss.ts";
 import type { Descriptor } from "./operation.ts";
 
 export { type Adam } from "./adam.ts";
@@ -20,13 +21,14 @@ export { NO_KEYS, type Attention, type AttentionBackward } from "./attention.ts"
 export { type AttentionDecode } from "./attention_decode.ts";
 export { type CacheFill } from "./cache_fill.ts";
 export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";
-export { type CrossEntropy } from "./cross_entropy.ts";
+export { NO_TARGET, type CrossEntropy } from "./cross_entropy.ts";
 export { type Dropout, type DropoutOp } from "./dropout.ts";
 export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./embedding.ts";
 export { LAYERNORM_EPSILON, type LayerNorm, type LayerNormBackward } from "./layernorm.ts";
 export { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
 export { NEWTON_SCHULZ, type Muon } from "./muon.ts";
 export { HYPER, CLEAN_STEPS, type Sum, type SquareNorm, type Clip } from "./norm.ts";
+export { type ScoreLoss } from "./score_loss.ts";
 
 /** Any operation. */
 export type Op =
@@ -49,7 +51,8 @@ export type Op =
   | Muon
   | Sum
   | SquareNorm
-  | Clip;
+  | Clip
+  | ScoreLoss;
 
 /** The operation of a name. */
 export type OpOf<K extends Op["op"]> = Extract<Op, { readonly op: K }>;
@@ -76,4 +79,5 @@ export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
   sum,
   square_norm: squareNorm,
   clip,
+  score_loss: scoreLoss,
 };

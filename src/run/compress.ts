@@ -13,7 +13,8 @@ import { Counts, RangeDecoder, RangeEncoder } from "../data/range_coder.ts";
 import type { TokenArray } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { codecOf } from "../files/codec.ts";
-import { checkCausal, formatConfig } from "../files/model_config.ts";
+import { formatConfig } from "../files/model_config.ts";
+import { checkNext } from "../files/objective.ts";
 import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -297,7 +298,7 @@ async function windowByWindow(
 function checkModel(cannot: string, model: Compressing): void {
   expect(cannot, { model: [model, "an object"] });
   expect(cannot, { engine: [model.engine, "an engine"], params: [model.params, "an object"] });
-  checkCausal(model.params.config, cannot === "Cannot compress" ? "compress" : "decompress");
+  checkNext(model.params.config, cannot === "Cannot compress" ? "compress" : "decompress");
 }
 
 /** @throws {DataError} where the model has no token for a byte */

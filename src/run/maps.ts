@@ -9,6 +9,7 @@ import { expect, expectTokens, whole } from "../base/check.ts";
 import { ConfigError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { setsOf } from "../files/model_config.ts";
+import { objectiveOf } from "../files/objective.ts";
 import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -117,7 +118,9 @@ export async function* attentionMaps(
     // What stands behind the sequence changes nothing before it.
     const padded = new Uint32Array(n_ctx);
     padded.set(tokens);
-    engine.write(batch.tokens, batchData(batch, padded, vocab_size, n_ctx).get(batch.tokens)!);
+    const isNext = objectiveOf(config) === "next",
+      inputs = isNext ? batchData(batch, padded, vocab_size, n_ctx).get(batch.tokens)! : padded;
+    engine.write(batch.tokens, inputs);
     await executable.run();
     const layouts = new Map<string, Promise<Layout>>();
     for (const [layer, { q, k }] of made) {

@@ -6,15 +6,16 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal, checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkTrainable, inUnit, objectiveOf, scores } from "../files/objective.ts";
 import { checkTrain, type TrainConfig } from "../files/train_config.ts";
 import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
 import { batchOffsets } from "../data/batches.ts";
 import { CheckpointError, ConfigError, DataError, DivergedError, KernelError, ShapeError } from "../base/errors.ts";
 import { isInt8 } from "../files/weights.ts";
 import { Scorer, type Tokens } from "./evaluate.ts";
+import { batchOf, type Targets, WindowScorer } from "./window_scorer.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
-import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights, Parameters } from "../model/parameters.ts";
 import { type TrainingProgram, trainingProgram } from "../model/train.ts";
@@ -116,7 +117,7 @@ export class Trainer {
    * Allocates and records. Without `from`, weights are drawn from `train.seed`.
    *
    * @param rate the learning rate, where it is not the schedule that `train` names
-   * @throws {ConfigError} where a field is out of range, or attention is not causal
+   * @throws {ConfigError} where a field is out of range, or attention does not go with the objective
    * @throws {CheckpointError} where the snapshot's tensors are not the model's, or not finite
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
@@ -132,7 +133,7 @@ export class Trainer {
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
-    for (const phase of phases) checkCausal(phase.config, "train");
+    for (const phase of phases) checkTrainable(phase.config);
     const tensors: Tensor[] = [];
     const fill = (tensors: readonly Tensor[], prefix: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const t of tensors) {
@@ -212,10 +213,13 @@ export class Trainer {
    * One update.
    *
    * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as the {@linkcode Trainer.phase} has
+   * @param targets as many arrays of as many numbers, NaN where a position has none, where the model says a number per position
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
+   * @throws {ConfigError} where targets are missing, or are given and mean nothing
    */
-  async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
+  async step(microBatches: readonly ArrayLike<number>[], targets?: readonly ArrayLike<number>[]): Promise<void> {
     expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
+    checkTargets("Cannot take a step", this.config, targets);
     for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
     const { train } = this, engine = this.#engine, { batch, config, step, executable } = await this.#record(), rows = batch * config.n_ctx;
     if (microBatches.length !== train.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
@@ -226,7 +230,8 @@ export class Trainer {
       );
     }
     microBatches.forEach((tokens, micro) => {
-      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx)) engine.write(t, data);
+      const draws = { seed: train.seed, step: this.#done, micro };
+      for (const [t, data] of batchOf(step.batches[micro], config, config.n_ctx, tokens, draws, targets?.[micro])) engine.write(t, data);
     });
     if (this.#sinceKnown === AHEAD) await this.settle();
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));
@@ -317,7 +322,10 @@ export class Trainer {
   }
 }
 
-/** What {@linkcode train} reports. Losses are in bits per token: bits/byte where tokens are bytes, `inBytes` converts them where not. */
+/**
+ * What {@linkcode train} reports. Losses are in bits per token: bits/byte where tokens are bytes, `inBytes` converts them where not. Of models
+ * that do not say next tokens they are bits per masked token, mean squares, or bits per target: never to be held beside others.
+ */
 export interface Progress {
   /** Updates done. */
   readonly step: number;
@@ -359,8 +367,12 @@ export interface TrainOptions {
   readonly data: Tokens;
   /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
   readonly unit?: number;
+  /** What each token of `data` is to get, where the model says a number per position: NaN where there is nothing to be learnt. */
+  readonly targets?: Targets;
   /** Tokens to evaluate on, not among `data`. */
   readonly heldOut?: Tokens;
+  /** Their targets, where `data` has some. */
+  readonly heldOutTargets?: Targets;
   /** Where to go on from. */
   readonly from?: Snapshot;
   /** Seconds between reports, default 1. */
@@ -386,10 +398,10 @@ const READING = 64 * 2 ** 20;
  *
  * @returns all tokens, or at most `windows` times n_ctx of them
  */
-function spread(tokens: Tokens, windows: number, n_ctx: number, unit = 1): Tokens {
+function spread<T extends Tokens | Targets>(tokens: T, windows: number, n_ctx: number, unit = 1): T | Float64Array {
   if (windows * n_ctx >= tokens.length && n_ctx % unit === 0) return tokens;
   windows = Math.min(windows, Math.floor((tokens.length - n_ctx) / unit) + 1);
-  const chosen = new Uint32Array(windows * n_ctx), apart = (tokens.length - n_ctx) / Math.max(1, windows - 1) / unit;
+  const chosen = new Float64Array(windows * n_ctx), apart = (tokens.length - n_ctx) / Math.max(1, windows - 1) / unit;
   for (let at = 0; at < windows; at++) {
     const from = Math.floor(at * apart) * unit;
     chosen.set(tokens.subarray(from, from + n_ctx), at * n_ctx);
@@ -407,7 +419,17 @@ function checkOptions(options: TrainOptions): void {
     evaluations: [evaluations, many],
     evaluationTokens: [evaluationTokens, many],
   });
-  const { n_ctx } = checkConfig(options.config);
+  const config = checkConfig(options.config), { n_ctx } = config;
+  checkTargets("Cannot train", config, options.targets);
+  if (heldOut) checkTargets("Cannot train", config, options.heldOutTargets);
+  for (const [name, of, targets] of [["training", data, options.targets], ["held-out", heldOut, options.heldOutTargets]] as const) {
+    if (targets === undefined) continue;
+    expect("Cannot train", { [`the ${name} targets`]: [targets, "a typed array"] });
+    if (targets.length === of?.length) continue;
+    throw new ShapeError(
+      `Cannot train: the ${name} data has ${of?.length} tokens and ${targets.length} targets; give each token one, or NaN`,
+    );
+  }
   for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
     // Callers without types.
     if ((name === "training" || tokens) && typeof tokens?.subarray !== "function") {
@@ -423,28 +445,35 @@ function checkOptions(options: TrainOptions): void {
 
 /** Held-out tokens, scored with the model of the phase that training is in. */
 class HeldOut {
-  #scorer: Scorer | undefined;
+  #scorer: Scorer | WindowScorer | undefined;
   #glance: Tokens | undefined;
+  #targets: Targets | undefined;
   #index: number | undefined;
 
   constructor(
     private readonly engine: Engine,
     private readonly tokens: Tokens,
+    private readonly targets: Targets | undefined,
     private readonly unit: number,
     /** How many a glance takes. */
     private readonly most: number,
   ) {}
 
-  /** Bits a token: at a glance or, at the end of the run, of everything. */
-  async bits({ params, config: { n_ctx }, index }: TrainedPhase, all: boolean): Promise<number> {
+  /** The loss in its unit: at a glance or, at the end of the run, of everything. */
+  async loss({ params, config, index }: TrainedPhase, all: boolean): Promise<number> {
+    const { engine, tokens, targets, unit } = this, { n_ctx } = config;
     if (this.#index !== index) {
       this.dispose();
-      this.#scorer = await Scorer.create(this.engine, params, Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))));
-      this.#glance = spread(this.tokens, Math.max(1, Math.floor(this.most / n_ctx)), n_ctx, this.unit);
+      const batch = Math.max(1, Math.min(4, Math.ceil(4096 / n_ctx))), windows = Math.max(1, Math.floor(this.most / n_ctx));
+      this.#scorer = await (objectiveOf(config) === "next" ? Scorer : WindowScorer).create(engine, params, batch);
+      this.#glance = spread(tokens, windows, n_ctx, unit);
+      this.#targets = targets && spread(targets, windows, n_ctx, unit);
       this.#index = index;
     }
+    const scorer = this.#scorer!;
+    if (scorer instanceof WindowScorer) return all ? await scorer.loss(tokens, targets) : await scorer.loss(this.#glance!, this.#targets);
     // Of the glance each window lies alone already, however much shorter than a unit the phase's are.
-    return all ? await this.#scorer!.bits(this.tokens, { unit: this.unit }) : await this.#scorer!.bits(this.#glance!);
+    return all ? await scorer.bits(tokens, { unit }) : await scorer.bits(this.#glance!);
   }
 
   dispose(): void {
@@ -453,15 +482,32 @@ class HeldOut {
   }
 }
 
-/** The micro-batches of the next step: they depend on the seed and the step alone. */
-function microBatches({ train: { seed, accumulate }, done }: Trainer, { batch, config: { n_ctx } }: PhaseAt, data: Tokens, unit?: number) {
+/** The micro-batches of the next step, of tokens or of their targets: they depend on the seed and the step alone. */
+function microBatches<T extends Uint32Array | Float32Array>(
+  { train: { seed, accumulate }, done }: Trainer,
+  { batch, config: { n_ctx } }: PhaseAt,
+  data: Tokens,
+  unit: number | undefined,
+  Numbers: new (length: number) => T,
+): T[] {
   return Array.from({ length: accumulate }, (_, m) => {
-    const tokens = new Uint32Array(batch * n_ctx);
+    const numbers = new Numbers(batch * n_ctx);
     batchOffsets(seed, done, m, batch, data.length, n_ctx, unit).forEach((offset, row) =>
-      tokens.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
+      numbers.set(data.subarray(offset, offset + n_ctx), row * n_ctx)
     );
-    return tokens;
+    return numbers;
   });
+}
+
+/** Refuses targets that are missing, and those that mean nothing. */
+function checkTargets(cannot: string, config: ModelConfig, targets: unknown): void {
+  const objective = objectiveOf(config);
+  if (scores(objective) === (targets !== undefined)) return;
+  throw new ConfigError(
+    targets === undefined
+      ? `${cannot}: objective ${objective} needs targets, a number per token, or NaN where there is none`
+      : `${cannot}: targets are for objectives squared and logistic, and the model's is ${objective}`,
+  );
 }
 
 /** Training tokens seen and to come, for rates and the time left. */
@@ -524,9 +570,9 @@ function checkGradients({ skipped }: Measured, { lr, muon_lr, optimizer, precisi
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
-  const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit } = options;
+  const { engine, data, targets, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit } = options;
   const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate);
-  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens);
+  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, options.heldOutTargets, unit ?? 1, evaluationTokens);
   try {
     const { train } = trainer, { steps } = train, every = Math.max(1, Math.ceil(steps / Math.max(1, evaluations)));
     const pace = new Pace(trainer);
@@ -534,7 +580,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     while (true) {
       if (trainer.done < steps && !signal?.aborted) {
         const phase = trainer.phase(trainer.done);
-        await trainer.step(microBatches(trainer, phase, data, unit));
+        const wanted = targets && microBatches(trainer, phase, targets, unit, Float32Array);
+        await trainer.step(microBatches(trainer, phase, data, unit, Uint32Array), wanted);
         pace.step(phase);
         // Lets signals, timers and a page's frames run between steps.
         await new Promise((resume) => setTimeout(resume, 0));
@@ -545,8 +592,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       const measured = await trainer.measure(), phase = trainer.phase(Math.max(0, trainer.done - 1));
       checkGradients(measured, train);
       // A stop between steps reports none: the loss is then that of the report before.
-      if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
-      const tokensPerSecond = pace.rate(), held = evaluates ? await heldOut?.bits(phase, trainer.done >= steps) : undefined;
+      if (trainer.done > reportedStep) loss = inUnit(objectiveOf(trainer.config), measured.loss);
+      const tokensPerSecond = pace.rate(), held = evaluates ? await heldOut?.loss(phase, trainer.done >= steps) : undefined;
       pace.since = performance.now();
       reportedStep = trainer.done;
       yield {

@@ -384,6 +384,17 @@ export interface Kernels {
     readonly known: Words;
     readonly hyper: Floats;
   };
+  /** asm/score_loss.ts */
+  readonly score_loss: {
+    readonly x: Floats;
+    readonly targets: Floats;
+    readonly weights: Floats;
+    readonly losses: Floats;
+    readonly dX: Floats | null | undefined;
+    readonly lossScale: Floats | null | undefined;
+    readonly squared: number;
+    readonly meanScale: number;
+  };
 }
 
 /** Their names in order. */
@@ -416,6 +427,7 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   square_chunks: ["table", "partials"],
   sum_partials: ["partials", "count", "y", "scale", "accumulate"],
   clip: ["squareNorm", "factor", "skipped", "lossScale", "maxNorm", "schedule", "rows", "known", "hyper"],
+  score_loss: ["x", "targets", "weights", "losses", "dX", "lossScale", "squared", "meanScale"],
 };
 
 /** Floats of workspace that a call takes; none where a kernel is not here. */

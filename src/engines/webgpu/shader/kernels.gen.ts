@@ -776,7 +776,7 @@ export interface Kernels {
   };
   /**
    * The loss, −ln of Eq. 1 by position: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss
-   * scale. 32 lanes per row, 8 rows per workgroup.
+   * scale; both 0 where the target is no column. 32 lanes per row, 8 rows per workgroup.
    */
   readonly cross_entropy: {
     readonly bindings: {
@@ -1419,6 +1419,35 @@ export interface Kernels {
     readonly values: {
       readonly ACCUMULATE: boolean;
       readonly LANES: number;
+    };
+  };
+  /**
+   * The loss of one number per row: losses = weight·(x − t)², or weight·(ln(1 + eˣ) − t·x) where it is logistic; dx is its derivative · scale · S, S
+   * the loss scale. An invocation has a row.
+   */
+  readonly score_loss: {
+    readonly bindings: {
+      /** [count] */
+      readonly x: "read array<f32>";
+      /** [count] */
+      readonly targets: "read array<f32>";
+      /** [count] */
+      readonly weights: "read array<f32>";
+      /** [count] */
+      readonly losses: "read_write array<f32>";
+      /** [count]. Used where GRADIENT. */
+      readonly gradient?: "read_write array<f32>";
+      /** [2]: S first. Used where GRADIENT and LOSS_SCALE. */
+      readonly loss_scale?: "read array<f32>";
+    };
+    readonly uniforms: {
+      readonly count: "u32";
+      readonly scale: "f32";
+    };
+    readonly values: {
+      readonly SQUARED: boolean;
+      readonly GRADIENT: boolean;
+      readonly LOSS_SCALE: boolean;
     };
   };
   /**

@@ -993,11 +993,14 @@ if(!inside){
 return;
 }
 let target_column=targets[row];
+
+let counts=target_column<width*WIDE;
 if(lane==0u){
-losses[row]=log(all)+high-element(load(logits[at+target_column/WIDE]),target_column%WIDE);
+let column=select(0u,target_column,counts);
+losses[row]=select(0.0,log(all)+high-element(load(logits[at+column/WIDE]),column%WIDE),counts);
 }
 if(GRADIENT){
-var scale=params.scale;
+var scale=select(0.0,params.scale,counts);
 if(LOSS_SCALE){
 scale*=loss_scale[0];
 }
@@ -1724,6 +1727,58 @@ if(ACCUMULATE){
 total+=y[i];
 }
 y[i]=total;
+}
+}
+`,
+  "score_loss": `
+
+
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+scale:f32,
+}
+
+var<storage,read>x:array<f32>;
+var<storage,read>targets:array<f32>;
+var<storage,read>weights:array<f32>;
+var<storage,read_write>losses:array<f32>;
+var<storage,read_write>gradient:array<f32>;
+var<storage,read>loss_scale:array<f32>;
+var<uniform>params:Params;
+
+override SQUARED:bool=false;
+override GRADIENT:bool=false;
+override LOSS_SCALE:bool=false;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at score_loss 25
+let z=x[i];
+let off=z-targets[i];
+var loss=off*off;
+var slope=2.0*off;
+if(!SQUARED){
+let e=exp(-abs(z));
+loss=max(z,0.0)-targets[i]*z+log(1.0+e);
+slope=select(1.0,e,z<0.0)/(1.0+e)-targets[i];
+}
+losses[i]=weights[i]*loss;
+if(GRADIENT){
+var scale=params.scale;
+if(LOSS_SCALE){
+scale*=loss_scale[0];
+}
+gradient[i]=weights[i]*slope*scale;
+}
+// @at elements 14
 }
 }
 `,
