@@ -8,7 +8,7 @@
 import { expect } from "../base/check.ts";
 import { Scratch } from "../base/scratch.ts";
 import { type Part, parts, type Rows, type Span } from "./parts.ts";
-import { type AttentionSet, checkSet, LARGEST } from "./sets.ts";
+import { type AttentionSet, checkSet, keysOf, LARGEST } from "./sets.ts";
 
 /**
  * For tile t of one side, `list[starts[t]]` … `list[starts[t + 1] − 1]` are the tiles of the other side, ascending:
@@ -29,7 +29,7 @@ export interface LayoutPart {
   readonly keyRows: Uint32Array | null;
   /** Queries, always n. */
   readonly queries: number;
-  /** Keys, at most n. */
+  /** Keys: at most n, or those of another sequence. */
   readonly keys: number;
   /** For each query in the part's order, its first key … */
   readonly lo: Uint32Array;
@@ -109,12 +109,12 @@ export async function buildLayout(set: AttentionSet, n: number, tile: { q: numbe
  * @throws {OutOfMemoryError} where n² bits do not fit in 4 GiB
  */
 export async function buildInOrder(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<{ parts: InOrderPart[] }> {
-  const { scratch, each } = await spans(set, n), { kernels } = scratch, keyTiles = Math.ceil(n / tile.k);
+  const { scratch, each } = await spans(set, n), { kernels } = scratch, all = keysOf(set, n), keyTiles = Math.ceil(all / tile.k);
   const words = Math.ceil(keyTiles * tile.k / 32), bits = scratch.take(4 * n * words);
   each(({ queries, keys, lo, hi }) => kernels.setBits(n, queries.at, keys.at, lo, hi, words, bits));
-  const forward = (starts: number, list: number) => kernels.bitTiles(n, tile.q, tile.k, words, bits, starts, list);
+  const forward = (starts: number, list: number) => kernels.bitTiles(n, all, tile.q, tile.k, words, bits, starts, list);
   const lists = tileLists(scratch, Math.ceil(n / tile.q), keyTiles, forward);
-  return { parts: [{ queryRows: null, keyRows: null, queries: n, keys: n, words, bits: copy(scratch, bits, n * words), ...lists }] };
+  return { parts: [{ queryRows: null, keyRows: null, queries: n, keys: all, words, bits: copy(scratch, bits, n * words), ...lists }] };
 }
 
 /** A copy of `count` u32 at `at`, outside WASM memory. */
@@ -136,8 +136,8 @@ async function spans(set: AttentionSet, n: number) {
     `use larger tiles, a sparser pattern or a shorter context`
   );
   const { kernels } = scratch, lo = scratch.take(4 * n), hi = scratch.take(4 * n);
-  const rowsOf = (rows: Rows): Ordered => {
-    if (rows.kind === "all") return { at: 0, count: n, map: null };
+  const rowsOf = (rows: Rows, all = n): Ordered => {
+    if (rows.kind === "all") return { at: 0, count: all, map: null };
     const at = scratch.take(4 * n);
     const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
     return { at, count, map: copy(scratch, at, count) };
@@ -145,7 +145,8 @@ async function spans(set: AttentionSet, n: number) {
   const each = <T>(make: (part: { queries: Ordered; keys: Ordered; lo: number; hi: number }) => T): T[] =>
     parts(set, n).map((part: Part) => {
       const queries = rowsOf(part.queries);
-      const keys = JSON.stringify(part.keys) === JSON.stringify(part.queries) ? queries : rowsOf(part.keys);
+      const all = keysOf(set, n), isSame = all === n && JSON.stringify(part.keys) === JSON.stringify(part.queries);
+      const keys = isSame ? queries : rowsOf(part.keys, all);
       fillSpans(scratch, part.span, n, lo, hi);
       return make({ queries, keys, lo, hi });
     });

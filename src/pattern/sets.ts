@@ -79,8 +79,11 @@ export type AttentionSet =
     | { readonly kind: "longformer"; readonly l: number; readonly globals: number }
     /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋] */
     | { readonly kind: "blocks"; readonly block: number; readonly blocks: BlockLists }
-    /** first ≤ j < end for one of the intervals of query i */
-    | { readonly kind: "intervals"; readonly intervals: IntervalLists }
+    /**
+     * first ≤ j < end for one of the intervals of query i. With `keys`, keys are so many positions of another sequence than the queries';
+     * such a set is not causal.
+     */
+    | { readonly kind: "intervals"; readonly intervals: IntervalLists; readonly keys?: number }
   );
 
 /** A canonical string: the key of layouts and kernels made for a set. */
@@ -212,6 +215,9 @@ const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   intervals: {},
 };
 
+/** Keys of a set over n positions: as many, unless they are of another sequence. */
+export const keysOf = (set: AttentionSet, n: number): number => set.kind === "intervals" ? set.keys ?? n : n;
+
 const checked = new WeakSet<AttentionSet>();
 
 /**
@@ -226,6 +232,10 @@ export function checkSet(set: AttentionSet, n = 0): void {
   if (!Object.hasOwn(SIZES, set.kind)) throw new ConfigError(`${cannot}: kind must be one of ${Object.keys(SIZES).join(", ")}`);
   for (const [name, low] of Object.entries(SIZES[set.kind])) expect(cannot, { [name]: [fields[name], [low, LARGEST]] });
   if (set.kind !== "blocks" && set.kind !== "intervals") return;
+  if (set.kind === "intervals" && set.keys !== undefined) {
+    expect(cannot, { keys: [set.keys, [1, LARGEST]] });
+    if (set.causal) throw new ConfigError(`${cannot}: keys of another sequence are not before or after a query; causal must be false`);
+  }
   const isBlocks = set.kind === "blocks", lists: unknown = fields[set.kind], key = [0, MOST] as const;
   expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
   const need = Math.ceil(n / (isBlocks ? set.block : 1)), { length } = lists as unknown[];

@@ -57,6 +57,7 @@ export interface Kernels {
     readonly lse: Floats;
     readonly batch: number;
     readonly n: number;
+    readonly m: number;
     readonly heads: number;
     readonly dk: number;
     readonly dv: number;
@@ -96,6 +97,7 @@ export interface Kernels {
     readonly dQ: Floats;
     readonly batch: number;
     readonly n: number;
+    readonly m: number;
     readonly heads: number;
     readonly dk: number;
     readonly dv: number;
@@ -127,6 +129,7 @@ export interface Kernels {
     readonly dV: Floats;
     readonly batch: number;
     readonly n: number;
+    readonly m: number;
     readonly heads: number;
     readonly dk: number;
     readonly dv: number;
@@ -401,10 +404,10 @@ export interface Kernels {
 export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernels[K] & string)[] } = {
   adam: ["table", "factor", "hyper", "beta1", "beta2", "eps", "weightDecay"],
   attention_spans: ["spans", "n", "queryRows", "keyRows", "lo", "hi", "spanLo", "spanHi"],
-  attention: ["q", "k", "v", "o", "lse", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention: ["q", "k", "v", "o", "lse", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_delta: ["o", "dO", "delta", "n", "heads", "dv"],
-  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
-  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_decode: ["q", "k", "v", "o", "keys", "values", "position", "plan", "heads", "slots", "dk", "dv", "most", "parts"],
   cache_fill: ["x", "cache", "rows", "n", "sequences", "heads", "slots", "width"],
   choose: ["logits", "tape", "position", "given", "choice", "seeds", "batch", "vocabulary", "stream"],

@@ -5,7 +5,7 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
-import { type Attention, type AttentionBackward, headsOf, size, type Tensor } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, keyPositions, size, type Tensor } from "../../../ops/mod.ts";
 import { storage4 } from "../storage.ts";
 import { chooseAttention, ownerOf } from "../tuning/select.ts";
 import type { AttentionKernel, AttentionVariant } from "../tuning/variants.ts";
@@ -123,13 +123,18 @@ export async function planKernel<K extends TiledKernel>(
   kept?: Kept,
   first = 0,
 ): Promise<void> {
-  const { n } = op, batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
+  const { n } = op,
+    m = keyPositions(op),
+    isQuery = ownerOf(kernel) === "query",
+    batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
   const { blocks, stages, values, owned, heads, scale, adds } = await variantFor(plan, op, kernel, batch, kept);
   const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
       shared = {
         n,
+        own_n: isQuery ? n : m,
+        other_n: isQuery ? m : n,
         heads,
         scale,
         later: Number((later || adds) && !join),
@@ -157,7 +162,7 @@ export async function planKernel<K extends TiledKernel>(
         kernel: "attention_join",
         values: { STORAGE: values.STORAGE },
         bindings: { blocks, partials: written[name], y: whole[name] },
-        params: { n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
+        params: { n: shared.own_n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
         grid: [joinX, joinY, batch],
       });
     }

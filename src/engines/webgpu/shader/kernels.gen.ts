@@ -82,20 +82,23 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, kv heads·D4], or partial sums [batch, slots, BM, D4] */
+      /** [batch·m, kv heads·D4], or partial sums [batch, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -162,22 +165,25 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta, the query's span where SPANS; then ds, where KEEP */
       readonly notes: "read_write array<vec2f>";
-      /** [batch·n, kv heads·D4], or partial sums [sequences, slots, BM, D4] */
+      /** [batch·m, kv heads·D4], or partial sums [sequences, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
-      /** [batch·n, kv heads·V4], or partial sums [sequences, slots, BM, V4] */
+      /** [batch·m, kv heads·V4], or partial sums [sequences, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -240,9 +246,9 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
@@ -252,8 +258,11 @@ export interface Kernels {
       readonly dq: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -314,7 +323,7 @@ export interface Kernels {
     readonly bindings: {
       /** tables of src/engines/webgpu/plan/attention_tables.ts */
       readonly blocks: "read array<u32>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** statistics, then ds: [sequences, pairs, BM queries, BN / 4] */
       readonly notes: "read array<vec4f>";
@@ -322,8 +331,11 @@ export interface Kernels {
       readonly dq: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -385,18 +397,21 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, kv heads·V4], or partial sums [batch, slots, BM, V4] */
+      /** [batch·m, kv heads·V4], or partial sums [batch, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -529,9 +544,9 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly o: "read_write array<Stored>";
@@ -541,8 +556,11 @@ export interface Kernels {
       readonly spans?: "read array<vec2u>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
