@@ -22,8 +22,8 @@
 
 export { GENERATION_FIELDS, GENERATION_FILE } from "./src/files/generation_config.ts";
 export { formatGenerationConfig, parseGenerationConfig } from "./src/files/generation_file.ts";
-export { checkCausal, type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
-export { checkNext, checkTrainable, LOSS_UNITS, objectiveOf } from "./src/files/objective.ts";
+export { type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
+export { checkCausal, checkNext, checkTrainable, LOSS_UNITS, objectiveOf } from "./src/files/objective.ts";
 export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES } from "./src/files/train_config.ts";
 export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";
 export { type Checkpoint, type Digests, formatRunState, type HistoryEntry, parseRunState, type RunState } from "./src/files/run_state.ts";

@@ -241,7 +241,7 @@ Deno.test("masked: what needs next tokens refuses the others, by name", async ()
     on.allocate(params.all);
     const what = objective === "masked" ? "masked tokens" : "a number per position";
     await assertRejects(() => Scorer.create(on, params, 1), ConfigError, `Cannot evaluate: the model says ${what}`);
-    await assertRejects(() => openModel({ config, weights }, { engine: on }), ConfigError, `its objective is ${objective}`);
+    await assertRejects(() => openModel({ config, weights }, { engine: on }), ConfigError, `the model's objective is ${objective}`);
     await assertRejects(() => compress({ engine: on, params }, data), ConfigError, `Cannot compress: the model says ${what}`);
     on.free(params.all);
   }
@@ -282,7 +282,7 @@ Deno.test("masked: the command line trains, goes on, evaluates in a unit of its 
   assertEquals([(loss as number).toFixed(3), unit], [shown, "bits per masked token"], evaluated.err);
   const { code, events } = await run("train", "--resume", at("gaps"), "--steps", "8", "--backend", "wasm", "--json");
   assertEquals([code, events.at(-1)!.step, events[0].order0], [0, 8, undefined]);
-  failed(await answer("sample", at("gaps"), "--backend", "wasm"), 1, "its objective is masked");
+  failed(await answer("sample", at("gaps"), "--backend", "wasm"), 1, "the model's objective is masked");
   failed(await answer("compress", at("text.txt"), "--model", at("gaps")), 1, "Cannot compress: the model says masked tokens");
   failed(await answer("evaluate", at("gaps"), "--min-context", "3", "--backend", "wasm"), 2, "Cannot use --min-context");
   failed(await answer("train", "--resume", at("gaps"), "--objective", "next"), 2, "Cannot use --objective with --resume");

@@ -126,6 +126,28 @@ for (const { name, config, layer } of PATTERNS) {
   }
 }
 
+Deno.test("reference: attention's gradients, between two sequences", async () => {
+  const n = 7,
+    keys = 12,
+    heads = 4,
+    kv = 2,
+    batch = 2,
+    of = (name: string, rows: number, width: number) => tensor(name, [batch * rows, width]);
+  const intervals = Array.from({ length: n }, (_, i): [number, number][] => i === 3 ? [] : [[i, i + 4], [0, 2]]);
+  const sets = Array.from({ length: heads }, () => ({ kind: "intervals", intervals, causal: false, keys }) as const);
+  const q = of("q", n, heads * 3), k = of("k", keys, kv * 3), v = of("v", keys, kv * 5), o = of("o", n, heads * 5);
+  const [lse, delta] = ["lse", "delta"].map((name) => tensor(name, [batch, heads, n])), dO = tensor("dO", o.shape);
+  const inputs = new Map([q, k, v].map((t) => [t, normals(size(t))])), g = normals(size(o));
+  const shared = { q, k, v, o, lse, sets, batch, n, kvHeads: kv, slopes: alibiSlopes(heads) }, forward: Op = { op: "attention", ...shared };
+  const [out, stats] = await run(forward, inputs, [o, lse]),
+    dq = tensor("dq", q.shape),
+    dk = tensor("dk", k.shape),
+    dv = tensor("dv", v.shape);
+  const given = new Map([...inputs, [o, out], [lse, stats], [dO, g]]);
+  const [gq, gk, gv] = await run({ op: "attention_backward", ...shared, dO, delta, dq, dk, dv }, given, [dq, dk, dv]);
+  await hold("attention", forward, o, g, inputs, new Map([[q, gq], [k, gk], [v, gv]]));
+});
+
 Deno.test("reference: cross-entropy's gradient", async () => {
   const logits = tensor("logits", [4, 6]), targets = tensor("targets", [4], "u32"), losses = tensor("losses", [4]);
   const dLogits = tensor("dLogits", [4, 6]), z = normals(24), t = Float64Array.of(0, 5, NO_TARGET, 2);

@@ -62,29 +62,13 @@ export type Initialisation = "default" | "paper";
 export const INITIALISATIONS: readonly Initialisation[] = ["default", "paper"];
 
 /** The attention of layer r. */
-function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
+export function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
   return Array.isArray(config.attention) ? config.attention[layer] : config.attention;
 }
 
 /** The sets of every head of layer r. */
 export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
   return resolveSets(attentionOf(config, layer), { n: config.n_ctx, layer, heads: config.n_head });
-}
-
-/**
- * Refuses a model that sees the future where next tokens are to be predicted.
- *
- * @param what was to be done, for the message
- * @throws {ConfigError} naming the first layer whose attention is not causal
- */
-export function checkCausal(config: ModelConfig, what: string): void {
-  expect("Cannot check the model", { config: [config, "an object"], what: [what, "a string"], n_layer: [config?.n_layer, [1, MOST]] });
-  const layer = Array.from({ length: config.n_layer }, (_, layer) => layer).find((layer) => attentionOf(config, layer).causal === false);
-  if (layer === undefined) return;
-  throw new ConfigError(
-    `Cannot ${what}: the attention of layer ${layer} is not causal, so a position sees the token that it is to predict, and the bits would ` +
-      `only say how well it copies; leave out "causal": false (--no-causal)`,
-  );
 }
 
 /** Numbers that the model says of each position: a logit per token, or one. */

@@ -6,9 +6,36 @@
  * @module
  */
 
+import { sortByIndex } from "../base/sort.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { BatchTensors } from "./batch.ts";
 import type { Block, DropoutAt, Emitter, Normed } from "./emitter.ts";
+
+/** Rows by the entry of a positional table that they read, for its gradient: the same for all micro-batches. One of each per table. */
+interface PositionOrder {
+  /** u32 [R] */
+  readonly order: readonly Tensor[];
+  /** u32 [size + 1] */
+  readonly starts: readonly Tensor[];
+}
+
+const ORDERS = new WeakMap<Emitter, PositionOrder>();
+
+/** What the gradients of the positional tables read. */
+function positionOrder(e: Emitter): PositionOrder {
+  const known = ORDERS.get(e);
+  if (known) return known;
+  const tables = e.tables().tables.slice(1);
+  const sorted = e.positionData(e.n).map((index, table) =>
+    sortByIndex(Uint32Array.from({ length: e.rows }, (_, r) => index[r % e.n]), tables[table].shape[0])
+  );
+  const made = {
+    order: sorted.map(({ order }, table) => e.constant(`position_order.${table}`, order)),
+    starts: sorted.map(({ starts }, table) => e.constant(`position_starts.${table}`, starts)),
+  };
+  ORDERS.set(e, made);
+  return made;
+}
 
 /** Emits the backward pass of one micro-batch. */
 export class Backward {
@@ -78,8 +105,8 @@ export class Backward {
 
   /** The gradients of the token table and the positional ones. */
   embed({ order, starts }: BatchTensors, dy: Tensor): void {
-    const { e, accumulate } = this, { positionOrder } = e;
-    const orders = [order, ...positionOrder.order], begins = [starts, ...positionOrder.starts];
+    const { e, accumulate } = this, positions = positionOrder(e);
+    const orders = [order, ...positions.order], begins = [starts, ...positions.starts];
     e.tables().tables.forEach((table, at) => {
       const dTable = this.grads.get(table)!;
       e.program.add({ op: "embedding_backward", dy, order: orders[at], starts: begins[at], dTable, accumulate });

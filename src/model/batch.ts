@@ -6,6 +6,7 @@
 
 import { expectTokens } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
+import { sortByIndex } from "../base/sort.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { type Tensor, tensor, type TensorData } from "../ops/mod.ts";
 
@@ -34,16 +35,6 @@ export function batchTensors(rows: number, { vocab_size, objective }: ModelConfi
     order: u32("token_order", rows),
     starts: u32("token_starts", vocab_size + 2),
   };
-}
-
-/** Rows sorted by index (a stable counting sort), and where each index starts. */
-export function sortByIndex(index: Uint32Array, entries: number): { order: Uint32Array; starts: Uint32Array } {
-  const starts = new Uint32Array(entries + 1), order = new Uint32Array(index.length);
-  for (const i of index) starts[i + 1]++;
-  for (let i = 0; i < entries; i++) starts[i + 1] += starts[i];
-  const next = starts.slice();
-  index.forEach((i, row) => order[next[i]++] = row);
-  return { order, starts };
 }
 
 /**

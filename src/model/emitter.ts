@@ -8,17 +8,8 @@
 
 import { type Dropout, type DType, type Linear, type Program, type Tensor, tensor } from "../ops/mod.ts";
 import { type ModelConfig, outputsOf, positionRows, positionSizes, setsOf } from "../files/model_config.ts";
-import { sortByIndex } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import type { Parameters } from "./parameters.ts";
-
-/** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
-interface PositionOrder {
-  /** u32 [R] */
-  readonly order: readonly Tensor[];
-  /** u32 [size + 1] */
-  readonly starts: readonly Tensor[];
-}
 
 /** What a dropout site does: 2·layer at the end of attention, 2·layer + 1 at that of the feed-forward layer. */
 export type DropoutAt = (site: number) => Dropout | undefined;
@@ -37,7 +28,6 @@ export class Emitter {
   readonly constants: Constants = new Map();
   readonly rows: number;
   #positionRows: readonly Tensor[] | undefined;
-  #positionOrder: PositionOrder | undefined;
 
   constructor(
     readonly program: Program,
@@ -65,33 +55,21 @@ export class Emitter {
     return this.params.get(`layers.${layer}.${name}`);
   }
 
-  #constant(name: string, data: Uint32Array): Tensor {
+  /** A tensor of those numbers, which are written once. */
+  constant(name: string, data: Uint32Array): Tensor {
     const t = tensor(name, [data.length], "u32");
     this.constants.set(t, data);
     return t;
   }
 
   /** The entries of each positional table that positions read, table by table. */
-  #positionData(n: number): Uint32Array[] {
+  positionData(n: number): Uint32Array[] {
     return positionSizes(this.config).map((_, table) => Uint32Array.from({ length: n }, (_, i) => positionRows(this.config, i)[table]));
   }
 
   /** u32 [n], one per positional table: the entry that each position reads. Positions of a sequence unless said otherwise. */
   positionRows(n = this.n): readonly Tensor[] {
-    return this.#positionRows ??= this.#positionData(n).map((index, table) => this.#constant(`position_rows.${table}`, index));
-  }
-
-  /** What the gradients of the positional tables read. */
-  get positionOrder(): PositionOrder {
-    if (this.#positionOrder) return this.#positionOrder;
-    const tables = this.tables().tables.slice(1);
-    const sorted = this.#positionData(this.n).map((index, table) =>
-      sortByIndex(Uint32Array.from({ length: this.rows }, (_, r) => index[r % this.n]), tables[table].shape[0])
-    );
-    return this.#positionOrder = {
-      order: sorted.map(({ order }, table) => this.#constant(`position_order.${table}`, order)),
-      starts: sorted.map(({ starts }, table) => this.#constant(`position_starts.${table}`, starts)),
-    };
+    return this.#positionRows ??= this.positionData(n).map((index, table) => this.constant(`position_rows.${table}`, index));
   }
 
   /** The token table, then the positional ones, with their scales where they are int8. */

@@ -9,7 +9,7 @@
 import { expect } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
-import { type AttentionConfig, type AttentionSet, checkSet, LARGEST, resolveSets, setKey } from "./sets.ts";
+import { type AttentionConfig, type AttentionSet, checkOneSequence, checkSet, LARGEST, resolveSets, setKey } from "./sets.ts";
 
 /** Every layer's sets, one per head. */
 export type Schedule = readonly (readonly AttentionSet[])[];
@@ -123,6 +123,7 @@ interface Readers {
 }
 
 async function readersOf(sets: readonly AttentionSet[], n: number): Promise<Readers> {
+  checkOneSequence("Cannot check the reach", sets);
   const bits = new Bits(n), seen = new Set<string>();
   for (let i = 0; i < n; i++) bits.set(i, i);
   for (const set of sets) {

@@ -218,6 +218,16 @@ const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 /** Keys of a set over n positions: as many, unless they are of another sequence. */
 export const keysOf = (set: AttentionSet, n: number): number => set.kind === "intervals" ? set.keys ?? n : n;
 
+/**
+ * Refuses sets whose keys are of another sequence, where positions are to be the same.
+ *
+ * @throws {ConfigError} where one is
+ */
+export function checkOneSequence(cannot: string, sets: readonly AttentionSet[]): void {
+  if (sets.every((set) => keysOf(set, 0) === 0)) return;
+  throw new ConfigError(`${cannot}: keys of another sequence have no places among the queries' positions; give sets without keys`);
+}
+
 const checked = new WeakSet<AttentionSet>();
 
 /**

@@ -7,7 +7,7 @@
 import { expect, MOST } from "../base/check.ts";
 import { buildLayout } from "../pattern/layout.ts";
 import { parts } from "../pattern/parts.ts";
-import { type AttentionSet, LARGEST, setKey } from "../pattern/sets.ts";
+import { type AttentionSet, checkOneSequence, LARGEST, setKey } from "../pattern/sets.ts";
 import type { Image } from "../data/image.ts";
 import { namedOf, positionRoom, positionText, ROWS_APART } from "./axes.ts";
 import { type Color, COLORS, css, GROUND } from "./colors.ts";
@@ -59,6 +59,7 @@ export async function patternMap(title: string, sets: readonly AttentionSet[], n
     n: [n, size],
     most: [most, size],
   });
+  checkOneSequence(CANNOT, sets);
   // Whole positions per cell, the same for all but the last: uneven cells would show a beat of their own.
   const drawn = Math.min(n, DRAWN_LIMIT), each = Math.ceil(drawn / most), cells = Math.ceil(drawn / each);
   const width = (cell: number) => Math.min(drawn, (cell + 1) * each) - cell * each;

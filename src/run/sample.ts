@@ -86,7 +86,7 @@ function checkChoice({ temperature = 1, topK = 0, topP = 1, minP = 0, repetition
 /** What the caches of each layer hold when; layers that attend alike share a plan. */
 export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
   const { objective = "next" } = config;
-  if (objective !== "next") throw new ConfigError(`Cannot sample: the model says no next tokens, its objective is ${objective}`);
+  if (objective !== "next") throw new ConfigError(`Cannot sample: the model's objective is ${objective}, not next`);
   const made = new Map<string, CachePlan>(), plans: CachePlan[] = [];
   for (let layer = 0; layer < config.n_layer; layer++) {
     const sets = setsOf(config, layer), key = sets.map(setKey).join();
