@@ -167,7 +167,10 @@ class Follower {
     const { setup: { path, train }, gzip, order0 } = this.facts,
       marks = this.#isNext ? [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }] : [];
     saveRun(this.folder, await this.#run.checkpoint(progress));
-    writeAtomic(join(path, "loss.svg"), lossCurveSvg(this.#title, this.#run.history, train.steps, marks, undefined, this.#isNext ? undefined : this.#unit));
+    writeAtomic(
+      join(path, "loss.svg"),
+      lossCurveSvg(this.#title, this.#run.history, train.steps, marks, undefined, this.#isNext ? undefined : this.#unit),
+    );
     this.saves++;
     this.#savedAt = performance.now();
     this.report.event("saved", { run: path, step: progress.step });

@@ -155,12 +155,10 @@ function between(n: number, keys: number, all: boolean): AttentionSet {
 }
 
 // Keys of another sequence, shorter and longer than that of the queries, on both sides of the tiles' boundaries.
-for (const [n, keys] of [[1, 1], [1, 70], [70, 1], [16, 130], [130, 16], [64, 65], [33, 200], [512, 16], [16, 512]]) {
-  for (const all of [true, false]) {
-    if (all && n * keys > 20000) continue;
-    cases.push(attention({ name: all ? "between two, all" : "between two" }, { n, keys, all, heads: 2, batch: 2, d: 4, dv: 4 }));
-  }
+for (const [n, keys] of [[1, 70], [70, 1], [16, 130], [130, 16], [64, 65], [512, 16], [16, 512]]) {
+  cases.push(attention({ name: "between two" }, { n, keys, heads: 2, batch: 2, d: 4, dv: 4 }));
 }
+cases.push(attention({ name: "between two, all" }, { n: 33, keys: 200, all: true, heads: 2, batch: 2, d: 4, dv: 4 }));
 // Of widths that cases above have: each other is kernels of its own.
 cases.push(
   attention({ name: "between two" }, { n: 45, keys: 101, heads: 4, batch: 2, d: 4, dv: 4, kvHeads: 2 }),
