@@ -1,6 +1,6 @@
 /**
  * GPU times of attention in either order, and as the rule chooses: a set by its parts, and all of it in the rows' order.
- * `deno run -A bench/crossover.ts [--batch N] [--quick]`. Each is checked against the other first; times are medians, 8 heads of 64;
+ * `deno run -A bench/crossover.ts [--batch N] [--quick] [--gpu dawn]`. Each is checked against the other first; times are medians, 8 heads of 64;
  * of 16 and short, for software GPUs, by --quick.
  */
 
@@ -11,10 +11,11 @@ import { Random } from "../src/base/random.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { settledProfile } from "../src/engines/webgpu/tuning/settle.ts";
+import { GPU_OPTIONS } from "./lib.ts";
 
-const flags = parseArgs(Deno.args, { string: ["batch"], boolean: ["quick"] });
+const flags = parseArgs(Deno.args, { string: ["batch", "gpu"], boolean: ["quick"] });
 const heads = 8, d = flags.quick ? 16 : 64, batch = Number(flags.batch ?? 1), draw = new Random(11, 5);
-const create = (inOrder?: boolean) => WebGpuEngine.create({ allowSoftware: flags.quick, inOrder });
+const create = (inOrder?: boolean) => WebGpuEngine.create({ ...GPU_OPTIONS, allowSoftware: flags.quick, inOrder });
 const engines = { grouped: await create(false), inOrder: await create(true), rule: await create() };
 
 async function times(config: AttentionConfig, n: number, order: keyof typeof engines) {

@@ -11,7 +11,7 @@
  * second as streamed, GPU time of a token by operation, and the later token's cost over the earlier's. --quick takes a small
  * model and a short context, for software GPUs too, --int8 int8 weights.
  *
- *     deno run -A bench/decode.ts --gpu [--json] [--quick] [--batch 1] [--int8]
+ *     deno run -A bench/decode.ts --gpu [dawn] [--json] [--quick] [--batch 1] [--int8]
  *
  * @module
  */
@@ -31,7 +31,7 @@ import { cachePlans, Decoder } from "../src/run/sample.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { profile } from "../src/engines/webgpu/tuning/profile.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
-import { flag, normals, peer, QUICK, report, type Row } from "./lib.ts";
+import { flag, GPU_OPTIONS, normals, peer, QUICK, report, type Row } from "./lib.ts";
 
 /** Weights: small normals, of which a pool is enough. */
 function weightsFor(config: ModelConfig): Map<string, Float32Array> {
@@ -131,7 +131,7 @@ const SMALL = { n_layer: 2, d_model: 64, d_ff: 128, d_qk: 64, n_ctx: 256 };
 async function onGpu(): Promise<void> {
   const batch = Number(flag("batch") ?? 1), { model } = preset("enwik8");
   const config = checkConfig(QUICK ? { ...model, ...SMALL } : model), rows: Row[] = [], ops: Row[] = [];
-  const engine = await WebGpuEngine.create({ allowSoftware: QUICK }), isInt8 = Deno.args.includes("--int8");
+  const engine = await WebGpuEngine.create({ ...GPU_OPTIONS, allowSoftware: QUICK }), isInt8 = Deno.args.includes("--int8");
   const params = place(engine, config, isInt8 ? int8Of(config, weightsFor(config)) : weightsFor(config));
   const places = QUICK ? [20, 200] : [1000, 12000], costs: number[] = [];
 

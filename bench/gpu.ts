@@ -1,6 +1,6 @@
 /**
  * GPU times of the kernels that decide:
- * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--layers N] [--json FILE] [--quick]`.
+ * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--layers N] [--json FILE] [--quick] [--gpu dawn]`.
  *
  * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line a
  * variant and the best of each kernel, and writes what `--tuning` reads.
@@ -29,12 +29,13 @@ import { Random } from "../src/base/random.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { settledProfile } from "../src/engines/webgpu/tuning/settle.ts";
+import { GPU_OPTIONS } from "./lib.ts";
 import { measureRates } from "./rates.ts";
 
-const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds"], boolean: ["quick", "sweep"] });
+const flags = parseArgs(Deno.args, { string: ["only", "json", "layers", "tuning", "seconds", "gpu"], boolean: ["quick", "sweep"] });
 const only = new Set((flags.only ?? "matmul,attention,step").split(","));
 const tuning = flags.tuning ? parseTuning(await Deno.readTextFile(flags.tuning), flags.tuning) : undefined;
-const engine = await WebGpuEngine.create({ allowSoftware: flags.quick, tuning });
+const engine = await WebGpuEngine.create({ ...GPU_OPTIONS, allowSoftware: flags.quick, tuning });
 const rows: Record<string, unknown>[] = [];
 console.log(engine.description);
 

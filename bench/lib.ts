@@ -6,6 +6,7 @@
 
 import { cpuUsage } from "node:process";
 import { type Engine, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
+import type { DeviceOptions } from "../src/engines/webgpu/device.ts";
 import { Random } from "../src/base/random.ts";
 
 /** `--quick`: whether only to show that a bench runs, by small sizes, each once; what it prints says nothing of speed. */
@@ -102,6 +103,11 @@ export function flag(name: string): string | undefined {
   const at = Deno.args.findIndex((a) => a === `--${name}` || a.startsWith(`--${name}=`));
   return at < 0 ? undefined : Deno.args[at].includes("=") ? Deno.args[at].slice(name.length + 3) : Deno.args[at + 1];
 }
+
+/** Whose GPU a bench runs on: `--gpu dawn` npm's webgpu, or the dawn.node that LONGSTRIDE_DAWN names; else the runtime's own. */
+export const GPU_OPTIONS: Pick<DeviceOptions, "gpu" | "dawnPath"> = flag("gpu") === "dawn"
+  ? { gpu: "dawn", dawnPath: Deno.env.get("LONGSTRIDE_DAWN") }
+  : {};
 
 /** Medians that a peer's script reports for itself. */
 export interface PeerTiming {

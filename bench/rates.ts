@@ -4,6 +4,9 @@
  * @module
  */
 
+import { findAdapter } from "../src/engines/webgpu/device.ts";
+import { GPU_OPTIONS } from "./lib.ts";
+
 /** Floating point operations and bytes, a second. */
 export interface Rates {
   readonly flops: number;
@@ -48,11 +51,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
  * Measures both on the default adapter, on a device of its own.
  *
  * @param quick whether only to show that it works, on any device
- * @returns undefined where there is no adapter, or one without timestamps
+ * @returns undefined where the adapter has no timestamps
  */
 export async function measureRates(quick = false): Promise<Rates | undefined> {
-  const adapter = await navigator.gpu?.requestAdapter();
-  if (!adapter?.features.has("timestamp-query")) return;
+  const adapter = await findAdapter({ ...GPU_OPTIONS, allowSoftware: true });
+  if (!adapter.features.has("timestamp-query")) return;
   const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
   const device = await adapter.requestDevice({
     requiredFeatures: ["timestamp-query"],

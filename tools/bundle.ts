@@ -52,7 +52,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
 export const THREADS: Readonly<Record<string, string>> = { "longstride.worker": "src/engines/wasm/worker.ts" };
 
 /** An import of what a runtime has of its own, as `src/base/runtime_files.ts` writes it; what makes other bundlers leave it esbuild drops. */
-const RUNTIME_IMPORT = /import\((?=\["node",)/g, LEFT_ALONE = "/* @vite-ignore */ /* webpackIgnore: true */";
+const RUNTIME_IMPORT = /import\((?=\[")/g, LEFT_ALONE = "/* @vite-ignore */ /* webpackIgnore: true */";
 
 /** Files that are named, not imported: workers, and what each becomes. */
 const WORKERS: Readonly<Record<string, string>> = {
@@ -322,6 +322,9 @@ async function manifest(): Promise<string> {
       license,
       type: "module",
       engines: { node: ">=20" },
+      // What Node computes on a GPU by: whoever wants that installs it.
+      peerDependencies: { webgpu: "^0.6.2" },
+      peerDependenciesMeta: { webgpu: { optional: true } },
       exports: {
         ...Object.fromEntries(faces),
         "./sample": { types: "./types/web/longstride_sample.d.ts", default: "./longstride-sample.js" },

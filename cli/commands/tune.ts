@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BackendError, type BackendName, ConfigError, pickBackend, preset, PRESETS } from "../../mod.ts";
+import { BackendError, ConfigError, pickBackend, preset, PRESETS } from "../../mod.ts";
 import {
   type Choice,
   formatTuning,
@@ -21,6 +21,7 @@ import {
   type WebGpuEngine,
 } from "../../device.ts";
 import { TRAIN_FIELDS } from "../../files.ts";
+import { GPU_FLAG, gpuOptions } from "../engine.ts";
 import { type Args, type Command, group, UsageError } from "../flags.ts";
 import { duration } from "../format.ts";
 import { readConfig } from "../model.ts";
@@ -133,6 +134,7 @@ export const tune: Command = {
       },
       { name: "seconds", value: "N", allowed: { from: 0 }, about: "stop measuring after so long, and keep what was found" },
     ]),
+    ...group("Device", [GPU_FLAG]),
     ...group("Output", [
       { name: "out", value: "FILE", about: "keep it there, for --tuning FILE (default: a file of this user for this device)" },
       { name: "json", about: "one JSON object per variant on stdout, and one at the end" },
@@ -141,7 +143,7 @@ export const tune: Command = {
   examples: ["tune", "tune --preset enwik8", "tune --config runs/my-run/config.json --precision f32 --seconds 120"],
   async execute(args) {
     const { name, batch, works } = askedOf(args), report = new Report(args.on("json") ?? false, "measuring goes on"), { screen } = report;
-    const out = args.text("out"), { engine } = await pickBackend("webgpu" satisfies BackendName);
+    const out = args.text("out"), { engine } = await pickBackend("webgpu", gpuOptions(args));
     try {
       const path = placeOf(engine, out), { description: device } = engine, known = before(out, device), begun = performance.now();
       const seconds = () => (performance.now() - begun) / 1000, byRule = new Map<string, Choice>();
@@ -165,7 +167,9 @@ export const tune: Command = {
       report.say(
         out === undefined
           ? `Kept in ${path}: commands on this device use it from now on, unless given --no-tuning.`
-          : `Kept in ${path}. To use it:\n\n  ${program()} train --tuning ${quote(path)}\n`,
+          : `Kept in ${path}. To use it:\n\n  ${program()} train ${args.text("gpu") ? `--gpu ${args.text("gpu")} ` : ""}--tuning ${
+            quote(path)
+          }\n`,
       );
     } finally {
       engine.dispose();

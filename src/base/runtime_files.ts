@@ -7,14 +7,15 @@
 /** What is used of Node's modules, which Deno and Bun have too. */
 interface Modules {
   readonly "fs/promises": { readFile(file: URL, options: { signal?: AbortSignal }): Promise<Uint8Array> };
-  readonly "url": { pathToFileURL(path: string): URL };
+  readonly "url": { pathToFileURL(path: string): URL; fileURLToPath(url: URL): string };
+  readonly "module": { createRequire(from: URL): (path: string) => unknown };
 }
 
 /**
  * One of Node's modules, where the runtime has them. Its name is put together here, so that bundlers for the web, which have none, leave
  * the import as it is.
  */
-async function nodeModule<K extends keyof Modules>(name: K): Promise<Modules[K] | undefined> {
+export async function nodeModule<K extends keyof Modules>(name: K): Promise<Modules[K] | undefined> {
   try {
     return await import(/* @vite-ignore */ /* webpackIgnore: true */ ["node", name].join(":"));
   } catch {

@@ -7,7 +7,7 @@
 import { type Allowed, expect, mustBe } from "../base/check.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { THREADS } from "../base/limits.ts";
-import { findAdapter } from "../engines/webgpu/device.ts";
+import { findAdapter, type GpuSource } from "../engines/webgpu/device.ts";
 import type { Engine } from "../ops/mod.ts";
 import type { WebGpuEngine, WebGpuOptions } from "../engines/webgpu/engine.ts";
 
@@ -33,12 +33,23 @@ export interface PickOptions {
   readonly worker?: string | URL;
   /** A ready device for the WebGPU engine, which `auto` then picks. It stays the caller's and is never destroyed here. */
   readonly device?: GPUDevice;
+  /**
+   * Where the WebGPU engine's device comes from, which `auto` then picks: `runtime`, its `navigator.gpu`, or `dawn`, npm's package `webgpu`,
+   * which is not installed with this one. By default the runtime, and Dawn where it has none, as Node.
+   */
+  readonly gpu?: GpuSource;
+  /** Path or file URL of a `dawn.node`, for a machine without npm: it is taken in place of the package. */
+  readonly dawnPath?: string | URL;
   /** What `tune` measured on the WebGPU device, or what to ask for it by its description. */
   readonly tuning?: WebGpuOptions["tuning"];
 }
 
-/** What the name and the number of threads may be. */
-export const PICK_FIELDS: Readonly<Record<"backend" | "threads", Allowed>> = { backend: { oneOf: BACKENDS }, threads: THREADS };
+/** What the names and the number of threads may be. */
+export const PICK_FIELDS: Readonly<Record<"backend" | "threads" | "gpu", Allowed>> = {
+  backend: { oneOf: BACKENDS },
+  threads: THREADS,
+  gpu: { oneOf: ["runtime", "dawn"] satisfies GpuSource[] },
+};
 
 /**
  * Makes an engine. `auto` takes WebGPU where a hardware adapter answers, WASM otherwise: a software adapter is slower
@@ -58,8 +69,9 @@ export async function pickBackend(name: "webgpu", options?: PickOptions): Promis
 export async function pickBackend(name?: BackendName, options?: PickOptions): Promise<Picked>;
 export async function pickBackend(name: BackendName = "auto", options: PickOptions = {}): Promise<Picked> {
   expect("Cannot pick an engine", { name: [name, "a string"], options: [options, "an object"] });
-  const { device, tuning } = options;
-  switch (name) {
+  const { device, tuning, gpu, dawnPath } = options;
+  if (gpu !== undefined) expect("Cannot pick an engine", { gpu: [gpu, PICK_FIELDS.gpu] });
+  switch (name === "auto" && gpu ? "webgpu" : name) {
     case "reference": {
       const { ReferenceEngine } = await import("../engines/reference/engine.ts");
       return { engine: new ReferenceEngine(), why: "the reference engine was asked for: exact and slow" };
@@ -68,12 +80,12 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
       return { engine: await wasm(options), why: "WASM was asked for" };
     case "webgpu": {
       const { WebGpuEngine } = await import("../engines/webgpu/engine.ts");
-      return { engine: await WebGpuEngine.create({ device, tuning, allowSoftware: true }), why: "WebGPU was asked for" };
+      return { engine: await WebGpuEngine.create({ device, gpu, dawnPath, tuning, allowSoftware: true }), why: "WebGPU was asked for" };
     }
     case "auto": {
       try {
         // Before the engine: a page without a GPU has no use for it, and need not load it.
-        const adapter = device ? undefined : await findAdapter();
+        const adapter = device ? undefined : await findAdapter({ dawnPath });
         const { WebGpuEngine } = await import("../engines/webgpu/engine.ts");
         return { engine: await WebGpuEngine.create({ device, adapter, tuning }), why: "WebGPU has a hardware adapter" };
       } catch (error) {

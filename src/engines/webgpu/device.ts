@@ -7,8 +7,15 @@
 import { BackendError } from "../../base/errors.ts";
 import { saying } from "./scopes.ts";
 
+/** Where adapters come from: the runtime's own `navigator.gpu`, or Dawn, Chrome's WebGPU, as npm's package `webgpu` brings it. */
+export type GpuSource = "runtime" | "dawn";
+
 /** How to make a device. */
 export interface DeviceOptions {
+  /** Where the adapter comes from; by default the runtime, and Dawn where it has no `navigator.gpu` and the package is installed. */
+  gpu?: GpuSource;
+  /** Path or file URL of a `dawn.node`, for a machine without npm: it is taken in place of the package. */
+  dawnPath?: string | URL;
   /** Use this device; it stays the caller's and is never destroyed here. */
   device?: GPUDevice;
   /** Ask this adapter for the device. */
@@ -27,6 +34,8 @@ export interface Acquired {
   readonly isSoftware: boolean;
   /** The adapter's name for people. */
   readonly adapterName: string;
+  /** What it says of itself, as far as it does: sizes of subgroups, configurations of matrices. */
+  readonly info: GPUAdapterInfo | undefined;
 }
 
 /** The limits of a device that planning looks at. */
@@ -47,6 +56,9 @@ const WANTED = [
   "maxComputeInvocationsPerWorkgroup",
   "maxComputeWorkgroupSizeX",
 ] as const;
+
+/** Features that kernels have variants for: a device has those that its adapter has, save one of default limits. */
+const FEATURES = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
 
 /** What every kernel has a variant for: the limits of any WebGPU device, save those asked for with lower ones ("compatibility"). */
 const NEEDED = {
@@ -88,25 +100,33 @@ async function asking<T>(what: string, ask: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The runtime's or Dawn's, as asked for. */
+async function askAdapter({ gpu: source, dawnPath }: DeviceOptions): Promise<GPUAdapter | null> {
+  const gpu = source === "dawn" ? undefined : (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  const options: GPURequestAdapterOptions = { powerPreference: "high-performance" };
+  if (gpu) return await gpu.requestAdapter(options);
+  // Pages have no package to look for.
+  if (source === "runtime" || globalThis.location) {
+    throw new BackendError("Cannot use WebGPU: this runtime has no navigator.gpu; use the wasm backend, or a runtime with WebGPU");
+  }
+  return await (await import("./dawn.ts")).dawnAdapter(options, source === "dawn", dawnPath);
+}
+
 /**
  * Finds an adapter.
  *
  * @throws {BackendError} where there is no WebGPU, no adapter, or only a software adapter that is not allowed
  */
-export async function findAdapter({ adapter: given, allowSoftware }: DeviceOptions = {}): Promise<GPUAdapter> {
+export async function findAdapter(options: DeviceOptions = {}): Promise<GPUAdapter> {
   return await asking("an adapter", async () => {
-    const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-    if (!given && !gpu) {
-      throw new BackendError("Cannot use WebGPU: this runtime has no navigator.gpu; use the wasm backend, or a runtime with WebGPU");
-    }
-    const adapter = given ?? await gpu!.requestAdapter({ powerPreference: "high-performance" });
+    const adapter = options.adapter ?? await askAdapter(options);
     if (!adapter) {
       throw new BackendError(
         "Cannot use WebGPU: the system offers no adapter (no GPU, or no Vulkan, Metal or D3D12 driver for it); use the wasm backend",
       );
     }
     const { name, software } = describe(adapter.info);
-    if (!software || allowSoftware) return adapter;
+    if (!software || options.allowSoftware) return adapter;
     throw new BackendError(
       `Cannot use WebGPU: the only adapter, ${name}, computes on the CPU; use the wasm backend, or allow software adapters`,
     );
@@ -127,14 +147,15 @@ async function acquire(options: DeviceOptions): Promise<Acquired> {
   if (options.device) {
     const info = (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo, { name, software } = describe(info);
     await checkGiven(options.device, name);
-    return { device: options.device, owned: false, isSoftware: software, adapterName: name };
+    return { device: options.device, owned: false, isSoftware: software, adapterName: name, info };
   }
-  const adapter = await findAdapter(options), { name, software } = describe(adapter.info);
-  const requiredLimits: Record<string, number> = {};
+  const adapter = await findAdapter(options), { info } = adapter, { name, software } = describe(info);
+  const requiredLimits: Record<string, number> = {}, features = ["timestamp-query"] as GPUFeatureName[];
   if (options.limits !== "default") {
     for (const limit of WANTED) requiredLimits[limit] = Math.min(adapter.limits[limit], LARGEST_BUFFER);
+    features.push(...FEATURES);
   }
-  const requiredFeatures: GPUFeatureName[] = adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];
+  const requiredFeatures = features.filter((feature) => adapter.features.has(feature));
   let device: GPUDevice | null, cause: unknown = "it answered with none";
   try {
     device = await adapter.requestDevice({ label: "longstride", requiredFeatures, requiredLimits });
@@ -142,5 +163,5 @@ async function acquire(options: DeviceOptions): Promise<Acquired> {
     [device, cause] = [null, error];
   }
   if (!device) throw new BackendError(`Cannot use WebGPU: ${name} gave no device: ${saying(cause)}`, { cause });
-  return { device, owned: true, isSoftware: software, adapterName: name };
+  return { device, owned: true, isSoftware: software, adapterName: name, info };
 }
