@@ -206,6 +206,8 @@ Deno.test("compress: the command line gives the file back, and loses none", asyn
     failed(await answer("compress", at("a.txt"), ...model), 2, "it is there already");
     failed(await answer("decompress", at("a.txt.lsc"), ...model), 2, "it is there already");
     failed(await answer("decompress", at("a.txt"), ...model), 1, "this is no file that compress made");
+    const pictures = ["--model", "web/models/image"], png = "docs/tutorial/image-data.png";
+    failed(await answer("compress", png, ...pictures, "--out", at("p")), 2, "it is a PNG file, and the model knows rows of pixels");
     failed(await answer("compress", at("a.txt")), 2, "give the model, --model RUN");
     failed(await answer("compress", at("a.txt"), ...model, "--out", at("a.txt")), 2, "it is the file that is read");
     // Without --backend the engine is the file's own.

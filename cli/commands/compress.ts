@@ -64,8 +64,9 @@ function outOf(args: Args, file: string, usual: string): string {
 const CONTAINERS: readonly [name: string, begins: string][] = [["PNG", "\x89PNG"], ["WAV", "RIFF"], ["gzip", "\x1f\x8b"], ["zip", "PK"]];
 
 /** Refuses pictures and sounds whose bytes are not those that a model of pictures or sounds knows. */
-function checkContent({ state, name }: NamedModel, file: string, data: Uint8Array): void {
-  const kind = state?.data.source?.kind, first = String.fromCharCode(...data.subarray(0, 4));
+function checkContent({ state, name, model: { config: { position } } }: NamedModel, file: string, data: Uint8Array): void {
+  const isPictured = position.kind === "data" && position.shape.length === 3;
+  const kind = state?.data.source?.kind ?? (isPictured ? "image" : undefined), first = String.fromCharCode(...data.subarray(0, 4));
   const container = CONTAINERS.find(([, begins]) => first.startsWith(begins))?.[0];
   if (!container || (kind !== "image" && kind !== "audio")) return;
   throw new UsageError(
