@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Allowed, expect, MOST, type ObjectOf, shown, whole } from "../base/check.ts";
+import { type Allowed, expect, type ObjectOf, shown, whole } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
 import { type AttentionConfig, type AttentionSet, resolveSets } from "../pattern/sets.ts";
