@@ -47,6 +47,6 @@ export {
   verifyModel,
 } from "./src/run/verify.ts";
 export { type MemoryPlan, memoryPlan } from "./src/run/memory.ts";
-export type { DeviceOptions } from "./src/engines/webgpu/device.ts";
+export type { DeviceOptions, GpuSource } from "./src/engines/webgpu/device.ts";
 export type { TilePreference } from "./src/engines/webgpu/plan/plan.ts";
 export type { WebGpuEngine, WebGpuExecutable, WebGpuOptions } from "./src/engines/webgpu/engine.ts";

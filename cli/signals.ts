@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isNode } from "./program.ts";
+
 /** Exit codes of a process that a signal ended. */
 export const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -62,10 +64,12 @@ export class Stopper {
  */
 export function isHangupIgnored(): boolean {
   try {
-    const [, mask] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
-    return (BigInt(`0x${mask}`) & 1n) === 1n;
+    // Node has reset it before anybody could ask.
+    const [, mask] = isNode ? [] : /^SigIgn:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
+    if (mask) return (BigInt(`0x${mask}`) & 1n) === 1n;
   } catch {
-    // Systems that do not tell: `nohup` leaves no terminal.
-    return ![Deno.stdin, Deno.stdout, Deno.stderr].some((stream) => stream.isTerminal());
+    // Systems that do not tell.
   }
+  // `nohup` leaves no terminal.
+  return ![Deno.stdin, Deno.stdout, Deno.stderr].some((stream) => stream.isTerminal());
 }

@@ -27,8 +27,12 @@ const test = (name: string, fn: () => Promise<void>) => Deno.test(`bundle: ${nam
 
 const text = async (name: string) => await Deno.readTextFile(new URL(name, await dist()));
 
-/** What is there, beside declarations. */
-const scripts = async () => (await Array.fromAsync(Deno.readDir(await dist()), ({ name }) => name)).filter((name) => name.endsWith(".js"));
+/** The program for Node, which no page loads. */
+const PROGRAM = "cli.js";
+
+/** What is there for pages and other runtimes, beside declarations. */
+const scripts = async () =>
+  (await Array.fromAsync(Deno.readDir(await dist()), ({ name }) => name)).filter((name) => name.endsWith(".js") && name !== PROGRAM);
 
 /** Bytes of files by gzip −9, together. */
 async function weight(names: Iterable<string>): Promise<number> {
@@ -64,7 +68,7 @@ test("a page that samples loads at most 75 KB by gzip −9, on the CPU or a GPU,
 
 test("its kernels are those of wgsl/ with one other name for each, on the same lines; names that planning speaks of stay", async () => {
   const names = new Map<string, string>(), kept = ["heads", "TX", "Stored", "main"];
-  for (const module of ["wgsl.gen.ts", "wgsl_late.gen.ts"]) {
+  for (const module of ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_matrices.gen.ts"]) {
     const { WGSL } = await import(`../src/engines/webgpu/shader/${module}`) as { WGSL: Record<string, string> };
     const made = await import(`data:text/javascript,${encodeURIComponent(await shrunkWgsl(module))}`) as { WGSL: Record<string, string> };
     assertEquals(Object.keys(made.WGSL), Object.keys(WGSL));
@@ -109,9 +113,14 @@ test("each face exports what its module exports", async () => {
   }
 });
 
-test("the package has every face that the project has, save the command line, which is Deno's", async () => {
+test("the package has every face that the project has, and the command line as a program", async () => {
   const { exports } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
   assertEquals(Object.keys(exports).filter((name) => name !== "./cli").sort(), Object.keys(FACES).sort());
+  assertEquals(JSON.parse(await text("package.json")).bin, { longstride: `./${PROGRAM}` });
+  // Over the modules that are there, and nothing that would have to be installed.
+  for (const [, from] of (await text(PROGRAM)).matchAll(/\bfrom"([^"]+)"/g)) {
+    assert(/^node:/.test(from) || (await scripts()).includes(from.replace("./", "")), `${PROGRAM} imports ${from}`);
+  }
 });
 
 test("nothing in it that policies, edges or other runtimes forbid", async () => {
@@ -179,13 +188,17 @@ test("a well-formed package for npm", async () => {
   const { name, version, license } = ours;
   assertEquals({ name: manifest.name, version: manifest.version, license: manifest.license }, { name, version, license });
   assertEquals([manifest.type, manifest.dependencies], ["module", undefined]);
+  // Whoever wants it installs it.
+  assertEquals([Object.keys(manifest.peerDependencies), manifest.peerDependenciesMeta], [["webgpu"], { webgpu: { optional: true } }]);
   const files = await packed(),
     targets = Object.values(manifest.exports).flatMap((to) => typeof to === "string" ? to : Object.values(to as object)) as string[];
   for (const target of [...targets, ...manifest.sideEffects, manifest.types, "./README.md", "./LICENSE", "./longstride.js.map"]) {
     assert(files.includes(target.replace("./", "")), `${target} is not packed`);
   }
   assertStringIncludes(await text("README.md"), `from "${name}"`);
-  for (const file of files) assertMatch(file, /\.(js|js\.map|d\.ts|wasm)$|^(package\.json|README\.md|LICENSE)$/);
+  for (const file of files) {
+    assertMatch(file, /\.(js|js\.map|d\.ts|wasm)$|^(package\.json|README\.md|LICENSE)$|^golden\/.*\.(json|safetensors)$/);
+  }
 });
 
 /** What those write who install it and are strict. */

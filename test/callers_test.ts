@@ -339,7 +339,12 @@ const CALLS: readonly Call[] = [
   of("isHidden", ["a/b.txt"], { 0: "text" }),
   of("presetFor", ["image", [2, 2, 3]], { 0: "text", 1: "optional list", "1.0": "whole" }),
   of("memoryPlan", [config, { batch: 2 }], { 0: "object", 1: "object", "1.batch": "whole" }),
-  of("pickBackend", ["wasm", { threads: 1 }], { 0: "optional text", 1: "optional object", "1.threads": "optional whole" }),
+  of("pickBackend", ["wasm", { threads: 1 }], {
+    0: "optional text",
+    1: "optional object",
+    "1.threads": "optional whole",
+    "1.dawnPath": "optional text",
+  }),
   of("useKernels", [undefined], { 0: "function" }),
   // Models.
   call("new Parameters", (config) => new longstride.Parameters(config), [config], { 0: "object", "0.n_ctx": "whole" }),

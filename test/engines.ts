@@ -5,12 +5,13 @@
  * @module
  */
 
+import type { WebGpuOptions } from "../src/engines/webgpu/engine.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { needing } from "./needs.ts";
 
 const reference = async () => new (await import("../src/engines/reference/engine.ts")).ReferenceEngine();
 const wasm = async (threads?: number) => await (await import("../src/engines/wasm/engine.ts")).WasmEngine.create({ threads });
-const webgpu = async (options: { limits: "default" | "adapter"; bindingBytes?: number }) =>
+const webgpu = async (options: WebGpuOptions) =>
   await (await import("../src/engines/webgpu/engine.ts")).WebGpuEngine.create({ allowSoftware: true, ...options });
 
 /** What `webgpu-split` is. */
@@ -18,7 +19,8 @@ export const SPLIT = { limits: "default", bindingBytes: 128 * 1024 } as const;
 
 /**
  * Engines by the name tests print. `webgpu-default` is a device with no more than a browser's default limits, `webgpu-split` one
- * that binds no more than 128 KiB at once: many cases are beyond it.
+ * that binds no more than 128 KiB at once: many cases are beyond it. `webgpu-dawn`, of npm's webgpu or the dawn.node that LONGSTRIDE_DAWN
+ * names, is tested where LONGSTRIDE_ENGINES asks for it. `webgpu-matrices` has the kernels of subgroup matrices on a device without.
  */
 export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
   "reference": reference,
@@ -27,6 +29,8 @@ export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
   "webgpu": () => webgpu({ limits: "adapter" }),
   "webgpu-default": () => webgpu({ limits: "default" }),
   "webgpu-split": () => webgpu(SPLIT),
+  "webgpu-matrices": () => webgpu({ matrices: "plain" }),
+  "webgpu-dawn": () => webgpu({ gpu: "dawn", dawnPath: Deno.env.get("LONGSTRIDE_DAWN") }),
 };
 
 /** Names of the engines to test besides the oracle. */

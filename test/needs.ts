@@ -20,10 +20,11 @@ export const NEEDS: Readonly<Record<Need, string>> = {
   workerd: "workerd",
   bundler: "Rollup, Vite, webpack and React",
   typescript: "TypeScript 5.9",
+  dawn: "Dawn (npm's webgpu) and a Vulkan that it takes",
 };
 
-/** Those that only concern an example: a run without them is whole. */
-export const OPTIONAL: ReadonlySet<Need> = new Set<Need>(["torch"]);
+/** Those that only concern an example, or what few have: a run without them is whole. */
+export const OPTIONAL: ReadonlySet<Need> = new Set<Need>(["torch", "dawn"]);
 
 /**
  * The needs that a list names, separated by commas, as `LONGSTRIDE_WITHOUT` does.

@@ -8,6 +8,8 @@
  * | `longstride.js`               | `mod.ts`; `ops.js`, `data.js`, `pictures.js`, `files.js`, `device.js` the other faces |
  * | `longstride-sample.js`        | the page element, which starts `longstride-sample.worker.js`                        |
  * | `longstride.worker.js`        | what the CPU engine's threads run, for pages: a policy may forbid anything but files |
+ * | `cli.js`                      | the command line for Node, over the modules; npm links it as `longstride`           |
+ * | `golden/`                     | what `verify` compares with                                                         |
  * | `longstride.wasm`             | the kernels that the modules carry inside, for runtimes that compile no bytes       |
  * | `chunk-*.js` `engine-*.js`    | what several of them share; an engine, loaded when it is picked                     |
  * | `types/`                      | declarations; a source map lies beside each module                                  |
@@ -54,11 +56,13 @@ export const THREADS: Readonly<Record<string, string>> = { "longstride.worker": 
 /** An import of what a runtime has of its own, as `src/base/runtime_files.ts` writes it; what makes other bundlers leave it esbuild drops. */
 const RUNTIME_IMPORT = /import\((?=\[")/g, LEFT_ALONE = "/* @vite-ignore */ /* webpackIgnore: true */";
 
-/** Files that are named, not imported: workers, and what each becomes. */
-const WORKERS: Readonly<Record<string, string>> = {
+/** Files that are named, not imported: workers, golden ones, and what each becomes. */
+const NAMED: Readonly<Record<string, string>> = {
   "./worker.ts": "./longstride.worker.js",
   "./sample_worker.ts": "./longstride-sample.worker.js",
   "./train_worker.ts": "./train_worker.js",
+  "../../test/golden/": "./golden/",
+  "main.ts": "cli.js",
 };
 
 /**
@@ -164,7 +168,7 @@ async function throughFaces(text: string): Promise<string> {
 
 /** Packages of npm where Deno keeps them, as esbuild looks for packages: below `node_modules/` of a folder of its own. */
 async function linkPackages(folder: string): Promise<void> {
-  const { npmPackages } = JSON.parse(await deno(ROOT, "info", "--json", "mod.ts")) as {
+  const { npmPackages } = JSON.parse(await deno(ROOT, "info", "--json", "cli/main.ts")) as {
     npmPackages: Record<string, { name: string; localPath: string }>;
   };
   for (const { name, localPath } of Object.values(npmPackages)) {
@@ -215,6 +219,17 @@ const kernels: esbuild.Plugin = {
   },
 };
 
+/** The faces as the files that they are bundled into, for what stands beside those. */
+const faces: esbuild.Plugin = {
+  name: "faces",
+  setup(build) {
+    build.onResolve({ filter: /^(\.\.\/)+\w+\.ts$/ }, ({ path }) => {
+      const [made] = Object.entries(FACES).find(([, face]) => face === path.replace(/^(\.\.\/)+/, "")) ?? [];
+      return made === undefined ? undefined : { path: `./${made}.js`, external: true };
+    });
+  },
+};
+
 /** What goes into which chunk. */
 const chunks: esbuild.Plugin = {
   name: "chunks",
@@ -253,31 +268,18 @@ function names({ outputs }: esbuild.Metafile): Map<string, string> {
   return found;
 }
 
-/**
- * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share, or
- * load when they need it, goes into chunks beside them.
- *
- * @param entries by the name of the file to make, without ".js", the module
- * @param options `isOne`: everything an entry imports is in its own file
- */
-export async function bundleEntries(
-  entries: Readonly<Record<string, string>>,
-  out: URL,
-  { isOne = false }: { isOne?: boolean } = {},
-): Promise<void> {
+/** Bundles, and writes what was made: minified, with source maps, under short names. */
+async function build(options: esbuild.BuildOptions, out: URL): Promise<void> {
   const packages = await Deno.makeTempDir();
   try {
     await linkPackages(packages);
     const { outputFiles, metafile } = await esbuild.build({
+      ...options,
       absWorkingDir: fileURLToPath(ROOT),
-      entryPoints: { ...entries },
       outdir: fileURLToPath(out),
       nodePaths: [packages],
-      plugins: isOne ? [npm, kernels] : [npm, kernels, chunks],
       bundle: true,
-      splitting: !isOne,
       format: "esm",
-      platform: "browser",
       target: "es2022",
       minify: true,
       sourcemap: "linked",
@@ -296,15 +298,44 @@ export async function bundleEntries(
       map.sources = map.sources.map((source) => portable(source, file));
       await Deno.writeTextFile(new URL(`${name}.map`, out), JSON.stringify(map));
       let code = renamed(packed).replaceAll(RUNTIME_IMPORT, `import(${LEFT_ALONE}`);
-      for (const [from, to] of Object.entries(WORKERS)) code = code.replaceAll(`"${from}"`, `"${to}"`);
+      for (const [from, to] of Object.entries(NAMED)) code = code.replaceAll(`"${from}"`, `"${to}"`);
       const [left] = /"[^"\n]*\.ts"/.exec(code) ?? [];
-      if (left) throw new LongstrideError(`Cannot bundle: ${file} names the file ${left}; say in WORKERS what it becomes`);
+      if (left) throw new LongstrideError(`Cannot bundle: ${file} names the file ${left}; say in NAMED what it becomes`);
       await Deno.writeTextFile(file, code);
     }
   } finally {
     await esbuild.stop();
     await Deno.remove(packages, { recursive: true });
   }
+}
+
+/**
+ * Bundles modules of this project for browsers and everything else that runs ES modules, minified, with source maps; what several share, or
+ * load when they need it, goes into chunks beside them.
+ *
+ * @param entries by the name of the file to make, without ".js", the module
+ * @param options `isOne`: everything an entry imports is in its own file
+ */
+export async function bundleEntries(
+  entries: Readonly<Record<string, string>>,
+  out: URL,
+  { isOne = false }: { isOne?: boolean } = {},
+): Promise<void> {
+  const plugins = isOne ? [npm, kernels] : [npm, kernels, chunks];
+  await build({ entryPoints: { ...entries }, plugins, splitting: !isOne, platform: "browser" }, out);
+}
+
+/** Bundles the command line for Node, beside the faces. */
+async function bundleCli(out: URL): Promise<void> {
+  await build({
+    entryPoints: { cli: "cli/main.ts" },
+    plugins: [npm, faces],
+    platform: "node",
+    banner: { js: "#!/usr/bin/env node" },
+    // Deno as Node has it.
+    inject: [fileURLToPath(new URL("cli/node.ts", ROOT))],
+    define: { "import.meta.main": "true" },
+  }, out);
 }
 
 /** The package's description for npm: name, version and licence are deno.json's. */
@@ -334,8 +365,9 @@ async function manifest(): Promise<string> {
         "./longstride.wasm": "./longstride.wasm",
         "./package.json": "./package.json",
       },
+      bin: { longstride: "./cli.js" },
       types: "./types/mod.d.ts",
-      sideEffects: ["./longstride-sample.js", "./longstride-sample.worker.js", "./longstride.worker.js"],
+      sideEffects: ["./cli.js", "./longstride-sample.js", "./longstride-sample.worker.js", "./longstride.worker.js"],
     },
     undefined,
     2,
@@ -351,6 +383,14 @@ async function readme(): Promise<string> {
   );
 }
 
+async function copyFolder(from: URL, to: URL): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copyFolder(new URL(`${name}/`, from), new URL(`${name}/`, to));
+    else await Deno.copyFile(new URL(name, from), new URL(name, to));
+  }
+}
+
 /**
  * Writes the bundle and its package to a folder, a file URL that ends in "/". An earlier bundle there is removed first.
  *
@@ -360,7 +400,8 @@ export async function bundle(out: URL): Promise<void> {
   // The file that is there first, also in what an interrupted bundling leaves.
   await freshFolder("bundle", out, "longstride.wasm");
   await Promise.all([
-    bundleEntries(ENTRIES, out).then(() => bundleEntries(THREADS, out)),
+    bundleEntries(ENTRIES, out).then(() => bundleEntries(THREADS, out)).then(() => bundleCli(out)),
+    copyFolder(new URL("test/golden/", ROOT), new URL("golden/", out)),
     writeDeclarations([...Object.values(FACES), ELEMENT], out),
     Deno.copyFile(new URL("asm/kernels.wasm", ROOT), new URL("longstride.wasm", out)),
     Deno.copyFile(new URL("LICENSE", ROOT), new URL("LICENSE", out)),

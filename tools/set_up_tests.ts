@@ -12,9 +12,9 @@ import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { cacheFolder, type Variable } from "../cli/tuning.ts";
-import { ConfigError, LongstrideError } from "../mod.ts";
+import { ConfigError, LongstrideError, type PickOptions } from "../mod.ts";
 import { type Need, NEEDS, parseNeeds } from "../test/needs.ts";
-import { cause, executable, PATIENCE, PROGRAMS } from "../test/runtimes/npm.ts";
+import { cause, executable, modulesOf, PATIENCE, PROGRAMS } from "../test/runtimes/npm.ts";
 
 const ENVIRONMENT: Variable = (name) => Deno.env.get(name);
 
@@ -105,10 +105,10 @@ async function run(
   }
 }
 
-/** The GPU that Deno finds under these variables: a process of its own, since a driver is chosen when it starts and may end it. */
-async function findGpu(env: Variables): Promise<string | undefined> {
+/** The GPU that is found under these variables: a process of its own, since a driver is chosen when it starts and may end it. */
+async function findGpu(env: Variables, options: PickOptions = {}): Promise<string | undefined> {
   const code = `import { pickBackend } from ${JSON.stringify(new URL("../mod.ts", import.meta.url).href)};
-console.log((await pickBackend("webgpu")).engine.description);
+console.log((await pickBackend("webgpu", ${JSON.stringify(options)})).engine.description);
 Deno.exit();`;
   const { success, out } = await run(Deno.execPath(), ["eval", "--quiet", code], { env, seconds: 120 });
   return success ? out.trim().split("\n").at(-1) : undefined;
@@ -133,10 +133,33 @@ async function findTorch(variable: Variable = ENVIRONMENT): Promise<string | und
   }
 }
 
+/** Where Debian's Chromium has a software GPU that Dawn takes: not Mesa's before 23. */
+const CHROMIUM_VULKAN = "/usr/lib/chromium/vk_swiftshader_icd.json";
+
+/** Path of Dawn as an addon, of npm's package where it is kept. */
+async function dawnPath(): Promise<string | undefined> {
+  const modules = await modulesOf("dawn", "offline").catch(() => undefined), { os, arch } = Deno.build;
+  const system = { linux: "linux", windows: "win32", darwin: "darwin" }[os as string], cpu = arch === "x86_64" ? "x64" : "arm64";
+  const path = modules && join(modules, "webgpu", "dist", `${system}-${os === "darwin" ? "universal" : cpu}`, "dawn.node");
+  return path && existsSync(path) ? path : undefined;
+}
+
+/** Finds Dawn, and variables under which it has a GPU. */
+async function findDawn(env: Variables): Promise<Variables | undefined> {
+  const path = await dawnPath();
+  if (!path) return undefined;
+  for (const vulkan of [undefined, ...existsSync(CHROMIUM_VULKAN) ? [CHROMIUM_VULKAN] : []]) {
+    const gpu = await findGpu({ ...env, ...vulkan ? { VK_ICD_FILENAMES: vulkan } : {} }, { gpu: "dawn", dawnPath: path });
+    if (!gpu) continue;
+    console.log(`Dawn: ${gpu}`);
+    return { LONGSTRIDE_TEST_DAWN: path, ...vulkan ? { LONGSTRIDE_TEST_DAWN_VULKAN: vulkan } : {} };
+  }
+}
+
 async function getProgram(name: keyof typeof PROGRAMS): Promise<void> {
   const { packages, packed } = PROGRAMS[name];
   console.log(`Downloading npm's ${packages.join(", ")}: ${packed}`);
-  await executable(name);
+  await modulesOf(name);
 }
 
 /** Installs a package of Debian's. */
@@ -309,6 +332,11 @@ export async function setUpTests(): Promise<SetUp> {
     workerd: () => hasProgram("workerd"),
     bundler: () => hasProgram("bundler"),
     typescript: () => hasProgram("typescript"),
+    dawn: async (given) => {
+      const found = await findDawn({ ...env, ...given });
+      Object.assign(env, found);
+      return found !== undefined;
+    },
   };
   const wanted = (Object.keys(NEEDS) as Need[]).filter((need) => !without.has(need)),
     met = await Promise.all(wanted.map((need) => found[need]())),

@@ -44,7 +44,7 @@ function* short(): Generator<string> {
 /** The texts of kernels by module and file, with short names. Every name has the same one everywhere, since files are put together. */
 async function shrunk(): Promise<Map<string, Map<string, readonly Token[]>>> {
   const modules = new Map<string, Map<string, readonly Token[]>>();
-  for (const name of ["wgsl.gen.ts", "wgsl_late.gen.ts"]) {
+  for (const name of ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_matrices.gen.ts"]) {
     const { WGSL } = await import(new URL(`${FOLDER}${name}`, import.meta.url).href) as { WGSL: Readonly<Record<string, string>> };
     modules.set(name, new Map(Object.entries(WGSL).map(([file, text]) => [file, tokenise(text, file)])));
   }

@@ -29,10 +29,11 @@ const bench = (...args: string[]) => ["run", "-A", ...args];
 
 const TASKS: Readonly<Record<string, Task>> = {
   check: {
-    about: "Checks types: of everything as Deno's code, of the library and web/ as a browser's as well.",
+    about: "Checks types: of everything as Deno's code, of the library and web/ as a browser's, of the command line as Node's as well.",
     steps: [
       ["check", ...FACES, WORKER, "cli", "test", "bench", "tools"],
       ["check", "--config", "web/browser.json", ...FACES, WORKER, "web"],
+      ["check", "--config", "cli/node.json", "cli/main.ts"],
     ],
   },
   static: {

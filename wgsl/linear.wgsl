@@ -1,4 +1,4 @@
-// The products of Eqs. 9–14: y = residual + dropout(f(x·wᵀ + b)), by tiles of product.wgsl, both operands contiguous along the summed
+// The products of Eqs. 9–14: y = residual + dropout(f(x·wᵀ + b)), by tiles of product_vectors.wgsl, both operands contiguous along the summed
 // index. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @import storage_f32x4.wgsl
 // @import weights_f32x4.wgsl
@@ -34,10 +34,11 @@ override RESIDUAL: bool = false;
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 1u;
+const RIGHT_STORED: u32 = 0u;
 const HALF: u32 = 0u;
 alias Left = Stored;
 alias Right = Weight;
-// @import product.wgsl
+// @import product_vectors.wgsl
 
 fn extent(part: u32) -> Extent {
   return Extent(params.rows, params.out4, 0u, params.inner4 * 4u);

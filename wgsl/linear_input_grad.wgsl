@@ -1,4 +1,4 @@
-// The gradient of linear.wgsl by x: dx = residual + (dy·w) ∘ f′(pre), by tiles of product.wgsl, dy contiguous along the summed index, w
+// The gradient of linear.wgsl by x: dx = residual + (dy·w) ∘ f′(pre), by tiles of product_vectors.wgsl, dy contiguous along the summed index, w
 // across the columns of dx. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @late
 // @import storage_f32x4.wgsl
@@ -22,10 +22,11 @@ override RESIDUAL: bool = false;
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 0u;
+const RIGHT_STORED: u32 = 0u;
 const HALF: u32 = 0u;
 alias Left = Stored;
 alias Right = vec4f;
-// @import product.wgsl
+// @import product_vectors.wgsl
 
 fn extent(part: u32) -> Extent {
   return Extent(params.rows, params.out4, 0u, params.inner4 * 4u);

@@ -1,4 +1,4 @@
-// The gradient of linear.wgsl by w: dw (+)= dyᵀ·x, by tiles of product.wgsl: the summed index is the row, and rows are many while dw is
+// The gradient of linear.wgsl by w: dw (+)= dyᵀ·x, by tiles of product_vectors.wgsl: the summed index is the row, and rows are many while dw is
 // small, so the rows are also split over workgroups (z): each split writes its own partial, which reduce_partials.wgsl adds in order. No
 // atomics. in and out are multiples of 4; other sizes go through linear_any.wgsl.
 // @late
@@ -20,10 +20,11 @@ override ACCUMULATE: bool = false;
 
 const LEFT_ALONG: u32 = 0u;
 const RIGHT_ALONG: u32 = 0u;
+const RIGHT_STORED: u32 = 1u;
 const HALF: u32 = 0u;
 alias Left = Stored;
 alias Right = Stored;
-// @import product.wgsl
+// @import product_vectors.wgsl
 
 fn extent(part: u32) -> Extent {
   let first = part * params.split;

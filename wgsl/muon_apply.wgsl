@@ -1,4 +1,4 @@
-// X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product.wgsl.
+// X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product_vectors.wgsl.
 // @late
 
 struct Params {
@@ -20,7 +20,7 @@ const RIGHT_ALONG: u32 = 0u;
 const HALF: u32 = 0u;
 alias Left = vec4f;
 alias Right = vec4f;
-// @import product.wgsl
+// @import product_vectors.wgsl
 
 var<private> left_base: u32;
 var<private> right_base: u32;

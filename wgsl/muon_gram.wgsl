@@ -1,5 +1,5 @@
 // Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
-// by tiles of product.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
+// by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
 // @late
 
 struct Params {
@@ -23,7 +23,7 @@ const RIGHT_ALONG: u32 = 1u;
 const HALF: u32 = 1u;
 alias Left = vec4f;
 alias Right = vec4f;
-// @import product.wgsl
+// @import product_vectors.wgsl
 
 var<private> base: u32;
 

@@ -44,7 +44,7 @@ const BETTER_SECONDS = 15;
 /** The command line that goes on with a run. */
 function resumeLine(args: Args, path: string): string {
   const words = ["train", "--resume", path];
-  for (const flag of ["data", "backend", "threads", "tuning"]) {
+  for (const flag of ["data", "backend", "threads", "gpu", "tuning"]) {
     const value = args.text(flag);
     if (value !== undefined) words.push(`--${flag}`, String(value));
   }

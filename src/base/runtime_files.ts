@@ -1,13 +1,23 @@
 /**
- * Files, in runtimes that have them.
+ * What runtimes have that pages have not: files, addons, threads of Node's kind.
  *
  * @module
  */
+
+/** A thread of Node's. */
+export interface NodeWorker {
+  on(event: "message" | "error" | "messageerror", hear: (value: unknown) => void): void;
+  postMessage(message: unknown): void;
+  terminate(): Promise<number>;
+  unref(): void;
+}
 
 /** What is used of Node's modules, which Deno and Bun have too. */
 interface Modules {
   readonly "fs/promises": { readFile(file: URL, options: { signal?: AbortSignal }): Promise<Uint8Array> };
   readonly "url": { pathToFileURL(path: string): URL; fileURLToPath(url: URL): string };
+  readonly "os": { availableParallelism(): number };
+  readonly "worker_threads": { Worker: new (url: URL) => NodeWorker };
   readonly "module": { createRequire(from: URL): (path: string) => unknown };
 }
 

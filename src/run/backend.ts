@@ -71,6 +71,7 @@ export async function pickBackend(name: BackendName = "auto", options: PickOptio
   expect("Cannot pick an engine", { name: [name, "a string"], options: [options, "an object"] });
   const { device, tuning, gpu, dawnPath } = options;
   if (gpu !== undefined) expect("Cannot pick an engine", { gpu: [gpu, PICK_FIELDS.gpu] });
+  if (dawnPath !== undefined && !(dawnPath instanceof URL)) expect("Cannot pick an engine", { dawnPath: [dawnPath, "a string"] });
   switch (name === "auto" && gpu ? "webgpu" : name) {
     case "reference": {
       const { ReferenceEngine } = await import("../engines/reference/engine.ts");

@@ -14,6 +14,8 @@ export const PROGRAMS = {
     packed: "20 MB",
   },
   typescript: { program: "tsc", packages: ["typescript@5.9.3", "@types/react@19.3.3", "@webgpu/types@0.1.74"], packed: "5 MB" },
+  // No program, an addon.
+  dawn: { program: undefined, packages: ["webgpu@0.6.2"], packed: "50 MB" },
 } as const;
 
 /** npm's settings: where there is no network it says so after seconds instead of a minute; a slow one may take its time. */
@@ -29,17 +31,26 @@ export function cause(printed: string): string {
   return /(?:^E: |reason: |(?=error sending))(.*)/m.exec(printed)?.[1] ?? lines.at(-1) ?? "it said nothing";
 }
 
-/** Path of an executable, fetched by npm where it has not been, and where that is not to be `"offline"`. */
-export async function executable(name: keyof typeof PROGRAMS, network: "offline" | "prefer-offline" = "prefer-offline"): Promise<string> {
-  const { program, packages } = PROGRAMS[name];
-  const args = ["-y", `--${network}`, ...packages.map((full) => `--package=${full}`), "-c", `command -v ${program}`];
+/** How much of the network may be asked. */
+type Network = "offline" | "prefer-offline";
+
+/** What a shell prints that has packages on its path, fetched by npm where they have not been, and where that is not to be `"offline"`. */
+async function among(name: keyof typeof PROGRAMS, line: string, network: Network): Promise<string> {
+  const { packages } = PROGRAMS[name];
+  const args = ["-y", `--${network}`, ...packages.map((full) => `--package=${full}`), "-c", line];
   const command = new Deno.Command("npx", { args, env: PATIENCE, stdin: "null", stdout: "piped", stderr: "piped" });
-  const { success, stdout, stderr } = await command.output(), path = new TextDecoder().decode(stdout).trim();
-  if (!success || !path) throw new Error(`npx could not get ${packages.join(", ")}: ${cause(new TextDecoder().decode(stderr))}`);
-  return path;
+  const { success, stdout, stderr } = await command.output(), printed = new TextDecoder().decode(stdout).trim();
+  if (!success || !printed) throw new Error(`npx could not get ${packages.join(", ")}: ${cause(new TextDecoder().decode(stderr))}`);
+  return printed;
 }
 
-/** The `node_modules` folder that a program's packages are in. */
-export async function modulesOf(name: keyof typeof PROGRAMS): Promise<string> {
-  return (await executable(name)).replace(/[/\\]\.bin[/\\][^/\\]+$/, "");
+/** Path of an executable, fetched by npm where it has not been. */
+export async function executable(name: keyof typeof PROGRAMS, network: Network = "prefer-offline"): Promise<string> {
+  return await among(name, `command -v ${PROGRAMS[name].program}`, network);
+}
+
+/** The `node_modules` folder that packages are in, fetched by npm where they have not been. */
+export async function modulesOf(name: keyof typeof PROGRAMS, network: Network = "prefer-offline"): Promise<string> {
+  // The folder of their programs comes first, also where they have none.
+  return (await among(name, "printf %s $PATH", network)).split(":")[0].replace(/[/\\]\.bin$/, "");
 }

@@ -30,7 +30,7 @@ import type { LowerContext, Lowering } from "./lower/lowering.ts";
 import { Heap } from "./memory.ts";
 import { align, type Argument, type Call, type Claim, planArena, Region, Table } from "./plan.ts";
 import type { Exports } from "./thread.ts";
-import { type PlacedPlan, Threads } from "./threads.ts";
+import { type PlacedPlan, Threads, workersHere } from "./threads.ts";
 
 /** Tables that programs share, and how many programs do. */
 type Shares = Map<Table, { address: number; users: number }>;
@@ -87,13 +87,14 @@ export class WasmEngine implements Engine {
    * @throws {OutOfMemoryError} where not even an empty memory can be made
    */
   static async create(options: WasmOptions = {}): Promise<WasmEngine> {
-    const wanted = options.threads !== undefined ? options.threads : Math.min(THREADS.to!, globalThis.navigator?.hardwareConcurrency || 1);
+    const { open, cores } = await workersHere(options.worker),
+      wanted = options.threads !== undefined ? options.threads : Math.min(THREADS.to!, cores);
     expect("Cannot start the WASM engine", { threads: [wanted, THREADS] });
     const missing = givenKernels()
       ? "a ready module runs on one"
       : typeof SharedArrayBuffer === "undefined"
       ? "shared memory is not available (a page needs cross-origin isolation)"
-      : typeof Worker === "undefined"
+      : !open
       ? "workers are not available"
       : undefined;
     const count = missing ? 1 : wanted, heap = new Heap(count > 1);
@@ -104,7 +105,7 @@ export class WasmEngine implements Engine {
       heap.memory,
       await instantiate(module, heap.memory) as Exports,
       NAMES,
-      options.worker,
+      open,
     );
     const why = wanted === 1 || threads.count === wanted ? "" : ` of ${wanted}: ${missing ?? `workers could not start: ${threads.why}`}`;
     return new WasmEngine(heap, threads, why);

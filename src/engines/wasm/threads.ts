@@ -64,7 +64,7 @@ export class Threads {
    * @param count threads in all; more than one needs shared memory
    * @param module the kernels, compiled for that memory
    * @param names of the kernels, in the order by which plans name them
-   * @param from address of the workers' file
+   * @param open starts a worker
    */
   static async start(
     count: number,
@@ -72,13 +72,13 @@ export class Threads {
     memory: WebAssembly.Memory,
     exports: Exports,
     names: readonly string[],
-    from?: string | URL,
+    open?: () => Worker,
   ): Promise<Threads> {
     const words = CONTROL.present + count;
     const control = count > 1 ? new Int32Array(new SharedArrayBuffer(words * 4)) : new Int32Array(words);
     const setup = (index: number, canWait: boolean): Setup => ({ memory, control, at: CONTROL, names, index, canWait });
     const start = (index: number) => {
-      const worker = openWorker(from);
+      const worker = open!();
       Atomics.store(control, CONTROL.present + index, 1);
       worker.postMessage({ module, setup: setup(index, true), patience: PATIENCE } satisfies Start);
       return worker;
@@ -187,6 +187,18 @@ const START_LIMIT = 10_000;
 /** Milliseconds without a run after which workers leave. Starting them again takes about 50. */
 const PATIENCE = 2000;
 
+/** What workers run, as a script. */
+const script = () => `(${workerMain})(${makeThread})`;
+
+/** What starts workers, where there are any, and how many threads the machine runs at once. */
+export async function workersHere(from?: string | URL): Promise<{ open?: () => Worker; cores: number }> {
+  const cores = globalThis.navigator?.hardwareConcurrency || 1;
+  if (typeof Worker !== "undefined") return { open: () => openWorker(from), cores };
+  // Pages without workers have no others.
+  const node = globalThis.location ? undefined : await (await import("./node_workers.ts")).nodeWorkers();
+  return node ? { open: () => node.open(script()), cores: node.cores } : { cores };
+}
+
 /**
  * Where a page's or a file's address is known, workers come from a file of their own, beside this one unless another is
  * named: a strict policy allows nothing else. Elsewhere (Deno, Bun: no policy, but maybe no permission to read) they come
@@ -196,7 +208,7 @@ function openWorker(from?: string | URL): Worker {
   if (from !== undefined) return new Worker(from, { type: "module" });
   const { protocol = "file:" } = (globalThis as { location?: Location }).location ?? {};
   if (protocol === "file:") {
-    return new Worker(`data:text/javascript,${encodeURIComponent(`(${workerMain})(${makeThread})`)}`, { type: "module" });
+    return new Worker(`data:text/javascript,${encodeURIComponent(script())}`, { type: "module" });
   }
   // Bundlers look for exactly this expression.
   return new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });

@@ -9,6 +9,7 @@ import { lifetimes, type Linear, type Op, operands, type Program, type Tensor } 
 import { type Bands, tooLarge } from "./bands.ts";
 import type { Limits } from "./device.ts";
 import type { Failures } from "./failures.ts";
+import type { MatrixUnits } from "./matrices.ts";
 import { type Pages, planSlots, release, storageBuffer } from "./memory.ts";
 import { loadLate, PLANNERS } from "./plan/index.gen.ts";
 import { join, jointProducts } from "./plan/joint.ts";
@@ -33,6 +34,8 @@ export interface Workshop {
   readonly transfers: Transfers;
   readonly tiles: TilePreference;
   readonly inOrder?: boolean;
+  /** What multiplies matrices of f16, found once it is asked for. */
+  matrices(): Promise<MatrixUnits | undefined>;
   /** Bound where a kernel declares an operand that its variant never touches: one range to read, others to write. */
   readonly absent: { readonly read: GPUBuffer; readonly write: GPUBuffer };
 }
@@ -69,7 +72,9 @@ async function planProgram(
     const { reads, writes } = operands(op);
     for (const t of [...reads, ...writes]) if (!t.scratch) transfers.segments(t, `compile ${program.name}: ${op.op} uses`);
   }
-  const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, place: (t) => pages.place(t), late: loadLate });
+  const isHalf = program.ops.some((op) => Object.values(operands(op)).flat().some(({ dtype }) => dtype === "f16"));
+  const matrices = isHalf ? await shop.matrices() : undefined;
+  const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, matrices, place: (t) => pages.place(t), late: loadLate });
   for (let at = 0; at < program.ops.length;) {
     const together = jointProducts(plan, program.ops, at);
     plan.begin(at);

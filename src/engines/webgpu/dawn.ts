@@ -20,6 +20,9 @@ const PACKAGE = "webgpu@0.6.2";
  */
 const FLAGS = ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia", "disable-dawn-features=timestamp_quantization"];
 
+/** A wait ends 0.05 ms after the work: what is streamed need not be kept for long. */
+const STREAM_MS = 10;
+
 /** What the addon exports. */
 interface Dawn {
   create(flags: readonly string[]): GPU;
@@ -90,10 +93,10 @@ async function instanceOf(isAsked: boolean, path: string | URL | undefined): Pro
 const firstLine = (error: unknown) => saying(error).split("\n")[0];
 
 /** What an adapter says of itself, its name told apart from that which the same device has elsewhere: what is tuned is not the same. */
-function named(info: GPUAdapterInfo): GPUAdapterInfo {
+function named(info: GPUAdapterInfo): GPUAdapterInfo & { streamMs: number } {
   // Getters of a class of the addon's.
   const all = Object.fromEntries(INFO.map((field) => [field, info[field as keyof GPUAdapterInfo]])) as unknown as GPUAdapterInfo;
-  return { ...all, description: `${info.device.replace(/-+$/, "") || info.description}, by Dawn` };
+  return { ...all, streamMs: STREAM_MS, description: `${info.device.replace(/-+$/, "") || info.description}, by Dawn` };
 }
 
 const INFO = ["vendor", "architecture", "device", "subgroupMinSize", "subgroupMaxSize", "subgroupMatrixConfigs", "isFallbackAdapter"];

@@ -34,8 +34,8 @@ export interface Acquired {
   readonly isSoftware: boolean;
   /** The adapter's name for people. */
   readonly adapterName: string;
-  /** What it says of itself, as far as it does: sizes of subgroups, configurations of matrices. */
-  readonly info: GPUAdapterInfo | undefined;
+  /** What it says of itself, as far as it does: sizes of subgroups, configurations of matrices; and what is known of its streams. */
+  readonly info: GPUAdapterInfo & { readonly streamMs?: number } | undefined;
 }
 
 /** The limits of a device that planning looks at. */

@@ -12,6 +12,7 @@ import { Bands } from "./bands.ts";
 import { compile, type Workshop } from "./compile.ts";
 import { type Acquired, acquireDevice, type DeviceOptions } from "./device.ts";
 import { Failures } from "./failures.ts";
+import type { MatrixUnits } from "./matrices.ts";
 import { Pages, release, storageBuffer } from "./memory.ts";
 import type { TilePreference } from "./plan/plan.ts";
 import { encode, recordings } from "./recording.ts";
@@ -33,6 +34,11 @@ export interface WebGpuOptions extends DeviceOptions {
    * the cheaper where absent. For tests and measurements.
    */
   inOrder?: boolean;
+  /**
+   * What multiplies activations of f16: by default the device's matrix units, where it offers them to WGSL, `none` that do, or `plain`, which
+   * stands in for them in tests, slowly.
+   */
+  matrices?: "auto" | "plain" | "none";
   /** What `tune` measured on this device, or what to ask for it by the engine's description. */
   tuning?: Tuning | ((device: string) => Tuning | undefined);
   /** Bind no more bytes at once than so many, where the device would bind more: tensors beyond are split. For tests. */
@@ -43,6 +49,8 @@ export interface WebGpuOptions extends DeviceOptions {
    * it is compiled; for what shall be allocated or compiled after it, give less here.
    */
   keepBytes?: number;
+  /** Milliseconds of runs after which a stream hands over their results; by default as short as waits on the device allow. */
+  streamMs?: number;
 }
 
 /** A program made ready to run on a GPU. */
@@ -59,6 +67,9 @@ export interface WebGpuExecutable extends Executable {
 // Over 12,288 positions and 8 heads strided with l = 128 keeps 84 MiB and fixed with c = 32 612; dense would keep 2.3 GiB.
 const KEPT_BYTES = 2 ** 30;
 
+// Where a wait is polled for it may take some milliseconds.
+const STREAM_MS = 50;
+
 /** The operations contract on a GPU. */
 export class WebGpuEngine implements Engine {
   readonly name = "webgpu";
@@ -71,6 +82,7 @@ export class WebGpuEngine implements Engine {
   readonly #device: GPUDevice;
   readonly #owned: boolean;
   readonly #keep: number;
+  readonly #streamMs: number;
   readonly #tuning: Tuning | undefined;
   readonly #bands: Bands;
   readonly #pages: Pages;
@@ -80,12 +92,13 @@ export class WebGpuEngine implements Engine {
   readonly #shop: Workshop;
 
   private constructor(
-    { device, owned, isSoftware, adapterName }: Acquired,
-    { tiles = "auto", inOrder, tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES }: WebGpuOptions,
+    { device, owned, isSoftware, adapterName, info }: Acquired,
+    { tiles = "auto", inOrder, matrices: asked = "auto", tuning, bindingBytes = Infinity, keepBytes = KEPT_BYTES, streamMs }: WebGpuOptions,
   ) {
     this.#device = device;
     this.#owned = owned;
     this.#keep = keepBytes;
+    this.#streamMs = streamMs ?? info?.streamMs ?? STREAM_MS;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
@@ -100,7 +113,10 @@ export class WebGpuEngine implements Engine {
     const pipelines = this.#pipelines = new Pipelines(device), failures = this.#failures = new Failures(device, owned);
     const transfers = this.#transfers = new Transfers(device, bands, pages, failures);
     const absent = { read: storageBuffer(device, "absent", ALIGNMENT), write: storageBuffer(device, "absent", 4 * ALIGNMENT) };
-    this.#shop = { device, limits, bands, pages, pipelines, failures, transfers, tiles, inOrder, absent };
+    let found: Promise<MatrixUnits | undefined> | undefined;
+    // Who does without loads nothing of it.
+    const matrices = () => found ??= import("./matrices.ts").then(({ findMatrices }) => findMatrices(device, info, pipelines, asked));
+    this.#shop = { device, limits, bands, pages, pipelines, failures, transfers, tiles, inOrder, matrices, absent };
     failures.listen(adapterName);
   }
 
@@ -235,7 +251,7 @@ export class WebGpuEngine implements Engine {
         const what = `running ${name}`;
         failures.later(what, () => void failures.scoped(what, () => next = { times, commands: encode(device, compiled.bound, times) }));
       };
-      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options);
+      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options, this.#streamMs);
       const rebind = () =>
         failures.guard(`Cannot bind ${name}`, async () => {
           await compiled.rebind();

@@ -6,9 +6,9 @@
 
 import { type Engine, readAll, type Streamed, type StreamOptions } from "../../ops/mod.ts";
 
-// Runs at a time: first so many, then twice as many until they take so many milliseconds, or are the most; no more than the unmeasured
-// ones until it is known how long they take.
-const FIRST_RUNS = 4, UNMEASURED_RUNS = 12, STREAM_MS = 50, MOST_RUNS = 256;
+// Runs at a time: first so many, then twice as many until they take long enough, or are the most; no more than the unmeasured ones until
+// it is known how long they take.
+const FIRST_RUNS = 4, UNMEASURED_RUNS = 12, MOST_RUNS = 256;
 
 /** What a stream needs of an executable. */
 interface Runner {
@@ -19,13 +19,14 @@ interface Runner {
 }
 
 /**
- * Always has the next runs under way while the results of those before are read, as many at a time as take about a twentieth of a second.
+ * Always has the next runs under way while the results of those before are read, as many at a time as take about `ms` milliseconds.
  * A read may hold this thread until all that was begun is through: so what comes next is begun after it, ready to start at once.
  */
 export async function* streamAhead(
   engine: Pick<Engine, "read">,
   { run, prepare }: Runner,
   { times, skip = 0, reads }: StreamOptions,
+  ms: number,
 ): AsyncGenerator<Streamed> {
   let count = FIRST_RUNS, most = UNMEASURED_RUNS, begun = 0, before = performance.now();
   const after = (end: number) => Math.min(times, end + count);
@@ -48,7 +49,7 @@ export async function* streamAhead(
     ahead = next > to ? begin(next) : undefined;
     const [data, ready = next] = await Promise.all([reading, ahead]), now = performance.now();
     // In that time the device ran these and the host made others ready: the more of them, the surer it is what one takes.
-    most = Math.max(1, Math.min(MOST_RUNS, Math.round(STREAM_MS / (now - before) * Math.max(to - from, ready - next))));
+    most = Math.max(1, Math.min(MOST_RUNS, Math.round(ms / (now - before) * Math.max(to - from, ready - next))));
     before = now;
     yield { from, to, begun, data };
     [from, to] = [to, next];

@@ -7,6 +7,8 @@
 import { ShapeError } from "../../../base/errors.ts";
 import { type Attention, type AttentionBackward, headsOf, keyPositions, size, type Tensor } from "../../../ops/mod.ts";
 import { storage4 } from "../storage.ts";
+import type { Constants } from "../shader/kernels.gen.ts";
+import type { Values } from "../shader/specialise.ts";
 import { chooseAttention, ownerOf } from "../tuning/select.ts";
 import type { AttentionKernel, AttentionVariant } from "../tuning/variants.ts";
 import { attentionTables, type Tables } from "./attention_tables.ts";
@@ -109,8 +111,17 @@ async function variantFor(plan: Plan, op: AnyAttention, kernel: TiledKernel, bat
     spans: !!spans,
   });
   const beside = { GROUPED: Number(group > 1), ALIBI: Number(!!bias), SPANS: Number(!!spans) };
-  const values = { ...variant, STORAGE: storage4(op.q), D4: d4, V4: v4, KEEP: Number(!!kept), ...beside };
-  return { ...tables, values, owned, heads: owner === "query" ? sets.length : kvHeads, scale, adds: owner === "key" && !!op.adds };
+  const sizes: Values = variant.MATRIX ? plan.context.matrices!.values(variant) : { ...variant, KEEP: Number(!!kept) };
+  const values = { ...sizes, STORAGE: storage4(op.q), D4: d4, V4: v4, ...beside };
+  return {
+    ...tables,
+    values: values as Constants<TiledKernel>,
+    file: variant.MATRIX ? `${kernel}_matrices` : kernel,
+    owned,
+    heads: owner === "query" ? sets.length : kvHeads,
+    scale,
+    adds: owner === "key" && !!op.adds,
+  };
 }
 
 /** A kernel over all heads of a layer: one dispatch a stage. Where ds is kept, over some sequences from the one that `first` says. */
@@ -127,7 +138,7 @@ export async function planKernel<K extends TiledKernel>(
     m = keyPositions(op),
     isQuery = ownerOf(kernel) === "query",
     batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
-  const { blocks, stages, values, owned, heads, scale, adds } = await variantFor(plan, op, kernel, batch, kept);
+  const { blocks, stages, values, file, owned, heads, scale, adds } = await variantFor(plan, op, kernel, batch, kept);
   const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
@@ -149,7 +160,7 @@ export async function planKernel<K extends TiledKernel>(
       written[name] = join ? plan.temporary(`partial ${name}`, batch * params.slots * owned * width * 4) : whole[name];
     }
     plan.dispatch({
-      kernel: kernel as TiledKernel,
+      kernel: file as TiledKernel,
       values,
       bindings: { blocks, ...bindings, ...written } as unknown as Bindings<TiledKernel>,
       params: shared,

@@ -92,7 +92,7 @@ function planTiledLinear(plan: Plan, op: Linear): void {
   const variant = chooseLinear(plan, "linear", linearProblem(rows, inner, out, isPacked(op.x)), rows, out);
   plan.dispatch({
     kernel: "linear",
-    values: { ...values, ...variant, STORAGE: storage4(op.x) },
+    values: { ...values, ...variant, MATRICES: plan.context.matrices?.part, STORAGE: storage4(op.x) },
     bindings: { ...bindings, x: op.x, w: op.w, scale: op.scale, b: op.b, pre: op.pre },
     params: { rows, inner4: inner / 4, out4: out / 4, ...dropout },
     grid: [...tilesOf(variant, rows, out), 1],

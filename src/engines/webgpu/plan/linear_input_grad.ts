@@ -25,7 +25,7 @@ async function planInputGrad(plan: Plan, op: LinearInputGrad): Promise<void> {
   const variant = chooseLinear(plan, "linear_input_grad", linearProblem(rows, out, inner, isPacked(op.dy)), rows, inner);
   plan.dispatch({
     kernel: "linear_input_grad",
-    values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...variant, STORAGE: storage4(op.dy) },
+    values: { GELU: !!op.pre, RESIDUAL: !!op.residual, ...variant, MATRICES: plan.context.matrices?.part, STORAGE: storage4(op.dy) },
     bindings: { dy: op.dy, w: op.w, pre: op.pre, residual: op.residual, dx: op.dx },
     params: { rows, inner4: out / 4, out4: inner / 4 },
     grid: [...tilesOf(variant, rows, inner), 1],

@@ -68,7 +68,7 @@ function planSplitWeightGrad(plan: Plan, op: LinearWeightGrad): void {
   const partials = splits > 1 ? plan.temporary("weight gradient by split", splits * out * inner) : undefined;
   plan.dispatch({
     kernel: "linear_weight_grad",
-    values: { ACCUMULATE: op.accumulate && !partials, ...variant, STORAGE: storage4(op.dy) },
+    values: { ACCUMULATE: op.accumulate && !partials, ...variant, MATRICES: plan.context.matrices?.part, STORAGE: storage4(op.dy) },
     bindings: { dy: op.dy, x: op.x, dw: partials ?? op.dw },
     params: { rows, split, out4: out / 4, in4: inner / 4 },
     grid: [x, y, splits],

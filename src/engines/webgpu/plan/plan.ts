@@ -8,6 +8,7 @@ import { KernelError } from "../../../base/errors.ts";
 import { activations, type Dropout, type Linear, type Op, operands, size, type Tensor } from "../../../ops/mod.ts";
 import { type Band, bandRows, type Bands, rowsTensor } from "../bands.ts";
 import type { Limits } from "../device.ts";
+import type { MatrixUnits } from "../matrices.ts";
 import type { Constants, Kernel, Kernels } from "../shader/kernels.gen.ts";
 import type { Values } from "../shader/specialise.ts";
 import { ALIGNMENT, bindable, elementBytes, isPacked, rowsOf } from "../storage.ts";
@@ -77,6 +78,8 @@ export interface PlanContext {
   readonly keep: number;
   /** What was measured on this device. */
   readonly tuning?: Tuning;
+  /** What multiplies matrices of f16, where something does. */
+  readonly matrices?: MatrixUnits;
   /** Place of a persistent tensor; undefined for a scratch tensor. */
   place(t: Tensor): Place | undefined;
   /** Loads what is seldom needed. */

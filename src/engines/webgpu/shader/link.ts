@@ -15,11 +15,19 @@ export const texts: ReadonlyMap<string, string> = known;
 
 const files = new Map<string, readonly Declaration[]>(), linked = new Map<string, readonly Declaration[]>();
 
-/** Values that choose among files: how activations lie in memory (storage_*.wgsl), and how weights do (weights_*.wgsl). */
+/**
+ * Values that choose among files: how activations lie in memory (storage_*.wgsl), and how weights do (weights_*.wgsl); the skeleton of matrix
+ * products (product_*.wgsl), and what subgroup matrices are (matrices_*.wgsl).
+ */
 export interface Parts {
   readonly STORAGE?: string;
   readonly WEIGHTS?: string;
+  readonly PRODUCT?: string;
+  readonly MATRICES?: string;
 }
+
+/** A file among which a value chooses. */
+const CHOSEN = /^(weights|product|matrices)_/;
 
 /** Adds texts of files that are loaded later than this module. */
 export function addKernels(more: Readonly<Record<string, string>>): void {
@@ -36,11 +44,11 @@ function declarationsOf(file: string): readonly Declaration[] | undefined {
 
 /**
  * Import: a file's declarations with those of the files it imports in the place of their directives, each once. Files may name another
- * storage than the kernel's own, so that they stand alone; all get the first that is named, or the one asked for. Weights are as asked for.
+ * storage than the kernel's own, so that they stand alone; all get the first that is named, or the one asked for. Others are as asked for.
  */
 export function gather(
   kernel: string,
-  { STORAGE: storage, WEIGHTS: weights }: Parts,
+  { STORAGE: storage, ...others }: Parts,
   declarationsOf: (file: string) => readonly Declaration[] | undefined,
 ): Declaration[] {
   const seen = new Set<string>(), module: Declaration[] = [];
@@ -52,7 +60,10 @@ export function gather(
     for (const one of own) {
       if (one.kind !== "import") module.push(one);
       else if (one.name.startsWith("storage_")) add(`storage_${storage ??= one.name.slice(8)}`, one.tokens[0]);
-      else add(weights && one.name.startsWith("weights_") ? `weights_${weights}` : one.name, one.tokens[0]);
+      else {
+        const family = CHOSEN.exec(one.name)?.[1], chosen = family && others[family.toUpperCase() as keyof typeof others];
+        add(chosen ? `${family}_${chosen}` : one.name, one.tokens[0]);
+      }
     }
   };
   add(kernel);
@@ -69,7 +80,7 @@ const first = ({ kind }: Declaration) => kind === "enable" || kind === "requires
  * @throws {KernelError} with file, line and reason
  */
 export function link(kernel: string, parts: Parts = {}): readonly Declaration[] {
-  const key = `${kernel} ${parts.STORAGE} ${parts.WEIGHTS}`;
+  const key = JSON.stringify([kernel, parts]);
   let module = linked.get(key);
   if (!module) {
     const all = gather(kernel, parts, declarationsOf);

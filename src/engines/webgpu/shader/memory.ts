@@ -46,6 +46,7 @@ function bytesOf(type: readonly Token[], module: readonly Declaration[], constan
     while (type[comma].text !== ",") comma--;
     return evaluate(type, constants, comma + 1, type.length - 1)! * bytesOf(type.slice(2, comma), module, constants);
   }
+  if (text === "buffer") return evaluate(type, constants, 2, type.length - 1)!;
   const own = module.find(({ kind, name }) => name === text && (kind === "alias" || kind === "struct"));
   if (own?.kind === "alias") return bytesOf(own.tokens.slice(3, -1), module, constants);
   if (own) return fieldsOf(own).reduce((sum, { type }) => sum + bytesOf(type, module, constants), 0);

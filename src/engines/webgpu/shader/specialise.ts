@@ -9,7 +9,7 @@ import { bodyOf, read } from "./body.ts";
 import { assign, type Constants } from "./constants.ts";
 import { expand } from "./expand.ts";
 import { link, type Parts } from "./link.ts";
-import { isBound, written } from "./reflect.ts";
+import { isBound, spaceOf, written } from "./reflect.ts";
 import type { Declaration } from "./tokens.ts";
 
 /** How a kernel's activations lie in memory: a file storage_*.wgsl. */
@@ -18,12 +18,15 @@ export type Storage = "f32" | "f32x4" | "f16x4";
 /** How a kernel's weights lie in memory where they are not f32: a file weights_*.wgsl. */
 export type Weights = "i8";
 
-/** Values for a kernel's `override` and `const` declarations, and the storage of its activations and weights where it is not the file's own. */
-export type Values = Readonly<Record<string, number | boolean | Storage | Weights>>;
+/** What kernels that multiply subgroup matrices take them for: a file matrices_*.wgsl. */
+export type Matrices = "subgroup" | "plain";
+
+/** Values for a kernel's `override` and `const` declarations, and for the parts it takes where they are not the file's own. */
+export type Values = Readonly<Record<string, number | boolean | Storage | Weights | Matrices | undefined>>;
 
 /** A canonical string for a kernel with values: the key of pipelines. */
 export function kernelKey(kernel: string, values: Values): string {
-  const pairs = Object.keys(values).sort().map((name) => `${name}=${values[name]}`);
+  const pairs = Object.keys(values).filter((name) => values[name] !== undefined).sort().map((name) => `${name}=${values[name]}`);
   return pairs.length ? `${kernel}(${pairs.join(",")})` : kernel;
 }
 
@@ -52,7 +55,8 @@ function of<T>(kernel: string, values: Values, pass: () => T): T {
  */
 export function variantOf(kernel: string, values: Values): Variant {
   return of(kernel, values, () => {
-    const { STORAGE, WEIGHTS, ...rest } = values, parts = { STORAGE, WEIGHTS } as Parts;
+    const { STORAGE, WEIGHTS, MATRICES, ...rest } = values;
+    const parts = { STORAGE, WEIGHTS, MATRICES, PRODUCT: rest.MATRIX ? "matrices" : undefined } as Parts;
     const { module, constants, unknown } = assign(link(kernel, parts), rest as Readonly<Record<string, number | boolean>>);
     if (unknown.size) throw new KernelError(`it declares no ${[...unknown].join(", ")}`);
     return { module, constants };
@@ -73,12 +77,11 @@ export function specialised(kernel: string, values: Values, writing: readonly st
     return expand(nodes, constants) + "\n";
   };
   let binding = 0;
-  const text = of(
-    kernel,
-    values,
-    () => module.map((one) => (isBound(one) ? `@group(0) @binding(${binding++}) ` : "") + textOf(one)).join(""),
-  );
-  return { module, text };
+  const texts = of(kernel, values, () => module.map((one) => (isBound(one) ? `@group(0) @binding(${binding++}) ` : "") + textOf(one)));
+  const functions = texts.filter((_, at) => module[at].kind === "fn").join("");
+  // Workgroup memory that is left without use may be of a type that the device has not.
+  const isUsed = (one: Declaration) => spaceOf(one) !== "workgroup" || new RegExp(`\\b${one.name}\\b`).test(functions);
+  return { module, text: texts.filter((_, at) => isUsed(module[at])).join("") };
 }
 
 /** The text to compile. */

@@ -10,7 +10,9 @@ import { closing, gap, reads, type Token, tokenise, wrong } from "./tokens.ts";
 const KNOWN = /^\/\/ @(import \w+\.wgsl|inline|splice)$/;
 
 /** Directives of generation alone. */
-export const VALUES = "// @values", LATE = "// @late";
+export const VALUES = "// @values", LATE = "// @late", LATE_MATRICES = "// @late matrices";
+
+const isForGeneration = (text: string) => text === VALUES || text === LATE || text === LATE_MATRICES;
 
 /**
  * Strip: a file's tokens without the numbers of bindings, which are counted again, and without directives of generation alone.
@@ -22,8 +24,8 @@ export function strip(text: string, file: string): Token[] {
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at];
     if (reads(tokens, at, "@", "group") || reads(tokens, at, "@", "binding")) at = closing(tokens, at + 2);
-    else if (token.text !== VALUES && token.text !== LATE) kept.push(token);
-    if (token.text.startsWith("//") && token.text !== VALUES && token.text !== LATE && !KNOWN.test(token.text)) {
+    else if (!isForGeneration(token.text)) kept.push(token);
+    if (token.text.startsWith("//") && !isForGeneration(token.text) && !KNOWN.test(token.text)) {
       throw wrong(token, `there is no directive ${token.text.slice(3)}`);
     }
   }

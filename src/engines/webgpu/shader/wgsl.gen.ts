@@ -4,27 +4,8 @@
 /** The text of each file of wgsl/ but those that sampling does without, comments left out, by its name without the ending. */
 export const WGSL: Readonly<Record<string, string>> = {
   "attention": `// @at attention 19
-// @import storage_f32x4.wgsl
+// @import attention_tables.wgsl
 // @import lanes.wgsl
-
-struct Params{
-n:u32,
-own_n:u32,
-other_n:u32,
-heads:u32,
-items:u32,
-items_at:u32,
-later:u32,
-split:u32,
-slots:u32,
-first:u32,
-pairs:u32,
-kept_at:u32,
-scale:f32,
-}
-
-var<storage,read>blocks:array<u32>;
-var<uniform>params:Params;
 
 
 const TX:u32=8u;
@@ -37,12 +18,6 @@ const SPARE:u32=0u;
 const TURN:u32=2u;
 const KEEP:u32=0u;
 const SHARED:u32=0u;
-const BITS:u32=0u;
-const GROUPED:u32=0u;
-const ALIBI:u32=0u;
-const SPANS:u32=0u;
-const D4:u32=16u;
-const V4:u32=16u;
 
 const BM:u32=TY*TM;
 const BN:u32=TX*TN;
@@ -70,89 +45,16 @@ const SV:u32=(TN*HV+SPLIT-1u)/SPLIT;
 
 const PLACED:u32=max(ALIBI,SPANS);
 const BESIDE:u32=max(GROUPED,SPANS);
-const MORE:u32=2u*GROUPED+ALIBI;
 
 const ZERO:f32=0.0;
 const ONE:f32=1.0;
-const LOG2E:f32=1.4426950408889634;
 const LN2:f32=0.6931471805599453;
-
-
-const MASKED:f32=-1e30;
-const EMPTY:f32=-1e29;
 
 const OUTSIDE:f32=-1e37;
 
-
-const IN_ORDER:u32=0xffffffffu;
-
-struct Item{
-head:u32,
-tile:u32,
-runs:u32,
-runs_end:u32,
-rows_at:u32,
-rows:u32,
-slot:u32,
-pairs:u32,
-}
-
-
-struct Run{
-first:u32,
-end:u32,
-rows_at:u32,
-rows:u32,
-lo_at:u32,
-hi_at:u32,
-pairs_at:u32,
-}
-
-const RUN:u32=7u+MORE;
 const WHOLE:u32=1u;
 const OWNED:u32=0u;
 const STREAMED:u32=1u;
-
-fn item_at(index:u32)->Item{
-let at=params.items_at+index*8u;
-return Item(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u],blocks[at+7u]);
-}
-
-fn run_at(at:u32)->Run{
-return Run(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
-}
-
-
-fn row_of(rows_at:u32,rows:u32,u:u32)->u32{
-let place=min(u,rows-1u);
-if(rows_at==IN_ORDER){
-return place;
-}
-return blocks[rows_at+place];
-}
-
-
-
-fn keys_of(run:Run,queries:u32,u:u32,key:u32)->vec2u{
-let place=min(u,queries-1u);
-var keys:vec2u;
-if(BITS==1u){
-keys.x=blocks[run.lo_at+place*run.hi_at+key/32u];
-}else{
-keys=vec2u(blocks[run.lo_at+place],blocks[run.hi_at+place]);
-}
-return select(vec2u(),keys,u<queries);
-}
-
-fn has_key(keys:vec2u,key:u32)->bool{
-var has:bool;
-if(BITS==1u){
-has=((keys.x>>(key&31u))&1u)==1u;
-}else{
-has=key>=keys.x&&key<keys.y;
-}
-return has;
-}
 `,
   "attention_decode": `
 
@@ -473,7 +375,7 @@ var<workgroup>xs:array<array<array<vec4f,8>,XROWS>,GROUPS>;
 var<workgroup>vs:array<array<array<vec4f,8>,NV>,TX>;
 var<workgroup>qs:array<array<array<vec4f,8>,TM*HD>,TY>;
 var<workgroup>peaks:array<array<array<vec4f,TX>,TM/4u>,TY>;
-// @at attention 467
+// @at attention 369
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -499,7 +401,7 @@ var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 487
+// @at attention 389
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -524,7 +426,7 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
-// @at attention 497
+// @at attention 399
 }
 
 var more:array<u32,MORE>;
@@ -552,7 +454,7 @@ var seen=vec4f();
 // @at attention_forward 51
 {@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
 {workgroupBarrier();if(slot<TY){xs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=xs[e/8u][0][e%8u];}xs[0][0][0]=sum;}seen=workgroupUniformLoad(&xs[0][0][0]);}
-// @at attention 522
+// @at attention 424
 if(seen.x==0.0){
 continue;
 }
@@ -562,12 +464,12 @@ var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 527
+// @at attention 429
 workgroupBarrier();
 // @at attention_forward 65
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 529
+// @at attention 431
 workgroupBarrier();
 // @at attention_forward 71
 let masked=(listed&1u)==1u||start+BN>run.rows;
@@ -644,7 +546,7 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 531
+// @at attention 433
 }
 }
 // @at attention_forward 149
@@ -675,7 +577,114 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 }
 }
-// @at attention 534
+// @at attention 436
+}
+`,
+  "attention_tables": `
+// @import storage_f32x4.wgsl
+
+struct Params{
+n:u32,
+own_n:u32,
+other_n:u32,
+heads:u32,
+items:u32,
+items_at:u32,
+later:u32,
+split:u32,
+slots:u32,
+first:u32,
+pairs:u32,
+kept_at:u32,
+scale:f32,
+}
+
+var<storage,read>blocks:array<u32>;
+var<uniform>params:Params;
+
+
+const MATRIX:u32=0u;
+const BITS:u32=0u;
+const GROUPED:u32=0u;
+const ALIBI:u32=0u;
+const SPANS:u32=0u;
+const D4:u32=16u;
+const V4:u32=16u;
+
+const MORE:u32=2u*GROUPED+ALIBI;
+
+const LOG2E:f32=1.4426950408889634;
+
+
+const MASKED:f32=-1e30;
+const EMPTY:f32=-1e29;
+
+
+const IN_ORDER:u32=0xffffffffu;
+
+struct Item{
+head:u32,
+tile:u32,
+runs:u32,
+runs_end:u32,
+rows_at:u32,
+rows:u32,
+slot:u32,
+pairs:u32,
+}
+
+
+struct Run{
+first:u32,
+end:u32,
+rows_at:u32,
+rows:u32,
+lo_at:u32,
+hi_at:u32,
+pairs_at:u32,
+}
+
+const RUN:u32=7u+MORE;
+
+fn item_at(index:u32)->Item{
+let at=params.items_at+index*8u;
+return Item(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u],blocks[at+7u]);
+}
+
+fn run_at(at:u32)->Run{
+return Run(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
+}
+
+
+fn row_of(rows_at:u32,rows:u32,u:u32)->u32{
+let place=min(u,rows-1u);
+if(rows_at==IN_ORDER){
+return place;
+}
+return blocks[rows_at+place];
+}
+
+
+
+fn keys_of(run:Run,queries:u32,u:u32,key:u32)->vec2u{
+let place=min(u,queries-1u);
+var keys:vec2u;
+if(BITS==1u){
+keys.x=blocks[run.lo_at+place*run.hi_at+key/32u];
+}else{
+keys=vec2u(blocks[run.lo_at+place],blocks[run.hi_at+place]);
+}
+return select(vec2u(),keys,u<queries);
+}
+
+fn has_key(keys:vec2u,key:u32)->bool{
+var has:bool;
+if(BITS==1u){
+has=((keys.x>>(key&31u))&1u)==1u;
+}else{
+has=key>=keys.x&&key<keys.y;
+}
+return has;
 }
 `,
   "cache_fill": `
@@ -1034,6 +1043,18 @@ let rest=fma(x,Value(LOG2E_LOW),fma(x,Value(LOG2E_HIGH),-t));
 return exp2(t)*fma(rest,Value(0.69314718),Value(1.0));
 }
 `,
+  "extent": `
+
+struct Extent{
+rows:u32,
+columns4:u32,
+first:u32,
+end:u32,
+}
+
+
+const MATRIX:u32=0u;
+`,
   "gelu": `
 
 // @import exp.wgsl
@@ -1163,10 +1184,11 @@ override RESIDUAL:bool=false;
 
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
+const RIGHT_STORED:u32=0u;
 const HALF:u32=0u;
 alias Left=Stored;
 alias Right=Weight;
-// @import product.wgsl
+// @import product_vectors.wgsl
 
 fn extent(part:u32)->Extent{
 return Extent(params.rows,params.out4,0u,params.inner4*4u);
@@ -1457,15 +1479,9 @@ y[i]=select(0.0,x[head*params.source+column],column<params.source);
 }
 }
 `,
-  "product": `// @at product 15
+  "product_vectors": `// @at product_vectors 17
+// @import extent.wgsl
 // @import lanes.wgsl
-
-struct Extent{
-rows:u32,
-columns4:u32,
-first:u32,
-end:u32,
-}
 
 
 const TX:u32=8u;
@@ -1495,7 +1511,7 @@ var<workgroup>rs:array<array<array<vec4f,TX>,H>,BK>;
 
 const MASKED:u32=1u;
 const PLAIN:u32=0u;
-// @at product 108
+// @at product_vectors 104
 @compute@workgroup_size(THREADS)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let tx=lane_x(t);

@@ -18,10 +18,12 @@ import {
   ATTENTION_DEFAULTS,
   type AttentionKernel,
   type AttentionVariant,
+  invocationsOf,
   isSquare,
   LINEAR_DEFAULTS,
   type LinearKernel,
   type LinearVariant,
+  tilesOf,
 } from "./variants.ts";
 
 // A problem whose sizes differ by more than 8 times, all factors together, is another problem: a tile that is right for 512
@@ -95,7 +97,12 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
   const { limits, tiles, tuning } = plan.context, { sets, n } = op, { heads, d, dv } = headsOf(op);
   const d4 = Math.ceil(d / 4), v4 = Math.ceil(dv / 4);
   const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
-  if (choice && attentionFits(limits, kernel, choice, d4, v4)) return choice;
+  const byMatrices = plan.context.matrices?.attention(kernel, op, limits) ?? [];
+  if (choice && (choice.MATRIX ? byMatrices.length > 0 : attentionFits(limits, kernel, choice, d4, v4))) return choice;
+  if (byMatrices.length > 0) {
+    const isFull = ({ TY, TM }: AttentionVariant) => tiles === "largest" || Math.ceil(n / (TY * TM)) * heads * op.batch >= PLACES;
+    return tiles !== "smallest" && byMatrices.find(isFull) || byMatrices[byMatrices.length - 1];
+  }
   const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
   if (fitting.length === 0) {
     throw new KernelError(
@@ -125,8 +132,9 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
 export function isFused(plan: Plan, op: AttentionBackward): boolean {
   const { limits, tiles, tuning } = plan.context, problem = attentionProblem(op), { d, dv } = headsOf(op);
   if (tiles === "smallest") return false;
+  const apart = () => plan.context.matrices?.attention("attention_backward_dk", op, limits).length;
   if (tiles === "auto" && tuned(tuning, "attention_backward_dkv", problem)) return true;
-  if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem)) return false;
+  if (tiles === "auto" && tuned(tuning, "attention_backward_dk", problem) || apart()) return false;
   const [d4, v4] = [d, dv].map((width) => Math.ceil(width / 4));
   const fits = (kernel: AttentionKernel, tile: AttentionVariant) => attentionFits(limits, kernel, tile, d4, v4);
   const together = ATTENTION_DEFAULTS.filter((tile) => isUsable(tile, true) && fits("attention_backward_dkv", tile));
@@ -136,18 +144,22 @@ export function isFused(plan: Plan, op: AttentionBackward): boolean {
 /** Whether a device has room for a variant of the matrix products. */
 export function linearFits(limits: Limits, variant: LinearVariant): boolean {
   return memoryOf("linear", { ...variant }) <= limits.maxComputeWorkgroupStorageSize &&
-    variant.TX * variant.TY <= limits.maxComputeInvocationsPerWorkgroup;
+    invocationsOf(variant) <= limits.maxComputeInvocationsPerWorkgroup;
 }
 
 /** The variant of a matrix product whose result has rows × columns, over `splits` of the summed index at most. */
 export function chooseLinear(plan: Plan, kernel: LinearKernel, problem: Problem, rows: number, columns: number, splits = 1): LinearVariant {
-  const { limits, tiles, tuning } = plan.context;
+  const { limits, tiles, tuning, matrices } = plan.context;
   const choice = tiles === "auto" ? tuned(tuning, kernel, problem)?.variant as LinearVariant | undefined : undefined;
-  if (choice && linearFits(limits, choice)) return choice;
-  const fitting = LINEAR_DEFAULTS[kernel].filter((variant) => linearFits(limits, variant)), last = fitting[fitting.length - 1];
+  if (choice && (matrices || !choice.MATRIX) && linearFits(limits, choice)) return choice;
+  const fits = (variant: LinearVariant) => linearFits(limits, variant),
+    byMatrices = problem.kind === "f16" && matrices?.linear.filter(fits);
+  const fitting = byMatrices && byMatrices.length ? byMatrices : LINEAR_DEFAULTS[kernel].filter(fits), last = fitting[fitting.length - 1];
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return last;
-  const invocations = ({ TX, TY, TM, TN }: LinearVariant) =>
-    Math.ceil(rows / (TY * TM)) * Math.ceil(columns / (TX * TN)) * splits * TX * TY;
+  const invocations = (variant: LinearVariant) => {
+    const [x, y] = tilesOf(variant, rows, columns);
+    return x * y * splits * invocationsOf(variant);
+  };
   return fitting.find((variant) => invocations(variant) >= PLACES * 128) ?? last;
 }

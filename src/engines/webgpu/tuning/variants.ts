@@ -8,9 +8,10 @@ import type { Constants } from "../shader/kernels.gen.ts";
 
 /**
  * A variant of the tiled attention kernels: TY·TM rows owned by a workgroup of TX·TY invocations, TX·TN rows streamed at a
- * time. The rest is explained where wgsl/attention.wgsl declares it.
+ * time. The rest is explained where wgsl/attention.wgsl declares it. Where MATRIX is not 0 it is of the kernels by subgroup matrices, and TX·TY
+ * are subgroups.
  */
-export type AttentionVariant = Omit<Constants<AttentionKernel>, "D4" | "V4" | "STORAGE" | "GROUPED" | "ALIBI" | "SPANS">;
+export type AttentionVariant = Omit<Constants<AttentionKernel>, "D4" | "V4" | "STORAGE" | "GROUPED" | "ALIBI" | "SPANS" | "MATRICES">;
 
 /** The tiled attention kernels. */
 export const ATTENTION_KERNELS = [
@@ -24,8 +25,11 @@ export const ATTENTION_KERNELS = [
 /** One of {@linkcode ATTENTION_KERNELS}. */
 export type AttentionKernel = typeof ATTENTION_KERNELS[number];
 
-/** Variants of the matrix products: TY·TM × TX·TN of the result a workgroup, BK4 vec4 deep. */
-export type LinearVariant = Pick<Constants<LinearKernel>, "TX" | "TY" | "TM" | "TN" | "BK4" | "LANES">;
+/**
+ * Variants of the matrix products: TY·TM × TX·TN of the result a workgroup, BK4 vec4 deep. TX·TY are its invocations, or where MATRIX is not
+ * 0 its subgroups of LANES invocations, which multiply matrices of MATRIX rows and columns.
+ */
+export type LinearVariant = Pick<Constants<LinearKernel>, "TX" | "TY" | "TM" | "TN" | "BK4" | "LANES" | "MATRIX">;
 
 /** The tiled matrix products. */
 export const LINEAR_KERNELS = ["linear", "linear_input_grad", "linear_weight_grad"] as const;
@@ -50,6 +54,7 @@ export const attention = (TX: number, TY: number, TM: number, TN: number, more: 
   SHARED: 0,
   BITS: 0,
   KEEP: 0,
+  MATRIX: 0,
   ...more,
 });
 
@@ -76,6 +81,7 @@ export const linear = (TX: number, TY: number, TM: number, TN: number, more: Par
   TN,
   BK4: 4,
   LANES: 1,
+  MATRIX: 0,
   ...more,
 });
 
@@ -85,6 +91,10 @@ export const LINEAR_DEFAULTS: Readonly<Record<LinearKernel, readonly LinearVaria
   linear_input_grad: [linear(8, 16, 8, 8), linear(8, 16, 4, 8), linear(8, 8, 4, 4)],
   linear_weight_grad: [linear(16, 8, 8, 8), linear(8, 16, 4, 8), linear(8, 8, 4, 4)],
 };
+
+/** Invocations of a workgroup. */
+export const invocationsOf = ({ TX, TY, MATRIX, LANES }: Pick<LinearVariant, "TX" | "TY" | "MATRIX" | "LANES">): number =>
+  TX * TY * (MATRIX ? LANES : 1);
 
 /** Workgroups of a product: tiles of a result of rows × columns. */
 export const tilesOf = ({ TX, TY, TM, TN }: LinearVariant, rows: number, columns: number): readonly [number, number] => [

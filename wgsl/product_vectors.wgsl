@@ -1,5 +1,6 @@
-// What the tiled matrix products share: main, for result = left · right, each summed over first ≤ k < end. A workgroup owns BM × BN of the
-// result, an invocation TM rows × TN columns of it in registers.
+// What the tiled matrix products share: main, for result = left · right, each summed over first ≤ k < end, by products of vectors.
+// product_matrices.wgsl stands in for it where MATRIX is not 0. A workgroup owns BM × BN of the result, an invocation TM rows × TN columns
+// of it in registers.
 //
 // Both tiles lie in workgroup memory by the summed index, as vec4 of four neighbouring rows (of left) or columns (of right), so that the
 // products are outer: 4·G scalars of left times H vec4 of right. An operand that is contiguous along the summed index (LEFT_ALONG,
@@ -7,19 +8,14 @@
 //
 // The file that imports this says what its operands are:
 //   const LEFT_ALONG, RIGHT_ALONG: u32
+//   const RIGHT_STORED: u32, 1: right lies in memory as activations do
 //   const HALF: u32, 1: of a symmetric result the workgroups above its diagonal do nothing
 //   fn extent(part: u32) -> Extent, of the workgroups with that z
 //   fn left(line, column) and right(line, column) -> vec4f: where ALONG, row (column of the result) `line` and the vec4 `column` of
 //     the summed index; otherwise place `line` of the summed index and the vec4 `column` of the result's rows (columns)
 //   fn finish(part, row, column, value): takes the vec4 `column` of a row of the result
+// @import extent.wgsl
 // @import lanes.wgsl
-
-struct Extent {
-  rows: u32,
-  columns4: u32, // of the result, in vec4
-  first: u32,
-  end: u32,
-}
 
 // @values
 const TX: u32 = 8u;

@@ -1,0 +1,32 @@
+/**
+ * Variants of the kernels by subgroup matrices, as data: what is taken without tuning, and what tuning chooses among.
+ *
+ * @module
+ */
+
+import { attention, type AttentionVariant, linear, type LinearVariant } from "./variants.ts";
+
+/** Matrices of MATRIX rows and columns by subgroups of LANES invocations. */
+export interface MatrixSizes {
+  readonly MATRIX: number;
+  readonly LANES: number;
+}
+
+/** The products, largest first. With 64 × 64 a subgroup, a matrix that is loaded is multiplied four times. */
+export const linearByMatrices = (sizes: MatrixSizes): readonly LinearVariant[] => [
+  linear(2, 2, 64, 64, { BK4: 8, ...sizes }),
+  linear(2, 2, 32, 32, { BK4: 8, ...sizes }),
+];
+
+/** Attention, largest first: a row per invocation. */
+export const attentionByMatrices = (sizes: MatrixSizes): readonly AttentionVariant[] =>
+  [4, 2, 1].map((TY) => attention(1, TY, sizes.LANES, 32, sizes));
+
+/** More of them that tuning tries. */
+export const moreByMatrices = (sizes: MatrixSizes): { linear: readonly LinearVariant[]; attention: readonly AttentionVariant[] } => ({
+  linear: [linear(2, 2, 64, 64, { BK4: 16, ...sizes }), linear(2, 4, 64, 32, { BK4: 8, ...sizes })],
+  attention: [attention(1, 8, sizes.LANES, 32, sizes), attention(2, 4, sizes.LANES, 32, sizes), attention(2, 2, sizes.LANES, 32, sizes)],
+});
+
+/** The sizes that devices have: NVIDIA's, AMD's and Intel's; Apple's. */
+export const MATRIX_SIZES: readonly MatrixSizes[] = [16, 8].flatMap((MATRIX) => [32, 64, 16].map((LANES) => ({ MATRIX, LANES })));

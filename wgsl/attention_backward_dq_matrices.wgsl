@@ -1,0 +1,81 @@
+// attention_backward_dq.wgsl by subgroup matrices: dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries
+// own, keys stream.
+// @late matrices
+// @import attention_matrices.wgsl
+
+@group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·m, heads·V4]
+@group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
+@group(0) @binding(7) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
+
+const SPLIT: u32 = 1u;
+
+// @splice
+fn begin() {
+  var held: array<array<LeftMatrix, DN>, M>;
+  var other_held: array<array<LeftMatrix, VN>, M>;
+  hold_rows(&held, &own_first_plain, &q, DN, D4, line, sub, lane);
+  hold_rows(&other_held, &own_second_plain, &d_o, VN, V4, line, sub, lane);
+  let stat = stats[lines + row];
+  var acc: array<array<SumMatrix, DN>, M>;
+  if (params.later != 0u) {
+    start_sums(&acc, DN, D4, &dq, params.scale, line, sub, lane);
+  }
+}
+
+// @splice
+fn ask() {
+  var pk: array<vec2u, DLOADS>;
+  var pv: array<vec2u, VLOADS>;
+  ask_rows(&pk, DLOADS, &k, D4, run, start, item, other_base, t);
+  ask_rows(&pv, VLOADS, &v, V4, run, start, item, other_base, t);
+}
+
+// @splice
+fn keep() {
+  keep_rows(&pk, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
+  keep_rows(&pv, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
+}
+
+// @splice
+fn take() {
+  var s: array<array<SumMatrix, N>, M>;
+  score(&s, &held, &own_first_plain, DN, D4, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
+  show_scores(&s, sub, lane);
+  var p: array<vec4f, B4>;
+  take_scores(&p, sub, lane);
+  // @unroll
+  for (var c = 0u; c < B4; c++) {
+    p[c] = exp2(p[c] * factor - stat.x);
+  }
+  if ((listed & 1u) == 1u || start + BN > run.rows) {
+    // @unroll
+    for (var c = 0u; c < B4; c++) {
+      let first_key = start + c * 4u;
+      let keys = keys_of(run, item.rows, own, first_key);
+      // @unroll
+      for (var z = 0u; z < 4u; z++) {
+        p[c][z] = select(0.0, p[c][z], has_key(keys, first_key + z));
+      }
+    }
+  }
+  workgroupBarrier();
+  var ds: array<array<SumMatrix, N>, M>;
+  score(&ds, &other_held, &own_second_plain, VN, V4, SECOND, &second_plain, VQUADS, VSTRIDE, sub, lane);
+  show_scores(&ds, sub, lane);
+  var dp: array<vec4f, B4>;
+  take_scores(&dp, sub, lane);
+  // @unroll
+  for (var c = 0u; c < B4; c++) {
+    p[c] *= dp[c] - stat.y;
+  }
+  show_halves(&p, sub, lane);
+  add_rows(&acc, DN, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
+}
+
+// @splice
+fn end() {
+  write_sums(&dq, &acc, DN, D4, SPLIT, params.scale, item, group.z, own, line, sub, lane);
+}

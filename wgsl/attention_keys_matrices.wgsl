@@ -1,0 +1,42 @@
+// What the kernels of dk and dv by subgroup matrices share: keys own, queries stream, so that statistics and sets are those of the tile.
+// @late matrices
+// @import attention_matrices.wgsl
+
+const SPLIT: u32 = 1u;
+
+var<workgroup> stats_tile: array<vec2f, BN>; // of the queries that stream: lse·log₂e and delta
+var<workgroup> keys_tile: array<vec2u, TY * BN>; // what tells which keys of a subgroup they have
+
+// Puts the statistics of the tile's queries into workgroup memory, and, where not all pairs are of the set, what tells them.
+// @inline
+fn keep_queries(source: ptr<storage, array<vec2f>>, lines: u32, listed: u32, run: Run, start: u32, own: u32, sub: u32, lane: u32, t: u32) {
+  for (var e = t; e < BN; e += THREADS) {
+    stats_tile[e] = (*source)[lines + row_of(run.rows_at, run.rows, start + e)];
+  }
+  if ((listed & 1u) == 1u || start + BN > run.rows) {
+    for (var e = lane; e < BN; e += LANES) {
+      keys_tile[sub * BN + e] = keys_of(run, run.rows, start + e, own - lane);
+    }
+  }
+}
+
+// p = e^(s − lse), 0 outside of the set: a key's row of it
+// @inline
+fn probabilities(p: ptr<function, Fours>, listed: u32, run: Run, start: u32, own: u32, factor: f32, sub: u32) {
+  // @unroll
+  for (var c = 0u; c < B4; c++) {
+    // @unroll
+    for (var z = 0u; z < 4u; z++) {
+      (*p)[c][z] = exp2((*p)[c][z] * factor - stats_tile[c * 4u + z].x);
+    }
+  }
+  if ((listed & 1u) == 1u || start + BN > run.rows) {
+    // @unroll
+    for (var c = 0u; c < B4; c++) {
+      // @unroll
+      for (var z = 0u; z < 4u; z++) {
+        (*p)[c][z] = select(0.0, (*p)[c][z], has_key(keys_tile[sub * BN + c * 4u + z], own));
+      }
+    }
+  }
+}

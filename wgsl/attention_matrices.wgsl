@@ -1,0 +1,309 @@
+// What the tiled attention kernels by subgroup matrices share: main, as attention.wgsl has it for vectors, and what it is made of. A
+// workgroup of TY subgroups takes an item. It owns BM = TY·TM rows of one side and streams tiles of BN = TX·TN rows of the other through
+// workgroup memory. TM is LANES: an invocation has one row of the tile for itself, so that maxima, sums and statistics are numbers of its
+// own, without a reduction.
+//
+// Rows owned are held as matrices in registers. Scores pass through workgroup memory, to become probabilities and f16: which elements of a
+// matrix are whose is not known. There each subgroup has TM lines of BN numbers, in which halves take the place of what they are made of.
+//
+// A kernel brings what it does for itself, each marked `@splice`: it is pasted into main, whose names it sees.
+//   begin: declares its sums and what it needs of its row, holds rows owned
+//   ask: declares registers for the rows of a tile, and asks for them
+//   keep: puts them into workgroup memory
+//   take: adds to its sums what the tile gives, in workgroup memory
+//   end: writes its sums
+// @late matrices
+// @import attention_tables.wgsl
+// @import matrices.wgsl
+
+// @values
+const TX: u32 = 1u;
+const TY: u32 = 4u;
+const TM: u32 = 32u;
+const TN: u32 = 32u;
+const LANES: u32 = 32u; // invocations of a subgroup
+
+const BM: u32 = TY * TM;
+const BN: u32 = TX * TN;
+const THREADS: u32 = TY * LANES;
+const M: u32 = TM / MATRIX; // matrices of a subgroup's rows, of a tile's, of a head's width
+const N: u32 = BN / MATRIX;
+const DN: u32 = D4 * 4u / MATRIX;
+const VN: u32 = V4 * 4u / MATRIX;
+const B4: u32 = BN / 4u;
+const M4: u32 = MATRIX / 4u;
+const DLOADS: u32 = (BN * D4 + THREADS - 1u) / THREADS; // vec4 of the rows that stream, per invocation
+const VLOADS: u32 = (BN * V4 + THREADS - 1u) / THREADS;
+// vec2u of a line of rows that stream, one vec4 after another, and of all; 8 f16 more than they hold, for the banks.
+const DSTRIDE: u32 = D4 + 2u;
+const VSTRIDE: u32 = V4 + 2u;
+const DQUADS: u32 = BN * DSTRIDE;
+const VQUADS: u32 = BN * VSTRIDE;
+// Numbers of a line of scores, of a subgroup's and of all; the same in halves, in vec2u.
+const LINE: u32 = BN + 4u;
+const PART: u32 = TM * LINE;
+const NUMBERS: u32 = TY * PART;
+const HLINE: u32 = LINE / 2u;
+const HQUADS: u32 = NUMBERS / 2u;
+const CHUNK: u32 = BN / 2u; // vec4 of rows owned that have room in a line, as halves
+const CHUNK_STEPS: u32 = BN * 2u / MATRIX;
+// Where they begin, in bytes.
+const SCORES: u32 = 0u;
+const FIRST: u32 = NUMBERS * 4u;
+const SECOND: u32 = FIRST + DQUADS * 8u;
+
+const ALONG: u32 = 1u;
+const ACROSS: u32 = 0u;
+const ONE: f32 = 1.0;
+
+var<workgroup> tiles: buffer<SECOND + VQUADS * 8u>;
+var<workgroup> scores_plain: array<f32, NUMBERS>; // where PLAIN, these for it
+var<workgroup> halves_plain: array<vec2u, HQUADS>;
+var<workgroup> first_plain: array<vec2u, DQUADS>;
+var<workgroup> second_plain: array<vec2u, VQUADS>;
+var<workgroup> own_first_plain: array<vec2u, BM * D4>;
+var<workgroup> own_second_plain: array<vec2u, BM * V4>;
+
+// Holds the rows owned of `source`, WIDE matrices of them, a chunk of columns at a time through the subgroup's lines.
+// @inline
+fn hold_rows(held: ptr<function, Held>, own_plain: ptr<workgroup, Plain>, source: ptr<storage, array<Stored>>, WIDE: u32, W4: u32, line: u32, sub: u32, lane: u32) {
+  if (PLAIN == 1u) {
+    // @unroll
+    for (var c = 0u; c < W4; c++) {
+      (*own_plain)[(sub * TM + lane) * W4 + c] = (*source)[line * W4 + c];
+    }
+  } else {
+    // @unroll
+    for (var step = 0u; step < WIDE; step++) {
+      if (step % CHUNK_STEPS == 0u) {
+        workgroupBarrier();
+        // @unroll
+        for (var c = 0u; c < CHUNK; c++) {
+          if (step * M4 + c < W4) {
+            (*bufferView<array<vec2u, HQUADS>>(&tiles, SCORES))[(sub * TM + lane) * HLINE + c] = (*source)[line * W4 + step * M4 + c];
+          }
+        }
+        workgroupBarrier();
+      }
+      // @unroll
+      for (var i = 0u; i < M; i++) {
+        (*held)[i][step] = subgroupMatrixLoad<LeftMatrix, row_major>(bufferView<array<f16, HQUADS * 4u>>(&tiles, SCORES), (sub * TM + i * MATRIX) * (HLINE * 4u) + step % CHUNK_STEPS * MATRIX, HLINE * 4u);
+      }
+    }
+  }
+}
+
+// s = rows owned, as they are held · rows that stream, of WIDE matrices both.
+// @inline
+fn score(s: ptr<function, Sums>, held: ptr<function, Held>, own_plain: ptr<workgroup, Plain>, WIDE: u32, W4: u32, FROM: u32, plain: ptr<workgroup, Plain>, QUADS: u32, STRIDE: u32, sub: u32, lane: u32) {
+  if (PLAIN == 1u) {
+    let own_at = sub * (TM * W4 * 4u);
+    let other_at = 0u;
+    add_matrices(&(*s), M, N, WIDE, &tiles, SCORES, &(*own_plain), QUADS, W4, ALONG, own_at, FROM, &(*plain), QUADS, STRIDE, ALONG, other_at, lane);
+  } else {
+    // @unroll
+    for (var step = 0u; step < WIDE; step++) {
+      var b: array<RightMatrix, N>;
+      // @unroll
+      for (var j = 0u; j < N; j++) {
+        b[j] = subgroupMatrixLoad<RightMatrix, col_major>(bufferView<array<f16, QUADS * 4u>>(&tiles, FROM), j * (MATRIX * STRIDE * 4u) + step * MATRIX, STRIDE * 4u);
+      }
+      // @unroll
+      for (var i = 0u; i < M; i++) {
+        // @unroll
+        for (var j = 0u; j < N; j++) {
+          (*s)[i][j] = subgroupMatrixMultiplyAccumulate((*held)[i][step], b[j], (*s)[i][j]);
+        }
+      }
+    }
+  }
+}
+
+// Puts the scores of a subgroup where its invocations read them: line `lane` is this one's.
+// @inline
+fn show_scores(s: ptr<function, Sums>, sub: u32, lane: u32) {
+  // @unroll
+  for (var i = 0u; i < M; i++) {
+    // @unroll
+    for (var j = 0u; j < N; j++) {
+      let to = sub * PART + i * (MATRIX * LINE) + j * MATRIX;
+      put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, to, &(*s), i, j, lane);
+    }
+  }
+  workgroupBarrier();
+}
+
+// This invocation's line of them.
+// @inline
+fn take_scores(p: ptr<function, Fours>, sub: u32, lane: u32) {
+  let begins_at = (sub * PART + lane * LINE) / 4u;
+  take_numbers(&(*p), B4, &tiles, SCORES, &scores_plain, NUMBERS, begins_at);
+}
+
+// Puts probabilities (or what is made of them) in their place, as halves.
+// @inline
+fn show_halves(p: ptr<function, Fours>, sub: u32, lane: u32) {
+  // @unroll
+  for (var c = 0u; c < B4; c++) {
+    let to = (sub * TM + lane) * HLINE + c;
+    let four = vec2u(pack2x16float((*p)[c].xy), pack2x16float((*p)[c].zw));
+    put_halves(&tiles, SCORES, &halves_plain, HQUADS, to, four);
+  }
+  workgroupBarrier();
+}
+
+// acc += those halves · rows that stream, WIDE matrices of them
+// @inline
+fn add_rows(acc: ptr<function, Sums>, WIDE: u32, FROM: u32, plain: ptr<workgroup, Plain>, QUADS: u32, STRIDE: u32, sub: u32, lane: u32) {
+  let halves_at = sub * (TM * HLINE * 4u);
+  let rows_at = 0u;
+  add_matrices(&(*acc), M, WIDE, N, &tiles, SCORES, &halves_plain, HQUADS, HLINE, ALONG, halves_at, FROM, &(*plain), QUADS, STRIDE, ACROSS, rows_at, lane);
+}
+
+// Asks for BN rows of `source` from place `start` of a run's order.
+// @inline
+fn ask_rows(held: ptr<function, Held>, LOADS: u32, source: ptr<storage, array<Stored>>, W4: u32, run: Run, start: u32, item: Item, base: u32, t: u32) {
+  // @unroll
+  for (var load_at = 0u; load_at < LOADS; load_at++) {
+    let e = min(t + load_at * THREADS, BN * W4 - 1u);
+    (*held)[load_at] = (*source)[((base + row_of(run.rows_at, run.rows, start + e / W4)) * params.heads + item.head) * W4 + e % W4];
+  }
+}
+
+// Puts them into workgroup memory.
+// @inline
+fn keep_rows(held: ptr<function, Held>, LOADS: u32, FROM: u32, plain: ptr<workgroup, Plain>, QUADS: u32, STRIDE: u32, W4: u32, t: u32) {
+  // @unroll
+  for (var load_at = 0u; load_at < LOADS; load_at++) {
+    // Those past the end hold the last, and put it where it is.
+    let e = min(t + load_at * THREADS, BN * W4 - 1u);
+    let to = e / W4 * STRIDE + e % W4;
+    let four = (*held)[load_at];
+    put_halves(&tiles, FROM, &(*plain), QUADS, to, four);
+  }
+}
+
+// Sums go on from what the stages before wrote, WIDE matrices of a row, a matrix of columns at a time through the subgroup's lines.
+// @inline
+fn start_sums(acc: ptr<function, Sums>, WIDE: u32, W4: u32, y: ptr<storage, array<Stored>>, factor: f32, line: u32, sub: u32, lane: u32) {
+  // @unroll
+  for (var j = 0u; j < WIDE; j++) {
+    var row_before: array<vec4f, M4>;
+    // @unroll
+    for (var c = 0u; c < M4; c++) {
+      row_before[c] = load((*y)[line * W4 + j * M4 + c]) / factor;
+    }
+    let own_line = (sub * PART + lane * LINE) / 4u;
+    workgroupBarrier();
+    give_numbers(&row_before, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    workgroupBarrier();
+    // @unroll
+    for (var i = 0u; i < M; i++) {
+      let begins_at = sub * PART + i * (MATRIX * LINE);
+      get_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, begins_at, &(*acc), i, j, lane);
+    }
+  }
+}
+
+// Multiplies the row of each invocation by its `factor`.
+// @inline
+fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: u32) {
+  // @unroll
+  for (var j = 0u; j < WIDE; j++) {
+    // @unroll
+    for (var i = 0u; i < M; i++) {
+      let at = sub * PART + i * (MATRIX * LINE);
+      put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
+    }
+    workgroupBarrier();
+    var row_sums: array<vec4f, M4>;
+    let own_line = (sub * PART + lane * LINE) / 4u;
+    take_numbers(&row_sums, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    // @unroll
+    for (var c = 0u; c < M4; c++) {
+      row_sums[c] *= factor;
+    }
+    give_numbers(&row_sums, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    workgroupBarrier();
+    // @unroll
+    for (var i = 0u; i < M; i++) {
+      let at = sub * PART + i * (MATRIX * LINE);
+      get_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
+    }
+    workgroupBarrier();
+  }
+}
+
+// Writes the row of each invocation, times `factor`: WIDE matrices, as partial sums where SPLIT and they are asked for.
+// @inline
+fn write_sums(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, WIDE: u32, W4: u32, SPLIT: u32, factor: f32, item: Item, part: u32, own: u32, line: u32, sub: u32, lane: u32) {
+  // @unroll
+  for (var j = 0u; j < WIDE; j++) {
+    workgroupBarrier();
+    // @unroll
+    for (var i = 0u; i < M; i++) {
+      let at = sub * PART + i * (MATRIX * LINE);
+      put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
+    }
+    workgroupBarrier();
+    var row_sums: array<vec4f, M4>;
+    let own_line = (sub * PART + lane * LINE) / 4u;
+    take_numbers(&row_sums, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    if (own < item.rows) {
+      // @unroll
+      for (var c = 0u; c < M4; c++) {
+        let sum = row_sums[c] * factor;
+        if (SPLIT == 1u) {
+          if (params.split != 0u) {
+            let at = (((part * params.slots + item.slot) * BM + sub * TM + lane) * W4 + j * M4 + c) * PIECES;
+            // @unroll
+            for (var piece_at = 0u; piece_at < PIECES; piece_at++) {
+              (*y)[at + piece_at] = piece(sum, piece_at);
+            }
+          } else {
+            (*y)[line * W4 + j * M4 + c] = store(sum);
+          }
+        } else {
+          (*y)[line * W4 + j * M4 + c] = store(sum);
+        }
+      }
+    }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) t: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.items) {
+    return;
+  }
+  let item = item_at(index);
+  let sub = t / LANES;
+  let lane = t % LANES;
+  // First row of the sequence in matrices, and of its head in lse and delta; this invocation's row of the item's part.
+  let base = (params.first + group.z) * params.own_n;
+  let other_base = (params.first + group.z) * params.other_n;
+  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
+  let own = item.tile * BM + t;
+  let row = row_of(item.rows_at, item.rows, own);
+  let line = (base + row) * params.heads + item.head;
+  let factor = params.scale * LOG2E;
+  begin();
+  for (var at = item.runs; at < item.runs_end; at += RUN) {
+    let run = run_at(at);
+    for (var entry = run.first; entry < run.end; entry++) {
+      let listed = blocks[entry]; // the tile; odd where some of its pairs are not of the set
+      let start = (listed >> 1u) * BN;
+      ask();
+      workgroupBarrier();
+      keep();
+      workgroupBarrier();
+      take();
+    }
+  }
+  end();
+}
