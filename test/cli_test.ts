@@ -47,7 +47,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
   const cases: [string[], string][] = [
     [
       ["trian"],
-      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, export, completions; did you mean train?`,
+      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, export, compress, decompress, completions; did you mean train?`,
     ],
     [["train", "--step", "3"], `Cannot use "--step": train has no such flag; did you mean --steps?`],
     [["train", "-x"], "flags have two dashes"],
