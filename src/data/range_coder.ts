@@ -99,8 +99,9 @@ const SERIES = Array.from({ length: 14 }, (_, k) => {
   return 1 / factorial;
 });
 
-/** 2⁻ᵏ. */
-const HALVES = Float64Array.from({ length: 64 }, (_, k) => 1 / 2 ** k);
+/** 2⁻ᵏ: halved, since a power may be rounded otherwise elsewhere. */
+const HALVES = new Float64Array(64).fill(1);
+for (let k = 1; k < 64; k++) HALVES[k] = HALVES[k - 1] / 2;
 
 /**
  * eˣ of x ≤ 0, of operations that IEEE 754 rounds alike everywhere: Math.exp may differ by a bit from one JavaScript engine to another, and
