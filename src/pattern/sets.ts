@@ -224,6 +224,7 @@ export const keysOf = (set: AttentionSet, n: number): number => set.kind === "in
  * @throws {ConfigError} where one is
  */
 export function checkOneSequence(cannot: string, sets: readonly AttentionSet[]): void {
+  sets.forEach((set) => checkSet(set));
   if (sets.every((set) => keysOf(set, 0) === 0)) return;
   throw new ConfigError(`${cannot}: keys of another sequence have no places among the queries' positions; give sets without keys`);
 }
