@@ -31,6 +31,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   "train_step": { args: ["train_step.ts"], prints: { "64 ": 2, "text ": 1 } },
   "crossover": { args: ["crossover.ts"], needsGpu: true, prints: { "| strided | 128": 1, "| fixed | 128": 1, "| column | 128": 1 } },
   "decode on a GPU": { args: ["decode.ts", "--gpu"], needsGpu: true, prints: { "20 ": 1, "200 ": 1, "all at ": 2, "  linear": 2 } },
+  "engines": { args: ["engines.ts"], needsGpu: true, prints: { "1 ": 1, "4 ": 1 } },
   "gpu": { args: ["gpu.ts"], needsGpu: true, prints: { "matmul 128³ f32 ": 3, "strided l 16 n 160 f32 forward": 2 } },
 };
 

@@ -76,9 +76,16 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
     of: [
       ...["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts"],
       ...["sample_worker.ts", "train_worker.ts", "run_zip.ts", "inspect.ts", "view_sound.ts"].map((path) => `web/${path}`),
-      ...["reference/engine.ts", "wasm/engine.ts", "webgpu/engine.ts", "webgpu/plan/late.gen.ts", "webgpu/adopt.ts"].map((path) =>
-        `src/engines/${path}`
-      ),
+      ...[
+        "reference/engine.ts",
+        "wasm/engine.ts",
+        "webgpu/engine.ts",
+        "webgpu/plan/late.gen.ts",
+        "webgpu/adopt.ts",
+        "webgpu/given.ts",
+        "webgpu/dawn.ts",
+        "wasm/node_workers.ts",
+      ].map((path) => `src/engines/${path}`),
       // What the model loads when it is asked for.
       ...["src/files/generation_file.ts", "src/base/runtime_files.ts", "src/data/stop.ts", "src/data/tokenizer.ts", "src/run/passes.ts"],
     ],
@@ -91,7 +98,10 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   { modules: ["data.ts", "files.ts"], of: ["web/run_zip.ts"] },
   { modules: ["src/run/evaluate.ts", "src/run/maps.ts"], of: ["mod.ts", "pictures.ts", "web/inspect.ts"] },
   // What is tuned, and what comes to an engine that is there.
-  { modules: ["src/engines/webgpu/engine.ts"], of: ["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts"] },
+  {
+    modules: ["src/engines/webgpu/engine.ts"],
+    of: ["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],
+  },
 ];
 
 /**

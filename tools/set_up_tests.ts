@@ -133,7 +133,7 @@ async function findTorch(variable: Variable = ENVIRONMENT): Promise<string | und
   }
 }
 
-/** Where Debian's Chromium has a software GPU that Dawn takes: not Mesa's before 23. */
+/** Where Debian's Chromium has a software GPU that Dawn takes; it refuses Mesa 22.3's. */
 const CHROMIUM_VULKAN = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
 /** Path of Dawn as an addon, of npm's package where it is kept. */

@@ -60,14 +60,6 @@ const WANTED = [
 /** Features that kernels have variants for: a device has those that its adapter has, save one of default limits. */
 const FEATURES = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
 
-/** What every kernel has a variant for: the limits of any WebGPU device, save those asked for with lower ones ("compatibility"). */
-const NEEDED = {
-  maxStorageBuffersPerShaderStage: 8,
-  maxComputeWorkgroupStorageSize: 16384,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupSizeX: 256,
-} as const;
-
 // wgpu reports more for buffers than it can make; 4 GB was measured to work.
 const LARGEST_BUFFER = 4_000_000_000;
 
@@ -76,18 +68,6 @@ function describe(info: GPUAdapterInfo | undefined): { name: string; software: b
   const name = description || [vendor, architecture, device].filter(Boolean).join(" ") || "an unnamed adapter";
   const fallback = (info as { isFallbackAdapter?: boolean } | undefined)?.isFallbackAdapter === true;
   return { name, software: fallback || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(`${name} ${architecture ?? ""}`) };
-}
-
-/** Refuses a device that is lost or on which some kernel would not compile. */
-async function checkGiven(device: GPUDevice, name: string): Promise<void> {
-  if (!device.limits) throw new BackendError("Cannot use the device given: it is no GPUDevice; give what requestDevice() resolves to");
-  const lost = await Promise.race([device.lost, Promise.resolve(undefined)]);
-  if (lost) throw new BackendError(`Cannot use the device given (${name}): it is lost, ${lost.reason}: ${lost.message}; give a live one`);
-  const short = Object.entries(NEEDED).filter(([limit, need]) => !(device.limits[limit as keyof typeof NEEDED] >= need));
-  if (short.length) {
-    const found = short.map(([limit, need]) => `${limit} is ${device.limits[limit as keyof typeof NEEDED]} and must be at least ${need}`);
-    throw new BackendError(`Cannot use the device given (${name}): its ${found.join(", its ")}; request it with these as requiredLimits`);
-  }
 }
 
 /** Does what asks a browser or driver; whatever that throws, `auto` must be able to go on without it. */
@@ -146,7 +126,8 @@ export async function acquireDevice(options: DeviceOptions): Promise<Acquired> {
 async function acquire(options: DeviceOptions): Promise<Acquired> {
   if (options.device) {
     const info = (options.device as { adapterInfo?: GPUAdapterInfo }).adapterInfo, { name, software } = describe(info);
-    await checkGiven(options.device, name);
+    // Loaded by who gives one: a page that samples has no use for it.
+    await (await import("./given.ts")).checkDevice(options.device, name);
     return { device: options.device, owned: false, isSoftware: software, adapterName: name, info };
   }
   const adapter = await findAdapter(options), { info } = adapter, { name, software } = describe(info);
