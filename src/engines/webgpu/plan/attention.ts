@@ -5,7 +5,7 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
-import { type Attention, type AttentionBackward, headsOf, size, type Tensor } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, keyPositions, size, type Tensor } from "../../../ops/mod.ts";
 import { storage4 } from "../storage.ts";
 import type { Constants } from "../shader/kernels.gen.ts";
 import type { Values } from "../shader/specialise.ts";
@@ -134,13 +134,18 @@ export async function planKernel<K extends TiledKernel>(
   kept?: Kept,
   first = 0,
 ): Promise<void> {
-  const { n } = op, batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
+  const { n } = op,
+    m = keyPositions(op),
+    isQuery = ownerOf(kernel) === "query",
+    batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
   const { blocks, stages, values, file, owned, heads, scale, adds } = await variantFor(plan, op, kernel, batch, kept);
   const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
       shared = {
         n,
+        own_n: isQuery ? n : m,
+        other_n: isQuery ? m : n,
         heads,
         scale,
         later: Number((later || adds) && !join),
@@ -168,7 +173,7 @@ export async function planKernel<K extends TiledKernel>(
         kernel: "attention_join",
         values: { STORAGE: values.STORAGE },
         bindings: { blocks, partials: written[name], y: whole[name] },
-        params: { n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
+        params: { n: shared.own_n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
         grid: [joinX, joinY, batch],
       });
     }

@@ -15,6 +15,7 @@ import {
   type AttentionBackward,
   DESCRIPTORS,
   headsOf,
+  keyPositions,
   type Linear,
   type Op,
   operands,
@@ -92,9 +93,9 @@ function* headRuns(heads: number, group: number, most: number): Generator<readon
 
 /** Attention by sequence and group of heads. */
 export async function splitAttention<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void> {
-  const { n, batch, sets, slopes } = op, { heads, group, d, dv } = headsOf(op);
+  const { n, batch, sets, slopes } = op, { heads, group, d, dv } = headsOf(op), m = keyPositions(op);
   // Heads are made a multiple of 4 wide, and those of f16 then copied to f32.
-  const most = bindable(plan.context.limits), width = roundUp4(Math.max(d, dv)), bytes = n * width * 4;
+  const most = bindable(plan.context.limits), width = roundUp4(Math.max(d, dv)), bytes = Math.max(n, m) * width * 4;
   if (batch * heads * bytes <= most) return await next(plan, op);
   if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
   const together = Math.floor(most / bytes);
@@ -108,7 +109,8 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
   for (const [at, [b, first, end]] of runs.entries()) {
     const count = end - first, kvFirst = Math.floor(first / group), kvCount = Math.ceil(end / group) - kvFirst;
     /** First head, and heads, of a matrix. */
-    const headsOfMatrix = (name: string) => name === "spans" ? [0, 1] : /^d?[kv]$/.test(name) ? [kvFirst, kvCount] : [first, count];
+    const isKeys = (name: string) => /^d?[kv]$/.test(name), rowsOfMatrix = (name: string) => isKeys(name) ? m : n;
+    const headsOfMatrix = (name: string) => name === "spans" ? [0, 1] : isKeys(name) ? [kvFirst, kvCount] : [first, count];
     /** Where a matrix' columns, or a row of numbers a head, lie while their group is worked on. */
     const place = (t: Tensor, rows: number, width: number): Tensor => {
       const shape = [rows, width], made = places.get(t);
@@ -125,13 +127,15 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
       adds: first % group > 0,
       batch: 1,
     };
-    for (const [name, t, width] of tensors) made[name] = width ? place(t, n, headsOfMatrix(name)[1] * width) : place(t, count, n);
+    for (const [name, t, width] of tensors) {
+      made[name] = width ? place(t, rowsOfMatrix(name), headsOfMatrix(name)[1] * width) : place(t, count, n);
+    }
     const move = (way: "in" | "out", which: readonly Tensor[]) => {
       for (const [name, t, width] of tensors) {
         if (!which.includes(t)) continue;
         const [own, owned] = headsOfMatrix(name);
         const block = width
-          ? { rows: n, first: b * n, column: own * width, width: owned * width }
+          ? { rows: rowsOfMatrix(name), first: b * rowsOfMatrix(name), column: own * width, width: owned * width }
           : { rows: count, first: b * heads + first, column: 0, width: n };
         moveBlock(plan, t, block, made[name] as Tensor, way);
       }
