@@ -228,7 +228,7 @@ function withCausal(args: Args, pattern: AttentionConfig): AttentionConfig {
 
 /** The same with attention to what comes after. */
 const bothWays = (attention: ModelConfig["attention"]): ModelConfig["attention"] =>
-  Array.isArray(attention) ? attention.map((layer) => ({ ...layer, causal: false })) : { ...attention, causal: false };
+  mapPatterns(attention, (pattern) => ({ ...pattern, causal: false }));
 
 /**
  * The model that the flags make of another. Of several patterns, the flags are for those that are like the last: a list begins

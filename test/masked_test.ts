@@ -102,6 +102,11 @@ for (const name of ENGINES.filter((name) => name !== "webgpu-default")) {
           assertAlmostEquals(loss, want.losses[step], close * want.losses[step], `${objective}, step ${step}`)
         );
         if (isGpu) continue;
+        if (objective !== "logistic" && !constants.precision) {
+          const memory = configOf(objective, { attention: { pattern: "fixed", stride: 4, memory: 2, causal: false } });
+          const got = await trained(on, memory, constants), want = await trained(exact, memory, {});
+          got.losses.forEach((loss, step) => assertAlmostEquals(loss, want.losses[step], 1e-4 * want.losses[step], `${objective}, memory`));
+        }
         const whole = await trained(on, config, constants, undefined, 5), rest = await trained(on, config, constants, got.snapshot, 2);
         assertEquals(whole.losses, [...got.losses, ...rest.losses]);
         assertEquals(rest.snapshot.weights, whole.snapshot.weights);
@@ -115,6 +120,7 @@ for (const name of ENGINES.filter((name) => name !== "webgpu-default")) {
       { pattern: "strided", stride: 4, causal: false },
       { pattern: "fixed", stride: 4, c: 2, integration: "interleaved", causal: false },
       { pattern: "longformer", stride: 3, globals: 2, causal: false },
+      { heads: [{ pattern: "fixed", stride: 4, memory: 2, c: 1, causal: false }, { pattern: "local", stride: 3, causal: false }] },
     ];
     for (const attention of isGpu ? patterns.slice(0, 1) : patterns) {
       const config = configOf("masked", { attention }), weights = initialWeights(config, 3), draw = new Random(3, 9);

@@ -315,7 +315,7 @@ const sameness = ({ setup: { config, train, from }, identity }: Prepared, { engi
   configuration: config,
   "set of training constants": train,
   data: identity,
-  "step to go on from": from && [from.step, from.skipped, from.lossScale],
+  "step to resume at": from && [from.step, from.skipped, from.lossScale],
   engine: engine.name,
 });
 
