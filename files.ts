@@ -22,8 +22,8 @@
 
 export { GENERATION_FIELDS, GENERATION_FILE } from "./src/files/generation_config.ts";
 export { formatGenerationConfig, parseGenerationConfig } from "./src/files/generation_file.ts";
-export { checkCausal } from "./src/files/causal.ts";
 export { type Initialisation, INITIALISATIONS } from "./src/files/model_config.ts";
+export { checkCausal, checkNext, checkTrainable, LOSS_UNITS, objectiveOf } from "./src/files/objective.ts";
 export { type OptimizerName, OPTIMIZERS, type ScheduleName, SCHEDULES, WINDOW_ORDERS, type WindowOrder } from "./src/files/train_config.ts";
 export { formatRecipe, parseRecipe, type Recipe, RECIPE_FILE } from "./src/files/recipe.ts";
 export { type PhaseAt, phaseAt, phasesOf } from "./src/files/phases.ts";

@@ -58,7 +58,7 @@ export {
   type PatternName,
   PATTERNS,
 } from "./src/pattern/sets.ts";
-export { checkConfig, type ModelConfig, type PositionConfig } from "./src/files/model_config.ts";
+export { checkConfig, type ModelConfig, type Objective, OBJECTIVES, type PositionConfig } from "./src/files/model_config.ts";
 export { checkTrain, type Phase, TRAIN_DEFAULTS, type TrainConfig } from "./src/files/train_config.ts";
 export { type Preset, preset, presetFor, PRESETS } from "./src/files/presets.ts";
 export type { Model } from "./src/files/weights.ts";
@@ -71,5 +71,29 @@ export type { SampleOptions, SamplesOptions } from "./src/run/sample.ts";
 export type { Embeddings, EmbedOptions, ScoreOptions, Scores } from "./src/run/passes.ts";
 export type { GenerationOptions } from "./src/files/generation_config.ts";
 export type { BatchOptions, GenerateOptions, TextOptions, TextsOptions, TokenOptions } from "./src/run/generate.ts";
+export {
+  compress,
+  COMPRESS_FIELDS,
+  type Compressed,
+  type CompressedHeader,
+  compressedHeader,
+  type Compressing,
+  type CompressOptions,
+  type CompressProgress,
+  decompress,
+  type DecompressOptions,
+} from "./src/run/compress.ts";
 export { fetchModel, type FetchModelOptions } from "./src/run/fetch_model.ts";
+export {
+  Encoder,
+  type Filled,
+  type FillOptions,
+  openEncoder,
+  type ReadOptions,
+  type Rows,
+  scoreEntries,
+  type ScoreEntriesOptions,
+  type StateOptions,
+} from "./src/run/encoder.ts";
+export { type Targets, type WindowLoss, WindowScorer } from "./src/run/window_scorer.ts";
 export { OpenedModel, openModel, type OpenOptions } from "./src/run/open.ts";

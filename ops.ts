@@ -48,6 +48,7 @@ export { type DType, type Tensor, tensor, type TensorData } from "./src/ops/tens
 export type * from "./src/ops/index.gen.ts";
 export { NO_KEYS } from "./src/ops/attention.ts";
 export { NO_ROW } from "./src/ops/gather.ts";
+export { NO_TARGET } from "./src/ops/cross_entropy.ts";
 export { Program } from "./src/ops/program.ts";
 export type { Engine, Executable, Streamed, StreamOptions, TensorPart } from "./src/ops/engine.ts";
 export type { Descriptor, Named, Operand, OptionField, TensorField } from "./src/ops/operation.ts";

@@ -13,7 +13,7 @@ import { workspace } from "./workspace";
 const LOG2E: f64 = 1.4426950408889634, LN2: f64 = 0.6931471805599453;
 
 // The part and its shapes, set once a call.
-let n: u32 = 0, heads: u32 = 0, dk: u32 = 0, dv: u32 = 0, tileQ: u32 = 0, tileK: u32 = 0;
+let n: u32 = 0, m: u32 = 0, heads: u32 = 0, dk: u32 = 0, dv: u32 = 0, tileQ: u32 = 0, tileK: u32 = 0;
 let queryRows: usize = 0, keyRows: usize = 0, keys: u32 = 0, lo: usize = 0, hi: usize = 0, starts: usize = 0, list: usize = 0;
 let group: usize = 0, groupHeads: u32 = 0, first: bool = false, kvHeads: u32 = 0, alibi: usize = 0, spanned: bool = false;
 
@@ -25,11 +25,12 @@ let group: usize = 0, groupHeads: u32 = 0, first: bool = false, kvHeads: u32 = 0
 // @ts-ignore: decorator
 @inline
 function setPart(
-  aN: u32, aHeads: u32, aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32,
+  aN: u32, aM: u32, aHeads: u32, aDk: u32, aDv: u32, aTileQ: u32, aTileK: u32, aQueryRows: usize, aKeyRows: usize, aKeys: u32,
   aLo: usize, aHi: usize, aStarts: usize, aList: usize, aGroup: usize, aGroupHeads: u32, aFirst: bool,
   aKvHeads: u32, aAlibi: usize, aSpanned: bool,
 ): void {
   n = aN;
+  m = aM;
   heads = aHeads;
   dk = aDk;
   dv = aDv;
@@ -56,11 +57,11 @@ function rowOf(map: usize, u: u32): u32 {
   return map ? getU32(map, u) : u;
 }
 
-// Address of head `head` of row u (in the order of `map`) of sequence b in a matrix [batch · n, inRow · d].
+// Address of head `head` of row u (in the order of `map`) of sequence b in a matrix [batch · tall, inRow · d].
 // @ts-ignore: decorator
 @inline
-function headAt(m: usize, map: usize, b: u32, inRow: u32, head: u32, u: u32, d: u32): usize {
-  return m + ((((b as usize) * n + rowOf(map, u)) * inRow + head) * d << 2);
+function headAt(matrix: usize, tall: u32, map: usize, b: u32, inRow: u32, head: u32, u: u32, d: u32): usize {
+  return matrix + ((((b as usize) * tall + rowOf(map, u)) * inRow + head) * d << 2);
 }
 
 // Index of (b, head, row u) in lse and delta [batch, heads, n].
@@ -72,31 +73,31 @@ function statAt(map: usize, b: u32, head: u32, u: u32): u32 {
 
 // Rows u0 … u0 + count − 1 of a head, times `scale`, as fours: four[row / 4][up8(d)][4]. Rows from `count` to the next multiple
 // of 4 are 0, as are columns from d on.
-function foursOfRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
+function foursOfRows(matrix: usize, tall: u32, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
   for (let i: u32 = 0; i < count; i += 4) {
-    turnRows(m, map, b, inRow, head, u0 + i, count - i, d, scale, to, 16);
+    turnRows(matrix, tall, map, b, inRow, head, u0 + i, count - i, d, scale, to, 16);
     to += (d as usize) << 4;
     to = clear(to, ((up8(d) - d) as usize) << 4);
   }
 }
 
 // The same rows as panels of Mᵀ: panel[row / 8][up8(d)][8]. Rows from `count` to the next multiple of 8 are 0.
-function panelsOfRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
+function panelsOfRows(matrix: usize, tall: u32, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, to: usize): void {
   for (let i: u32 = 0; i < count; i += 8) {
-    turnRows(m, map, b, inRow, head, u0 + i, count - i, d, scale, to, 32);
-    turnRows(m, map, b, inRow, head, u0 + i + 4, count - min(count, i + 4), d, scale, to + 16, 32);
+    turnRows(matrix, tall, map, b, inRow, head, u0 + i, count - i, d, scale, to, 32);
+    turnRows(matrix, tall, map, b, inRow, head, u0 + i + 4, count - min(count, i + 4), d, scale, to + 16, 32);
     to += (d as usize) << 5;
     to = clear(to, ((up8(d) - d) as usize) << 5);
   }
 }
 
-// The same rows as panels of M, `tall` rows each: panel[column / 8][tall][8]. Rows from `count` to the next multiple of 8 are 0.
+// The same rows as panels of M, `high` rows each: panel[column / 8][high][8]. Rows from `count` to the next multiple of 8 are 0.
 function panelsOfColumns(
-  m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, tall: u32, to: usize,
+  matrix: usize, tall: u32, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, scale: f32, high: u32, to: usize,
 ): void {
-  const stride = (tall as usize) << 5, by = splat(scale);
+  const stride = (high as usize) << 5, by = splat(scale);
   for (let i: u32 = 0, last = up8(count); i < last; i++) {
-    const from = i < count ? headAt(m, map, b, inRow, head, u0 + i, d) : zeros;
+    const from = i < count ? headAt(matrix, tall, map, b, inRow, head, u0 + i, d) : zeros;
     for (let c: u32 = 0, at = to; c < d; c += 8) {
       const part = from + ((c as usize) << 2), left = d - c;
       v128.store(at, f32x4.mul(loadPart(part, left), by));
@@ -174,9 +175,9 @@ let zeros: usize = 0;
 // d columns of four rows from u on, times `scale`, as rows of four numbers, `stride` bytes apart; only the first `have` rows exist.
 // @ts-ignore: decorator
 @inline
-function turnRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u: u32, have: u32, d: u32, scale: f32, to: usize, stride: usize): void {
-  const r0 = have > 0 ? headAt(m, map, b, inRow, head, u, d) : zeros, r1 = have > 1 ? headAt(m, map, b, inRow, head, u + 1, d) : zeros;
-  const r2 = have > 2 ? headAt(m, map, b, inRow, head, u + 2, d) : zeros, r3 = have > 3 ? headAt(m, map, b, inRow, head, u + 3, d) : zeros;
+function turnRows(matrix: usize, tall: u32, map: usize, b: u32, inRow: u32, head: u32, u: u32, have: u32, d: u32, scale: f32, to: usize, stride: usize): void {
+  const r0 = have > 0 ? headAt(matrix, tall, map, b, inRow, head, u, d) : zeros, r1 = have > 1 ? headAt(matrix, tall, map, b, inRow, head, u + 1, d) : zeros;
+  const r2 = have > 2 ? headAt(matrix, tall, map, b, inRow, head, u + 2, d) : zeros, r3 = have > 3 ? headAt(matrix, tall, map, b, inRow, head, u + 3, d) : zeros;
   turn(r0, r1, r2, r3, d, to, stride, scale);
 }
 
@@ -189,9 +190,9 @@ function clear(at: usize, bytes: usize): usize {
 }
 
 // Rows u0 … u0 + count − 1 of a head, one after another, up8(d) numbers each.
-function copyRows(m: usize, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
+function copyRows(matrix: usize, tall: u32, map: usize, b: u32, inRow: u32, head: u32, u0: u32, count: u32, d: u32, to: usize): void {
   for (let i: u32 = 0; i < count; i++) {
-    memory.copy(to, headAt(m, map, b, inRow, head, u0 + i, d), (d as usize) << 2);
+    memory.copy(to, headAt(matrix, tall, map, b, inRow, head, u0 + i, d), (d as usize) << 2);
     to = clear(to + ((d as usize) << 2), ((up8(d) - d) as usize) << 2);
   }
 }
@@ -352,12 +353,12 @@ function attention_workspace(dk: u32, dv: u32, tileQ: u32, tileK: u32): u32 {
  * Tiles are multiples of 8.
  */
 export function attention(
-  begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, o: Pointer<f32>, lse: Pointer<f32>, batch: u32, n: u32, heads: u32,
+  begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, o: Pointer<f32>, lse: Pointer<f32>, batch: u32, n: u32, m: u32, heads: u32,
   dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
   hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
   kvHeads: u32, alibi: Optional<u32>, spanned: bool,
 ): void {
-  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
+  setPart(n, m, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
   takeZeros();
   const queries = take(tileQ * wideK), output = take(tileQ * wideV);
@@ -371,9 +372,9 @@ export function attention(
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(q, queryRows, b, heads, head, u0, rows, dk, scale, queries);
+    foursOfRows(q, n, queryRows, b, heads, head, u0, rows, dk, scale, queries);
     memory.fill(output, 0, (padded * wideV as usize) << 2);
-    if (!first) copyRows(o, queryRows, b, heads, head, u0, rows, dv, output);
+    if (!first) copyRows(o, n, queryRows, b, heads, head, u0, rows, dv, output);
     for (let i: u32 = 0; i < padded; i++) {
       const before: f32 = first || i >= rows ? NO_KEYS as f32 : getF32(lse, statAt(queryRows, b, head, u0 + i));
       const none = before == NO_KEYS as f32;
@@ -386,8 +387,8 @@ export function attention(
       if ((all & 0xffff) == 0) continue;
       if (slope) positions(keyRows, k0, count, places);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
-      panelsOfRows(k, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
-      panelsOfColumns(v, keyRows, b, kvHeads, kvHead, k0 + from, have, dv, 1, tileK, valuePanels + ((from as usize) << 5));
+      panelsOfRows(k, m, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(v, m, keyRows, b, kvHeads, kvHead, k0 + from, have, dv, 1, tileK, valuePanels + ((from as usize) << 5));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
@@ -401,7 +402,7 @@ export function attention(
     for (let i: u32 = 0; i < rows; i++) {
       const largest = getF32(stats, i * 2) as f64, sum = getF32(stats, i * 2 + 1);
       setF32(lse, statAt(queryRows, b, head, u0 + i), sum == 0 ? NO_KEYS as f32 : (largest * LN2 + log(sum as f64)) as f32);
-      scatter(output + ((i * wideV as usize) << 2), headAt(o, queryRows, b, heads, head, u0 + i, dv), dv, sum == 0 ? 0 : 1 / sum, false);
+      scatter(output + ((i * wideV as usize) << 2), headAt(o, n, queryRows, b, heads, head, u0 + i, dv), dv, sum == 0 ? 0 : 1 / sum, false);
     }
   }
 }
@@ -470,12 +471,12 @@ function attention_backward_queries_workspace(dk: u32, dv: u32, tileQ: u32, tile
  */
 export function attention_backward_queries(
   begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, dO: Pointer<f32>, lse: Pointer<f32>, delta: Pointer<f32>,
-  dQ: Pointer<f32>, batch: u32, n: u32, heads: u32,
+  dQ: Pointer<f32>, batch: u32, n: u32, m: u32, heads: u32,
   dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
   hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
   kvHeads: u32, alibi: Optional<u32>, spanned: bool,
 ): void {
-  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
+  setPart(n, m, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads, tiles = (n + tileQ - 1) / tileQ;
   takeZeros();
   const queries = take(tileQ * wideK), output = take(tileQ * wideK);
@@ -490,8 +491,8 @@ export function attention_backward_queries(
     const u0 = tile * tileQ, rows = min(tileQ, n - u0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(q, queryRows, b, heads, head, u0, rows, dk, (scale * LOG2E) as f32, queries);
-    foursOfRows(dO, queryRows, b, heads, head, u0, rows, dv, 1, gradients);
+    foursOfRows(q, n, queryRows, b, heads, head, u0, rows, dk, (scale * LOG2E) as f32, queries);
+    foursOfRows(dO, n, queryRows, b, heads, head, u0, rows, dv, 1, gradients);
     memory.fill(output, 0, (padded * wideK as usize) << 2);
     for (let i: u32 = 0; i < padded; i++) {
       const at = i < rows ? statAt(queryRows, b, head, u0 + i) : 0;
@@ -504,9 +505,9 @@ export function attention_backward_queries(
       if ((all & 0xffff) == 0) continue;
       if (slope) positions(keyRows, k0, count, places);
       const from = (all >> 16) & ~7, have = (all & 0xffff) - from;
-      panelsOfRows(k, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
-      panelsOfColumns(k, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, tileK, keyColumns + ((from as usize) << 5));
-      panelsOfRows(v, keyRows, b, kvHeads, kvHead, k0 + from, have, dv, 1, valuePanels + ((from * wideV as usize) << 2));
+      panelsOfRows(k, m, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, keyPanels + ((from * wideK as usize) << 2));
+      panelsOfColumns(k, m, keyRows, b, kvHeads, kvHead, k0 + from, have, dk, 1, tileK, keyColumns + ((from as usize) << 5));
+      panelsOfRows(v, m, keyRows, b, kvHeads, kvHead, k0 + from, have, dv, 1, valuePanels + ((from * wideV as usize) << 2));
       for (let i: u32 = 0; i < padded; i += 4) {
         const bound = bounds + ((i as usize) << 2), interval = groupInterval(bound);
         if (interval == 0) continue;
@@ -519,7 +520,7 @@ export function attention_backward_queries(
       }
     }
     for (let i: u32 = 0; i < rows; i++) {
-      scatter(output + ((i * wideK as usize) << 2), headAt(dQ, queryRows, b, heads, head, u0 + i, dk), dk, scale as f32, !first);
+      scatter(output + ((i * wideK as usize) << 2), headAt(dQ, n, queryRows, b, heads, head, u0 + i, dk), dk, scale as f32, !first);
     }
   }
 }
@@ -562,12 +563,12 @@ function attention_backward_keys_workspace(dk: u32, dv: u32, tileQ: u32, tileK: 
  */
 export function attention_backward_keys(
   begin: u32, end: u32, q: Pointer<f32>, k: Pointer<f32>, v: Pointer<f32>, dO: Pointer<f32>, lse: Pointer<f32>, delta: Pointer<f32>,
-  dK: Pointer<f32>, dV: Pointer<f32>, batch: u32, n: u32, heads: u32,
+  dK: Pointer<f32>, dV: Pointer<f32>, batch: u32, n: u32, m: u32, heads: u32,
   dk: u32, dv: u32, tileQ: u32, tileK: u32, queryRows: Optional<u32>, keyRows: Optional<u32>, keys: u32, lo: Pointer<u32>,
   hi: Pointer<u32>, starts: Pointer<u32>, list: Pointer<u32>, group: Pointer<u32>, groupHeads: u32, first: bool,
   kvHeads: u32, alibi: Optional<u32>, spanned: bool,
 ): void {
-  setPart(n, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
+  setPart(n, m, heads, dk, dv, tileQ, tileK, queryRows, keyRows, keys, lo, hi, starts, list, group, groupHeads, first, kvHeads, alibi, spanned);
   const wideK = up8(dk), wideV = up8(dv), pairs = batch * groupHeads;
   takeZeros();
   const keyFours = take(tileK * wideK), keySums = take(tileK * wideK);
@@ -583,18 +584,18 @@ export function attention_backward_keys(
     const k0 = tile * tileK, rows = min(tileK, keys - k0), padded = (rows + 3) & ~3;
     const firstEntry = getU32(starts, tile), lastEntry = getU32(starts, tile + 1);
     if (!first && firstEntry == lastEntry) continue;
-    foursOfRows(k, keyRows, b, kvHeads, kvHead, k0, rows, dk, 1, keyFours);
-    foursOfRows(v, keyRows, b, kvHeads, kvHead, k0, rows, dv, 1, valueFours);
+    foursOfRows(k, m, keyRows, b, kvHeads, kvHead, k0, rows, dk, 1, keyFours);
+    foursOfRows(v, m, keyRows, b, kvHeads, kvHead, k0, rows, dv, 1, valueFours);
     memory.fill(keySums, 0, (padded * wideK as usize) << 2);
     memory.fill(valueSums, 0, (padded * wideV as usize) << 2);
     for (let e = firstEntry; e < lastEntry; e++) {
       const entry = getU32(list, e), masked = (entry & 1) != 0 || spanned, u0 = (entry >> 1) * tileQ, count = min(tileQ, n - u0), last = up8(count);
       if (spanned && queryInterval(k0, rows, u0, count) == 0) continue;
       if (slope) positions(queryRows, u0, count, places);
-      panelsOfRows(q, queryRows, b, heads, head, u0, count, dk, scale, queryPanels);
-      panelsOfColumns(q, queryRows, b, heads, head, u0, count, dk, scale, tileQ, queryColumns);
-      panelsOfRows(dO, queryRows, b, heads, head, u0, count, dv, 1, gradientPanels);
-      panelsOfColumns(dO, queryRows, b, heads, head, u0, count, dv, 1, tileQ, gradientColumns);
+      panelsOfRows(q, n, queryRows, b, heads, head, u0, count, dk, scale, queryPanels);
+      panelsOfColumns(q, n, queryRows, b, heads, head, u0, count, dk, scale, tileQ, queryColumns);
+      panelsOfRows(dO, n, queryRows, b, heads, head, u0, count, dv, 1, gradientPanels);
+      panelsOfColumns(dO, n, queryRows, b, heads, head, u0, count, dv, 1, tileQ, gradientColumns);
       for (let i: u32 = 0; i < last; i++) {
         const at = i < count ? statAt(queryRows, b, head, u0 + i) : 0;
         // Queries that do not exist get probability 0.
@@ -635,8 +636,8 @@ export function attention_backward_keys(
     }
     for (let i: u32 = 0; i < rows; i++) {
       // Queries were packed times scale · log₂ e.
-      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, keyRows, b, kvHeads, kvHead, k0 + i, dk), dk, LN2 as f32, !first);
-      scatter(valueSums + ((i * wideV as usize) << 2), headAt(dV, keyRows, b, kvHeads, kvHead, k0 + i, dv), dv, 1, !first);
+      scatter(keySums + ((i * wideK as usize) << 2), headAt(dK, m, keyRows, b, kvHeads, kvHead, k0 + i, dk), dk, LN2 as f32, !first);
+      scatter(valueSums + ((i * wideV as usize) << 2), headAt(dV, m, keyRows, b, kvHeads, kvHead, k0 + i, dv), dv, 1, !first);
     }
   }
 }

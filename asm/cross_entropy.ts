@@ -10,7 +10,14 @@ export function cross_entropy(
   const scale = lossScale ? meanScale * load<f32>(lossScale) : meanScale;
   const vectors = vocabulary & ~3, tail = vocabulary & 3;
   for (let row = begin; row < end; row++) {
-    const from = logits + (row as usize) * vocabulary * 4, target = getU32(targets, row), chosen = getF32(from, target);
+    const from = logits + (row as usize) * vocabulary * 4, target = getU32(targets, row);
+    if (target >= vocabulary) {
+      // It counts for nothing.
+      setF32(losses, row, 0);
+      if (dLogits) memory.fill(dLogits + (row as usize) * vocabulary * 4, 0, (vocabulary as usize) << 2);
+      continue;
+    }
+    const chosen = getF32(from, target);
     let top = splat(-Infinity);
     for (let c: u32 = 0; c < vectors; c += 4) top = f32x4.pmax(top, v128.load(from + ((c as usize) << 2)));
     let highest = maxLanes(top);

@@ -21,4 +21,5 @@ export { muon } from "./muon";
 export { sum_chunks, square_chunks, sum_partials, clip } from "./norm";
 export { pcm_mono, pcm_s16 } from "./pcm";
 export { resample } from "./resample";
+export { score_loss } from "./score_loss";
 export { setWorkspace } from "./workspace";

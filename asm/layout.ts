@@ -157,13 +157,13 @@ export function setBits(n: u32, queryRows: usize, keyRows: usize, lo: usize, hi:
 }
 
 // `forwardTiles` of a set as bits: 2³⁰ entries would need more bits than there is memory.
-export function bitTiles(n: u32, tileQ: u32, tileK: u32, words: u32, bits: usize, starts: usize, list: usize): u32 {
+export function bitTiles(n: u32, keys: u32, tileQ: u32, tileK: u32, words: u32, bits: usize, starts: usize, list: usize): u32 {
   let at: u32 = 0, tile: u32 = 0;
   for (let row: u32 = 0; row < n; row += tileQ, tile++) {
     setU32(starts, tile, at);
     const rowEnd = min(n, row + tileQ);
-    for (let key: u32 = 0, k: u32 = 0; key < n; key += tileK, k++) {
-      const keyEnd = min(n, key + tileK);
+    for (let key: u32 = 0, k: u32 = 0; key < keys; key += tileK, k++) {
+      const keyEnd = min(keys, key + tileK);
       let some = false, all = true;
       for (let u = row; u < rowEnd && (all || !some); u++) {
         // A word at a time.

@@ -20,6 +20,9 @@ const dGain = make("dGain", [D]),
   losses = make("losses", [ROWS]),
   one = make("one", [1]),
   hyper = make("hyper", [HYPER]);
+const column = make("column", [COUNT, 1]),
+  dX = make("dX", [COUNT, 1]),
+  [wanted, weights, each] = ["wanted", "weights", "each"].map((name) => make(name, [COUNT]));
 const targets = tensor("targets", [ROWS], "u32"), seeds = tensor("seeds", [2], "u32");
 given.set(targets, Uint32Array.from({ length: ROWS }, (_, i) => i % D));
 given.set(seeds, Uint32Array.of(1, 2));
@@ -48,6 +51,14 @@ function crossEntropy(): void {
   }
 }
 
+function scoreLoss(): void {
+  for (let i = 0; i < COUNT; i++) {
+    const z = X[i], e = Math.exp(-Math.abs(z));
+    Y[i] = Math.max(z, 0) - M[i] * z + Math.log1p(e);
+    out[i] = ((z < 0 ? e : 1) / (1 + e) - M[i]) / COUNT;
+  }
+}
+
 function dropout(): void {
   for (let i = 0; i < COUNT; i++) out[i] = dropoutKeeps(1, 1, 2, i, 0.25) ? X[i] / 0.75 : 0;
 }
@@ -65,6 +76,11 @@ const cases: [string, Op, (() => void)?][] = [
   ["layernorm", { op: "layernorm", x, gain, bias, y, mean, rstd }, layernorm],
   ["layernorm backward", { op: "layernorm_backward", x, gain, mean, rstd, dy, dx, dGain, dBias, accumulate: false }],
   ["cross_entropy", { op: "cross_entropy", logits: x, targets, losses, dLogits: dx, scale: 1 / ROWS }, crossEntropy],
+  [
+    "score_loss",
+    { op: "score_loss", kind: "logistic", x: column, targets: wanted, weights, losses: each, dX, scale: 1 / COUNT },
+    scoreLoss,
+  ],
   ["dropout", { op: "dropout", x, y, dropout: { p: 0.25, site: 1, micro: 0, seeds } }, dropout],
   ["square_norm", { op: "square_norm", xs: [x], y: one }],
   ["adam", {

@@ -1,5 +1,6 @@
 /**
- * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`, `export`, `completions`.
+ * The command line: `train`, `evaluate`, `sample`, `maps`, `layout`, `verify`, `tune`, `data`, `export`, `compress`,
+ * `decompress`, `completions`.
  *
  *     deno run -A cli/main.ts train
  *     deno run -A cli/main.ts --help
@@ -9,6 +10,7 @@
 
 import { LongstrideError } from "../mod.ts";
 import { excerpt } from "../data.ts";
+import { compress, decompress } from "./commands/compress.ts";
 import { completions } from "./commands/completions.ts";
 import { data } from "./commands/data.ts";
 import { exporting } from "./commands/export.ts";
@@ -23,7 +25,7 @@ import { type Command, help, nearest, parse, UsageError } from "./flags.ts";
 import { program, VERSION } from "./program.ts";
 import { columns, OutputError, Screen, write } from "./terminal.ts";
 
-const WORKING: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data, exporting];
+const WORKING: readonly Command[] = [train, evaluate, sample, maps, layout, verify, tune, data, exporting, compress, decompress];
 const COMMANDS: readonly Command[] = [...WORKING, completions(WORKING)];
 
 function overview(screen: Screen): void {

@@ -16,7 +16,7 @@ import {
   type TokenSource,
 } from "../data.ts";
 import { type MemoryPlan, memoryPlan } from "../device.ts";
-import { type PhaseAt, phasesOf, stepsPerEpoch, type TokenParts } from "../files.ts";
+import { LOSS_UNITS, objectiveOf, type PhaseAt, phasesOf, stepsPerEpoch, type TokenParts } from "../files.ts";
 import { checkReach, describeAttention, factorsOf, rowsIn, scheduleOf } from "../ops.ts";
 import { describeData, gzipBits } from "./dataset.ts";
 import { bytes, thousands } from "./format.ts";
@@ -109,7 +109,9 @@ function factLines(facts: Facts): [string, string][] {
   const without = `--${train.recompute ? "no-" : ""}recompute`;
   return [
     ["Data", describeData(dataset, identity.source?.valid)],
-    ["Held out", `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`],
+    objectiveOf(config) === "next"
+      ? ["Held out", `order-0 entropy ${order0.toFixed(3)}, gzip −9 ${gzip.toFixed(3)} bits/byte`]
+      : ["Objective", `${objectiveOf(config)}: losses are ${LOSS_UNITS[objectiveOf(config)]}`],
     ...tokenizer ? [["Tokens", describeTokens(tokenizer, tokens)] as [string, string]] : [],
     ["Model", describeModel(config)],
     ...unreached
@@ -169,8 +171,7 @@ export function announce(report: Report, facts: Facts, ranks?: Ranks): void {
     data: identity,
     levels: dataset.levels,
     notices: dataset.notices,
-    order0,
-    gzip,
+    ...objectiveOf(config) === "next" ? { order0, gzip } : { unit: LOSS_UNITS[objectiveOf(config)] },
     reach,
     stepsPerEpoch: epoch,
     ...tokenizer && { tokens: { vocabulary: tokenizer.size, train: tokens.train.length, heldOut: tokens.heldOut.length } },

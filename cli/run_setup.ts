@@ -142,6 +142,12 @@ export const MODEL_FLAGS: readonly Flag[] = group("Model", [
     allowed: { oneOf: INITIALISATIONS },
     about: "the first weights: default, or paper for the paper's letter",
   },
+  {
+    name: "objective",
+    value: "NAME",
+    allowed: { oneOf: ["next", "masked"] },
+    about: "what it learns to say: next tokens, or masked ones, which looks both ways (default: next)",
+  },
   ...ATTENTION_FLAGS,
 ]);
 
@@ -220,6 +226,10 @@ function withCausal(args: Args, pattern: AttentionConfig): AttentionConfig {
   return causal === undefined ? pattern : { ...pattern, causal };
 }
 
+/** The same with attention to what comes after. */
+const bothWays = (attention: ModelConfig["attention"]): ModelConfig["attention"] =>
+  mapPatterns(attention, (pattern) => ({ ...pattern, causal: false }));
+
 /**
  * The model that the flags make of another. Of several patterns, the flags are for those that are like the last: a list begins
  * with layers that see little, on purpose. `--layers` keeps its head, as far as there is room beside its last, and repeats that.
@@ -244,12 +254,19 @@ function modelFrom(args: Args, base: ModelConfig, isResumed = false): ModelConfi
     const [stride] = [attentionFrom(args, last).stride].flat();
     if (follows && stride && !isResumed) made.position = { kind: "attention", stride };
   }
+  const objective = args.text("objective");
+  if (objective !== undefined) made.objective = objective === "next" ? undefined : objective;
+  // Gaps are filled from both sides, unless that is asked for otherwise.
+  if (made.objective === "masked" && args.on("causal") === undefined) attention = bothWays(attention);
   return byFlags(() => checkConfig({ ...made, attention }));
 }
 
-/** Phases that were not asked for are made to fit. */
+/** Phases that were not asked for are made to fit, and all to look both ways where the model fills gaps. */
 function phasesFitted(args: Args, train: Partial<TrainConfig>, config: ModelConfig, before?: number): Partial<TrainConfig> {
-  return args.text("phases") === undefined ? fitPhases(train, config, before) : train;
+  const fitted = args.text("phases") === undefined ? fitPhases(train, config, before) : train;
+  if (config.objective !== "masked" || !fitted.phases) return fitted;
+  const phases = fitted.phases.map((phase) => phase.attention ? { ...phase, attention: bothWays(phase.attention) } : phase);
+  return { ...fitted, phases };
 }
 
 /** Local time as "2026-03-01-120000". */
@@ -292,10 +309,14 @@ export function newRun(args: Args, data?: { kind: DataKind; shape?: ImageShape }
  */
 export function resumedRun(args: Args, path: string, steps?: number): RunSetup {
   const from = loadRun(path), { config: before } = from, recipe = recipeOf(args), name = args.text("preset");
-  if (args.text("init") !== undefined) throw new UsageError("Cannot use --init with --resume: first weights are drawn once");
+  for (const [flag, why] of [["init", "first weights are drawn once"], ["objective", "a run learns one thing"]]) {
+    if (args.text(flag) !== undefined) throw new UsageError(`Cannot use --${flag} with --resume: ${why}`);
+  }
   const base = recipe?.model ?? (name ? preset(name).model : before);
   // A run keeps what its tokens stand for.
-  const kept = from.tokenizer ? { init: before.init, vocab_size: before.vocab_size } : { init: before.init };
+  const kept = from.tokenizer
+    ? { init: before.init, objective: before.objective, vocab_size: before.vocab_size }
+    : { init: before.init, objective: before.objective };
   const config = modelFrom(args, { ...base, ...kept }, true);
   const train = byFlags(() =>
     checkTrain(phasesFitted(args, constantsFrom(args, { ...from.train, ...recipe?.train }, steps), config, from.train.batch))

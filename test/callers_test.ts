@@ -125,6 +125,13 @@ const checkpoint: files.Checkpoint = {
   m: weights,
   v: weights,
 };
+const scorerConfig: ModelConfig = { ...config, objective: "squared" },
+  scorerWeights = new Map(weights).set("out.weight", new Float32Array(8));
+const encoder = await longstride.openEncoder({ config: scorerConfig, weights: scorerWeights }, { engine: on });
+const fillerConfig: ModelConfig = { ...config, objective: "masked", attention: { pattern: "dense", causal: false } };
+const filler = await longstride.openEncoder({ config: fillerConfig, weights }, { engine: on });
+const windowScorer = await longstride.WindowScorer.create(on, encoder.params, 1);
+const { file: compressed } = await longstride.compress(model, bytes.subarray(0, 4));
 const merges = Uint16Array.of(65, 66), tokenizer = new longstride.Tokenizer(merges);
 const folder: files.RunReader = { path: "a", locate: (name) => name, folders: () => [], read: () => undefined };
 
@@ -165,6 +172,10 @@ const REST: readonly string[] = [
     "whole",
     "NO_KEYS",
     "NO_ROW",
+    "NO_TARGET",
+    "OBJECTIVES",
+    "LOSS_UNITS",
+    "COMPRESS_FIELDS",
   ),
   ...makes("BackendError", "CheckpointError", "ConfigError", "DataError", "DivergedError", "KernelError", "LongstrideError"),
   ...makes("OutOfMemoryError", "ShapeError", "excerpt"),
@@ -274,7 +285,8 @@ const CALLS: readonly Call[] = [
   of("patternImage", [map, 64], { 0: "object", 1: "optional whole" }),
   of("patternSvg", [[map], "a heading", ["a note"]], { 0: "list", 1: "text", 2: "optional list" }),
   of("panelsOf", [schedule], { 0: "list", "0.0": "list", "0.0.0": "object" }),
-  of("lossCurveSvg", ["a title", [{ step: 1, loss: 2 }], 9, [{ label: "a", bits: 1 }], 400], {
+  of("lossCurveSvg", ["a title", [{ step: 1, loss: 2 }], 9, [{ label: "a", bits: 1 }], 400, "squares"], {
+    5: "optional text",
     0: "text",
     1: "list",
     "1.0": "object",
@@ -391,6 +403,57 @@ const CALLS: readonly Call[] = [
     "0.stopStrings": "optional list",
     "0.stopStrings.0": "text",
   }),
+  of("openEncoder", [{ config: scorerConfig, weights: scorerWeights }, { backend: "reference" }], {
+    0: "object",
+    "0.config": "object",
+    1: "optional object",
+    "1.backend": "optional text",
+  }),
+  call("Encoder.create", (given, options) => longstride.Encoder.create(given, options), [{ config: scorerConfig, weights: scorerWeights }, {
+    backend: "reference",
+  }], { 0: "object", 1: "optional object" }),
+  call("Encoder.logits", (tokens, options) => encoder.logits(tokens, options), [[1, 2], {}], { 0: "tokens", 1: "optional object" }),
+  call("Encoder.embeddings", (tokens, options) => encoder.embeddings(tokens, options), [[1, 2], { layer: 1 }], {
+    0: "tokens",
+    1: "optional object",
+    "1.layer": "optional whole",
+  }),
+  call("Encoder.scores", (tokens, options) => encoder.scores(tokens, options), [[1, 2], {}], { 0: "tokens", 1: "optional object" }),
+  call("Encoder.fill", (tokens, options) => filler.fill(tokens, options), [[null, 1], { steps: 1, temperature: 1, seed: 1 }], {
+    0: "list",
+    1: "optional object",
+    "1.steps": "optional whole",
+    "1.temperature": "optional number",
+    "1.seed": "optional whole",
+  }),
+  of("scoreEntries", [encoder, [[1, 2], [3]], { by: "mean" }], {
+    0: "object",
+    1: "list",
+    "1.0": "tokens",
+    2: "optional object",
+    "2.by": "optional text",
+  }),
+  call("WindowScorer.create", (...args) => longstride.WindowScorer.create(...args as [never, never, never]), [on, encoder.params, 1], {
+    0: "engine",
+    1: "object",
+    2: "whole",
+  }),
+  call("WindowScorer.loss", (tokens, targets) => windowScorer.loss(tokens, targets), [bytes, new Float32Array(64)], {
+    0: "bytes",
+    1: "bytes",
+  }),
+  of("objectiveOf", [config], { 0: "object" }),
+  of("checkNext", [config, "train"], { 0: "object", "0.n_layer": "whole", 1: "text" }),
+  of("checkTrainable", [config], { 0: "object", "0.n_layer": "whole" }),
+  of("compress", [model, bytes.subarray(0, 4), { minContext: 0, batch: 1 }], {
+    0: "object",
+    1: "bytes",
+    2: "optional object",
+    "2.minContext": "optional whole",
+    "2.batch": "optional whole",
+  }),
+  of("decompress", [model, compressed, {}], { 0: "object", 1: "bytes", 2: "optional object" }),
+  of("compressedHeader", [compressed], { 0: "bytes" }),
   of("parseGenerationConfig", [`{ "top_k": 3 }`, name], { 0: "text", 1: "text" }),
   of("formatGenerationConfig", [{ topK: 3, stopStrings: ["a"] }], {
     0: "object",
@@ -689,6 +752,9 @@ Deno.test("callers: what a function cannot mean is refused by every one, by a ty
 
 Deno.test.afterAll(async () => {
   model.dispose();
+  windowScorer.dispose();
+  encoder.dispose();
+  filler.dispose();
   trainer.dispose();
   scorer.dispose();
   decoder.dispose();

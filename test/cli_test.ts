@@ -15,7 +15,22 @@ import { at, folder, tiny } from "./tiny.ts";
 Deno.test("cli: help of the program and of each command", async () => {
   const all = await run("--help");
   assertEquals(all.code, 0);
-  for (const name of ["train", "evaluate", "sample", "maps", "layout", "verify", "tune", "data", "export", "completions"]) {
+  for (
+    const name of [
+      "train",
+      "evaluate",
+      "sample",
+      "maps",
+      "layout",
+      "verify",
+      "tune",
+      "data",
+      "export",
+      "compress",
+      "decompress",
+      "completions",
+    ]
+  ) {
     assertMatch(all.out, new RegExp(`^  ${name} `, "m"));
     const { code, out } = await run(name, "--help");
     assertEquals(code, 0);
@@ -32,7 +47,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
   const cases: [string[], string][] = [
     [
       ["trian"],
-      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, export, completions; did you mean train?`,
+      `Cannot run "trian": the commands are train, evaluate, sample, maps, layout, verify, tune, data, export, compress, decompress, completions; did you mean train?`,
     ],
     [["train", "--step", "3"], `Cannot use "--step": train has no such flag; did you mean --steps?`],
     [["train", "-x"], "flags have two dashes"],

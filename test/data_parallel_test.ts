@@ -10,6 +10,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { delayed } from "../bench/delayed.ts";
 import { ConfigError, KernelError } from "../src/base/errors.ts";
+import type { ModelConfig } from "../src/files/model_config.ts";
 import { parameterCount } from "../src/files/parameter_shapes.ts";
 import type { TrainConfig } from "../src/files/train_config.ts";
 import { type Engine, tensor } from "../src/ops/mod.ts";
@@ -244,6 +245,17 @@ Deno.test("data-parallel: too few sequences, choices that are none and ranks tha
   assertEquals(second.share(1, 3), { batch: 1, accumulate: 2, share: { micro: 1, row: 0, of: 3, scaled: false } });
   assertThrows(() => new DataParallel(communicator, { wire: "f8" as "f16" }), ConfigError, "wire must be");
   assertThrows(() => new DataParallel(communicator, { bucketBytes: 0 }), ConfigError, "bucketBytes");
+  const engine = await makers.wasm();
+  try {
+    const masked: ModelConfig = { ...config, objective: "masked", attention: { pattern: "dense", causal: false } };
+    await assertRejects(
+      () => Trainer.create(engine, masked, constants, undefined, undefined, first),
+      ConfigError,
+      "Cannot train in several processes: the model says masked tokens",
+    );
+  } finally {
+    engine.dispose();
+  }
   const told = await Promise.allSettled([first.loss(1, 4), second.loss(1, 5)]);
   assertEquals(told.map(({ status }) => status), ["rejected", "rejected"]);
   assert((told[1] as PromiseRejectedResult).reason instanceof KernelError);

@@ -8,18 +8,20 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { buildInOrder, buildLayout } from "../src/pattern/layout.ts";
 import { attends } from "../src/pattern/attends.ts";
-import { type AttentionConfig, type AttentionSet, resolveSets } from "../src/pattern/sets.ts";
+import { type AttentionConfig, type AttentionSet, keysOf, resolveSets } from "../src/pattern/sets.ts";
 import { ConfigError, OutOfMemoryError } from "../src/base/errors.ts";
+import { checkReach } from "../src/pattern/reach.ts";
+import { patternMap } from "../src/pictures/layouts.ts";
 import { callersBlocks, PATTERNS } from "./patterns.ts";
 
 async function check(set: AttentionSet, n: number, q: number, k: number) {
-  const layout = await buildLayout(set, n, { q, k }), seen = new Set<number>();
+  const layout = await buildLayout(set, n, { q, k }), m = keysOf(set, n), seen = new Set<number>();
   for (const part of layout.parts) {
     const row = (map: Uint32Array | null, at: number) => map ? map[at] : at;
     assertEquals(part.queryRows ? new Set(part.queryRows).size : part.queries, n, "queries are a permutation");
     for (let u = 0; u < n; u++) {
       for (let v = part.lo[u]; v < part.hi[u]; v++) {
-        const pair = row(part.queryRows, u) * n + row(part.keyRows, v);
+        const pair = row(part.queryRows, u) * m + row(part.keyRows, v);
         assert(!seen.has(pair), `pair ${pair} twice`);
         seen.add(pair);
       }
@@ -50,10 +52,10 @@ async function check(set: AttentionSet, n: number, q: number, k: number) {
   }
   let pairs = 0;
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j < n; j++) {
+    for (let j = 0; j < m; j++) {
       const has = attends(set, i, j);
       pairs += has ? 1 : 0;
-      assertEquals(seen.has(i * n + j), has, `pair (${i}, ${j})`);
+      assertEquals(seen.has(i * m + j), has, `pair (${i}, ${j})`);
     }
   }
   assertEquals(layout.pairs, pairs);
@@ -62,12 +64,17 @@ async function check(set: AttentionSet, n: number, q: number, k: number) {
 /** The same as one, its rows in order, with a bit for every pair. */
 async function checkInOrder(set: AttentionSet, n: number, q: number, k: number) {
   const [{ words, bits, forward, backward }] = (await buildInOrder(set, n, { q, k })).parts;
-  const queryTiles = Math.ceil(n / q), keyTiles = Math.ceil(n / k), want: string[] = [], listed: string[] = [], transposed: string[] = [];
+  const m = keysOf(set, n),
+    queryTiles = Math.ceil(n / q),
+    keyTiles = Math.ceil(m / k),
+    want: string[] = [],
+    listed: string[] = [],
+    transposed: string[] = [];
   assertEquals(bits.length, n * words);
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < words * 32; j++) {
       const has = (bits[i * words + (j >> 5)] >>> (j & 31) & 1) === 1;
-      if (has !== (j < n && attends(set, i, j))) throw new Error(`pair (${i}, ${j})`);
+      if (has !== (j < m && attends(set, i, j))) throw new Error(`pair (${i}, ${j})`);
     }
   }
   assert(words * 32 >= keyTiles * k, "a tile's keys past the end are bits too");
@@ -75,7 +82,7 @@ async function checkInOrder(set: AttentionSet, n: number, q: number, k: number) 
     for (let b = 0; b < keyTiles; b++) {
       let inside = 0, all = 0;
       for (let i = a * q; i < Math.min(n, (a + 1) * q); i++) {
-        for (let j = b * k; j < Math.min(n, (b + 1) * k); j++, all++) inside += attends(set, i, j) ? 1 : 0;
+        for (let j = b * k; j < Math.min(m, (b + 1) * k); j++, all++) inside += attends(set, i, j) ? 1 : 0;
       }
       if (inside > 0) want.push(`${a}:${b * 2 + (inside < all ? 1 : 0)}`);
     }
@@ -116,6 +123,23 @@ Deno.test("layout: intervals, in any order and overlapping, of one query none; l
   await assertRejects(() => buildLayout(bad, 16, { q: 8, k: 8 }), ConfigError, "blocks[1][0] must be a whole number from 0");
   await assertRejects(() => buildLayout(bad, 24, { q: 8, k: 8 }), ConfigError, "blocks[1][0]");
   await check({ kind: "blocks", block: 8, blocks: [[0], [2, 1], [0]], causal: false }, 13, 8, 8);
+});
+
+Deno.test("layout: keys of another sequence, fewer and more; what asks for places in one sequence refuses them", async () => {
+  for (const [n, keys] of [[16, 61], [61, 16], [1, 40], [40, 1], [17, 17]]) {
+    const intervals = Array.from(
+      { length: n },
+      (_, i): [number, number][] =>
+        i === 5 ? [] : [[Math.floor(i * keys / n), Math.floor((i + 1) * keys / n) + 1], [0, 2], [keys, keys + 9]],
+    );
+    const set = { kind: "intervals", intervals, causal: false, keys } as const;
+    for (const [q, k] of [[16, 16], [8, 5]]) await check(set, n, q, k);
+    for (const [q, k] of [[16, 16], [5, 64]]) await checkInOrder(set, n, q, k);
+    await assertRejects(() => checkReach([[set]], n, 1), ConfigError, "Cannot check the reach: keys of another sequence");
+    await assertRejects(() => patternMap("a title", [set], n, 8), ConfigError, "keys of another sequence have no places");
+    await assertRejects(() => buildLayout({ ...set, causal: true }, n, { q: 8, k: 8 }), ConfigError, "causal must be false");
+    await assertRejects(() => buildLayout({ ...set, keys: 0 }, n, { q: 8, k: 8 }), ConfigError, "keys must be a whole number from 1");
+  }
 });
 
 Deno.test("layout: pair counts of the specification", async () => {

@@ -59,7 +59,7 @@ Deno.test("long runs: steps go through the windows of their phase", async () => 
   for (const phase of phasesOf(SMALL, full)) {
     const { batch, config: { n_ctx }, begin, end } = phase, seen: string[] = [];
     for (let step = begin; step < end; step++) {
-      for (const tokens of await microBatches(full, step, phase, text)) {
+      for (const tokens of await microBatches(full, step, phase, text, Uint32Array)) {
         for (let row = 0; row < batch; row++) seen.push(String.fromCharCode(...tokens.subarray(row * n_ctx, (row + 1) * n_ctx)));
       }
     }

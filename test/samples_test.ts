@@ -33,7 +33,7 @@ async function printed(code: string, check = false): Promise<string[]> {
   return new TextDecoder().decode(stdout).trimEnd().split("\n");
 }
 
-for (const name of ["building-blocks"]) {
+for (const name of ["building-blocks", "compression", "two-sequences", "both-ways"]) {
   const text = Deno.readTextFileSync(new URL(`docs/${name}.md`, ROOT));
   samples(text).forEach(({ code, ignored }, at) => {
     needing(/"webgpu"/.test(code) ? ["gpu"] : [], `samples: docs/${name}.md, number ${at + 1} prints what it says`, async () => {

@@ -40,9 +40,13 @@ function normals(count: number, seed: number): Float32Array<ArrayBuffer> {
 const SIZES = { batch: 2, n: 37, heads: 2, headDim: 8, valueDim: 4 };
 
 /** Arrays of such sizes. */
-function arrays({ batch = 1, n, heads, kvHeads = heads, headDim, valueDim = headDim }: Omit<AttentionOptions, "pattern">, seed = 0) {
-  const rows = batch * n, of = (count: number, width: number, at: number) => normals(rows * count * width, 10 * seed + at);
-  return { q: of(heads, headDim, 1), k: of(kvHeads, headDim, 2), v: of(kvHeads, valueDim, 3), dO: of(heads, valueDim, 4) };
+function arrays(
+  { batch = 1, n, keys = n, heads, kvHeads = heads, headDim, valueDim = headDim }: Omit<AttentionOptions, "pattern">,
+  seed = 0,
+) {
+  const of = (rows: number, count: number, width: number, at: number) => normals(batch * rows * count * width, 10 * seed + at);
+  const [k, v] = [of(keys, kvHeads, headDim, 2), of(keys, kvHeads, valueDim, 3)];
+  return { q: of(n, heads, headDim, 1), k, v, dO: of(n, heads, valueDim, 4) };
 }
 
 /** All that attention makes of arrays, by the object or in one call. */
@@ -67,7 +71,7 @@ function close(got: object, want: object, limit = TOLERANCE): void {
 
 /** o and lse by the formula over the pairs that `sees` says. */
 function formula(
-  { batch = 1, n, heads, kvHeads = heads, headDim, valueDim = headDim, slopes }: AttentionOptions,
+  { batch = 1, n, keys = n, heads, kvHeads = heads, headDim, valueDim = headDim, slopes }: AttentionOptions,
   { q, k, v }: AttentionArrays<Float32Array>,
   sees: (b: number, head: number, i: number, j: number) => boolean,
 ) {
@@ -76,11 +80,11 @@ function formula(
     for (let h = 0; h < heads; h++) {
       const g = Math.floor(h * kvHeads / heads);
       for (let i = 0; i < n; i++) {
-        const weights = Array.from({ length: n }, (_, j) => {
+        const weights = Array.from({ length: keys }, (_, j) => {
           if (!sees(b, h, i, j)) return 0;
           let score = 0;
           for (let c = 0; c < headDim; c++) {
-            score += q[((b * n + i) * heads + h) * headDim + c] * k[((b * n + j) * kvHeads + g) * headDim + c];
+            score += q[((b * n + i) * heads + h) * headDim + c] * k[((b * keys + j) * kvHeads + g) * headDim + c];
           }
           return Math.exp(score / Math.sqrt(headDim) - (slopes?.[h] ?? 0) * Math.abs(i - j));
         });
@@ -88,7 +92,7 @@ function formula(
         lse[(b * heads + h) * n + i] = Math.log(total);
         for (let c = 0; c < valueDim; c++) {
           let sum = 0;
-          for (let j = 0; j < n; j++) sum += weights[j] * v[((b * n + j) * kvHeads + g) * valueDim + c];
+          for (let j = 0; j < keys; j++) sum += weights[j] * v[((b * keys + j) * kvHeads + g) * valueDim + c];
           o[((b * n + i) * heads + h) * valueDim + c] = sum / total;
         }
       }
@@ -101,6 +105,10 @@ function formula(
 const INTERVALS = Array.from({ length: SIZES.n }, (_, i): [number, number][] => [[i, Math.min(SIZES.n, i + 1)], [0, 3], [2, 4], [9, 9]])
   .map((list, i) => i >= 5 && i < 9 ? list.slice(1) : list);
 
+/** Keys of another sequence, of 9 and of 90. */
+const FEW = INTERVALS.map((_, i): [number, number][] => [[i % 4, 5 + i % 5]]);
+const MANY = INTERVALS.map((_, i): [number, number][] => [[2 * i, 2 * i + 18], [0, 1]]);
+
 /** A way to say which keys are seen, and what it means. */
 const WAYS: readonly (readonly [string, Partial<AttentionOptions>, (head: number, i: number, j: number) => boolean])[] = [
   [
@@ -111,6 +119,8 @@ const WAYS: readonly (readonly [string, Partial<AttentionOptions>, (head: number
   ["local, both ways", { pattern: "local", stride: 5, causal: false }, (_, i, j) => Math.abs(i - j) <= 5],
   ["intervals", { intervals: INTERVALS, causal: false }, (_, i, j) => INTERVALS[i].some(([first, end]) => j >= first && j < end)],
   ["causal intervals", { intervals: INTERVALS.map(() => [[0, 37]]) }, (_, i, j) => j <= i],
+  ["fewer keys of another sequence", { intervals: FEW, keys: 9 }, (_, i, j) => j >= i % 4 && j < 5 + i % 5],
+  ["more keys of another sequence", { intervals: MANY, keys: 90 }, (_, i, j) => j === 0 || (j >= 2 * i && j < 2 * i + 18)],
   [
     "a set per head",
     { sets: [{ kind: "segment", l: 10, causal: true }, { kind: "blocks", block: 20, blocks: [[0], [1, 0, 1]], causal: false }] },
@@ -250,6 +260,13 @@ Deno.test("sparse attention: what cannot be meant is refused by the option's nam
     { ...listed, sets: { kind: "blocks", block: 20, blocks: [[0], [2]], causal: true } },
     "query 20 has no key up to itself",
   );
+  bad({ keys: 9 }, "keys of another sequence go with intervals alone");
+  bad({ ...listed, intervals: FEW, keys: 0 }, "keys must be a whole number from 1");
+  bad({ ...listed, intervals: FEW, keys: 9, causal: true }, "causal must be false");
+  bad({ ...listed, intervals: FEW, keys: 8 }, "intervals[4][0][1] must be a whole number from 0 to 8, found 9");
+  bad({ ...listed, intervals: FEW.map((list, i) => i === 3 ? [] : list), keys: 9 }, "query 3 has no key; give it one");
+  const between = { kind: "intervals", intervals: FEW, causal: false } as const;
+  bad({ ...listed, sets: [{ ...between, keys: 9 }, between] }, "sets must all have as many keys");
   assertThrows(() => new SparseAttention({} as Engine, base), ConfigError, "engine must be an engine");
 
   const attention = new SparseAttention(on, base), x = arrays(base);

@@ -380,7 +380,8 @@ fn main(
   let tx = lane_x(t);
   let ty = lane_y(t);
   // First row of the sequence in matrices, and of its head in lse and delta; the first of this invocation's rows in the item's part.
-  let base = (params.first + group.z) * params.n;
+  let base = (params.first + group.z) * params.own_n;
+  let other_base = (params.first + group.z) * params.other_n;
   let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
   let own = item.tile * BM + ty * TM;
   let factor = params.scale * LOG2E;
@@ -408,7 +409,7 @@ fn main(
     if (BESIDE == 1u) {
       stat_at[0] = lines;
       if (GROUPED == 1u) {
-        stat_at[0] = base * more[0] + more[1] * params.n;
+        stat_at[0] = other_base * more[0] + more[1] * params.n;
       }
     }
     for (var entry = run.first; entry < run.end; entry++) {

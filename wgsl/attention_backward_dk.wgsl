@@ -4,11 +4,11 @@
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, kv heads·V4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·m, kv heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS
-@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, kv heads·D4], or partial sums [batch, slots, BM, D4]
+@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·m, kv heads·D4], or partial sums [batch, slots, BM, D4]
 
 const OROWS: u32 = max(SV, TM * W);
 
@@ -42,8 +42,8 @@ fn see() {
 fn ask() {
   var pq: array<Stored, DLOADS>;
   var po: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, base, t);
-  load_rows(VLOADS, &po, &d_o, HV, V4, run, &more, start, item, base, t);
+  load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, other_base, t);
+  load_rows(VLOADS, &po, &d_o, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

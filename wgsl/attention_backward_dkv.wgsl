@@ -8,12 +8,12 @@
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, kv heads·V4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·m, kv heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read_write> notes: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta, the query's span where SPANS; then ds, where KEEP
-@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·n, kv heads·D4], or partial sums [sequences, slots, BM, D4]
-@group(0) @binding(8) var<storage, read_write> dv: array<Stored>; // [batch·n, kv heads·V4], or partial sums [sequences, slots, BM, V4]
+@group(0) @binding(7) var<storage, read_write> dk: array<Stored>; // [batch·m, kv heads·D4], or partial sums [sequences, slots, BM, D4]
+@group(0) @binding(8) var<storage, read_write> dv: array<Stored>; // [batch·m, kv heads·V4], or partial sums [sequences, slots, BM, V4]
 
 const PROWS: u32 = TM * W;
 const QROWS: u32 = max(ND, NV * SHARED);
@@ -51,8 +51,8 @@ fn see() {
 fn ask() {
   var pq: array<Stored, DLOADS>;
   var po: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, base, t);
-  load_rows(VLOADS, &po, &d_o, HV, V4, run, &more, start, item, base, t);
+  load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, other_base, t);
+  load_rows(VLOADS, &po, &d_o, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice
@@ -80,7 +80,7 @@ fn take() {
   workgroupBarrier();
   var ds: array<array<f32, TN>, TM>;
   if (SHARED == 1u) {
-    load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, base, t);
+    load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, other_base, t);
     add_products(&other_acc, OV, &ps, &qs, HV, tx, ty);
     add_scores(&ds, OWN_B, &vs, &v, &line, &qs, WHOLE, QROWS, HV, CV, UV, V4, tx, ty);
   } else {

@@ -3,7 +3,7 @@
 // @late
 // @import attention.wgsl
 
-@group(0) @binding(2) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
+@group(0) @binding(2) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
 @group(0) @binding(3) var<storage, read> notes: array<vec4f>; // statistics, then ds: [sequences, pairs, BM queries, BN / 4]
 @group(0) @binding(4) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4]
 
@@ -42,7 +42,7 @@ fn ask() {
   let kept = (params.kept_at + (group.z * params.pairs + item.pairs + blocks[run.pairs_at + entry]) * PAIR) / 2u;
   var pk: array<Stored, DLOADS>;
   var pd: array<vec4f, LOADS>;
-  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, base, t);
+  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, other_base, t);
   // @unroll
   for (var e = 0u; e < LOADS; e++) {
     pd[e] = notes[kept + t + e * THREADS];

@@ -4,8 +4,8 @@
 // @import attention_matrices.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, heads·V4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·m, heads·V4]
 @group(0) @binding(5) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
 @group(0) @binding(7) var<storage, read_write> dq: array<Stored>; // [batch·n, heads·D4], or partial sums [batch, slots, BM, D4]
@@ -29,8 +29,8 @@ fn begin() {
 fn ask() {
   var pk: array<vec2u, DLOADS>;
   var pv: array<vec2u, VLOADS>;
-  ask_rows(&pk, DLOADS, &k, D4, run, start, item, base, t);
-  ask_rows(&pv, VLOADS, &v, V4, run, start, item, base, t);
+  ask_rows(&pk, DLOADS, &k, D4, run, start, item, other_base, t);
+  ask_rows(&pv, VLOADS, &v, V4, run, start, item, other_base, t);
 }
 
 // @splice

@@ -3,10 +3,10 @@
 // @import attention_keys_matrices.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, heads·D4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, heads·D4]
 @group(0) @binding(4) var<storage, read> d_o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(5) var<storage, read> stats: array<vec2f>; // [batch, heads, n]: lse·log₂e and delta
-@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·n, heads·V4], or partial sums [batch, slots, BM, V4]
+@group(0) @binding(6) var<storage, read_write> dv: array<Stored>; // [batch·m, heads·V4], or partial sums [batch, slots, BM, V4]
 
 // @splice
 fn begin() {
@@ -22,8 +22,8 @@ fn begin() {
 fn ask() {
   var pq: array<vec2u, DLOADS>;
   var po: array<vec2u, VLOADS>;
-  ask_rows(&pq, DLOADS, &q, D4, run, start, item, base, t);
-  ask_rows(&po, VLOADS, &d_o, V4, run, start, item, base, t);
+  ask_rows(&pq, DLOADS, &q, D4, run, start, item, other_base, t);
+  ask_rows(&po, VLOADS, &d_o, V4, run, start, item, other_base, t);
 }
 
 // @splice

@@ -3,8 +3,8 @@
 // @import attention.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
-@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·n, kv heads·D4]
-@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·n, kv heads·V4]
+@group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
+@group(0) @binding(4) var<storage, read> v: array<Stored>; // [batch·m, kv heads·V4]
 @group(0) @binding(5) var<storage, read_write> o: array<Stored>; // [batch·n, heads·V4]
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>; // [batch, heads, n]
 @group(0) @binding(7) var<storage, read> spans: array<vec2u>; // [batch, n]
@@ -56,8 +56,8 @@ fn see() {
 fn ask() {
   var pk: array<Stored, DLOADS>;
   var pv: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, base, t);
-  load_rows(VLOADS, &pv, &v, HV, V4, run, &more, start, item, base, t);
+  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, other_base, t);
+  load_rows(VLOADS, &pv, &v, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

@@ -285,7 +285,8 @@ fn main(
   let sub = t / LANES;
   let lane = t % LANES;
   // First row of the sequence in matrices, and of its head in lse and delta; this invocation's row of the item's part.
-  let base = (params.first + group.z) * params.n;
+  let base = (params.first + group.z) * params.own_n;
+  let other_base = (params.first + group.z) * params.other_n;
   let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
   let own = item.tile * BM + t;
   let row = row_of(item.rows_at, item.rows, own);

@@ -2,7 +2,9 @@
 // @import storage_f32x4.wgsl
 
 struct Params {
-  n: u32, // positions
+  n: u32, // positions of the queries
+  own_n: u32, // of the side that owns, and of the other: m of the keys
+  other_n: u32,
   heads: u32,
   items: u32, // workgroups
   items_at: u32, // where in `blocks`

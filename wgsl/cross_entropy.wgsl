@@ -1,5 +1,5 @@
 // The loss, −ln of Eq. 1 by position: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss
-// scale. 32 lanes per row, 8 rows per workgroup.
+// scale; both 0 where the target is no column. 32 lanes per row, 8 rows per workgroup.
 // @late
 // @import storage_f32.wgsl
 // @import rows.wgsl
@@ -37,11 +37,14 @@ fn row_work() {
     return;
   }
   let target_column = targets[row];
+  // A target beyond the vocabulary counts for nothing.
+  let counts = target_column < width * WIDE;
   if (lane == 0u) {
-    losses[row] = log(all) + high - element(load(logits[at + target_column / WIDE]), target_column % WIDE);
+    let column = select(0u, target_column, counts);
+    losses[row] = select(0.0, log(all) + high - element(load(logits[at + column / WIDE]), column % WIDE), counts);
   }
   if (GRADIENT) {
-    var scale = params.scale;
+    var scale = select(0.0, params.scale, counts);
     if (LOSS_SCALE) {
       scale *= loss_scale[0];
     }

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { type Picked, Scorer } from "../../mod.ts";
+import { type Picked, Scorer, WindowScorer } from "../../mod.ts";
 import { checkDataset, entropy0, type TokenArray, TokenRange } from "../../data.ts";
-import { bitsPerByte, codecOf, whole } from "../../files.ts";
+import { bitsPerByte, codecOf, LOSS_UNITS, objectiveOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { distributed, DISTRIBUTED_FLAGS } from "../distributed.ts";
@@ -146,6 +146,30 @@ async function score(report: Report, scorer: Scorer, task: Task, minContext: num
   return result;
 }
 
+/** Scores masked tokens, in a unit of their own. */
+async function masked(report: Report, { model: { name, model, state }, data, part, tokens, batch }: Task, picked: Picked): Promise<void> {
+  const { screen } = report, unit = LOSS_UNITS[objectiveOf(model.config)], begun = performance.now();
+  const facts = { run: name, step: state?.step, data: data.dataset.name, notices: data.dataset.notices, part, same: data.same, unit };
+  report.event("start", { ...facts, tokens: tokens.length, engine: picked.engine.name, device: picked.engine.description, batch });
+  report.fact("Model", describeModel(model.config));
+  report.fact("Data", `${data.dataset.name}, ${part === "all" ? "all" : `${part} part`}: ${thousands(tokens.length)} tokens`);
+  report.fact("Engine", `${picked.engine.name}: ${picked.engine.description} (${picked.why})\n`);
+  const scorer = await WindowScorer.create(picked.engine, place(picked, model), batch);
+  let told = begun, result = { loss: NaN, targets: 0 };
+  for await (const { done, of, loss, targets } of scorer.windows(tokens)) {
+    const seconds = (performance.now() - begun) / 1000, secondsLeft = seconds / done * (of - done);
+    result = { loss, targets };
+    if (performance.now() - told < (screen.live && !report.json ? 200 : 5000)) continue;
+    told = performance.now();
+    report.event("progress", { windows: done, of, loss, secondsLeft });
+    report.progress([{ text: percent(done / of) }, { text: `${loss.toFixed(3)} so far` }, { text: `${duration(secondsLeft)} left` }]);
+  }
+  scorer.dispose();
+  screen.clear();
+  report.say(`${result.loss.toFixed(4)} ${unit}, of ${thousands(result.targets)} masked in ${thousands(tokens.length)}`);
+  report.event("end", { ...facts, ...result, seconds: (performance.now() - begun) / 1000 });
+}
+
 /** The command. */
 export const evaluate: Command = {
   name: "evaluate",
@@ -186,10 +210,18 @@ export const evaluate: Command = {
 
 async function execute(args: Args, ranks?: Ranks): Promise<number> {
   const isJson = args.on("json") ?? false, report = ranks?.report(isJson) ?? new Report(isJson), { screen } = report;
-  const task = await taskOf(args), { model: { model }, data: { dataset }, part } = task;
+  const task = await taskOf(args), { model: { model }, data: { dataset }, part } = task, isNext = objectiveOf(model.config) === "next";
+  if (!isNext && args.text("min-context") !== undefined) {
+    throw new UsageError("Cannot use --min-context: the model fills gaps, and sees what comes before and after each");
+  }
+  if (!isNext && ranks) throw new UsageError("Cannot evaluate in several processes: the model does not say next tokens; start one");
   await ranks?.agree({ configuration: model.config, "data set": [dataset.name, part, task.tokens.length], flags: task.contexts });
   const picked = await engineOf(args);
   try {
+    if (!isNext) {
+      await masked(report, task, picked);
+      return 0;
+    }
     const scorer = await Scorer.create(picked.engine, place(picked, task.model.model), task.batch);
     const facts = announce(report, task, picked), results: Result[] = [];
     report.show(screen.faint(row("minimum context", "bits/byte", "time")));

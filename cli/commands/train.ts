@@ -8,9 +8,11 @@ import { dirname, join } from "node:path";
 import { DivergedError, type Picked, type Progress, train as trainModel } from "../../mod.ts";
 import { BYTES, checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
 import {
-  checkCausal,
+  checkTrainable,
   encodeParts,
   inBytes,
+  LOSS_UNITS,
+  objectiveOf,
   type PhaseAt,
   phaseAt,
   phasesOf,
@@ -93,7 +95,7 @@ async function prepare(args: Args, resumed: { readonly path: string } | undefine
   }
   const { config, train, from } = setup;
   checkDataset({ ...dataset, ...tokens }, config);
-  for (const phase of phasesOf(config, train)) checkCausal(phase.config, "train");
+  for (const phase of phasesOf(config, train)) checkTrainable(phase.config);
   const identity = await identityOf(dataset, place, options);
   if (from) checkSameData(from.data, identity);
   return { setup, dataset, tokenizer, tokens, identity };
@@ -103,8 +105,9 @@ async function prepare(args: Args, resumed: { readonly path: string } | undefine
 const MANY = 2 ** 31 - 1;
 
 /** Held-out losses of the run before, in the unit of what training reports. */
-function heldOutBefore({ setup: { from }, tokens: { perByte } }: Facts): number[] {
-  return (from?.history ?? []).flatMap(({ heldOut }) => heldOut === undefined ? [] : [heldOut / perByte.heldOut]);
+function heldOutBefore({ setup: { from, config }, tokens: { perByte } }: Facts): number[] {
+  const each = objectiveOf(config) === "next" ? perByte.heldOut : 1;
+  return (from?.history ?? []).flatMap(({ heldOut }) => heldOut === undefined ? [] : [heldOut / each]);
 }
 
 /** Reports, saves and shows samples while a run trains. */
@@ -134,7 +137,7 @@ class Follower {
     const { setup: { config, train, from, path }, engine, dataset, tokenizer, identity } = facts;
     this.#run = new Run({ config, train, engine: engine.name, data: identity, tokenizer }, from?.history);
     this.#samples = new RunSamples(engine, dataset, tokenizer, path, report, stopper.signal);
-    this.#shows = args.on("samples") ?? true;
+    this.#shows = this.#isNext && (args.on("samples") ?? true);
     this.#phases = phasesOf(config, train);
     this.#phase = phaseAt(this.#phases, from?.step ?? 0).index;
     if (args.on("tensorboard") ?? hasEvents(folder.path)) this.#events = new EventLog(folder.path, from?.step ?? 0, from?.history ?? []);
@@ -144,9 +147,18 @@ class Follower {
     this.#log = new RunLog(folder.path, from?.step ?? 0);
   }
 
+  /** Whether the losses are bits per byte, which others are never put beside. */
+  get #isNext(): boolean {
+    return objectiveOf(this.facts.setup.config) === "next";
+  }
+
+  get #unit(): string {
+    return this.#isNext ? "bits/byte" : LOSS_UNITS[objectiveOf(this.facts.setup.config)];
+  }
+
   /** Takes what training reports. */
   async take(reported: Progress): Promise<void> {
-    const progress = inBytes(reported, this.facts.tokens.perByte);
+    const progress = this.#isNext ? inBytes(reported, this.facts.tokens.perByte) : reported;
     const { step, heldOut, last, ended, scored } = progress, before = this.#run.best?.heldOut ?? Infinity;
     this.#run.report(progress);
     this.#events?.report(progress);
@@ -176,7 +188,7 @@ class Follower {
       { text: `step ${String(step).padStart(String(steps).length)}/${steps}` },
       ...of > 1 ? [{ text: `phase ${index + 1}/${of}`, spare: true }] : [],
       { text: `loss ${loss.toFixed(3)}` },
-      ...held === undefined ? [] : [{ text: `held-out ${held.toFixed(3)} bits/byte`, short: `held-out ${held.toFixed(3)}` }],
+      ...held === undefined ? [] : [{ text: `held-out ${held.toFixed(3)} ${this.#unit}`, short: `held-out ${held.toFixed(3)}` }],
       ...scored === undefined
         ? [{ text: `${thousands(tokensPerSecond)} tokens/s`, short: `${compact(tokensPerSecond)}/s` }]
         : [{ text: `evaluating, ${percent(scored)}`, short: percent(scored) }],
@@ -206,13 +218,13 @@ class Follower {
   /** Saves the run, then what is for looking at: the model is safe before. */
   async #save(progress: Progress): Promise<void> {
     const { setup: { path, train }, gzip, order0 } = this.facts,
-      marks = [{ label: "gzip −9", bits: gzip }, {
-        label: "order-0 entropy",
-        bits: order0,
-      }];
+      marks = this.#isNext ? [{ label: "gzip −9", bits: gzip }, { label: "order-0 entropy", bits: order0 }] : [];
     const done = await this.#saves.take(progress);
     if (!done) return;
-    writeAtomic(join(path, "loss.svg"), lossCurveSvg(this.#title, this.#run.history, train.steps, marks));
+    writeAtomic(
+      join(path, "loss.svg"),
+      lossCurveSvg(this.#title, this.#run.history, train.steps, marks, undefined, this.#isNext ? undefined : this.#unit),
+    );
     this.report.event("saved", { run: path, step: progress.step, seconds: done.seconds });
     if (done.news !== undefined) this.report.say(done.news);
   }
@@ -229,15 +241,17 @@ class Follower {
   #finished(step: number): void {
     const { report, facts: { order0, gzip, setup: { path } } } = this, { screen } = report, heldOut = this.#run.heldOut!;
     const best = this.#run.best!;
-    report.event("end", { run: path, step, heldOut, order0, gzip, best });
+    report.event("end", { run: path, step, heldOut, ...this.#isNext ? { order0, gzip } : { unit: this.#unit }, best });
     const line = (name: string, bits: number) => `  ${name.padEnd(18)}${bits.toFixed(3).padStart(7)}`;
-    report.show(screen.bold("Held-out bits/byte"));
+    report.show(screen.bold(this.#isNext ? "Held-out bits/byte" : `Held out, ${this.#unit}`));
     report.show(screen.bold(line("this model", heldOut)));
     if (best.step !== step) report.show(`${line(`at step ${best.step}`, best.heldOut)}, at a glance: ${join(path, BEST_FOLDER)}`);
+    const tokenizer = this.facts.tokenizer ? [TOKENIZER_FILE] : [];
+    const files = ["config.json", "model.safetensors", ...tokenizer, "loss.svg", LOG_FILE, RECIPE_FILE];
+    if (!this.#isNext) return report.say(`\nIn ${path}: ${files.join(", ")}. openEncoder reads with it.\n`);
     report.show(line("gzip −9", gzip));
     report.show(line("order-0 entropy", order0));
     const sample = `${program()} ${["sample", path].map(quote).join(" ")}`;
-    const files = ["config.json", "model.safetensors", ...this.facts.tokenizer ? [TOKENIZER_FILE] : [], "loss.svg", LOG_FILE, RECIPE_FILE];
     report.say(`\nIn ${path}: ${[...files, ...this.#shows ? [this.#samples.file] : []].join(", ")}. To write with it:\n\n  ${sample}\n`);
   }
 
@@ -301,7 +315,7 @@ const sameness = ({ setup: { config, train, from }, identity }: Prepared, { engi
   configuration: config,
   "set of training constants": train,
   data: identity,
-  "step to go on from": from && [from.step, from.skipped, from.lossScale],
+  "step to resume at": from && [from.step, from.skipped, from.lossScale],
   engine: engine.name,
 });
 

@@ -256,18 +256,22 @@ class SparseTransformer(nn.Module):
         self.embed.position = nn.ModuleList(nn.Embedding(size, d) for size in sizes)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config["n_layer"]))
         self.norm = nn.LayerNorm(d)
-        self.out = nn.Linear(d, config["vocab_size"], bias=False)
+        self.predicts = config.get("objective", "next") == "next"
+        self.out = nn.Linear(d, 1 if config.get("objective") in ("squared", "logistic") else config["vocab_size"], bias=False)
 
     def forward(self, tokens):
-        """[batch, n] of int64, n at most n_ctx -> [batch, n, vocab_size]. Position i sees the tokens before it and predicts tokens[:, i]."""
+        """
+        [batch, n] of int64, n at most n_ctx -> [batch, n, vocab_size]. Position i sees the tokens before it and predicts tokens[:, i]. Of
+        another objective it sees tokens[:, i] too, where vocab_size is a gap, and a model that scores gives [batch, n, 1].
+        """
         n, (stride, count), start = tokens.shape[1], self.memory, torch.full_like(tokens[:, :1], self.config["vocab_size"])
         # Rows: the tokens, and after every window that others follow its memory tokens, at the place of its last token.
         between = lambda i: [(i - 1, k) for k in range(count if i > 0 and i % stride == 0 else 0)]
         rows = [row for i in range(n) for row in [*between(i), (i, None)]]
         of = torch.tensor([i for i, _ in rows], device=tokens.device)
         own = torch.tensor([-1 if k is None else k for _, k in rows], device=tokens.device)
-        read = torch.where(own < 0, torch.cat([start, tokens[:, :-1]], 1)[:, of], self.config["vocab_size"] + 1 + own)
-        h = self.embed.token(read)
+        seen = torch.cat([start, tokens[:, :-1]], 1) if self.predicts else tokens
+        h = self.embed.token(torch.where(own < 0, seen[:, of], self.config["vocab_size"] + 1 + own))
         for table, places in zip(self.embed.position, self.places):
             h = h + table(places.to(tokens.device)[of])
         for layer in self.layers:

@@ -58,7 +58,15 @@ export function threefry(k0: number, k1: number, c0: number, c1: number): [numbe
 }
 
 /** The kinds of draw a run makes; a stream's number is the high key word, so no two kinds share a stream. */
-export const STREAM = { weights: 0x10000, batches: 0x20000, tokens: 0x30000, layout: 0x40000, epochs: 0x50000, dropout: 0 } as const;
+export const STREAM = {
+  weights: 0x10000,
+  batches: 0x20000,
+  tokens: 0x30000,
+  layout: 0x40000,
+  epochs: 0x50000,
+  masks: 0x60000,
+  dropout: 0,
+} as const;
 
 /** A sequence of draws from one Threefry stream: key (seed, stream), counter (position, offset). */
 export class Random {

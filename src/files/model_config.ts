@@ -43,7 +43,18 @@ export interface ModelConfig {
   position: PositionConfig;
   /** What weights are drawn with (spec of {@linkcode ../model/initial_weights.ts!initialWeights}): "default", or the paper's letter. */
   init?: Initialisation;
+  /** What it says; next tokens where absent. */
+  objective?: Objective;
 }
+
+/**
+ * What a model is trained to say of each position: the next token; the token that was masked there; a number, by mean squared error; a
+ * probability, by cross-entropy. All but the first read the token of a position there, and may look both ways.
+ */
+export type Objective = "next" | "masked" | "squared" | "logistic";
+
+/** The names of {@linkcode Objective}. */
+export const OBJECTIVES: readonly Objective[] = ["next", "masked", "squared", "logistic"];
 
 /** Deviations of the first weights, by name. */
 export type Initialisation = "default" | "paper";
@@ -56,6 +67,10 @@ export function setsOf(config: ModelConfig, layer: number): AttentionSet[] {
   const { attention, n_ctx, n_head } = config;
   return resolveSets(layerAttention(attention, layer), { n: rowsOf(n_ctx, memoryOf(attention)), layer, heads: n_head });
 }
+
+/** Numbers that the model says of each position: a logit per token, or one. */
+export const outputsOf = ({ objective, vocab_size }: ModelConfig): number =>
+  objective === "squared" || objective === "logistic" ? 1 : vocab_size;
 
 /** Rows of each positional table. */
 export function positionSizes(config: ModelConfig): number[] {
@@ -89,10 +104,11 @@ export const MODEL_FIELDS: Readonly<Record<keyof ModelConfig, Allowed>> = {
   attention: "an object",
   position: "an object",
   init: { oneOf: INITIALISATIONS },
+  objective: { oneOf: OBJECTIVES },
 };
 
-/** A `config.json` as a whole: older ones have no `init`. */
-const { init: INIT, ...NEEDED } = MODEL_FIELDS, MODEL: ObjectOf = { fields: NEEDED, optional: { init: INIT } };
+/** A `config.json` as a whole: older ones have no `init`, most no `objective`. */
+const { init, objective, ...NEEDED } = MODEL_FIELDS, MODEL: ObjectOf = { fields: NEEDED, optional: { init, objective } };
 
 /**
  * Checks a configuration, for example parsed from `config.json`, and every layer's attention in it.

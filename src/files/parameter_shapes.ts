@@ -5,7 +5,7 @@
  */
 
 import { memoryOf } from "../pattern/memory.ts";
-import { checkConfig, type ModelConfig, positionSizes } from "./model_config.ts";
+import { checkConfig, type ModelConfig, outputsOf, positionSizes } from "./model_config.ts";
 
 /**
  * Names on disk and shapes of a model's parameters, in the order every list of them has: all of rank 2 (those decay),
@@ -35,7 +35,7 @@ export function parameterShapes(config: ModelConfig): Map<string, number[]> {
     linear(`layers.${k}.ff.w2`, d_model, d_ff);
   }
   norm("norm");
-  matrices.push(["out.weight", [vocab_size, d_model]]);
+  matrices.push(["out.weight", [outputsOf(config), d_model]]);
   return new Map([...matrices, ...vectors]);
 }
 

@@ -6,9 +6,9 @@
 
 import { type Allowed, expect } from "../base/check.ts";
 import { ConfigError, excerpt, ShapeError } from "../base/errors.ts";
-import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { keyPositions, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { checkSet } from "../pattern/check_set.ts";
-import { type AttentionConfig, type AttentionSet, type IntervalLists, LARGEST, resolveSets } from "../pattern/sets.ts";
+import { type AttentionConfig, type AttentionSet, type IntervalLists, keysOf, LARGEST, resolveSets } from "../pattern/sets.ts";
 
 /**
  * Which keys a query attends to: a `pattern` with its fields, as a model's `attention` has them, or `intervals`, or `sets`. What it attends
@@ -17,6 +17,11 @@ import { type AttentionConfig, type AttentionSet, type IntervalLists, LARGEST, r
 export interface AttentionPattern extends Partial<AttentionConfig> {
   /** Of query i, keys from first to before end for each of `intervals[i]`; for all heads. With `causal` (the default) only those up to i. */
   readonly intervals?: IntervalLists;
+  /**
+   * Of intervals: positions of another sequence, which k and v are of; `n` are those of q alone. Keys are then not before or after a query, so
+   * `causal` is false. Absent where keys and queries are of one sequence.
+   */
+  readonly keys?: number;
   /** One set for all heads, or one per head; each says itself whether it is causal. */
   readonly sets?: AttentionSet | readonly AttentionSet[];
   /** Of a pattern: the number of the layer, by which `interleaved` alternates and `bigbird` draws. Default 0. */
@@ -46,7 +51,8 @@ export interface AttentionOptions extends AttentionPattern {
 }
 
 /** The same, checked, and with what was left out. */
-export interface ResolvedAttention extends Required<Pick<AttentionOptions, "batch" | "n" | "heads" | "kvHeads" | "headDim" | "valueDim">> {
+export interface ResolvedAttention
+  extends Required<Pick<AttentionOptions, "batch" | "n" | "keys" | "heads" | "kvHeads" | "headDim" | "valueDim">> {
   readonly dtype: "f32" | "f16";
   readonly sets: readonly AttentionSet[];
   readonly slopes?: readonly number[];
@@ -78,28 +84,43 @@ const PATTERN_FIELDS = [
   "blocks",
   "layer",
 ];
-const KNOWN = ["n", "heads", "headDim", "valueDim", ...Object.keys(OPTIONS), "pattern", "intervals", "sets", "causal", ...PATTERN_FIELDS];
+const KNOWN = [
+  "n",
+  "heads",
+  "headDim",
+  "valueDim",
+  ...Object.keys(OPTIONS),
+  "pattern",
+  "intervals",
+  "keys",
+  "sets",
+  "causal",
+  ...PATTERN_FIELDS,
+];
 
 /** The set of each head, every query of which has a key. */
 function setsOf(cannot: string, options: AttentionOptions): readonly AttentionSet[] {
-  const { n, heads, pattern, intervals, sets, causal = true, layer = 0 } = options;
+  const { n, heads, pattern, intervals, keys, sets, causal = keys === undefined, layer = 0 } = options;
   const ways = Object.entries({ pattern, intervals, sets }).filter(([, way]) => way !== undefined).map(([name]) => name);
   if (ways.length !== 1) {
     throw new ConfigError(`${cannot}: give one of pattern, intervals and sets, found ${ways.length ? ways.join(" and ") : "none"}`);
   }
+  if (keys !== undefined && intervals === undefined) throw new ConfigError(`${cannot}: keys of another sequence go with intervals alone`);
   if (pattern !== undefined) return resolveSets({ ...options, pattern }, { n, layer, heads });
   const beside = [...PATTERN_FIELDS, ...sets ? ["causal"] : []].find((name) => options[name as keyof AttentionOptions] !== undefined);
   if (beside) throw new ConfigError(`${cannot}: ${beside} does not go with ${ways[0]}`);
   expect(cannot, { causal: [causal, "true or false"] });
   if (intervals !== undefined) {
-    expect(cannot, { intervals: [intervals, { each: { each: { each: [0, n], count: 2, words: "[first, end]" } }, count: n }] });
-    const set: AttentionSet = { kind: "intervals", intervals, causal };
+    if (keys !== undefined) expect(cannot, { keys: [keys, SIZE] });
+    expect(cannot, { intervals: [intervals, { each: { each: { each: [0, keys ?? n], count: 2, words: "[first, end]" } }, count: n }] });
+    const set: AttentionSet = { kind: "intervals", intervals, causal, ...keys !== undefined && { keys } };
     checkRows(cannot, set, n);
     return Array.from({ length: heads }, () => set);
   }
   const given = Array.isArray(sets) ? sets as readonly AttentionSet[] : Array.from({ length: heads }, () => sets as AttentionSet);
   if (given.length !== heads) throw new ConfigError(`${cannot}: sets must be one, or one per head: ${heads}, found ${given.length}`);
   for (const set of new Set(given)) checkRows(cannot, set, n);
+  if (given.some((set) => keysOf(set, n) !== keysOf(given[0], n))) throw new ConfigError(`${cannot}: sets must all have as many keys`);
   return given;
 }
 
@@ -108,7 +129,7 @@ function checkRows(cannot: string, set: AttentionSet, n: number): void {
   checkSet(set, n);
   if (set.kind !== "blocks" && set.kind !== "intervals") return;
   for (let i = 0; i < n; i++) {
-    const end = set.causal ? i + 1 : n;
+    const end = set.causal ? i + 1 : keysOf(set, n);
     const has = set.kind === "intervals"
       ? set.intervals[i].some(([first, last]) => first < Math.min(last, end))
       : set.blocks[Math.floor(i / set.block)].some((block) => block * set.block < end);
@@ -135,26 +156,27 @@ export function resolveAttention(cannot: string, options: AttentionOptions): Res
   expect(cannot, { n: [n, SIZE], heads: [heads, HEADS], headDim: [headDim, SIZE], valueDim: [valueDim, SIZE] });
   if (heads % kvHeads !== 0) throw new ShapeError(`${cannot}: kvHeads is ${kvHeads} and must divide heads, ${heads}`);
   if (slopes) expect(cannot, { slopes: [slopes, { each: { from: 0 }, count: heads, words: `a list of ${heads} numbers, one per head` }] });
-  return { n, heads, headDim, batch, kvHeads, valueDim, dtype, slopes, spans, sets: setsOf(cannot, options) };
+  const sets = setsOf(cannot, options);
+  return { n, keys: keyPositions({ sets, n }), heads, headDim, batch, kvHeads, valueDim, dtype, slopes, spans, sets };
 }
 
 /** What goes in and comes out, by the names of the operation's operands. */
 export type AttentionTensors = Readonly<Record<"q" | "k" | "v" | "o" | "lse" | "spans" | "dO" | "dq" | "dk" | "dv", Tensor>>;
 
-/** Its tensors: q, o [batch · n, heads · width], k, v [batch · n, kvHeads · width], gradients alike; lse f32 [batch, heads, n]. */
-export function attentionTensors({ batch, n, heads, kvHeads, headDim, valueDim, dtype }: ResolvedAttention): AttentionTensors {
-  const matrix = (name: string, count: number, width: number) => tensor(name, [batch * n, count * width], dtype);
+/** Its tensors: q, o [batch · n, heads · width], k, v [batch · keys, kvHeads · width], gradients alike; lse f32 [batch, heads, n]. */
+export function attentionTensors({ batch, n, keys, heads, kvHeads, headDim, valueDim, dtype }: ResolvedAttention): AttentionTensors {
+  const matrix = (name: string, count: number, width: number, rows = n) => tensor(name, [batch * rows, count * width], dtype);
   return {
     q: matrix("q", heads, headDim),
-    k: matrix("k", kvHeads, headDim),
-    v: matrix("v", kvHeads, valueDim),
+    k: matrix("k", kvHeads, headDim, keys),
+    v: matrix("v", kvHeads, valueDim, keys),
     o: matrix("o", heads, valueDim),
     lse: tensor("lse", [batch, heads, n]),
     spans: tensor("spans", [batch, n, 2], "u32"),
     dO: matrix("dO", heads, valueDim),
     dq: matrix("dq", heads, headDim),
-    dk: matrix("dk", kvHeads, headDim),
-    dv: matrix("dv", kvHeads, valueDim),
+    dk: matrix("dk", kvHeads, headDim, keys),
+    dv: matrix("dv", kvHeads, valueDim, keys),
   };
 }
 

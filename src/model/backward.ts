@@ -6,9 +6,9 @@
  * @module
  */
 
+import { sortByIndex } from "../base/sort.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { BatchTensors } from "./batch.ts";
-import { sortByIndex } from "./rows.ts";
 import type { Block, DropoutAt, Emitter, Normed } from "./emitter.ts";
 
 /** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */

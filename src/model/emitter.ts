@@ -59,7 +59,7 @@ export class Emitter {
     return this.params.get(`layers.${layer}.${name}`);
   }
 
-  /** A tensor that is written once. */
+  /** A tensor of those numbers, which are written once. */
   constant(name: string, data: Uint32Array): Tensor {
     const t = tensor(name, [data.length], "u32");
     this.constants.set(t, data);

@@ -5,7 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
-import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { type CrossEntropy, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter } from "./emitter.ts";
@@ -32,6 +32,18 @@ export function scoringProgram(params: Parameters, batch: number, n: number = pa
   const inputs = batchTensors(e), losses = tensor("losses", [batch * n]);
   let h = e.embed(inputs.tokens);
   for (let layer = 0; layer < config.n_layer; layer++) h = e.forward(layer, h);
-  program.add({ op: "cross_entropy", logits: logitsOf(e, h).logits, targets: inputs.targets, losses, scale: 1 });
+  emitLoss(e, inputs, { logits: logitsOf(e, h).logits, losses, scale: 1 });
   return { program, batch: inputs, losses, constants: e.constants };
+}
+
+/** What the model says against what it should, and the gradient of what it says where that is wanted. */
+export function emitLoss(
+  { program, config: { objective } }: Emitter,
+  { targets, weights }: BatchTensors,
+  { logits, losses, dLogits, scale, lossScale }: Omit<CrossEntropy, "op" | "targets">,
+): void {
+  if (objective !== "squared" && objective !== "logistic") {
+    return program.add({ op: "cross_entropy", logits, targets, losses, dLogits, scale, lossScale });
+  }
+  program.add({ op: "score_loss", kind: objective, x: logits, targets, weights: weights!, losses, dX: dLogits, scale, lossScale });
 }

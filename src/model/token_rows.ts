@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ModelConfig } from "../files/model_config.ts";
+import { type ModelConfig, outputsOf } from "../files/model_config.ts";
 import { NO_ROW, type Tensor } from "../ops/mod.ts";
 import { type Memory, memoryOf, placesOf, rowsOf } from "../pattern/memory.ts";
 import type { Emitter, Normed } from "./emitter.ts";
@@ -57,9 +57,9 @@ export function tokensBackward(e: Emitter, dy: Tensor, name: string): Tensor {
   return dx;
 }
 
-/** The last norm, its rows of tokens x, and (batch · n, V) logits of those. */
+/** The last norm, its rows of tokens x, and (batch · n, V) logits of those, or (batch · n, 1) scores. */
 export function logitsOf(e: Emitter, h: Tensor): { final: Normed; x: Tensor; logits: Tensor } {
-  const final = e.norm("norm", h), x = tokensOf(e, final.y, "norm.tokens"), logits = e.matrix("logits", e.config.vocab_size, x.shape[0]);
+  const final = e.norm("norm", h), x = tokensOf(e, final.y, "norm.tokens"), logits = e.matrix("logits", outputsOf(e.config), x.shape[0]);
   e.program.add({ op: "linear", x, ...e.params.matrix("out.weight"), y: logits });
   return { final, x, logits };
 }

@@ -5,13 +5,16 @@
  */
 
 import { Program, type Tensor, tensor } from "../ops/mod.ts";
+import { outputsOf } from "../files/model_config.ts";
 import type { TrainConfig } from "../files/train_config.ts";
 import { Backward } from "./backward.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";
 import { type DropoutAt, Emitter } from "./emitter.ts";
+import { maskedCount } from "./masks.ts";
 import { emitUpdate, type OptimizerTensors } from "./optimizer.ts";
 import type { Parameters } from "./parameters.ts";
+import { emitLoss } from "./score.ts";
 import { logitsOf, tokensBackward } from "./token_rows.ts";
 
 /** A step: forward, backward and update of `accumulate` micro-batches in one program. */
@@ -58,7 +61,9 @@ export function trainingProgram(
   const e = new Emitter(program, params, train.batch, config.n_ctx, train.precision);
   const grads = new Map(params.all.map((p, i) => [p, optimizer.grads[i]]));
   const lossScale = train.precision === "f16" || share.scaled ? optimizer.lossScale : undefined;
-  const kept = keepLogits ? tensor("logits", [e.batch * e.n, config.vocab_size], train.precision) : undefined;
+  // Of masked tokens the mean is over those that are to be predicted.
+  const scale = 1 / (share.of * (config.objective === "masked" ? maskedCount(config.n_ctx) : config.n_ctx));
+  const kept = keepLogits ? tensor("logits", [e.batch * e.n, outputsOf(config)], train.precision) : undefined;
 
   const batches = Array.from({ length: train.accumulate }, (_, micro) => {
     const batch = batchTensors(e, micro);
@@ -80,7 +85,7 @@ export function trainingProgram(
     });
     const { final, x, logits } = logitsOf(e, h); // (batch · n, V)
     if (kept) program.add({ op: "linear", x, w: params.get("out.weight"), y: kept });
-    const dLogits = emitLoss(e, logits, batch.targets, optimizer.loss, 1 / (share.of * config.n_ctx), lossScale);
+    const dLogits = emitMeanLoss(e, batch, logits, optimizer.loss, scale, lossScale);
 
     // Backward.
     let dh = backward.norm("norm", h, final, tokensBackward(e, backward.linear("out", dLogits, x), "norm.tokens")); // (R, d)
@@ -97,12 +102,13 @@ export function trainingProgram(
 }
 
 /**
- * Adds a micro-batch's share, `scale` of its sum, to the step's mean loss, in nats. Answers the gradient of its logits, (batch · n, V).
+ * Adds a micro-batch's share, `scale` of its sum, to the step's mean loss, in nats or squares. Answers the gradient of its logits,
+ * (batch · n, V).
  */
-function emitLoss(e: Emitter, logits: Tensor, targets: Tensor, loss: Tensor, scale: number, lossScale: Tensor | undefined): Tensor {
+function emitMeanLoss(e: Emitter, batch: BatchTensors, logits: Tensor, loss: Tensor, scale: number, lossScale: Tensor | undefined): Tensor {
   const { program, config } = e, rows = e.batch * e.n, losses = program.scratch("losses", [rows]);
-  const dLogits = e.matrix("logits.dx", config.vocab_size, rows);
-  program.add({ op: "cross_entropy", logits, targets, losses, dLogits, scale, lossScale });
+  const dLogits = e.matrix("logits.dx", outputsOf(config), rows);
+  emitLoss(e, batch, { logits, losses, dLogits, scale, lossScale });
   program.add({ op: "sum", x: losses, y: loss, scale, accumulate: true });
   return dLogits;
 }

@@ -5,9 +5,9 @@
  */
 
 import { expect } from "../base/check.ts";
-import type { AttentionSet } from "../pattern/sets.ts";
+import { type AttentionSet, keysOf } from "../pattern/sets.ts";
 import { fail, holds, matrix } from "./check.ts";
-import { headsOf } from "./heads.ts";
+import { headsOf, keyPositions } from "./heads.ts";
 import type { Descriptor } from "./operation.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -17,15 +17,18 @@ export const NO_KEYS: number = -1e30;
 /**
  * o = softmax(q·kᵀ/√d_qk_head − slope·|i − j| over the set)·v, by head. Head h owns columns h·d … (h + 1)·d of each matrix.
  * Only tiles that hold a pair of the set are visited. A query that sees no key has o = 0, lse = {@linkcode NO_KEYS} and no gradient.
+ *
+ * Where the sets are between two sequences (intervals with `keys`: m), k and v have m positions of their own: cross-attention. Everywhere
+ * else m = n.
  */
 export interface Attention {
   /** Which operation. */
   readonly op: "attention";
   /** [batch · n, heads · d_qk_head] */
   readonly q: Tensor;
-  /** [batch · n, kvHeads · d_qk_head] */
+  /** [batch · m, kvHeads · d_qk_head] */
   readonly k: Tensor;
-  /** [batch · n, kvHeads · d_v_head] */
+  /** [batch · m, kvHeads · d_v_head] */
   readonly v: Tensor;
   /** [batch · n, heads · d_v_head] */
   readonly o: Tensor;
@@ -44,7 +47,7 @@ export interface Attention {
   readonly spans?: Tensor;
   /** Sequences. */
   readonly batch: number;
-  /** Positions of a sequence. */
+  /** Positions of a sequence of q. */
   readonly n: number;
 }
 
@@ -71,8 +74,10 @@ function checkForward(op: Attention | AttentionBackward): void {
   if (heads === 0 || heads % kvHeads !== 0) fail(op, `needs kvHeads that divide its ${heads} heads, found ${kvHeads}`, op.k);
   if (!whole) fail(op, `needs widths divisible by ${heads} heads of q and ${kvHeads} of v`, op.q, op.v);
   matrix(op, op.q, rows, heads * d);
-  matrix(op, op.k, rows, kvHeads * d);
-  matrix(op, op.v, rows, kvHeads * dv);
+  const keys = keyPositions(op);
+  if (sets.some((set) => keysOf(set, n) !== keys)) fail(op, "needs sets of one number of keys", op.k);
+  matrix(op, op.k, batch * keys, kvHeads * d);
+  matrix(op, op.v, batch * keys, kvHeads * dv);
   matrix(op, op.o, rows, heads * dv);
   holds(op, op.lse, batch * heads * n);
   if (slopes) {
@@ -99,8 +104,7 @@ export const attentionBackward: Descriptor<AttentionBackward> = {
   late: true,
   check(op) {
     checkForward(op);
-    const rows = op.batch * op.n;
-    for (const [t, as] of [[op.dq, op.q], [op.dk, op.k], [op.dO, op.o], [op.dv, op.v]]) matrix(op, t, rows, as.shape[1]);
+    for (const [t, as] of [[op.dq, op.q], [op.dk, op.k], [op.dO, op.o], [op.dv, op.v]]) matrix(op, t, as.shape[0], as.shape[1]);
     holds(op, op.delta, op.batch * op.sets.length * op.n);
   },
 };

@@ -8,7 +8,10 @@ import { holds, matrix } from "./check.ts";
 import type { Descriptor } from "./operation.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot) · scale. */
+/** The target of a row that counts for nothing: its loss is 0, and so is its gradient. So is any that is not below the vocabulary's size. */
+export const NO_TARGET: number = 0xffffffff;
+
+/** losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot) · scale; both 0 where there is {@linkcode NO_TARGET}. */
 export interface CrossEntropy {
   /** Which operation. */
   readonly op: "cross_entropy";

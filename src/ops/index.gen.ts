@@ -14,6 +14,7 @@ import { type LayerNorm, layernorm, type LayerNormBackward, layernormBackward } 
 import { type Linear, linear, type LinearInputGrad, linearInputGrad, type LinearWeightGrad, linearWeightGrad } from "./linear.ts";
 import { type Muon, muon } from "./muon.ts";
 import { type Sum, sum, type SquareNorm, squareNorm, type Clip, clip } from "./norm.ts";
+import { type ScoreLoss, scoreLoss } from "./score_loss.ts";
 import type { Descriptor } from "./operation.ts";
 
 export { type Adam } from "./adam.ts";
@@ -21,7 +22,7 @@ export { NO_KEYS, type Attention, type AttentionBackward } from "./attention.ts"
 export { type AttentionDecode } from "./attention_decode.ts";
 export { type CacheFill } from "./cache_fill.ts";
 export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";
-export { type CrossEntropy } from "./cross_entropy.ts";
+export { NO_TARGET, type CrossEntropy } from "./cross_entropy.ts";
 export { type Dropout, type DropoutOp } from "./dropout.ts";
 export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./embedding.ts";
 export { NO_ROW, type Gather } from "./gather.ts";
@@ -29,6 +30,7 @@ export { LAYERNORM_EPSILON, type LayerNorm, type LayerNormBackward } from "./lay
 export { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
 export { NEWTON_SCHULZ, type Muon } from "./muon.ts";
 export { HYPER, CLEAN_STEPS, type Sum, type SquareNorm, type Clip } from "./norm.ts";
+export { type ScoreLoss } from "./score_loss.ts";
 
 /** Any operation. */
 export type Op =
@@ -52,7 +54,8 @@ export type Op =
   | Muon
   | Sum
   | SquareNorm
-  | Clip;
+  | Clip
+  | ScoreLoss;
 
 /** The operation of a name. */
 export type OpOf<K extends Op["op"]> = Extract<Op, { readonly op: K }>;
@@ -80,4 +83,5 @@ export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
   sum,
   square_norm: squareNorm,
   clip,
+  score_loss: scoreLoss,
 };

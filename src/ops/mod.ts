@@ -13,7 +13,7 @@
  */
 
 export * from "./engine.ts";
-export { headsOf } from "./heads.ts";
+export { headsOf, keyPositions } from "./heads.ts";
 export * from "./index.gen.ts";
 export type { Descriptor, Named, Operand, OptionField, TensorField } from "./operation.ts";
 export * from "./program.ts";

@@ -6,7 +6,7 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
-import { type AttentionSet, LARGEST } from "./sets.ts";
+import { type AttentionSet, keysOf, LARGEST } from "./sets.ts";
 
 /** The sizes of each kind of set, and from where on they may be. */
 const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
@@ -41,8 +41,23 @@ export function checkSet(set: AttentionSet, n = 0): void {
     if (strides.some((stride, at) => stride <= (at ? strides[at - 1] : l))) throw new ConfigError(`${cannot}: strides must ascend`);
   }
   if (set.kind !== "blocks" && set.kind !== "intervals") return;
+  if (set.kind === "intervals" && set.keys !== undefined) {
+    expect(cannot, { keys: [set.keys, [1, LARGEST]] });
+    if (set.causal) throw new ConfigError(`${cannot}: keys of another sequence are not before or after a query; causal must be false`);
+  }
   const isBlocks = set.kind === "blocks", lists: unknown = fields[set.kind], key = [0, MOST] as const;
   expect(cannot, { [set.kind]: [lists, { each: { each: isBlocks ? key : { each: key, count: 2 } } }] });
   const need = Math.ceil(n / (isBlocks ? set.block : 1)), { length } = lists as unknown[];
   if (length < need) throw new ConfigError(`${cannot}: ${n} positions need ${need} lists of ${set.kind}, found ${length}`);
+}
+
+/**
+ * Refuses sets whose keys are of another sequence, where positions are to be the same.
+ *
+ * @throws {ConfigError} where one is
+ */
+export function checkOneSequence(cannot: string, sets: readonly AttentionSet[]): void {
+  sets.forEach((set) => checkSet(set));
+  if (sets.every((set) => keysOf(set, 0) === 0)) return;
+  throw new ConfigError(`${cannot}: keys of another sequence have no places among the queries' positions; give sets without keys`);
 }

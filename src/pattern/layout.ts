@@ -9,7 +9,7 @@ import { expect } from "../base/check.ts";
 import { Scratch } from "../base/scratch.ts";
 import type { Part, Rows, Span } from "./part.ts";
 import { parts } from "./parts.ts";
-import { type AttentionSet, LARGEST, RESOLVED } from "./sets.ts";
+import { type AttentionSet, keysOf, LARGEST, RESOLVED } from "./sets.ts";
 
 /**
  * For tile t of one side, `list[starts[t]]` … `list[starts[t + 1] − 1]` are the tiles of the other side, ascending:
@@ -30,7 +30,7 @@ export interface LayoutPart {
   readonly keyRows: Uint32Array | null;
   /** Queries, always n. */
   readonly queries: number;
-  /** Keys, at most n. */
+  /** Keys: at most n, or those of another sequence. */
   readonly keys: number;
   /** For each query in the part's order, its first key … */
   readonly lo: Uint32Array;
@@ -110,12 +110,12 @@ export async function buildLayout(set: AttentionSet, n: number, tile: { q: numbe
  * @throws {OutOfMemoryError} where n² bits do not fit in 4 GiB
  */
 export async function buildInOrder(set: AttentionSet, n: number, tile: { q: number; k: number }): Promise<{ parts: InOrderPart[] }> {
-  const { scratch, each } = await spans(set, n), { kernels } = scratch, keyTiles = Math.ceil(n / tile.k);
+  const { scratch, each } = await spans(set, n), { kernels } = scratch, all = keysOf(set, n), keyTiles = Math.ceil(all / tile.k);
   const words = Math.ceil(keyTiles * tile.k / 32), bits = scratch.take(4 * n * words);
   each(({ queries, keys, lo, hi }) => kernels.setBits(n, queries.at, keys.at, lo, hi, words, bits));
-  const forward = (starts: number, list: number) => kernels.bitTiles(n, tile.q, tile.k, words, bits, starts, list);
+  const forward = (starts: number, list: number) => kernels.bitTiles(n, all, tile.q, tile.k, words, bits, starts, list);
   const lists = tileLists(scratch, Math.ceil(n / tile.q), keyTiles, forward);
-  return { parts: [{ queryRows: null, keyRows: null, queries: n, keys: n, words, bits: copy(scratch, bits, n * words), ...lists }] };
+  return { parts: [{ queryRows: null, keyRows: null, queries: n, keys: all, words, bits: copy(scratch, bits, n * words), ...lists }] };
 }
 
 /** A copy of `count` u32 at `at`, outside WASM memory. */
@@ -138,8 +138,8 @@ async function spans(set: AttentionSet, n: number) {
     `use larger tiles, a sparser pattern or a shorter context`
   );
   const { kernels } = scratch, lo = scratch.take(4 * n), hi = scratch.take(4 * n);
-  const rowsOf = (rows: Rows): Ordered => {
-    if (rows.kind === "all") return { at: 0, count: n, map: null };
+  const rowsOf = (rows: Rows, all = n): Ordered => {
+    if (rows.kind === "all") return { at: 0, count: all, map: null };
     const at = scratch.take(4 * n);
     if (rows.kind === "listed") {
       scratch.u32(at, n).set(rows.rows);
@@ -148,11 +148,11 @@ async function spans(set: AttentionSet, n: number) {
     const count = rows.kind === "residue" ? (kernels.residueRows(n, rows.l, at), n) : kernels.columnRows(n, rows.l, rows.from, rows.to, at);
     return { at, count, map: copy(scratch, at, count) };
   };
-  const all = await parts(set, n);
+  const all = await parts(set, n), ofKeys = keysOf(set, n);
   const each = <T>(make: (part: { queries: Ordered; keys: Ordered; lo: number; hi: number }) => T): T[] =>
     all.map((part: Part) => {
       const queries = rowsOf(part.queries);
-      const keys = part.keys === part.queries ? queries : rowsOf(part.keys);
+      const keys = ofKeys === n && part.keys === part.queries ? queries : rowsOf(part.keys, ofKeys);
       fillSpans(scratch, part.span, n, lo, hi);
       return make({ queries, keys, lo, hi });
     });

@@ -22,7 +22,7 @@ export function listedParts(set: AttentionSet, n: number): Part[] {
     case "blocks":
       return listed(n, causal, (i) => set.blocks[Math.floor(i / set.block)].map((k) => [k * set.block, Math.min(n, (k + 1) * set.block)]));
     case "intervals":
-      return listed(n, causal, (i) => set.intervals[i]);
+      return listed(n, causal, (i) => set.intervals[i], set.keys);
     default:
       return [];
   }
@@ -76,12 +76,12 @@ function nested(n: number, strides: readonly number[], causal: boolean, levels: 
 }
 
 /** Parts for any set given as intervals of each row; those that touch join. The row's last goes first. */
-function listed(n: number, causal: boolean, intervals: (i: number) => IntervalLists[number]): Part[] {
+function listed(n: number, causal: boolean, intervals: (i: number) => IntervalLists[number], keys = n): Part[] {
   const made: { lo: Uint32Array; hi: Uint32Array }[] = [];
   for (let i = 0; i < n; i++) {
     const joined: [number, number][] = [];
     for (const [lo, end] of [...intervals(i)].sort(([a], [b]) => a - b)) {
-      const hi = Math.min(end, causal ? i + 1 : n), last = joined.at(-1);
+      const hi = Math.min(end, causal ? i + 1 : keys), last = joined.at(-1);
       if (hi <= lo) continue;
       if (last && last[1] >= lo) last[1] = Math.max(last[1], hi);
       else joined.push([lo, hi]);

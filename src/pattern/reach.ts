@@ -11,7 +11,7 @@ import { ConfigError } from "../base/errors.ts";
 import { buildLayout } from "./layout.ts";
 import { rowsIn } from "./patterns_in.ts";
 import { Differences, proofOver } from "./proof.ts";
-import { checkSet } from "./check_set.ts";
+import { checkOneSequence, checkSet } from "./check_set.ts";
 import { type AttentionSet, LARGEST, layerAttention, type ModelAttention, resolveSets, setKey } from "./sets.ts";
 
 /** Every layer's sets, one per head. */
@@ -123,6 +123,7 @@ interface Readers {
 }
 
 async function readersOf(sets: readonly AttentionSet[], n: number): Promise<Readers> {
+  checkOneSequence("Cannot check the reach", sets);
   const bits = new Bits(n), seen = new Set<string>();
   for (let i = 0; i < n; i++) bits.set(i, i);
   for (const set of sets) {

@@ -141,9 +141,15 @@ export type AttentionSet =
     | { readonly kind: "longformer"; readonly l: number; readonly globals: number }
     /** ⌊j/block⌋ ∈ blocks[⌊i/block⌋] */
     | { readonly kind: "blocks"; readonly block: number; readonly blocks: BlockLists }
-    /** first ≤ j < end for one of the intervals of query i */
-    | { readonly kind: "intervals"; readonly intervals: IntervalLists }
+    /**
+     * first ≤ j < end for one of the intervals of query i. With `keys`, keys are so many positions of another sequence than the queries';
+     * such a set is not causal.
+     */
+    | { readonly kind: "intervals"; readonly intervals: IntervalLists; readonly keys?: number }
   );
+
+/** Keys of a set over n positions: as many, unless they are of another sequence. */
+export const keysOf = (set: AttentionSet, n: number): number => set.kind === "intervals" ? set.keys ?? n : n;
 
 /** A canonical string: the key of layouts and kernels made for a set. */
 export function setKey(set: AttentionSet): string {

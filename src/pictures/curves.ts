@@ -118,6 +118,7 @@ function checkCurve(title: string, points: readonly CurvePoint[], steps: number,
  * @param steps of the whole run: the width of the axis
  * @param marks levels to compare with
  * @param width of the picture, in pixels
+ * @param unit of the losses, beside their axis
  *
  * @example
  * ```ts
@@ -132,8 +133,10 @@ export function lossCurveSvg(
   steps: number,
   marks: readonly CurveMark[] = [],
   width = 760,
+  unit = "bits / byte",
 ): string {
   checkCurve(title, points, steps, marks, width);
+  expect(CANNOT, { unit: [unit, "a string"] });
   const drawable = (bits: number | undefined): bits is number => Number.isFinite(bits) && Math.abs(bits!) < DRAWABLE;
   const training = points.filter(({ loss }) => drawable(loss)).map(({ step, loss }): At => [step, loss]);
   const heldOut = points.filter(({ heldOut }) => drawable(heldOut)).map(({ step, heldOut }): At => [step, heldOut!]);
@@ -172,7 +175,7 @@ export function lossCurveSvg(
   out.push(
     `<path d="M${round(left)} ${round(bottom)}H${round(right)}" stroke="${INK.frame}"/>`,
     svgText((left + right) / 2, bottom + 40, "steps", { anchor: "middle", faint: true }),
-    svgText(margin + 10, (top + bottom) / 2, `bits / byte${scale.isLog ? ", logarithmic" : ""}`, {
+    svgText(margin + 10, (top + bottom) / 2, `${unit}${scale.isLog ? ", logarithmic" : ""}`, {
       anchor: "middle",
       faint: true,
       upwards: true,

@@ -7,6 +7,7 @@
 import { expect, MOST } from "../base/check.ts";
 import { buildLayout } from "../pattern/layout.ts";
 import { parts } from "../pattern/parts.ts";
+import { checkOneSequence } from "../pattern/check_set.ts";
 import { type AttentionSet, LARGEST, setKey } from "../pattern/sets.ts";
 import type { Image } from "../data/image.ts";
 import { namedOf, positionRoom, positionText, ROWS_APART } from "./axes.ts";
@@ -59,6 +60,7 @@ export async function patternMap(title: string, sets: readonly AttentionSet[], n
     n: [n, size],
     most: [most, size],
   });
+  checkOneSequence(CANNOT, sets);
   // Whole positions per cell, the same for all but the last: uneven cells would show a beat of their own.
   const drawn = Math.min(n, DRAWN_LIMIT), each = Math.ceil(drawn / most), cells = Math.ceil(drawn / each);
   const width = (cell: number) => Math.min(drawn, (cell + 1) * each) - cell * each;

@@ -5,7 +5,7 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal } from "../files/causal.ts";
+import { checkNext } from "../files/objective.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { batchData } from "../model/batch.ts";
@@ -90,7 +90,7 @@ export class Scorer {
   static async create(engine: Engine, params: Parameters, batch: number, n: number = params?.config?.n_ctx): Promise<Scorer> {
     const cannot = "Cannot evaluate";
     expect(cannot, { engine: [engine, "an engine"] });
-    checkCausal(params?.config, "evaluate");
+    checkNext(params?.config, "evaluate");
     expect(cannot, { n: [n, [1, params.config.n_ctx]] });
     const scoring = scoringProgram(params, batch, n),
       tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];

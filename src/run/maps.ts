@@ -9,10 +9,12 @@ import { expect, expectTokens, whole } from "../base/check.ts";
 import { ConfigError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { setsOf } from "../files/model_config.ts";
+import { objectiveOf } from "../files/objective.ts";
 import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import type { Parameters } from "../model/parameters.ts";
 import { queryKeyProgram } from "../model/queries.ts";
+import { withMemory } from "../model/token_rows.ts";
 import type { Engine, TensorData } from "../ops/mod.ts";
 import { buildLayout, type Layout } from "../pattern/layout.ts";
 import { memoryOf, placesOf, rowOfToken, rowsOf } from "../pattern/memory.ts";
@@ -118,7 +120,12 @@ export async function* attentionMaps(
     // What stands behind the sequence changes nothing before it.
     const padded = new Uint32Array(n_ctx);
     padded.set(tokens);
-    engine.write(batch.tokens, batchData(batch, padded, vocab_size, n_ctx, memory).get(batch.tokens)!);
+    engine.write(
+      batch.tokens,
+      objectiveOf(config) === "next"
+        ? batchData(batch, padded, vocab_size, n_ctx, memory).get(batch.tokens)!
+        : withMemory(padded, config, n_ctx),
+    );
     await executable.run();
     const layouts = new Map<string, Promise<Layout>>(), tokenOf = Array.from(placesOf(n, memory), ([token]) => token);
     for (const [layer, { q, k }] of made) {

@@ -47,6 +47,56 @@ async function stopsOf(strings: readonly string[]): Promise<typeof NO_STOPS> {
   return strings.length > 0 ? new (await import("../data/stop.ts")).StopStrings(strings) : NO_STOPS;
 }
 
+/** A model's parameters on an engine. */
+export interface Placed {
+  readonly engine: Engine;
+  /** Why there: one sentence. */
+  readonly why: string;
+  readonly params: Parameters;
+  /** Whether the engine was made for it. */
+  readonly ownsEngine: boolean;
+}
+
+/**
+ * Puts a model on an engine, the caller's or one made for it, and makes of it what is wanted; where that fails nothing is left there.
+ *
+ * @throws {ConfigError} where an option is out of range, or the model is none
+ * @throws {OutOfMemoryError} where the engine has not the memory
+ */
+export async function placed<T>(model: Model, given: OpenOptions, make: (placed: Placed) => Promise<T>): Promise<T> {
+  const { backend, engine: own, ...options } = given;
+  if (own !== undefined) {
+    expect("Cannot open the model", { engine: [own, "an engine"] });
+    if (backend !== undefined) {
+      throw new ConfigError("Cannot open the model: give a backend or an engine, not both");
+    }
+  }
+  // Callers without types.
+  if (typeof model?.weights?.has !== "function") {
+    throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
+  }
+  const config = checkConfig(model.config),
+    weights = new Map(weightsOf({ config, weights: model.weights })),
+    params = new Parameters(config, weights);
+  if (model.tokenizer !== undefined) {
+    expect("Cannot open the model", { tokenizer: [model.tokenizer, "an object"] });
+    checkTokenizer(model.tokenizer, config.vocab_size, "the tokenizer");
+  }
+  const { engine, why } = own ? { engine: own, why: "it is the caller's engine" } : await pickBackend(backend, options);
+  const ownsEngine = engine !== own;
+  let there: Tensor[] = [];
+  try {
+    engine.allocate(params.all);
+    there = params.all;
+    for (const t of there) engine.write(t, weights.get(t.name)!);
+    return await make({ engine, why, params, ownsEngine });
+  } catch (error) {
+    if (ownsEngine) engine.dispose();
+    else engine.free(there);
+    throw error;
+  }
+}
+
 /** A model on an engine. Dispose of it when done. */
 export class OpenedModel {
   /** Its parameters, on the engine. */
@@ -78,39 +128,15 @@ export class OpenedModel {
   /** Puts a model on an engine; see {@linkcode openModel}. */
   static async create(model: Model, given: OpenOptions = {}): Promise<OpenedModel> {
     expect("Cannot open the model", { options: [given, "an object"] });
-    const { backend, engine: own, ...options } = given;
-    if (own !== undefined) {
-      expect("Cannot open the model", { engine: [own, "an engine"] });
-      if (backend !== undefined) {
-        throw new ConfigError("Cannot open the model: give a backend or an engine, not both");
-      }
-    }
     const { generation = model?.generation ?? {} } = given;
     expect("Cannot open the model", { generation: [generation, "an object"] });
     checkGeneration("Cannot open the model", generation);
-    // Callers without types.
-    if (typeof model?.weights?.has !== "function") {
-      throw new ConfigError("Cannot open the model: give the address of its folder, or { config, weights } with a Map of weights by name");
-    }
-    const config = checkConfig(model.config),
-      weights = new Map(weightsOf({ config, weights: model.weights })),
-      params = new Parameters(config, weights);
-    if (model.tokenizer !== undefined) {
-      expect("Cannot open the model", { tokenizer: [model.tokenizer, "an object"] });
-      checkTokenizer(model.tokenizer, config.vocab_size, "the tokenizer");
-    }
-    const { engine, why } = own ? { engine: own, why: "it is the caller's engine" } : await pickBackend(backend, options);
-    const ownsEngine = engine !== own, placed = new Set<Tensor>();
-    try {
-      engine.allocate(params.all);
-      params.all.forEach((t) => placed.add(t));
-      for (const t of params.all) engine.write(t, weights.get(t.name)!);
-      return new OpenedModel(engine, why, config, params, await Decoder.create(engine, params), ownsEngine, generation, model.tokenizer);
-    } catch (error) {
-      if (ownsEngine) engine.dispose();
-      else engine.free([...placed]);
-      throw error;
-    }
+    return await placed(
+      model,
+      given,
+      async ({ engine, why, params, ownsEngine }) =>
+        new OpenedModel(engine, why, params.config, params, await Decoder.create(engine, params), ownsEngine, generation, model.tokenizer),
+    );
   }
 
   /** Bytes of the keys and values that decoding keeps, and of those that a cache of every position would keep. */

@@ -30,9 +30,9 @@ export interface PassOptions {
 export interface AttentionArrays<A extends FloatArray = FloatArray> {
   /** [batch, n, heads, headDim] */
   readonly q: A;
-  /** [batch, n, kvHeads, headDim] */
+  /** [batch, n, kvHeads, headDim]; n or, with `keys`, as many positions of another sequence */
   readonly k: A;
-  /** [batch, n, kvHeads, valueDim] */
+  /** [batch, n, kvHeads, valueDim], as k */
   readonly v: A;
   /** [batch, n, 2]: the keys that each query may see, from the first number to before the second; of `documentSpans` or `lengthSpans`. */
   readonly spans?: Uint32Array;
@@ -415,8 +415,9 @@ export async function sparseAttention(engine: Engine, options: AttentionCall): P
 const DATA: readonly string[] = ["q", "k", "v", "o", "lse", "spans", "dO", "dq", "dk", "dv"];
 
 /** Widths of heads by the lengths of arrays. */
-function sizesOf({ batch = 1, n, heads, kvHeads = heads }: AttentionOptions, q: unknown, v: unknown) {
-  const width = (name: "q" | "v", array: unknown, heads: number) => {
+function sizesOf({ batch = 1, n, keys, heads, kvHeads = heads, sets }: AttentionOptions, q: unknown, v: unknown) {
+  const of = Array.isArray(sets) ? sets[0] : sets, others = keys ?? (of?.kind === "intervals" ? of.keys : undefined) ?? n;
+  const width = (name: "q" | "v", array: unknown, n: number, heads: number) => {
     checkKind(name, array, q);
     const rows = batch * n * heads, found = array.length / rows;
     // Sizes that are none are named by what checks them.
@@ -424,8 +425,8 @@ function sizesOf({ batch = 1, n, heads, kvHeads = heads }: AttentionOptions, q: 
     throw new ShapeError(`${CANNOT}: ${name} has ${array.length} elements, no multiple of its ${batch} × ${n} × ${heads} rows of heads`);
   };
   return {
-    headDim: width("q", q, heads),
-    valueDim: width("v", v, heads % kvHeads ? NaN : kvHeads),
+    headDim: width("q", q, n, heads),
+    valueDim: width("v", v, others, heads % kvHeads ? NaN : kvHeads),
     dtype: isHalves(q) ? "f16" as const : "f32" as const,
   };
 }

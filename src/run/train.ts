@@ -6,8 +6,8 @@
  */
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
-import { checkCausal } from "../files/causal.ts";
 import { checkConfig, type ModelConfig } from "../files/model_config.ts";
+import { checkObjective, checkTrainable, inUnit, objectiveOf, scores } from "../files/objective.ts";
 import { checkTrain, type TrainConfig } from "../files/train_config.ts";
 import { type PhaseAt, phaseAt, phasesOf } from "../files/phases.ts";
 import { TokenRange } from "../data/token_range.ts";
@@ -18,9 +18,8 @@ import type { Tokens } from "./evaluate.ts";
 import { Cadence, type Every, everyOf } from "./every.ts";
 import { checkRoom } from "./fitting.ts";
 import { HeldOut } from "./held_out.ts";
+import { batchOf, type Targets } from "./window_scorer.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
-import { batchData } from "../model/batch.ts";
-import { memoryOf } from "../pattern/memory.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights } from "../model/initial_weights.ts";
 import { Parameters } from "../model/parameters.ts";
@@ -137,7 +136,8 @@ export class Trainer {
    *
    * @param rate the learning rate, where it is not the schedule that `train` names
    * @param together the processes that take a share of each update; by default this one does it all
-   * @throws {ConfigError} where a field is out of range, or attention is not causal
+   * @throws {ConfigError} where a field is out of range, or attention does not go with the objective, or several processes are to train a
+   * model that does not say next tokens
    * @throws {CheckpointError} where the snapshot's tensors are not the model's, or not finite
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
@@ -154,8 +154,10 @@ export class Trainer {
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));
+    // What a masked token or a target weighs follows from all of an update's, and a share does not see the others.
+    if (together) checkObjective(config, "train in several processes", "next");
     for (const phase of phases) {
-      checkCausal(phase.config, "train");
+      checkTrainable(phase.config);
       together?.share(phase.batch, checked.accumulate);
     }
     if (!together) checkRoom(engine, config, checked);
@@ -261,10 +263,13 @@ export class Trainer {
    *
    * @param microBatches `accumulate` arrays of batch · n_ctx tokens each, as many as {@linkcode Trainer.part} of the
    * {@linkcode Trainer.phase} has
+   * @param targets as many arrays of as many numbers, NaN where a position has none, where the model says a number per position
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
+   * @throws {ConfigError} where targets are missing, or are given and mean nothing
    */
-  async step(microBatches: readonly ArrayLike<number>[]): Promise<void> {
+  async step(microBatches: readonly ArrayLike<number>[], targets?: readonly ArrayLike<number>[]): Promise<void> {
     expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
+    checkTargets("Cannot take a step", this.config, targets);
     for (const tokens of microBatches) expectTokens("Cannot take a step", tokens);
     const { train } = this,
       engine = this.#engine,
@@ -278,9 +283,8 @@ export class Trainer {
       );
     }
     microBatches.forEach((tokens, micro) => {
-      for (const [t, data] of batchData(step.batches[micro], tokens, config.vocab_size, config.n_ctx, memoryOf(config.attention))) {
-        engine.write(t, data);
-      }
+      const draws = { seed: train.seed, step: this.#done, micro };
+      for (const [t, data] of batchOf(step.batches[micro], config, config.n_ctx, tokens, draws, targets?.[micro])) engine.write(t, data);
     });
     if (this.#sinceKnown === AHEAD) await this.settle();
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));
@@ -382,7 +386,10 @@ export class Trainer {
   }
 }
 
-/** What {@linkcode train} reports. Losses are in bits per token: bits/byte where tokens are bytes, `inBytes` converts them where not. */
+/**
+ * What {@linkcode train} reports. Losses are in bits per token: bits/byte where tokens are bytes, `inBytes` converts them where not. Of models
+ * that do not say next tokens they are bits per masked token, mean squares, or bits per target: never to be held beside others.
+ */
 export interface Progress {
   /** Updates done. */
   readonly step: number;
@@ -433,8 +440,12 @@ export interface TrainOptions {
   readonly data: TrainingTokens;
   /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
   readonly unit?: number;
+  /** What each token of `data` is to get, where the model says a number per position: NaN where there is nothing to be learnt. */
+  readonly targets?: Targets;
   /** Tokens to evaluate on, not among `data`. */
   readonly heldOut?: Tokens;
+  /** Their targets, where `data` has some. */
+  readonly heldOutTargets?: Targets;
   /** Where to go on from. */
   readonly from?: Snapshot;
   /** Seconds between reports, default 1. */
@@ -470,7 +481,17 @@ function checkOptions(options: TrainOptions): void {
     evaluations: [evaluations, many],
     evaluationTokens: [evaluationTokens, many],
   });
-  const { n_ctx } = checkConfig(options.config);
+  const config = checkConfig(options.config), { n_ctx } = config;
+  checkTargets("Cannot train", config, options.targets);
+  if (heldOut) checkTargets("Cannot train", config, options.heldOutTargets);
+  for (const [name, of, targets] of [["training", data, options.targets], ["held-out", heldOut, options.heldOutTargets]] as const) {
+    if (targets === undefined) continue;
+    expect("Cannot train", { [`the ${name} targets`]: [targets, "a typed array"] });
+    if (targets.length === of?.length) continue;
+    throw new ShapeError(
+      `Cannot train: the ${name} data has ${of?.length} tokens and ${targets.length} targets; give each token one, or NaN`,
+    );
+  }
   for (const [name, tokens] of [["training", data], ["held-out", heldOut]] as const) {
     // Callers without types.
     if ((name === "training" || tokens) && typeof tokens?.subarray !== "function" || name === "held-out" && tokens instanceof TokenRange) {
@@ -482,6 +503,17 @@ function checkOptions(options: TrainOptions): void {
       );
     }
   }
+}
+
+/** Refuses targets that are missing, and those that mean nothing. */
+function checkTargets(cannot: string, config: ModelConfig, targets: unknown): void {
+  const objective = objectiveOf(config);
+  if (scores(objective) === (targets !== undefined)) return;
+  throw new ConfigError(
+    targets === undefined
+      ? `${cannot}: objective ${objective} needs targets, a number per token, or NaN where there is none`
+      : `${cannot}: targets are for objectives squared and logistic, and the model's is ${objective}`,
+  );
 }
 
 /** Training tokens seen and to come, for rates and the time left. */
@@ -572,9 +604,11 @@ function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
-  const { engine, data, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } = options;
+  const { engine, data, targets, heldOutTargets, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } =
+    options;
   const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate, together);
-  const heldOut = options.heldOut && new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together ?? signal);
+  const heldOut = options.heldOut &&
+    new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together ?? signal, heldOutTargets);
   try {
     const { train } = trainer, { steps } = train, evaluate = new Cadence(options.evaluateEvery ?? everyOf(steps, evaluations));
     const pace = new Pace(trainer), patience = new Patience(train.patience, options.heldOutBefore ?? []);
@@ -584,7 +618,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
       const measured = await trainer.measure(), phase = trainer.phase(Math.max(0, trainer.done - 1));
       checkGradients(measured, trainer);
       // Without steps since none was measured: the loss is that of the report before.
-      if (trainer.done > reportedStep) loss = measured.loss / Math.LN2;
+      if (trainer.done > reportedStep) loss = inUnit(objectiveOf(trainer.config), measured.loss);
       reportedStep = trainer.done;
       const { skipped: [skipped], gradNorm, lossScale } = measured, tokensPerSecond = pace.rate();
       pace.since = performance.now();
@@ -606,7 +640,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     };
     while (await decide()) {
       const phase = trainer.phase(trainer.done);
-      await trainer.step(await microBatches(train, trainer.done, phase, data, unit, trainer.part(phase)));
+      const part = trainer.part(phase),
+        wanted = targets && await microBatches(train, trainer.done, phase, targets, Float32Array, unit, part);
+      await trainer.step(await microBatches(train, trainer.done, phase, data, Uint32Array, unit, part), wanted);
       pace.step(phase);
       // Lets signals, timers and a page's frames run between steps.
       await new Promise((resume) => setTimeout(resume, 0));
@@ -631,21 +667,21 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     }
     if (isOver) ended ??= "steps";
     // The model is as it stays: whoever saves does it before all that is held out is scored, which may take long.
-    let bits: number | undefined;
+    let held: number | undefined;
     if (isOver && heldOut && !stops()) {
       const phase = trainer.phase(Math.max(0, trainer.done - 1));
       yield await report({ scored: 0 });
       let told = performance.now();
       for await (const look of heldOut.look(phase, true)) {
-        bits = look.bits;
+        held = look.loss;
         // What a report measures all processes measure.
-        if (together || bits !== undefined || performance.now() - told < reportSeconds * 1000) continue;
+        if (together || held !== undefined || performance.now() - told < reportSeconds * 1000) continue;
         told = performance.now();
         yield await report({ scored: look.scored / look.of });
       }
-      if (bits === undefined) ended = "signal";
+      if (held === undefined) ended = "signal";
     } else if (stops() && (heldOut || !isOver)) ended = "signal";
-    yield await report({ ...bits === undefined ? {} : { heldOut: bits }, last: true, ended, secondsLeft: 0 });
+    yield await report({ ...held === undefined ? {} : { heldOut: held }, last: true, ended, secondsLeft: 0 });
   } finally {
     heldOut?.dispose();
     trainer.dispose();

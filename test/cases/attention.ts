@@ -6,7 +6,7 @@
  */
 
 import { alibiSlopes } from "../../src/pattern/alibi.ts";
-import { resolveSets } from "../../src/pattern/sets.ts";
+import { type AttentionSet, resolveSets } from "../../src/pattern/sets.ts";
 import { documentSpans, lengthSpans } from "../../src/pattern/spans.ts";
 import { Case } from "../case.ts";
 import { callersBlocks, FACTORS, type Pattern, patternFields, PATTERNS } from "../patterns.ts";
@@ -30,6 +30,9 @@ interface Sizes {
   /** Whether scores lose by distance. */
   readonly alibi?: boolean;
   readonly spans?: keyof typeof SPANS;
+  /** Positions of another sequence, whose keys and values these are, and whether every query sees all of them. */
+  readonly keys?: number;
+  readonly all?: boolean;
 }
 
 // Lengths that divide nothing; some positions at the end of all but the first sequence see nothing.
@@ -48,18 +51,35 @@ const SPANS = {
     Uint32Array.from({ length: batch * n * 2 }, (_, at) => (at >> 1) * (at & 1 ? 37 : 11) % (n + n / 4 | 0)),
 };
 
-function attention(pattern: Pattern, { n, heads, batch = 1, d, dv, kvHeads, alibi, spans }: Sizes): Case {
-  const more = [kvHeads && ` of ${kvHeads} keys`, alibi && ", alibi", spans && `, ${spans}`].filter(Boolean).join("");
+function attention(
+  pattern: Pick<Pattern, "name"> & Partial<Pattern>,
+  { n, heads, batch = 1, d, dv, kvHeads, alibi, spans, keys, all = false }: Sizes,
+): Case {
+  const more = [keys && ` of ${keys} positions`, kvHeads && ` of ${kvHeads} keys`, alibi && ", alibi", spans && `, ${spans}`].filter(
+    Boolean,
+  ).join("");
   const name = `attention ${pattern.name}, n ${n}, ${batch}×${heads} heads${more}, d ${d}/${dv}`;
-  const options = { ...kvHeads && { kvHeads }, ...alibi && { alibi }, ...spans && { spans } };
-  return new Case(name, { op: "attention", ...patternFields(pattern), n, heads, batch, d, dv, ...options }, (c) => {
+  const options = { ...keys && { keys }, ...kvHeads && { kvHeads }, ...alibi && { alibi }, ...spans && { spans } };
+  return new Case(name, {
+    op: "attention",
+    ...pattern.config ? patternFields(pattern as Pattern) : { pattern: pattern.name },
+    n,
+    heads,
+    batch,
+    d,
+    dv,
+    ...options,
+  }, (c) => {
     const keyHeads = kvHeads ?? heads;
-    const rows = batch * n, sets = resolveSets(pattern.config, { n, layer: pattern.layer ?? 0, heads });
+    const rows = batch * n, keyRows = batch * (keys ?? n);
+    const sets = pattern.config
+      ? resolveSets(pattern.config, { n, layer: pattern.layer ?? 0, heads })
+      : Array.from({ length: heads }, (_, head) => between(n, keys!, all || head % 2 === 1));
     const shared = {
       // A softmax over two keys that is saturated has gradients of the size of rounding.
       q: c.f32("q", [rows, heads * d], n < 4 ? 0.5 : 2),
-      k: c.f32("k", [rows, keyHeads * d]),
-      v: c.f32("v", [rows, keyHeads * dv]),
+      k: c.f32("k", [keyRows, keyHeads * d]),
+      v: c.f32("v", [keyRows, keyHeads * dv]),
       o: c.out("o", [rows, heads * dv]),
       lse: c.out("lse", [batch, heads, n]),
       sets,
@@ -75,8 +95,8 @@ function attention(pattern: Pattern, { n, heads, batch = 1, d, dv, kvHeads, alib
       dO: c.f32("dO", [rows, heads * dv]),
       delta: c.out("delta", [batch, heads, n]),
       dq: c.out("dq", [rows, heads * d]),
-      dk: c.out("dk", [rows, keyHeads * d]),
-      dv: c.out("dv", [rows, keyHeads * dv]),
+      dk: c.out("dk", [keyRows, keyHeads * d]),
+      dv: c.out("dv", [keyRows, keyHeads * dv]),
     });
   });
 }
@@ -124,6 +144,30 @@ cases.push(
   attention(FIXED_20, { n: 200, heads: 14, d: 32, dv: 32, ...ALL, kvHeads: 7 }),
   attention(STRIDED_16, { n: 400, heads: 6, batch: 2, d: 32, dv: 32, ...ALL, kvHeads: 1, spans: "documents" }),
   attention(MULTIHEAD, { n: 600, heads: 6, d: 30, dv: 29, ...ALL }),
+);
+
+/** Intervals of keys of another sequence: of each query two, one of them odd, some empty; where `all`, every key as well. */
+function between(n: number, keys: number, all: boolean): AttentionSet {
+  const intervals = Array.from({ length: n }, (_, i): [number, number][] => {
+    if (all) return [[0, keys]];
+    const first = Math.floor(i * keys / n), end = Math.min(keys, Math.floor((i + 1) * keys / n) + 1 + i % 3);
+    return i % 7 === 6 ? [] : [[first, end], [0, i % 5 === 0 ? Math.min(keys, 3) : 0]];
+  });
+  return { kind: "intervals", intervals, causal: false, keys };
+}
+
+// Keys of another sequence, shorter and longer than that of the queries, on both sides of the tiles' boundaries.
+for (const [n, keys] of [[1, 70], [70, 1], [16, 130], [130, 16], [64, 65], [512, 16], [16, 512]]) {
+  cases.push(attention({ name: "between two" }, { n, keys, heads: 2, batch: 2, d: 4, dv: 4 }));
+}
+cases.push(attention({ name: "between two, all" }, { n: 33, keys: 200, all: true, heads: 2, batch: 2, d: 4, dv: 4 }));
+// Of widths that cases above have: each other is kernels of its own.
+cases.push(
+  attention({ name: "between two" }, { n: 45, keys: 101, heads: 4, batch: 2, d: 4, dv: 4, kvHeads: 2 }),
+  attention({ name: "between two" }, { n: 45, keys: 101, heads: 4, batch: 2, d: 4, dv: 4, ...ALL }),
+  // More than 128 KiB of either side.
+  attention({ name: "between two" }, { n: 40, keys: 600, heads: 7, d: 32, dv: 32 }),
+  attention({ name: "between two" }, { n: 600, keys: 40, heads: 8, batch: 2, d: 20, dv: 12 }),
 );
 
 export default cases;

@@ -14,6 +14,7 @@ import layernorm from "./layernorm.ts";
 import linear from "./linear.ts";
 import muon from "./muon.ts";
 import norm from "./norm.ts";
+import score_loss from "./score_loss.ts";
 import type { Case } from "../case.ts";
 
 /** The cases of every file, in f32. */
@@ -31,4 +32,5 @@ export const CASES: readonly Case[] = [
   ...linear,
   ...muon,
   ...norm,
+  ...score_loss,
 ];

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Attention, type AttentionBackward, headsOf, NO_KEYS } from "../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, keyPositions, NO_KEYS } from "../../ops/mod.ts";
 import { attends } from "../../pattern/attends.ts";
 import type { Values } from "./values.ts";
 
@@ -28,22 +28,22 @@ interface Place {
 
 /** How wide rows are, the rows of a head's place, and the keys that query i of it sees with their scores. */
 function geometry(op: Attention | AttentionBackward, values: Values) {
-  const q = values(op.q), k = values(op.k), spans = op.spans && values(op.spans), { n, sets, slopes, batch } = op;
+  const q = values(op.q), k = values(op.k), spans = op.spans && values(op.spans), { n, sets, slopes, batch } = op, m = keyPositions(op);
   const { heads, kvHeads, group, d, dv } = headsOf(op), wide = { q: heads * d, k: kvHeads * d, v: kvHeads * dv, o: heads * dv };
   const places = Array.from({ length: batch * heads }, (_, at): Place => {
-    const head = at % heads, kv = Math.floor(head / group), row = Math.floor(at / heads) * n;
+    const head = at % heads, kv = Math.floor(head / group), sequence = Math.floor(at / heads);
     return {
       head,
-      q: row * wide.q + head * d,
-      k: row * wide.k + kv * d,
-      v: row * wide.v + kv * dv,
-      o: row * wide.o + head * dv,
+      q: sequence * n * wide.q + head * d,
+      k: sequence * m * wide.k + kv * d,
+      v: sequence * m * wide.v + kv * dv,
+      o: sequence * n * wide.o + head * dv,
       stat: at * n,
     };
   });
   const seen = ({ head, q: q0, k: k0, stat }: Place, i: number) => {
     const made: { j: number; score: number }[] = [], span = (Math.floor(stat / n / heads) * n + i) * 2;
-    for (let j = 0; j < n; j++) {
+    for (let j = 0; j < m; j++) {
       if (!attends(sets[head], i, j) || (spans && (j < spans[span] || j >= spans[span + 1]))) continue;
       const score = dot(q, q0 + i * wide.q, k, k0 + j * wide.k, d) / Math.sqrt(d);
       made.push({ j, score: score - (slopes?.[head] ?? 0) * Math.abs(i - j) });

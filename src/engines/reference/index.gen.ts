@@ -15,6 +15,7 @@ import { layernorm, layernormBackward } from "./layernorm.ts";
 import { linear, linearInputGrad, linearWeightGrad } from "./linear.ts";
 import { muon } from "./muon.ts";
 import { sum, squareNorm, clip } from "./norm.ts";
+import { scoreLoss } from "./score_loss.ts";
 import type { Oracle } from "./values.ts";
 
 /** What computes each operation. */
@@ -40,4 +41,5 @@ export const ORACLES: { readonly [K in Op["op"]]: Oracle<OpOf<K>> } = {
   sum,
   square_norm: squareNorm,
   clip,
+  score_loss: scoreLoss,
 };

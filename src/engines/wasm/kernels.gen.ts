@@ -57,6 +57,7 @@ export interface Kernels {
     readonly lse: Floats;
     readonly batch: number;
     readonly n: number;
+    readonly m: number;
     readonly heads: number;
     readonly dk: number;
     readonly dv: number;
@@ -96,6 +97,7 @@ export interface Kernels {
     readonly dQ: Floats;
     readonly batch: number;
     readonly n: number;
+    readonly m: number;
     readonly heads: number;
     readonly dk: number;
     readonly dv: number;
@@ -127,6 +129,7 @@ export interface Kernels {
     readonly dV: Floats;
     readonly batch: number;
     readonly n: number;
+    readonly m: number;
     readonly heads: number;
     readonly dk: number;
     readonly dv: number;
@@ -394,16 +397,27 @@ export interface Kernels {
     readonly known: Words;
     readonly hyper: Floats;
   };
+  /** asm/score_loss.ts */
+  readonly score_loss: {
+    readonly x: Floats;
+    readonly targets: Floats;
+    readonly weights: Floats;
+    readonly losses: Floats;
+    readonly dX: Floats | null | undefined;
+    readonly lossScale: Floats | null | undefined;
+    readonly squared: number;
+    readonly meanScale: number;
+  };
 }
 
 /** Their names in order. */
 export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernels[K] & string)[] } = {
   adam: ["table", "factor", "hyper", "beta1", "beta2", "eps", "weightDecay"],
   attention_spans: ["spans", "n", "queryRows", "keyRows", "lo", "hi", "spanLo", "spanHi"],
-  attention: ["q", "k", "v", "o", "lse", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention: ["q", "k", "v", "o", "lse", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_delta: ["o", "dO", "delta", "n", "heads", "dv"],
-  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
-  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
+  attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_decode: ["q", "k", "v", "o", "keys", "values", "position", "plan", "heads", "slots", "dk", "dv", "most", "parts"],
   cache_fill: ["x", "cache", "rows", "n", "sequences", "heads", "slots", "width"],
   choose: ["logits", "tape", "position", "given", "choice", "seeds", "batch", "vocabulary", "stream"],
@@ -427,6 +441,7 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   square_chunks: ["table", "partials"],
   sum_partials: ["partials", "count", "y", "scale", "accumulate"],
   clip: ["squareNorm", "factor", "skipped", "lossScale", "maxNorm", "schedule", "rows", "known", "hyper"],
+  score_loss: ["x", "targets", "weights", "losses", "dX", "lossScale", "squared", "meanScale"],
 };
 
 /** Floats of workspace that a call takes; none where a kernel is not here. */

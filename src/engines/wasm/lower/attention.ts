@@ -1,7 +1,7 @@
 /** Calls of attention. @module */
 
 import { KernelError } from "../../../base/errors.ts";
-import { type Attention, type AttentionBackward, headsOf } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, keyPositions } from "../../../ops/mod.ts";
 import { setKey } from "../../../pattern/sets.ts";
 import { type PlacedPart, TILE } from "../layouts.ts";
 import { type Call, Region, Table } from "../plan.ts";
@@ -51,7 +51,7 @@ const SPARE = 8;
 
 /** The arguments that every kernel of tiles of an operation has, but for the lists of tiles; and the calls that make some of them. */
 function argumentsOf(op: AnyAttention) {
-  const { batch, n, spans } = op, { heads, kvHeads, d: dk, dv } = headsOf(op), alibi = op.slopes && bits(op.slopes);
+  const { batch, n, spans } = op, { heads, kvHeads, d: dk, dv } = headsOf(op), m = keyPositions(op), alibi = op.slopes && bits(op.slopes);
   const before: Call[] = [], made = new Map<PlacedPart, { lo: Region; hi: Region }>();
   /** The intervals of a part, of every sequence its own where there are spans. */
   const intervals = (part: PlacedPart) => {
@@ -70,6 +70,7 @@ function argumentsOf(op: AnyAttention) {
     return {
       batch,
       n,
+      m,
       heads,
       dk,
       dv,
@@ -115,7 +116,7 @@ export async function lowerAttentionBackward(op: AttentionBackward, context: Low
     tiles.push(
       ...await byPart(op, context, some, (group, first) => {
         const { part, count } = group, isFirst = first && turn === 0;
-        if (first && part.keys !== n) {
+        if (first && part.keys !== keyPositions(op)) {
           throw new KernelError("Cannot lower attention_backward: the first part of a set must hold every key");
         }
         const shared = { q, k, v, dO, lse, delta };

@@ -15,6 +15,7 @@ import { lowerLayernorm, lowerLayernormBackward } from "./layernorm.ts";
 import { lowerLinear, lowerLinearInputGrad, lowerLinearWeightGrad } from "./linear.ts";
 import { lowerMuon } from "./muon.ts";
 import { lowerSum, lowerSquareNorm, lowerClip } from "./norm.ts";
+import { lowerScoreLoss } from "./score_loss.ts";
 import type { Lowering } from "./lowering.ts";
 
 /** What turns each operation into calls of kernels. */
@@ -40,4 +41,5 @@ export const LOWERINGS: { readonly [K in Op["op"]]: Lowering<OpOf<K>> } = {
   sum: lowerSum,
   square_norm: lowerSquareNorm,
   clip: lowerClip,
+  score_loss: lowerScoreLoss,
 };

@@ -5,7 +5,7 @@
  */
 
 import { ShapeError } from "../../../base/errors.ts";
-import { type Attention, type AttentionBackward, headsOf, type Tensor } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, keyPositions, type Tensor } from "../../../ops/mod.ts";
 import { bindable, storage4 } from "../storage.ts";
 import type { Constants } from "../shader/kernels.gen.ts";
 import type { Values } from "../shader/specialise.ts";
@@ -111,13 +111,18 @@ export async function planKernel<K extends TiledKernel>(
   kept?: Kept,
   first = 0,
 ): Promise<void> {
-  const { n } = op, batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
+  const { n } = op,
+    m = keyPositions(op),
+    isQuery = ownerOf(kernel) === "query",
+    batch = Math.min(kept?.sequences ?? op.batch, op.batch - first);
   const { blocks, stages, values, file, owned, heads, scale, adds } = await variantFor(plan, op, kernel, batch, kept);
   const widths = Object.entries<number>(outputs as Record<string, number>), whole = bindings as Readonly<Record<string, Tensor>>;
   stages.forEach(({ params, later, join }) => {
     const [x, y] = plan.linear(params.items, 1),
       shared = {
         n,
+        own_n: isQuery ? n : m,
+        other_n: isQuery ? m : n,
         heads,
         scale,
         later: Number((later || adds) && !join),
@@ -145,17 +150,17 @@ export async function planKernel<K extends TiledKernel>(
         kernel: "attention_join",
         values: { STORAGE: values.STORAGE },
         bindings: { blocks, partials: written[name], y: whole[name] },
-        params: { n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
+        params: { n: shared.own_n, heads, ...join, later: Number(later || adds), first, slots: params.slots, width4, tile: owned },
         grid: [joinX, joinY, batch],
       });
     }
   });
 }
 
-/** Bytes of a head over a sequence: made a multiple of 4 wide, and where it is of f16 then copied to f32. */
+/** Bytes of a head over the longer of its sequences: made a multiple of 4 wide, and where it is of f16 then copied to f32. */
 export function bytesOfHead(op: Attention | AttentionBackward): number {
   const { d, dv } = headsOf(op);
-  return op.n * Math.ceil(Math.max(d, dv) / 4) * 16;
+  return Math.max(op.n, keyPositions(op)) * Math.ceil(Math.max(d, dv) / 4) * 16;
 }
 
 /** Whether a binding holds matrices of all its heads. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Attention, type AttentionBackward, headsOf, operands, type Tensor } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, keyPositions, operands, type Tensor } from "../../../ops/mod.ts";
 import type { AttentionSet } from "../../../pattern/sets.ts";
 import { tooLarge } from "../bands.ts";
 import { bindable, isPacked, rowsOf } from "../storage.ts";
@@ -42,17 +42,19 @@ function rowsThatMeet(set: AttentionSet, n: number, most: number): Rows[] | unde
       reached = end;
     }
   } else if (set.kind === "segment") {
-    const step = Math.floor(most / set.l) * set.l;
+    // Windows within windows begin anew where one of the largest does.
+    const whole = set.larger?.at(-1) ?? set.l, step = Math.floor(most / whole) * whole;
     for (let base = 0; step > 0 && base < n; base += step) {
       const rows = Math.min(n - base, step);
       made.push({ rows, base, inner: rows, outer: rows, first: 0, end: rows, again: 0, set, apart: 1 });
     }
   } else if (set.kind === "column") {
     // Residue classes side by side: their rows, in order, have the same set with as many classes as there are.
-    const { l } = set, classes = Math.floor(most / Math.ceil(n / l));
+    const { l, within } = set, classes = Math.floor(most / Math.ceil(n / l));
     for (let base = 0; classes > 0 && base < Math.min(l, n); base += classes) {
       const inner = Math.min(classes, l - base), rows = Math.floor(n / l) * inner + Math.max(0, Math.min(inner, n % l - base));
-      made.push({ rows, base, inner, outer: l, first: 0, end: rows, again: 0, set: { ...set, l: inner }, apart: l / inner });
+      const own = { ...set, l: inner, ...within && { within: Math.floor(within / l) * inner } };
+      made.push({ rows, base, inner, outer: l, first: 0, end: rows, again: 0, set: own, apart: l / inner });
     }
   }
   return made.length > 0 ? made : undefined;
@@ -116,9 +118,9 @@ export async function attentionByRows<O extends Attention | AttentionBackward>(p
   const width = Math.ceil(Math.max(d, dv) / 4) * 4, most = Math.floor(bindable(limits) / (4 * width));
   const parted = sets.map((set) => spans ? undefined : rowsThatMeet(set, n, most));
   if (parted.includes(undefined)) {
-    const head = { ...op.k, name: `${op.k.name} of one head`, shape: [n, width] };
+    const longer = Math.max(n, keyPositions(op)), head = { ...op.k, name: `${op.k.name} of one head`, shape: [longer, width] };
     const todo = "use a shorter context, narrower heads, or local or strided attention, interleaved or a factor per head";
-    throw tooLarge(`plan ${op.op}`, head, n * width * 4, limits, todo);
+    throw tooLarge(`plan ${op.op}`, head, longer * width * 4, limits, todo);
   }
   const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 1, delta: 1 };
   const { reads, writes } = operands(op), fields = op as unknown as Record<string, Tensor>;

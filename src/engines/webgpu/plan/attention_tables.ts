@@ -11,7 +11,7 @@
 import { ShapeError } from "../../../base/errors.ts";
 import type { Tensor } from "../../../ops/mod.ts";
 import { buildInOrder, buildLayout, type InOrderPart, type LayoutPart } from "../../../pattern/layout.ts";
-import { type AttentionSet, setKey } from "../../../pattern/sets.ts";
+import { type AttentionSet, keysOf, setKey } from "../../../pattern/sets.ts";
 import type { Limits } from "../device.ts";
 import { PLACES, type Plan } from "./plan.ts";
 
@@ -60,7 +60,8 @@ const sameRows = (a: Uint32Array | null, b: Uint32Array | null) =>
 
 /** The parts of sets by the order of the rows owned; the first of these orders has every row. */
 function stagesOf<P extends { readonly part: AnyPart }>(parts: readonly P[], owner: "query" | "key"): P[][] {
-  const rows = ({ part }: P) => owner === "query" ? part.queryRows : part.keyRows, isWhole = ({ part }: P) => part.keys === part.queries;
+  const rows = ({ part }: P) => owner === "query" ? part.queryRows : part.keyRows,
+    isWhole = ({ part }: P) => part.keyRows === null || part.keys === part.queries;
   const orders: P[][] = [];
   for (const one of parts) {
     if (one.part.keys === 0) continue;
@@ -298,7 +299,7 @@ const MOST_BITS = 2 ** 27;
 
 /** Whether sets can also go in the rows' order: some does not anyway, and the device has room for bits beside tile lists. */
 export function mayGoInOrder(limits: Limits, sets: readonly AttentionSet[], n: number): boolean {
-  return sets.length * n * n <= Math.min(MOST_BITS, limits.maxStorageBufferBindingSize * 4) &&
+  return sets.length * n * keysOf(sets[0], n) <= Math.min(MOST_BITS, limits.maxStorageBufferBindingSize * 4) &&
     sets.some(({ kind }) => !/dense|window|segment/.test(kind));
 }
 

@@ -41,4 +41,5 @@ export const PLANNERS: { readonly [K in Op["op"]]: Planner<OpOf<K>> } = {
   sum: late("sum"),
   square_norm: late("square_norm"),
   clip: late("clip"),
+  score_loss: late("score_loss"),
 };

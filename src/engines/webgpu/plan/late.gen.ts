@@ -15,6 +15,7 @@ import { planLinearInputGrad } from "./linear_input_grad.ts";
 import { planLinearWeightGrad } from "./linear_weight_grad.ts";
 import { planMuon } from "./muon.ts";
 import { planSum, planSquareNorm, planClip } from "./norm.ts";
+import { planScoreLoss } from "./score_loss.ts";
 import type { Planner } from "./plan.ts";
 export { planPadded } from "./pad.ts";
 export { splitAttention, splitLinear } from "./split.ts";
@@ -23,7 +24,7 @@ export { inF32, planAnyLinear } from "./linear_any.ts";
 addKernels(WGSL);
 
 /** What turns into dispatches the operations that sampling does without. */
-export const LATE: { readonly [K in "adam" | "attention_backward" | "cross_entropy" | "dropout" | "embedding_backward" | "gather" | "layernorm_backward" | "linear_input_grad" | "linear_weight_grad" | "muon" | "sum" | "square_norm" | "clip"]: Planner<OpOf<K>> } = {
+export const LATE: { readonly [K in "adam" | "attention_backward" | "cross_entropy" | "dropout" | "embedding_backward" | "gather" | "layernorm_backward" | "linear_input_grad" | "linear_weight_grad" | "muon" | "sum" | "square_norm" | "clip" | "score_loss"]: Planner<OpOf<K>> } = {
   adam: planAdam,
   attention_backward: planAttentionBackward,
   cross_entropy: planCrossEntropy,
@@ -37,4 +38,5 @@ export const LATE: { readonly [K in "adam" | "attention_backward" | "cross_entro
   sum: planSum,
   square_norm: planSquareNorm,
   clip: planClip,
+  score_loss: planScoreLoss,
 };

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { type Attention, type AttentionBackward, headsOf, type Linear, operands, type Tensor } from "../../../ops/mod.ts";
+import { type Attention, type AttentionBackward, headsOf, keyPositions, type Linear, operands, type Tensor } from "../../../ops/mod.ts";
 import { bindable, isPacked, rowsOf } from "../storage.ts";
 import { bytesOfHead, isBoundWhole } from "./attention.ts";
 import { attentionByRows } from "./attention_rows.ts";
@@ -60,7 +60,7 @@ function* headRuns(heads: number, group: number, most: number): Generator<readon
 
 /** Attention by sequence and group of heads. */
 export async function splitAttention<O extends Attention | AttentionBackward>(plan: Plan, op: O, next: Planner<O>): Promise<void> {
-  const { n, batch, sets, slopes } = op, { heads, group, d, dv } = headsOf(op);
+  const { n, batch, sets, slopes } = op, { heads, group, d, dv } = headsOf(op), m = keyPositions(op);
   if (isBoundWhole(plan, op)) return await next(plan, op);
   const most = bindable(plan.context.limits), bytes = bytesOfHead(op);
   if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
@@ -75,7 +75,8 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
   for (const [at, [b, first, end]] of runs.entries()) {
     const count = end - first, kvFirst = Math.floor(first / group), kvCount = Math.ceil(end / group) - kvFirst;
     /** First head, and heads, of a matrix. */
-    const headsOfMatrix = (name: string) => name === "spans" ? [0, 1] : /^d?[kv]$/.test(name) ? [kvFirst, kvCount] : [first, count];
+    const isKeys = (name: string) => /^d?[kv]$/.test(name), rowsOfMatrix = (name: string) => isKeys(name) ? m : n;
+    const headsOfMatrix = (name: string) => name === "spans" ? [0, 1] : isKeys(name) ? [kvFirst, kvCount] : [first, count];
     /** Where a matrix' columns, or a row of numbers a head, lie while their group is worked on. */
     const place = (t: Tensor, rows: number, width: number): Tensor => {
       const shape = [rows, width], made = places.get(t);
@@ -92,13 +93,15 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
       adds: first % group > 0,
       batch: 1,
     };
-    for (const [name, t, width] of tensors) made[name] = width ? place(t, n, headsOfMatrix(name)[1] * width) : place(t, count, n);
+    for (const [name, t, width] of tensors) {
+      made[name] = width ? place(t, rowsOfMatrix(name), headsOfMatrix(name)[1] * width) : place(t, count, n);
+    }
     const move = (way: "in" | "out", which: readonly Tensor[]) => {
       for (const [name, t, width] of tensors) {
         if (!which.includes(t)) continue;
         const [own, owned] = headsOfMatrix(name);
         const block = width
-          ? { rows: n, first: b * n, column: own * width, width: owned * width }
+          ? { rows: rowsOfMatrix(name), first: b * rowsOfMatrix(name), column: own * width, width: owned * width }
           : { rows: count, first: b * heads + first, column: 0, width: n };
         moveBlock(plan, t, block, made[name] as Tensor, way);
       }

@@ -82,20 +82,23 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, kv heads·D4], or partial sums [batch, slots, BM, D4] */
+      /** [batch·m, kv heads·D4], or partial sums [batch, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -162,20 +165,23 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·m, heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·m, heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, heads·D4], or partial sums [batch, slots, BM, D4] */
+      /** [batch·m, heads·D4], or partial sums [batch, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -236,22 +242,25 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta, the query's span where SPANS; then ds, where KEEP */
       readonly notes: "read_write array<vec2f>";
-      /** [batch·n, kv heads·D4], or partial sums [sequences, slots, BM, D4] */
+      /** [batch·m, kv heads·D4], or partial sums [sequences, slots, BM, D4] */
       readonly dk: "read_write array<Stored>";
-      /** [batch·n, kv heads·V4], or partial sums [sequences, slots, BM, V4] */
+      /** [batch·m, kv heads·V4], or partial sums [sequences, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -318,9 +327,9 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
@@ -330,8 +339,11 @@ export interface Kernels {
       readonly dq: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -396,7 +408,7 @@ export interface Kernels {
     readonly bindings: {
       /** tables of src/engines/webgpu/plan/attention_tables.ts */
       readonly blocks: "read array<u32>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** statistics, then ds: [sequences, pairs, BM queries, BN / 4] */
       readonly notes: "read array<vec4f>";
@@ -404,8 +416,11 @@ export interface Kernels {
       readonly dq: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -472,9 +487,9 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·m, heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·m, heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
@@ -484,8 +499,11 @@ export interface Kernels {
       readonly dq: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -541,18 +559,21 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta, then the query's span where SPANS */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, kv heads·V4], or partial sums [batch, slots, BM, V4] */
+      /** [batch·m, kv heads·V4], or partial sums [batch, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -618,18 +639,21 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·m, heads·D4] */
       readonly k: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly d_o: "read array<Stored>";
       /** [batch, heads, n]: lse·log₂e and delta */
       readonly stats: "read array<vec2f>";
-      /** [batch·n, heads·V4], or partial sums [batch, slots, BM, V4] */
+      /** [batch·m, heads·V4], or partial sums [batch, slots, BM, V4] */
       readonly dv: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -756,9 +780,9 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, kv heads·D4] */
+      /** [batch·m, kv heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, kv heads·V4] */
+      /** [batch·m, kv heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly o: "read_write array<Stored>";
@@ -768,8 +792,11 @@ export interface Kernels {
       readonly spans?: "read array<vec2u>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -835,9 +862,9 @@ export interface Kernels {
       readonly blocks: "read array<u32>";
       /** [batch·n, heads·D4] */
       readonly q: "read array<Stored>";
-      /** [batch·n, heads·D4] */
+      /** [batch·m, heads·D4] */
       readonly k: "read array<Stored>";
-      /** [batch·n, heads·V4] */
+      /** [batch·m, heads·V4] */
       readonly v: "read array<Stored>";
       /** [batch·n, heads·V4] */
       readonly o: "read_write array<Stored>";
@@ -845,8 +872,11 @@ export interface Kernels {
       readonly lse: "read_write array<f32>";
     };
     readonly uniforms: {
-      /** positions */
+      /** positions of the queries */
       readonly n: "u32";
+      /** of the side that owns, and of the other: m of the keys */
+      readonly own_n: "u32";
+      readonly other_n: "u32";
       readonly heads: "u32";
       /** workgroups */
       readonly items: "u32";
@@ -1106,7 +1136,7 @@ export interface Kernels {
   };
   /**
    * The loss, −ln of Eq. 1 by position: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale·S, S the loss
-   * scale. 32 lanes per row, 8 rows per workgroup.
+   * scale; both 0 where the target is no column. 32 lanes per row, 8 rows per workgroup.
    */
   readonly cross_entropy: {
     readonly bindings: {
@@ -1769,6 +1799,35 @@ export interface Kernels {
     readonly values: {
       readonly ACCUMULATE: boolean;
       readonly LANES: number;
+    };
+  };
+  /**
+   * The loss of one number per row: losses = weight·(x − t)², or weight·(ln(1 + eˣ) − t·x) where it is logistic; dx is its derivative · scale · S, S
+   * the loss scale. An invocation has a row.
+   */
+  readonly score_loss: {
+    readonly bindings: {
+      /** [count] */
+      readonly x: "read array<f32>";
+      /** [count] */
+      readonly targets: "read array<f32>";
+      /** [count] */
+      readonly weights: "read array<f32>";
+      /** [count] */
+      readonly losses: "read_write array<f32>";
+      /** [count]. Used where GRADIENT. */
+      readonly gradient?: "read_write array<f32>";
+      /** [2]: S first. Used where GRADIENT and LOSS_SCALE. */
+      readonly loss_scale?: "read array<f32>";
+    };
+    readonly uniforms: {
+      readonly count: "u32";
+      readonly scale: "f32";
+    };
+    readonly values: {
+      readonly SQUARED: boolean;
+      readonly GRADIENT: boolean;
+      readonly LOSS_SCALE: boolean;
     };
   };
   /**

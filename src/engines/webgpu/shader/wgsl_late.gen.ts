@@ -150,7 +150,8 @@ let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
@@ -158,7 +159,7 @@ let factor=params.scale*LOG2E;
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 388
+// @at attention 389
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -172,7 +173,7 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dk 32
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 401
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -184,7 +185,7 @@ more[w]=blocks[at+7u+w];
 if(BESIDE==1u){
 stat_at[0]=lines;
 if(GROUPED==1u){
-stat_at[0]=base*more[0]+more[1]*params.n;
+stat_at[0]=other_base*more[0]+more[1]*params.n;
 }
 }
 for(var entry=run.first;entry<run.end;entry++){
@@ -198,7 +199,7 @@ var seen=vec4f();
 // @at attention_backward_dk 37
 {let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
 {workgroupBarrier();if(slot<BN){os[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=os[e/8u][0][e%8u];}os[0][0][0]=sum;}seen=workgroupUniformLoad(&os[0][0][0]);}
-// @at attention 423
+// @at attention 424
 if(seen.x==0.0){
 continue;
 }
@@ -206,14 +207,14 @@ continue;
 // @at attention_backward_dk 43
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 428
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 429
 workgroupBarrier();
 // @at attention_backward_dk 51
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 430
+// @at attention 431
 workgroupBarrier();
 // @at attention_backward_dk 57
 var stat:array<vec2f,TN>;
@@ -236,12 +237,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 432
+// @at attention 433
 }
 }
 // @at attention_backward_dk 81
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 435
+// @at attention 436
 }
 `,
   "attention_backward_dkv": `
@@ -284,7 +285,8 @@ let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
@@ -293,7 +295,7 @@ let factor=params.scale*LOG2E;
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
-// @at attention 388
+// @at attention 389
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -308,7 +310,7 @@ own_at[i]=f32(row);
 // @at attention_backward_dkv 40
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 400
+// @at attention 401
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -320,7 +322,7 @@ more[w]=blocks[at+7u+w];
 if(BESIDE==1u){
 stat_at[0]=lines;
 if(GROUPED==1u){
-stat_at[0]=base*more[0]+more[1]*params.n;
+stat_at[0]=other_base*more[0]+more[1]*params.n;
 }
 }
 for(var entry=run.first;entry<run.end;entry++){
@@ -334,7 +336,7 @@ var seen=vec4f();
 // @at attention_backward_dkv 46
 {let other_span=notes[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
 {workgroupBarrier();if(slot<BN){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
-// @at attention 423
+// @at attention 424
 if(seen.x==0.0){
 continue;
 }
@@ -342,16 +344,16 @@ continue;
 // @at attention_backward_dkv 52
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 428
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 429
 workgroupBarrier();
 // @at attention_backward_dkv 60
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
-// @at attention 430
+// @at attention 431
 workgroupBarrier();
 // @at attention_backward_dkv 68
 var stat:array<vec2f,TN>;
@@ -369,7 +371,7 @@ workgroupBarrier();
 workgroupBarrier();
 var ds:array<array<f32,TN>,TM>;
 if(SHARED==1u){
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=qs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){other_acc[i][h]=fma(vec4f(p[i][lane]),other,other_acc[i][h]);}}}}}}
 {for(var c0=0u;c0<CV;c0+=UV){@unrollfor(var c1=0u;c1<UV;c1++){let c=c0+c1;let e=(c^tx)&7u;let f=(c^ty)&7u;@unrollfor(var h=0u;h<HV;h++){var b:array<vec4f,TN>;@unrollfor(var j=0u;j<TN;j++){b[j]=qs[tx*WHOLE+(j*HV+h)/QROWS][(j*HV+h)%QROWS][e];}@unrollfor(var i=0u;i<TM;i++){var a:vec4f;if(OWN_B==1u){a=vs[ty][i*HV+h][f];}else{a=load(v[line[i]*V4+h*8u+c]);}@unrollfor(var j=0u;j<TN;j++){ds[i][j]=fma(a.w,b[j].w,fma(a.z,b[j].z,fma(a.y,b[j].y,fma(a.x,b[j].x,ds[i][j]))));}}}}}}
 }else{
@@ -404,13 +406,13 @@ if(SHARED==1u){
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 432
+// @at attention 433
 }
 }
 // @at attention_backward_dkv 122
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 435
+// @at attention 436
 }
 `,
   "attention_backward_dq": `
@@ -446,7 +448,8 @@ let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
@@ -456,7 +459,7 @@ let factor=params.scale*LOG2E;
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 388
+// @at attention 389
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -473,11 +476,11 @@ span[i]=stats[2u*(lines+row)+1u];
 }else{
 stat[i]=stats[lines+row];
 }
-// @at attention 398
+// @at attention 399
 }
 // @at attention_backward_dq 41
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 401
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -489,7 +492,7 @@ more[w]=blocks[at+7u+w];
 if(BESIDE==1u){
 stat_at[0]=lines;
 if(GROUPED==1u){
-stat_at[0]=base*more[0]+more[1]*params.n;
+stat_at[0]=other_base*more[0]+more[1]*params.n;
 }
 }
 for(var entry=run.first;entry<run.end;entry++){
@@ -503,7 +506,7 @@ var seen=vec4f();
 // @at attention_backward_dq 46
 {@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
 {workgroupBarrier();if(slot<TY){vs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=vs[e/8u][0][e%8u];}vs[0][0][0]=sum;}seen=workgroupUniformLoad(&vs[0][0][0]);}
-// @at attention 423
+// @at attention 424
 if(seen.x==0.0){
 continue;
 }
@@ -511,14 +514,14 @@ continue;
 // @at attention_backward_dq 52
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 428
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 429
 workgroupBarrier();
 // @at attention_backward_dq 60
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 430
+// @at attention 431
 workgroupBarrier();
 // @at attention_backward_dq 66
 let masked=(listed&1u)==1u||start+BN>run.rows;
@@ -556,12 +559,12 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 432
+// @at attention 433
 }
 }
 // @at attention_backward_dq 105
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 435
+// @at attention 436
 }
 `,
   "attention_backward_dq_kept": `
@@ -592,14 +595,15 @@ let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
 // @at attention_backward_dq_kept 17
 var acc:array<array<vec4f,OD>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 388
+// @at attention 389
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -613,11 +617,11 @@ own_at[i]=f32(row);
 if(SPANS==1u){
 span[i]=notes[lines+row].zw;
 }
-// @at attention 398
+// @at attention 399
 }
 // @at attention_backward_dq_kept 30
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 400
+// @at attention 401
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -629,7 +633,7 @@ more[w]=blocks[at+7u+w];
 if(BESIDE==1u){
 stat_at[0]=lines;
 if(GROUPED==1u){
-stat_at[0]=base*more[0]+more[1]*params.n;
+stat_at[0]=other_base*more[0]+more[1]*params.n;
 }
 }
 for(var entry=run.first;entry<run.end;entry++){
@@ -643,7 +647,7 @@ var seen=vec4f();
 // @at attention_backward_dq_kept 36
 {@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
 {workgroupBarrier();if(slot<TY){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
-// @at attention 423
+// @at attention 424
 if(seen.x==0.0){
 continue;
 }
@@ -652,12 +656,12 @@ continue;
 let kept=(params.kept_at+(group.z*params.pairs+item.pairs+blocks[run.pairs_at+entry])*PAIR)/2u;
 var pk:array<Stored,DLOADS>;
 var pd:array<vec4f,LOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 @unroll
 for(var e=0u;e<LOADS;e++){
 pd[e]=notes[kept+t+e*THREADS];
 }
-// @at attention 428
+// @at attention 429
 workgroupBarrier();
 // @at attention_backward_dq_kept 54
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
@@ -670,16 +674,16 @@ let y=(u/TM)&(TY-1u);
 let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
 ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
-// @at attention 430
+// @at attention 431
 workgroupBarrier();
 // @at attention_backward_dq_kept 68
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 432
+// @at attention 433
 }
 }
 // @at attention_backward_dq_kept 73
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 435
+// @at attention 436
 }
 `,
   "attention_backward_dv": `
@@ -712,14 +716,15 @@ let item=item_at(index);
 let tx=lane_x(t);
 let ty=lane_y(t);
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
 // @at attention_backward_dv 19
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 388
+// @at attention 389
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -733,7 +738,7 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dv 28
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 400
+// @at attention 401
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -745,7 +750,7 @@ more[w]=blocks[at+7u+w];
 if(BESIDE==1u){
 stat_at[0]=lines;
 if(GROUPED==1u){
-stat_at[0]=base*more[0]+more[1]*params.n;
+stat_at[0]=other_base*more[0]+more[1]*params.n;
 }
 }
 for(var entry=run.first;entry<run.end;entry++){
@@ -759,7 +764,7 @@ var seen=vec4f();
 // @at attention_backward_dv 33
 {let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
 {workgroupBarrier();if(slot<BN){qs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=qs[e/8u][0][e%8u];}qs[0][0][0]=sum;}seen=workgroupUniformLoad(&qs[0][0][0]);}
-// @at attention 423
+// @at attention 424
 if(seen.x==0.0){
 continue;
 }
@@ -767,14 +772,14 @@ continue;
 // @at attention_backward_dv 39
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
-{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
-{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 428
+{@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
+{@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
+// @at attention 429
 workgroupBarrier();
 // @at attention_backward_dv 47
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 430
+// @at attention 431
 workgroupBarrier();
 // @at attention_backward_dv 53
 var stat:array<vec2f,TN>;
@@ -788,12 +793,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 432
+// @at attention 433
 }
 }
 // @at attention_backward_dv 68
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 435
+// @at attention 436
 }
 `,
   "attention_join": `
@@ -1078,11 +1083,14 @@ if(!inside){
 return;
 }
 let target_column=targets[row];
+
+let counts=target_column<width*WIDE;
 if(lane==0u){
-losses[row]=log(all)+high-element(load(logits[at+target_column/WIDE]),target_column%WIDE);
+let column=select(0u,target_column,counts);
+losses[row]=select(0.0,log(all)+high-element(load(logits[at+column/WIDE]),column%WIDE),counts);
 }
 if(GRADIENT){
-var scale=params.scale;
+var scale=select(0.0,params.scale,counts);
 if(LOSS_SCALE){
 scale*=loss_scale[0];
 }
@@ -1847,6 +1855,58 @@ if(ACCUMULATE){
 total+=y[i];
 }
 y[i]=total;
+}
+}
+`,
+  "score_loss": `
+
+
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+scale:f32,
+}
+
+var<storage,read>x:array<f32>;
+var<storage,read>targets:array<f32>;
+var<storage,read>weights:array<f32>;
+var<storage,read_write>losses:array<f32>;
+var<storage,read_write>gradient:array<f32>;
+var<storage,read>loss_scale:array<f32>;
+var<uniform>params:Params;
+
+override SQUARED:bool=false;
+override GRADIENT:bool=false;
+override LOSS_SCALE:bool=false;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at score_loss 25
+let z=x[i];
+let off=z-targets[i];
+var loss=off*off;
+var slope=2.0*off;
+if(!SQUARED){
+let e=exp(-abs(z));
+loss=max(z,0.0)-targets[i]*z+log(1.0+e);
+slope=select(1.0,e,z<0.0)/(1.0+e)-targets[i];
+}
+losses[i]=weights[i]*loss;
+if(GRADIENT){
+var scale=params.scale;
+if(LOSS_SCALE){
+scale*=loss_scale[0];
+}
+gradient[i]=weights[i]*slope*scale;
+}
+// @at elements 14
 }
 }
 `,

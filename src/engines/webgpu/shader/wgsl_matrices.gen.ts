@@ -29,7 +29,8 @@ let item=item_at(index);
 let sub=t/LANES;
 let lane=t%LANES;
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
@@ -44,7 +45,7 @@ var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
 {@unrollfor(var j=0u;j<DN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(dk[line*D4+j*M4+c])/params.scale;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
 }
-// @at attention_matrices 295
+// @at attention_matrices 296
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
@@ -53,15 +54,15 @@ let start=(listed>>1u)*BN;
 // @at attention_backward_dk_matrices 27
 var pq:array<vec2u,DLOADS>;
 var po:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 301
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_matrices 302
 workgroupBarrier();
 // @at attention_backward_dk_matrices 35
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
 {for(var e=t;e<BN;e+=THREADS){stats_tile[e]=stats[lines+row_of(run.rows_at,run.rows,start+e)];}if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 303
+// @at attention_matrices 304
 workgroupBarrier();
 // @at attention_backward_dk_matrices 42
 var s:array<array<SumMatrix,N>,M>;
@@ -85,12 +86,12 @@ p[c][z]*=dp[c][z]-stats_tile[c*4u+z].y;
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 305
+// @at attention_matrices 306
 }
 }
 // @at attention_backward_dk_matrices 67
 {@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line*D4+j*M4+c]=store(sum);}}else{dk[line*D4+j*M4+c]=store(sum);}}}}}
-// @at attention_matrices 308
+// @at attention_matrices 309
 }
 `,
   "attention_backward_dq_matrices": `
@@ -121,7 +122,8 @@ let item=item_at(index);
 let sub=t/LANES;
 let lane=t%LANES;
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
@@ -137,7 +139,7 @@ var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
 {@unrollfor(var j=0u;j<DN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(dq[line*D4+j*M4+c])/params.scale;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
 }
-// @at attention_matrices 295
+// @at attention_matrices 296
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
@@ -146,14 +148,14 @@ let start=(listed>>1u)*BN;
 // @at attention_backward_dq_matrices 30
 var pk:array<vec2u,DLOADS>;
 var pv:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 301
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_matrices 302
 workgroupBarrier();
 // @at attention_backward_dq_matrices 38
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 303
+// @at attention_matrices 304
 workgroupBarrier();
 // @at attention_backward_dq_matrices 44
 var s:array<array<SumMatrix,N>,M>;
@@ -188,12 +190,12 @@ p[c]*=dp[c]-stat.y;
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 305
+// @at attention_matrices 306
 }
 }
 // @at attention_backward_dq_matrices 80
 {@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line*D4+j*M4+c]=store(sum);}}else{dq[line*D4+j*M4+c]=store(sum);}}}}}
-// @at attention_matrices 308
+// @at attention_matrices 309
 }
 `,
   "attention_backward_dv_matrices": `
@@ -220,7 +222,8 @@ let item=item_at(index);
 let sub=t/LANES;
 let lane=t%LANES;
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
@@ -233,7 +236,7 @@ var acc:array<array<SumMatrix,VN>,M>;
 if(params.later!=0u){
 {@unrollfor(var j=0u;j<VN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(dv[line*V4+j*M4+c])/ONE;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
 }
-// @at attention_matrices 295
+// @at attention_matrices 296
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
@@ -242,15 +245,15 @@ let start=(listed>>1u)*BN;
 // @at attention_backward_dv_matrices 23
 var pq:array<vec2u,DLOADS>;
 var po:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 301
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_matrices 302
 workgroupBarrier();
 // @at attention_backward_dv_matrices 31
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
 {for(var e=t;e<BN;e+=THREADS){stats_tile[e]=stats[lines+row_of(run.rows_at,run.rows,start+e)];}if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 303
+// @at attention_matrices 304
 workgroupBarrier();
 // @at attention_backward_dv_matrices 38
 var s:array<array<SumMatrix,N>,M>;
@@ -261,12 +264,12 @@ var p:array<vec4f,B4>;
 {@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=exp2(p[c][z]*factor-stats_tile[c*4u+z].x);}}if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(0.0,p[c][z],has_key(keys_tile[sub*BN+c*4u+z],own));}}}}
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 305
+// @at attention_matrices 306
 }
 }
 // @at attention_backward_dv_matrices 50
 {@unrollfor(var j=0u;j<VN;j++){workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*ONE;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line*V4+j*M4+c]=store(sum);}}else{dv[line*V4+j*M4+c]=store(sum);}}}}}
-// @at attention_matrices 308
+// @at attention_matrices 309
 }
 `,
   "attention_forward_matrices": `
@@ -302,7 +305,8 @@ let item=item_at(index);
 let sub=t/LANES;
 let lane=t%LANES;
 
-let base=(params.first+group.z)*params.n;
+let base=(params.first+group.z)*params.own_n;
+let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
@@ -321,7 +325,7 @@ l=select(0.0,1.0,before>=-1e28);
 let whole_row=1.0;
 {@unrollfor(var j=0u;j<VN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(o[line*V4+j*M4+c])/whole_row;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
 }
-// @at attention_matrices 295
+// @at attention_matrices 296
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
@@ -330,14 +334,14 @@ let start=(listed>>1u)*BN;
 // @at attention_forward_matrices 38
 var pk:array<vec2u,DLOADS>;
 var pv:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 301
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_matrices 302
 workgroupBarrier();
 // @at attention_forward_matrices 46
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 303
+// @at attention_matrices 304
 workgroupBarrier();
 // @at attention_forward_matrices 52
 var s:array<array<SumMatrix,N>,M>;
@@ -402,7 +406,7 @@ l+=(p[c].x+p[c].y)+(p[c].z+p[c].w);
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 305
+// @at attention_matrices 306
 }
 }
 // @at attention_forward_matrices 119
@@ -411,7 +415,7 @@ let share=select(1.0/l,0.0,l==0.0);
 if(own<item.rows){
 lse[lines+row]=select(m*params.scale+log(l),MASKED,l==0.0);
 }
-// @at attention_matrices 308
+// @at attention_matrices 309
 }
 `,
   "attention_keys_matrices": `

@@ -1,5 +1,5 @@
 /**
- * Rows sorted by what they read.
+ * Sorting by small numbers.
  *
  * @module
  */
