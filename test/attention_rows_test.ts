@@ -2,7 +2,7 @@
  * Attention of which a device binds less than one head: by rows.
  *
  * Plan. `webgpu-split` against the CPU engine, which the oracle holds: windows on one side and on both, segments, residue classes, whose
- * number divides neither n nor what fits; heads that share keys; biases; heads of odd widths; f16. What does not part is refused by name.
+ * number divides neither n nor what fits; both within larger windows; heads that share keys; biases; heads of odd widths; f16. What does not part is refused by name.
  */
 
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
@@ -69,6 +69,8 @@ const CASES: Readonly<Record<string, [AttentionConfig, Sizes]>> = {
   "the same of two sequences": [strided, { n: 2065, heads: 2, batch: 2, d: 16, dv: 16 }],
   "a window on both sides, odd widths": [{ pattern: "local", stride: 20, causal: false }, { n: 4300, d: 15, dv: 14 }],
   "segments": [{ pattern: "fixed", stride: 20, c: 6, integration: "interleaved" }, { n: 2100, d: 16, dv: 16 }],
+  "residue classes up to a distance": [{ pattern: "column", stride: 33, within: 400 }, { n: 2100, d: 16, dv: 16 }],
+  "segments within larger ones": [{ pattern: "segment", stride: 20, within: 90 }, { n: 2100, d: 16, dv: 16 }],
   "f16": [strided, { n: 2100, heads: 2, d: 16, dv: 16, dtype: "f16" }],
 };
 for (const [name, [config, sizes]] of Object.entries(CASES)) {

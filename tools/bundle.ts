@@ -84,6 +84,7 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
         "webgpu/adopt.ts",
         "webgpu/given.ts",
         "webgpu/dawn.ts",
+        "webgpu/matrices.ts",
         "wasm/node_workers.ts",
       ].map((path) => `src/engines/${path}`),
       // What the model loads when it is asked for.
@@ -110,7 +111,7 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
     modules: ["src/engines/webgpu/engine.ts"],
     of: [
       ...["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],
-      ...["src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
+      ...["src/engines/webgpu/matrices.ts", "src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
     ],
   },
 ];
