@@ -29,7 +29,7 @@ export const MAKE: Readonly<Record<string, () => Promise<Engine>>> = {
   "webgpu": () => webgpu({ limits: "adapter" }),
   "webgpu-default": () => webgpu({ limits: "default" }),
   "webgpu-split": () => webgpu(SPLIT),
-  "webgpu-matrices": () => webgpu({ matrices: "plain" }),
+  "webgpu-matrices": () => webgpu({ matrices: "plain", inOrder: false }),
   "webgpu-dawn": () => webgpu({ gpu: "dawn", dawnPath: Deno.env.get("LONGSTRIDE_DAWN") }),
 };
 
