@@ -68,6 +68,7 @@ export {
   type Wire,
   WIRES,
 } from "./src/run/data_parallel.ts";
+export type { Group, SharedMatrices } from "./src/run/shared_matrices.ts";
 export type { Share } from "./src/model/train.ts";
 export type { Tokens } from "./src/run/evaluate.ts";
 export type { TrainingTokens } from "./src/run/batches.ts";

@@ -22,8 +22,8 @@ import { helpWhereAsked } from "./usage.ts";
  */
 const GROUPS = [
   /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/,
-  /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/,
-  /^(conformance|webgpu)\w*_test\.ts$/,
+  /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial|webgpu)\w*_test\.ts$/,
+  /^conformance_test\.ts$/,
 ];
 
 /** Processes at once, all of them: they wait for browsers, other programs and the disk more than two of them would. */

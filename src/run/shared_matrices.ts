@@ -7,9 +7,12 @@
 import { type Engine, size, type Tensor } from "../ops/mod.ts";
 
 /** What it asks of the processes: `gather` gets byte strings of one length, by rank. */
-interface Group {
+export interface Group {
+  /** This one's number. */
   readonly rank: number;
+  /** How many there are. */
   readonly size: number;
+  /** What every one gives, by rank. */
   gather(bytes: Uint8Array): Promise<Uint8Array[]>;
 }
 

@@ -88,9 +88,13 @@ const DROPOUT:bool=false;
 const RESIDUAL:bool=false;
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=1u;
+const RIGHT_STORED:u32=0u;
 const HALF:u32=0u;
 alias Left=Stored;
 alias Right=Weight;
+struct Extent{
+rows:u32,columns4:u32,first:u32,end:u32,}
+const MATRIX:u32=0u;
 const LANES:u32=1u;
 fn lane_x(t:u32)->u32{
 
@@ -105,8 +109,6 @@ let pair=min(2u*TX,16u);
 return((t&1u)|(((t/pair)&1u)*2u)|((t/max(4u*TX,2u*pair))*4u))&(TY-1u);
 }
 }
-struct Extent{
-rows:u32,columns4:u32,first:u32,end:u32,}
 const TX:u32=1u;
 const TY:u32=1u;
 const TM:u32=4u;
