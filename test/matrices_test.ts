@@ -46,7 +46,7 @@ needing(["dawn"], "matrices: every variant of every kernel is valid to Dawn's co
   await loadLate();
   addKernels(WGSL);
   const addon = Deno.env.get("LONGSTRIDE_TEST_DAWN");
-  assert(addon, "deno task test finds Dawn, or leaves this out: it sets LONGSTRIDE_TEST_DAWN");
+  if (!addon) throw new Error("deno task test finds Dawn, or leaves this out: it sets LONGSTRIDE_TEST_DAWN");
   const { create } = createRequire(import.meta.url)(addon);
   const gpu: GPU = create(["enable-dawn-features=allow_unsafe_apis", "backend=null"]), adapter = (await gpu.requestAdapter())!;
   const requiredFeatures = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
