@@ -1,7 +1,7 @@
 // attention_backward_dq.wgsl by subgroup matrices: dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries
 // own, keys stream.
 // @late matrices
-// @import attention_matrices.wgsl
+// @import attention_queries_matrices.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, heads·D4]
@@ -26,20 +26,6 @@ fn begin() {
 }
 
 // @splice
-fn ask() {
-  var pk: array<vec2u, DLOADS>;
-  var pv: array<vec2u, VLOADS>;
-  ask_rows(&pk, DLOADS, &k, D4, run, start, item, other_base, t);
-  ask_rows(&pv, VLOADS, &v, V4, run, start, item, other_base, t);
-}
-
-// @splice
-fn keep() {
-  keep_rows(&pk, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
-  keep_rows(&pv, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
-}
-
-// @splice
 fn take() {
   var s: array<array<SumMatrix, N>, M>;
   score(&s, &held, &own_first_plain, DN, D4, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
@@ -50,17 +36,7 @@ fn take() {
   for (var c = 0u; c < B4; c++) {
     p[c] = exp2(p[c] * factor - stat.x);
   }
-  if ((listed & 1u) == 1u || start + BN > run.rows) {
-    // @unroll
-    for (var c = 0u; c < B4; c++) {
-      let first_key = start + c * 4u;
-      let keys = keys_of(run, item.rows, own, first_key);
-      // @unroll
-      for (var z = 0u; z < 4u; z++) {
-        p[c][z] = select(0.0, p[c][z], has_key(keys, first_key + z));
-      }
-    }
-  }
+  mask(&p, ZERO, listed, run, item, own, start);
   workgroupBarrier();
   var ds: array<array<SumMatrix, N>, M>;
   score(&ds, &other_held, &own_second_plain, VN, V4, SECOND, &second_plain, VQUADS, VSTRIDE, sub, lane);

@@ -19,21 +19,6 @@ fn begin() {
 }
 
 // @splice
-fn ask() {
-  var pq: array<vec2u, DLOADS>;
-  var po: array<vec2u, VLOADS>;
-  ask_rows(&pq, DLOADS, &q, D4, run, start, item, other_base, t);
-  ask_rows(&po, VLOADS, &d_o, V4, run, start, item, other_base, t);
-}
-
-// @splice
-fn keep() {
-  keep_rows(&pq, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
-  keep_rows(&po, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
-  keep_queries(&stats, lines, listed, run, start, own, sub, lane, t);
-}
-
-// @splice
 fn take() {
   var s: array<array<SumMatrix, N>, M>;
   score(&s, &held, &own_first_plain, DN, D4, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);

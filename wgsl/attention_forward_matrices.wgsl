@@ -3,7 +3,7 @@
 // Maxima grow seldom after the first tiles, and what they scale lies in matrices, out of which it comes only through workgroup memory. So a
 // row keeps the maximum that it has until a score is above it by more than 2⁸, which a probability in f16 still holds.
 // @late matrices
-// @import attention_matrices.wgsl
+// @import attention_queries_matrices.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, heads·D4]
@@ -34,37 +34,13 @@ fn begin() {
 }
 
 // @splice
-fn ask() {
-  var pk: array<vec2u, DLOADS>;
-  var pv: array<vec2u, VLOADS>;
-  ask_rows(&pk, DLOADS, &k, D4, run, start, item, other_base, t);
-  ask_rows(&pv, VLOADS, &v, V4, run, start, item, other_base, t);
-}
-
-// @splice
-fn keep() {
-  keep_rows(&pk, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
-  keep_rows(&pv, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
-}
-
-// @splice
 fn take() {
   var s: array<array<SumMatrix, N>, M>;
   score(&s, &held, &own_first_plain, DN, D4, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
   show_scores(&s, sub, lane);
   var p: array<vec4f, B4>;
   take_scores(&p, sub, lane);
-  if ((listed & 1u) == 1u || start + BN > run.rows) {
-    // @unroll
-    for (var c = 0u; c < B4; c++) {
-      let first_key = start + c * 4u;
-      let keys = keys_of(run, item.rows, own, first_key);
-      // @unroll
-      for (var z = 0u; z < 4u; z++) {
-        p[c][z] = select(MASKED, p[c][z], has_key(keys, first_key + z));
-      }
-    }
-  }
+  mask(&p, MASKED, listed, run, item, own, start);
   var high = m;
   // @unroll
   for (var c = 0u; c < B4; c++) {

@@ -40,3 +40,18 @@ fn probabilities(p: ptr<function, Fours>, listed: u32, run: Run, start: u32, own
     }
   }
 }
+
+// @splice
+fn ask() {
+  var pq: array<vec2u, DLOADS>;
+  var po: array<vec2u, VLOADS>;
+  ask_rows(&pq, DLOADS, &q, D4, run, start, item, other_base, t);
+  ask_rows(&po, VLOADS, &d_o, V4, run, start, item, other_base, t);
+}
+
+// @splice
+fn keep() {
+  keep_rows(&pq, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
+  keep_rows(&po, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
+  keep_queries(&stats, lines, listed, run, start, own, sub, lane, t);
+}

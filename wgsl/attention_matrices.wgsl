@@ -205,20 +205,26 @@ fn start_sums(acc: ptr<function, Sums>, WIDE: u32, W4: u32, y: ptr<storage, arra
   }
 }
 
+// Column j of matrices of sums, of it the row of each invocation, whose line of workgroup memory is `own_line`.
+// @inline
+fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, j: u32, own_line: u32, sub: u32, lane: u32) {
+  // @unroll
+  for (var i = 0u; i < M; i++) {
+    let at = sub * PART + i * (MATRIX * LINE);
+    put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
+  }
+  workgroupBarrier();
+  take_numbers(&(*row_sums), M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+}
+
 // Multiplies the row of each invocation by its `factor`.
 // @inline
 fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: u32) {
   // @unroll
   for (var j = 0u; j < WIDE; j++) {
-    // @unroll
-    for (var i = 0u; i < M; i++) {
-      let at = sub * PART + i * (MATRIX * LINE);
-      put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
-    }
-    workgroupBarrier();
     var row_sums: array<vec4f, M4>;
     let own_line = (sub * PART + lane * LINE) / 4u;
-    take_numbers(&row_sums, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    take_sums(&row_sums, &(*acc), j, own_line, sub, lane);
     // @unroll
     for (var c = 0u; c < M4; c++) {
       row_sums[c] *= factor;
@@ -240,15 +246,9 @@ fn write_sums(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, WIDE: u3
   // @unroll
   for (var j = 0u; j < WIDE; j++) {
     workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < M; i++) {
-      let at = sub * PART + i * (MATRIX * LINE);
-      put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
-    }
-    workgroupBarrier();
     var row_sums: array<vec4f, M4>;
     let own_line = (sub * PART + lane * LINE) / 4u;
-    take_numbers(&row_sums, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    take_sums(&row_sums, &(*acc), j, own_line, sub, lane);
     if (own < item.rows) {
       // @unroll
       for (var c = 0u; c < M4; c++) {

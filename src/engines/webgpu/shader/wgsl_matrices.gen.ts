@@ -51,20 +51,20 @@ let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dk_matrices 27
+// @at attention_keys_matrices 46
 var pq:array<vec2u,DLOADS>;
 var po:array<vec2u,VLOADS>;
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
 // @at attention_matrices 302
 workgroupBarrier();
-// @at attention_backward_dk_matrices 35
+// @at attention_keys_matrices 54
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
 {for(var e=t;e<BN;e+=THREADS){stats_tile[e]=stats[lines+row_of(run.rows_at,run.rows,start+e)];}if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
 // @at attention_matrices 304
 workgroupBarrier();
-// @at attention_backward_dk_matrices 42
+// @at attention_backward_dk_matrices 27
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
@@ -89,15 +89,15 @@ p[c][z]*=dp[c][z]-stats_tile[c*4u+z].y;
 // @at attention_matrices 306
 }
 }
-// @at attention_backward_dk_matrices 67
-{@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line*D4+j*M4+c]=store(sum);}}else{dk[line*D4+j*M4+c]=store(sum);}}}}}
+// @at attention_backward_dk_matrices 52
+{@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line*D4+j*M4+c]=store(sum);}}else{dk[line*D4+j*M4+c]=store(sum);}}}}}
 // @at attention_matrices 309
 }
 `,
   "attention_backward_dq_matrices": `
 
 
-// @import attention_matrices.wgsl
+// @import attention_queries_matrices.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -145,19 +145,19 @@ let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dq_matrices 30
+// @at attention_queries_matrices 25
 var pk:array<vec2u,DLOADS>;
 var pv:array<vec2u,VLOADS>;
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
 // @at attention_matrices 302
 workgroupBarrier();
-// @at attention_backward_dq_matrices 38
+// @at attention_queries_matrices 33
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
 // @at attention_matrices 304
 workgroupBarrier();
-// @at attention_backward_dq_matrices 44
+// @at attention_backward_dq_matrices 30
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
@@ -167,17 +167,7 @@ var p:array<vec4f,B4>;
 for(var c=0u;c<B4;c++){
 p[c]=exp2(p[c]*factor-stat.x);
 }
-if((listed&1u)==1u||start+BN>run.rows){
-@unroll
-for(var c=0u;c<B4;c++){
-let first_key=start+c*4u;
-let keys=keys_of(run,item.rows,own,first_key);
-@unroll
-for(var z=0u;z<4u;z++){
-p[c][z]=select(0.0,p[c][z],has_key(keys,first_key+z));
-}
-}
-}
+{if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){let first_key=start+c*4u;let keys=keys_of(run,item.rows,own,first_key);@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(ZERO,p[c][z],has_key(keys,first_key+z));}}}}
 workgroupBarrier();
 var ds:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*V4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<VN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(V4*4u)+k;}else{of_left=own_at+k*(V4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(VSTRIDE*4u)+k;}else{of_right=other_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_second_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];ds[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<VN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*V4*4u)+k*MATRIX,V4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*V4*4u)+i*MATRIX,V4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),other_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),other_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],ds[i][j]);}}}}}}else{@unrollfor(var step=0u;step<VN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),j*(MATRIX*VSTRIDE*4u)+step*MATRIX,VSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(other_held[i][step],streams[j],ds[i][j]);}}}}}
@@ -193,8 +183,8 @@ p[c]*=dp[c]-stat.y;
 // @at attention_matrices 306
 }
 }
-// @at attention_backward_dq_matrices 80
-{@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line*D4+j*M4+c]=store(sum);}}else{dq[line*D4+j*M4+c]=store(sum);}}}}}
+// @at attention_backward_dq_matrices 56
+{@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line*D4+j*M4+c]=store(sum);}}else{dq[line*D4+j*M4+c]=store(sum);}}}}}
 // @at attention_matrices 309
 }
 `,
@@ -242,20 +232,20 @@ let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_backward_dv_matrices 23
+// @at attention_keys_matrices 46
 var pq:array<vec2u,DLOADS>;
 var po:array<vec2u,VLOADS>;
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
 // @at attention_matrices 302
 workgroupBarrier();
-// @at attention_backward_dv_matrices 31
+// @at attention_keys_matrices 54
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
 {for(var e=t;e<BN;e+=THREADS){stats_tile[e]=stats[lines+row_of(run.rows_at,run.rows,start+e)];}if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
 // @at attention_matrices 304
 workgroupBarrier();
-// @at attention_backward_dv_matrices 38
+// @at attention_backward_dv_matrices 23
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
@@ -267,8 +257,8 @@ var p:array<vec4f,B4>;
 // @at attention_matrices 306
 }
 }
-// @at attention_backward_dv_matrices 50
-{@unrollfor(var j=0u;j<VN;j++){workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*ONE;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line*V4+j*M4+c]=store(sum);}}else{dv[line*V4+j*M4+c]=store(sum);}}}}}
+// @at attention_backward_dv_matrices 35
+{@unrollfor(var j=0u;j<VN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*ONE;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line*V4+j*M4+c]=store(sum);}}else{dv[line*V4+j*M4+c]=store(sum);}}}}}
 // @at attention_matrices 309
 }
 `,
@@ -277,7 +267,7 @@ var p:array<vec4f,B4>;
 
 
 
-// @import attention_matrices.wgsl
+// @import attention_queries_matrices.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -331,35 +321,25 @@ let run=run_at(at);
 for(var entry=run.first;entry<run.end;entry++){
 let listed=blocks[entry];
 let start=(listed>>1u)*BN;
-// @at attention_forward_matrices 38
+// @at attention_queries_matrices 25
 var pk:array<vec2u,DLOADS>;
 var pv:array<vec2u,VLOADS>;
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
 // @at attention_matrices 302
 workgroupBarrier();
-// @at attention_forward_matrices 46
+// @at attention_queries_matrices 33
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
 // @at attention_matrices 304
 workgroupBarrier();
-// @at attention_forward_matrices 52
+// @at attention_forward_matrices 38
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
 var p:array<vec4f,B4>;
 {let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;p[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{p[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
-if((listed&1u)==1u||start+BN>run.rows){
-@unroll
-for(var c=0u;c<B4;c++){
-let first_key=start+c*4u;
-let keys=keys_of(run,item.rows,own,first_key);
-@unroll
-for(var z=0u;z<4u;z++){
-p[c][z]=select(MASKED,p[c][z],has_key(keys,first_key+z));
-}
-}
-}
+{if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){let first_key=start+c*4u;let keys=keys_of(run,item.rows,own,first_key);@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(MASKED,p[c][z],has_key(keys,first_key+z));}}}}
 var high=m;
 @unroll
 for(var c=0u;c<B4;c++){
@@ -395,7 +375,7 @@ for(var e=0u;e<TY;e++){
 all_growing|=growing[e];
 }
 if(all_growing!=0u){
-{@unrollfor(var j=0u;j<VN;j++){@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}@unrollfor(var c=0u;c<M4;c++){row_sums[c]*=shrink;}{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_sums[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_sums[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,LINE);}}}workgroupBarrier();}}
+{@unrollfor(var j=0u;j<VN;j++){var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}@unrollfor(var c=0u;c<M4;c++){row_sums[c]*=shrink;}{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_sums[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_sums[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,LINE);}}}workgroupBarrier();}}
 }
 l*=shrink;
 let shift=m*factor;
@@ -409,9 +389,9 @@ l+=(p[c].x+p[c].y)+(p[c].z+p[c].w);
 // @at attention_matrices 306
 }
 }
-// @at attention_forward_matrices 119
+// @at attention_forward_matrices 95
 let share=select(1.0/l,0.0,l==0.0);
-{@unrollfor(var j=0u;j<VN;j++){workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*share;if(WRITTEN_WHOLE==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){o[at+piece_at]=piece(sum,piece_at);}}else{o[line*V4+j*M4+c]=store(sum);}}else{o[line*V4+j*M4+c]=store(sum);}}}}}
+{@unrollfor(var j=0u;j<VN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*share;if(WRITTEN_WHOLE==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){o[at+piece_at]=piece(sum,piece_at);}}else{o[line*V4+j*M4+c]=store(sum);}}else{o[line*V4+j*M4+c]=store(sum);}}}}}
 if(own<item.rows){
 lse[lines+row]=select(m*params.scale+log(l),MASKED,l==0.0);
 }
@@ -478,6 +458,12 @@ var<workgroup>first_plain:array<vec2u,DQUADS>;
 var<workgroup>second_plain:array<vec2u,VQUADS>;
 var<workgroup>own_first_plain:array<vec2u,BM*D4>;
 var<workgroup>own_second_plain:array<vec2u,BM*V4>;
+`,
+  "attention_queries_matrices": `
+
+// @import attention_matrices.wgsl
+
+const ZERO:f32=0.0;
 `,
   "matrices": `
 
