@@ -15,9 +15,9 @@ import { ConfigError } from "../src/base/errors.ts";
 import { KERNELS } from "../src/base/kernels.gen.ts";
 import { inflated } from "../src/base/kernels.ts";
 import { engineModule } from "../src/engines/wasm/binary.ts";
-import { tokenise } from "../src/engines/webgpu/shader/tokens.ts";
+import { type Declaration, declarations, tokenise } from "../src/engines/webgpu/shader/tokens.ts";
 import { bundle, compressed } from "../tools/bundle.ts";
-import { shrunkWgsl } from "../tools/shrink_wgsl.ts";
+import { shrunkWgsl, WGSL_FILES } from "../tools/shrink_wgsl.ts";
 import { failed } from "./commands.ts";
 import { needing } from "./needs.ts";
 import { closure, dist, removeDist } from "./runtimes/bundle.ts";
@@ -66,27 +66,46 @@ test("a page that samples loads at most 75 KB by gzip −9, on the CPU or a GPU,
   assert(Math.max(sizes.wasm, sizes.webgpu) <= 75_000 && sizes.training <= 45_000 && sizes.all <= 240_000, JSON.stringify(sizes));
 });
 
-test("its kernels are those of wgsl/ with one other name for each, on the same lines; names that planning speaks of stay", async () => {
-  const names = new Map<string, string>(), kept = ["heads", "TX", "Stored", "main"];
-  for (const module of ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_matrices.gen.ts"]) {
+/** The declarations of all kernels, in pairs: as they are and as the bundle has them. */
+async function kernelPairs(): Promise<[Declaration, Declaration][]> {
+  const pairs: [Declaration, Declaration][] = [];
+  for (const module of WGSL_FILES) {
     const { WGSL } = await import(`../src/engines/webgpu/shader/${module}`) as { WGSL: Record<string, string> };
     const made = await import(`data:text/javascript,${encodeURIComponent(await shrunkWgsl(module))}`) as { WGSL: Record<string, string> };
     assertEquals(Object.keys(made.WGSL), Object.keys(WGSL));
     for (const [file, text] of Object.entries(WGSL)) {
-      const before = tokenise(text, file), after = tokenise(made.WGSL[file], file);
-      assertEquals(after.map(({ file, line }) => `${file}:${line}`), before.map(({ file, line }) => `${file}:${line}`));
-      before.forEach(({ text }, at) => {
-        assertEquals(names.get(text) ?? after[at].text, after[at].text, `${file}: ${text} has two names`);
-        names.set(text, after[at].text);
-      });
+      const after = declarations(tokenise(made.WGSL[file], file));
+      declarations(tokenise(text, file)).forEach((one, at) => pairs.push([one, after[at]]));
     }
   }
+  return pairs;
+}
+
+test("its kernels are those of wgsl/ with other names, on the same lines; names that planning speaks of stay", async () => {
+  const pairs = await kernelPairs(), outside = new Set(pairs.map(([{ name }]) => name));
+  /** The names of what all see, and those that functions have for what is their own. */
+  const names = new Map<string, string>(), own = new Map<string, string>();
+  for (const [before, after] of pairs) {
+    const where = `${before.tokens[0].file}: ${before.name}`, within = new Map<string, string>();
+    assertEquals(after.tokens.map(({ file, line }) => `${file}:${line}`), before.tokens.map(({ file, line }) => `${file}:${line}`));
+    before.tokens.forEach(({ text }, at) => {
+      const short = after.tokens[at].text, isField = before.tokens[at - 1]?.text === ".";
+      const isShared = before.kind !== "fn" || isField || outside.has(text), known = isShared ? names : within;
+      assertEquals(known.get(text) ?? short, short, `${where}: ${text} has two names`);
+      known.set(text, short);
+      if (!isShared && text !== short) own.set(text, short);
+      if (before.tokens[at - 2]?.text === "builtin") assertEquals(short, text);
+    });
+    assertEquals(new Set(within.values()).size, within.size, `${where}: two have one name`);
+  }
   assertEquals(new Set(names.values()).size, names.size, "two have one name");
-  assert([...names].filter(([name, short]) => name !== short).length > 200);
-  for (const name of kept) assertEquals(names.get(name) ?? name, name);
+  // Passes look for what all see by its name, also in functions.
+  assertEquals([...new Set(own.values()).intersection(new Set(names.values()))], []);
+  assert([...names].filter(([name, short]) => name !== short).length > 100 && own.size > 150);
+  for (const name of ["heads", "TX", "Stored", "main"]) assertEquals(names.get(name) ?? name, name);
   const builtin =
     /^(vec[234][uif]?|[uif](32|16)|bool|array|ptr|select|min|max|abs|dot|fma|sqrt|exp2?|log2?|floor|clamp|\w+Barrier|pack\w+|unpack\w+)$/;
-  assertEquals([...names].filter(([name, short]) => name !== short && builtin.test(name)), [], "what WGSL has itself");
+  assertEquals([...names, ...own].filter(([name, short]) => name !== short && builtin.test(name)), [], "what WGSL has itself");
 });
 
 test("a page that samples loads no trainer, no decoder of files and one engine", async () => {
