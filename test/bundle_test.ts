@@ -17,6 +17,7 @@ import { inflated } from "../src/base/kernels.ts";
 import { engineModule } from "../src/engines/wasm/binary.ts";
 import { type Declaration, declarations, tokenise } from "../src/engines/webgpu/shader/tokens.ts";
 import { bundle, compressed } from "../tools/bundle.ts";
+import { numbersOf } from "../tools/made.ts";
 import { shrunkWgsl, WGSL_FILES } from "../tools/shrink_wgsl.ts";
 import { failed } from "./commands.ts";
 import { needing } from "./needs.ts";
@@ -190,6 +191,25 @@ test("source maps name sources, not this machine", async () => {
       assertMatch(source, /^longstride:(src|web)\/[^:]+\.ts$|^longstride:\w+\.ts$|^npm:fflate\//);
     }
   }
+});
+
+test("source maps say of each object that is made where", async () => {
+  let count = 0;
+  for (const name of await scripts()) {
+    const { mappings, sourcesContent } = JSON.parse(await text(`${name}.map`)), lines = (await text(name)).split("\n");
+    const sources = (sourcesContent as string[]).map((source) => source.split("\n")), at = [0, 0, 0];
+    for (const [row, segments] of (mappings as string).split(";").entries()) {
+      let column = 0;
+      for (const [columns, ...more] of segments.split(",").map(numbersOf)) {
+        column += columns;
+        more.slice(0, 3).forEach((by, i) => at[i] += by);
+        if (more.length === 0 || !lines[row].startsWith("new ", column)) continue;
+        assertMatch(sources[at[0]][at[1]].slice(at[2]), /^new /, name);
+        count++;
+      }
+    }
+  }
+  assert(count > 300, `${count} found`);
 });
 
 /** What npm would put into the package. */
