@@ -360,7 +360,7 @@ o[line*V+t]=sum/weights;
 `,
   "attention_forward": `
 
-// @import attention.wgsl
+// @import attention_queries.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -459,19 +459,19 @@ if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_forward 57
+// @at attention_queries 7
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
 // @at attention 429
 workgroupBarrier();
-// @at attention_forward 65
+// @at attention_forward 57
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 // @at attention 431
 workgroupBarrier();
-// @at attention_forward 71
+// @at attention_forward 63
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
@@ -549,7 +549,7 @@ if(busy){
 // @at attention 433
 }
 }
-// @at attention_forward 149
+// @at attention_forward 141
 workgroupBarrier();
 @unroll
 for(var i4=0u;i4<TM/4u;i4++){
@@ -579,6 +579,9 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 // @at attention 436
 }
+`,
+  "attention_queries": `
+// @import attention.wgsl
 `,
   "attention_tables": `
 // @import storage_f32x4.wgsl
@@ -1021,6 +1024,27 @@ end:u32,
 
 
 const MATRIX:u32=0u;
+`,
+  "fours": `
+
+alias Value=vec4f;
+const WIDE:u32=4u;
+
+fn total(v:Value)->f32{
+return(v.x+v.y)+(v.z+v.w);
+}
+
+fn highest(v:Value)->f32{
+return max(max(v.x,v.y),max(v.z,v.w));
+}
+
+fn element(v:Value,at:u32)->f32{
+return v[at&3u];
+}
+
+fn one_hot(first:u32,column:u32)->Value{
+return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
+}
 `,
   "gelu": `
 
@@ -1594,9 +1618,9 @@ return total;
   "storage_f16x4": `
 
 
+// @import fours.wgsl
+
 alias Stored=vec2u;
-alias Value=vec4f;
-const WIDE:u32=4u;
 
 fn load(s:Stored)->Value{
 return vec4f(unpack2x16float(s.x),unpack2x16float(s.y));
@@ -1613,22 +1637,6 @@ return pack2x16float(select(v,vec2f(),over))|infinite.x|(infinite.y<<16u);
 
 fn store(v:Value)->Stored{
 return vec2u(halves_of(v.xy),halves_of(v.zw));
-}
-
-fn total(v:Value)->f32{
-return(v.x+v.y)+(v.z+v.w);
-}
-
-fn highest(v:Value)->f32{
-return max(max(v.x,v.y),max(v.z,v.w));
-}
-
-fn element(v:Value,at:u32)->f32{
-return v[at&3u];
-}
-
-fn one_hot(first:u32,column:u32)->Value{
-return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
 }
 
 
@@ -1679,9 +1687,9 @@ return v[part&3u];
 `,
   "storage_f32x4": `
 
+// @import fours.wgsl
+
 alias Stored=vec4f;
-alias Value=vec4f;
-const WIDE:u32=4u;
 
 fn load(s:Stored)->Value{
 return s;
@@ -1689,22 +1697,6 @@ return s;
 
 fn store(v:Value)->Stored{
 return v;
-}
-
-fn total(v:Value)->f32{
-return(v.x+v.y)+(v.z+v.w);
-}
-
-fn highest(v:Value)->f32{
-return max(max(v.x,v.y),max(v.z,v.w));
-}
-
-fn element(v:Value,at:u32)->f32{
-return v[at&3u];
-}
-
-fn one_hot(first:u32,column:u32)->Value{
-return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
 }
 
 
