@@ -1060,7 +1060,7 @@ export interface Kernels {
     };
   };
   /**
-   * partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy. 32 Values × 8 row lanes per workgroup.
+   * partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy.
    */
   readonly column_sums: {
     readonly bindings: {
@@ -1339,7 +1339,7 @@ export interface Kernels {
     };
   };
   /**
-   * partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias. 32 Values × 8 row lanes per workgroup.
+   * partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias.
    */
   readonly layernorm_backward_columns: {
     readonly bindings: {

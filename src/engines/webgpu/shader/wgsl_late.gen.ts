@@ -916,12 +916,7 @@ loss_scale[1]=select(clean,0.0,clean>=CLEAN_STEPS);
   "column_sums": `
 
 // @import storage_f32.wgsl
-
-struct Params{
-rows:u32,
-width:u32,
-strip:u32,
-}
+// @import strips.wgsl
 
 var<storage,read>x:array<Stored>;
 var<storage,read_write>partials:array<Value>;
@@ -931,10 +926,12 @@ var<workgroup>sums:array<array<Value,32>,8>;
 
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+// @at strips 13
 let lane=t&31u;
 let line=(t>>5u)&7u;
 let column=group.x*32u+lane;
 let end=min((group.y+1u)*params.strip,params.rows);
+// @at column_sums 15
 var sum=Value();
 if(column<params.width){
 for(var r=group.y*params.strip+line;r<end;r+=8u){
@@ -1260,12 +1257,7 @@ dx[at+c]=store(d);
   "layernorm_backward_columns": `
 
 // @import storage_f32.wgsl
-
-struct Params{
-rows:u32,
-width:u32,
-strip:u32,
-}
+// @import strips.wgsl
 
 var<storage,read>x:array<Stored>;
 var<storage,read>mean:array<f32>;
@@ -1279,10 +1271,12 @@ var<workgroup>sums:array<array<Value,32>,8>;
 
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+// @at strips 13
 let lane=t&31u;
 let line=(t>>5u)&7u;
 let column=group.x*32u+lane;
 let end=min((group.y+1u)*params.strip,params.rows);
+// @at layernorm_backward_columns 19
 var product=Value();
 var sum=Value();
 if(column<params.width){
@@ -1912,6 +1906,15 @@ gradient[i]=weights[i]*slope*scale;
 }
 // @at elements 14
 }
+}
+`,
+  "strips": `
+
+
+struct Params{
+rows:u32,
+width:u32,
+strip:u32,
 }
 `,
   "sum": `
