@@ -591,6 +591,13 @@ function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer
   );
 }
 
+/** The next step, by the data of its phase. */
+async function takeStep(trainer: Trainer, phase: TrainedPhase, { data, targets, unit }: TrainOptions): Promise<void> {
+  const { train, done } = trainer, part = trainer.part(phase);
+  const wanted = targets && await microBatches(train, done, phase, targets, Float32Array, unit, part);
+  await trainer.step(await microBatches(train, done, phase, data, Uint32Array, unit, part), wanted);
+}
+
 /**
  * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
  * on from a snapshot sees what the uninterrupted one would have seen.
@@ -604,8 +611,7 @@ function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
-  const { engine, data, targets, heldOutTargets, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } =
-    options;
+  const { engine, heldOutTargets, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } = options;
   const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate, together);
   const heldOut = options.heldOut &&
     new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together ?? signal, heldOutTargets);
@@ -640,9 +646,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     };
     while (await decide()) {
       const phase = trainer.phase(trainer.done);
-      const part = trainer.part(phase),
-        wanted = targets && await microBatches(train, trainer.done, phase, targets, Float32Array, unit, part);
-      await trainer.step(await microBatches(train, trainer.done, phase, data, Uint32Array, unit, part), wanted);
+      await takeStep(trainer, phase, options);
       pace.step(phase);
       // Lets signals, timers and a page's frames run between steps.
       await new Promise((resume) => setTimeout(resume, 0));

@@ -108,7 +108,7 @@ var<workgroup>slots:array<u32,THREADS>;
 var<workgroup>tops:array<f32,SIXTEEN>;
 var<workgroup>weights:array<f32,THREADS>;
 var<workgroup>sums:array<Value,THREADS>;
-
+// @at attention_decode 150
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -134,7 +134,7 @@ var high=-1e29;
 var weight=0.0;
 var sum=Value();
 for(var block=0u;block<params.blocks;block++){
-
+// @at attention_decode 57
 var left=(group.x*params.blocks+block)*THREADS+t;
 var slot_at=0u;
 var found=false;
@@ -147,6 +147,7 @@ found=true;
 left-=select(some.count,0u,found);
 }
 let slot=select(here,plan[slot_at],found);
+// @at attention_decode 176
 slots[t]=slot;
 workgroupBarrier();
 
@@ -158,6 +159,7 @@ let at=slots[min(e1*LANES+lane,THREADS-1u)];
 held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
 }
 }
+// @at attention_decode 74
 let start=(cached+slot)*D;
 var products=Value();
 for(var c0=0u;c0<D;c0+=TURN){
@@ -167,8 +169,10 @@ products=fma(q[key_at+c0+c1],select(keys[start+c0+c1],k[key_at+c0+c1],slot==here
 }
 }
 let score=select(-1e30,total(products)*params.scale,found);
+// @at attention_decode 188
 scores[t]=score;
 workgroupBarrier();
+// @at attention_decode 88
 if(t<SIXTEEN){
 var top=scores[t];
 @unroll
@@ -187,6 +191,7 @@ let p=exp(score-next);
 let shrink=exp(high-next);
 high=next;
 weight=fma(weight,shrink,p);
+// @at attention_decode 191
 scores[t]=p;
 workgroupBarrier();
 sum*=shrink;
@@ -211,6 +216,7 @@ held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
 }
 workgroupBarrier();
 }
+// @at attention_decode 111
 sums[t]=sum;
 weights[t]=weight;
 workgroupBarrier();
@@ -223,6 +229,11 @@ some+=weights[t+SIXTEEN*e];
 tops[t]=some;
 }
 workgroupBarrier();
+
+
+
+
+
 let at=(line*groups.x+group.x)*(2u+V);
 if(t<V){
 var all=0.0;
@@ -243,7 +254,7 @@ partials[at+1u]=Value(all);
 }
 }
 }
-
+// @at attention_decode 218
 if(group.x==0u){
 for(var c=t;c<D;c+=THREADS){
 keys[(cached+here)*D+c]=k[key_at+c];
@@ -799,7 +810,7 @@ let found=numbers[0];
 workgroupBarrier();
 return found;
 }
-
+// @at choose 103
 @compute@workgroup_size(THREADS)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let i=position[0];
@@ -833,7 +844,7 @@ weight=exp_precise(max(-100.0,(logit-best.x)/max(temperature,1e-30)));
 tokens[base+token]=vec4f(logit,weight,0.0,0.0);
 }
 storageBarrier();
-
+// @at choose 77
 let most=select(u32(choice[1]),params.vocabulary,choice[1]==0.0);
 var own_weight=0.0;
 for(var token=t;token<params.vocabulary;token+=THREADS){
@@ -858,6 +869,7 @@ own_weight+=tokens[base+token].y;
 tokens[base+token].z=before;
 tokens[base+token].w=select(0.0,1.0+f32(min(rank,1u)),kept);
 }
+// @at choose 138
 let limit=choice[2]*sum(t,own_weight);
 
 var end=0.0;
@@ -1301,7 +1313,7 @@ return sum;
 fn sum4(v:vec4f)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
-// @at linear_few 87
+// @at linear_few 143
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&(LANES-1u);
@@ -1335,6 +1347,7 @@ if(works){
 var mean:array<f32,ROWS>;
 var rstd:array<f32,ROWS>;
 if(NORM){
+// @at linear_few 90
 let width=f32(params.k4*4u);
 @unroll
 for(var r=0u;r<ROWS;r++){
@@ -1363,6 +1376,7 @@ sum_all(t);
 for(var r=0u;r<ROWS;r++){
 rstd[r]=1.0/sqrt(total_of(r)/width+1e-5);
 }
+// @at linear_few 177
 }
 var sums:array<vec4f,ROWS>;
 if(works){
@@ -1394,7 +1408,7 @@ parts[r][t]=sum4(sums[r]);
 }
 workgroupBarrier();
 if(writes){
-
+// @at linear_few 124
 var four=vec4f();
 for(var e=0u;e<LANES;e+=16u){
 @unroll
@@ -1412,6 +1426,7 @@ if(GELU){
 z=gelu(z);
 }
 y[at]=z+passed;
+// @at linear_few 209
 }
 }
 `,
