@@ -598,6 +598,11 @@ async function takeStep(trainer: Trainer, phase: TrainedPhase, { data, targets, 
   await trainer.step(await microBatches(train, done, phase, data, Uint32Array, unit, part), wanted);
 }
 
+/** What scores the data held out, where there is any. */
+function heldOutOf({ engine, heldOut, heldOutTargets, evaluationTokens = 32768, unit = 1, together, signal }: TrainOptions) {
+  return heldOut && new HeldOut(engine, heldOut, unit, evaluationTokens, together ?? signal, heldOutTargets);
+}
+
 /**
  * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
  * on from a snapshot sees what the uninterrupted one would have seen.
@@ -611,10 +616,9 @@ async function takeStep(trainer: Trainer, phase: TrainedPhase, { data, targets, 
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
-  const { engine, heldOutTargets, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } = options;
+  const { engine, signal, reportSeconds = 1, evaluations = 10, together } = options;
   const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate, together);
-  const heldOut = options.heldOut &&
-    new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together ?? signal, heldOutTargets);
+  const heldOut = heldOutOf(options);
   try {
     const { train } = trainer, { steps } = train, evaluate = new Cadence(options.evaluateEvery ?? everyOf(steps, evaluations));
     const pace = new Pace(trainer), patience = new Patience(train.patience, options.heldOutBefore ?? []);
