@@ -1,5 +1,5 @@
 /**
- * Makes `dist/`: the library as ES modules, one a face, and around them a package for npm.
+ * Makes `dist/`: the library as ES modules, one per face, and around them a package for npm.
  *
  *     deno task bundle [FOLDER]
  *

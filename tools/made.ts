@@ -13,7 +13,7 @@ export interface Made {
 
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/** The numbers of a segment of a source map's mappings: base 64, 5 bits a digit, the lowest first, and the sign in the lowest bit of all. */
+/** The numbers of a segment of a source map's mappings: base 64, 5 bits per digit, the lowest first, and the sign in the lowest bit of all. */
 export function numbersOf(segment: string): number[] {
   const numbers: number[] = [];
   let value = 0, shift = 0;

@@ -25,7 +25,7 @@ const THREADS: u32 = 256u;
 
 var<workgroup> numbers: array<f32, THREADS>;
 var<workgroup> names: array<u32, THREADS>;
-// A bit a token: whether it is at a position before. As many as there may be tokens.
+// A bit per token: whether it is at a position before. As many as there may be tokens.
 var<workgroup> there: array<atomic<u32>, 128>;
 
 // The logit of a token, made less likely where the token was there.

@@ -59,7 +59,7 @@ const local = (stride: number): AttentionConfig => ({ pattern: "local", stride }
 /** A factor per head: of the integrations the one that learns soonest at these sizes. */
 const strided = (stride: number): AttentionConfig => ({ pattern: "strided", stride, integration: "multihead" });
 
-/** Presets by name: the paper's (spec §4), and small ones for this program's own first runs. docs/results.md has the sweeps behind those. */
+/** Presets by name: the paper's (section 7), and small ones for this program's own first runs. docs/results.md has the sweeps behind those. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
   text: {
     about: "text in minutes on two cores: 4 bytes back twice, then strided, 512 bytes of context",

@@ -56,7 +56,7 @@ export interface Snapshot {
 
 /** What the device knows about the steps since the last reading. */
 export interface Measured {
-  /** Mean training loss of those steps, in nats a token. */
+  /** Mean training loss of those steps, in nats per token. */
   readonly loss: number;
   /** Global gradient norm of the last step, before clipping. */
   readonly gradNorm: number;
@@ -407,7 +407,7 @@ export interface Progress {
   readonly skipped: number;
   /** What the loss is multiplied by where activations are f16. */
   readonly lossScale: number;
-  /** Training tokens a second since the last report, evaluation not counted. */
+  /** Training tokens per second since the last report, evaluation not counted. */
   readonly tokensPerSecond: number;
   /** Seconds until the last step at the mean rate so far, evaluation included. */
   readonly secondsLeft: number;

@@ -59,6 +59,9 @@ export interface Dispatch {
 /** Workgroups that a large GPU runs at a time: with fewer some of it has nothing to do. */
 export const PLACES = 256;
 
+/** Invocations of a workgroup of kernels that have no other number of them. */
+export const THREADS = 256;
+
 /** Which tile variants to prefer: `auto` by the size of the problem. The others are for tests and tuning. */
 export type TilePreference = "auto" | "largest" | "smallest";
 
@@ -219,8 +222,8 @@ export class Plan {
     return made as Promise<T>;
   }
 
-  /** Workgroups for so many elements at so many a workgroup, folded into two dimensions where one is too short. */
-  linear(elements: number, each = 256): [number, number, number] {
+  /** Workgroups for so many elements at so many per workgroup, folded into two dimensions where one is too short. */
+  linear(elements: number, each = THREADS): [number, number, number] {
     const groups = Math.ceil(elements / each), most = this.context.limits.maxComputeWorkgroupsPerDimension;
     const x = Math.min(groups, most);
     return [x, Math.ceil(groups / x), 1];

@@ -9,8 +9,8 @@ import type { Matrices, Storage } from "./specialise.ts";
  */
 export interface Kernels {
   /**
-   * Adam (spec §3) with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit a block of 64 says
-   * whether it decays. p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0.
+   * Adam (arXiv:1711.05101, algorithm 2) with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit per
+   * block of 64 says whether it decays. p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0.
    */
   readonly adam: {
     readonly bindings: {
@@ -747,7 +747,7 @@ export interface Kernels {
     };
   };
   /**
-   * o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup a head. The maximum is found
+   * o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup per head. The maximum is found
    * over all shares at once and a column is summed by LANES invocations, since one that walks 25 shares waits 25 times.
    */
   readonly attention_decode_combine: {
@@ -1029,7 +1029,7 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * Clipping and the loss scale (spec §3): factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where
+   * Clipping and the loss scale: factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where
    * squareNorm is not finite; skipped counts the last. S is the loss scale: halved after a step that is not finite, doubled after 1,000
    * clean ones. hyper becomes the row of schedule of as many steps as were skipped since the host looked. Compilers may assume that there
    * is no NaN, so the test looks at the exponent bits.
