@@ -33,7 +33,8 @@ function segmentOf(numbers: readonly number[]): string {
   let made = "";
   for (const number of numbers) {
     let left = number < 0 ? 1 - 2 * number : 2 * number;
-    do made += DIGITS[left & 31 | (left > 31 ? 32 : 0)]; while (left >>= 5);
+    for (; left > 31; left >>= 5) made += DIGITS[left & 31 | 32];
+    made += DIGITS[left];
   }
   return made;
 }
