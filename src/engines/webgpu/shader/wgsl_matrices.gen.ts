@@ -599,6 +599,7 @@ const SSTRIDE:u32=TN+4u;
 const STRIP:u32=MATRIX*SSTRIDE;
 const SUMS:u32=TX*TY*STRIP;
 const SHARE:u32=MATRIX*TN/4u/LANES;
+const TOGETHER:u32=min(SHARE,4u);
 const BEGIN:u32=0u;
 const ONE:u32=1u;
 const RFROM:u32=LQUADS*8u;
@@ -607,7 +608,7 @@ var<workgroup>tiles:buffer<max((LQUADS+RQUADS)*8u,SUMS*4u)>;
 var<workgroup>left_plain:array<vec2u,LQUADS>;
 var<workgroup>right_plain:array<vec2u,RQUADS>;
 var<workgroup>sums_plain:array<f32,SUMS>;
-// @at product_matrices 84
+// @at product_matrices 85
 fn is_summed(ALONG:u32,line:u32,k4:u32,front:u32,end:u32)->bool{
 return select(front+line,front+k4*4u,ALONG==1u)<end;
 }
@@ -670,8 +671,10 @@ let to=strip+j*MATRIX;
 {if(PLAIN==1u){for(var e=0u;e<PER;e++){sums_plain[to+(lane*PER+e)/MATRIX*SSTRIDE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,SUMS>>(&tiles,BEGIN),to,acc[i][j],SSTRIDE);}}
 }
 workgroupBarrier();
-for(var q=0u;q<SHARE;q++){
-let e=lane+q*LANES;
+for(var share=0u;share<SHARE;share+=TOGETHER){
+@unroll
+for(var q=0u;q<TOGETHER;q++){
+let e=lane+(share+q)*LANES;
 let row=m0+row0+i*MATRIX+e/(TN/4u);
 let column=(n0+column0)/4u+e%(TN/4u);
 let at=(strip+e/(TN/4u)*SSTRIDE)/4u+e%(TN/4u);
@@ -679,6 +682,7 @@ var sum:array<vec4f,1>;
 {@unrollfor(var c=0u;c<ONE;c++){if(PLAIN==1u){let place=(at+c)*4u;sum[c]=vec4f(sums_plain[place],sums_plain[place+1u],sums_plain[place+2u],sums_plain[place+3u]);}else{sum[c]=(*bufferView<array<vec4f,SUMS/4u>>(&tiles,BEGIN))[at+c];}}}
 if(row<whole.rows&&column<whole.columns4){
 finish(group.z,row,column,sum[0]);
+}
 }
 }
 workgroupBarrier();
