@@ -146,18 +146,13 @@ fn take_scores(p: ptr<function, Fours>, sub: u32, lane: u32) {
 // Puts probabilities (or what is made of them, then not BOUNDED) in their place, as halves.
 // @inline
 fn show_halves(p: ptr<function, Fours>, BOUNDED: u32, sub: u32, lane: u32) {
-  var large = false; // what f16 does not hold is looked for in all at once
-  if (BOUNDED == 0u) {
-    // @unroll
-    for (var c = 0u; c < B4; c++) {
-      large |= any(abs((*p)[c]) > vec4f(65504.0));
-    }
-  }
   // @unroll
   for (var c = 0u; c < B4; c++) {
     let to = (sub * TM + lane) * HLINE + c;
-    var four = packed((*p)[c]);
-    if (large) {
+    var four: vec2u;
+    if (BOUNDED == 1u) {
+      four = vec2u(pack2x16float((*p)[c].xy), pack2x16float((*p)[c].zw));
+    } else {
       four = store((*p)[c]);
     }
     put_halves(&tiles, SCORES, &halves_plain, HQUADS, to, four);
