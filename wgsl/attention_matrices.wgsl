@@ -56,6 +56,8 @@ const SECOND: u32 = FIRST + DQUADS * 8u;
 const ALONG: u32 = 1u;
 const ACROSS: u32 = 0u;
 const ONE: f32 = 1.0;
+const PROBABILITIES: u32 = 1u;
+const ANY: u32 = 0u;
 
 var<workgroup> tiles: buffer<SECOND + VQUADS * 8u>;
 var<workgroup> scores_plain: array<f32, NUMBERS>; // where PLAIN, these for it
@@ -141,13 +143,23 @@ fn take_scores(p: ptr<function, Fours>, sub: u32, lane: u32) {
   take_numbers(&(*p), B4, &tiles, SCORES, &scores_plain, NUMBERS, begins_at);
 }
 
-// Puts probabilities (or what is made of them) in their place, as halves.
+// Puts probabilities (or what is made of them, then not BOUNDED) in their place, as halves.
 // @inline
-fn show_halves(p: ptr<function, Fours>, sub: u32, lane: u32) {
+fn show_halves(p: ptr<function, Fours>, BOUNDED: u32, sub: u32, lane: u32) {
+  var large = false; // what f16 does not hold is looked for in all at once
+  if (BOUNDED == 0u) {
+    // @unroll
+    for (var c = 0u; c < B4; c++) {
+      large |= any(abs((*p)[c]) > vec4f(65504.0));
+    }
+  }
   // @unroll
   for (var c = 0u; c < B4; c++) {
     let to = (sub * TM + lane) * HLINE + c;
-    let four = store((*p)[c]);
+    var four = packed((*p)[c]);
+    if (large) {
+      four = store((*p)[c]);
+    }
     put_halves(&tiles, SCORES, &halves_plain, HQUADS, to, four);
   }
   workgroupBarrier();

@@ -38,7 +38,6 @@ const SSTRIDE: u32 = TN + 4u; // numbers from one line of sums to the next
 const STRIP: u32 = MATRIX * SSTRIDE; // numbers of a subgroup on their way to finish
 const SUMS: u32 = TX * TY * STRIP;
 const SHARE: u32 = MATRIX * TN / 4u / LANES; // vec4 of them per invocation
-const TOGETHER: u32 = min(SHARE, 4u); // of those, whose loads go out together
 const BEGIN: u32 = 0u;
 const ONE: u32 = 1u;
 const RFROM: u32 = LQUADS * 8u;
@@ -50,7 +49,7 @@ var<workgroup> sums_plain: array<f32, SUMS>;
 
 // Asks for the tiles of both operands from place `next` of the summed index. What is past an end is loaded from before it.
 // @inline
-fn ask_tiles(l: ptr<function, Held>, r: ptr<function, HeldRight>, whole: Extent, m0: u32, n0: u32, columns: u32, next: u32, t: u32) {
+fn ask_tiles(l: ptr<function, Held>, r: ptr<function, Held>, whole: Extent, m0: u32, n0: u32, columns: u32, next: u32, t: u32) {
   // @unroll
   for (var q = 0u; q < LLOADS; q++) {
     let e = t + q * THREADS;
@@ -72,7 +71,12 @@ fn ask_tiles(l: ptr<function, Held>, r: ptr<function, HeldRight>, whole: Extent,
       line = min(next + e / RWIDE, whole.end - 1u);
       column = min(n0 / 4u + e % RWIDE, whole.columns4 - 1u);
     }
-    (*r)[q] = right(line, column);
+    if (RIGHT_STORED == 1u) {
+      (*r)[q] = right(line, column);
+    } else {
+      let wide = right_value(right(line, column));
+      (*r)[q] = store(wide);
+    }
   }
 }
 
@@ -105,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   }
   var acc: array<array<SumMatrix, N>, M>;
   var l: array<vec2u, LLOADS>;
-  var r: array<Right, RLOADS>;
+  var r: array<vec2u, RLOADS>;
   let first = whole.first;
   ask_tiles(&l, &r, whole, m0, n0, columns, first, t);
   for (var front = first; front < whole.end; front += BK) {
@@ -116,27 +120,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       let value = select(vec2u(), l[q], is_summed(LEFT_ALONG, e / LWIDE, e % LWIDE, front, whole.end));
       put_halves(&tiles, BEGIN, &left_plain, LQUADS, at, value);
     }
-    var large = false;
-    if (RIGHT_STORED == 0u) {
-      // @unroll
-      for (var q = 0u; q < RLOADS; q++) {
-        large |= any(abs(right_value(r[q])) > vec4f(65504.0));
-      }
-    }
     // @unroll
     for (var q = 0u; q < RLOADS; q++) {
       let e = t + q * THREADS;
       let at = e / RWIDE * RSTRIDE + e % RWIDE;
-      var value: vec2u;
-      if (RIGHT_STORED == 1u) {
-        value = r[q];
-      } else {
-        let wide = right_value(r[q]);
-        value = vec2u(pack2x16float(wide.xy), pack2x16float(wide.zw));
-        if (large) {
-          value = store(wide);
-        }
-      }
+      let value = r[q];
       put_halves(&tiles, RFROM, &right_plain, RQUADS, at, value);
     }
     workgroupBarrier();
@@ -155,18 +143,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       put_sum(&tiles, BEGIN, &sums_plain, SUMS, SSTRIDE, to, &acc, i, j, lane);
     }
     workgroupBarrier();
-    for (var share = 0u; share < SHARE; share += TOGETHER) {
-      // @unroll
-      for (var q = 0u; q < TOGETHER; q++) {
-        let e = lane + (share + q) * LANES;
-        let row = m0 + row0 + i * MATRIX + e / (TN / 4u);
-        let column = (n0 + column0) / 4u + e % (TN / 4u);
-        let at = (strip + e / (TN / 4u) * SSTRIDE) / 4u + e % (TN / 4u);
-        var sum: array<vec4f, 1>;
-        take_numbers(&sum, ONE, &tiles, BEGIN, &sums_plain, SUMS, at);
-        if (row < whole.rows && column < whole.columns4) {
-          finish(group.z, row, column, sum[0]);
-        }
+    for (var q = 0u; q < SHARE; q++) {
+      let e = lane + q * LANES;
+      let row = m0 + row0 + i * MATRIX + e / (TN / 4u);
+      let column = (n0 + column0) / 4u + e % (TN / 4u);
+      let at = (strip + e / (TN / 4u) * SSTRIDE) / 4u + e % (TN / 4u);
+      var sum: array<vec4f, 1>;
+      take_numbers(&sum, ONE, &tiles, BEGIN, &sums_plain, SUMS, at);
+      if (row < whole.rows && column < whole.columns4) {
+        finish(group.z, row, column, sum[0]);
       }
     }
     workgroupBarrier();
