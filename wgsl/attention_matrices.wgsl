@@ -146,18 +146,13 @@ fn take_scores(p: ptr<function, Fours>, sub: u32, lane: u32) {
 // Puts probabilities (or what is made of them, then not BOUNDED) in their place, as halves.
 // @inline
 fn show_halves(p: ptr<function, Fours>, BOUNDED: u32, sub: u32, lane: u32) {
-  var large = false; // what f16 does not hold is looked for in all at once
-  if (BOUNDED == 0u) {
-    // @unroll
-    for (var c = 0u; c < B4; c++) {
-      large |= any(abs((*p)[c]) > vec4f(65504.0));
-    }
-  }
   // @unroll
   for (var c = 0u; c < B4; c++) {
     let to = (sub * TM + lane) * HLINE + c;
-    var four = packed((*p)[c]);
-    if (large) {
+    var four: vec2u;
+    if (BOUNDED == 1u) {
+      four = vec2u(pack2x16float((*p)[c].xy), pack2x16float((*p)[c].zw));
+    } else {
       four = store((*p)[c]);
     }
     put_halves(&tiles, SCORES, &halves_plain, HQUADS, to, four);
@@ -207,27 +202,27 @@ fn start_sums(acc: ptr<function, Sums>, WIDE: u32, W4: u32, y: ptr<storage, arra
   }
   let own_line = (sub * PART + lane * LINE) / 4u;
   // @unroll
-  for (var strip = 0u; strip < (WIDE + N - 1u) / N; strip++) {
+  for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
     var numbers: array<vec4f, B4>;
     // @unroll
     for (var c = 0u; c < B4; c++) {
-      numbers[c] = load(row_before[min(strip * N * M4 + c, W4 - 1u)]) / factor;
+      numbers[c] = load(row_before[min(turn * N * M4 + c, W4 - 1u)]) / factor;
     }
     workgroupBarrier();
     give_numbers(&numbers, B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
     workgroupBarrier();
-    get_sums(&(*acc), strip, WIDE, sub, lane);
+    get_sums(&(*acc), turn, WIDE, sub, lane);
   }
 }
 
-// Strip `STRIP` of matrices of sums, N of a row, as many as the subgroup's lines hold, from there.
+// The columns of matrices of sums that a turn has, as many as the subgroup's lines hold, from there.
 // @inline
-fn get_sums(acc: ptr<function, Sums>, STRIP: u32, WIDE: u32, sub: u32, lane: u32) {
+fn get_sums(acc: ptr<function, Sums>, TURN: u32, WIDE: u32, sub: u32, lane: u32) {
   // @unroll
   for (var i = 0u; i < M; i++) {
     // @unroll
-    for (var j = STRIP * N; j < min(STRIP * N + N, WIDE); j++) {
-      let begins_at = sub * PART + i * (MATRIX * LINE) + (j - STRIP * N) * MATRIX;
+    for (var j = TURN * N; j < min((TURN + 1u) * N, WIDE); j++) {
+      let begins_at = sub * PART + i * (MATRIX * LINE) + (j - TURN * N) * MATRIX;
       get_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, begins_at, &(*acc), i, j, lane);
     }
   }
@@ -235,12 +230,12 @@ fn get_sums(acc: ptr<function, Sums>, STRIP: u32, WIDE: u32, sub: u32, lane: u32
 
 // And back, of them the row of each invocation, whose line of workgroup memory is `own_line`.
 // @inline
-fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, STRIP: u32, WIDE: u32, own_line: u32, sub: u32, lane: u32) {
+fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, TURN: u32, WIDE: u32, own_line: u32, sub: u32, lane: u32) {
   // @unroll
   for (var i = 0u; i < M; i++) {
     // @unroll
-    for (var j = STRIP * N; j < min(STRIP * N + N, WIDE); j++) {
-      let at = sub * PART + i * (MATRIX * LINE) + (j - STRIP * N) * MATRIX;
+    for (var j = TURN * N; j < min((TURN + 1u) * N, WIDE); j++) {
+      let at = sub * PART + i * (MATRIX * LINE) + (j - TURN * N) * MATRIX;
       put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
     }
   }
@@ -253,16 +248,16 @@ fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, STRIP: u3
 fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: u32) {
   let own_line = (sub * PART + lane * LINE) / 4u;
   // @unroll
-  for (var strip = 0u; strip < (WIDE + N - 1u) / N; strip++) {
+  for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
     var row_sums: array<vec4f, B4>;
-    take_sums(&row_sums, &(*acc), strip, WIDE, own_line, sub, lane);
+    take_sums(&row_sums, &(*acc), turn, WIDE, own_line, sub, lane);
     // @unroll
     for (var c = 0u; c < B4; c++) {
       row_sums[c] *= factor;
     }
     give_numbers(&row_sums, B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
     workgroupBarrier();
-    get_sums(&(*acc), strip, WIDE, sub, lane);
+    get_sums(&(*acc), turn, WIDE, sub, lane);
     workgroupBarrier();
   }
 }
@@ -272,14 +267,14 @@ fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: 
 fn write_sums(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, WIDE: u32, W4: u32, SPLIT: u32, factor: f32, item: Item, part: u32, own: u32, line: u32, sub: u32, lane: u32) {
   let own_line = (sub * PART + lane * LINE) / 4u;
   // @unroll
-  for (var strip = 0u; strip < (WIDE + N - 1u) / N; strip++) {
+  for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
     workgroupBarrier();
     var row_sums: array<vec4f, B4>;
-    take_sums(&row_sums, &(*acc), strip, WIDE, own_line, sub, lane);
+    take_sums(&row_sums, &(*acc), turn, WIDE, own_line, sub, lane);
     if (own < item.rows) {
       // @unroll
-      for (var c = strip * N * M4; c < min(strip * N * M4 + B4, W4); c++) {
-        let sum = row_sums[c - strip * N * M4] * factor;
+      for (var c = turn * N * M4; c < min(turn * N * M4 + B4, W4); c++) {
+        let sum = row_sums[c - turn * N * M4] * factor;
         if (SPLIT == 1u) {
           if (params.split != 0u) {
             let at = (((part * params.slots + item.slot) * BM + sub * TM + lane) * W4 + c) * PIECES;

@@ -11,11 +11,6 @@
 
 const PER: u32 = MATRIX * MATRIX / LANES; // elements of a matrix per invocation, side by side where PLAIN
 
-// Four numbers as f16, of which none is beyond 65,504: what `store` does in a fifth of the instructions.
-fn packed(v: vec4f) -> vec2u {
-  return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
-}
-
 // Writes four f16.
 // @inline
 fn put_halves(tiles: ptr<workgroup, Tiles>, FROM: u32, plain: ptr<workgroup, Plain>, QUADS: u32, at: u32, value: vec2u) {

@@ -60,9 +60,6 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
   return Number.isNaN(error) ? Infinity : error;
 }
 
-/** What activations are stored in. */
-type Precision = TrainConfig["precision"];
-
 /** Allowed relative errors. */
 interface Limits {
   /** Of attention alone. */
@@ -78,7 +75,7 @@ interface Limits {
 }
 
 /** Of f32 engines; of the float64 oracle, for which the files' own rounding to f32 is left; and of the GPU's f16: the others keep f32. */
-function limitsOf(engine: Engine, precision: Precision): Limits {
+function limitsOf(engine: Engine, precision: TrainConfig["precision"]): Limits {
   if (precision === "f16" && engine.name === "webgpu") return { attention: 2e-3, tensor: 1e-2, scalar: 1e-3, after: 5e-3, zero: 1e-4 };
   return engine.name === "reference"
     ? { attention: 1e-7, tensor: 1e-7, scalar: 1e-7, after: 1e-7, zero: 1e-6 }
@@ -141,7 +138,7 @@ export async function* verifyAttention(
   engine: Engine,
   file: string,
   bytes: Uint8Array<ArrayBuffer>,
-  precision: Precision = "f32",
+  precision: TrainConfig["precision"] = "f32",
 ): AsyncGenerator<Verified> {
   expect("Cannot verify", { engine: [engine, "an engine"], precision: [precision, TRAIN_FIELDS.precision] });
   const golden = parseSafetensors(bytes, file), { attention: limit } = limitsOf(engine, precision), { shape } = need(golden, "q", file);
@@ -218,7 +215,7 @@ export async function* verifyModel(
   folder: string,
   files: GoldenModel,
   recompute = false,
-  precision: Precision = "f32",
+  precision: TrainConfig["precision"] = "f32",
 ): AsyncGenerator<Verified> {
   expect("Cannot verify", { engine: [engine, "an engine"], folder: [folder, "a string"], files: [files, "an object"] });
   expect("Cannot verify", { precision: [precision, TRAIN_FIELDS.precision] });
@@ -307,7 +304,7 @@ export interface GoldenCase {
   /** The file's or folder's. */
   readonly name: string;
   /** Runs it on an engine, activations stored in f32 unless f16 is asked for. */
-  run(engine: Engine, precision?: Precision): AsyncGenerator<Verified>;
+  run(engine: Engine, precision?: TrainConfig["precision"]): AsyncGenerator<Verified>;
 }
 
 /**

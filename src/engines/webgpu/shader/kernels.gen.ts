@@ -1606,7 +1606,7 @@ export interface Kernels {
     };
   };
   /**
-   * X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product_vectors.wgsl.
+   * X ← P·X of Muon's iteration, for many matrices, by tiles of product_vectors.wgsl.
    */
   readonly muon_apply: {
     readonly bindings: {
@@ -1641,7 +1641,7 @@ export interface Kernels {
     };
   };
   /**
-   * Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
+   * Of Muon's iteration what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
    * by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
    */
   readonly muon_gram: {
@@ -1710,7 +1710,7 @@ export interface Kernels {
     };
   };
   /**
-   * Muon's momentum (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor
+   * Muon's momentum, of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor
    * + μ·m as the first X [r, c], r ≤ c, turned where out > in, 0 where its sides are rounded up to 4. A workgroup has a tile of 32 × 32
    * and leaves the sum of its squares. Where factor is 0 m stays and X is 0.
    */
@@ -1743,7 +1743,7 @@ export interface Kernels {
     };
   };
   /**
-   * Where Muon's iteration (spec §3) begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
+   * Where Muon's iteration begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
    */
   readonly muon_normalise: {
     readonly bindings: {
@@ -1766,7 +1766,7 @@ export interface Kernels {
     };
   };
   /**
-   * Muon's step (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
+   * Muon's step, of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
    * c] turned back where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
    */
   readonly muon_update: {
