@@ -4,6 +4,7 @@
 import { type Adam, adam } from "./adam.ts";
 import { type Attention, attention, type AttentionBackward, attentionBackward } from "./attention.ts";
 import { type AttentionDecode, attentionDecode } from "./attention_decode.ts";
+import { type BlockMean, blockMean, type BlockMeanBackward, blockMeanBackward, type GatherBlocks, gatherBlocks, type GatherBlocksBackward, gatherBlocksBackward } from "./blocks.ts";
 import { type CacheFill, cacheFill } from "./cache_fill.ts";
 import { type Choose, choose } from "./choose.ts";
 import { type CrossEntropy, crossEntropy } from "./cross_entropy.ts";
@@ -12,14 +13,18 @@ import { type Embedding, embedding, type EmbeddingDecode, embeddingDecode, type 
 import { type Gather, gather } from "./gather.ts";
 import { type LayerNorm, layernorm, type LayerNormBackward, layernormBackward } from "./layernorm.ts";
 import { type Linear, linear, type LinearInputGrad, linearInputGrad, type LinearWeightGrad, linearWeightGrad } from "./linear.ts";
+import { type Mix, mix, type MixBackward, mixBackward, type Add, add } from "./mix.ts";
 import { type Muon, muon } from "./muon.ts";
 import { type Sum, sum, type SquareNorm, squareNorm, type Clip, clip } from "./norm.ts";
+import { type Route, route, type RouteLists, routeLists } from "./route.ts";
+import { type RoutedDecode, routedDecode } from "./routed_decode.ts";
 import { type ScoreLoss, scoreLoss } from "./score_loss.ts";
 import type { Descriptor } from "./operation.ts";
 
 export { type Adam } from "./adam.ts";
 export { NO_KEYS, type Attention, type AttentionBackward } from "./attention.ts";
 export { type AttentionDecode } from "./attention_decode.ts";
+export { NO_BLOCK, type BlockMean, type BlockMeanBackward, type GatherBlocks, type GatherBlocksBackward } from "./blocks.ts";
 export { type CacheFill } from "./cache_fill.ts";
 export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";
 export { NO_TARGET, type CrossEntropy } from "./cross_entropy.ts";
@@ -28,8 +33,11 @@ export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./
 export { NO_ROW, type Gather } from "./gather.ts";
 export { LAYERNORM_EPSILON, type LayerNorm, type LayerNormBackward } from "./layernorm.ts";
 export { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
+export { type Mix, type MixBackward, type Add } from "./mix.ts";
 export { NEWTON_SCHULZ, type Muon } from "./muon.ts";
 export { HYPER, CLEAN_STEPS, type Sum, type SquareNorm, type Clip } from "./norm.ts";
+export { type Route, type RouteLists } from "./route.ts";
+export { type RoutedDecode } from "./routed_decode.ts";
 export { type ScoreLoss } from "./score_loss.ts";
 
 /** Any operation. */
@@ -38,6 +46,10 @@ export type Op =
   | Attention
   | AttentionBackward
   | AttentionDecode
+  | BlockMean
+  | BlockMeanBackward
+  | GatherBlocks
+  | GatherBlocksBackward
   | CacheFill
   | Choose
   | CrossEntropy
@@ -51,10 +63,16 @@ export type Op =
   | Linear
   | LinearInputGrad
   | LinearWeightGrad
+  | Mix
+  | MixBackward
+  | Add
   | Muon
   | Sum
   | SquareNorm
   | Clip
+  | Route
+  | RouteLists
+  | RoutedDecode
   | ScoreLoss;
 
 /** The operation of a name. */
@@ -66,6 +84,10 @@ export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
   attention,
   attention_backward: attentionBackward,
   attention_decode: attentionDecode,
+  block_mean: blockMean,
+  block_mean_backward: blockMeanBackward,
+  gather_blocks: gatherBlocks,
+  gather_blocks_backward: gatherBlocksBackward,
   cache_fill: cacheFill,
   choose,
   cross_entropy: crossEntropy,
@@ -79,9 +101,15 @@ export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
   linear,
   linear_input_grad: linearInputGrad,
   linear_weight_grad: linearWeightGrad,
+  mix,
+  mix_backward: mixBackward,
+  add,
   muon,
   sum,
   square_norm: squareNorm,
   clip,
+  route,
+  route_lists: routeLists,
+  routed_decode: routedDecode,
   score_loss: scoreLoss,
 };

@@ -5,6 +5,7 @@ import type { Op, OpOf } from "../../ops/mod.ts";
 import { adam } from "./adam.ts";
 import { attention, attentionBackward } from "./attention.ts";
 import { attentionDecode } from "./attention_decode.ts";
+import { blockMean, blockMeanBackward, gatherBlocks, gatherBlocksBackward } from "./blocks.ts";
 import { cacheFill } from "./cache_fill.ts";
 import { choose } from "./choose.ts";
 import { crossEntropy } from "./cross_entropy.ts";
@@ -13,8 +14,11 @@ import { embedding, embeddingDecode, embeddingBackward } from "./embedding.ts";
 import { gather } from "./gather.ts";
 import { layernorm, layernormBackward } from "./layernorm.ts";
 import { linear, linearInputGrad, linearWeightGrad } from "./linear.ts";
+import { mix, mixBackward, add } from "./mix.ts";
 import { muon } from "./muon.ts";
 import { sum, squareNorm, clip } from "./norm.ts";
+import { route, routeLists } from "./route.ts";
+import { routedDecode } from "./routed_decode.ts";
 import { scoreLoss } from "./score_loss.ts";
 import type { Oracle } from "./values.ts";
 
@@ -24,6 +28,10 @@ export const ORACLES: { readonly [K in Op["op"]]: Oracle<OpOf<K>> } = {
   attention,
   attention_backward: attentionBackward,
   attention_decode: attentionDecode,
+  block_mean: blockMean,
+  block_mean_backward: blockMeanBackward,
+  gather_blocks: gatherBlocks,
+  gather_blocks_backward: gatherBlocksBackward,
   cache_fill: cacheFill,
   choose,
   cross_entropy: crossEntropy,
@@ -37,9 +45,15 @@ export const ORACLES: { readonly [K in Op["op"]]: Oracle<OpOf<K>> } = {
   linear,
   linear_input_grad: linearInputGrad,
   linear_weight_grad: linearWeightGrad,
+  mix,
+  mix_backward: mixBackward,
+  add,
   muon,
   sum,
   square_norm: squareNorm,
   clip,
+  route,
+  route_lists: routeLists,
+  routed_decode: routedDecode,
   score_loss: scoreLoss,
 };

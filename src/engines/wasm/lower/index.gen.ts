@@ -5,6 +5,7 @@ import type { Op, OpOf } from "../../../ops/mod.ts";
 import { lowerAdam } from "./adam.ts";
 import { lowerAttention, lowerAttentionBackward } from "./attention.ts";
 import { lowerAttentionDecode } from "./attention_decode.ts";
+import { lowerBlockMean, lowerBlockMeanBackward, lowerGatherBlocks, lowerGatherBlocksBackward } from "./blocks.ts";
 import { lowerCacheFill } from "./cache_fill.ts";
 import { lowerChoose } from "./choose.ts";
 import { lowerCrossEntropy } from "./cross_entropy.ts";
@@ -13,8 +14,11 @@ import { lowerEmbedding, lowerEmbeddingDecode, lowerEmbeddingBackward } from "./
 import { lowerGather } from "./gather.ts";
 import { lowerLayernorm, lowerLayernormBackward } from "./layernorm.ts";
 import { lowerLinear, lowerLinearInputGrad, lowerLinearWeightGrad } from "./linear.ts";
+import { lowerMix, lowerMixBackward, lowerAdd } from "./mix.ts";
 import { lowerMuon } from "./muon.ts";
 import { lowerSum, lowerSquareNorm, lowerClip } from "./norm.ts";
+import { lowerRoute, lowerRouteLists } from "./route.ts";
+import { lowerRoutedDecode } from "./routed_decode.ts";
 import { lowerScoreLoss } from "./score_loss.ts";
 import type { Lowering } from "./lowering.ts";
 
@@ -24,6 +28,10 @@ export const LOWERINGS: { readonly [K in Op["op"]]: Lowering<OpOf<K>> } = {
   attention: lowerAttention,
   attention_backward: lowerAttentionBackward,
   attention_decode: lowerAttentionDecode,
+  block_mean: lowerBlockMean,
+  block_mean_backward: lowerBlockMeanBackward,
+  gather_blocks: lowerGatherBlocks,
+  gather_blocks_backward: lowerGatherBlocksBackward,
   cache_fill: lowerCacheFill,
   choose: lowerChoose,
   cross_entropy: lowerCrossEntropy,
@@ -37,9 +45,15 @@ export const LOWERINGS: { readonly [K in Op["op"]]: Lowering<OpOf<K>> } = {
   linear: lowerLinear,
   linear_input_grad: lowerLinearInputGrad,
   linear_weight_grad: lowerLinearWeightGrad,
+  mix: lowerMix,
+  mix_backward: lowerMixBackward,
+  add: lowerAdd,
   muon: lowerMuon,
   sum: lowerSum,
   square_norm: lowerSquareNorm,
   clip: lowerClip,
+  route: lowerRoute,
+  route_lists: lowerRouteLists,
+  routed_decode: lowerRoutedDecode,
   score_loss: lowerScoreLoss,
 };

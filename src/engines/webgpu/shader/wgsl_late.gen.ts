@@ -53,6 +53,33 @@ p[i]-=hyper[0]*(first*hyper[1]/(sqrt(second*hyper[2])+params.eps)+decay*p[i]);
 }
 }
 `,
+  "add": `
+
+// @import storage_f32.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+}
+
+var<storage,read>x:array<Stored>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at add 16
+y[i]=store(load(y[i])+load(x[i]));
+// @at elements 14
+}
+}
+`,
   "attention_backward_delta": `
 
 
@@ -859,6 +886,80 @@ y[to]=store(sum);
 }
 }
 `,
+  "block_mean": `
+
+// @import storage_f32.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+n:u32,
+block:u32,
+blocks:u32,
+width:u32,
+}
+
+var<storage,read>x:array<Stored>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at block_mean 20
+let own=i/params.width;
+let start=own%params.blocks*params.block;
+let held=min(params.block,params.n-start);
+let at=(own/params.blocks*params.n+start)*params.width+i%params.width;
+var sum=Value();
+for(var r=0u;r<held;r++){
+sum+=load(x[at+r*params.width]);
+}
+y[i]=store(sum/f32(held));
+// @at elements 14
+}
+}
+`,
+  "block_mean_backward": `
+
+// @import storage_f32.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+n:u32,
+block:u32,
+blocks:u32,
+width:u32,
+}
+
+var<storage,read>dy:array<Stored>;
+var<storage,read_write>dx:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at block_mean_backward 20
+let row=i/params.width;
+let k=row%params.n/params.block;
+let held=min(params.block,params.n-k*params.block);
+let share=load(dy[(row/params.n*params.blocks+k)*params.width+i%params.width])/f32(held);
+dx[i]=store(load(dx[i])+share);
+// @at elements 14
+}
+}
+`,
   "clip": `
 
 
@@ -1197,6 +1298,94 @@ table[at]=total;
 }
 }
 `,
+  "gather_blocks": `
+
+// @import storage_f32.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+n:u32,
+block:u32,
+all:u32,
+heads:u32,
+width:u32,
+}
+
+var<storage,read>x:array<Stored>;
+var<storage,read>choice:array<u32>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at gather_blocks 22
+let row=i/params.width;
+let column=i%params.width;
+let entry=row/params.block;
+let b=entry/params.all;
+let k=choice[(b*params.heads+column*params.heads/params.width)*params.all+entry%params.all];
+if(k==0xffffffffu){
+y[i]=store(Value());
+}else{
+y[i]=x[(b*params.n+k*params.block+row%params.block)*params.width+column];
+}
+// @at elements 14
+}
+}
+`,
+  "gather_blocks_backward": `
+
+// @import storage_f32.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+n:u32,
+block:u32,
+blocks:u32,
+all:u32,
+heads:u32,
+width:u32,
+}
+
+var<storage,read>dy:array<Stored>;
+var<storage,read>starts:array<u32>;
+var<storage,read>list:array<u32>;
+var<storage,read_write>dx:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at gather_blocks_backward 24
+let row=i/params.width;
+let column=i%params.width;
+let b=row/params.n;
+let at=row%params.n;
+let line=b*params.heads+column*params.heads/params.width;
+let start=line*(params.blocks+1u)+at/params.block;
+var sum=load(dx[i]);
+for(var e=starts[start];e<starts[start+1u];e++){
+let copied=(b*params.all+list[line*params.all+e])*params.block+at%params.block;
+sum+=load(dy[copied*params.width+column]);
+}
+dx[i]=store(sum);
+// @at elements 14
+}
+}
+`,
   "layernorm_backward": `
 
 
@@ -1522,6 +1711,91 @@ dw[at]+=product;
 }else{
 dw[at]=product;
 }
+}
+`,
+  "mix": `
+
+// @import storage_f32.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+heads:u32,
+width:u32,
+columns:u32,
+first:u32,
+}
+
+var<storage,read>gates:array<f32>;
+var<storage,read>part:array<Value>;
+var<storage,read_write>y:array<Value>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at mix 21
+let row=i/params.width;
+let z=gates[row*params.columns+params.first+i%params.width*params.heads/params.width];
+var sum=part[i]/(1.0+exp(-z));
+if(params.first>0u){
+sum+=y[i];
+}
+y[i]=sum;
+// @at elements 14
+}
+}
+`,
+  "mix_backward": `
+
+// @import storage_f32.wgsl
+// @import rows.wgsl
+
+struct Params{
+rows:u32,
+width:u32,
+heads:u32,
+columns:u32,
+first:u32,
+}
+
+var<storage,read>gates:array<f32>;
+var<storage,read>part:array<Value>;
+var<storage,read>dy:array<Value>;
+var<storage,read_write>d_gates:array<f32>;
+var<storage,read_write>d_part:array<Value>;
+var<uniform>params:Params;
+// @at rows 40
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let lane=t&(LANES-1u);
+let line=(t/LANES)&(ROWS-1u);
+let row=(group.y*groups.x+group.x)*ROWS+line;
+let inside=row<params.rows;
+let width=select(0u,params.width,inside);
+let at=row*params.width;
+// @at mix_backward 23
+let place=row/params.heads*params.columns+params.first+row%params.heads;
+let gate=1.0/(1.0+exp(-gates[place]));
+var products=Value();
+for(var c=lane;c<width;c+=LANES){
+products=fma(dy[at+c],part[at+c],products);
+d_part[at+c]=gate*dy[at+c];
+}
+let slope=row_sum(total(products),line,lane);
+if(lane==0u&&inside){
+d_gates[place]=gate*(1.0-gate)*slope;
+}
+// @at rows 53
 }
 `,
   "muon_apply": `
@@ -1855,6 +2129,380 @@ if(ACCUMULATE){
 total+=y[i];
 }
 y[i]=total;
+}
+}
+`,
+  "route": `
+
+
+
+// @import storage_f32.wgsl
+
+struct Params{
+units:u32,
+sequences:u32,
+heads:u32,
+n:u32,
+block:u32,
+window:u32,
+blocks:u32,
+places:u32,
+top:u32,
+width:u32,
+}
+
+var<storage,read>q:array<Stored>;
+var<storage,read>summaries:array<Stored>;
+var<storage,read_write>choice:array<u32>;
+var<storage,read>position:array<u32>;
+var<uniform>params:Params;
+
+override DECODE:bool=false;
+
+const THREADS:u32=128u;
+const HELD:u32=2048u;
+const NONE:u32=0xffffffffu;
+
+var<workgroup>held:array<f32,HELD>;
+var<workgroup>tops:array<f32,THREADS>;
+var<workgroup>places:array<u32,THREADS>;
+var<workgroup>chosen:array<u32,64>;
+var<workgroup>here:u32;
+
+fn score(query:u32,first:u32,step:u32,k:u32)->f32{
+var sum=Value();
+for(var c=0u;c<params.width;c++){
+sum=fma(load(q[query+c]),load(summaries[first+k*step+c]),sum);
+}
+return total(sum);
+}
+
+@compute@workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let unit=group.y*groups.x+group.x;
+if(unit>=params.units){
+return;
+}
+var line=unit/params.blocks;
+var j=unit%params.blocks;
+var chooses=true;
+let head=line%params.heads;
+let b=line/params.heads%params.sequences;
+var query=((b*params.n+j*params.block)*params.heads+head)*params.width;
+var first=(b*params.blocks*params.heads+head)*params.width;
+var step=params.heads*params.width;
+if(DECODE){
+if(t==0u){
+here=position[0];
+}
+let i=workgroupUniformLoad(&here);
+line=unit;
+j=i/params.block;
+chooses=i%params.block==0u;
+query=line*params.width;
+first=(line*(params.n+params.blocks)+params.n)*params.width;
+step=params.width;
+}
+
+let end=(j+1u)*params.block-1u;
+var count=0u;
+if(chooses&&end>params.window){
+count=min(j,(end-params.window+params.block-1u)/params.block);
+}
+for(var k=t;k<min(count,HELD);k+=THREADS){
+held[k]=score(query,first,step,k);
+}
+var last=0.0;
+var last_place=NONE;
+for(var r=0u;r<params.top;r++){
+var most=0.0;
+var best=NONE;
+for(var k=t;k<count;k+=THREADS){
+var s=0.0;
+if(k<HELD){
+s=held[k];
+}else{
+s=score(query,first,step,k);
+}
+let follows=r==0u||s<last||(s==last&&k>last_place);
+if(follows&&(best==NONE||s>most)){
+most=s;
+best=k;
+}
+}
+tops[t]=most;
+places[t]=best;
+workgroupBarrier();
+for(var half=THREADS/2u;half>0u;half>>=1u){
+if(t<half){
+let other=places[t+half];
+let by=tops[t+half]-tops[t];
+if(other!=NONE&&(places[t]==NONE||by>0.0||(by==0.0&&other<places[t]))){
+places[t]=other;
+tops[t]=tops[t+half];
+}
+}
+workgroupBarrier();
+}
+last=tops[0];
+last_place=places[0];
+if(t==0u){
+
+var at=r;
+while(at>0u&&chosen[max(at,1u)-1u]>last_place){
+chosen[at]=chosen[at-1u];
+at--;
+}
+chosen[at]=last_place;
+}
+
+if(last_place==NONE){
+last=-3.4e38;
+}
+workgroupBarrier();
+}
+if(chooses){
+for(var r=t;r<params.top;r+=THREADS){
+choice[(line*params.places+j)*params.top+r]=chosen[r];
+}
+}
+}
+`,
+  "route_lists": `
+
+
+
+
+struct Params{
+lines:u32,
+blocks:u32,
+top:u32,
+}
+
+var<storage,read>choice:array<u32>;
+var<storage,read_write>starts:array<u32>;
+var<storage,read_write>list:array<u32>;
+var<uniform>params:Params;
+
+const THREADS:u32=64u;
+
+var<workgroup>sums:array<u32,THREADS>;
+
+@compute@workgroup_size(THREADS)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let line=group.y*groups.x+group.x;
+if(line>=params.lines){
+return;
+}
+let all=params.blocks*params.top;
+let from=line*all;
+
+let begins=line*(params.blocks+1u);
+let ends=begins+1u;
+for(var k=t;k<=params.blocks;k+=THREADS){
+starts[begins+k]=0u;
+}
+for(var e=t;e<all;e+=THREADS){
+list[from+e]=0xffffffffu;
+}
+storageBarrier();
+for(var j=0u;j<params.blocks;j++){
+if(t<params.top){
+let k=choice[from+j*params.top+t];
+if(k<params.blocks){
+starts[ends+k]+=1u;
+}
+}
+storageBarrier();
+}
+let each=(params.blocks+THREADS-1u)/THREADS;
+let low=min(t*each,params.blocks);
+let high=min(low+each,params.blocks);
+var sum=0u;
+for(var k=low;k<high;k++){
+sum+=starts[ends+k];
+}
+sums[t]=sum;
+workgroupBarrier();
+var at=0u;
+for(var other=0u;other<t;other++){
+at+=sums[other];
+}
+for(var k=low;k<high;k++){
+let count=starts[ends+k];
+starts[ends+k]=at;
+at+=count;
+}
+storageBarrier();
+for(var j=0u;j<params.blocks;j++){
+if(t<params.top){
+let k=choice[from+j*params.top+t];
+if(k<params.blocks){
+let place=starts[ends+k];
+list[from+place]=j*params.top+t;
+starts[ends+k]=place+1u;
+}
+}
+storageBarrier();
+}
+}
+`,
+  "routed_decode": `
+
+
+// @import storage_f32.wgsl
+
+struct Params{
+heads:u32,
+n:u32,
+slots:u32,
+block:u32,
+window:u32,
+top:u32,
+branches:u32,
+width:u32,
+value_width:u32,
+scale:f32,
+}
+
+var<storage,read>q:array<Value>;
+var<storage,read>gates:array<f32>;
+var<storage,read>keys:array<Value>;
+var<storage,read>values:array<Value>;
+var<storage,read>choice:array<u32>;
+var<storage,read>position:array<u32>;
+var<storage,read_write>o:array<Value>;
+var<uniform>params:Params;
+
+const THREADS:u32=128u;
+
+var<workgroup>scores:array<f32,THREADS>;
+var<workgroup>places:array<u32,THREADS>;
+var<workgroup>here:u32;
+
+@compute@workgroup_size(THREADS)
+fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+let line=group.x;
+if(t==0u){
+here=position[0];
+}
+let i=workgroupUniformLoad(&here);
+let j=i/params.block;
+let query=line*params.width;
+let cached=line*params.slots;
+let own=(line*(params.slots-params.n)+j)*params.top;
+let end=(j+1u)*params.block-1u;
+var chosen=0u;
+if(end>params.window){
+chosen=min(params.top,min(j,(end-params.window+params.block-1u)/params.block));
+}
+var out=Value();
+for(var branch=0u;branch<params.branches;branch++){
+var count=min(i,params.window)+1u;
+if(branch==1u){
+count=chosen*params.block;
+}
+if(branch==2u){
+count=j;
+}
+let z=gates[(line/params.heads*params.branches+branch)*params.heads+line%params.heads];
+var high=-1e29;
+var weight=0.0;
+var sum=Value();
+for(var start=0u;start<count;start+=THREADS){
+let at=start+t;
+var score=-1e30;
+var place=0u;
+if(at<count){
+place=i-min(i,params.window)+at;
+if(branch==1u){
+place=choice[own+at/params.block]*params.block+at%params.block;
+}
+if(branch==2u){
+place=params.n+at;
+}
+var products=Value();
+for(var c=0u;c<params.width;c++){
+products=fma(q[query+c],keys[(cached+place)*params.width+c],products);
+}
+score=total(products)*params.scale;
+}
+scores[t]=score;
+places[t]=place;
+workgroupBarrier();
+var next=high;
+for(var e=0u;e<THREADS;e++){
+next=max(next,scores[e]);
+}
+workgroupBarrier();
+scores[t]=exp(score-next);
+workgroupBarrier();
+let shrink=exp(high-next);
+high=next;
+weight*=shrink;
+sum*=shrink;
+for(var e=0u;e<min(THREADS,count-start);e++){
+weight+=scores[e];
+if(t<params.value_width){
+sum=fma(Value(scores[e]),values[(cached+places[e])*params.value_width+t],sum);
+}
+}
+workgroupBarrier();
+}
+if(count>0u){
+out+=sum/(weight*(1.0+exp(-z)));
+}
+}
+if(t<params.value_width){
+o[line*params.value_width+t]=out;
+}
+}
+`,
+  "routed_decode_store": `
+
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+width:u32,
+n:u32,
+slots:u32,
+block:u32,
+}
+
+var<storage,read>x:array<f32>;
+var<storage,read>position:array<u32>;
+var<storage,read_write>cache:array<f32>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at routed_decode_store 20
+let here=position[0];
+let first=i/params.width*params.slots*params.width+i%params.width;
+cache[first+here*params.width]=x[i];
+if((here+1u)%params.block==0u){
+var sum=x[i];
+for(var r=1u;r<params.block;r++){
+sum+=cache[first+(here-r)*params.width];
+}
+cache[first+(params.n+here/params.block)*params.width]=sum/f32(params.block);
+}
+// @at elements 14
 }
 }
 `,
