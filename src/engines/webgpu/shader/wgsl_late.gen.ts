@@ -2303,7 +2303,7 @@ if(line>=params.lines){
 return;
 }
 let all=params.blocks*params.top;
-let from=line*all;
+let entries_at=line*all;
 
 let begins=line*(params.blocks+1u);
 let ends=begins+1u;
@@ -2311,12 +2311,12 @@ for(var k=t;k<=params.blocks;k+=THREADS){
 starts[begins+k]=0u;
 }
 for(var e=t;e<all;e+=THREADS){
-list[from+e]=0xffffffffu;
+list[entries_at+e]=0xffffffffu;
 }
 storageBarrier();
 for(var j=0u;j<params.blocks;j++){
 if(t<params.top){
-let k=choice[from+j*params.top+t];
+let k=choice[entries_at+j*params.top+t];
 if(k<params.blocks){
 starts[ends+k]+=1u;
 }
@@ -2344,10 +2344,10 @@ at+=count;
 storageBarrier();
 for(var j=0u;j<params.blocks;j++){
 if(t<params.top){
-let k=choice[from+j*params.top+t];
+let k=choice[entries_at+j*params.top+t];
 if(k<params.blocks){
 let place=starts[ends+k];
-list[from+place]=j*params.top+t;
+list[entries_at+place]=j*params.top+t;
 starts[ends+k]=place+1u;
 }
 }
