@@ -66,6 +66,12 @@ function describe(set: AttentionSet): string {
       return `listed blocks of ${set.block}`;
     case "intervals":
       return "listed intervals";
+    case "routed":
+      return `|i − j| ≤ ${set.window}, or one of ${set.top_k} blocks of ${set.block} chosen by content (drawn: evenly spread)`;
+    case "chosen":
+      return `copies of ${set.top_k} chosen blocks of ${set.block}`;
+    case "past":
+      return `means of past blocks of ${set.block}`;
   }
 }
 

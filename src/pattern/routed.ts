@@ -4,6 +4,14 @@
  * @module
  */
 
+import { type AttentionConfig, layerAttention, type ModelAttention } from "./sets.ts";
+
+/** The routed attention of layer r, where that has it. */
+export function routedAt(attention: ModelAttention, layer: number): AttentionConfig | undefined {
+  const one = layerAttention(attention, layer), first = "heads" in one ? one.heads[0] : one;
+  return first.pattern === "routed" ? first : undefined;
+}
+
 /** What is said of a routed attention. */
 export interface Routing {
   /** Positions of a block, of queries and of keys. */

@@ -10,6 +10,7 @@ import { ConfigError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { setsOf } from "../files/model_config.ts";
 import { objectiveOf } from "../files/objective.ts";
+import { loadLayers } from "../model/late.ts";
 import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -113,6 +114,7 @@ export async function* attentionMaps(
   if (n < n_ctx && layers.some((layer) => setsOf(config, layer).some(({ causal }) => !causal))) {
     throw new ShapeError(`Cannot map attention: the model is not causal, so the sequence must have all ${n_ctx} tokens, got ${n}`);
   }
+  await loadLayers(config);
   const { program, batch, layers: made, constants } = queryKeyProgram(params, layers);
   const tensors = [batch.tokens, ...constants.keys(), ...[...made.values()].flatMap(Object.values)];
   const executable = await compileWith(engine, program, tensors, constants);
