@@ -5,6 +5,7 @@
  */
 
 import { Random } from "../src/base/random.ts";
+import "../src/ops/apart.gen.ts";
 import { activations, type DType, type Op, size, type Tensor, tensor, type TensorData } from "../src/ops/mod.ts";
 
 /** Inputs, operations and the tensors to compare; a case's `build` fills it in. */

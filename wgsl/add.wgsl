@@ -1,5 +1,5 @@
 // y += x.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl
 

@@ -1,5 +1,5 @@
 // Means of blocks of rows: y[s, k] = the mean of rows k·block … of sequence s, of the last block those that it has.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl
 

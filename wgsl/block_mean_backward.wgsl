@@ -1,5 +1,5 @@
 // The gradient of means of blocks: of each row its share of its block's, added to what is there.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl
 

@@ -1,5 +1,5 @@
 // Copies of chosen blocks: row (j·top + r)·block + t of sequence b is, of head h, row choice[b, h, j, r]·block + t of x, or 0.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl
 

@@ -1,5 +1,5 @@
 // The gradient of copies of blocks: of each row the sum over its copies, in the order of the lists of route_lists.wgsl, added to what is there.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl
 

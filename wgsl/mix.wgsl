@@ -1,5 +1,5 @@
 // A branch of an attention by its gates: y (+)= σ(gates[row, first + h])·part.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl
 

@@ -1,5 +1,5 @@
 // The gradients of a branch and of its gates: dPart = σ(z)·dy, dz = σ′(z)·(dy · part), z = gates[row, first + h]. A row here is of a head.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 // @import rows.wgsl
 

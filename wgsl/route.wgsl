@@ -1,7 +1,7 @@
 // Which blocks a block of queries chooses: the `top` of the largest q·summary, of equal ones the lower, ascending, then 2³² − 1. A workgroup
 // has a block of queries of a head; in as many rounds it finds the next best after the last. Where DECODE it has a head of the decoded
 // position, chooses where that begins a block of queries, and finds summaries behind the keys of the cache.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 
 struct Params {

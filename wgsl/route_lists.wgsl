@@ -1,7 +1,7 @@
 // A choice turned round: entries by the block of keys that they hold, ascending. A workgroup has a head of a sequence. It goes through the
 // blocks of queries one after another, and an invocation has one of the blocks that each chose: they differ, so none counts or writes where
 // another does, and what comes out hangs on no order of theirs.
-// @late
+// @late apart
 
 struct Params {
   lines: u32, // batch · heads

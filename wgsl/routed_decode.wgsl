@@ -1,6 +1,6 @@
 // Routed attention of one decoded position over its cache: branch after branch (window, chosen blocks, summaries) an online softmax over 128
 // keys at a time, then o += σ(gate)·branch. A workgroup has a head of a sequence; an invocation scores one key, then sums a column of values.
-// @late
+// @late apart
 // @import storage_f32.wgsl
 
 struct Params {

@@ -1,5 +1,5 @@
 // The decoded position's key, or value, to its slot, and after the last position of a block the mean of the block to the slot of its summary.
-// @late
+// @late apart
 // @import elements.wgsl
 
 struct Params {

@@ -9,7 +9,6 @@ export const NEWTON_SCHULZ_A: f64 = 3.4445;
 export const NEWTON_SCHULZ_B: f64 = -4.775;
 export const NEWTON_SCHULZ_C: f64 = 2.0315;
 export const NEWTON_SCHULZ_TIMES: f64 = 5;
-export const NO_BLOCK: f64 = 4294967295;
 export const NO_KEYS: f64 = -1e+30;
 export const NO_ROW: f64 = 4294967295;
 export const NO_TARGET: f64 = 4294967295;

@@ -8,8 +8,7 @@ import { type Allowed, expect, type ObjectOf, shown, whole } from "../base/check
 import { ConfigError } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
 import { memoryOf, rowsOf } from "../pattern/memory.ts";
-import { routedAt } from "../pattern/routed.ts";
-import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets } from "../pattern/sets.ts";
+import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets, routedAt } from "../pattern/sets.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
 export type PositionConfig =

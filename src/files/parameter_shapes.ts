@@ -5,7 +5,7 @@
  */
 
 import { memoryOf } from "../pattern/memory.ts";
-import { routedAt } from "../pattern/routed.ts";
+import { routedAt } from "../pattern/sets.ts";
 import { checkConfig, type ModelConfig, outputsOf, positionSizes } from "./model_config.ts";
 
 /**

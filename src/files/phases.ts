@@ -7,7 +7,7 @@
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { memoryOf } from "../pattern/memory.ts";
-import { routedAt } from "../pattern/routed.ts";
+import { routedAt } from "../pattern/sets.ts";
 import { checkConfig, type ModelConfig } from "./model_config.ts";
 import { checkTrain, type Phase, type TrainConfig } from "./train_config.ts";
 

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { setsOf } from "../files/model_config.ts";
 import type { CachePlan } from "../pattern/cache.ts";
 import { CHOICE, Program, type Tensor, tensor } from "../ops/mod.ts";
 import type { Constants } from "./compile.ts";
@@ -69,9 +68,8 @@ export function decodingProgram(params: Parameters, batch: number, plans: readon
   });
   const caches = plans.map((plan, layer): CacheTensors => {
     const cache = (name: string, width: number) => tensor(`layers.${layer}.cache.${name}`, [batch, heads, plan.slots, width / heads]);
-    const made = { keys: cache("keys", config.d_qk), values: cache("values", config.d_model) }, [set] = setsOf(config, layer);
-    if (set.kind !== "routed") return made;
-    return { ...made, choice: u32(`layers.${layer}.cache.choice`, batch, heads, Math.ceil(config.n_ctx / set.block), set.top_k) };
+    const choice = LATE.routed?.choiceOf(config, layer, batch);
+    return { keys: cache("keys", config.d_qk), values: cache("values", config.d_model), ...choice && { choice } };
   });
   h = decodeBlocks(e, h, position, plans, caches);
   program.add({ op: "linear", x: h, norm: e.normOf("norm"), ...params.matrix("out.weight"), y: logits });
@@ -89,8 +87,8 @@ export function decodeBlocks(
 ): Tensor {
   plans.forEach((plan, layer) => {
     const qkv = e.qkv(layer, h, e.normOf(`layers.${layer}.attn.norm`)), o = e.matrix(`layers.${layer}.attn.o`, e.config.d_model);
-    const { choice, ...cache } = caches[layer];
-    if (choice) LATE.routed!.decode(e, layer, setsOf(e.config, layer)[0], h, qkv, o, caches[layer], position);
+    const cache = caches[layer];
+    if (cache.choice) LATE.routed!.decode(e, layer, h, { ...qkv, o, ...cache, choice: cache.choice, position });
     else e.program.add({ op: "attention_decode", ...qkv, o, ...cache, position, plan });
     const h1 = e.linear(layer, "attn.p", o, { residual: h });
     const active = e.linear(layer, "ff.w1", h1, { norm: e.normOf(`layers.${layer}.ff.norm`), activation: "gelu" });
@@ -133,7 +131,7 @@ export function prefillProgram(
     const { keys, values } = cache;
     const fill = (k: Tensor, v: Tensor, q: () => Tensor) => {
       program.add({ op: "cache_fill", k, v, keys, values, rows: rows[layer], n: e.length });
-      if (cache.choice) LATE.routed!.prefill(e, layer, setsOf(config, layer)[0], q(), k, v, cache);
+      if (cache.choice) LATE.routed!.prefill(e, layer, q(), k, v, cache);
     };
     if (layer < config.n_layer - 1) {
       const block = e.block(layer, h, NO_DROPOUT, false);

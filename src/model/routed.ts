@@ -5,7 +5,9 @@
  * @module
  */
 
-import type { Attention, Tensor } from "../ops/mod.ts";
+import "../ops/apart.gen.ts";
+import { type ModelConfig, setsOf } from "../files/model_config.ts";
+import { type Attention, type RoutedDecode, type Tensor, tensor } from "../ops/mod.ts";
 import { EMPTY_SLOT } from "../pattern/cache.ts";
 import { blocksIn } from "../pattern/routed.ts";
 import type { AttentionSet } from "../pattern/sets.ts";
@@ -100,35 +102,43 @@ export function attendBackward(
       const list = program.scratch(at("list"), [batch, heads, blocks, top_k], "u32");
       program.add({ op: "route_lists", choice, starts, list });
       for (const [dy, dx] of [[ownK, dk], [ownV, dv]]) program.add({ op: "gather_blocks_backward", dy, starts, list, dx, n, block });
-    } else { for (const [dy, dx] of [[ownK, dk], [ownV, dv]]) program.add({ op: "block_mean_backward", dy, dx, n, block }); }
+    } else for (const [dy, dx] of [[ownK, dk], [ownV, dv]]) program.add({ op: "block_mean_backward", dy, dx, n, block });
   });
   return backward.linear(at("gate"), dGates, norm1.y);
 }
 
-/** The attention of one decoded position: o of h, its queries, keys and values. */
+const setOf = (config: ModelConfig, layer: number) => setsOf(config, layer)[0] as RoutedSet;
+
+/** Where decoding keeps the choices of a layer, where that is routed. */
+export function choiceOf(config: ModelConfig, layer: number, batch: number): Tensor | undefined {
+  const { kind, block, top_k } = setOf(config, layer);
+  if (kind !== "routed") return undefined;
+  return tensor(`layers.${layer}.cache.choice`, [batch, config.n_head, blocksIn(config.n_ctx, block), top_k], "u32");
+}
+
+/** The attention of one decoded position of h. */
 export function decode(
   e: Emitter,
   layer: number,
-  set: AttentionSet,
   h: Tensor,
-  qkv: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
-  o: Tensor,
-  cache: CacheTensors,
-  position: Tensor,
+  operands: Omit<RoutedDecode, "op" | "gates" | "block" | "window" | "compressed">,
 ): void {
-  const gates = e.linear(layer, "attn.gate", h, { norm: e.normOf(`layers.${layer}.attn.norm`) }), { block, window, compressed } = set as RoutedSet;
-  const { keys, values } = cache, choice = cache.choice!;
-  e.program.add({ op: "routed_decode", ...qkv, gates, o, keys, values, choice, position, block, window, compressed });
+  const { block, window, compressed } = setOf(e.config, layer);
+  const gates = e.linear(layer, "attn.gate", h, { norm: e.normOf(`layers.${layer}.attn.norm`) });
+  e.program.add({ op: "routed_decode", ...operands, gates, block, window, compressed });
 }
 
 /** What decoding the positions of queries q one by one would leave beside keys and values: summaries, and choices. */
-export function prefill(e: Emitter, layer: number, set: AttentionSet, q: Tensor, k: Tensor, v: Tensor, cache: CacheTensors): void {
-  const { n, program, heads, block, blocks, window, means } = layerOf(e, layer, set as RoutedSet), { keys, values } = cache;
-  const slots = keys.shape[2], rows = new Uint32Array(heads * slots).fill(EMPTY_SLOT), first = slots - cache.choice!.shape[2];
+export function prefill(e: Emitter, layer: number, q: Tensor, k: Tensor, v: Tensor, cache: CacheTensors): void {
+  const { n, program, heads, block, blocks, window, means } = layerOf(e, layer, setOf(e.config, layer)), { keys, values } = cache;
+  const choice = cache.choice!,
+    slots = keys.shape[2],
+    first = slots - choice.shape[2],
+    rows = new Uint32Array(heads * slots).fill(EMPTY_SLOT);
   for (let head = 0; head < heads; head++) for (let at = 0; at < blocks; at++) rows[head * slots + first + at] = at;
   const summaries = means("k", k), summaryRows = e.constant(`layers.${layer}.summary_rows`, rows);
   program.add({ op: "cache_fill", k: summaries, v: means("v", v), keys, values, rows: summaryRows, n: blocks });
-  program.add({ op: "route", q, summaries, choice: cache.choice!, n, block, window });
+  program.add({ op: "route", q, summaries, choice, n, block, window });
 }
 
-LATE.routed = { attend, attendBackward, decode, prefill };
+LATE.routed = { attend, attendBackward, choiceOf, decode, prefill };

@@ -36,12 +36,9 @@ export interface BlockMeanBackward {
   readonly block: number;
 }
 
-/** What a choice holds where a block of queries chooses fewer: no block. */
-export const NO_BLOCK = 0xffffffff;
-
 /**
  * Copies of chosen blocks, one after another: of sequence s, block j of queries and head h, rows (j · top_k + r) · block … of y are those of
- * block choice[s, h, j, r] of x, or 0 where that is {@linkcode NO_BLOCK}. Chosen blocks are whole.
+ * block choice[s, h, j, r] of x, or 0 where that is {@linkcode ../pattern/routed.ts!NO_BLOCK}. Chosen blocks are whole.
  */
 export interface GatherBlocks {
   /** Which operation. */
@@ -95,6 +92,7 @@ export const blockMean: Descriptor<BlockMean> = {
   writes: ["y"],
   activations: ["x", "y"],
   late: true,
+  apart: true,
   check: (op) => checkMean(op, op.x, op.y),
 };
 
@@ -104,6 +102,7 @@ export const blockMeanBackward: Descriptor<BlockMeanBackward> = {
   writes: ["dx"],
   activations: ["dy", "dx"],
   late: true,
+  apart: true,
   check: (op) => checkMean(op, op.dx, op.dy),
 };
 
@@ -113,6 +112,7 @@ export const gatherBlocks: Descriptor<GatherBlocks> = {
   writes: ["y"],
   activations: ["x", "y"],
   late: true,
+  apart: true,
   check: (op) => checkCopies(op, op.choice, op.x, op.y),
 };
 
@@ -122,6 +122,7 @@ export const gatherBlocksBackward: Descriptor<GatherBlocksBackward> = {
   writes: ["dx"],
   activations: ["dy", "dx"],
   late: true,
+  apart: true,
   check(op) {
     checkCopies(op, op.list, op.dx, op.dy);
     const [, , , top] = op.list.shape;

@@ -4,7 +4,7 @@
 import { type Adam, adam } from "./adam.ts";
 import { type Attention, attention, type AttentionBackward, attentionBackward } from "./attention.ts";
 import { type AttentionDecode, attentionDecode } from "./attention_decode.ts";
-import { type BlockMean, blockMean, type BlockMeanBackward, blockMeanBackward, type GatherBlocks, gatherBlocks, type GatherBlocksBackward, gatherBlocksBackward } from "./blocks.ts";
+import { type BlockMean, type BlockMeanBackward, type GatherBlocks, type GatherBlocksBackward } from "./blocks.ts";
 import { type CacheFill, cacheFill } from "./cache_fill.ts";
 import { type Choose, choose } from "./choose.ts";
 import { type CrossEntropy, crossEntropy } from "./cross_entropy.ts";
@@ -13,32 +13,32 @@ import { type Embedding, embedding, type EmbeddingDecode, embeddingDecode, type 
 import { type Gather, gather } from "./gather.ts";
 import { type LayerNorm, layernorm, type LayerNormBackward, layernormBackward } from "./layernorm.ts";
 import { type Linear, linear, type LinearInputGrad, linearInputGrad, type LinearWeightGrad, linearWeightGrad } from "./linear.ts";
-import { type Mix, mix, type MixBackward, mixBackward, type Add, add } from "./mix.ts";
+import { type Mix, type MixBackward, type Add } from "./mix.ts";
 import { type Muon, muon } from "./muon.ts";
 import { type Sum, sum, type SquareNorm, squareNorm, type Clip, clip } from "./norm.ts";
-import { type Route, route, type RouteLists, routeLists } from "./route.ts";
-import { type RoutedDecode, routedDecode } from "./routed_decode.ts";
+import { type Route, type RouteLists } from "./route.ts";
+import { type RoutedDecode } from "./routed_decode.ts";
 import { type ScoreLoss, scoreLoss } from "./score_loss.ts";
 import type { Descriptor } from "./operation.ts";
 
-export { type Adam } from "./adam.ts";
+export type { Adam } from "./adam.ts";
 export { NO_KEYS, type Attention, type AttentionBackward } from "./attention.ts";
-export { type AttentionDecode } from "./attention_decode.ts";
-export { NO_BLOCK, type BlockMean, type BlockMeanBackward, type GatherBlocks, type GatherBlocksBackward } from "./blocks.ts";
-export { type CacheFill } from "./cache_fill.ts";
+export type { AttentionDecode } from "./attention_decode.ts";
+export type { BlockMean, BlockMeanBackward, GatherBlocks, GatherBlocksBackward } from "./blocks.ts";
+export type { CacheFill } from "./cache_fill.ts";
 export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";
 export { NO_TARGET, type CrossEntropy } from "./cross_entropy.ts";
-export { type Dropout, type DropoutOp } from "./dropout.ts";
-export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./embedding.ts";
+export type { Dropout, DropoutOp } from "./dropout.ts";
+export type { Embedding, EmbeddingDecode, EmbeddingBackward } from "./embedding.ts";
 export { NO_ROW, type Gather } from "./gather.ts";
 export { LAYERNORM_EPSILON, type LayerNorm, type LayerNormBackward } from "./layernorm.ts";
 export { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
-export { type Mix, type MixBackward, type Add } from "./mix.ts";
+export type { Mix, MixBackward, Add } from "./mix.ts";
 export { NEWTON_SCHULZ, type Muon } from "./muon.ts";
 export { HYPER, CLEAN_STEPS, type Sum, type SquareNorm, type Clip } from "./norm.ts";
-export { type Route, type RouteLists } from "./route.ts";
-export { type RoutedDecode } from "./routed_decode.ts";
-export { type ScoreLoss } from "./score_loss.ts";
+export type { Route, RouteLists } from "./route.ts";
+export type { RoutedDecode } from "./routed_decode.ts";
+export type { ScoreLoss } from "./score_loss.ts";
 
 /** Any operation. */
 export type Op =
@@ -78,16 +78,12 @@ export type Op =
 /** The operation of a name. */
 export type OpOf<K extends Op["op"]> = Extract<Op, { readonly op: K }>;
 
-/** What each operation says of itself. */
-export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
+/** What each operation says of itself; those of apart.gen.ts once that is loaded. */
+export const DESCRIPTORS = {
   adam,
   attention,
   attention_backward: attentionBackward,
   attention_decode: attentionDecode,
-  block_mean: blockMean,
-  block_mean_backward: blockMeanBackward,
-  gather_blocks: gatherBlocks,
-  gather_blocks_backward: gatherBlocksBackward,
   cache_fill: cacheFill,
   choose,
   cross_entropy: crossEntropy,
@@ -101,15 +97,9 @@ export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
   linear,
   linear_input_grad: linearInputGrad,
   linear_weight_grad: linearWeightGrad,
-  mix,
-  mix_backward: mixBackward,
-  add,
   muon,
   sum,
   square_norm: squareNorm,
   clip,
-  route,
-  route_lists: routeLists,
-  routed_decode: routedDecode,
   score_loss: scoreLoss,
-};
+} as { [K in Op["op"]]: Descriptor<OpOf<K>> };

@@ -63,6 +63,7 @@ export const mix: Descriptor<Mix> = {
   writes: ["y"],
   activations: ["gates", "parts", "y"],
   late: true,
+  apart: true,
   check: (op) => checkMix(op, op.y),
 };
 
@@ -72,6 +73,7 @@ export const mixBackward: Descriptor<MixBackward> = {
   writes: ["dGates", "dParts"],
   activations: ["gates", "parts", "dy", "dGates", "dParts"],
   late: true,
+  apart: true,
   check(op) {
     checkMix(op, op.dy, ...op.dParts);
     matrix(op, op.dGates, op.gates.shape[0], op.gates.shape[1]);
@@ -84,5 +86,6 @@ export const add: Descriptor<Add> = {
   writes: ["y"],
   activations: ["x", "y"],
   late: true,
+  apart: true,
   check: (op) => matrix(op, op.x, op.y.shape[0], op.y.shape[1]),
 };

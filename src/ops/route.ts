@@ -10,7 +10,7 @@ import { size, type Tensor } from "./tensor.ts";
 
 /**
  * By head, block j of queries chooses the `top_k` blocks k whose summary has the largest product with the query at its first position,
- * q[j · block] · summary[k], of equal ones the lower; ascending, then {@linkcode ./blocks.ts!NO_BLOCK}. It chooses from blocks k < j that the
+ * q[j · block] · summary[k], of equal ones the lower; ascending, then {@linkcode ../pattern/routed.ts!NO_BLOCK}. It chooses from blocks k < j that the
  * window does not show whole to all its queries: k · block < (j + 1) · block − 1 − window.
  */
 export interface Route {
@@ -32,7 +32,7 @@ export interface Route {
 
 /**
  * A choice turned round: which blocks of queries chose block k of keys. Entries j · top_k + r of `choice` with k are `list[starts[k]]` …
- * `list[starts[k + 1] − 1]`, ascending; {@linkcode ./blocks.ts!NO_BLOCK} follows the last.
+ * `list[starts[k + 1] − 1]`, ascending; {@linkcode ../pattern/routed.ts!NO_BLOCK} follows the last.
  */
 export interface RouteLists {
   /** Which operation. */
@@ -51,12 +51,15 @@ export const route: Descriptor<Route> = {
   writes: ["choice"],
   activations: ["q", "summaries"],
   late: true,
+  apart: true,
   check(op) {
     const { q, summaries, choice, n, block } = op, [batch, heads, blocks] = choice.shape, [rows, width] = q.shape;
     matrix(op, q, rows / n * n, width);
     matrix(op, summaries, rows / n * Math.ceil(n / block), width);
     holds(op, choice, size(choice), "u32");
-    if (choice.shape.length !== 4 || width % heads || batch % (rows / n) || blocks * block < n) fail(op, "needs a place for choices", choice);
+    if (choice.shape.length !== 4 || width % heads || batch % (rows / n) || blocks * block < n) {
+      fail(op, "needs a place for choices", choice);
+    }
   },
 };
 
@@ -66,6 +69,7 @@ export const routeLists: Descriptor<RouteLists> = {
   writes: ["starts", "list"],
   activations: [],
   late: true,
+  apart: true,
   check(op) {
     const [batch, heads, blocks] = op.choice.shape;
     for (const t of [op.choice, op.list]) holds(op, t, size(op.choice), "u32");

@@ -49,6 +49,7 @@ export const routedDecode: Descriptor<RoutedDecode> = {
   writes: ["keys", "values", "choice", "o"],
   activations: [],
   late: true,
+  apart: true,
   check(op) {
     const [batch, dq] = op.q.shape, [, dv] = op.v.shape, [, heads, blocks] = op.choice.shape;
     matrix(op, op.k, batch, dq);

@@ -10,7 +10,8 @@ import type { AttentionConfig, LayerAttention, ModelAttention } from "./sets.ts"
 
 function describePattern(config: AttentionConfig): string {
   expect("Cannot describe the attention", { attention: [config, "an object"] });
-  const { pattern, integration, stride, c, memory, within, block, top_k, window, compressed } = config, hasFactors = factorsOf(config) > 1 && integration !== undefined;
+  const { pattern, integration, stride, c, memory, within, block, top_k, window, compressed } = config,
+    hasFactors = factorsOf(config) > 1 && integration !== undefined;
   const l = Array.isArray(stride) ? stride.join(", ") : stride;
   const words = [
     pattern,

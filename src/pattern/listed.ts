@@ -31,7 +31,11 @@ export function listedParts(set: AttentionSet, n: number): Part[] {
       ]);
     case "chosen": {
       const { block, top_k } = set, lo = new Uint32Array(n).map((_, i) => Math.floor(i / block) * top_k * block);
-      return [{ queries: ALL, keys: ALL, span: { kind: "listed", lo, hi: lo.map((first, i) => first + chosenOf(Math.floor(i / block), set) * block) } }];
+      return [{
+        queries: ALL,
+        keys: ALL,
+        span: { kind: "listed", lo, hi: lo.map((first, i) => first + chosenOf(Math.floor(i / block), set) * block) },
+      }];
     }
     case "past": {
       const lo = new Uint32Array(n);

@@ -4,14 +4,6 @@
  * @module
  */
 
-import { type AttentionConfig, layerAttention, type ModelAttention } from "./sets.ts";
-
-/** The routed attention of layer r, where that has it. */
-export function routedAt(attention: ModelAttention, layer: number): AttentionConfig | undefined {
-  const one = layerAttention(attention, layer), first = "heads" in one ? one.heads[0] : one;
-  return first.pattern === "routed" ? first : undefined;
-}
-
 /** What is said of a routed attention. */
 export interface Routing {
   /** Positions of a block, of queries and of keys. */
@@ -21,6 +13,9 @@ export interface Routing {
   /** The farthest key of the window beside them, at least `block`. */
   readonly window: number;
 }
+
+/** What a choice holds where a block of queries chooses fewer: no block. */
+export const NO_BLOCK = 0xffffffff;
 
 /** Blocks of n positions, the last of them perhaps of fewer. */
 export const blocksIn = (n: number, block: number): number => Math.ceil(n / block);

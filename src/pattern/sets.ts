@@ -120,6 +120,12 @@ export function layerAttention(attention: ModelAttention, layer: number): LayerA
   return list[layer % list.length];
 }
 
+/** The routed attention of layer r, where that has it. */
+export function routedAt(attention: ModelAttention, layer: number): AttentionConfig | undefined {
+  const one = layerAttention(attention, layer), first = "heads" in one ? one.heads[0] : one;
+  return first.pattern === "routed" ? first : undefined;
+}
+
 /** A pattern resolved for one layer and head; plain data, equal sets have equal {@linkcode setKey}. */
 export type AttentionSet =
   & {

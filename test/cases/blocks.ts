@@ -1,7 +1,6 @@
 /** Cases of means of blocks and copies of blocks, with their gradients: the last block short, heads of odd widths, blocks nobody chose. @module */
 
-import { NO_BLOCK } from "../../src/ops/mod.ts";
-import { chosenOf, offered } from "../../src/pattern/routed.ts";
+import { chosenOf, NO_BLOCK, offered } from "../../src/pattern/routed.ts";
 import { Case, type Problem } from "../case.ts";
 
 /** Choices that differ by head, some of a block by none and some by all. */
@@ -21,7 +20,8 @@ const SIZES = [[1, 1, 1, 1, 1, 4], [2, 3, 37, 8, 2, 4], [1, 2, 48, 16, 3, 16], [
 
 export default [
   ...SIZES.flatMap(([batch, heads, n, block, , d]) => {
-    const shapes = [[batch * n, heads * d], [batch * Math.ceil(n / block), heads * d]], name = `${batch}×${n} in blocks of ${block}, ${heads * d} wide`;
+    const shapes = [[batch * n, heads * d], [batch * Math.ceil(n / block), heads * d]],
+      name = `${batch}×${n} in blocks of ${block}, ${heads * d} wide`;
     return [
       new Case(`block_mean ${name}`, { op: "block_mean", n, block, batch, width: heads * d }, (c) => {
         c.ops.push({ op: "block_mean", x: c.f32("x", shapes[0]), y: c.out("y", shapes[1]), n, block });

@@ -18,7 +18,12 @@ export function whole(c: Problem, t: Tensor): Tensor {
 const lists = (shape: readonly number[]): Case =>
   new Case(`route_lists of nothing, ${shape}`, { op: "route_lists" }, (c) => {
     const choice = c.words("choice", shape, new Uint32Array(shape.reduce((a, b) => a * b)).fill(0xffffffff));
-    c.ops.push({ op: "route_lists", choice, starts: c.out("starts", [shape[0], shape[1], shape[2] + 1], "u32"), list: c.out("list", shape, "u32") });
+    c.ops.push({
+      op: "route_lists",
+      choice,
+      starts: c.out("starts", [shape[0], shape[1], shape[2] + 1], "u32"),
+      list: c.out("list", shape, "u32"),
+    });
   });
 
 export default [

@@ -1,7 +1,7 @@
 /** Blocks of positions in float64. @module */
 
-import { type BlockMean, type BlockMeanBackward, type GatherBlocks, type GatherBlocksBackward, NO_BLOCK } from "../../ops/mod.ts";
-import { blocksIn } from "../../pattern/routed.ts";
+import type { BlockMean, BlockMeanBackward, GatherBlocks, GatherBlocksBackward } from "../../ops/mod.ts";
+import { blocksIn, NO_BLOCK } from "../../pattern/routed.ts";
 import type { Values } from "./values.ts";
 
 /** For each row its block's row, and how many the block has. */
@@ -29,7 +29,12 @@ export function blockMeanBackward({ dy, dx, n, block }: BlockMeanBackward, value
 }
 
 /** Where a row of a copy is, by head, and the row that it is a copy of. */
-function* copies(shape: readonly number[], choice: Float64Array, n: number, block: number): Generator<readonly [copy: number, head: number, row: number]> {
+function* copies(
+  shape: readonly number[],
+  choice: Float64Array,
+  n: number,
+  block: number,
+): Generator<readonly [copy: number, head: number, row: number]> {
   const [batch, heads, blocks, top] = shape;
   for (let at = 0; at < batch * heads * blocks * top; at++) {
     const b = Math.floor(at / (heads * blocks * top)), head = Math.floor(at / (blocks * top)) % heads, entry = at % (blocks * top);

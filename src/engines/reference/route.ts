@@ -1,7 +1,7 @@
 /** Routing in float64. @module */
 
-import { NO_BLOCK, type Route, type RouteLists } from "../../ops/mod.ts";
-import { blocksIn, offered } from "../../pattern/routed.ts";
+import type { Route, RouteLists } from "../../ops/mod.ts";
+import { blocksIn, NO_BLOCK, offered } from "../../pattern/routed.ts";
 import { dot } from "./attention.ts";
 import type { Values } from "./values.ts";
 

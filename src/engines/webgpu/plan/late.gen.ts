@@ -6,7 +6,6 @@ import { addKernels } from "../shader/link.ts";
 import { WGSL } from "../shader/wgsl_late.gen.ts";
 import { planAdam } from "./adam.ts";
 import { planAttentionBackward } from "./attention_backward.ts";
-import { planBlockMean, planBlockMeanBackward, planGatherBlocks, planGatherBlocksBackward } from "./blocks.ts";
 import { planCrossEntropy } from "./cross_entropy.ts";
 import { planDropout } from "./dropout.ts";
 import { planEmbeddingBackward } from "./embedding_backward.ts";
@@ -14,11 +13,8 @@ import { planGather } from "./gather.ts";
 import { planLayernormBackward } from "./layernorm_backward.ts";
 import { planLinearInputGrad } from "./linear_input_grad.ts";
 import { planLinearWeightGrad } from "./linear_weight_grad.ts";
-import { planMix, planMixBackward, planAdd } from "./mix.ts";
 import { planMuon } from "./muon.ts";
 import { planSum, planSquareNorm, planClip } from "./norm.ts";
-import { planRoute, planRouteLists } from "./route.ts";
-import { planRoutedDecode } from "./routed_decode.ts";
 import { planScoreLoss } from "./score_loss.ts";
 import type { Planner } from "./plan.ts";
 export { planPadded } from "./pad.ts";
@@ -27,14 +23,10 @@ export { inF32, planAnyLinear } from "./linear_any.ts";
 
 addKernels(WGSL);
 
-/** What turns into dispatches the operations that sampling does without. */
-export const LATE: { readonly [K in "adam" | "attention_backward" | "block_mean" | "block_mean_backward" | "gather_blocks" | "gather_blocks_backward" | "cross_entropy" | "dropout" | "embedding_backward" | "gather" | "layernorm_backward" | "linear_input_grad" | "linear_weight_grad" | "mix" | "mix_backward" | "add" | "muon" | "sum" | "square_norm" | "clip" | "route" | "route_lists" | "routed_decode" | "score_loss"]: Planner<OpOf<K>> } = {
+/** The same of other operations. */
+export const LATE: { readonly [K in "adam" | "attention_backward" | "cross_entropy" | "dropout" | "embedding_backward" | "gather" | "layernorm_backward" | "linear_input_grad" | "linear_weight_grad" | "muon" | "sum" | "square_norm" | "clip" | "score_loss"]: Planner<OpOf<K>> } = {
   adam: planAdam,
   attention_backward: planAttentionBackward,
-  block_mean: planBlockMean,
-  block_mean_backward: planBlockMeanBackward,
-  gather_blocks: planGatherBlocks,
-  gather_blocks_backward: planGatherBlocksBackward,
   cross_entropy: planCrossEntropy,
   dropout: planDropout,
   embedding_backward: planEmbeddingBackward,
@@ -42,15 +34,9 @@ export const LATE: { readonly [K in "adam" | "attention_backward" | "block_mean"
   layernorm_backward: planLayernormBackward,
   linear_input_grad: planLinearInputGrad,
   linear_weight_grad: planLinearWeightGrad,
-  mix: planMix,
-  mix_backward: planMixBackward,
-  add: planAdd,
   muon: planMuon,
   sum: planSum,
   square_norm: planSquareNorm,
   clip: planClip,
-  route: planRoute,
-  route_lists: planRouteLists,
-  routed_decode: planRoutedDecode,
   score_loss: planScoreLoss,
 };

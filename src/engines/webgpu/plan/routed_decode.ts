@@ -14,7 +14,9 @@ const THREADS = 128;
 
 /** Key and value stored, blocks chosen, then attention */
 export function planRoutedDecode(plan: Plan, op: RoutedDecode): void {
-  const { q, k, v, gates, o, keys, values, choice, position, block, window } = op, [batch, heads, slots, d] = keys.shape, dv = values.shape[3];
+  const { q, k, v, gates, o, keys, values, choice, position, block, window } = op,
+    [batch, heads, slots, d] = keys.shape,
+    dv = values.shape[3];
   const [, , blocks, top] = choice.shape, lines = batch * heads, n = slots - blocks;
   const STORAGE = d % 4 === 0 && dv % 4 === 0 ? "f32x4" : "f32", wide = valueWidth(STORAGE), width = d / wide;
   if (dv / wide > THREADS) {
