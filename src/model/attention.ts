@@ -82,6 +82,8 @@ const PATTERN_FIELDS = [
   "random",
   "seed",
   "blocks",
+  "top_k",
+  "compressed",
   "layer",
 ];
 const KNOWN = [
