@@ -7,29 +7,16 @@
 
 import "../ops/apart.gen.ts";
 import { type ModelConfig, setsOf } from "../files/model_config.ts";
-import { type Attention, type RoutedDecode, type Tensor, tensor } from "../ops/mod.ts";
+import { type RoutedDecode, type Tensor, tensor } from "../ops/mod.ts";
 import { EMPTY_SLOT } from "../pattern/cache.ts";
 import { blocksIn } from "../pattern/routed.ts";
 import type { AttentionSet } from "../pattern/sets.ts";
 import type { Backward } from "./backward.ts";
 import type { CacheTensors } from "./decode.ts";
 import type { Block, Emitter } from "./emitter.ts";
-import { LATE } from "./late.ts";
+import { type Attended, LATE, type Routed } from "./late.ts";
 
 type RoutedSet = Extract<AttentionSet, { kind: "routed" }>;
-
-/** Operands of an attention without its name. */
-type Attended = Omit<Attention, "op">;
-
-/** What a routed attention made and its backward pass reads. */
-export interface Routed {
-  /** [R, branches · heads] */
-  readonly gates: Tensor;
-  /** u32 [batch, heads, blocks, top_k] */
-  readonly choice: Tensor;
-  /** The window, the chosen blocks (without their copies), the summaries. */
-  readonly branches: readonly Attended[];
-}
 
 /** Names and shapes of one layer. */
 function layerOf(e: Emitter, layer: number, set: RoutedSet) {

@@ -14,7 +14,7 @@ import { GENERATION_FIELDS } from "../files/generation_config.ts";
 import { type ModelConfig, outputsOf } from "../files/model_config.ts";
 import { checkObjective, objectiveOf } from "../files/objective.ts";
 import type { Model } from "../files/weights.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { type HiddenLayer, hiddenProgram } from "../model/hidden.ts";
 import type { Parameters } from "../model/parameters.ts";

@@ -8,7 +8,7 @@ import { expect, expectTokens, MOST } from "../base/check.ts";
 import { checkNext } from "../files/objective.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
 import { memoryOf } from "../pattern/memory.ts";
 import { compileWith } from "../model/compile.ts";

@@ -6,7 +6,7 @@
 
 import { OutOfMemoryError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { withMemory } from "../model/token_rows.ts";
 import { compileWith } from "../model/compile.ts";
 import { type HiddenLayer, type HiddenProgram, hiddenProgram } from "../model/hidden.ts";

@@ -10,7 +10,7 @@ import { ConfigError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { setsOf } from "../files/model_config.ts";
 import { objectiveOf } from "../files/objective.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import type { Parameters } from "../model/parameters.ts";

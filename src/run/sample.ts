@@ -11,7 +11,7 @@ import { CachePlan } from "../pattern/cache.ts";
 import { type ModelConfig, setsOf } from "../files/model_config.ts";
 import { ConfigError, KernelError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram, type PrefillProgram, prefillProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";

@@ -20,7 +20,7 @@ import { checkRoom } from "./fitting.ts";
 import { HeldOut } from "./held_out.ts";
 import { batchOf, type Targets } from "./window_scorer.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights } from "../model/initial_weights.ts";
 import { Parameters } from "../model/parameters.ts";

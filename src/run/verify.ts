@@ -14,7 +14,7 @@ import { CheckpointError, DataError } from "../base/errors.ts";
 import { fetchBytes } from "../base/fetch.ts";
 import { parseJson } from "../base/json.ts";
 import { buildLayout } from "../pattern/layout.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
 import { memoryOf } from "../pattern/memory.ts";
 import { Parameters } from "../model/parameters.ts";

@@ -9,7 +9,7 @@ import { ConfigError, DataError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { checkObjective, inUnit, objectiveOf, scores } from "../files/objective.ts";
-import { loadLayers } from "../model/late.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData, type BatchTensors, checkedTokens, inputData, scoredData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { maskedCount, maskTokens } from "../model/masks.ts";
