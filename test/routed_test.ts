@@ -13,15 +13,18 @@ import { parameterShapes } from "../src/files/parameter_shapes.ts";
 import { phasesOf } from "../src/files/phases.ts";
 import { preset } from "../src/files/presets.ts";
 import { byMuon, checkTrain, type TrainConfig } from "../src/files/train_config.ts";
+import { Random } from "../src/base/random.ts";
+import { Emitter, NO_DROPOUT } from "../src/model/emitter.ts";
 import { initialWeights } from "../src/model/initial_weights.ts";
 import { optimizerTensors } from "../src/model/optimizer.ts";
 import { Parameters } from "../src/model/parameters.ts";
 import "../src/model/routed.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import type { Engine } from "../src/ops/mod.ts";
-import { size } from "../src/ops/mod.ts";
+import { Program, size, tensor } from "../src/ops/mod.ts";
 import { buildLayout } from "../src/pattern/layout.ts";
 import { type AttentionConfig, type ModelAttention, resolveSets } from "../src/pattern/sets.ts";
+import { attentionMaps } from "../src/run/maps.ts";
 import { Scorer } from "../src/run/evaluate.ts";
 import { SparseAttention } from "../src/run/sparse_attention.ts";
 import { type Snapshot, Trainer } from "../src/run/train.ts";
@@ -113,6 +116,35 @@ Deno.test("routed: cost follows top_k and the window, whatever n", async () => {
   const one = bytesOf(4096, 4);
   assert(Math.abs(bytesOf(16384, 4) / one - 4) < 0.01);
   assert(bytesOf(4096, 8) < 2 * one);
+});
+
+Deno.test("routed: maps weigh what the layer adds up, each branch by its share of the gates", async () => {
+  const on = await engine("reference"), n = 45, model = modelOf({ ...ROUTED, top_k: 2 }, { vocab_size: 9 }), params = new Parameters(model);
+  const random = new Random(5, 1), program = new Program("kept"), at = (name: string) => `layers.0.attn.${name}`;
+  const e = new Emitter(program, params, 1, n, "f32", new Set(["v", "o", "gate"].map(at))), tokens = tensor("tokens", [n], "u32");
+  const { attended: { v, o }, routed } = e.block(0, e.embed(tokens), NO_DROPOUT, false), gates = routed!.gates;
+  on.allocate([...params.all, ...e.constants.keys(), tokens, v, o, gates]);
+  for (const p of params.all) on.write(p, Float32Array.from({ length: size(p) }, () => random.normal() * 0.5));
+  for (const [t, data] of e.constants) on.write(t, data);
+  const text = Uint32Array.from({ length: n }, () => random.below(9));
+  on.write(tokens, Uint32Array.from([9, ...text.subarray(0, -1)]));
+  await (await on.compile(program)).run();
+  const [vs, os, zs] = await Promise.all([v, o, gates].map((t) => on.read(t)));
+  for await (const { head, rows } of attentionMaps(on, params, text, { layers: [0] })) {
+    assertEquals(rows.length, n);
+    for (const { query, keys, weights } of rows) {
+      assert(
+        Math.abs(weights.reduce((a, b) => a + b) - 1) < 1e-5 && keys.every((key, i) => key <= query && (i === 0 || key > keys[i - 1])),
+      );
+      // Of the first block queries see the window alone.
+      const gate = (p: number) => 1 / (1 + Math.exp(-zs[query * 6 + p * 2 + head])), all = gate(0) + (query < 8 ? 0 : gate(1) + gate(2));
+      for (let c = head * 8; c < head * 8 + 8; c++) {
+        const sum = keys.reduce((sum, key, i) => sum + weights[i] * vs[key * 16 + c], 0) * all;
+        assert(Math.abs(sum - os[query * 16 + c]) < 1e-5, `${query}`);
+      }
+    }
+  }
+  on.free([...params.all, ...e.constants.keys(), tokens, v, o, gates]);
 });
 
 Deno.test("routed: what is not supported is refused by name", async () => {

@@ -32,3 +32,9 @@ export function spreadBlocks(j: number, routing: Routing): number[] {
   const from = offered(j, routing), count = chosenOf(j, routing);
   return Array.from({ length: count }, (_, at) => Math.floor((2 * at + 1) * from / (2 * count)));
 }
+
+/** The `top` blocks of the largest scores, of equal ones the lower; ascending, {@linkcode NO_BLOCK} where there are fewer. */
+export function bestBlocks(scores: readonly number[], top: number): number[] {
+  const chosen = scores.map((_, k) => k).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, top).sort((a, b) => a - b);
+  return Array.from({ length: top }, (_, r) => chosen[r] ?? NO_BLOCK);
+}

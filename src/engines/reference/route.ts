@@ -1,15 +1,9 @@
 /** Routing in float64. @module */
 
 import type { Route, RouteLists } from "../../ops/mod.ts";
-import { blocksIn, NO_BLOCK, offered } from "../../pattern/routed.ts";
+import { bestBlocks, blocksIn, NO_BLOCK, offered } from "../../pattern/routed.ts";
 import { dot } from "./attention.ts";
 import type { Values } from "./values.ts";
-
-/** The `top` best of scores, of equal ones the first; ascending, NO_BLOCK where there are fewer. */
-export function best(scores: readonly number[], top: number): number[] {
-  const chosen = scores.map((_, k) => k).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, top).sort((a, b) => a - b);
-  return Array.from({ length: top }, (_, r) => chosen[r] ?? NO_BLOCK);
-}
 
 /** The choice of every block of queries. */
 export function route({ q, summaries, choice, n, block, window }: Route, values: Values): void {
@@ -22,7 +16,7 @@ export function route({ q, summaries, choice, n, block, window }: Route, values:
         { length: offered(j, { block, window }) },
         (_, k) => dot(qs, (b * n + j * block) * width + head * d, keys, (b * blocks + k) * width + head * d, d),
       );
-      to.set(best(scores, top), (line * places + j) * top);
+      to.set(bestBlocks(scores, top), (line * places + j) * top);
     }
   }
 }

@@ -1,9 +1,8 @@
 /** Routed attention of one decoded position in float64. @module */
 
 import type { RoutedDecode } from "../../ops/mod.ts";
-import { NO_BLOCK, offered } from "../../pattern/routed.ts";
+import { bestBlocks, NO_BLOCK, offered } from "../../pattern/routed.ts";
 import { dot } from "./attention.ts";
-import { best } from "./route.ts";
 import type { Values } from "./values.ts";
 
 /** Store, choose, attend by branches, mix, summarise. */
@@ -19,7 +18,7 @@ export function routedDecode(op: RoutedDecode, values: Values): void {
     keys.set(k.subarray(qi, qi + d), (cache + i) * d);
     cached.set(v.subarray(vi, vi + dv), (cache + i) * dv);
     const own = (line * blocks + j) * top, score = (slot: number) => dot(q, qi, keys, (cache + slot) * d, d);
-    if (i % block === 0) choice.set(best(from(n, offered(j, { block, window })).map(score), top), own);
+    if (i % block === 0) choice.set(bestBlocks(from(n, offered(j, { block, window })).map(score), top), own);
     const chosen = [...choice.subarray(own, own + top)].filter((one) => one !== NO_BLOCK);
     const branches = [
       from(Math.max(0, i - window), Math.min(i, window) + 1),
