@@ -83,8 +83,10 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
       ...[
         "reference/engine.ts",
         "wasm/engine.ts",
+        "wasm/binary.ts",
         "webgpu/engine.ts",
         "webgpu/plan/late.gen.ts",
+        "webgpu/plan/apart.gen.ts",
         "webgpu/adopt.ts",
         "webgpu/given.ts",
         "webgpu/dawn.ts",
@@ -100,6 +102,8 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
         "src/run/passes.ts",
         "src/run/decode_memory.ts",
         "src/pattern/check_set.ts",
+        "src/model/routed.ts",
+        "src/engines/wasm/lower/apart.gen.ts",
       ],
     ],
   },
@@ -122,11 +126,18 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   {
     modules: ["src/engines/webgpu/engine.ts"],
     of: [
-      ...["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],
+      ...[
+        "device.ts",
+        "src/engines/webgpu/plan/late.gen.ts",
+        "src/engines/webgpu/plan/apart.gen.ts",
+        "src/engines/webgpu/adopt.ts",
+        "src/engines/webgpu/given.ts",
+      ],
       ...["src/engines/webgpu/matrices.ts", "src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
     ],
   },
   { modules: ["src/engines/webgpu/matrices.ts"], of: ["device.ts"] },
+  { modules: ["src/engines/wasm/engine.ts"], of: ["src/engines/wasm/lower/apart.gen.ts"] },
   // What is loaded for the same reason: a device of the caller's, ranks, a runtime with files, options of sampling, sets as lists.
   ...[
     ["src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],

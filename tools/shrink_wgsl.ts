@@ -11,7 +11,7 @@ import { type Declaration, declarations, type Token, tokenise } from "../src/eng
 const FOLDER = "../src/engines/webgpu/shader/";
 
 /** Files of kernels' text, which {@linkcode shrunkWgsl} makes again. */
-export const WGSL_FILES = ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_matrices.gen.ts"] as const;
+export const WGSL_FILES = ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_apart.gen.ts", "wgsl_matrices.gen.ts"] as const;
 
 /** The path of such a file, and its name. */
 export const WGSL_MODULES = /shader\/(wgsl(?:_\w+)?\.gen\.ts)$/;

@@ -14,6 +14,7 @@ import { CheckpointError, DataError } from "../base/errors.ts";
 import { fetchBytes } from "../base/fetch.ts";
 import { jsonOf } from "../base/json.ts";
 import { buildLayout } from "../pattern/layout.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
 import { memoryOf } from "../pattern/memory.ts";
 import { Parameters } from "../model/parameters.ts";
@@ -223,6 +224,7 @@ export async function* verifyModel(
   const { config, weights } = readModel(files.config, files.model, names), limits = limitsOf(engine, precision);
   const golden = parseSafetensors(files.expected, file), expected = (key: string) => f32(need(golden, key, file));
   const { steps, batch, tokens } = tokensOf(need(golden, "tokens", file), config, file);
+  await loadLayers(config);
   const train = trainOf(golden, file, { batch, recompute, precision }), params = new Parameters(config);
   const optimizer = optimizerTensors(params.all, train.optimizer), step = trainingProgram(params, optimizer, train, true);
   const { schedule, seeds, loss, squareNorm, lossScale, grads, m, v } = optimizer, scale = precision === "f16" ? LOSS_SCALE[0] : 1;

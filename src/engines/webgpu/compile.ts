@@ -5,13 +5,13 @@
  */
 
 import { KernelError, OutOfMemoryError } from "../../base/errors.ts";
-import { lifetimes, type Linear, type Op, operands, type Program, type Tensor } from "../../ops/mod.ts";
+import { type Descriptor, DESCRIPTORS, lifetimes, type Linear, type Op, operands, type Program, type Tensor } from "../../ops/mod.ts";
 import { type Bands, tooLarge } from "./bands.ts";
 import type { Limits } from "./device.ts";
 import type { Failures } from "./failures.ts";
 import type { MatrixUnits } from "./matrices.ts";
 import { type Pages, planSlots, release, storageBuffer } from "./memory.ts";
-import { loadLate, PLANNERS } from "./plan/index.gen.ts";
+import { loadApart, loadLate, PLANNERS } from "./plan/index.gen.ts";
 import { join, jointProducts } from "./plan/joint.ts";
 import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/pieces.ts";
@@ -58,7 +58,9 @@ type Lives = Map<Tensor, readonly [number, number]>;
 
 /** Plans an operation with the planner of its name. */
 async function planOp(plan: Plan, op: Op): Promise<void> {
-  await (PLANNERS[op.op] as Planner<Op>)(plan, op);
+  const { apart } = DESCRIPTORS[op.op] as Descriptor<Op>;
+  const own: Partial<Record<string, unknown>> = op.op in PLANNERS ? PLANNERS : apart ? (await loadApart()).APART : (await loadLate()).LATE;
+  await (own[op.op] as Planner<Op>)(plan, op);
 }
 
 /** The dispatches of a program, and when each tensor without a place of its own is in use. */
