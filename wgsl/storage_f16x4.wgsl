@@ -1,6 +1,7 @@
 // Activations as four f16 in two u32, computed with in f32: see storage_f32.wgsl. Packed words need no shader-f16, and move as
 // many bytes as it would.
 
+// @late
 // @import fours.wgsl
 
 alias Stored = vec2u;

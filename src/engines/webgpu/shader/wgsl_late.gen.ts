@@ -1791,6 +1791,33 @@ p[at]-=hyper[3]*(params.scale*change+params.decay*p[at]);
 }
 }
 `,
+  "pack_f16": `
+
+// @import storage_f16x4.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+}
+
+var<storage,read>x:array<vec4f>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at pack_f16 16
+y[i]=store(x[i]);
+// @at elements 14
+}
+}
+`,
   "pad_heads": `
 
 // @import elements.wgsl
@@ -1929,6 +1956,42 @@ gradient[i]=weights[i]*slope*scale;
 }
 }
 `,
+  "storage_f16x4": `
+
+
+
+// @import fours.wgsl
+
+alias Stored=vec2u;
+
+fn load(s:Stored)->Value{
+return vec4f(unpack2x16float(s.x),unpack2x16float(s.y));
+}
+
+
+
+fn halves_of(v:vec2f)->u32{
+let bits=bitcast<vec2u>(v);
+let over=(bits&vec2u(0x7fffffffu))>vec2u(0x477fe000u);
+let infinite=select(vec2u(),((bits>>vec2u(16u))&vec2u(0x8000u))|vec2u(0x7c00u),over);
+return pack2x16float(select(v,vec2f(),over))|infinite.x|(infinite.y<<16u);
+}
+
+fn store(v:Value)->Stored{
+
+if(all((bitcast<vec4u>(v)&vec4u(0x7fffffffu))<=vec4u(0x477fe000u))){
+return vec2u(pack2x16float(v.xy),pack2x16float(v.zw));
+}
+return vec2u(halves_of(v.xy),halves_of(v.zw));
+}
+
+
+const PIECES:u32=2u;
+
+fn piece(v:vec4f,part:u32)->Stored{
+return bitcast<vec2u>(select(v.xy,v.zw,part==1u));
+}
+`,
   "strips": `
 
 
@@ -1989,6 +2052,33 @@ if(ACCUMULATE){
 total+=y[params.at+group.x];
 }
 y[params.at+group.x]=total;
+}
+}
+`,
+  "unpack_f16": `
+
+// @import storage_f16x4.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+}
+
+var<storage,read>x:array<Stored>;
+var<storage,read_write>y:array<vec4f>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at unpack_f16 16
+y[i]=load(x[i]);
+// @at elements 14
 }
 }
 `,
