@@ -12,6 +12,7 @@ export { cross_entropy } from "./cross_entropy";
 export { dropout } from "./dropout";
 export { embedding, embedding_decode, embedding_backward } from "./embedding";
 export { gather } from "./gather";
+export { halves_pack, halves_unpack, halves_sum } from "./halves";
 export { histogram } from "./histogram";
 export { image_interleave } from "./image";
 export { layernorm, layernorm_backward, layernorm_backward_sum } from "./layernorm";

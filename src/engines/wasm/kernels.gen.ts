@@ -291,6 +291,23 @@ export interface Kernels {
     readonly y: Floats;
     readonly d: number;
   };
+  /** asm/halves.ts */
+  readonly halves_pack: {
+    readonly from: Floats;
+    readonly to: Words;
+  };
+  /** asm/halves.ts */
+  readonly halves_unpack: {
+    readonly from: Words;
+    readonly to: Floats;
+  };
+  /** asm/halves.ts */
+  readonly halves_sum: {
+    readonly ranks: number;
+    readonly bytes: number;
+    readonly from: Words;
+    readonly to: Words;
+  };
   /** asm/layernorm.ts */
   readonly layernorm: {
     readonly x: Floats;
@@ -543,6 +560,9 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   embedding_decode: ["tape", "position", "rows", "table", "scale", "y", "batch", "d", "start"],
   embedding_backward: ["dy", "order", "starts", "dTable", "d", "accumulate"],
   gather: ["x", "index", "y", "d"],
+  halves_pack: ["from", "to"],
+  halves_unpack: ["from", "to"],
+  halves_sum: ["ranks", "bytes", "from", "to"],
   layernorm: ["x", "gain", "bias", "y", "mean", "rstd", "d"],
   layernorm_backward: ["x", "gain", "mean", "rstd", "dy", "residual", "dx", "partial", "rows", "d", "chunk"],
   layernorm_backward_sum: ["partial", "dGain", "dBias", "chunks", "d", "accumulate"],

@@ -77,7 +77,9 @@ async function planProgram(
     const { reads, writes } = operands(op);
     for (const t of [...reads, ...writes]) if (!t.scratch) transfers.segments(t, `compile ${program.name}: ${op.op} uses`);
   }
-  const isHalf = program.ops.some((op) => Object.values(operands(op)).flat().some(({ dtype }) => dtype === "f16"));
+  const isHalf = program.ops.some((op) =>
+    [op, ...Object.values(operands(op)).flat()].some((of) => (of as Partial<Tensor>).dtype === "f16")
+  );
   const matrices = isHalf ? await shop.matrices() : undefined;
   const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, matrices, place: (t) => pages.place(t), late: loadLate });
   for (let at = 0; at < program.ops.length;) {

@@ -1800,13 +1800,11 @@ export interface Kernels {
   readonly muon_apply: {
     readonly bindings: {
       /** [matrices, rows, rows / 4] */
-      readonly polynomial: "read array<vec4f>";
+      readonly polynomial: "read array<Stored>";
       /** [matrices, rows, columns / 4] */
-      readonly x: "read array<vec4f>";
-      /** [matrices]: ‖u‖², where X is u as it is. Used where FIRST. */
-      readonly squares?: "read array<f32>";
+      readonly x: "read array<Stored>";
       /** [matrices, rows, columns / 4] */
-      readonly y: "read_write array<vec4f>";
+      readonly y: "read_write array<Stored>";
     };
     readonly uniforms: {
       readonly rows: "u32";
@@ -1816,8 +1814,42 @@ export interface Kernels {
       readonly out4: "u32";
     };
     readonly values: {
-      /** X is u/(‖u‖ + 1e-7) */
-      readonly FIRST: boolean;
+      /** rows and columns of a subgroup matrix; 0: products are of vectors */
+      readonly MATRIX: number;
+      readonly LANES: number;
+      readonly TX: number;
+      readonly TY: number;
+      readonly TM: number;
+      readonly TN: number;
+      /** depth of a tile, in vec4 */
+      readonly BK4: number;
+      /** What multiplies where MATRIX is not 0. */
+      readonly MATRICES?: Matrices;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
+   * Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
+   * by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
+   */
+  readonly muon_gram: {
+    readonly bindings: {
+      /** [matrices, rows, inner / 4] */
+      readonly x: "read array<vec4f>";
+      /** [matrices, rows, rows] */
+      readonly y: "read_write array<f32>";
+    };
+    readonly uniforms: {
+      readonly rows: "u32";
+      /** the summed index / 4 */
+      readonly inner4: "u32";
+      readonly a: "f32";
+      readonly b: "f32";
+      readonly c: "f32";
+    };
+    readonly values: {
+      readonly POLYNOMIAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
       readonly LANES: number;
@@ -1832,17 +1864,14 @@ export interface Kernels {
     };
   };
   /**
-   * Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
-   * by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
+   * muon_gram.wgsl by whole tiles, for what goes through subgroup matrices: in f16, above the diagonal as below it.
    */
-  readonly muon_gram: {
+  readonly muon_gram_whole: {
     readonly bindings: {
       /** [matrices, rows, inner / 4] */
-      readonly x: "read array<vec4f>";
-      /** [matrices]: ‖u‖², where X is u as it is. Used where FIRST. */
-      readonly squares?: "read array<f32>";
-      /** [matrices, rows, rows] */
-      readonly y: "read_write array<f32>";
+      readonly x: "read array<Stored>";
+      /** [matrices, rows, rows / 4] */
+      readonly y: "read_write array<Stored>";
     };
     readonly uniforms: {
       readonly rows: "u32";
@@ -1853,8 +1882,6 @@ export interface Kernels {
       readonly c: "f32";
     };
     readonly values: {
-      /** X is u/(‖u‖ + 1e-7) */
-      readonly FIRST: boolean;
       readonly POLYNOMIAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
@@ -1867,6 +1894,8 @@ export interface Kernels {
       readonly BK4: number;
       /** What multiplies where MATRIX is not 0. */
       readonly MATRICES?: Matrices;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
     };
   };
   /**
@@ -1903,6 +1932,29 @@ export interface Kernels {
     };
   };
   /**
+   * Where Muon's iteration (spec §3) begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
+   */
+  readonly muon_normalise: {
+    readonly bindings: {
+      /** [matrices, r, c / 4] */
+      readonly u: "read array<vec4f>";
+      /** [matrices]: ‖u‖² */
+      readonly squares: "read array<f32>";
+      /** [matrices, r, c / 4] */
+      readonly x: "read_write array<Stored>";
+    };
+    readonly uniforms: {
+      /** vec4 of all */
+      readonly count: "u32";
+      /** vec4 of a matrix */
+      readonly each: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
    * Muon's step (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
    * c] turned back where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
    */
@@ -1915,8 +1967,8 @@ export interface Kernels {
       readonly factor: "read array<f32>";
       /** [4]: the last is η */
       readonly hyper: "read array<f32>";
-      /** [matrices, r, c] */
-      readonly x: "read array<f32>";
+      /** [matrices, r, c / 4] */
+      readonly x: "read array<Stored>";
     };
     readonly uniforms: {
       /** out */
@@ -1933,6 +1985,8 @@ export interface Kernels {
     };
     readonly values: {
       readonly TALL: boolean;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
     };
   };
   /**
