@@ -150,13 +150,13 @@ Deno.test("routed: maps weigh what the layer adds up, each branch by its share o
 Deno.test("routed: what is not supported is refused by name", async () => {
   const cannot = (attention: ModelAttention, message: string, more: Partial<ModelConfig> = {}) =>
     assertStringIncludes(assertThrows(() => modelOf(attention, more), ConfigError).message, message);
-  cannot({ ...ROUTED, causal: false }, "it is causal, blocks are chosen from those before");
+  cannot({ ...ROUTED, causal: false }, "causal must be ");
   cannot({ ...ROUTED, top_k: 65 }, "top_k must be a whole number from 1 to 64");
   cannot({ ...ROUTED, window: 7 }, "window must be a whole number from 8 to");
   cannot({ pattern: "routed", block: 8 }, "top_k must be");
   cannot({ ...ROUTED, compressed: 1 } as unknown as AttentionConfig, "compressed must be true or false");
-  cannot({ heads: [ROUTED, { pattern: "local", stride: 4 }] }, "all heads of a layer must have it");
-  cannot([ROUTED, { pattern: "fixed", stride: 9, memory: 2 }], "does not go with memory tokens");
+  cannot({ heads: [ROUTED, { pattern: "local", stride: 4 }] }, "all heads of a layer must be routed alike");
+  cannot([ROUTED, { pattern: "fixed", stride: 9, memory: 2 }], "routed attention does not go with memory");
   const phases = (attention: ModelAttention) => phasesOf(MODEL, { phases: [{ until: 0.5, attention }] });
   for (const other of [[ROUTED, ROUTED], [{ pattern: "local", stride: 4 }, { ...ROUTED, compressed: false }], { pattern: "dense" }]) {
     assertThrows(
