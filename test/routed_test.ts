@@ -22,6 +22,7 @@ import "../src/model/routed.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { Program, size, tensor } from "../src/ops/mod.ts";
+import { attends } from "../src/pattern/attends.ts";
 import { buildLayout } from "../src/pattern/layout.ts";
 import { type AttentionConfig, type ModelAttention, resolveSets } from "../src/pattern/sets.ts";
 import { attentionMaps } from "../src/run/maps.ts";
@@ -106,6 +107,9 @@ Deno.test("routed: cost follows top_k and the window, whatever n", async () => {
     return (await buildLayout(set, n, { q: 64, k: 64 })).pairs;
   };
   for (const n of [4096, 65536]) for (const top_k of [1, 4]) assert(await pairs(n, top_k) <= n * (65 + 64 * top_k), `${n}, ${top_k}`);
+  const set = resolveSets({ pattern: "routed", block: 5, top_k: 2, window: 8 }, { n: 43, layer: 0, heads: 1 })[0];
+  const held = Array.from({ length: 43 * 43 }, (_, at) => attends(set, Math.floor(at / 43), at % 43)).filter(Boolean).length;
+  assertEquals((await buildLayout(set, 43, { q: 8, k: 8 })).pairs, held);
   // Of a training step nothing grows with the square of n but the choice's products, which no tensor holds.
   const bytesOf = (n_ctx: number, top_k: number) => {
     const config = modelOf({ pattern: "routed", block: 64, top_k, compressed: true }, { n_ctx }), params = new Parameters(config);
