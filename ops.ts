@@ -21,6 +21,7 @@
  */
 
 // Every operation can be added by who writes programs.
+import "./src/ops/late.gen.ts";
 import "./src/ops/apart.gen.ts";
 
 export {
