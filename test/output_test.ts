@@ -9,7 +9,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { loadRun } from "../cli/run_folder.ts";
-import { command, MAIN, run } from "./commands.ts";
+import { answer, command, MAIN, run } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-output-" }), at = (name: string) => join(folder, name);
 Deno.writeTextFileSync(at("t.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
@@ -118,7 +118,7 @@ Deno.test("output: sample, evaluate and maps say that the weights are not those 
   for (const [weights, says] of [[changed, true], [bytes, false]] as const) {
     Deno.writeFileSync(path, weights);
     for (const args of [["sample", "--length", "3"], ["evaluate", "--data", at("t.txt"), "--json"], ["maps", "--prompt", "It", "--json"]]) {
-      const { code, err } = await run(args[0], at("model"), ...args.slice(1), "--backend", "wasm");
+      const { code, err } = await answer(args[0], at("model"), ...args.slice(1), "--backend", "wasm");
       assertEquals([code, err.includes(`${path} is not the one that the run saved (its state is of step 2)`)], [0, says], err);
     }
   }

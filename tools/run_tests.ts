@@ -17,15 +17,15 @@ import { setUpTests } from "./set_up_tests.ts";
 import { helpWhereAsked } from "./usage.ts";
 
 /**
- * What each process tests, by the names of files, in the order in which they start: what takes longest first, so that all end together; what
- * is left is the last one's, and the examples of docstrings. The conformance suite, whose kernels take a software GPU longer than anything
- * else here, is two: kernels of f32 and of f16 have none in common.
+ * What each process tests, by the names of files, in the order in which they start: what takes longest first, so that all end together. One
+ * more has what is left, and one the examples of docstrings and documents. The conformance suite, whose kernels take a software GPU longer
+ * than anything else here, is two: kernels of f32 and of f16 have none in common.
  */
 const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<string, string>> }[] = [
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
   { files: /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
-  { files: /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
+  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
   { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu)\w*_test\.ts$/ },
 ];
 
@@ -44,10 +44,14 @@ function groups(): Group[] {
     files: names.filter((name) => files.test(name)).map((name) => `test/${name}`),
     env: arePicked ? undefined : env,
   }));
+  const left = names.filter((name) => name.endsWith("_test.ts") && !GROUPS.some(({ files }) => files.test(name)));
   // Types of tests are `deno task check`'s; those of examples are looked at here alone.
   return [
-    ...named.map(({ files, env }) => ({ args: ["--no-check", ...files], env })),
-    { args: ["--doc", `--ignore=${named.flatMap(({ files }) => files)}`] },
+    ...[...named, { files: left.map((name) => `test/${name}`), env: undefined }].map(({ files, env }) => ({
+      args: ["--no-check", ...files],
+      env,
+    })),
+    { args: ["--doc", "--ignore=test"] },
   ];
 }
 
