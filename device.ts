@@ -15,6 +15,9 @@
  * @module
  */
 
+// What is planned here is planned at once, and may have any layer.
+import "./src/model/routed.ts";
+
 export {
   type AttentionWork,
   type LinearWork,

@@ -20,6 +20,9 @@
  * @module
  */
 
+// Every operation can be added by who writes programs.
+import "./src/ops/apart.gen.ts";
+
 export {
   type AttentionArrays,
   type AttentionBuffers,
@@ -48,6 +51,7 @@ export { type DType, type Tensor, tensor, type TensorData } from "./src/ops/tens
 export type * from "./src/ops/index.gen.ts";
 export { NO_KEYS } from "./src/ops/attention.ts";
 export { NO_ROW } from "./src/ops/gather.ts";
+export { NO_BLOCK } from "./src/pattern/routed.ts";
 export { NO_TARGET } from "./src/ops/cross_entropy.ts";
 export { Program } from "./src/ops/program.ts";
 export type { Engine, Executable, Streamed, StreamOptions, TensorPart } from "./src/ops/engine.ts";

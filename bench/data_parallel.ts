@@ -2,7 +2,7 @@
  * One rank of a data-parallel training step, or a process alone: time of a step, the share of the exchange that the backward pass hides, and
  * how far the result is from that of one process with the same sequences. bench/scaling.ts starts it; by hand, one line of JSON a measurement:
  *
- *     mpirun -n 2 --bind-to none deno run -A bench/data_parallel.ts [--preset NAME] [--pattern NAME] [--backend wasm|webgpu] [--steps 20]
+ *     mpirun -n 2 --bind-to none deno run -A bench/data_parallel.ts [--preset NAME] [--pattern NAME] [--backend wasm|webgpu] [--gpu dawn] [--steps 20]
  *       [--wire f32,f16] [--muon each,shared] [--precision f32|f16] [--each 1] [--network MICROSECONDS,GIGABYTES_PER_SECOND] [--save FILE] [--compare FILE]
  *       [--alone SEQUENCES,…] [--probe] [--bucket BYTES] [--optimizer NAME] [--tiny] [--weak|--strong]
  *
@@ -23,7 +23,7 @@ import type { Communicator } from "../src/run/communicator.ts";
 import { DataParallel, type MuonShares, type Wire } from "../src/run/data_parallel.ts";
 import { type Snapshot, Trainer } from "../src/run/train.ts";
 import { delayed } from "./delayed.ts";
-import { flag } from "./lib.ts";
+import { flag, GPU_OPTIONS } from "./lib.ts";
 
 const TINY = Deno.args.includes("--tiny"), backend = flag("backend") as "wasm" | "webgpu" ?? "wasm";
 const steps = Number(flag("steps") ?? 20), warm = Math.min(2, steps - 1), each = Number(flag("each") ?? 1);
@@ -151,15 +151,26 @@ function compare(path: string, weights: readonly Float32Array[], from: Snapshot)
 /** Bytes per second of the sum alone, by size. */
 async function probe(communicator: Communicator): Promise<void> {
   for (const mebibytes of TINY ? [0.25] : [0.0001, 1, 4, 24, 64]) {
-    const data = new Float32Array(Math.round(mebibytes * 2 ** 18)).fill(1), times: number[] = [];
-    for (let k = 0; k < 6; k++) {
-      const at = performance.now();
-      await communicator.allreduce(data);
-      times.push(performance.now() - at);
-    }
-    const ms = times.slice(1).sort((a, b) => a - b)[2];
-    if (communicator.rank === 0) {
-      say({ probe: "allreduce", ranks: communicator.size, mebibytes, ms, gigabytesPerSecond: data.byteLength / ms / 1e6 });
+    const data = new Float32Array(Math.ceil(mebibytes * 2 ** 18 / communicator.size) * communicator.size).fill(1),
+      bytes = new Uint8Array(data.buffer),
+      received = new Uint8Array(bytes.length),
+      part = bytes.subarray(0, bytes.length / communicator.size);
+    const ways = {
+      allreduce: () => communicator.allreduce(data),
+      "alltoall, allgather": async () => {
+        await communicator.alltoall(bytes, received);
+        await communicator.allgather(part, received);
+      },
+    };
+    for (const [probe, way] of Object.entries(ways)) {
+      const times: number[] = [];
+      for (let k = 0; k < 6; k++) {
+        const at = performance.now();
+        await way();
+        times.push(performance.now() - at);
+      }
+      const ms = times.slice(1).sort((a, b) => a - b)[2];
+      if (communicator.rank === 0) say({ probe, ranks: communicator.size, mebibytes, ms, gigabytesPerSecond: data.byteLength / ms / 1e6 });
     }
   }
 }
@@ -169,7 +180,10 @@ if (backend === "webgpu" && !Deno.args.includes("--probe")) await takeOwnGpu();
 const mpi = launched() === undefined ? undefined : new OpenMpi(), isFirst = (mpi?.rank ?? 0) === 0;
 if (Deno.args.includes("--probe")) await probe(mpi ?? new OpenMpi());
 else {
-  const { engine } = await pickBackend(backend, { threads: Number(flag("threads") ?? localThreads() ?? navigator.hardwareConcurrency) });
+  const { engine } = await pickBackend(backend, {
+    ...GPU_OPTIONS,
+    threads: Number(flag("threads") ?? localThreads() ?? navigator.hardwareConcurrency),
+  });
   const from = beginning(), saved = flag("save"), compared = flag("compare");
   if (mpi) {
     const [latency, rate] = flag("network")?.split(",").map(Number) ?? [];

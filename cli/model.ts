@@ -47,9 +47,11 @@ export const ATTENTION_FLAGS: readonly Flag[] = group("Model", [
     about: `how the factors are used: ${INTEGRATIONS.join(", ")} (default: merged)`,
   },
   { name: "causal", negatable: true, about: "whether a query sees no later key (default: it does not)" },
-  { name: "block", value: "N", allowed: whole(1), about: "positions per block of bigbird and blocks" },
+  { name: "block", value: "N", allowed: whole(1), about: "positions per block of bigbird, blocks and routed" },
   { name: "globals", value: "N", allowed: whole(0), about: "global tokens of longformer, global blocks of bigbird" },
-  { name: "window", value: "N", allowed: whole(0), about: "blocks to each side of bigbird" },
+  { name: "window", value: "N", allowed: whole(0), about: "blocks to each side of bigbird; the farthest key of routed's window" },
+  { name: "top-k", value: "N", allowed: whole(1, 64), about: "past blocks that each block of queries of routed chooses" },
+  { name: "compressed", negatable: true, about: "whether routed attends to the means of past blocks too (default: not)" },
   { name: "random", value: "N", allowed: whole(0), about: "random blocks per query block of bigbird" },
   {
     name: "attention",
@@ -71,10 +73,14 @@ const FIELDS: Readonly<Record<PatternName, readonly (keyof AttentionConfig)[]>> 
   longformer: ["stride", "globals"],
   bigbird: ["block", "globals", "window", "random", "seed"],
   blocks: ["block", "blocks"],
+  routed: ["block", "top_k", "window", "compressed"],
 };
 
+/** The flag of a field. */
+const flagOf = (field: string): string => field.replace("_", "-");
+
 /** Sizes for who names a pattern and no more. */
-const USUAL: AttentionConfig = { pattern: "fixed", stride: 16, c: 4, block: 16 };
+const USUAL: AttentionConfig = { pattern: "fixed", stride: 16, c: 4, block: 16, top_k: 2 };
 
 /** The stride of a flag, or several with commas between. */
 function strideOf(args: Args): number | number[] | undefined {
@@ -91,17 +97,23 @@ export function attentionFrom(args: Args, base: AttentionConfig | undefined): At
   const pattern = (args.text("pattern") ?? base?.pattern ?? USUAL.pattern) as PatternName, fields = FIELDS[pattern];
   const made: Record<string, unknown> = { pattern };
   for (const field of fields) {
-    const given = field === "stride" ? strideOf(args) : field === "integration" ? args.text(field) : args.number(field);
+    const given = field === "stride"
+      ? strideOf(args)
+      : field === "integration"
+      ? args.text(field)
+      : field === "compressed"
+      ? args.on(field)
+      : args.number(flagOf(field));
     // Of memory tokens all are read where nothing else is said.
     const usual = field === "c" && (args.number("memory") ?? base?.memory) ? undefined : USUAL[field];
     const value = given ?? base?.[field] ?? usual;
     if (value !== undefined) made[field] = value;
   }
   for (const given of args.given(ATTENTION_FLAGS.map(({ name }) => name))) {
-    if (!["pattern", "causal", "attention"].includes(given) && !fields.includes(given as keyof AttentionConfig)) {
+    if (!["pattern", "causal", "attention"].includes(given) && !fields.some((field) => flagOf(field) === given)) {
       throw new UsageError(
         `Cannot use --${given} with pattern ${pattern}: ${
-          fields.length ? `it has ${fields.map((name) => `--${name}`).join(", ")}` : "it has no sizes"
+          fields.length ? `it has ${fields.map((name) => `--${flagOf(name)}`).join(", ")}` : "it has no sizes"
         }`,
       );
     }

@@ -697,8 +697,10 @@ const CALLS: readonly Call[] = [
   of("worksOf", [{ ops: [] }], { 0: "object" }),
   of("trainingWorks", [config, { batch: 1 }], { 0: "object", 1: "object", "1.batch": "whole" }),
   of("tune", [on, []], { 0: "engine", 1: "list" }),
-  of("verifyAttention", [on, name, bytes], { 0: "engine", 1: "text", 2: "bytes" }),
-  of("verifyModel", [on, name, { config: "{}", model: bytes, expected: bytes }], { 0: "engine", 1: "text", 2: "object" }),
+  of("verifyAttention", [on, name, bytes, "f16"], { 0: "engine", 1: "text", 2: "bytes", 3: "optional text" }),
+  of("verifyModel", [on, name, { config: "{}", model: bytes, expected: bytes }, false, "f16"], {
+    ...{ 0: "engine", 1: "text", 2: "object", 4: "optional text" },
+  }),
 ];
 
 /** The arguments with one place exchanged; what is on the way there is copied. */

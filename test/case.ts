@@ -5,6 +5,7 @@
  */
 
 import { Random } from "../src/base/random.ts";
+import "../src/ops/apart.gen.ts";
 import { activations, type DType, type Op, size, type Tensor, tensor, type TensorData } from "../src/ops/mod.ts";
 
 /** Inputs, operations and the tensors to compare; a case's `build` fills it in. */
@@ -151,8 +152,8 @@ function halved(c: Case): Case | null {
     half.outputs.push(...outputs.map(twin));
     half.updated.push(...updated.map(twin));
     for (const op of ops) {
-      const fields = Object.entries(op)
-        .map(([name, value]) => [name, value !== null && typeof value === "object" ? twin(value as Tensor) : value]);
+      const twinOf = (value: unknown): unknown => Array.isArray(value) ? value.map(twinOf) : twin(value as Tensor);
+      const fields = Object.entries(op).map(([name, value]) => [name, twinOf(value)]);
       half.ops.push(Object.fromEntries(fields) as Op);
     }
   });

@@ -21,9 +21,8 @@ function fits({ fields }: Case, query: Query): boolean {
 }
 
 function picked(query: Query): Case[] {
-  const { dtype = ["f32", "f16"], ...rest } = query, dtypes = [dtype].flat(), cases = CASES.filter((c) => fits(c, rest));
-  const half = dtypes.includes("f16") ? cases.flatMap((c) => c.half ?? []) : [];
-  return [...dtypes.includes("f32") ? cases : [], ...half];
+  const { dtype = ["f32", "f16"], ...rest } = query, cases = CASES.filter((c) => fits(c, rest));
+  return [...cases, ...cases.flatMap((c) => c.half ?? [])].filter((c) => fits(c, { dtype }));
 }
 
 /**

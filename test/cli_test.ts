@@ -215,6 +215,9 @@ Deno.test("cli: verify passes, and fails with exit code 1 where a number differs
   assertEquals([one.code, one.err], [0, ""]);
   assertMatch(one.out, /^ {2}pass {2}dk +\d\.\de-\d+ +of 0\.000005$/m);
   assertMatch(one.out, /88 numbers compared on wasm, 0 failed/);
+  const half = await answer("verify", join(shipped, name), "--backend", "wasm", "--precision", "f16");
+  assertEquals([half.code, half.out.match(/^ {2}pass /gm)?.length], [0, 5]);
+  failed(await answer("verify", "--precision", "f8"), 2, "Cannot use --precision");
   const all = await answer("verify", "--backend", "wasm", "--json");
   assertEquals([all.code, all.events.at(-1)!.compared, all.events.at(-1)!.failed], [0, 433, 0]);
   Deno.mkdirSync(at("golden"));

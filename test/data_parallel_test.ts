@@ -17,6 +17,9 @@ import { type Engine, tensor } from "../src/ops/mod.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import type { Communicator } from "../src/run/communicator.ts";
+import { HalvesSum } from "../src/run/halves_sum.ts";
+import { fromHalves, toHalves } from "../src/base/half.ts";
+import { Random } from "../src/base/random.ts";
 import { DataParallel, type DataParallelOptions } from "../src/run/data_parallel.ts";
 import { MappedGradients } from "../src/run/mapped_gradients.ts";
 import { ownersOf } from "../src/run/shared_matrices.ts";
@@ -197,6 +200,33 @@ function meddling(communicator: Communicator, change: (data: Float32Array) => vo
   };
 }
 
+Deno.test("data-parallel: sums of f16 are made in f32, in the order of the ranks, and rounded as f16 is; every f16 stays what it is", async () => {
+  const pass = (a: Uint8Array, b: Uint8Array) => Promise.resolve(b.set(a)), alone = { rank: 0, size: 1, alltoall: pass, allgather: pass };
+  const one = new HalvesSum(alone as unknown as Communicator),
+    all = Uint16Array.from({ length: 65536 }, (_, bits) => bits),
+    same = all.slice();
+  await one.sum(same);
+  const isNaN = (bits: number) => (bits & 0x7fff) > 0x7c00;
+  assertEquals([...same.keys()].filter((bits) => isNaN(bits) ? !isNaN(same[bits]) : same[bits] !== bits), []);
+  const random = new Random(7, 0), words = Uint32Array.from({ length: 40_003 }, () => random.u32());
+  const floats = Float32Array.from(
+    words,
+    (word, at) => at & 1 ? new Float32Array(Uint32Array.of(word).buffer)[0] : (word / 2 ** 31 - 1) * 2 ** (at % 44 - 27),
+  );
+  const rounded = floats.slice();
+  await one.sum(rounded);
+  assertEquals(rounded, fromHalves(toHalves(floats)));
+  // In sums of f16, two times 0.75 would be lost beside 2048, and 80,000 be infinite.
+  const lists = [[2048, 40000, 65504], [0.75, 40000, 15.9], [0.75, -40000, 0.2]].map((list) => Float32Array.from(list));
+  const summed = await Promise.all(
+    ranksHere(3).map(async (communicator, rank) => {
+      await new HalvesSum(communicator).sum(lists[rank]);
+      return lists[rank];
+    }),
+  );
+  for (const list of summed) assertEquals(list, Float32Array.of(2050, 40000, Infinity));
+});
+
 Deno.test("data-parallel: a step that is not finite on one rank is skipped on all, and the loss scale halved on all", async () => {
   for (const wire of ["f32", "f16"] as const) {
     const ranks = await Promise.all(
@@ -295,6 +325,7 @@ needing(["gpu"], "data-parallel: on a GPU gradients become f16 there, infinite w
   const gradients = await MappedGradients.create(engine, [[a, b], [c]], true);
   engine.write(a, Float32Array.of(1e9, -70000, 65504));
   engine.write(c, Float32Array.of(0.1, -0, 6e-8, 65519, -Infinity));
+  for (const bucket of [0, 1]) gradients.copy(bucket);
   const bits = [await gradients.take(0), await gradients.take(1)];
   assertEquals([...bits[0].subarray(0, 3), ...bits[1].subarray(0, 5)], [0x7c00, 0xfc00, 0x7bff, 0x2e66, 0x8000, 1, 0x7bff, 0xfc00]);
   for (const bucket of [0, 1]) gradients.put(bucket);

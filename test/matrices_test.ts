@@ -15,7 +15,6 @@ import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
 import { specialise, type Values } from "../src/engines/webgpu/shader/specialise.ts";
 import { WGSL } from "../src/engines/webgpu/shader/wgsl_matrices.gen.ts";
 import { matrixTrials } from "../src/engines/webgpu/tuning/trials.ts";
-import { LINEAR_KERNELS } from "../src/engines/webgpu/tuning/variants.ts";
 import { pick } from "./cases.ts";
 import { disposeEngines, engine, gpuTest } from "./engines.ts";
 import { needing } from "./needs.ts";
@@ -31,8 +30,10 @@ function* variants(sizes: { MATRIX: number; LANES: number }, widths: readonly nu
     linear: epilogue,
     linear_input_grad: { GELU: true, RESIDUAL: true },
     linear_weight_grad: { ACCUMULATE: true },
+    muon_gram_whole: { POLYNOMIAL: true },
+    muon_apply: {},
   };
-  for (const kernel of LINEAR_KERNELS) for (const variant of linear) yield [kernel, { ...all[kernel], ...variant, ...own }];
+  for (const [kernel, values] of Object.entries(all)) for (const variant of linear) yield [kernel, { ...values, ...variant, ...own }];
   for (const kernel of ATTENTION) {
     for (const { TX, TY, TM, TN, LANES, MATRIX, BITS } of attention) {
       for (const [D4, V4] of widths) {
@@ -103,7 +104,7 @@ Deno.test("matrices: what a device offers is read from its features and configur
 const CASES = [
   ...["strided", "fixed", "dense"].map((pattern) => pick({ op: "attention", pattern, n: 101, d: 16, dtype: "f16" })[0]),
   ...pick({ op: "linear", rows: 130, dtype: "f16" }, { op: "linear_input_grad", rows: 65, dtype: "f16" }),
-  ...pick({ op: "linear_weight_grad", rows: 130, dtype: "f16" }),
+  ...pick({ op: "linear_weight_grad", rows: 130, dtype: "f16" }, { op: "muon", dtype: "f16" }),
 ];
 
 for (const c of CASES) {

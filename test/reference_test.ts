@@ -8,6 +8,7 @@
 import { assert } from "@std/assert";
 import { initialWeights } from "../src/model/initial_weights.ts";
 import { Parameters } from "../src/model/parameters.ts";
+import "../src/model/routed.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { checkTrain } from "../src/files/train_config.ts";
 import type { ModelConfig } from "../src/files/model_config.ts";
@@ -194,6 +195,8 @@ const CONFIG: ModelConfig = {
 
 const BOTH_WAYS: Partial<ModelConfig> = { attention: { pattern: "strided", stride: 4, causal: false } };
 const MEMORY: Partial<ModelConfig> = { attention: { pattern: "fixed", stride: 4, memory: 2, c: 1 } };
+// Differences are too small to change a choice.
+const ROUTED: Partial<ModelConfig> = { attention: { pattern: "routed", block: 2, top_k: 2, window: 3, compressed: true } };
 const MEMORY_BOTH_WAYS: Partial<ModelConfig> = { attention: { pattern: "fixed", stride: 4, memory: 2, c: 1, causal: false } };
 
 for (
@@ -201,6 +204,8 @@ for (
     ["", {}, false],
     [", recomputed", {}, true],
     [", with memory tokens", MEMORY, true],
+    [", routed", ROUTED, true],
+    [", routed in one layer", { attention: [{ pattern: "local", stride: 3 }, { pattern: "routed", block: 3, top_k: 1 }] }, false],
     [", of masked tokens", { ...BOTH_WAYS, objective: "masked" }, true],
     [", of numbers", { ...BOTH_WAYS, objective: "squared" }, false],
     [", of numbers with memory tokens", { ...MEMORY_BOTH_WAYS, objective: "squared" }, false],

@@ -15,6 +15,7 @@ import { BackendError, CheckpointError, ConfigError, DataError, ShapeError } fro
 import { batchData } from "../src/model/batch.ts";
 import { initialWeights } from "../src/model/initial_weights.ts";
 import { Parameters } from "../src/model/parameters.ts";
+import "../src/model/routed.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { openModel } from "../src/run/open.ts";
 import { type Engine, Program, size, tensor, type TensorData } from "../src/ops/mod.ts";
@@ -84,10 +85,12 @@ const patterns: { name: string; config: ModelAttention }[] = [
     name: "memory 2 of 9 beside others",
     config: [{ pattern: "fixed", stride: 9, memory: 2, integration: "multihead" }, { pattern: "local", stride: 4 }],
   },
+  { name: "routed 4", config: { pattern: "routed", block: 4, top_k: 2, window: 5, compressed: true } },
+  { name: "routed 6 beside others", config: [{ pattern: "routed", block: 6, top_k: 3 }, { pattern: "local", stride: 4 }] },
 ];
 /** What a software GPU need not be asked, as it has the same kernels as others: of the new patterns two are, by one device. */
 const isOnGpu = (engine: string, pattern: string) =>
-  !/\d, \d|heads|memory/.test(pattern) || (engine !== "webgpu-default" && /^fixed 3|^memory 3/.test(pattern));
+  !/\d, \d|heads|memory|routed/.test(pattern) || (engine !== "webgpu-default" && /^fixed 3|^memory 3|^routed 4/.test(pattern));
 
 for (const name of new Set(["reference", ...ENGINES])) {
   for (const { name: pattern, config: attention } of patterns.filter((one) => !name.startsWith("webgpu") || isOnGpu(name, one.name))) {

@@ -81,6 +81,7 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
         "wasm/engine.ts",
         "webgpu/engine.ts",
         "webgpu/plan/late.gen.ts",
+        "webgpu/plan/apart.gen.ts",
         "webgpu/adopt.ts",
         "webgpu/given.ts",
         "webgpu/dawn.ts",
@@ -96,6 +97,8 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
         "src/run/passes.ts",
         "src/run/decode_memory.ts",
         "src/pattern/check_set.ts",
+        "src/model/routed.ts",
+        "src/engines/wasm/lower/apart.gen.ts",
       ],
     ],
   },
@@ -110,7 +113,13 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   {
     modules: ["src/engines/webgpu/engine.ts"],
     of: [
-      ...["device.ts", "src/engines/webgpu/plan/late.gen.ts", "src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],
+      ...[
+        "device.ts",
+        "src/engines/webgpu/plan/late.gen.ts",
+        "src/engines/webgpu/plan/apart.gen.ts",
+        "src/engines/webgpu/adopt.ts",
+        "src/engines/webgpu/given.ts",
+      ],
       ...["src/engines/webgpu/matrices.ts", "src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
     ],
   },

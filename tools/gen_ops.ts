@@ -19,6 +19,8 @@ interface Operation {
   readonly name: string;
   /** Sampling does without it. */
   readonly isLate: boolean;
+  /** Most models do without it. */
+  readonly isApart: boolean;
 }
 
 const pascal = (name: string) => name[0].toUpperCase() + name.slice(1);
@@ -34,10 +36,15 @@ interface Engine {
   readonly part: (constant: string) => string;
   /** What the list is. */
   readonly doc: string;
-  /** What puts kernels where parts find them, for an engine that loads late what sampling does without. */
-  readonly late?: string;
-  /** What that module exports beside them. */
-  readonly also?: string;
+  /** Modules of parts that are loaded when a program first has one. */
+  readonly modules?: readonly {
+    readonly name: string;
+    readonly which: (operation: Operation) => boolean;
+    /** What puts kernels, of a module of their own, where those parts find them. */
+    readonly kernels?: string;
+    /** What it exports beside them. */
+    readonly also?: string;
+  }[];
 }
 
 const ENGINES: readonly Engine[] = [
@@ -55,7 +62,8 @@ const ENGINES: readonly Engine[] = [
     type: "Lowering",
     from: "./lowering.ts",
     part: (constant: string) => `lower${pascal(constant)}`,
-    doc: "What turns each operation into calls of kernels.",
+    doc: "What turns operations into calls of kernels.",
+    modules: [{ name: "apart", which: ({ isApart }) => isApart }],
   },
   {
     folder: "src/engines/webgpu/plan/",
@@ -63,11 +71,15 @@ const ENGINES: readonly Engine[] = [
     type: "Planner",
     from: "./plan.ts",
     part: (constant: string) => `plan${pascal(constant)}`,
-    doc: "What turns each operation into dispatches.",
-    late: "addKernels",
-    also: `export { planPadded } from "./pad.ts";
+    doc: "What turns operations into dispatches.",
+    modules: [{
+      name: "late",
+      which: ({ isLate, isApart }) => isLate && !isApart,
+      kernels: "addKernels",
+      also: `export { planPadded } from "./pad.ts";
 export { splitAttention, splitLinear } from "./split.ts";
 export { inF32, planAnyLinear } from "./linear_any.ts";\n`,
+    }, { name: "apart", which: ({ isApart }) => isApart, kernels: "addKernels" }],
   },
 ];
 
@@ -83,12 +95,16 @@ async function described(): Promise<{ operations: Operation[]; exports: string }
     const found = [...text.matchAll(/^export const (\w+): Descriptor<(\w+)> = \{(.*?)^\};/gms)];
     for (const [, constant, type, body] of found) {
       const name = constant.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-      operations.push({ noun, constant, type, name, isLate: body.includes("\n  late: true,\n") });
+      const says = (what: string) => body.includes(`\n  ${what}: true,\n`);
+      operations.push({ noun, constant, type, name, isLate: says("late"), isApart: says("apart") });
     }
     if (found.length === 0) continue;
-    const types = [...text.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => `type ${name}`);
+    const types = [...text.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
     const constants = [...text.matchAll(/^export const ([A-Z][A-Z0-9_]+)\b/gm)].map(([, name]) => name);
-    exports += `export { ${[...constants, ...types].join(", ")} } from "./${noun}.ts";\n`;
+    // Types alone: without a value to export the file is not loaded for it.
+    exports += constants.length
+      ? `export { ${[...constants, ...types.map((type) => `type ${type}`)].join(", ")} } from "./${noun}.ts";\n`
+      : `export type { ${types.join(", ")} } from "./${noun}.ts";\n`;
   }
   return { operations, exports };
 }
@@ -101,50 +117,62 @@ function imports(operations: readonly Operation[], names: (operation: Operation)
 
 const entry = (name: string, value: string) => name === value ? `  ${name},\n` : `  ${name}: ${value},\n`;
 
-/** An engine's parts of the operations, by path; those that sampling does without in a module of their own, where the engine has that. */
+/** An engine's parts of the operations, by path. */
 async function parts(
   operations: readonly Operation[],
-  { folder, list, type, from, part, doc, late, also }: Engine,
+  { folder, list, type, from, part, doc, modules = [] }: Engine,
 ): Promise<[string, string][]> {
   const up = "../".repeat(folder.split("/").length - 2), files = new Set(await Array.fromAsync(Deno.readDir(folder), ({ name }) => name));
-  const own = operations.filter(({ isLate }) => !(late && isLate)), others = operations.filter((one) => !own.includes(one));
+  const own = operations.filter((one) => !modules.some(({ which }) => which(one)));
   const importsOf = (some: readonly Operation[]) =>
     imports(some, ({ constant }) => [part(constant)], files) + `import type { ${type} } from "${from}";\n`;
-  const index = head(OPS) + `import type { Op, OpOf } from "${up}ops/mod.ts";\n` + importsOf(own) +
-    (others.length
-      ? `\n/** Loads what sampling does without, kernels and all. */\n` +
-        `export const loadLate = (): Promise<typeof import("./late.gen.ts")> => import("./late.gen.ts");\n\n` +
-        `const late = <K extends Late>(name: K): ${type}<OpOf<K>> => async (plan, op) => await ((await loadLate()).LATE[name] as ${type}<OpOf<K>>)(plan, op);\n\n` +
-        `type Late = keyof typeof import("./late.gen.ts")["LATE"];\n`
-      : "") +
-    `\n/** ${doc} */\nexport const ${list}: { readonly [K in Op["op"]]: ${type}<OpOf<K>> } = {\n` +
-    operations.map(({ name, constant }) => entry(name, own.some((one) => one.name === name) ? part(constant) : `late("${name}")`)).join(
-      "",
-    ) +
-    "};\n";
-  if (others.length === 0) return [[`${folder}index.gen.ts`, index]];
-  const loaded = head(OPS) + `import type { OpOf } from "${up}ops/mod.ts";\nimport { ${late} } from "../shader/link.ts";\n` +
-    `import { WGSL } from "../shader/wgsl_late.gen.ts";\n` + importsOf(others) + also +
-    `\n${late}(WGSL);\n\n/** What turns into dispatches the operations that sampling does without. */\n` +
-    `export const LATE: { readonly [K in ${others.map(({ name }) => `"${name}"`).join(" | ")}]: ${type}<OpOf<K>> } = {\n` +
-    others.map(({ name, constant }) => entry(name, part(constant))).join("") + "};\n";
-  return [[`${folder}index.gen.ts`, index], [`${folder}late.gen.ts`, loaded]];
+  const mapOf = (some: readonly Operation[], name: string, what: string) =>
+    `\n/** ${what} */\nexport const ${name}: { readonly [K in ${
+      some.map(({ name }) => `"${name}"`).join(" | ")
+    }]: ${type}<OpOf<K>> } = {\n` +
+    some.map(({ name, constant }) => entry(name, part(constant))).join("") + "};\n";
+  const opOf = `import type { OpOf } from "${up}ops/mod.ts";\n`;
+  const loads = modules.map(({ name }) =>
+    `\n/** Loads parts of other operations. */\n` +
+    `export const load${pascal(name)} = (): Promise<typeof import("./${name}.gen.ts")> => import("./${name}.gen.ts");\n`
+  );
+  const index = head(OPS) + opOf + importsOf(own) + loads.join("") + mapOf(own, list, doc);
+  return [
+    [`${folder}index.gen.ts`, index],
+    ...modules.map(({ name, which, kernels, also = "" }): [string, string] => {
+      const some = operations.filter(which);
+      const text = head(OPS) + opOf +
+        (kernels ? `import { ${kernels} } from "../shader/link.ts";\nimport { WGSL } from "../shader/wgsl_${name}.gen.ts";\n` : "") +
+        importsOf(some) + also + (kernels ? `\n${kernels}(WGSL);\n` : "") +
+        mapOf(some, name.toUpperCase(), "The same of other operations.");
+      return [`${folder}${name}.gen.ts`, text];
+    }),
+  ];
 }
 
 /** The files that generation writes, by path from the project's root. */
 export async function generateOps(): Promise<Map<string, string>> {
   const { operations, exports } = await described();
   const made = new Map<string, string>();
+  const own = operations.filter(({ isApart }) => !isApart), others = operations.filter(({ isApart }) => isApart);
+  const entries = (some: readonly Operation[]) => some.map(({ name, constant }) => entry(name, constant)).join("");
+  const typed = `{ [K in Op["op"]]: Descriptor<OpOf<K>> }`;
   made.set(
     `${OPS}index.gen.ts`,
-    head(OPS) + imports(operations, ({ constant, type }) => [`type ${type}`, constant]) +
+    head(OPS) + imports(operations, ({ type, constant, isApart }) => [`type ${type}`, ...isApart ? [] : [constant]]) +
       `import type { Descriptor } from "./operation.ts";\n\n` +
       exports +
       `\n/** Any operation. */\nexport type Op =\n${operations.map(({ type }) => `  | ${type}`).join("\n")};\n\n` +
       `/** The operation of a name. */\nexport type OpOf<K extends Op["op"]> = Extract<Op, { readonly op: K }>;\n\n` +
-      `/** What each operation says of itself. */\n` +
-      `export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {\n` +
-      operations.map(({ name, constant }) => entry(name, constant)).join("") + "};\n",
+      `/** What each operation says of itself; those of apart.gen.ts once that is loaded. */\n` +
+      `export const DESCRIPTORS = {\n${entries(own)}} as ${typed};\n`,
+  );
+  made.set(
+    `${OPS}apart.gen.ts`,
+    head(OPS) + imports(others, ({ constant }) => [constant]) +
+      `import { DESCRIPTORS, type OpOf } from "./index.gen.ts";\nimport type { Descriptor } from "./operation.ts";\n\n` +
+      `const APART: { [K in ${others.map(({ name }) => `"${name}"`).join(" | ")}]: Descriptor<OpOf<K>> } = {\n${entries(others)}};\n\n` +
+      `Object.assign(DESCRIPTORS, APART);\n`,
   );
   for (const engine of ENGINES) for (const [path, text] of await parts(operations, engine)) made.set(path, text);
   return made;

@@ -11,7 +11,7 @@ import { conditionsOf } from "../src/engines/webgpu/shader/conditions.ts";
 import { gather } from "../src/engines/webgpu/shader/link.ts";
 import { pasteAll } from "../src/engines/webgpu/shader/paste.ts";
 import { fieldsOf, isBound, spaceOf } from "../src/engines/webgpu/shader/reflect.ts";
-import { LATE, LATE_MATRICES, pack, strip, VALUES } from "../src/engines/webgpu/shader/strip.ts";
+import { LATE, LATE_APART, LATE_MATRICES, pack, strip, VALUES } from "../src/engines/webgpu/shader/strip.ts";
 import { type Declaration, declarations } from "../src/engines/webgpu/shader/tokens.ts";
 
 /** The part of kernels that only weights of int8 take. */
@@ -114,7 +114,7 @@ export async function generateWgsl(): Promise<Map<string, string>> {
   const textOf = (which: string, late?: string) =>
     `${HEAD}/** The text of each file of wgsl/ ${which}, comments left out, by its name without the ending. */\n` +
     `export const WGSL: Readonly<Record<string, string>> = {\n${
-      entries.filter((_, at) => [LATE, LATE_MATRICES].find((mark) => lines[at].includes(mark)) === late).join("")
+      entries.filter((_, at) => [LATE, LATE_MATRICES, LATE_APART].find((mark) => lines[at].includes(mark)) === late).join("")
     }};\n`;
 
   const made = new Map([...pasted].map(([name, tokens]) => [name, declarations(tokens)]));
@@ -130,6 +130,7 @@ export async function generateWgsl(): Promise<Map<string, string>> {
   return new Map([
     ["wgsl", textOf("but those that sampling does without")],
     ["wgsl_late", textOf("that sampling does without", LATE)],
+    ["wgsl_apart", textOf("that most models do without", LATE_APART)],
     ["wgsl_matrices", textOf("that only a device with subgroup matrices takes", LATE_MATRICES)],
     ["kernels", interfaces],
   ].map(([name, text]) => [`${FOLDER}${name}.gen.ts`, text]));

@@ -11,7 +11,7 @@ import { type Token, tokenise } from "../src/engines/webgpu/shader/tokens.ts";
 const FOLDER = "../src/engines/webgpu/shader/";
 
 /** Files of kernels' text, which {@linkcode shrunkWgsl} makes again. */
-export const WGSL_MODULES = /shader\/(wgsl(?:_late)?\.gen\.ts)$/;
+export const WGSL_MODULES = /shader\/(wgsl(?:_late|_apart)?\.gen\.ts)$/;
 
 /** Names that the passes of the room for shaders look for. */
 const LOOKED_FOR = ["main", "Params", "Stored", "Value", "STORAGE"];
@@ -44,7 +44,7 @@ function* short(): Generator<string> {
 /** The texts of kernels by module and file, with short names. Every name has the same one everywhere, since files are put together. */
 async function shrunk(): Promise<Map<string, Map<string, readonly Token[]>>> {
   const modules = new Map<string, Map<string, readonly Token[]>>();
-  for (const name of ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_matrices.gen.ts"]) {
+  for (const name of ["wgsl.gen.ts", "wgsl_late.gen.ts", "wgsl_apart.gen.ts", "wgsl_matrices.gen.ts"]) {
     const { WGSL } = await import(new URL(`${FOLDER}${name}`, import.meta.url).href) as { WGSL: Readonly<Record<string, string>> };
     modules.set(name, new Map(Object.entries(WGSL).map(([file, text]) => [file, tokenise(text, file)])));
   }

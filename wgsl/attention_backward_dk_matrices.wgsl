@@ -43,7 +43,7 @@ fn take() {
       p[c][z] *= dp[c][z] - stats_tile[c * 4u + z].y;
     }
   }
-  show_halves(&p, sub, lane);
+  show_halves(&p, ANY, sub, lane);
   add_rows(&acc, DN, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
 }
 

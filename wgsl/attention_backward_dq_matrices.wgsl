@@ -47,7 +47,7 @@ fn take() {
   for (var c = 0u; c < B4; c++) {
     p[c] *= dp[c] - stat.y;
   }
-  show_halves(&p, sub, lane);
+  show_halves(&p, ANY, sub, lane);
   add_rows(&acc, DN, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
 }
 

@@ -26,7 +26,7 @@ fn take() {
   var p: array<vec4f, B4>;
   take_scores(&p, sub, lane);
   probabilities(&p, listed, run, start, own, factor, sub);
-  show_halves(&p, sub, lane);
+  show_halves(&p, PROBABILITIES, sub, lane);
   add_rows(&acc, VN, SECOND, &second_plain, VQUADS, VSTRIDE, sub, lane);
 }
 

@@ -85,7 +85,7 @@ fn take() {
     p[c] = exp2(p[c] * factor - shift);
     l += (p[c].x + p[c].y) + (p[c].z + p[c].w);
   }
-  show_halves(&p, sub, lane);
+  show_halves(&p, PROBABILITIES, sub, lane);
   add_rows(&acc, VN, SECOND, &second_plain, VQUADS, VSTRIDE, sub, lane);
 }
 

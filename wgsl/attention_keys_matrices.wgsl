@@ -7,12 +7,9 @@ const SPLIT: u32 = 1u;
 var<workgroup> stats_tile: array<vec2f, BN>; // of the queries that stream: lse·log₂e and delta
 var<workgroup> keys_tile: array<vec2u, TY * BN>; // what tells which keys of a subgroup they have
 
-// Puts the statistics of the tile's queries into workgroup memory, and, where not all pairs are of the set, what tells them.
+// Puts what tells which keys of a subgroup the tile's queries have into workgroup memory, where not all pairs are of the set.
 // @inline
-fn keep_queries(source: ptr<storage, array<vec2f>>, lines: u32, listed: u32, run: Run, start: u32, own: u32, sub: u32, lane: u32, t: u32) {
-  for (var e = t; e < BN; e += THREADS) {
-    stats_tile[e] = (*source)[lines + row_of(run.rows_at, run.rows, start + e)];
-  }
+fn keep_queries(listed: u32, run: Run, start: u32, own: u32, sub: u32, lane: u32) {
   if ((listed & 1u) == 1u || start + BN > run.rows) {
     for (var e = lane; e < BN; e += LANES) {
       keys_tile[sub * BN + e] = keys_of(run, run.rows, start + e, own - lane);
@@ -42,16 +39,25 @@ fn probabilities(p: ptr<function, Fours>, listed: u32, run: Run, start: u32, own
 }
 
 // @splice
-fn ask() {
+fn room() {
   var pq: array<vec2u, DLOADS>;
   var po: array<vec2u, VLOADS>;
-  ask_rows(&pq, DLOADS, &q, D4, run, start, item, other_base, t);
-  ask_rows(&po, VLOADS, &d_o, V4, run, start, item, other_base, t);
+  var stats_of_one: vec2f;
+}
+
+// @splice
+fn ask() {
+  ask_rows(&pq, DLOADS, &q, D4, run, asked, item, other_base, t);
+  ask_rows(&po, VLOADS, &d_o, V4, run, asked, item, other_base, t);
+  stats_of_one = stats[lines + row_of(run.rows_at, run.rows, asked + t % BN)];
 }
 
 // @splice
 fn keep() {
   keep_rows(&pq, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
   keep_rows(&po, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
-  keep_queries(&stats, lines, listed, run, start, own, sub, lane, t);
+  if (t < BN) {
+    stats_tile[t] = stats_of_one;
+  }
+  keep_queries(listed, run, start, own, sub, lane);
 }

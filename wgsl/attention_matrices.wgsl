@@ -8,7 +8,8 @@
 //
 // A kernel brings what it does for itself, each marked `@splice`: it is pasted into main, whose names it sees.
 //   begin: declares its sums and what it needs of its row, holds rows owned
-//   ask: declares registers for the rows of a tile, and asks for them
+//   room: declares registers for the rows of a tile
+//   ask: asks for those of the tile that begins at `asked`
 //   keep: puts them into workgroup memory
 //   take: adds to its sums what the tile gives, in workgroup memory
 //   end: writes its sums
@@ -55,6 +56,8 @@ const SECOND: u32 = FIRST + DQUADS * 8u;
 const ALONG: u32 = 1u;
 const ACROSS: u32 = 0u;
 const ONE: f32 = 1.0;
+const PROBABILITIES: u32 = 1u;
+const ANY: u32 = 0u;
 
 var<workgroup> tiles: buffer<SECOND + VQUADS * 8u>;
 var<workgroup> scores_plain: array<f32, NUMBERS>; // where PLAIN, these for it
@@ -140,13 +143,18 @@ fn take_scores(p: ptr<function, Fours>, sub: u32, lane: u32) {
   take_numbers(&(*p), B4, &tiles, SCORES, &scores_plain, NUMBERS, begins_at);
 }
 
-// Puts probabilities (or what is made of them) in their place, as halves.
+// Puts probabilities (or what is made of them, then not BOUNDED) in their place, as halves.
 // @inline
-fn show_halves(p: ptr<function, Fours>, sub: u32, lane: u32) {
+fn show_halves(p: ptr<function, Fours>, BOUNDED: u32, sub: u32, lane: u32) {
   // @unroll
   for (var c = 0u; c < B4; c++) {
     let to = (sub * TM + lane) * HLINE + c;
-    let four = store((*p)[c]);
+    var four: vec2u;
+    if (BOUNDED == 1u) {
+      four = vec2u(pack2x16float((*p)[c].xy), pack2x16float((*p)[c].zw));
+    } else {
+      four = store((*p)[c]);
+    }
     put_halves(&tiles, SCORES, &halves_plain, HQUADS, to, four);
   }
   workgroupBarrier();
@@ -183,59 +191,73 @@ fn keep_rows(held: ptr<function, Held>, LOADS: u32, FROM: u32, plain: ptr<workgr
   }
 }
 
-// Sums go on from what the stages before wrote, WIDE matrices of a row, a matrix of columns at a time through the subgroup's lines.
+// Sums go on from what the stages before wrote, WIDE matrices of a row, as many at a time as the subgroup's lines hold. All of it is asked for
+// first: behind a barrier each, loads would wait for each other.
 // @inline
 fn start_sums(acc: ptr<function, Sums>, WIDE: u32, W4: u32, y: ptr<storage, array<Stored>>, factor: f32, line: u32, sub: u32, lane: u32) {
+  var row_before: array<Stored, W4>;
   // @unroll
-  for (var j = 0u; j < WIDE; j++) {
-    var row_before: array<vec4f, M4>;
+  for (var c = 0u; c < W4; c++) {
+    row_before[c] = (*y)[line * W4 + c];
+  }
+  let own_line = (sub * PART + lane * LINE) / 4u;
+  // @unroll
+  for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
+    var numbers: array<vec4f, B4>;
     // @unroll
-    for (var c = 0u; c < M4; c++) {
-      row_before[c] = load((*y)[line * W4 + j * M4 + c]) / factor;
+    for (var c = 0u; c < B4; c++) {
+      numbers[c] = load(row_before[min(turn * N * M4 + c, W4 - 1u)]) / factor;
     }
-    let own_line = (sub * PART + lane * LINE) / 4u;
     workgroupBarrier();
-    give_numbers(&row_before, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    give_numbers(&numbers, B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
     workgroupBarrier();
+    get_sums(&(*acc), turn, WIDE, sub, lane);
+  }
+}
+
+// The columns of matrices of sums that a turn has, as many as the subgroup's lines hold, from there.
+// @inline
+fn get_sums(acc: ptr<function, Sums>, TURN: u32, WIDE: u32, sub: u32, lane: u32) {
+  // @unroll
+  for (var i = 0u; i < M; i++) {
     // @unroll
-    for (var i = 0u; i < M; i++) {
-      let begins_at = sub * PART + i * (MATRIX * LINE);
+    for (var j = TURN * N; j < min((TURN + 1u) * N, WIDE); j++) {
+      let begins_at = sub * PART + i * (MATRIX * LINE) + (j - TURN * N) * MATRIX;
       get_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, begins_at, &(*acc), i, j, lane);
     }
   }
 }
 
-// Column j of matrices of sums, of it the row of each invocation, whose line of workgroup memory is `own_line`.
+// And back, of them the row of each invocation, whose line of workgroup memory is `own_line`.
 // @inline
-fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, j: u32, own_line: u32, sub: u32, lane: u32) {
+fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, TURN: u32, WIDE: u32, own_line: u32, sub: u32, lane: u32) {
   // @unroll
   for (var i = 0u; i < M; i++) {
-    let at = sub * PART + i * (MATRIX * LINE);
-    put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
+    // @unroll
+    for (var j = TURN * N; j < min((TURN + 1u) * N, WIDE); j++) {
+      let at = sub * PART + i * (MATRIX * LINE) + (j - TURN * N) * MATRIX;
+      put_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
+    }
   }
   workgroupBarrier();
-  take_numbers(&(*row_sums), M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+  take_numbers(&(*row_sums), B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
 }
 
 // Multiplies the row of each invocation by its `factor`.
 // @inline
 fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: u32) {
+  let own_line = (sub * PART + lane * LINE) / 4u;
   // @unroll
-  for (var j = 0u; j < WIDE; j++) {
-    var row_sums: array<vec4f, M4>;
-    let own_line = (sub * PART + lane * LINE) / 4u;
-    take_sums(&row_sums, &(*acc), j, own_line, sub, lane);
+  for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
+    var row_sums: array<vec4f, B4>;
+    take_sums(&row_sums, &(*acc), turn, WIDE, own_line, sub, lane);
     // @unroll
-    for (var c = 0u; c < M4; c++) {
+    for (var c = 0u; c < B4; c++) {
       row_sums[c] *= factor;
     }
-    give_numbers(&row_sums, M4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    give_numbers(&row_sums, B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
     workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < M; i++) {
-      let at = sub * PART + i * (MATRIX * LINE);
-      get_sum(&tiles, SCORES, &scores_plain, NUMBERS, LINE, at, &(*acc), i, j, lane);
-    }
+    get_sums(&(*acc), turn, WIDE, sub, lane);
     workgroupBarrier();
   }
 }
@@ -243,28 +265,28 @@ fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: 
 // Writes the row of each invocation, times `factor`: WIDE matrices, as partial sums where SPLIT and they are asked for.
 // @inline
 fn write_sums(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, WIDE: u32, W4: u32, SPLIT: u32, factor: f32, item: Item, part: u32, own: u32, line: u32, sub: u32, lane: u32) {
+  let own_line = (sub * PART + lane * LINE) / 4u;
   // @unroll
-  for (var j = 0u; j < WIDE; j++) {
+  for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
     workgroupBarrier();
-    var row_sums: array<vec4f, M4>;
-    let own_line = (sub * PART + lane * LINE) / 4u;
-    take_sums(&row_sums, &(*acc), j, own_line, sub, lane);
+    var row_sums: array<vec4f, B4>;
+    take_sums(&row_sums, &(*acc), turn, WIDE, own_line, sub, lane);
     if (own < item.rows) {
       // @unroll
-      for (var c = 0u; c < M4; c++) {
-        let sum = row_sums[c] * factor;
+      for (var c = turn * N * M4; c < min(turn * N * M4 + B4, W4); c++) {
+        let sum = row_sums[c - turn * N * M4] * factor;
         if (SPLIT == 1u) {
           if (params.split != 0u) {
-            let at = (((part * params.slots + item.slot) * BM + sub * TM + lane) * W4 + j * M4 + c) * PIECES;
+            let at = (((part * params.slots + item.slot) * BM + sub * TM + lane) * W4 + c) * PIECES;
             // @unroll
             for (var piece_at = 0u; piece_at < PIECES; piece_at++) {
               (*y)[at + piece_at] = piece(sum, piece_at);
             }
           } else {
-            (*y)[line * W4 + j * M4 + c] = store(sum);
+            (*y)[line * W4 + c] = store(sum);
           }
         } else {
-          (*y)[line * W4 + j * M4 + c] = store(sum);
+          (*y)[line * W4 + c] = store(sum);
         }
       }
     }
@@ -295,14 +317,21 @@ fn main(
   begin();
   for (var at = item.runs; at < item.runs_end; at += RUN) {
     let run = run_at(at);
+    var listed = blocks[run.first]; // the tile; odd where some of its pairs are not of the set
+    var asked = (listed >> 1u) * BN;
+    room();
+    ask();
     for (var entry = run.first; entry < run.end; entry++) {
-      let listed = blocks[entry]; // the tile; odd where some of its pairs are not of the set
-      let start = (listed >> 1u) * BN;
-      ask();
+      let start = asked;
       workgroupBarrier();
       keep();
       workgroupBarrier();
+      // The next tile is on its way while this one is taken; the last time, once more what was there.
+      let next_listed = blocks[min(entry + 1u, run.end - 1u)];
+      asked = (next_listed >> 1u) * BN;
+      ask();
       take();
+      listed = next_listed;
     }
   }
   end();

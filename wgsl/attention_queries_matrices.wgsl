@@ -21,11 +21,15 @@ fn mask(p: ptr<function, Fours>, outside: f32, listed: u32, run: Run, item: Item
 }
 
 // @splice
-fn ask() {
+fn room() {
   var pk: array<vec2u, DLOADS>;
   var pv: array<vec2u, VLOADS>;
-  ask_rows(&pk, DLOADS, &k, D4, run, start, item, other_base, t);
-  ask_rows(&pv, VLOADS, &v, V4, run, start, item, other_base, t);
+}
+
+// @splice
+fn ask() {
+  ask_rows(&pk, DLOADS, &k, D4, run, asked, item, other_base, t);
+  ask_rows(&pv, VLOADS, &v, V4, run, asked, item, other_base, t);
 }
 
 // @splice

@@ -1,5 +1,6 @@
 // X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product_vectors.wgsl.
 // @late
+// @import storage_f32x4.wgsl
 
 struct Params {
   rows: u32,
@@ -7,19 +8,17 @@ struct Params {
   out4: u32, // columns / 4
 }
 
-@group(0) @binding(0) var<storage, read> polynomial: array<vec4f>; // [matrices, rows, rows / 4]
-@group(0) @binding(1) var<storage, read> x: array<vec4f>; // [matrices, rows, columns / 4]
-@group(0) @binding(2) var<storage, read> squares: array<f32>; // [matrices]: ‖u‖², where X is u as it is
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>; // [matrices, rows, columns / 4]
-@group(0) @binding(4) var<uniform> params: Params;
-
-override FIRST: bool = false; // X is u/(‖u‖ + 1e-7)
+@group(0) @binding(0) var<storage, read> polynomial: array<Stored>; // [matrices, rows, rows / 4]
+@group(0) @binding(1) var<storage, read> x: array<Stored>; // [matrices, rows, columns / 4]
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>; // [matrices, rows, columns / 4]
+@group(0) @binding(3) var<uniform> params: Params;
 
 const LEFT_ALONG: u32 = 1u;
 const RIGHT_ALONG: u32 = 0u;
+const RIGHT_STORED: u32 = 1u;
 const HALF: u32 = 0u;
-alias Left = vec4f;
-alias Right = vec4f;
+alias Left = Stored;
+alias Right = Stored;
 // @import product_vectors.wgsl
 
 var<private> left_base: u32;
@@ -36,7 +35,7 @@ fn left(row: u32, k4: u32) -> Left {
 }
 
 fn left_value(a: Left) -> vec4f {
-  return a;
+  return load(a);
 }
 
 fn right(k: u32, column: u32) -> Right {
@@ -44,13 +43,9 @@ fn right(k: u32, column: u32) -> Right {
 }
 
 fn right_value(b: Right) -> vec4f {
-  return b;
+  return load(b);
 }
 
 fn finish(part: u32, row: u32, column: u32, product: vec4f) {
-  var z = product;
-  if (FIRST) {
-    z *= 1.0 / (sqrt(squares[part]) + 1e-7);
-  }
-  y[right_base + row * params.out4 + column] = z;
+  y[right_base + row * params.out4 + column] = store(product);
 }

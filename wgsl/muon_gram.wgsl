@@ -11,11 +11,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>; // [matrices, rows, inner / 4]
-@group(0) @binding(1) var<storage, read> squares: array<f32>; // [matrices]: ‖u‖², where X is u as it is
-@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [matrices, rows, rows]
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [matrices, rows, rows]
+@group(0) @binding(2) var<uniform> params: Params;
 
-override FIRST: bool = false; // X is u/(‖u‖ + 1e-7)
 override POLYNOMIAL: bool = false;
 
 const LEFT_ALONG: u32 = 1u;
@@ -50,10 +48,6 @@ fn right_value(b: Right) -> vec4f {
 
 fn finish(part: u32, row: u32, column4: u32, product: vec4f) {
   var z = product;
-  if (FIRST) {
-    let scale = 1.0 / (sqrt(squares[part]) + 1e-7);
-    z *= scale * scale;
-  }
   if (POLYNOMIAL) {
     z = params.c * z + params.b * x[base + row * params.inner4 + column4];
   }

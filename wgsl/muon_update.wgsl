@@ -1,6 +1,7 @@
 // Muon's step (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
 // c] turned back where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
 // @late
+// @import storage_f32x4.wgsl
 
 struct Params {
   rows: u32, // out
@@ -15,7 +16,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> places: array<u32>; // [matrices]: first element of each in the run
 @group(0) @binding(2) var<storage, read> factor: array<f32>; // [1]
 @group(0) @binding(3) var<storage, read> hyper: array<f32>; // [4]: the last is η
-@group(0) @binding(4) var<storage, read> x: array<f32>; // [matrices, r, c]
+@group(0) @binding(4) var<storage, read> x: array<Stored>; // [matrices, r, c / 4]
 @group(0) @binding(5) var<uniform> params: Params;
 
 override TALL: bool = false;
@@ -27,10 +28,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   let column = t & 31u;
   let own = t >> 5u;
   let origin = select(group.xy, group.yx, TALL) * 32u; // column and row of X
-  for (var q = 0u; q < 32u; q += 8u) {
-    let row = origin.y + own + q;
-    if (origin.x + column < params.stride && row * params.stride < params.size) {
-      tile[(own + q) * 33u + column] = x[group.z * params.size + row * params.stride + origin.x + column];
+  let row = origin.y + t / 8u;
+  let first = origin.x + t % 8u * 4u;
+  if (first < params.stride && row * params.stride < params.size) {
+    let four = load(x[(group.z * params.size + row * params.stride + first) / 4u]);
+    for (var i = 0u; i < 4u; i++) {
+      tile[t / 8u * 33u + t % 8u * 4u + i] = four[i];
     }
   }
   workgroupBarrier();

@@ -66,6 +66,12 @@ function describe(set: AttentionSet): string {
       return `listed blocks of ${set.block}`;
     case "intervals":
       return "listed intervals";
+    case "routed":
+      return `|i − j| ≤ ${set.window}, or one of ${set.top_k} blocks of ${set.block} chosen by content (drawn: evenly spread)`;
+    case "chosen":
+      return `copies of ${set.top_k} chosen blocks of ${set.block}`;
+    case "past":
+      return `means of past blocks of ${set.block}`;
   }
 }
 
@@ -184,6 +190,12 @@ interface Found extends Asked {
   readonly reached: readonly string[];
 }
 
+/** Pairs of a head with summaries: position i has ⌊i / block⌋. */
+function pairsWithPast(n: number, block: number): number {
+  const whole = Math.floor(n / block);
+  return block * whole * (whole - 1) / 2 + whole * (n - whole * block);
+}
+
 async function measure(asked: Asked, tile: number): Promise<Found> {
   const { shape, attention } = asked,
     { layers, heads } = shape,
@@ -197,6 +209,16 @@ async function measure(asked: Asked, tile: number): Promise<Found> {
   }
   const pairs = panels.reduce((sum, { pairs, uses }) => sum + pairs * uses, 0), reach = await checkReach(schedule, n, factorsOf(attention));
   const reached = reachLines(reach, patternsIn(attention).every(({ stride }) => stride !== undefined));
+  const routed = schedule.flat().filter((set) => set.kind === "routed"), past = routed.filter(({ compressed }) => compressed);
+  if (routed.length > 0) {
+    reached.push(
+      "What routed attention chooses shows when it runs: drawn, counted and checked is an even choice; any other has as many pairs.",
+    );
+  }
+  if (past.length > 0) {
+    const more = past.reduce((sum, { block }) => sum + pairsWithPast(n, block), 0);
+    reached.push(`On top come ${thousands(more)} pairs with the means of past blocks.`);
+  }
   return { ...asked, schedule, panels, n, tile, causal, dense, pairs, share: pairs / (dense * layers * heads), reach, reached };
 }
 

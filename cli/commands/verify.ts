@@ -6,23 +6,29 @@
 
 import { basename, join } from "node:path";
 import { type GoldenCase, goldenCases, verifyAttention, verifyModel } from "../../device.ts";
-import { DataError } from "../../mod.ts";
+import { TRAIN_FIELDS } from "../../files.ts";
+import { DataError, type TrainConfig } from "../../mod.ts";
 import { readFile, whyUnread } from "../disk.ts";
 import { ENGINE_FLAGS, engineOf } from "../engine.ts";
 import { type Command, group } from "../flags.ts";
 import { Report } from "../report.ts";
 import { colored } from "../terminal.ts";
 
-const attention = (path: string): GoldenCase => ({ name: basename(path), run: (engine) => verifyAttention(engine, path, readFile(path)) });
+const attention = (path: string): GoldenCase => ({
+  name: basename(path),
+  run: (engine, precision) => verifyAttention(engine, path, readFile(path), precision),
+});
 
 const model = (path: string): GoldenCase => ({
   name: basename(path),
-  run: (engine) =>
-    verifyModel(engine, path, {
+  run(engine, precision) {
+    const files = {
       config: new TextDecoder().decode(readFile(join(path, "config.json"))),
       model: readFile(join(path, "model.safetensors")),
       expected: readFile(join(path, "expected.safetensors")),
-    }),
+    };
+    return verifyModel(engine, path, files, false, precision);
+  },
 });
 
 /** Golden files below a path: a file, a model folder, or a folder of both. */
@@ -57,22 +63,30 @@ export const verify: Command = {
   about: "compare this device's numbers with golden ones from an independent program",
   operands: { name: "DIR…", least: 0, most: Infinity },
   flags: [
+    ...group("Numbers", [
+      {
+        name: "precision",
+        value: "NAME",
+        allowed: TRAIN_FIELDS.precision,
+        about: "what activations are stored in: f32, or f16, of which less is asked (default: f32)",
+      },
+    ]),
     ...group("Output", [{ name: "json", about: "one JSON object per comparison on stdout, and one at the end" }]),
     ...ENGINE_FLAGS,
   ],
-  examples: ["verify", "verify --backend webgpu", "verify my-golden/ --backend wasm --json"],
+  examples: ["verify", "verify --backend webgpu --precision f16", "verify my-golden/ --backend wasm --json"],
   async execute(args) {
     const given = args.operands.flatMap(casesAt),
       report = new Report(args.on("json") ?? false, "comparing goes on, and the exit code tells"),
       { screen } = report;
-    const { engine, why } = await engineOf(args);
+    const { engine, why } = await engineOf(args), precision = args.text("precision") as TrainConfig["precision"] | undefined;
     const mark = (pass: boolean) => colored(Deno.stdout) ? pass ? "\x1b[32mpass\x1b[0m" : "\x1b[1;31mFAIL\x1b[0m" : pass ? "pass" : "FAIL";
     let count = 0, failed = 0, worst = 0;
     try {
       report.say(`${screen.bold(engine.name)}  ${engine.description}\n${screen.faint(why)}`);
       for await (const golden of args.operands.length ? given : goldenCases()) {
         report.say(`\n${screen.bold(golden.name)}`);
-        for await (const { name, error, limit, pass } of golden.run(engine)) {
+        for await (const { name, error, limit, pass } of golden.run(engine, precision)) {
           count++;
           if (!pass) failed++;
           if (limit > 0) worst = Math.max(worst, error / limit);

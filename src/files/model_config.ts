@@ -8,7 +8,7 @@ import { type Allowed, expect, type ObjectOf, shown, whole } from "../base/check
 import { ConfigError } from "../base/errors.ts";
 import { parseJson, standIn } from "../base/json.ts";
 import { memoryOf, rowsOf } from "../pattern/memory.ts";
-import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets } from "../pattern/sets.ts";
+import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets, routedAt } from "../pattern/sets.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
 export type PositionConfig =
@@ -145,6 +145,9 @@ function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: M
     if ("heads" in one) expect(cannot, { "heads of attention": [one.heads, { each: "an object" }] });
   });
   const memory = memoryOf(attention), n = rowsOf(n_ctx, memory);
+  if (memory && round.some((_, layer) => routedAt(attention, layer))) {
+    throw new ConfigError(`${cannot}: attention pattern "routed" does not go with memory tokens`);
+  }
   round.forEach((one, layer) => resolveSets(one, { n, layer, heads: n_head }));
   for (const one of round.flatMap((layer) => "heads" in layer ? layer.heads : [layer])) {
     if (one.memory && String([one.stride, one.memory]) !== String([memory!.stride, memory!.count])) {

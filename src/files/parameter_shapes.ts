@@ -5,6 +5,7 @@
  */
 
 import { memoryOf } from "../pattern/memory.ts";
+import { routedAt } from "../pattern/sets.ts";
 import { checkConfig, type ModelConfig, outputsOf, positionSizes } from "./model_config.ts";
 
 /**
@@ -13,9 +14,9 @@ import { checkConfig, type ModelConfig, outputsOf, positionSizes } from "./model
  */
 export function parameterShapes(config: ModelConfig): Map<string, number[]> {
   config = checkConfig(config);
-  const { n_layer, d_model, d_ff, d_qk, vocab_size } = config;
+  const { n_layer, n_head, d_model, d_ff, d_qk, vocab_size, attention } = config;
   // The start token, then memory tokens.
-  const memory = memoryOf(config.attention)?.count ?? 0;
+  const memory = memoryOf(attention)?.count ?? 0;
   const matrices: [string, number[]][] = [["embed.token.weight", [vocab_size + 1 + memory, d_model]]];
   const vectors: [string, number[]][] = [];
   const norm = (name: string) => vectors.push([`${name}.weight`, [d_model]], [`${name}.bias`, [d_model]]);
@@ -30,6 +31,9 @@ export function parameterShapes(config: ModelConfig): Map<string, number[]> {
     linear(`layers.${k}.attn.k`, d_qk, d_model);
     linear(`layers.${k}.attn.v`, d_model, d_model);
     linear(`layers.${k}.attn.p`, d_model, d_model);
+    const routed = routedAt(attention, k);
+    // A gate of each branch and head: window, chosen blocks, summaries.
+    if (routed) linear(`layers.${k}.attn.gate`, (routed.compressed ? 3 : 2) * n_head, d_model);
     norm(`layers.${k}.ff.norm`);
     linear(`layers.${k}.ff.w1`, d_ff, d_model);
     linear(`layers.${k}.ff.w2`, d_model, d_ff);

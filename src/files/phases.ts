@@ -7,6 +7,7 @@
 import { expect, MOST } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
 import { memoryOf } from "../pattern/memory.ts";
+import { routedAt } from "../pattern/sets.ts";
 import { checkConfig, type ModelConfig } from "./model_config.ts";
 import { checkTrain, type Phase, type TrainConfig } from "./train_config.ts";
 
@@ -35,6 +36,13 @@ function inPhase<T>(index: number, check: () => T): T {
   }
 }
 
+/** Branches that each layer has gates for, of routed attention. */
+const gatesOf = ({ attention, n_layer }: ModelConfig): string =>
+  String(Array.from({ length: n_layer }, (_, layer) => {
+    const routed = routedAt(attention, layer);
+    return routed && (routed.compressed ? 3 : 2);
+  }));
+
 /**
  * The phases of a run in order, the last of them the model as configured.
  *
@@ -53,6 +61,11 @@ export function phasesOf(config: ModelConfig, train: Partial<TrainConfig>): Phas
       throw new ConfigError(`Cannot train: phases[${index}].attention must have the memory of the model's, or its weights would be others`);
     }
     const model = last ? config : inPhase(index, () => checkConfig({ ...config, n_ctx, attention }));
+    if (gatesOf(model) !== gatesOf(config)) {
+      throw new ConfigError(
+        `Cannot train: phases[${index}].attention must be routed in the layers in which the model's is, or its weights would be others`,
+      );
+    }
     // A short run ends as the model itself too.
     const end = last ? steps : Math.min(steps - 1, Math.round(until * steps));
     const made = { config: model, batch: phase.batch ?? batch, index, of, begin, end };

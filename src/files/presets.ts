@@ -129,6 +129,18 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
     train: { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" },
   },
+  "text-routed": {
+    about:
+      "text with blocks chosen by content: 4 bytes back twice, then the last 32 and of the past 2 blocks of 32 per head, and all means",
+    model: {
+      ...shape(4, 4, 128, 512, 128),
+      n_ctx: 512,
+      dropout: 0,
+      attention: [local(4), local(4), ...[0, 1].map((): AttentionConfig => ({ pattern: "routed", block: 32, top_k: 2, compressed: true }))],
+      position: { kind: "attention", stride: 16 },
+    },
+    train: { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" },
+  },
   cifar10: {
     about: "paper: CIFAR-10 images, 59 M parameters",
     model: {

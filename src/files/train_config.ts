@@ -110,9 +110,9 @@ export const TRAIN_DEFAULTS: TrainConfig = {
   patience: 0,
 };
 
-/** Whether Muon updates a parameter: the matrices of the blocks (spec §3). */
+/** Whether Muon updates a parameter: the matrices of the blocks (spec §3), but those of gates, whose rows have nothing to do with each other. */
 export function byMuon(name: string, shape: readonly number[], optimizer: OptimizerName): boolean {
-  return optimizer === "muon" && shape.length === 2 && name.startsWith("layers.");
+  return optimizer === "muon" && shape.length === 2 && name.startsWith("layers.") && !name.includes(".gate.");
 }
 
 /** What each training constant may be. */

@@ -82,6 +82,8 @@ const PATTERN_FIELDS = [
   "random",
   "seed",
   "blocks",
+  "top_k",
+  "compressed",
   "layer",
 ];
 const KNOWN = [
@@ -106,6 +108,9 @@ function setsOf(cannot: string, options: AttentionOptions): readonly AttentionSe
     throw new ConfigError(`${cannot}: give one of pattern, intervals and sets, found ${ways.length ? ways.join(" and ") : "none"}`);
   }
   if (keys !== undefined && intervals === undefined) throw new ConfigError(`${cannot}: keys of another sequence go with intervals alone`);
+  if (pattern === "routed") {
+    throw new ConfigError(`${cannot}: routed attention has gates beside queries, keys and values; it is a layer of a model`);
+  }
   if (pattern !== undefined) return resolveSets({ ...options, pattern }, { n, layer, heads });
   const beside = [...PATTERN_FIELDS, ...sets ? ["causal"] : []].find((name) => options[name as keyof AttentionOptions] !== undefined);
   if (beside) throw new ConfigError(`${cannot}: ${beside} does not go with ${ways[0]}`);

@@ -10,6 +10,7 @@ import { sortByIndex } from "../base/sort.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { BatchTensors } from "./batch.ts";
 import type { Block, DropoutAt, Emitter, Normed } from "./emitter.ts";
+import { LATE } from "./late.ts";
 
 /** Rows by the entry of a positional table that they read, for its gradient; written once. One of each per table. */
 interface PositionOrder {
@@ -89,7 +90,8 @@ export class Backward {
    *
    * @param dh (R, d): that of its output
    */
-  block(layer: number, { h, norm1, attended, h1, norm2, pre, active }: Block, dh: Tensor): Tensor {
+  block(layer: number, made: Block, dh: Tensor): Tensor {
+    const { h, norm1, attended, routed, h1, norm2, pre, active } = made;
     const { e } = this, { config, program } = e, at = (name: string) => `layers.${layer}.${name}`;
     const dPre = this.linear(at("ff.w2"), this.#dropped(2 * layer + 1, dh), active, { pre }); // (R, F)
     const dh1 = this.norm(at("ff.norm"), h1, norm2, this.linear(at("ff.w1"), dPre, norm2.y), dh);
@@ -97,9 +99,13 @@ export class Backward {
     const dq = e.matrix(at("attn.dq"), config.d_qk),
       dk = e.matrix(at("attn.dk"), config.d_qk),
       dv = e.matrix(at("attn.dv"), config.d_model);
-    const delta = program.scratch(at("attn.delta"), [e.batch, config.n_head, e.length]);
-    program.add({ ...attended, op: "attention_backward", dO, delta, dq, dk, dv });
-    let dNorm = this.linear(at("attn.q"), dq, norm1.y);
+    let dNorm: Tensor | undefined;
+    if (routed) dNorm = LATE.routed!.attendBackward(this, layer, made, dO, [dq, dk, dv]);
+    else {
+      const delta = program.scratch(at("attn.delta"), [e.batch, config.n_head, e.length]);
+      program.add({ ...attended, op: "attention_backward", dO, delta, dq, dk, dv });
+    }
+    dNorm = this.linear(at("attn.q"), dq, norm1.y, { residual: dNorm });
     dNorm = this.linear(at("attn.k"), dk, norm1.y, { residual: dNorm });
     dNorm = this.linear(at("attn.v"), dv, norm1.y, { residual: dNorm });
     return this.norm(at("attn.norm"), h, norm1, dNorm, dh1);

@@ -8,6 +8,7 @@ import type { CachePlan } from "../pattern/cache.ts";
 import { CHOICE, Program, type Tensor, tensor } from "../ops/mod.ts";
 import type { Constants } from "./compile.ts";
 import { Emitter, NO_DROPOUT } from "./emitter.ts";
+import { LATE } from "./late.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** Caches of one layer: the keys and values that will be read again. */
@@ -16,6 +17,8 @@ export interface CacheTensors {
   readonly keys: Tensor;
   /** f32 [batch, heads, slots, d_v_head] */
   readonly values: Tensor;
+  /** u32 [batch, heads, blocks, top_k], of routed attention: the blocks that each block of queries chose. */
+  readonly choice?: Tensor;
 }
 
 /** Where decoding stands. The program reads and advances it, so that positions follow each other without the host. */
@@ -65,7 +68,8 @@ export function decodingProgram(params: Parameters, batch: number, plans: readon
   });
   const caches = plans.map((plan, layer): CacheTensors => {
     const cache = (name: string, width: number) => tensor(`layers.${layer}.cache.${name}`, [batch, heads, plan.slots, width / heads]);
-    return { keys: cache("keys", config.d_qk), values: cache("values", config.d_model) };
+    const choice = LATE.routed?.choiceOf(config, layer, batch);
+    return { keys: cache("keys", config.d_qk), values: cache("values", config.d_model), ...choice && { choice } };
   });
   h = decodeBlocks(e, h, position, plans, caches);
   program.add({ op: "linear", x: h, norm: e.normOf("norm"), ...params.matrix("out.weight"), y: logits });
@@ -83,7 +87,9 @@ export function decodeBlocks(
 ): Tensor {
   plans.forEach((plan, layer) => {
     const qkv = e.qkv(layer, h, e.normOf(`layers.${layer}.attn.norm`)), o = e.matrix(`layers.${layer}.attn.o`, e.config.d_model);
-    e.program.add({ op: "attention_decode", ...qkv, o, ...caches[layer], position, plan });
+    const cache = caches[layer];
+    if (cache.choice) LATE.routed!.decode(e, layer, h, { ...qkv, o, ...cache, choice: cache.choice, position });
+    else e.program.add({ op: "attention_decode", ...qkv, o, ...cache, position, plan });
     const h1 = e.linear(layer, "attn.p", o, { residual: h });
     const active = e.linear(layer, "ff.w1", h1, { norm: e.normOf(`layers.${layer}.ff.norm`), activation: "gelu" });
     h = e.linear(layer, "ff.w2", active, { residual: h1 });
@@ -122,15 +128,19 @@ export function prefillProgram(
   });
   let h = e.embed(tokens);
   caches.forEach((cache, layer) => {
-    const fill = (k: Tensor, v: Tensor) => program.add({ op: "cache_fill", k, v, ...cache, rows: rows[layer], n: e.length });
+    const { keys, values } = cache;
+    const fill = (k: Tensor, v: Tensor, q: () => Tensor) => {
+      program.add({ op: "cache_fill", k, v, keys, values, rows: rows[layer], n: e.length });
+      if (cache.choice) LATE.routed!.prefill(e, layer, q(), k, v, cache);
+    };
     if (layer < config.n_layer - 1) {
       const block = e.block(layer, h, NO_DROPOUT, false);
-      fill(block.attended.k, block.attended.v);
+      fill(block.attended.k, block.attended.v, () => block.attended.q);
       h = e.blockOutput(layer, block, NO_DROPOUT);
     } else {
       // Of the last layer nothing but the keys and values is read again.
       const { y } = e.norm(`layers.${layer}.attn.norm`, h);
-      fill(e.linear(layer, "attn.k", y), e.linear(layer, "attn.v", y));
+      fill(e.linear(layer, "attn.k", y), e.linear(layer, "attn.v", y), () => e.linear(layer, "attn.q", y));
     }
   });
   return { program, tokens, rows, constants: e.constants };

@@ -10,6 +10,7 @@ import { type Dropout, type DType, type Linear, type Program, type Tensor, tenso
 import { memoryOf, placesOf, rowsOf } from "../pattern/memory.ts";
 import { type ModelConfig, positionSizes, positionTables, setsOf } from "../files/model_config.ts";
 import type { Constants } from "./compile.ts";
+import { LATE } from "./late.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** What a dropout site does: 2·layer at the end of attention, 2·layer + 1 at that of the feed-forward layer. */
@@ -150,11 +151,13 @@ export class Emitter {
       batch: this.batch,
       n: this.length,
     };
-    program.add({ op: "attention", ...attended });
+    const routed = sets[0].kind === "routed"
+      ? LATE.routed!.attend(this, layer, norm1.y, attended)
+      : void program.add({ op: "attention", ...attended });
     const h1 = this.linear(layer, "attn.p", attended.o, { dropout: dropout(2 * layer), residual: h });
     const norm2 = this.norm(`layers.${layer}.ff.norm`, h1), pre = this.matrix(`layers.${layer}.ff.pre`, config.d_ff); // (R, F)
     const active = this.linear(layer, "ff.w1", norm2.y, { pre: keepPre ? pre : undefined, activation: "gelu" });
-    return { h, norm1, attended, h1, norm2, pre, active };
+    return { h, norm1, attended, routed, h1, norm2, pre, active };
   }
 
   /** The block's output: h1 + dropout(W₂·active + b₂). */

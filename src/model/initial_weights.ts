@@ -24,6 +24,8 @@ const DEVIATIONS: Readonly<Record<Initialisation, { token(d: number): number; hi
 export function initialWeights(config: ModelConfig, seed: number): Map<string, Float32Array> {
   const spread = DEVIATIONS[config.init ?? "default"], token = spread.token(config.d_model), tables = positionSizes(config).length;
   const deviation = (name: string, shape: readonly number[]): number => {
+    // Gates are the same everywhere until training says otherwise, and sum to 1.
+    if (name.endsWith("attn.gate.weight")) return 0;
     if (name === "out.weight") return spread.out / Math.sqrt(config.d_model);
     if (name === "embed.token.weight") return token;
     if (name.startsWith("embed.position")) return token / Math.sqrt(tables);
@@ -32,6 +34,7 @@ export function initialWeights(config: ModelConfig, seed: number): Map<string, F
   };
   return new Map([...parameterShapes(config)].map(([name, shape], at) => {
     const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    if (name.endsWith("attn.gate.bias")) return [name, values.fill(-Math.log(shape[0] / config.n_head - 1))];
     if (shape.length === 1) return [name, name.endsWith("norm.weight") ? values.fill(1) : values];
     const draw = new Random(seed, STREAM.weights, at), scale = deviation(name, shape);
     if (scale > 0) draw.normals(values, scale);

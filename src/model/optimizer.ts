@@ -110,6 +110,7 @@ export function emitUpdate(
     hyper,
     momentum: train.momentum,
     weightDecay: train.weight_decay,
+    dtype: train.precision,
   });
 }
 

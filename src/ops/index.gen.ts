@@ -4,6 +4,7 @@
 import { type Adam, adam } from "./adam.ts";
 import { type Attention, attention, type AttentionBackward, attentionBackward } from "./attention.ts";
 import { type AttentionDecode, attentionDecode } from "./attention_decode.ts";
+import { type BlockMean, type BlockMeanBackward, type GatherBlocks, type GatherBlocksBackward } from "./blocks.ts";
 import { type CacheFill, cacheFill } from "./cache_fill.ts";
 import { type Choose, choose } from "./choose.ts";
 import { type CrossEntropy, crossEntropy } from "./cross_entropy.ts";
@@ -12,25 +13,32 @@ import { type Embedding, embedding, type EmbeddingDecode, embeddingDecode, type 
 import { type Gather, gather } from "./gather.ts";
 import { type LayerNorm, layernorm, type LayerNormBackward, layernormBackward } from "./layernorm.ts";
 import { type Linear, linear, type LinearInputGrad, linearInputGrad, type LinearWeightGrad, linearWeightGrad } from "./linear.ts";
+import { type Mix, type MixBackward, type Add } from "./mix.ts";
 import { type Muon, muon } from "./muon.ts";
 import { type Sum, sum, type SquareNorm, squareNorm, type Clip, clip } from "./norm.ts";
+import { type Route, type RouteLists } from "./route.ts";
+import { type RoutedDecode } from "./routed_decode.ts";
 import { type ScoreLoss, scoreLoss } from "./score_loss.ts";
 import type { Descriptor } from "./operation.ts";
 
-export { type Adam } from "./adam.ts";
+export type { Adam } from "./adam.ts";
 export { NO_KEYS, type Attention, type AttentionBackward } from "./attention.ts";
-export { type AttentionDecode } from "./attention_decode.ts";
-export { type CacheFill } from "./cache_fill.ts";
+export type { AttentionDecode } from "./attention_decode.ts";
+export type { BlockMean, BlockMeanBackward, GatherBlocks, GatherBlocksBackward } from "./blocks.ts";
+export type { CacheFill } from "./cache_fill.ts";
 export { CHOICE, type ChoiceNumbers, type Choose } from "./choose.ts";
 export { NO_TARGET, type CrossEntropy } from "./cross_entropy.ts";
-export { type Dropout, type DropoutOp } from "./dropout.ts";
-export { type Embedding, type EmbeddingDecode, type EmbeddingBackward } from "./embedding.ts";
+export type { Dropout, DropoutOp } from "./dropout.ts";
+export type { Embedding, EmbeddingDecode, EmbeddingBackward } from "./embedding.ts";
 export { NO_ROW, type Gather } from "./gather.ts";
 export { LAYERNORM_EPSILON, type LayerNorm, type LayerNormBackward } from "./layernorm.ts";
 export { GELU_SLOPE, type Linear, type LinearInputGrad, type LinearWeightGrad } from "./linear.ts";
+export type { Mix, MixBackward, Add } from "./mix.ts";
 export { NEWTON_SCHULZ, type Muon } from "./muon.ts";
 export { HYPER, CLEAN_STEPS, type Sum, type SquareNorm, type Clip } from "./norm.ts";
-export { type ScoreLoss } from "./score_loss.ts";
+export type { Route, RouteLists } from "./route.ts";
+export type { RoutedDecode } from "./routed_decode.ts";
+export type { ScoreLoss } from "./score_loss.ts";
 
 /** Any operation. */
 export type Op =
@@ -38,6 +46,10 @@ export type Op =
   | Attention
   | AttentionBackward
   | AttentionDecode
+  | BlockMean
+  | BlockMeanBackward
+  | GatherBlocks
+  | GatherBlocksBackward
   | CacheFill
   | Choose
   | CrossEntropy
@@ -51,17 +63,23 @@ export type Op =
   | Linear
   | LinearInputGrad
   | LinearWeightGrad
+  | Mix
+  | MixBackward
+  | Add
   | Muon
   | Sum
   | SquareNorm
   | Clip
+  | Route
+  | RouteLists
+  | RoutedDecode
   | ScoreLoss;
 
 /** The operation of a name. */
 export type OpOf<K extends Op["op"]> = Extract<Op, { readonly op: K }>;
 
-/** What each operation says of itself. */
-export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
+/** What each operation says of itself; those of apart.gen.ts once that is loaded. */
+export const DESCRIPTORS = {
   adam,
   attention,
   attention_backward: attentionBackward,
@@ -84,4 +102,4 @@ export const DESCRIPTORS: { readonly [K in Op["op"]]: Descriptor<OpOf<K>> } = {
   square_norm: squareNorm,
   clip,
   score_loss: scoreLoss,
-};
+} as { [K in Op["op"]]: Descriptor<OpOf<K>> };

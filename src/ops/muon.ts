@@ -32,6 +32,11 @@ export interface Muon {
   readonly momentum: number;
   /** Decoupled decay, times the rate. */
   readonly weightDecay: number;
+  /**
+   * Of f16, an engine may store X, A and the polynomial so, all elements of which are below 4, where that is faster; by default, and all
+   * else always, f32.
+   */
+  readonly dtype?: "f32" | "f16";
 }
 
 /** a, b, c of {@linkcode Muon}'s iteration, chosen by Jordan et al. (2024) so that five of them bring singular values near 1. */

@@ -43,6 +43,8 @@ export interface Descriptor<O extends Named> {
   readonly rows?: readonly TensorField<O>[];
   /** Sampling does without it: an engine may load what does it when a program first has it. */
   readonly late?: true;
+  /** Most models do without it: what it says of itself, and what an engine does for it, is loaded with the layers that have it. */
+  readonly apart?: true;
   /**
    * Looks whether operands fit each other in shape and type; {@linkcode activations} have been looked at before.
    *

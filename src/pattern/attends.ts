@@ -6,6 +6,7 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { checkSet } from "./check_set.ts";
+import { chosenOf, spreadBlocks } from "./routed.ts";
 import type { AttentionSet } from "./sets.ts";
 
 const checked = new WeakSet<AttentionSet>();
@@ -60,6 +61,14 @@ export function attends(set: AttentionSet, i: number, j: number): boolean {
       return Math.abs(i - j) <= set.l || j < set.globals || i < set.globals;
     case "blocks":
       return !!set.blocks[Math.floor(i / set.block)]?.includes(Math.floor(j / set.block));
+    case "routed":
+      return i - j <= set.window || spreadBlocks(Math.floor(i / set.block), set).includes(Math.floor(j / set.block));
+    case "chosen": {
+      const own = Math.floor(i / set.block), first = own * set.top_k;
+      return Math.floor(j / set.block) >= first && Math.floor(j / set.block) < first + chosenOf(own, set);
+    }
+    case "past":
+      return j < Math.floor(i / set.block);
     case "intervals":
       return !!set.intervals[i]?.some(([first, end]) => first <= j && j < end);
   }

@@ -151,7 +151,8 @@ export class CachePlan {
 
 async function planSet(set: AttentionSet, n: number): Promise<CachedSet> {
   // One tile: only the order of rows and the intervals are wanted.
-  const layout = await buildLayout(set, n, { q: n, k: n });
+  // Which blocks are chosen shows when they are: all keys are kept, and behind them the summaries.
+  const isRouted = set.kind === "routed", layout = await buildLayout(isRouted ? { kind: "dense", causal: true } : set, n, { q: n, k: n });
   const slot = new Uint32Array(n), free: number[] = [], { order, starts } = byLastReader(layout, n);
   let slots = 0;
   for (let i = 0; i < n; i++) {
@@ -168,7 +169,7 @@ async function planSet(set: AttentionSet, n: number): Promise<CachedSet> {
     }));
   let most = 0;
   for (let i = 0; i < n; i++) most = Math.max(most, parts.reduce((sum, { lo, hi }) => sum + hi[i] - lo[i], 0));
-  return { parts, slot, slots, most };
+  return { parts, slot, slots: slots + (isRouted ? Math.ceil(n / set.block) : 0), most };
 }
 
 /** Values of queries in a part's order, by row. */

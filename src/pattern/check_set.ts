@@ -20,6 +20,9 @@ const SIZES: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   longformer: { l: 0, globals: 0 },
   blocks: { block: 1 },
   intervals: {},
+  routed: { block: 1, top_k: 1, window: 0 },
+  chosen: { block: 1, top_k: 1, window: 0, keys: 1 },
+  past: { block: 1, keys: 1 },
 };
 
 /**

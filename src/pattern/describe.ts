@@ -10,7 +10,8 @@ import type { AttentionConfig, LayerAttention, ModelAttention } from "./sets.ts"
 
 function describePattern(config: AttentionConfig): string {
   expect("Cannot describe the attention", { attention: [config, "an object"] });
-  const { pattern, integration, stride, c, memory, within } = config, hasFactors = factorsOf(config) > 1 && integration !== undefined;
+  const { pattern, integration, stride, c, memory, within, block, top_k, window, compressed } = config,
+    hasFactors = factorsOf(config) > 1 && integration !== undefined;
   const l = Array.isArray(stride) ? stride.join(", ") : stride;
   const words = [
     pattern,
@@ -19,6 +20,8 @@ function describePattern(config: AttentionConfig): string {
     c !== undefined && `c ${c}`,
     memory && `memory ${memory}`,
     within !== undefined && `within ${within}`,
+    top_k !== undefined && `${top_k} of blocks of ${block}, window ${window ?? block}`,
+    compressed && "compressed",
   ];
   return words.filter(Boolean).join(" ");
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Part, Rows } from "./part.ts";
+import { chosenOf, spreadBlocks } from "./routed.ts";
 import type { AttentionSet, IntervalLists } from "./sets.ts";
 
 const ALL: Rows = { kind: "all" };
@@ -23,6 +24,23 @@ export function listedParts(set: AttentionSet, n: number): Part[] {
       return listed(n, causal, (i) => set.blocks[Math.floor(i / set.block)].map((k) => [k * set.block, Math.min(n, (k + 1) * set.block)]));
     case "intervals":
       return listed(n, causal, (i) => set.intervals[i], set.keys);
+    case "routed":
+      return listed(n, causal, (i) => [
+        [Math.max(0, i - set.window), i + 1],
+        ...spreadBlocks(Math.floor(i / set.block), set).map((k): [number, number] => [k * set.block, (k + 1) * set.block]),
+      ]);
+    case "chosen": {
+      const { block, top_k } = set, lo = new Uint32Array(n).map((_, i) => Math.floor(i / block) * top_k * block);
+      return [{
+        queries: ALL,
+        keys: ALL,
+        span: { kind: "listed", lo, hi: lo.map((first, i) => first + chosenOf(Math.floor(i / block), set) * block) },
+      }];
+    }
+    case "past": {
+      const lo = new Uint32Array(n);
+      return [{ queries: ALL, keys: ALL, span: { kind: "listed", lo, hi: lo.map((_, i) => Math.floor(i / set.block)) } }];
+    }
     default:
       return [];
   }

@@ -323,6 +323,9 @@ function reasonOf(layers: Schedule, allowed: number): string {
   const both = count < allowed
     ? `${run} are too few to use all factors one after the other`
     : "the factors follow each other in no order that works";
+  if (is("routed").length > 0) {
+    return "which blocks are chosen shows when it runs; this is an even choice, and any position of a past block may be in another";
+  }
   const columns = is("summary", "fixed"),
     segments = is("segment", "fixed"),
     strides = is("column", "strided"),

@@ -22,7 +22,8 @@ export type PatternName =
   | "summary"
   | "longformer"
   | "bigbird"
-  | "blocks";
+  | "blocks"
+  | "routed";
 
 /** All pattern names, for messages and checks. */
 export const PATTERNS: readonly PatternName[] = [
@@ -36,6 +37,7 @@ export const PATTERNS: readonly PatternName[] = [
   "longformer",
   "bigbird",
   "blocks",
+  "routed",
 ];
 
 /** How the factors of `strided` and `fixed` are used (Eqs. 6–8). */
@@ -74,10 +76,14 @@ export interface AttentionConfig {
   causal?: boolean;
   /** `longformer`: the first so many tokens see and are seen by all. `bigbird`: the same in blocks. Default 1. */
   globals?: number;
-  /** `bigbird`, `blocks`: positions per block. */
+  /** `bigbird`, `blocks`, `routed`: positions per block. */
   block?: number;
-  /** `bigbird`: blocks on each side of the query's own. Default 1. */
+  /** `bigbird`: blocks on each side of the query's own, default 1. `routed`: the farthest key of the window, at least `block`, the default. */
   window?: number;
+  /** `routed`: past blocks that each block of queries of a head chooses, 1 to 64. */
+  top_k?: number;
+  /** `routed`: whether queries attend to the means of past blocks too. Default false. */
+  compressed?: boolean;
   /** `bigbird`: random blocks per query block. Default 3. */
   random?: number;
   /** `bigbird`: which random blocks. Default 0. */
@@ -114,6 +120,12 @@ export function layerAttention(attention: ModelAttention, layer: number): LayerA
   return list[layer % list.length];
 }
 
+/** The routed attention of layer r, where that has it. */
+export function routedAt(attention: ModelAttention, layer: number): AttentionConfig | undefined {
+  const one = layerAttention(attention, layer), first = "heads" in one ? one.heads[0] : one;
+  return first.pattern === "routed" ? first : undefined;
+}
+
 /** A pattern resolved for one layer and head; plain data, equal sets have equal {@linkcode setKey}. */
 export type AttentionSet =
   & {
@@ -146,10 +158,25 @@ export type AttentionSet =
      * such a set is not causal.
      */
     | { readonly kind: "intervals"; readonly intervals: IntervalLists; readonly keys?: number }
+    /**
+     * j ≤ i, and i − j ≤ window or j in a block that i's block of queries chooses: which, the engine finds when it runs. Where nothing runs, it
+     * stands for a choice evenly spread over the past.
+     */
+    | {
+      readonly kind: "routed";
+      readonly block: number;
+      readonly top_k: number;
+      readonly window: number;
+      readonly compressed: boolean;
+    }
+    /** Of routed attention the copies of the blocks that i's block of queries chose; `keys`: copies, `top_k` blocks of each block of queries. */
+    | { readonly kind: "chosen"; readonly block: number; readonly top_k: number; readonly window: number; readonly keys: number }
+    /** j < ⌊i/block⌋: summaries of the blocks before i's; `keys`: blocks. */
+    | { readonly kind: "past"; readonly block: number; readonly keys: number }
   );
 
 /** Keys of a set over n positions: as many, unless they are of another sequence. */
-export const keysOf = (set: AttentionSet, n: number): number => set.kind === "intervals" ? set.keys ?? n : n;
+export const keysOf = (set: AttentionSet, n: number): number => (set as { keys?: number }).keys ?? n;
 
 /** A canonical string: the key of layouts and kernels made for a set. */
 export function setKey(set: AttentionSet): string {
@@ -272,6 +299,9 @@ export function resolveSets(config: LayerAttention, shape: { n: number; layer: n
       }),
   );
   for (const set of sets) RESOLVED.add(set);
+  if (sets.some(({ kind }) => kind === "routed") && new Set(sets.map(setKey)).size > 1) {
+    throw new ConfigError(`Cannot use attention pattern "routed": all heads of a layer must have it`);
+  }
   return sets;
 }
 
@@ -343,5 +373,18 @@ function setOf(
       return bigbird(config, n, layer, head, causal);
     case "blocks":
       return callersBlocks(config, n, head, heads, causal);
+    case "routed": {
+      const block = integer(config, "block", 1, LARGEST), { compressed = false } = config;
+      expect(`Cannot use attention pattern "routed"`, { compressed: [compressed, "true or false"] });
+      if (!causal) throw new ConfigError(`Cannot use attention pattern "routed": it is causal, blocks are chosen from those before`);
+      return {
+        kind: pattern,
+        block,
+        top_k: integer(config, "top_k", 1, 64),
+        window: integer(config, "window", block, LARGEST, block),
+        compressed,
+        causal,
+      };
+    }
   }
 }

@@ -302,15 +302,16 @@ export class Exchange {
     };
     try {
       for (const [bucket, end] of this.#endsOf(program).entries()) {
-        await host.ready(bucket);
         if (end > from) await executable.part(from, end);
+        host.copy(bucket);
         from = end;
+        // While the device does that the host has its turn with buckets before: in Deno, taking one holds this thread until the device has
+        // nothing left to do, which then waits for the next part.
+        await new Promise((resume) => setTimeout(resume, 0));
         const sum = send(bucket);
         // It is waited for below; should a part fail before, its own failure is not the one to tell.
         sum.catch(() => {});
         sums.push(sum);
-        // Exchanges that have ended since make way for the next.
-        await new Promise((resume) => setTimeout(resume, 0));
       }
       await Promise.all(sums);
     } catch (error) {

@@ -14,6 +14,7 @@ import { GENERATION_FIELDS } from "../files/generation_config.ts";
 import { type ModelConfig, outputsOf } from "../files/model_config.ts";
 import { checkObjective, objectiveOf } from "../files/objective.ts";
 import type { Model } from "../files/weights.ts";
+import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { type HiddenLayer, hiddenProgram } from "../model/hidden.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -213,6 +214,7 @@ export class Encoder {
     const key = `${n} ${layer}`;
     if (this.#reading?.key === key) return this.#reading;
     this.#drop();
+    await loadLayers(this.config);
     const { program, tokens, hidden: out, constants } = hiddenProgram(this.params, 1, n, layer),
       tensors = [tokens, out, ...constants.keys()];
     return this.#reading = { key, tokens, out, tensors, executable: await compileWith(this.engine, program, tensors, constants) };

@@ -8,6 +8,7 @@ import { expect, expectTokens, MOST } from "../base/check.ts";
 import { checkNext } from "../files/objective.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
 import { memoryOf } from "../pattern/memory.ts";
 import { compileWith } from "../model/compile.ts";
@@ -92,6 +93,7 @@ export class Scorer {
     expect(cannot, { engine: [engine, "an engine"] });
     checkNext(params?.config, "evaluate");
     expect(cannot, { n: [n, [1, params.config.n_ctx]] });
+    await loadLayers(params.config);
     const scoring = scoringProgram(params, batch, n),
       tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
     return new Scorer(engine, params, batch, n, scoring, await compileWith(engine, scoring.program, tensors, scoring.constants), tensors);

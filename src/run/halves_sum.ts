@@ -4,72 +4,61 @@
  * @module
  */
 
-import { BackendError } from "../base/errors.ts";
+import { instantiate } from "../base/kernels.ts";
+import { engineModule } from "../engines/wasm/binary.ts";
 import type { Communicator } from "./communicator.ts";
 
-/** What is used of a `Float16Array`, which not every TypeScript library declares. */
-interface Halves {
-  [at: number]: number;
-  readonly length: number;
-  readonly buffer: ArrayBufferLike;
-  readonly byteOffset: number;
-  readonly byteLength: number;
-  set(values: ArrayLike<number>): void;
-  fill(value: number, from?: number): void;
-  subarray(from: number, to: number): Halves;
+/** Kernels of asm/halves.ts: units are 8 numbers, places are addresses. */
+interface Kernels {
+  halves_pack(begin: number, end: number, from: number, to: number): void;
+  halves_unpack(begin: number, end: number, from: number, to: number): void;
+  halves_sum(begin: number, end: number, ranks: number, bytes: number, from: number, to: number): void;
 }
 
-/** @throws {BackendError} where the runtime has no arrays of f16 */
-function halves(length: number): Halves {
-  const { Float16Array } = globalThis as unknown as { Float16Array?: new (length: number) => Halves };
-  if (!Float16Array) throw new BackendError("Cannot send gradients as f16: this runtime has no Float16Array; send them as f32");
-  return new Float16Array(length);
-}
-
-const bitsOf = ({ buffer, byteOffset, length }: Halves) => new Uint16Array(buffer, byteOffset, length);
-const bytesOf = ({ buffer, byteOffset, byteLength }: Halves) => new Uint8Array(buffer, byteOffset, byteLength);
+/** Numbers of a unit, and bytes of as many f16. */
+const UNIT = 8, UNIT_BYTES = 16;
+const PAGE = 65536;
 
 /** What sums arrays over ranks as halves; keeps its memory for the next. */
 export class HalvesSum {
-  #room = 0;
-  #sent: Halves | undefined;
-  #received: Halves | undefined;
-  #sums = new Float32Array(0);
+  readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: PAGE });
+  #kernels: Promise<Kernels> | undefined;
 
   constructor(readonly communicator: Communicator) {}
 
-  #reserve(each: number): void {
-    if (each <= this.#room) return;
-    this.#room = each;
-    this.#sent = halves(each * this.communicator.size);
-    this.#received = halves(each * this.communicator.size);
-    this.#sums = new Float32Array(each);
+  /** So many bytes of the memory, beginning at 0. */
+  #reserve(bytes: number): Uint8Array<ArrayBuffer> {
+    const missing = bytes - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE));
+    return new Uint8Array(this.#memory.buffer as ArrayBuffer, 0, bytes);
   }
 
   /**
-   * Sums arrays of one length, of f32 or of the bits of f16, over all ranks, in place: each rank sums its part of all arrays in f32, in the order of the ranks, and sends
-   * the sums round. What comes out is f16's nearest: beyond 65,520 infinity, which skips the step on all ranks.
+   * Sums arrays of one length, of f32 or of the bits of f16, over all ranks, in place: each rank sums its part of all arrays in f32, in the
+   * order of the ranks, and sends the sums round. What comes out is f16's nearest: from 65,520 on infinity, which skips the step on all ranks.
    */
   async sum(data: Float32Array | Uint16Array): Promise<void> {
-    const { communicator } = this, { size } = communicator, each = Math.ceil(data.length / size);
-    this.#reserve(each);
-    const sent = this.#sent!.subarray(0, each * size),
-      received = this.#received!.subarray(0, each * size),
-      sums = this.#sums.subarray(0, each);
-    // Bits are copied, numbers rounded.
-    if (data instanceof Uint16Array) bitsOf(sent).set(data);
-    else sent.set(data);
-    sent.fill(0, data.length);
-    await communicator.alltoall(bytesOf(sent), bytesOf(received));
-    sums.set(received.subarray(0, each));
-    for (let rank = 1; rank < size; rank++) add(sums, received.subarray(rank * each, (rank + 1) * each));
-    const own = sent.subarray(0, each);
-    own.set(sums);
-    await communicator.allgather(bytesOf(own), bytesOf(received));
-    data.set(data instanceof Uint16Array ? bitsOf(received).subarray(0, data.length) : received.subarray(0, data.length));
+    const { communicator } = this, { size } = communicator, { length } = data, isHalf = data instanceof Uint16Array;
+    const kernels =
+      await (this.#kernels ??= engineModule().then((module) => instantiate(module, this.#memory) as Promise<unknown> as Promise<Kernels>));
+    // All arrays' parts are as long as each other: what is sent, what comes, and f32 on its way in and out.
+    const each = Math.ceil(length / size / UNIT), part = each * UNIT_BYTES, all = part * size;
+    const memory = this.#reserve(2 * all + (isHalf ? 0 : 2 * all)),
+      sent = memory.subarray(0, all),
+      received = memory.subarray(all, 2 * all);
+    const halves = new Uint16Array(memory.buffer, 0, all / 2), wide = new Float32Array(memory.buffer, 2 * all, isHalf ? 0 : all / 2);
+    if (isHalf) halves.fill(0, length).set(data);
+    else {
+      wide.fill(0, length).set(data);
+      kernels.halves_pack(0, each * size, wide.byteOffset, 0);
+    }
+    await communicator.alltoall(sent, received);
+    kernels.halves_sum(0, each, size, part, all, 0);
+    await communicator.allgather(sent.subarray(0, part), received);
+    if (isHalf) data.set(new Uint16Array(memory.buffer, all, length));
+    else {
+      kernels.halves_unpack(0, each * size, all, wide.byteOffset);
+      data.set(wide.subarray(0, length));
+    }
   }
-}
-
-function add(sums: Float32Array, halves: Halves): void {
-  for (let i = 0; i < sums.length; i++) sums[i] += halves[i];
 }

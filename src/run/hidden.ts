@@ -6,6 +6,7 @@
 
 import { OutOfMemoryError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
+import { loadLayers } from "../model/layers.ts";
 import { withMemory } from "../model/token_rows.ts";
 import { compileWith } from "../model/compile.ts";
 import { type HiddenLayer, type HiddenProgram, hiddenProgram } from "../model/hidden.ts";
@@ -40,6 +41,7 @@ export class HiddenStates {
    * @throws {OutOfMemoryError} where the engine has not the memory
    */
   static async create(engine: Engine, params: Parameters, shape: HiddenShape): Promise<HiddenStates> {
+    await loadLayers(params.config);
     const made = hiddenProgram(params, shape.batch, shape.n, shape.layer), tensors = [made.tokens, made.hidden, ...made.constants.keys()];
     return new HiddenStates(engine, params, shape, made, await compileWith(engine, made.program, tensors, made.constants), tensors);
   }

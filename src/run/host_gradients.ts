@@ -10,14 +10,11 @@ import { type Engine, size, type Tensor } from "../ops/mod.ts";
 export interface HostGradients {
   /** Whether a bucket may be put back while later parts of the step are under way. */
   readonly eager: boolean;
-  /** Waits until the next bucket of that number can be taken: before the part of the step that makes it is begun. */
-  ready(bucket: number): Promise<void>;
-  /**
-   * A bucket's gradients, once the part of the step that makes them is done, as f32 or as the bits of f16; to be called as soon as that is
-   * begun.
-   */
+  /** Begins to copy a bucket: to be called as soon as the part of the step that makes it is begun. */
+  copy(bucket: number): void;
+  /** A bucket's gradients, once they are copied, as f32 or as the bits of f16. */
   take(bucket: number): Promise<Float32Array | Uint16Array>;
-  /** Puts back what `take` gave, as changed since. */
+  /** Puts back what `take` gave, as changed since; it is not to be used any more. */
   put(bucket: number): void;
   /** Frees what this made; the tensors must be free already. */
   dispose(): void;
@@ -34,9 +31,7 @@ export class ReadGradients implements HostGradients {
     this.#data = buckets.map((bucket) => new Float32Array(bucket.reduce((sum, t) => sum + size(t), 0)));
   }
 
-  ready(): Promise<void> {
-    return Promise.resolve();
-  }
+  copy(): void {}
 
   async take(bucket: number): Promise<Float32Array> {
     const data = this.#data[bucket];

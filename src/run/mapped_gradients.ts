@@ -1,5 +1,5 @@
 /**
- * Gradients of the WebGPU engine: a buffer a bucket, copied out through two mapped staging buffers in turn. Loaded only where several
+ * Gradients of the WebGPU engine: a buffer a bucket, and another that it is copied to and summed in, mapped. Loaded only where several
  * processes train on GPUs.
  *
  * @module
@@ -11,20 +11,16 @@ import { size, type Tensor } from "../ops/mod.ts";
 import type { DeviceHalves } from "./device_halves.ts";
 import type { HostGradients } from "./host_gradients.ts";
 
-/** Buffers that take turns: while the host empties one, the device fills the other. */
-const TURNS = 2;
-
 /** Those of the WebGPU engine. */
 export class MappedGradients implements HostGradients {
   readonly eager = true;
-  /** The take of each bucket that is under way or was the last. */
-  readonly #taken: Promise<unknown>[] = [];
+  /** What is mapped of each bucket. */
+  readonly #mapped: (Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>)[] = [];
 
   private constructor(
     private readonly engine: WebGpuEngine,
     private readonly buffers: readonly GPUBuffer[],
     private readonly staging: readonly GPUBuffer[],
-    private readonly data: readonly (Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>)[],
     private readonly halves: DeviceHalves | undefined,
   ) {}
 
@@ -54,10 +50,8 @@ export class MappedGradients implements HostGradients {
         buffers.push(whole);
       }
       const halves = isHalf ? new (await import("./device_halves.ts")).DeviceHalves(device, buffers) : undefined;
-      const most = halves?.out.size ?? Math.max(...buffers.map(({ size }) => size));
-      const staging = Array.from({ length: TURNS }, (_, at) => buffer(`staging ${at}`, most, USAGE.MAP_READ | USAGE.COPY_DST));
-      const data = buffers.map(({ size }) => halves ? new Uint16Array(size / 4) : new Float32Array(size / 4));
-      return new MappedGradients(engine, buffers, staging, data, halves);
+      const staging = buffers.map(({ size }, at) => buffer(`staging ${at}`, halves ? size / 2 : size, USAGE.MAP_READ | USAGE.COPY_DST));
+      return new MappedGradients(engine, buffers, staging, halves);
     } catch (error) {
       engine.free(buckets.flat());
       for (const one of made) one.destroy();
@@ -65,31 +59,28 @@ export class MappedGradients implements HostGradients {
     }
   }
 
-  async ready(bucket: number): Promise<void> {
-    await this.#taken[bucket - TURNS];
-  }
-
-  take(bucket: number): Promise<Float32Array | Uint16Array> {
-    return this.#taken[bucket] = this.#take(bucket);
-  }
-
-  async #take(bucket: number): Promise<Float32Array | Uint16Array> {
-    const { engine: { device }, halves } = this, data = this.data[bucket], bytes = data.byteLength, staging = this.staging[bucket % TURNS];
+  copy(bucket: number): void {
+    const { engine: { device }, halves } = this, staging = this.staging[bucket];
+    // A step that failed may have left it mapped.
+    if (staging.mapState !== "unmapped") staging.unmap();
     const encoder = device.createCommandEncoder();
     halves?.pack(encoder, bucket);
-    encoder.copyBufferToBuffer(halves?.out ?? this.buffers[bucket], 0, staging, 0, bytes);
+    encoder.copyBufferToBuffer(halves?.out ?? this.buffers[bucket], 0, staging, 0, staging.size);
     device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP.READ, 0, bytes);
-    const mapped = staging.getMappedRange(0, bytes);
-    data.set(data instanceof Uint16Array ? new Uint16Array(mapped) : new Float32Array(mapped));
-    staging.unmap();
-    return data;
+  }
+
+  async take(bucket: number): Promise<Float32Array | Uint16Array> {
+    const staging = this.staging[bucket];
+    await staging.mapAsync(MAP.READ);
+    const mapped = staging.getMappedRange();
+    return this.#mapped[bucket] = this.halves ? new Uint16Array(mapped) : new Float32Array(mapped);
   }
 
   put(bucket: number): void {
-    const data = this.data[bucket];
+    const data = this.#mapped[bucket];
     if (data instanceof Uint16Array) this.halves!.unpack(bucket, data);
     else this.engine.device.queue.writeBuffer(this.buffers[bucket], 0, data);
+    this.staging[bucket].unmap();
   }
 
   dispose(): void {

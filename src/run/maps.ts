@@ -10,6 +10,7 @@ import { ConfigError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import { setsOf } from "../files/model_config.ts";
 import { objectiveOf } from "../files/objective.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -24,7 +25,10 @@ import { type AttentionSet, setKey } from "../pattern/sets.ts";
 export interface AttentionRow {
   /** Its position. */
   readonly query: number;
-  /** Positions of its keys, ascending: those of the set. Memory tokens count with the token before them. */
+  /**
+   * Positions of its keys, ascending: those of the set. Memory tokens count with the token before them. Of routed attention those of all
+   * branches, each with its share of the gates, and the mean of a block with every position that it is the mean of.
+   */
   readonly keys: Uint32Array;
   /** Weight of each key; they sum to 1. */
   readonly weights: Float32Array;
@@ -113,6 +117,7 @@ export async function* attentionMaps(
   if (n < n_ctx && layers.some((layer) => setsOf(config, layer).some(({ causal }) => !causal))) {
     throw new ShapeError(`Cannot map attention: the model is not causal, so the sequence must have all ${n_ctx} tokens, got ${n}`);
   }
+  await loadLayers(config);
   const { program, batch, layers: made, constants } = queryKeyProgram(params, layers);
   const tensors = [batch.tokens, ...constants.keys(), ...[...made.values()].flatMap(Object.values)];
   const executable = await compileWith(engine, program, tensors, constants);
@@ -128,15 +133,19 @@ export async function* attentionMaps(
     );
     await executable.run();
     const layouts = new Map<string, Promise<Layout>>(), tokenOf = Array.from(placesOf(n, memory), ([token]) => token);
-    for (const [layer, { q, k }] of made) {
+    for (const [layer, { q, k, gate }] of made) {
       const [qs, ks] = await Promise.all([engine.read(q), engine.read(k)]), sets = setsOf(config, layer);
+      const gates = gate && checkComputed(await engine.read(gate), "Cannot map attention", `of layer ${layer} the gates`, engine);
       checkComputed(qs, "Cannot map attention", `of layer ${layer} the queries`, engine);
       checkComputed(ks, "Cannot map attention", `of layer ${layer} the keys`, engine);
       for (const head of heads) {
         const set = sets[head], key = setKey(set);
-        if (!layouts.has(key)) layouts.set(key, buildLayout(set, rowsOf(n, memory), { q: 64, k: 64 }));
+        if (!gates && !layouts.has(key)) layouts.set(key, buildLayout(set, rowsOf(n, memory), { q: 64, k: 64 }));
         const of = queries.map((query) => rowOfToken(query, memory));
-        const weighed = weigh(await layouts.get(key)!, of, { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head });
+        const from = { q: qs, k: ks, width: config.d_qk, head, d: config.d_qk / n_head };
+        const weighed = gates && set.kind === "routed"
+          ? (await import("./routed_maps.ts")).weighRouted(set, n, of, { ...from, gates, heads: n_head })
+          : weigh(await layouts.get(key)!, of, from);
         const rows = memory ? weighed.map((row, at) => ({ ...ofTokens(row, tokenOf), query: queries[at] })) : weighed;
         for (const { query, weights } of rows) {
           checkComputed(weights, "Cannot map attention", `of layer ${layer}, head ${head}, query ${query} the weights`, engine);

@@ -11,6 +11,7 @@ import { CachePlan } from "../pattern/cache.ts";
 import { type ModelConfig, setsOf } from "../files/model_config.ts";
 import { ConfigError, KernelError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
+import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram, type PrefillProgram, prefillProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -94,6 +95,8 @@ export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
   // Kernels find tokens by their number, and memory tokens after them.
   let row = 0;
   if (memory) { for (const [, k] of placesOf(n_ctx, memory)) (k === undefined ? order : between).push(row++); }
+  // What decodes needs the plans: so the layers are there before it is written.
+  await loadLayers(config);
   for (let layer = 0; layer < config.n_layer; layer++) {
     const sets = setsOf(config, layer), key = sets.map(setKey).join();
     if (!made.has(key)) made.set(key, await CachePlan.create(sets, rows, memory && Uint32Array.from([...order, ...between])));

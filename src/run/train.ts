@@ -20,6 +20,7 @@ import { checkRoom } from "./fitting.ts";
 import { HeldOut } from "./held_out.ts";
 import { batchOf, type Targets } from "./window_scorer.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
+import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights } from "../model/initial_weights.ts";
 import { Parameters } from "../model/parameters.ts";
@@ -151,6 +152,7 @@ export class Trainer {
   ): Promise<Trainer> {
     expect("Cannot train", { engine: [engine, "an engine"] });
     config = checkConfig(config);
+    await loadLayers(config);
     const checked = checkTrain(train), params = new Parameters(config), optimizer = optimizerTensors(params.all, checked.optimizer);
     // One that does not fit is refused before any memory is taken.
     const phases = phasesOf(config, checked).map((phase) => ({ ...phase, params: new Parameters(phase.config, params) }));

@@ -8,18 +8,19 @@
 
 import { expect } from "../base/check.ts";
 import { readModel } from "../files/weights.ts";
-import { checkTrain, TRAIN_DEFAULTS, type TrainConfig } from "../files/train_config.ts";
+import { checkTrain, TRAIN_DEFAULTS, TRAIN_FIELDS, type TrainConfig } from "../files/train_config.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { CheckpointError, DataError } from "../base/errors.ts";
 import { fetchBytes } from "../base/fetch.ts";
 import { parseJson } from "../base/json.ts";
 import { buildLayout } from "../pattern/layout.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
 import { memoryOf } from "../pattern/memory.ts";
 import { Parameters } from "../model/parameters.ts";
 import { trainingProgram } from "../model/train.ts";
 import { type Engine, type Executable, Program, type Tensor, tensor } from "../ops/mod.ts";
-import { optimizerState, optimizerTensors, scheduleRows } from "../model/optimizer.ts";
+import { LOSS_SCALE, optimizerState, optimizerTensors, scheduleRows } from "../model/optimizer.ts";
 import { type AttentionSet, type LayerAttention, resolveSets } from "../pattern/sets.ts";
 import { f32, parseSafetensors, type Safetensors, type SavedTensor, u8 } from "../files/safetensors.ts";
 
@@ -60,9 +61,26 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
   return Number.isNaN(error) ? Infinity : error;
 }
 
-/** Allowed relative errors: of f32 engines, and of the float64 oracle, for which the files' own rounding to f32 is left. */
-function limitsOf(engine: Engine): { tensor: number; scalar: number; after: number } {
-  return engine.name === "reference" ? { tensor: 1e-7, scalar: 1e-7, after: 1e-7 } : { tensor: 5e-6, scalar: 1e-6, after: 1e-4 };
+/** Allowed relative errors. */
+interface Limits {
+  /** Of attention alone. */
+  readonly attention: number;
+  /** Of logits and gradients. */
+  readonly tensor: number;
+  /** Of losses and norms. */
+  readonly scalar: number;
+  /** Of weights after some steps. */
+  readonly after: number;
+  /** Of gradients that are exactly 0, their largest magnitude. */
+  readonly zero: number;
+}
+
+/** Of f32 engines; of the float64 oracle, for which the files' own rounding to f32 is left; and of the GPU's f16: the others keep f32. */
+function limitsOf(engine: Engine, precision: TrainConfig["precision"]): Limits {
+  if (precision === "f16" && engine.name === "webgpu") return { attention: 2e-3, tensor: 1e-2, scalar: 1e-3, after: 5e-3, zero: 1e-4 };
+  return engine.name === "reference"
+    ? { attention: 1e-7, tensor: 1e-7, scalar: 1e-7, after: 1e-7, zero: 1e-6 }
+    : { attention: 5e-6, tensor: 5e-6, scalar: 1e-6, after: 1e-4, zero: 1e-6 };
 }
 
 const verified = (name: string, error: number, limit: number): Verified => ({ name, error, limit, pass: error <= limit });
@@ -115,12 +133,18 @@ function byRows(data: Float32Array, heads: number, n: number): Float32Array {
  * @param file name for messages
  * @param bytes the file: q, k, v, do, o, dq, dk, dv [heads, n, d], mask u8 [heads, n, n], and as metadata `attention` and
  * `layer` in JSON
+ * @param precision what they are stored in
  * @throws {CheckpointError} where the file is damaged or lacks a tensor
  * @throws {ConfigError} where its attention is not one of ours
  */
-export async function* verifyAttention(engine: Engine, file: string, bytes: Uint8Array<ArrayBuffer>): AsyncGenerator<Verified> {
-  expect("Cannot verify", { engine: [engine, "an engine"] });
-  const golden = parseSafetensors(bytes, file), { tensor: limit } = limitsOf(engine), { shape } = need(golden, "q", file);
+export async function* verifyAttention(
+  engine: Engine,
+  file: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  precision: TrainConfig["precision"] = "f32",
+): AsyncGenerator<Verified> {
+  expect("Cannot verify", { engine: [engine, "an engine"], precision: [precision, TRAIN_FIELDS.precision] });
+  const golden = parseSafetensors(bytes, file), { attention: limit } = limitsOf(engine, precision), { shape } = need(golden, "q", file);
   const [heads, n] = shape, layer = Number(metadata(golden, "layer", file));
   if (shape.length !== 3 || heads < 1 || n < 1) {
     throw new CheckpointError(`Cannot verify with ${file}: q must be [heads, n, d], found [${shape.join(", ")}]`);
@@ -139,7 +163,7 @@ export async function* verifyAttention(engine: Engine, file: string, bytes: Uint
 
   const made: Tensor[] = [],
     make = (name: string, like: Float32Array) => {
-      const t = tensor(name, [n, like.length / n]);
+      const t = tensor(name, [n, like.length / n], precision);
       made.push(t);
       return t;
     };
@@ -172,11 +196,11 @@ export async function* verifyAttention(engine: Engine, file: string, bytes: Uint
 }
 
 /** Training constants of a golden file's metadata. */
-function trainOf(golden: Safetensors, file: string, batch: number, recompute: boolean): TrainConfig {
+function trainOf(golden: Safetensors, file: string, own: Pick<TrainConfig, "batch" | "recompute" | "precision">): TrainConfig {
   const constants = metadata(golden, "train", file) as Record<string, unknown>;
   // `steps` there are those made, of the schedule's `total`. Files that name no optimizer are AdamW's.
   const known = Object.entries(constants).filter(([name]) => name !== "steps" && Object.hasOwn(TRAIN_DEFAULTS, name));
-  return checkTrain({ optimizer: "adamw", ...Object.fromEntries(known), steps: constants.total as number, batch, recompute });
+  return checkTrain({ optimizer: "adamw", ...Object.fromEntries(known), steps: constants.total as number, ...own });
 }
 
 /**
@@ -185,18 +209,27 @@ function trainOf(golden: Safetensors, file: string, batch: number, recompute: bo
  *
  * @param folder name for messages
  * @param recompute whether activations are recomputed in the backward pass; the numbers must be the same
+ * @param precision what activations are stored in
  * @throws {CheckpointError} where a file is damaged or lacks a tensor
  * @throws {ConfigError} where the configuration is wrong
  */
-export async function* verifyModel(engine: Engine, folder: string, files: GoldenModel, recompute = false): AsyncGenerator<Verified> {
+export async function* verifyModel(
+  engine: Engine,
+  folder: string,
+  files: GoldenModel,
+  recompute = false,
+  precision: TrainConfig["precision"] = "f32",
+): AsyncGenerator<Verified> {
   expect("Cannot verify", { engine: [engine, "an engine"], folder: [folder, "a string"], files: [files, "an object"] });
+  expect("Cannot verify", { precision: [precision, TRAIN_FIELDS.precision] });
   const names = { config: `${folder}/config.json`, weights: `${folder}/model.safetensors` }, file = `${folder}/expected.safetensors`;
-  const { config, weights } = readModel(files.config, files.model, names), limits = limitsOf(engine);
+  const { config, weights } = readModel(files.config, files.model, names), limits = limitsOf(engine, precision);
   const golden = parseSafetensors(files.expected, file), expected = (key: string) => f32(need(golden, key, file));
   const { steps, batch, tokens } = tokensOf(need(golden, "tokens", file), config, file);
-  const train = trainOf(golden, file, batch, recompute), params = new Parameters(config);
+  await loadLayers(config);
+  const train = trainOf(golden, file, { batch, recompute, precision }), params = new Parameters(config);
   const optimizer = optimizerTensors(params.all, train.optimizer), step = trainingProgram(params, optimizer, train, true);
-  const { schedule, seeds, loss, squareNorm, grads, m, v } = optimizer;
+  const { schedule, seeds, loss, squareNorm, lossScale, grads, m, v } = optimizer, scale = precision === "f16" ? LOSS_SCALE[0] : 1;
   const rest = [...optimizerState(optimizer), step.logits!, ...step.constants.keys()];
   const groups: Tensor[][] = [params.all, [...grads], [...m], [...v], [...rest, ...step.batches.flatMap(Object.values)]];
   for (const group of groups) engine.allocate(group);
@@ -204,6 +237,7 @@ export async function* verifyModel(engine: Engine, folder: string, files: Golden
   try {
     for (const [t, data] of step.constants) engine.write(t, data);
     for (const p of params.all) engine.write(p, weights.get(p.name)!);
+    engine.write(lossScale, Float32Array.from(LOSS_SCALE));
     executable = await engine.compile(step.program);
     const rows = batch * config.n_ctx, losses = expected("losses"), norms = expected("grad_norms");
     for (let at = 0; at < steps; at++) {
@@ -218,14 +252,18 @@ export async function* verifyModel(engine: Engine, folder: string, files: Golden
       if (at === 0) {
         yield verified("logits", relativeError(await engine.read(step.logits!), expected("logits")), limits.tensor);
         for (let i = 0; i < grads.length; i++) {
-          const name = `grad.${params.all[i].name}`, got = await engine.read(grads[i]);
+          const name = `grad.${params.all[i].name}`, got = (await engine.read(grads[i])).map((x) => x / scale);
           // Its exact value is 0: softmax ignores what is added to every key's score.
-          if (name.endsWith("attn.k.bias")) yield verified(name, Math.max(...Array.from(got, Math.abs)), 1e-6);
+          if (name.endsWith("attn.k.bias")) yield verified(name, Math.max(...Array.from(got, Math.abs)), limits.zero);
           else yield verified(name, relativeError(got, expected(name)), limits.tensor);
         }
       }
       yield verified(`losses[${at}]`, relativeError(await engine.read(loss), [losses[at]]), limits.scalar);
-      yield verified(`grad_norms[${at}]`, relativeError([Math.sqrt((await engine.read(squareNorm))[0])], [norms[at]]), limits.scalar);
+      yield verified(
+        `grad_norms[${at}]`,
+        relativeError([Math.sqrt((await engine.read(squareNorm))[0]) / scale], [norms[at]]),
+        limits.scalar,
+      );
     }
     for (const p of params.all) {
       // Adam turns the noise of a gradient that is 0 into a step.
@@ -269,8 +307,8 @@ export interface GoldenIndex {
 export interface GoldenCase {
   /** The file's or folder's. */
   readonly name: string;
-  /** Runs it on an engine. */
-  run(engine: Engine): AsyncGenerator<Verified>;
+  /** Runs it on an engine, activations stored in f32 unless f16 is asked for. */
+  run(engine: Engine, precision?: TrainConfig["precision"]): AsyncGenerator<Verified>;
 }
 
 /**
@@ -302,20 +340,21 @@ export async function* goldenCases(base: URL = new URL("../../test/golden/", imp
   for (const name of index.attention) {
     yield {
       name,
-      run: async function* (engine) {
-        yield* verifyAttention(engine, name, await fetchBytes(at(name)));
+      run: async function* (engine, precision) {
+        yield* verifyAttention(engine, name, await fetchBytes(at(name)), precision);
       },
     };
   }
   for (const name of index.models) {
     yield {
       name,
-      run: async function* (engine) {
-        yield* verifyModel(engine, name, {
+      run: async function* (engine, precision) {
+        const files = {
           config: text(await fetchBytes(at(`${name}/config.json`))),
           model: await fetchBytes(at(`${name}/model.safetensors`)),
           expected: await fetchBytes(at(`${name}/expected.safetensors`)),
-        });
+        };
+        yield* verifyModel(engine, name, files, false, precision);
       },
     };
   }

@@ -9,6 +9,7 @@ import { ConfigError, DataError, ShapeError } from "../base/errors.ts";
 import { checkComputed } from "../base/finite.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { checkObjective, inUnit, objectiveOf, scores } from "../files/objective.ts";
+import { loadLayers } from "../model/layers.ts";
 import { batchData, type BatchTensors, checkedTokens, inputData, scoredData } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { maskedCount, maskTokens } from "../model/masks.ts";
@@ -79,6 +80,7 @@ export class WindowScorer {
   static async create(engine: Engine, params: Parameters, batch: number): Promise<WindowScorer> {
     expect("Cannot evaluate", { engine: [engine, "an engine"] });
     checkObjective(params?.config, "evaluate windows", "masked", "squared", "logistic");
+    await loadLayers(params.config);
     const scoring = scoringProgram(params, batch), tensors = [...Object.values(scoring.batch), scoring.losses, ...scoring.constants.keys()];
     return new WindowScorer(
       engine,

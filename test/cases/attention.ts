@@ -33,6 +33,8 @@ interface Sizes {
   /** Positions of another sequence, whose keys and values these are, and whether every query sees all of them. */
   readonly keys?: number;
   readonly all?: boolean;
+  /** Of such keys the set of all heads. */
+  readonly set?: AttentionSet;
 }
 
 // Lengths that divide nothing; some positions at the end of all but the first sequence see nothing.
@@ -53,7 +55,7 @@ const SPANS = {
 
 function attention(
   pattern: Pick<Pattern, "name"> & Partial<Pattern>,
-  { n, heads, batch = 1, d, dv, kvHeads, alibi, spans, keys, all = false }: Sizes,
+  { n, heads, batch = 1, d, dv, kvHeads, alibi, spans, keys, all = false, set }: Sizes,
 ): Case {
   const more = [keys && ` of ${keys} positions`, kvHeads && ` of ${kvHeads} keys`, alibi && ", alibi", spans && `, ${spans}`].filter(
     Boolean,
@@ -74,7 +76,7 @@ function attention(
     const rows = batch * n, keyRows = batch * (keys ?? n);
     const sets = pattern.config
       ? resolveSets(pattern.config, { n, layer: pattern.layer ?? 0, heads })
-      : Array.from({ length: heads }, (_, head) => between(n, keys!, all || head % 2 === 1));
+      : Array.from({ length: heads }, (_, head) => set ?? between(n, keys!, all || head % 2 === 1));
     const shared = {
       // A softmax over two keys that is saturated has gradients of the size of rounding.
       q: c.f32("q", [rows, heads * d], n < 4 ? 0.5 : 2),
@@ -169,5 +171,14 @@ cases.push(
   attention({ name: "between two" }, { n: 40, keys: 600, heads: 7, d: 32, dv: 32 }),
   attention({ name: "between two" }, { n: 600, keys: 40, heads: 8, batch: 2, d: 20, dv: 12 }),
 );
+
+// Of routed attention the copies of chosen blocks, and the summaries: queries of the first block see none.
+for (const [n, block, window, top_k] of [[1, 4, 4, 2], [70, 8, 8, 3], [129, 32, 50, 2]]) {
+  const blocks = Math.ceil(n / block),
+    chosen = { kind: "chosen", block, top_k, window, keys: blocks * top_k * block, causal: false } as const;
+  for (const [name, set] of [["chosen", chosen], ["past", { kind: "past", block, keys: blocks, causal: false }]] as const) {
+    cases.push(attention({ name: `${name} ${block}/${top_k}` }, { n, keys: set.keys, set, heads: 2, batch: 2, d: 4, dv: 4 }));
+  }
+}
 
 export default cases;

@@ -4,6 +4,7 @@
 import adam from "./adam.ts";
 import attention from "./attention.ts";
 import attention_decode from "./attention_decode.ts";
+import blocks from "./blocks.ts";
 import cache_fill from "./cache_fill.ts";
 import choose from "./choose.ts";
 import cross_entropy from "./cross_entropy.ts";
@@ -12,8 +13,11 @@ import embedding from "./embedding.ts";
 import gather from "./gather.ts";
 import layernorm from "./layernorm.ts";
 import linear from "./linear.ts";
+import mix from "./mix.ts";
 import muon from "./muon.ts";
 import norm from "./norm.ts";
+import route from "./route.ts";
+import routed_decode from "./routed_decode.ts";
 import score_loss from "./score_loss.ts";
 import type { Case } from "../case.ts";
 
@@ -22,6 +26,7 @@ export const CASES: readonly Case[] = [
   ...adam,
   ...attention,
   ...attention_decode,
+  ...blocks,
   ...cache_fill,
   ...choose,
   ...cross_entropy,
@@ -30,7 +35,10 @@ export const CASES: readonly Case[] = [
   ...gather,
   ...layernorm,
   ...linear,
+  ...mix,
   ...muon,
   ...norm,
+  ...route,
+  ...routed_decode,
   ...score_loss,
 ];

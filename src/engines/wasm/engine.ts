@@ -25,7 +25,7 @@ import {
 import { engineModule, sharedModule } from "./binary.ts";
 import { PARAMETERS, RESERVED } from "./kernels.gen.ts";
 import { Layouts } from "./layouts.ts";
-import { LOWERINGS } from "./lower/index.gen.ts";
+import { loadApart, LOWERINGS } from "./lower/index.gen.ts";
 import type { LowerContext, Lowering } from "./lower/lowering.ts";
 import { Heap } from "./memory.ts";
 import { align, type Argument, type Call, type Claim, planArena, Region, Table } from "./plan.ts";
@@ -159,7 +159,10 @@ export class WasmEngine implements Engine {
   async compile(program: Program): Promise<Executable> {
     const context: LowerContext = { threads: this.#threads.count, layouts: this.#layouts }, calls: Call[][] = [];
     // Each lowering is given operations of its own name.
-    for (const op of program.ops) calls.push(await (LOWERINGS[op.op] as Lowering<Op>)(op, context));
+    for (const op of program.ops) {
+      const own: Partial<Record<string, unknown>> = op.op in LOWERINGS ? LOWERINGS : (await loadApart()).APART;
+      calls.push(await (own[op.op] as Lowering<Op>)(op, context));
+    }
     return this.#place(program, calls);
   }
 

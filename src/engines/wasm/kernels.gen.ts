@@ -166,6 +166,45 @@ export interface Kernels {
     readonly most: number;
     readonly parts: number;
   };
+  /** asm/blocks.ts */
+  readonly block_mean: {
+    readonly x: Floats;
+    readonly y: Floats;
+    readonly n: number;
+    readonly block: number;
+    readonly width: number;
+  };
+  /** asm/blocks.ts */
+  readonly block_mean_backward: {
+    readonly dy: Floats;
+    readonly dx: Floats;
+    readonly n: number;
+    readonly block: number;
+    readonly width: number;
+  };
+  /** asm/blocks.ts */
+  readonly gather_blocks: {
+    readonly x: Floats;
+    readonly choice: Words;
+    readonly y: Floats;
+    readonly n: number;
+    readonly block: number;
+    readonly heads: number;
+    readonly top: number;
+    readonly d: number;
+  };
+  /** asm/blocks.ts */
+  readonly gather_blocks_backward: {
+    readonly dy: Floats;
+    readonly starts: Words;
+    readonly list: Words;
+    readonly dx: Floats;
+    readonly n: number;
+    readonly block: number;
+    readonly heads: number;
+    readonly top: number;
+    readonly d: number;
+  };
   /** asm/cache_fill.ts */
   readonly cache_fill: {
     readonly x: Floats;
@@ -251,6 +290,23 @@ export interface Kernels {
     readonly index: Words;
     readonly y: Floats;
     readonly d: number;
+  };
+  /** asm/halves.ts */
+  readonly halves_pack: {
+    readonly from: Floats;
+    readonly to: Words;
+  };
+  /** asm/halves.ts */
+  readonly halves_unpack: {
+    readonly from: Words;
+    readonly to: Floats;
+  };
+  /** asm/halves.ts */
+  readonly halves_sum: {
+    readonly ranks: number;
+    readonly bytes: number;
+    readonly from: Words;
+    readonly to: Words;
   };
   /** asm/layernorm.ts */
   readonly layernorm: {
@@ -355,6 +411,34 @@ export interface Kernels {
     readonly width: number;
     readonly accumulate: boolean;
   };
+  /** asm/mix.ts */
+  readonly mix: {
+    readonly gates: Floats;
+    readonly part: Floats;
+    readonly y: Floats;
+    readonly heads: number;
+    readonly d: number;
+    readonly columns: number;
+    readonly first: number;
+  };
+  /** asm/mix.ts */
+  readonly mix_backward: {
+    readonly gates: Floats;
+    readonly part: Floats;
+    readonly dy: Floats;
+    readonly dGates: Floats;
+    readonly dPart: Floats;
+    readonly heads: number;
+    readonly d: number;
+    readonly columns: number;
+    readonly first: number;
+  };
+  /** asm/mix.ts */
+  readonly add: {
+    readonly x: Floats;
+    readonly y: Floats;
+    readonly width: number;
+  };
   /** asm/muon.ts */
   readonly muon: {
     readonly table: Words;
@@ -397,6 +481,50 @@ export interface Kernels {
     readonly known: Words;
     readonly hyper: Floats;
   };
+  /** asm/route.ts */
+  readonly route: {
+    readonly q: Floats;
+    readonly summaries: Floats;
+    readonly choice: Words;
+    readonly sequences: number;
+    readonly n: number;
+    readonly block: number;
+    readonly window: number;
+    readonly blocks: number;
+    readonly places: number;
+    readonly heads: number;
+    readonly top: number;
+    readonly d: number;
+  };
+  /** asm/route.ts */
+  readonly route_lists: {
+    readonly choice: Words;
+    readonly starts: Words;
+    readonly list: Words;
+    readonly blocks: number;
+    readonly top: number;
+  };
+  /** asm/routed_decode.ts */
+  readonly routed_decode: {
+    readonly q: Floats;
+    readonly k: Floats;
+    readonly v: Floats;
+    readonly gates: Floats;
+    readonly o: Floats;
+    readonly keys: Floats;
+    readonly values: Floats;
+    readonly choice: Words;
+    readonly position: Words;
+    readonly heads: number;
+    readonly slots: number;
+    readonly blocks: number;
+    readonly top: number;
+    readonly dk: number;
+    readonly dv: number;
+    readonly block: number;
+    readonly window: number;
+    readonly branches: number;
+  };
   /** asm/score_loss.ts */
   readonly score_loss: {
     readonly x: Floats;
@@ -419,6 +547,10 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   attention_backward_queries: ["q", "k", "v", "dO", "lse", "delta", "dQ", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_backward_keys: ["q", "k", "v", "dO", "lse", "delta", "dK", "dV", "batch", "n", "m", "heads", "dk", "dv", "tileQ", "tileK", "queryRows", "keyRows", "keys", "lo", "hi", "starts", "list", "group", "groupHeads", "first", "kvHeads", "alibi", "spanned"],
   attention_decode: ["q", "k", "v", "o", "keys", "values", "position", "plan", "heads", "slots", "dk", "dv", "most", "parts"],
+  block_mean: ["x", "y", "n", "block", "width"],
+  block_mean_backward: ["dy", "dx", "n", "block", "width"],
+  gather_blocks: ["x", "choice", "y", "n", "block", "heads", "top", "d"],
+  gather_blocks_backward: ["dy", "starts", "list", "dx", "n", "block", "heads", "top", "d"],
   cache_fill: ["x", "cache", "rows", "n", "sequences", "heads", "slots", "width"],
   choose: ["logits", "tape", "position", "given", "choice", "seeds", "batch", "vocabulary", "stream"],
   choose_advance: ["position"],
@@ -428,6 +560,9 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   embedding_decode: ["tape", "position", "rows", "table", "scale", "y", "batch", "d", "start"],
   embedding_backward: ["dy", "order", "starts", "dTable", "d", "accumulate"],
   gather: ["x", "index", "y", "d"],
+  halves_pack: ["from", "to"],
+  halves_unpack: ["from", "to"],
+  halves_sum: ["ranks", "bytes", "from", "to"],
   layernorm: ["x", "gain", "bias", "y", "mean", "rstd", "d"],
   layernorm_backward: ["x", "gain", "mean", "rstd", "dy", "residual", "dx", "partial", "rows", "d", "chunk"],
   layernorm_backward_sum: ["partial", "dGain", "dBias", "chunks", "d", "accumulate"],
@@ -436,11 +571,17 @@ export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernel
   linear: ["x", "panels", "rows", "inner", "out", "blockRows", "blockPanels", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "first", "p"],
   linear_few: ["x", "w", "rows", "inner", "out", "gain", "shift", "y", "pre", "scale", "bias", "residual", "activation", "seeds", "site", "micro", "first", "p"],
   linear_weight_grad: ["dy", "x", "dw", "db", "rows", "out", "inner", "height", "width", "accumulate"],
+  mix: ["gates", "part", "y", "heads", "d", "columns", "first"],
+  mix_backward: ["gates", "part", "dy", "dGates", "dPart", "heads", "d", "columns", "first"],
+  add: ["x", "y", "width"],
   muon: ["table", "out", "inner", "factor", "hyper", "mu", "weightDecay"],
   sum_chunks: ["x", "count", "chunk", "partials"],
   square_chunks: ["table", "partials"],
   sum_partials: ["partials", "count", "y", "scale", "accumulate"],
   clip: ["squareNorm", "factor", "skipped", "lossScale", "maxNorm", "schedule", "rows", "known", "hyper"],
+  route: ["q", "summaries", "choice", "sequences", "n", "block", "window", "blocks", "places", "heads", "top", "d"],
+  route_lists: ["choice", "starts", "list", "blocks", "top"],
+  routed_decode: ["q", "k", "v", "gates", "o", "keys", "values", "choice", "position", "heads", "slots", "blocks", "top", "dk", "dv", "block", "window", "branches"],
   score_loss: ["x", "targets", "weights", "losses", "dX", "lossScale", "squared", "meanScale"],
 };
 
@@ -460,4 +601,7 @@ export const WORKSPACES: { readonly [K in keyof Kernels]?: (args: Kernels[K]) =>
   linear_few: ({ rows, inner, gain, scale }) => 64 + (gain ? up4(rows * inner) : 0) + (scale ? decoded(PANEL * inner) : 0),
   linear_weight_grad: ({ height, width }) => (height + width) * ROWS + height * width + height,
   muon: ({ out, inner }) => 3 * up8(out) * up8(inner) + 2 * Math.min(up8(out), up8(inner)) * Math.min(up8(out), up8(inner)),
+  route: ({ blocks }) => blocks,
+  route_lists: ({ blocks }) => blocks,
+  routed_decode: ({ slots }) => slots,
 };

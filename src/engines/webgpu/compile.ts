@@ -5,13 +5,13 @@
  */
 
 import { KernelError, OutOfMemoryError } from "../../base/errors.ts";
-import { lifetimes, type Linear, type Op, operands, type Program, type Tensor } from "../../ops/mod.ts";
+import { type Descriptor, DESCRIPTORS, lifetimes, type Linear, type Op, operands, type Program, type Tensor } from "../../ops/mod.ts";
 import { type Bands, tooLarge } from "./bands.ts";
 import type { Limits } from "./device.ts";
 import type { Failures } from "./failures.ts";
 import type { MatrixUnits } from "./matrices.ts";
 import { type Pages, planSlots, release, storageBuffer } from "./memory.ts";
-import { loadLate, PLANNERS } from "./plan/index.gen.ts";
+import { loadApart, loadLate, PLANNERS } from "./plan/index.gen.ts";
 import { join, jointProducts } from "./plan/joint.ts";
 import { type Dispatch, type Operand, Plan, type Planner, type TilePreference, timeOf } from "./plan/plan.ts";
 import { planInPieces } from "./plan/pieces.ts";
@@ -58,7 +58,9 @@ type Lives = Map<Tensor, readonly [number, number]>;
 
 /** Plans an operation with the planner of its name. */
 async function planOp(plan: Plan, op: Op): Promise<void> {
-  await (PLANNERS[op.op] as Planner<Op>)(plan, op);
+  const { apart } = DESCRIPTORS[op.op] as Descriptor<Op>;
+  const own: Partial<Record<string, unknown>> = op.op in PLANNERS ? PLANNERS : apart ? (await loadApart()).APART : (await loadLate()).LATE;
+  await (own[op.op] as Planner<Op>)(plan, op);
 }
 
 /** The dispatches of a program, and when each tensor without a place of its own is in use. */
@@ -75,7 +77,9 @@ async function planProgram(
     const { reads, writes } = operands(op);
     for (const t of [...reads, ...writes]) if (!t.scratch) transfers.segments(t, `compile ${program.name}: ${op.op} uses`);
   }
-  const isHalf = program.ops.some((op) => Object.values(operands(op)).flat().some(({ dtype }) => dtype === "f16"));
+  const isHalf = program.ops.some((op) =>
+    [op, ...Object.values(operands(op)).flat()].some((of) => (of as Partial<Tensor>).dtype === "f16")
+  );
   const matrices = isHalf ? await shop.matrices() : undefined;
   const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, matrices, place: (t) => pages.place(t), late: loadLate });
   for (let at = 0; at < program.ops.length;) {

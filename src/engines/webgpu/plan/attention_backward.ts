@@ -22,7 +22,8 @@ async function keptOf(plan: Plan, op: AttentionBackward, at: number): Promise<Ke
   if (variant.KEEP === 0 || !isSquare(variant)) return;
   const pairs = await pairsOfTiles(plan, sets, n, owned, variant.BITS === 1), numbers = pairs * owned ** 2;
   const most = Math.floor((Math.min(keep, bindable(limits)) / 4 - at) / numbers);
-  if (!(most >= 1)) return;
+  // Sets without a pair keep nothing.
+  if (pairs === 0 || !(most >= 1)) return;
   const sequences = Math.ceil(batch / Math.ceil(batch / most));
   plan.keeps = true;
   return { variant, pairs, sequences, at, count: at + sequences * numbers };

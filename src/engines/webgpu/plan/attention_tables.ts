@@ -300,7 +300,7 @@ const MOST_BITS = 2 ** 27;
 /** Whether sets can also go in the rows' order: some does not anyway, and the device has room for bits beside tile lists. */
 export function mayGoInOrder(limits: Limits, sets: readonly AttentionSet[], n: number): boolean {
   return sets.length * n * keysOf(sets[0], n) <= Math.min(MOST_BITS, limits.maxStorageBufferBindingSize * 4) &&
-    sets.some(({ kind }) => !/dense|window|segment/.test(kind));
+    sets.some(({ kind }) => !/dense|window|segment|chosen|past/.test(kind));
 }
 
 // What an item costs beside its tiles, and what a stage adds to its longest list, both in tiles (docs/lab/crossover.md).

@@ -23,7 +23,7 @@ export { inF32, planAnyLinear } from "./linear_any.ts";
 
 addKernels(WGSL);
 
-/** What turns into dispatches the operations that sampling does without. */
+/** The same of other operations. */
 export const LATE: { readonly [K in "adam" | "attention_backward" | "cross_entropy" | "dropout" | "embedding_backward" | "gather" | "layernorm_backward" | "linear_input_grad" | "linear_weight_grad" | "muon" | "sum" | "square_norm" | "clip" | "score_loss"]: Planner<OpOf<K>> } = {
   adam: planAdam,
   attention_backward: planAttentionBackward,

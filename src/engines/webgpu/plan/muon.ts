@@ -1,13 +1,13 @@
 /**
- * Dispatches of Muon: many matrices of one shape at a time, one dispatch a product for all of them.
+ * Dispatches of Muon: many matrices of one shape at a time, one dispatch a product for all of them. Where they may be of f16 and the device
+ * multiplies matrices of it, what products take and leave is stored in f16; momentum, the norm, all sums and the step are f32.
  *
  * @module
  */
 
-import { type Muon, NEWTON_SCHULZ, type Tensor } from "../../../ops/mod.ts";
+import { type DType, type Muon, NEWTON_SCHULZ, type Tensor } from "../../../ops/mod.ts";
 import { tooLarge } from "../bands.ts";
-import type { Constants } from "../shader/kernels.gen.ts";
-import { bindable, paddedBytes, roundUp } from "../storage.ts";
+import { bindable, paddedBytes, roundUp, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/problems.ts";
 import { tilesOf } from "../tuning/variants.ts";
@@ -15,7 +15,7 @@ import type { Plan } from "./plan.ts";
 import { planReduce } from "./reduce.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
 
-/** Bytes of X that are worked on at a time, and of the X that follows it. */
+/** Bytes of X in f32 that are worked on at a time, and of the X that follows it. */
 const AT_ONCE = 64 * 2 ** 20;
 
 /** Matrices of one shape in one run of neighbours. */
@@ -60,6 +60,7 @@ export async function planMuon(plan: Plan, op: Muon): Promise<void> {
 }
 
 function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: Batch): void {
+  const MATRICES = op.dtype === "f16" ? plan.context.matrices?.part : undefined, dtype: DType = MATRICES ? "f16" : "f32";
   const count = places.length, TALL = out > inner, r = roundUp(Math.min(out, inner), 4), c = roundUp(Math.max(out, inner), 4);
   const bind = (list: readonly Tensor[]) => ({ tensor: list[run.first], bytes: run.bytes }), { a, b, c: cc, times } = NEWTON_SCHULZ;
   // What is past the matrix's last row or column is made 0, so the tiles go over the rounded sides.
@@ -70,35 +71,38 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
       factor: op.factor,
     };
   const partials = plan.temporary("squares by tile", tiles[0] * tiles[1] * count), squares = plan.temporary("squares", count);
-  let [x, next] = [0, 1].map((at) => plan.temporary(`X${at}`, count * r, c));
-  const gram = plan.temporary("A", count * r, r), polynomial = plan.temporary("P", count * r, r);
+  const held = (name: string, columns: number) => plan.temporaryOf({ name, shape: [count * r, columns], dtype, scratch: true });
+  const u = plan.temporary("u", count * r, c), gram = held("A", r), polynomial = held("P", r), STORAGE = storage4(gram);
+  let x = held("X0", c), next = MATRICES ? held("X1", c) : u;
   plan.dispatch({
     kernel: "muon_momentum",
     values: { TALL },
-    bindings: { ...shared, g: bind(op.grads), m: bind(op.m), x, squares: partials },
+    bindings: { ...shared, g: bind(op.grads), m: bind(op.m), x: u, squares: partials },
     params: { ...params, mu: op.momentum },
     grid,
   });
   planReduce(plan, { partials, count: tiles[0] * tiles[1], stride: count, offset: 0, y: squares, elements: count, accumulate: false });
-  const symmetric = (x: Tensor, inner: number, y: Tensor, values: Pick<Constants<"muon_gram">, "FIRST" | "POLYNOMIAL">) => {
-    const variant = chooseLinear(plan, "linear", linearProblem(r, inner, r, false), r * count, r);
-    plan.dispatch({
-      kernel: "muon_gram",
-      values: { ...values, ...variant },
-      bindings: { x, squares, y },
-      params: { rows: r, inner4: inner / 4, a, b, c: cc },
-      grid: [...tilesOf(variant, r, r), count],
-    });
+  plan.dispatch({
+    kernel: "muon_normalise",
+    values: { STORAGE },
+    bindings: { u, squares, x },
+    params: { count: count * r * c / 4, each: r * c / 4 },
+    grid: plan.linear(count * r * c / 4),
+  });
+  const symmetric = (x: Tensor, inner: number, y: Tensor, POLYNOMIAL: boolean) => {
+    const variant = chooseLinear(plan, "linear", linearProblem(r, inner, r, !!MATRICES), r * count, r), bindings = { x, y };
+    const rest = { bindings, params: { rows: r, inner4: inner / 4, a, b, c: cc }, grid: [...tilesOf(variant, r, r), count] as const };
+    if (MATRICES) plan.dispatch({ kernel: "muon_gram_whole", values: { POLYNOMIAL, ...variant, MATRICES, STORAGE }, ...rest });
+    else plan.dispatch({ kernel: "muon_gram", values: { POLYNOMIAL, ...variant }, ...rest });
   };
   for (let time = 0; time < times; time++) {
-    const FIRST = time === 0;
-    symmetric(x, c, gram, { FIRST, POLYNOMIAL: false });
-    symmetric(gram, r, polynomial, { FIRST: false, POLYNOMIAL: true });
-    const variant = chooseLinear(plan, "linear_input_grad", linearProblem(r, r, c, false), r * count, c);
+    symmetric(x, c, gram, false);
+    symmetric(gram, r, polynomial, true);
+    const variant = chooseLinear(plan, "linear_input_grad", linearProblem(r, r, c, !!MATRICES), r * count, c);
     plan.dispatch({
       kernel: "muon_apply",
-      values: { FIRST, ...variant },
-      bindings: { polynomial, x, squares, y: next },
+      values: { ...variant, MATRICES, STORAGE },
+      bindings: { polynomial, x, y: next },
       params: { rows: r, inner4: r / 4, out4: c / 4 },
       grid: [...tilesOf(variant, r, c), count],
     });
@@ -106,7 +110,7 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
   }
   plan.dispatch({
     kernel: "muon_update",
-    values: { TALL },
+    values: { TALL, STORAGE },
     bindings: { ...shared, p: bind(op.params), hyper: op.hyper, x },
     params: { ...params, scale: Math.sqrt(Math.max(1, out / inner)), decay: op.weightDecay },
     grid,

@@ -262,7 +262,8 @@ export async function planInF32<O extends Op>(plan: Plan, op: O, next: Planner<O
     }
   };
   for (const t of new Set(reads)) if (held.has(t)) convert("unpack_f16", t, copies.get(t)!);
-  const fields = Object.entries(op).map(([name, value]) => [name, copies.get(value as Tensor) ?? value]);
+  const copyOf = (value: unknown): unknown => Array.isArray(value) ? value.map(copyOf) : copies.get(value as Tensor) ?? value;
+  const fields = Object.entries(op).map(([name, value]) => [name, copyOf(value)]);
   await next(plan, Object.fromEntries(fields) as O);
   for (const t of new Set(writes)) if (held.has(t)) convert("pack_f16", copies.get(t)!, t);
 }

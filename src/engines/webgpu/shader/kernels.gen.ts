@@ -38,6 +38,25 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
+   * y += x.
+   */
+  readonly add: {
+    readonly bindings: {
+      /** [count] */
+      readonly x: "read array<Stored>";
+      /** [count] */
+      readonly y: "read_write array<Stored>";
+    };
+    readonly uniforms: {
+      /** Values */
+      readonly count: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
    * delta = rowsum(dO ∘ o) by head, of the gradient of Eq. 3; stats = (lse·log₂e, delta), as the other kernels of the backward pass read
    * them. Where SPANS, each is followed by the query's span, in f32, which is exact up to 2²⁴: the largest of those kernels has as many
    * bindings as every device allows.
@@ -957,6 +976,56 @@ export interface Kernels {
     };
   };
   /**
+   * Means of blocks of rows: y[s, k] = the mean of rows k·block … of sequence s, of the last block those that it has.
+   */
+  readonly block_mean: {
+    readonly bindings: {
+      /** [batch·n, width] */
+      readonly x: "read array<Stored>";
+      /** [batch·blocks, width] */
+      readonly y: "read_write array<Stored>";
+    };
+    readonly uniforms: {
+      /** Values of y */
+      readonly count: "u32";
+      readonly n: "u32";
+      readonly block: "u32";
+      /** of a sequence */
+      readonly blocks: "u32";
+      /** in Values */
+      readonly width: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
+   * The gradient of means of blocks: of each row its share of its block's, added to what is there.
+   */
+  readonly block_mean_backward: {
+    readonly bindings: {
+      /** [batch·blocks, width] */
+      readonly dy: "read array<Stored>";
+      /** [batch·n, width] */
+      readonly dx: "read_write array<Stored>";
+    };
+    readonly uniforms: {
+      /** Values of dx */
+      readonly count: "u32";
+      readonly n: "u32";
+      readonly block: "u32";
+      /** of a sequence */
+      readonly blocks: "u32";
+      /** in Values */
+      readonly width: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
    * Slot s of head h gets the key, or value, of position rows[h, s] of its sequence, if that is below n.
    */
   readonly cache_fill: {
@@ -1275,6 +1344,66 @@ export interface Kernels {
     };
     readonly values: {
       readonly TOKENS: boolean;
+    };
+  };
+  /**
+   * Copies of chosen blocks: row (j·top + r)·block + t of sequence b is, of head h, row choice[b, h, j, r]·block + t of x, or 0.
+   */
+  readonly gather_blocks: {
+    readonly bindings: {
+      /** [batch·n, width] */
+      readonly x: "read array<Stored>";
+      /** [batch, heads, all] */
+      readonly choice: "read array<u32>";
+      /** [batch·all·block, width] */
+      readonly y: "read_write array<Stored>";
+    };
+    readonly uniforms: {
+      /** Values of y */
+      readonly count: "u32";
+      readonly n: "u32";
+      readonly block: "u32";
+      /** copies of a sequence */
+      readonly all: "u32";
+      readonly heads: "u32";
+      /** of all heads, in Values */
+      readonly width: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
+   * The gradient of copies of blocks: of each row the sum over its copies, in the order of the lists of route_lists.wgsl, added to what is there.
+   */
+  readonly gather_blocks_backward: {
+    readonly bindings: {
+      /** [batch·all·block, width] */
+      readonly dy: "read array<Stored>";
+      /** [batch, heads, blocks + 1] */
+      readonly starts: "read array<u32>";
+      /** [batch, heads, all] */
+      readonly list: "read array<u32>";
+      /** [batch·n, width] */
+      readonly dx: "read_write array<Stored>";
+    };
+    readonly uniforms: {
+      /** Values of dx */
+      readonly count: "u32";
+      readonly n: "u32";
+      readonly block: "u32";
+      /** of a sequence */
+      readonly blocks: "u32";
+      /** copies of a sequence */
+      readonly all: "u32";
+      readonly heads: "u32";
+      /** of all heads, in Values */
+      readonly width: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
     };
   };
   /**
@@ -1606,18 +1735,76 @@ export interface Kernels {
     };
   };
   /**
+   * A branch of an attention by its gates: y (+)= σ(gates[row, first + h])·part.
+   */
+  readonly mix: {
+    readonly bindings: {
+      /** [rows, columns] */
+      readonly gates: "read array<f32>";
+      /** [rows, width] */
+      readonly part: "read array<Value>";
+      /** [rows, width] */
+      readonly y: "read_write array<Value>";
+    };
+    readonly uniforms: {
+      /** Values */
+      readonly count: "u32";
+      readonly heads: "u32";
+      /** of all heads, in Values */
+      readonly width: "u32";
+      /** of gates */
+      readonly columns: "u32";
+      /** this branch's */
+      readonly first: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
+   * The gradients of a branch and of its gates: dPart = σ(z)·dy, dz = σ′(z)·(dy · part), z = gates[row, first + h]. A row here is of a head.
+   */
+  readonly mix_backward: {
+    readonly bindings: {
+      /** [rows, columns] */
+      readonly gates: "read array<f32>";
+      /** [rows, heads·width] */
+      readonly part: "read array<Value>";
+      /** [rows, heads·width] */
+      readonly dy: "read array<Value>";
+      /** [rows, columns] */
+      readonly d_gates: "read_write array<f32>";
+      /** [rows, heads·width] */
+      readonly d_part: "read_write array<Value>";
+    };
+    readonly uniforms: {
+      /** rows · heads */
+      readonly rows: "u32";
+      /** of a head, in Values */
+      readonly width: "u32";
+      readonly heads: "u32";
+      /** of gates */
+      readonly columns: "u32";
+      /** this branch's */
+      readonly first: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
    * X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product_vectors.wgsl.
    */
   readonly muon_apply: {
     readonly bindings: {
       /** [matrices, rows, rows / 4] */
-      readonly polynomial: "read array<vec4f>";
+      readonly polynomial: "read array<Stored>";
       /** [matrices, rows, columns / 4] */
-      readonly x: "read array<vec4f>";
-      /** [matrices]: ‖u‖², where X is u as it is. Used where FIRST. */
-      readonly squares?: "read array<f32>";
+      readonly x: "read array<Stored>";
       /** [matrices, rows, columns / 4] */
-      readonly y: "read_write array<vec4f>";
+      readonly y: "read_write array<Stored>";
     };
     readonly uniforms: {
       readonly rows: "u32";
@@ -1627,8 +1814,42 @@ export interface Kernels {
       readonly out4: "u32";
     };
     readonly values: {
-      /** X is u/(‖u‖ + 1e-7) */
-      readonly FIRST: boolean;
+      /** rows and columns of a subgroup matrix; 0: products are of vectors */
+      readonly MATRIX: number;
+      readonly LANES: number;
+      readonly TX: number;
+      readonly TY: number;
+      readonly TM: number;
+      readonly TN: number;
+      /** depth of a tile, in vec4 */
+      readonly BK4: number;
+      /** What multiplies where MATRIX is not 0. */
+      readonly MATRICES?: Matrices;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
+   * Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
+   * by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
+   */
+  readonly muon_gram: {
+    readonly bindings: {
+      /** [matrices, rows, inner / 4] */
+      readonly x: "read array<vec4f>";
+      /** [matrices, rows, rows] */
+      readonly y: "read_write array<f32>";
+    };
+    readonly uniforms: {
+      readonly rows: "u32";
+      /** the summed index / 4 */
+      readonly inner4: "u32";
+      readonly a: "f32";
+      readonly b: "f32";
+      readonly c: "f32";
+    };
+    readonly values: {
+      readonly POLYNOMIAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
       readonly LANES: number;
@@ -1643,17 +1864,14 @@ export interface Kernels {
     };
   };
   /**
-   * Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
-   * by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
+   * muon_gram.wgsl by whole tiles, for what goes through subgroup matrices: in f16, above the diagonal as below it.
    */
-  readonly muon_gram: {
+  readonly muon_gram_whole: {
     readonly bindings: {
       /** [matrices, rows, inner / 4] */
-      readonly x: "read array<vec4f>";
-      /** [matrices]: ‖u‖², where X is u as it is. Used where FIRST. */
-      readonly squares?: "read array<f32>";
-      /** [matrices, rows, rows] */
-      readonly y: "read_write array<f32>";
+      readonly x: "read array<Stored>";
+      /** [matrices, rows, rows / 4] */
+      readonly y: "read_write array<Stored>";
     };
     readonly uniforms: {
       readonly rows: "u32";
@@ -1664,8 +1882,6 @@ export interface Kernels {
       readonly c: "f32";
     };
     readonly values: {
-      /** X is u/(‖u‖ + 1e-7) */
-      readonly FIRST: boolean;
       readonly POLYNOMIAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
@@ -1678,6 +1894,8 @@ export interface Kernels {
       readonly BK4: number;
       /** What multiplies where MATRIX is not 0. */
       readonly MATRICES?: Matrices;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
     };
   };
   /**
@@ -1714,6 +1932,29 @@ export interface Kernels {
     };
   };
   /**
+   * Where Muon's iteration (spec §3) begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
+   */
+  readonly muon_normalise: {
+    readonly bindings: {
+      /** [matrices, r, c / 4] */
+      readonly u: "read array<vec4f>";
+      /** [matrices]: ‖u‖² */
+      readonly squares: "read array<f32>";
+      /** [matrices, r, c / 4] */
+      readonly x: "read_write array<Stored>";
+    };
+    readonly uniforms: {
+      /** vec4 of all */
+      readonly count: "u32";
+      /** vec4 of a matrix */
+      readonly each: "u32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
    * Muon's step (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
    * c] turned back where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
    */
@@ -1726,8 +1967,8 @@ export interface Kernels {
       readonly factor: "read array<f32>";
       /** [4]: the last is η */
       readonly hyper: "read array<f32>";
-      /** [matrices, r, c] */
-      readonly x: "read array<f32>";
+      /** [matrices, r, c / 4] */
+      readonly x: "read array<Stored>";
     };
     readonly uniforms: {
       /** out */
@@ -1744,6 +1985,8 @@ export interface Kernels {
     };
     readonly values: {
       readonly TALL: boolean;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
     };
   };
   /**
@@ -1800,6 +2043,131 @@ export interface Kernels {
       readonly ACCUMULATE: boolean;
       readonly LANES: number;
     };
+  };
+  /**
+   * Which blocks a block of queries chooses: the `top` of the largest q·summary, of equal ones the lower, ascending, then 2³² − 1. A workgroup
+   * has a block of queries of a head; in as many rounds it finds the next best after the last. Where DECODE it has a head of the decoded
+   * position, chooses where that begins a block of queries, and finds summaries behind the keys of the cache.
+   */
+  readonly route: {
+    readonly bindings: {
+      /** [sequences·n, heads·width]; where DECODE [batch, heads·width] */
+      readonly q: "read array<Stored>";
+      /** [sequences·blocks, heads·width]; where DECODE [batch, heads, n + blocks, width] */
+      readonly summaries: "read array<Stored>";
+      /** [batch, heads, places, top] */
+      readonly choice: "read_write array<u32>";
+      /** [1], where DECODE. Used where DECODE. */
+      readonly position?: "read array<u32>";
+    };
+    readonly uniforms: {
+      readonly units: "u32";
+      /** of q; those of `choice` go round */
+      readonly sequences: "u32";
+      readonly heads: "u32";
+      readonly n: "u32";
+      readonly block: "u32";
+      readonly window: "u32";
+      /** of a sequence */
+      readonly blocks: "u32";
+      /** blocks that `choice` has room for */
+      readonly places: "u32";
+      readonly top: "u32";
+      /** of a head, in Values */
+      readonly width: "u32";
+    };
+    readonly values: {
+      readonly DECODE: boolean;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
+   * A choice turned round: entries by the block of keys that they hold, ascending. A workgroup has a head of a sequence. It goes through the
+   * blocks of queries one after another, and an invocation has one of the blocks that each chose: they differ, so none counts or writes where
+   * another does, and what comes out hangs on no order of theirs.
+   */
+  readonly route_lists: {
+    readonly bindings: {
+      /** [lines, blocks, top] */
+      readonly choice: "read array<u32>";
+      /** [lines, blocks + 1] */
+      readonly starts: "read_write array<u32>";
+      /** [lines, blocks, top] */
+      readonly list: "read_write array<u32>";
+    };
+    readonly uniforms: {
+      /** batch · heads */
+      readonly lines: "u32";
+      readonly blocks: "u32";
+      readonly top: "u32";
+    };
+    readonly values: Record<never, never>;
+  };
+  /**
+   * Routed attention of one decoded position over its cache: branch after branch (window, chosen blocks, summaries) an online softmax over 128
+   * keys at a time, then o += σ(gate)·branch. A workgroup has a head of a sequence; an invocation scores one key, then sums a column of values.
+   */
+  readonly routed_decode: {
+    readonly bindings: {
+      /** [batch, heads, width] */
+      readonly q: "read array<Value>";
+      /** [batch, branches, heads] */
+      readonly gates: "read array<f32>";
+      /** [batch, heads, slots, width] */
+      readonly keys: "read array<Value>";
+      /** [batch, heads, slots, value_width] */
+      readonly values: "read array<Value>";
+      /** [batch, heads, blocks, top] */
+      readonly choice: "read array<u32>";
+      /** [1] */
+      readonly position: "read array<u32>";
+      /** [batch, heads, value_width] */
+      readonly o: "read_write array<Value>";
+    };
+    readonly uniforms: {
+      readonly heads: "u32";
+      readonly n: "u32";
+      /** n + blocks */
+      readonly slots: "u32";
+      readonly block: "u32";
+      readonly window: "u32";
+      readonly top: "u32";
+      readonly branches: "u32";
+      /** Values of a head of q and k */
+      readonly width: "u32";
+      /** of v */
+      readonly value_width: "u32";
+      readonly scale: "f32";
+    };
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
+  };
+  /**
+   * The decoded position's key, or value, to its slot, and after the last position of a block the mean of the block to the slot of its summary.
+   */
+  readonly routed_decode_store: {
+    readonly bindings: {
+      /** [batch, heads, width] */
+      readonly x: "read array<f32>";
+      /** [1] */
+      readonly position: "read array<u32>";
+      /** [batch, heads, slots, width] */
+      readonly cache: "read_write array<f32>";
+    };
+    readonly uniforms: {
+      /** lines · width */
+      readonly count: "u32";
+      /** of a head */
+      readonly width: "u32";
+      readonly n: "u32";
+      /** n + blocks */
+      readonly slots: "u32";
+      readonly block: "u32";
+    };
+    readonly values: Record<never, never>;
   };
   /**
    * The loss of one number per row: losses = weight·(x − t)², or weight·(ln(1 + eˣ) − t·x) where it is logistic; dx is its derivative · scale · S, S

@@ -10,9 +10,9 @@ import { closing, gap, reads, type Token, tokenise, wrong } from "./tokens.ts";
 const KNOWN = /^\/\/ @(import \w+\.wgsl|inline|splice)$/;
 
 /** Directives of generation alone. */
-export const VALUES = "// @values", LATE = "// @late", LATE_MATRICES = "// @late matrices";
+export const VALUES = "// @values", LATE = "// @late", LATE_MATRICES = "// @late matrices", LATE_APART = "// @late apart";
 
-const isForGeneration = (text: string) => text === VALUES || text === LATE || text === LATE_MATRICES;
+const isForGeneration = (text: string) => text === VALUES || text.startsWith(LATE);
 
 /**
  * Strip: a file's tokens without the numbers of bindings, which are counted again, and without directives of generation alone.

@@ -1612,6 +1612,10 @@ return pack2x16float(select(v,vec2f(),over))|infinite.x|(infinite.y<<16u);
 }
 
 fn store(v:Value)->Stored{
+
+if(all((bitcast<vec4u>(v)&vec4u(0x7fffffffu))<=vec4u(0x477fe000u))){
+return vec2u(pack2x16float(v.xy),pack2x16float(v.zw));
+}
 return vec2u(halves_of(v.xy),halves_of(v.zw));
 }
 

@@ -1526,6 +1526,7 @@ dw[at]=product;
 `,
   "muon_apply": `
 
+// @import storage_f32x4.wgsl
 
 struct Params{
 rows:u32,
@@ -1533,19 +1534,17 @@ inner4:u32,
 out4:u32,
 }
 
-var<storage,read>polynomial:array<vec4f>;
-var<storage,read>x:array<vec4f>;
-var<storage,read>squares:array<f32>;
-var<storage,read_write>y:array<vec4f>;
+var<storage,read>polynomial:array<Stored>;
+var<storage,read>x:array<Stored>;
+var<storage,read_write>y:array<Stored>;
 var<uniform>params:Params;
-
-override FIRST:bool=false;
 
 const LEFT_ALONG:u32=1u;
 const RIGHT_ALONG:u32=0u;
+const RIGHT_STORED:u32=1u;
 const HALF:u32=0u;
-alias Left=vec4f;
-alias Right=vec4f;
+alias Left=Stored;
+alias Right=Stored;
 // @import product_vectors.wgsl
 
 var<private>left_base:u32;
@@ -1562,7 +1561,7 @@ return polynomial[left_base+row*params.inner4+k4];
 }
 
 fn left_value(a:Left)->vec4f{
-return a;
+return load(a);
 }
 
 fn right(k:u32,column:u32)->Right{
@@ -1570,15 +1569,11 @@ return x[right_base+k*params.out4+column];
 }
 
 fn right_value(b:Right)->vec4f{
-return b;
+return load(b);
 }
 
 fn finish(part:u32,row:u32,column:u32,product:vec4f){
-var z=product;
-if(FIRST){
-z*=1.0/(sqrt(squares[part])+1e-7);
-}
-y[right_base+row*params.out4+column]=z;
+y[right_base+row*params.out4+column]=store(product);
 }
 `,
   "muon_gram": `
@@ -1594,11 +1589,9 @@ c:f32,
 }
 
 var<storage,read>x:array<vec4f>;
-var<storage,read>squares:array<f32>;
 var<storage,read_write>y:array<f32>;
 var<uniform>params:Params;
 
-override FIRST:bool=false;
 override POLYNOMIAL:bool=false;
 
 const LEFT_ALONG:u32=1u;
@@ -1633,10 +1626,6 @@ return b;
 
 fn finish(part:u32,row:u32,column4:u32,product:vec4f){
 var z=product;
-if(FIRST){
-let scale=1.0/(sqrt(squares[part])+1e-7);
-z*=scale*scale;
-}
 if(POLYNOMIAL){
 z=params.c*z+params.b*x[base+row*params.inner4+column4];
 }
@@ -1723,9 +1712,39 @@ x[group.z*params.size+row*params.stride+origin.x+column]=u;
 }
 }
 `,
+  "muon_normalise": `
+
+// @import storage_f32x4.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+each:u32,
+}
+
+var<storage,read>u:array<vec4f>;
+var<storage,read>squares:array<f32>;
+var<storage,read_write>x:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at muon_normalise 18
+x[i]=store(u[i]*(1.0/(sqrt(squares[i/params.each])+1e-7)));
+// @at elements 14
+}
+}
+`,
   "muon_update": `
 
 
+// @import storage_f32x4.wgsl
 
 struct Params{
 rows:u32,
@@ -1740,7 +1759,7 @@ var<storage,read_write>p:array<f32>;
 var<storage,read>places:array<u32>;
 var<storage,read>factor:array<f32>;
 var<storage,read>hyper:array<f32>;
-var<storage,read>x:array<f32>;
+var<storage,read>x:array<Stored>;
 var<uniform>params:Params;
 
 override TALL:bool=false;
@@ -1752,10 +1771,12 @@ fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32)
 let column=t&31u;
 let own=t>>5u;
 let origin=select(group.xy,group.yx,TALL)*32u;
-for(var q=0u;q<32u;q+=8u){
-let row=origin.y+own+q;
-if(origin.x+column<params.stride&&row*params.stride<params.size){
-tile[(own+q)*33u+column]=x[group.z*params.size+row*params.stride+origin.x+column];
+let row=origin.y+t/8u;
+let first=origin.x+t%8u*4u;
+if(first<params.stride&&row*params.stride<params.size){
+let four=load(x[(group.z*params.size+row*params.stride+first)/4u]);
+for(var i=0u;i<4u;i++){
+tile[t/8u*33u+t%8u*4u+i]=four[i];
 }
 }
 workgroupBarrier();

@@ -14,7 +14,7 @@ var<storage,read>v:array<Stored>;
 var<storage,read>d_o:array<Stored>;
 var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dk:array<Stored>;
-// @at attention_matrices 274
+// @at attention_matrices 296
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -43,27 +43,44 @@ var other_held:array<array<LeftMatrix,VN>,M>;
 {if(PLAIN==1u){@unrollfor(var c=0u;c<V4;c++){own_second_plain[(sub*TM+lane)*V4+c]=v[line*V4+c];}}else{@unrollfor(var step=0u;step<VN;step++){if(step%CHUNK_STEPS==0u){workgroupBarrier();@unrollfor(var c=0u;c<CHUNK;c++){if(step*M4+c<V4){(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[(sub*TM+lane)*HLINE+c]=v[line*V4+step*M4+c];}}workgroupBarrier();}@unrollfor(var i=0u;i<M;i++){other_held[i][step]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),(sub*TM+i*MATRIX)*(HLINE*4u)+step%CHUNK_STEPS*MATRIX,HLINE*4u);}}}}
 var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
-{@unrollfor(var j=0u;j<DN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(dk[line*D4+j*M4+c])/params.scale;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
+{var row_before:array<Stored,D4>;@unrollfor(var c=0u;c<D4;c++){row_before[c]=dk[line*D4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,D4-1u)])/params.scale;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 296
+// @at attention_matrices 318
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
-for(var entry=run.first;entry<run.end;entry++){
-let listed=blocks[entry];
-let start=(listed>>1u)*BN;
-// @at attention_keys_matrices 46
+var listed=blocks[run.first];
+var asked=(listed>>1u)*BN;
+// @at attention_keys_matrices 43
 var pq:array<vec2u,DLOADS>;
 var po:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 302
+var stats_of_one:vec2f;
+
+
+
+
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
+// @at attention_matrices 324
+for(var entry=run.first;entry<run.end;entry++){
+let start=asked;
 workgroupBarrier();
-// @at attention_keys_matrices 54
+// @at attention_keys_matrices 57
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-{for(var e=t;e<BN;e+=THREADS){stats_tile[e]=stats[lines+row_of(run.rows_at,run.rows,start+e)];}if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 304
+if(t<BN){
+stats_tile[t]=stats_of_one;
+}
+{if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
+// @at attention_matrices 328
 workgroupBarrier();
+
+let next_listed=blocks[min(entry+1u,run.end-1u)];
+asked=(next_listed>>1u)*BN;
+// @at attention_keys_matrices 50
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
 // @at attention_backward_dk_matrices 27
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
@@ -84,14 +101,15 @@ for(var z=0u;z<4u;z++){
 p[c][z]*=dp[c][z]-stats_tile[c*4u+z].y;
 }
 }
-{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
+{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 306
+// @at attention_matrices 334
+listed=next_listed;
 }
 }
 // @at attention_backward_dk_matrices 52
-{@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line*D4+j*M4+c]=store(sum);}}else{dk[line*D4+j*M4+c]=store(sum);}}}}}
-// @at attention_matrices 309
+{let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,D4);c++){let sum=row_sums[c-turn*N*M4]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line*D4+c]=store(sum);}}else{dk[line*D4+c]=store(sum);}}}}}
+// @at attention_matrices 338
 }
 `,
   "attention_backward_dq_matrices": `
@@ -107,7 +125,7 @@ var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dq:array<Stored>;
 
 const SPLIT:u32=1u;
-// @at attention_matrices 274
+// @at attention_matrices 296
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -137,26 +155,37 @@ var other_held:array<array<LeftMatrix,VN>,M>;
 let stat=stats[lines+row];
 var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
-{@unrollfor(var j=0u;j<DN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(dq[line*D4+j*M4+c])/params.scale;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
+{var row_before:array<Stored,D4>;@unrollfor(var c=0u;c<D4;c++){row_before[c]=dq[line*D4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,D4-1u)])/params.scale;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 296
+// @at attention_matrices 318
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
-for(var entry=run.first;entry<run.end;entry++){
-let listed=blocks[entry];
-let start=(listed>>1u)*BN;
+var listed=blocks[run.first];
+var asked=(listed>>1u)*BN;
 // @at attention_queries_matrices 25
 var pk:array<vec2u,DLOADS>;
 var pv:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 302
+
+
+
+
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_matrices 324
+for(var entry=run.first;entry<run.end;entry++){
+let start=asked;
 workgroupBarrier();
-// @at attention_queries_matrices 33
+// @at attention_queries_matrices 37
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 304
+// @at attention_matrices 328
 workgroupBarrier();
+
+let next_listed=blocks[min(entry+1u,run.end-1u)];
+asked=(next_listed>>1u)*BN;
+// @at attention_queries_matrices 31
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
 // @at attention_backward_dq_matrices 30
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
@@ -178,14 +207,15 @@ var dp:array<vec4f,B4>;
 for(var c=0u;c<B4;c++){
 p[c]*=dp[c]-stat.y;
 }
-{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
+{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 306
+// @at attention_matrices 334
+listed=next_listed;
 }
 }
 // @at attention_backward_dq_matrices 56
-{@unrollfor(var j=0u;j<DN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line*D4+j*M4+c]=store(sum);}}else{dq[line*D4+j*M4+c]=store(sum);}}}}}
-// @at attention_matrices 309
+{let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,D4);c++){let sum=row_sums[c-turn*N*M4]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line*D4+c]=store(sum);}}else{dq[line*D4+c]=store(sum);}}}}}
+// @at attention_matrices 338
 }
 `,
   "attention_backward_dv_matrices": `
@@ -197,7 +227,7 @@ var<storage,read>k:array<Stored>;
 var<storage,read>d_o:array<Stored>;
 var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dv:array<Stored>;
-// @at attention_matrices 274
+// @at attention_matrices 296
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -224,27 +254,44 @@ var held:array<array<LeftMatrix,DN>,M>;
 {if(PLAIN==1u){@unrollfor(var c=0u;c<D4;c++){own_first_plain[(sub*TM+lane)*D4+c]=k[line*D4+c];}}else{@unrollfor(var step=0u;step<DN;step++){if(step%CHUNK_STEPS==0u){workgroupBarrier();@unrollfor(var c=0u;c<CHUNK;c++){if(step*M4+c<D4){(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[(sub*TM+lane)*HLINE+c]=k[line*D4+step*M4+c];}}workgroupBarrier();}@unrollfor(var i=0u;i<M;i++){held[i][step]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),(sub*TM+i*MATRIX)*(HLINE*4u)+step%CHUNK_STEPS*MATRIX,HLINE*4u);}}}}
 var acc:array<array<SumMatrix,VN>,M>;
 if(params.later!=0u){
-{@unrollfor(var j=0u;j<VN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(dv[line*V4+j*M4+c])/ONE;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
+{var row_before:array<Stored,V4>;@unrollfor(var c=0u;c<V4;c++){row_before[c]=dv[line*V4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,V4-1u)])/ONE;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 296
+// @at attention_matrices 318
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
-for(var entry=run.first;entry<run.end;entry++){
-let listed=blocks[entry];
-let start=(listed>>1u)*BN;
-// @at attention_keys_matrices 46
+var listed=blocks[run.first];
+var asked=(listed>>1u)*BN;
+// @at attention_keys_matrices 43
 var pq:array<vec2u,DLOADS>;
 var po:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 302
+var stats_of_one:vec2f;
+
+
+
+
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
+// @at attention_matrices 324
+for(var entry=run.first;entry<run.end;entry++){
+let start=asked;
 workgroupBarrier();
-// @at attention_keys_matrices 54
+// @at attention_keys_matrices 57
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-{for(var e=t;e<BN;e+=THREADS){stats_tile[e]=stats[lines+row_of(run.rows_at,run.rows,start+e)];}if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 304
+if(t<BN){
+stats_tile[t]=stats_of_one;
+}
+{if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
+// @at attention_matrices 328
 workgroupBarrier();
+
+let next_listed=blocks[min(entry+1u,run.end-1u)];
+asked=(next_listed>>1u)*BN;
+// @at attention_keys_matrices 50
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
 // @at attention_backward_dv_matrices 23
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
@@ -252,14 +299,15 @@ var s:array<array<SumMatrix,N>,M>;
 var p:array<vec4f,B4>;
 {let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;p[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{p[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
 {@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=exp2(p[c][z]*factor-stats_tile[c*4u+z].x);}}if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(0.0,p[c][z],has_key(keys_tile[sub*BN+c*4u+z],own));}}}}
-{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
+{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 306
+// @at attention_matrices 334
+listed=next_listed;
 }
 }
 // @at attention_backward_dv_matrices 35
-{@unrollfor(var j=0u;j<VN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*ONE;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line*V4+j*M4+c]=store(sum);}}else{dv[line*V4+j*M4+c]=store(sum);}}}}}
-// @at attention_matrices 309
+{let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,V4);c++){let sum=row_sums[c-turn*N*M4]*ONE;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line*V4+c]=store(sum);}}else{dv[line*V4+c]=store(sum);}}}}}
+// @at attention_matrices 338
 }
 `,
   "attention_forward_matrices": `
@@ -280,7 +328,7 @@ const WRITTEN_WHOLE:u32=0u;
 
 var<workgroup>grown:array<u32,TY>;
 var<workgroup>grows_plain:array<u32,BM>;
-// @at attention_matrices 274
+// @at attention_matrices 296
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -313,26 +361,37 @@ let before=lse[lines+row];
 m=select(before/params.scale,EMPTY,before<-1e28);
 l=select(0.0,1.0,before>=-1e28);
 let whole_row=1.0;
-{@unrollfor(var j=0u;j<VN;j++){var row_before:array<vec4f,M4>;@unrollfor(var c=0u;c<M4;c++){row_before[c]=load(o[line*V4+j*M4+c])/whole_row;}let own_line=(sub*PART+lane*LINE)/4u;workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_before[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_before[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let begins_at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}
+{var row_before:array<Stored,V4>;@unrollfor(var c=0u;c<V4;c++){row_before[c]=o[line*V4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,V4-1u)])/whole_row;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 296
+// @at attention_matrices 318
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
-for(var entry=run.first;entry<run.end;entry++){
-let listed=blocks[entry];
-let start=(listed>>1u)*BN;
+var listed=blocks[run.first];
+var asked=(listed>>1u)*BN;
 // @at attention_queries_matrices 25
 var pk:array<vec2u,DLOADS>;
 var pv:array<vec2u,VLOADS>;
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,start+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,start+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 302
+
+
+
+
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_matrices 324
+for(var entry=run.first;entry<run.end;entry++){
+let start=asked;
 workgroupBarrier();
-// @at attention_queries_matrices 33
+// @at attention_queries_matrices 37
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 304
+// @at attention_matrices 328
 workgroupBarrier();
+
+let next_listed=blocks[min(entry+1u,run.end-1u)];
+asked=(next_listed>>1u)*BN;
+// @at attention_queries_matrices 31
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
 // @at attention_forward_matrices 38
 var s:array<array<SumMatrix,N>,M>;
 {if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
@@ -375,7 +434,7 @@ for(var e=0u;e<TY;e++){
 all_growing|=growing[e];
 }
 if(all_growing!=0u){
-{@unrollfor(var j=0u;j<VN;j++){var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}@unrollfor(var c=0u;c<M4;c++){row_sums[c]*=shrink;}{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_sums[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_sums[c];}}}workgroupBarrier();@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,LINE);}}}workgroupBarrier();}}
+{let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}@unrollfor(var c=0u;c<B4;c++){row_sums[c]*=shrink;}{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=row_sums[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=row_sums[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}workgroupBarrier();}}
 }
 l*=shrink;
 let shift=m*factor;
@@ -384,18 +443,19 @@ for(var c=0u;c<B4;c++){
 p[c]=exp2(p[c]*factor-shift);
 l+=(p[c].x+p[c].y)+(p[c].z+p[c].w);
 }
-{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;let four=store(p[c]);{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
+{@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 306
+// @at attention_matrices 334
+listed=next_listed;
 }
 }
 // @at attention_forward_matrices 95
 let share=select(1.0/l,0.0,l==0.0);
-{@unrollfor(var j=0u;j<VN;j++){workgroupBarrier();var row_sums:array<vec4f,M4>;let own_line=(sub*PART+lane*LINE)/4u;{@unrollfor(var i=0u;i<M;i++){let at=sub*PART+i*(MATRIX*LINE);{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}workgroupBarrier();{@unrollfor(var c=0u;c<M4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=0u;c<M4;c++){let sum=row_sums[c]*share;if(WRITTEN_WHOLE==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+j*M4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){o[at+piece_at]=piece(sum,piece_at);}}else{o[line*V4+j*M4+c]=store(sum);}}else{o[line*V4+j*M4+c]=store(sum);}}}}}
+{let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,V4);c++){let sum=row_sums[c-turn*N*M4]*share;if(WRITTEN_WHOLE==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){o[at+piece_at]=piece(sum,piece_at);}}else{o[line*V4+c]=store(sum);}}else{o[line*V4+c]=store(sum);}}}}}
 if(own<item.rows){
 lse[lines+row]=select(m*params.scale+log(l),MASKED,l==0.0);
 }
-// @at attention_matrices 309
+// @at attention_matrices 338
 }
 `,
   "attention_keys_matrices": `
@@ -407,7 +467,7 @@ const SPLIT:u32=1u;
 var<workgroup>stats_tile:array<vec2f,BN>;
 var<workgroup>keys_tile:array<vec2u,TY*BN>;
 `,
-  "attention_matrices": `// @at attention_matrices 16
+  "attention_matrices": `// @at attention_matrices 17
 // @import attention_tables.wgsl
 // @import matrices.wgsl
 
@@ -450,6 +510,8 @@ const SECOND:u32=FIRST+DQUADS*8u;
 const ALONG:u32=1u;
 const ACROSS:u32=0u;
 const ONE:f32=1.0;
+const PROBABILITIES:u32=1u;
+const ANY:u32=0u;
 
 var<workgroup>tiles:buffer<SECOND+VQUADS*8u>;
 var<workgroup>scores_plain:array<f32,NUMBERS>;
@@ -501,6 +563,63 @@ const PLAIN:u32=0u;
 alias LeftMatrix=subgroup_matrix_left<f16,MATRIX,MATRIX>;
 alias RightMatrix=subgroup_matrix_right<f16,MATRIX,MATRIX>;
 alias SumMatrix=subgroup_matrix_result<f32,MATRIX,MATRIX>;
+`,
+  "muon_gram_whole": `
+
+// @import storage_f16x4.wgsl
+
+struct Params{
+rows:u32,
+inner4:u32,
+a:f32,
+b:f32,
+c:f32,
+}
+
+var<storage,read>x:array<Stored>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+
+override POLYNOMIAL:bool=false;
+
+const LEFT_ALONG:u32=1u;
+const RIGHT_ALONG:u32=1u;
+const RIGHT_STORED:u32=1u;
+const HALF:u32=0u;
+alias Left=Stored;
+alias Right=Stored;
+// @import product_vectors.wgsl
+
+var<private>base:u32;
+
+fn extent(part:u32)->Extent{
+base=part*params.rows*params.inner4;
+return Extent(params.rows,params.rows/4u,0u,params.inner4*4u);
+}
+
+fn left(row:u32,k4:u32)->Left{
+return x[base+row*params.inner4+k4];
+}
+
+fn left_value(a:Left)->vec4f{
+return load(a);
+}
+
+fn right(column:u32,k4:u32)->Right{
+return x[base+column*params.inner4+k4];
+}
+
+fn right_value(b:Right)->vec4f{
+return load(b);
+}
+
+fn finish(part:u32,row:u32,column:u32,product:vec4f){
+var z=product;
+if(POLYNOMIAL){
+z=params.c*z+params.b*load(x[base+row*params.inner4+column])+params.a*one_hot(column*4u,row);
+}
+y[(part*params.rows+row)*(params.rows/4u)+column]=store(z);
+}
 `,
   "product_matrices": `
 
