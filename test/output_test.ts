@@ -102,9 +102,9 @@ Deno.test({ name: "output: a hang-up that nohup ignores stays ignored", ignore: 
 });
 
 Deno.test({ name: "output: a limit on files' sizes is an error that leaves nothing behind", ignore: noFull }, async () => {
-  // 32 MiB: above what the runtime keeps for itself, below the 50 of the model.
+  // 32 MiB: above what the runtime keeps for itself, below the 34 of the model.
   const script = `ulimit -f 32768; exec "$0" run -A --no-code-cache "$@"`,
-    words = [Deno.execPath(), MAIN, ...train("limited", 1, "--d-model", "1024", "--d-qk", "1024", "--d-ff", "1024")];
+    words = [Deno.execPath(), MAIN, ...train("limited", 1, "--d-model", "864", "--d-qk", "864", "--d-ff", "864")];
   const { code, stderr } = await new Deno.Command("bash", { args: ["-c", script, ...words], stdin: "null", stdout: "null" }).output();
   const err = new TextDecoder().decode(stderr);
   assertEquals(code, 1, err);

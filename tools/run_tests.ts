@@ -17,16 +17,17 @@ import { setUpTests } from "./set_up_tests.ts";
 import { helpWhereAsked } from "./usage.ts";
 
 /**
- * What each process tests, by the names of files, in the order in which they start: what takes longest first, so that all end together. One
- * more has what is left, and one the examples of docstrings and documents. The conformance suite, whose kernels take a software GPU longer
- * than anything else here, is two: kernels of f32 and of f16 have none in common.
+ * What each process tests, by the names of files, in the order in which they start after the one that has what is left: what takes longest
+ * first, so that all end together; the last has the examples of docstrings and documents. The conformance suite, whose kernels take a
+ * software GPU longer than anything else here, is two: kernels of f32 and of f16 have none in common.
  */
 const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<string, string>> }[] = [
-  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
-  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
   { files: /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
+  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
   { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
-  { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu)\w*_test\.ts$/ },
+  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
+  { files: /^webgpu_attention_test\.ts$/ },
+  { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu(?!_attention))\w*_test\.ts$/ },
 ];
 
 /** Processes at once: they wait for browsers, other programs and the disk more than two of them would. */
@@ -39,20 +40,23 @@ interface Group {
 }
 
 function groups(): Group[] {
-  const names = [...Deno.readDirSync("test")].map(({ name }) => name).sort(), arePicked = Deno.env.has("LONGSTRIDE_CASES");
-  const named = GROUPS.filter((_, at) => !arePicked || at !== 1).map(({ files, env }) => ({
-    files: names.filter((name) => files.test(name)).map((name) => `test/${name}`),
-    env: arePicked ? undefined : env,
-  }));
-  const left = names.filter((name) => name.endsWith("_test.ts") && !GROUPS.some(({ files }) => files.test(name)));
-  // Types of tests are `deno task check`'s; those of examples are looked at here alone.
+  const names = [...Deno.readDirSync("test")].map(({ name }) => name).filter((name) => name.endsWith("_test.ts")).sort();
+  const group = (has: (name: string) => boolean, env?: Group["env"]): Group => ({
+    args: ["--no-check", ...names.filter(has).map((name) => `test/${name}`)],
+    env,
+  });
+  // Which cases there are may have been said; then the conformance suite is one.
+  const arePicked = Deno.env.has("LONGSTRIDE_CASES"),
+    isAgain = (at: number) => GROUPS.slice(0, at).some(({ files }) => files.source === GROUPS[at].files.source);
   return [
-    ...[...named, { files: left.map((name) => `test/${name}`), env: undefined }].map(({ files, env }) => ({
-      args: ["--no-check", ...files],
-      env,
-    })),
+    group((name) => !GROUPS.some(({ files }) => files.test(name))),
+    ...GROUPS.filter((_, at) => !arePicked || !isAgain(at)).map(({ files, env }) =>
+      group((name) => files.test(name), arePicked ? undefined : env)
+    ),
+    // Types of tests are `deno task check`'s; those of examples are looked at here alone.
     { args: ["--doc", "--ignore=test"] },
-  ];
+    // One without files would be all of them.
+  ].filter(({ args }) => args.length > 1);
 }
 
 /** The answers to all of some work, so many pieces at a time, in order. */
