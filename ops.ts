@@ -21,6 +21,7 @@
  */
 
 // Every operation can be added by who writes programs.
+import "./src/ops/late.gen.ts";
 import "./src/ops/apart.gen.ts";
 
 export {
@@ -59,7 +60,8 @@ export type { Descriptor, Named, Operand, OptionField, TensorField } from "./src
 export { Parameters } from "./src/model/parameters.ts";
 export type { LearningRate } from "./src/model/optimizer.ts";
 export { type Measured, Trainer } from "./src/run/train.ts";
-export type { Communicator } from "./src/run/communicator.ts";
+export { type Communicator, type Wire, WIRES } from "./src/run/communicator.ts";
+export { HalvesSum } from "./src/run/halves_sum.ts";
 export {
   DataParallel,
   type DataParallelOptions,
@@ -69,8 +71,6 @@ export {
   MUON_SHARES,
   type MuonShares,
   type Part,
-  type Wire,
-  WIRES,
 } from "./src/run/data_parallel.ts";
 export type { Group, SharedMatrices } from "./src/run/shared_matrices.ts";
 export type { Share } from "./src/model/train.ts";

@@ -6,6 +6,7 @@
  * @module
  */
 
+import "../src/ops/late.gen.ts";
 import { HYPER, type Op, tensor } from "../src/ops/mod.ts";
 import { dropoutKeeps } from "../src/base/random.ts";
 import { WasmEngine } from "../src/engines/wasm/engine.ts";

@@ -170,6 +170,7 @@ const REST: readonly string[] = [
     "GENERATION_FILE",
     "PICK_FIELDS",
     "whole",
+    "NO_BLOCK",
     "NO_KEYS",
     "NO_ROW",
     "NO_TARGET",

@@ -5,6 +5,7 @@
  */
 
 import { Random } from "../src/base/random.ts";
+import "../src/ops/late.gen.ts";
 import "../src/ops/apart.gen.ts";
 import { activations, type DType, type Op, size, type Tensor, tensor, type TensorData } from "../src/ops/mod.ts";
 

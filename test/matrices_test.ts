@@ -6,6 +6,7 @@
  * offers is read from its features and configurations, those made up here.
  */
 
+import "../src/ops/late.gen.ts";
 import { assert, assertEquals } from "@std/assert";
 import { createRequire } from "node:module";
 import { findMatrices } from "../src/engines/webgpu/matrices.ts";

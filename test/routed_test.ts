@@ -22,6 +22,7 @@ import "../src/model/routed.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { Program, size, tensor } from "../src/ops/mod.ts";
+import { attends } from "../src/pattern/attends.ts";
 import { buildLayout } from "../src/pattern/layout.ts";
 import { type AttentionConfig, type ModelAttention, resolveSets } from "../src/pattern/sets.ts";
 import { attentionMaps } from "../src/run/maps.ts";
@@ -106,6 +107,9 @@ Deno.test("routed: cost follows top_k and the window, whatever n", async () => {
     return (await buildLayout(set, n, { q: 64, k: 64 })).pairs;
   };
   for (const n of [4096, 65536]) for (const top_k of [1, 4]) assert(await pairs(n, top_k) <= n * (65 + 64 * top_k), `${n}, ${top_k}`);
+  const set = resolveSets({ pattern: "routed", block: 5, top_k: 2, window: 8 }, { n: 43, layer: 0, heads: 1 })[0];
+  const held = Array.from({ length: 43 * 43 }, (_, at) => attends(set, Math.floor(at / 43), at % 43)).filter(Boolean).length;
+  assertEquals((await buildLayout(set, 43, { q: 8, k: 8 })).pairs, held);
   // Of a training step nothing grows with the square of n but the choice's products, which no tensor holds.
   const bytesOf = (n_ctx: number, top_k: number) => {
     const config = modelOf({ pattern: "routed", block: 64, top_k, compressed: true }, { n_ctx }), params = new Parameters(config);
@@ -150,13 +154,13 @@ Deno.test("routed: maps weigh what the layer adds up, each branch by its share o
 Deno.test("routed: what is not supported is refused by name", async () => {
   const cannot = (attention: ModelAttention, message: string, more: Partial<ModelConfig> = {}) =>
     assertStringIncludes(assertThrows(() => modelOf(attention, more), ConfigError).message, message);
-  cannot({ ...ROUTED, causal: false }, "it is causal, blocks are chosen from those before");
+  cannot({ ...ROUTED, causal: false }, "causal must be ");
   cannot({ ...ROUTED, top_k: 65 }, "top_k must be a whole number from 1 to 64");
   cannot({ ...ROUTED, window: 7 }, "window must be a whole number from 8 to");
   cannot({ pattern: "routed", block: 8 }, "top_k must be");
   cannot({ ...ROUTED, compressed: 1 } as unknown as AttentionConfig, "compressed must be true or false");
-  cannot({ heads: [ROUTED, { pattern: "local", stride: 4 }] }, "all heads of a layer must have it");
-  cannot([ROUTED, { pattern: "fixed", stride: 9, memory: 2 }], "does not go with memory tokens");
+  cannot({ heads: [ROUTED, { pattern: "local", stride: 4 }] }, "all heads of a layer must be routed alike");
+  cannot([ROUTED, { pattern: "fixed", stride: 9, memory: 2 }], "routed attention does not go with memory");
   const phases = (attention: ModelAttention) => phasesOf(MODEL, { phases: [{ until: 0.5, attention }] });
   for (const other of [[ROUTED, ROUTED], [{ pattern: "local", stride: 4 }, { ...ROUTED, compressed: false }], { pattern: "dense" }]) {
     assertThrows(

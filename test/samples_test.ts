@@ -7,6 +7,8 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import "../src/ops/apart.gen.ts";
+import "../src/ops/late.gen.ts";
 import { DESCRIPTORS } from "../src/ops/mod.ts";
 import { needing } from "./needs.ts";
 

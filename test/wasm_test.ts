@@ -12,6 +12,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { BackendError, ConfigError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
 import { useKernels } from "../src/base/kernels.ts";
 import { engineModule } from "../src/engines/wasm/binary.ts";
+import "../src/ops/late.gen.ts";
 import { HYPER, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import type { AttentionSet } from "../src/pattern/sets.ts";
 import { Random } from "../src/base/random.ts";

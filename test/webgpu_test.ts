@@ -9,6 +9,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { pickBackend } from "../src/run/backend.ts";
 import { BackendError, KernelError, OutOfMemoryError, ShapeError } from "../src/base/errors.ts";
+import "../src/ops/late.gen.ts";
 import { HYPER, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { preset } from "../src/files/presets.ts";
 import { resolveSets } from "../src/pattern/sets.ts";

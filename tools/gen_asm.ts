@@ -228,7 +228,7 @@ function exportTypes(sources: Sources, exported: readonly Func[]): string {
 
 /** The constants of operations, for kernels: f64, to be cast where they are used. */
 async function sharedConstants(): Promise<string> {
-  const ops: Readonly<Record<string, unknown>> = await import("../src/ops/mod.ts");
+  const ops: Readonly<Record<string, unknown>> = { ...await import("../src/ops/mod.ts"), ...await import("../src/ops/newton_schulz.ts") };
   const lines = Object.entries(ops).flatMap(([name, value]): (readonly [string, unknown])[] =>
     typeof value === "object" && value !== null && name === name.toUpperCase()
       ? Object.entries(value).map(([key, part]) => [`${name}_${key.toUpperCase()}`, part] as const)

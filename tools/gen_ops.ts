@@ -21,6 +21,8 @@ interface Operation {
   readonly isLate: boolean;
   /** Most models do without it. */
   readonly isApart: boolean;
+  /** Its file has nothing that sampling reads, so that what it says of itself is loaded with what trains. */
+  readonly isAlone: boolean;
 }
 
 const pascal = (name: string) => name[0].toUpperCase() + name.slice(1);
@@ -96,11 +98,14 @@ async function described(): Promise<{ operations: Operation[]; exports: string }
     for (const [, constant, type, body] of found) {
       const name = constant.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
       const says = (what: string) => body.includes(`\n  ${what}: true,\n`);
-      operations.push({ noun, constant, type, name, isLate: says("late"), isApart: says("apart") });
+      operations.push({ noun, constant, type, name, isLate: says("late"), isApart: says("apart"), isAlone: false });
     }
     if (found.length === 0) continue;
     const types = [...text.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
     const constants = [...text.matchAll(/^export const ([A-Z][A-Z0-9_]+)\b/gm)].map(([, name]) => name);
+    const those = operations.slice(-found.length),
+      isAlone = constants.length === 0 && those.every(({ isLate, isApart }) => isLate && !isApart);
+    operations.push(...operations.splice(-found.length).map((one) => ({ ...one, isAlone })));
     // Types alone: without a value to export the file is not loaded for it.
     exports += constants.length
       ? `export { ${[...constants, ...types.map((type) => `type ${type}`)].join(", ")} } from "./${noun}.ts";\n`
@@ -154,26 +159,33 @@ async function parts(
 export async function generateOps(): Promise<Map<string, string>> {
   const { operations, exports } = await described();
   const made = new Map<string, string>();
-  const own = operations.filter(({ isApart }) => !isApart), others = operations.filter(({ isApart }) => isApart);
+  const isOwn = ({ isApart, isAlone }: Operation) => !isApart && !isAlone, own = operations.filter(isOwn);
   const entries = (some: readonly Operation[]) => some.map(({ name, constant }) => entry(name, constant)).join("");
   const typed = `{ [K in Op["op"]]: Descriptor<OpOf<K>> }`;
   made.set(
     `${OPS}index.gen.ts`,
-    head(OPS) + imports(operations, ({ type, constant, isApart }) => [`type ${type}`, ...isApart ? [] : [constant]]) +
+    head(OPS) + imports(operations, (one) => [`type ${one.type}`, ...isOwn(one) ? [one.constant] : []]) +
       `import type { Descriptor } from "./operation.ts";\n\n` +
       exports +
       `\n/** Any operation. */\nexport type Op =\n${operations.map(({ type }) => `  | ${type}`).join("\n")};\n\n` +
       `/** The operation of a name. */\nexport type OpOf<K extends Op["op"]> = Extract<Op, { readonly op: K }>;\n\n` +
-      `/** What each operation says of itself; those of apart.gen.ts once that is loaded. */\n` +
+      `/** What each operation says of itself; those of late.gen.ts and apart.gen.ts once these are loaded. */\n` +
       `export const DESCRIPTORS = {\n${entries(own)}} as ${typed};\n`,
   );
-  made.set(
-    `${OPS}apart.gen.ts`,
-    head(OPS) + imports(others, ({ constant }) => [constant]) +
-      `import { DESCRIPTORS, type OpOf } from "./index.gen.ts";\nimport type { Descriptor } from "./operation.ts";\n\n` +
-      `const APART: { [K in ${others.map(({ name }) => `"${name}"`).join(" | ")}]: Descriptor<OpOf<K>> } = {\n${entries(others)}};\n\n` +
-      `Object.assign(DESCRIPTORS, APART);\n`,
-  );
+  for (
+    const [name, others] of [
+      ["late", operations.filter(({ isAlone }) => isAlone)],
+      ["apart", operations.filter(({ isApart }) => isApart)],
+    ] as const
+  ) {
+    made.set(
+      `${OPS}${name}.gen.ts`,
+      head(OPS) + imports(others, ({ constant }) => [constant]) +
+        `import { DESCRIPTORS, type OpOf } from "./index.gen.ts";\nimport type { Descriptor } from "./operation.ts";\n\n` +
+        `const OTHERS: { [K in ${others.map(({ name }) => `"${name}"`).join(" | ")}]: Descriptor<OpOf<K>> } = {\n${entries(others)}};\n\n` +
+        `Object.assign(DESCRIPTORS, OTHERS);\n`,
+    );
+  }
   for (const engine of ENGINES) for (const [path, text] of await parts(operations, engine)) made.set(path, text);
   return made;
 }

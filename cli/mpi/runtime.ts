@@ -24,7 +24,8 @@ interface Command {
 /** Those of Deno's names. */
 export interface Runtime {
   readonly mainModule: string;
-  readonly UnsafePointer: { create(address: bigint): Pointer };
+  readonly UnsafePointer: { create(address: bigint): Pointer; of(data: ArrayBufferView): Pointer; value(pointer: Pointer): bigint };
+  readonly UnsafePointerView: { getArrayBuffer(pointer: Pointer, bytes: number): ArrayBuffer };
   readonly Command: new (program: string, options: { args: readonly string[]; env?: Record<string, string> }) => Command;
   dlopen(name: string, symbols: unknown): { readonly symbols: unknown };
   uid(): number | null;

@@ -146,7 +146,7 @@ function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: M
   });
   const memory = memoryOf(attention), n = rowsOf(n_ctx, memory);
   if (memory && round.some((_, layer) => routedAt(attention, layer))) {
-    throw new ConfigError(`${cannot}: attention pattern "routed" does not go with memory tokens`);
+    throw new ConfigError(`${cannot}: routed attention does not go with memory`);
   }
   round.forEach((one, layer) => resolveSets(one, { n, layer, heads: n_head }));
   for (const one of round.flatMap((layer) => "heads" in layer ? layer.heads : [layer])) {

@@ -7,6 +7,7 @@
  */
 
 import { sortByIndex } from "../base/sort.ts";
+import "../ops/late.gen.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { BatchTensors } from "./batch.ts";
 import type { Block, DropoutAt, Emitter, Normed } from "./emitter.ts";

@@ -5,6 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
+import "../ops/late.gen.ts";
 import { HYPER, type Program, type Tensor, tensor } from "../ops/mod.ts";
 import { byMuon, type TrainConfig } from "../files/train_config.ts";
 

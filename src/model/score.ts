@@ -5,6 +5,7 @@
  */
 
 import { expect } from "../base/check.ts";
+import "../ops/late.gen.ts";
 import { type CrossEntropy, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { type BatchTensors, batchTensors } from "./batch.ts";
 import type { Constants } from "./compile.ts";

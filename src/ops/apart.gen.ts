@@ -8,7 +8,7 @@ import { routedDecode } from "./routed_decode.ts";
 import { DESCRIPTORS, type OpOf } from "./index.gen.ts";
 import type { Descriptor } from "./operation.ts";
 
-const APART: { [K in "block_mean" | "block_mean_backward" | "gather_blocks" | "gather_blocks_backward" | "mix" | "mix_backward" | "add" | "route" | "route_lists" | "routed_decode"]: Descriptor<OpOf<K>> } = {
+const OTHERS: { [K in "block_mean" | "block_mean_backward" | "gather_blocks" | "gather_blocks_backward" | "mix" | "mix_backward" | "add" | "route" | "route_lists" | "routed_decode"]: Descriptor<OpOf<K>> } = {
   block_mean: blockMean,
   block_mean_backward: blockMeanBackward,
   gather_blocks: gatherBlocks,
@@ -21,4 +21,4 @@ const APART: { [K in "block_mean" | "block_mean_backward" | "gather_blocks" | "g
   routed_decode: routedDecode,
 };
 
-Object.assign(DESCRIPTORS, APART);
+Object.assign(DESCRIPTORS, OTHERS);

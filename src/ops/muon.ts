@@ -12,7 +12,7 @@ import type { Tensor } from "./tensor.ts";
 /**
  * Muon for matrices [out, in] of any shapes; does nothing where factor is 0. With g = grad · factor:
  * m ← μ·m + g; u = g + μ·m; X = u/(‖u‖_F + 1e-7), transposed where it has more rows than columns; five times A = X·Xᵀ,
- * X ← a·X + (b·A + c·A·A)·X with {@linkcode NEWTON_SCHULZ}; transposed back; p ← p − η·(√max(1, out/in)·X + wd·p), η = hyper[3].
+ * X ← a·X + (b·A + c·A·A)·X with {@linkcode ./newton_schulz.ts!NEWTON_SCHULZ}; transposed back; p ← p − η·(√max(1, out/in)·X + wd·p), η = hyper[3].
  * Lists are parallel.
  */
 export interface Muon {
@@ -38,9 +38,6 @@ export interface Muon {
    */
   readonly dtype?: "f32" | "f16";
 }
-
-/** a, b, c of {@linkcode Muon}'s iteration, chosen by Jordan et al. (2024) so that five of them bring singular values near 1. */
-export const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315, times: 5 } as const;
 
 /** What {@linkcode Muon} says of itself. */
 export const muon: Descriptor<Muon> = {

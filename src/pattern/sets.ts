@@ -300,7 +300,7 @@ export function resolveSets(config: LayerAttention, shape: { n: number; layer: n
   );
   for (const set of sets) RESOLVED.add(set);
   if (sets.some(({ kind }) => kind === "routed") && new Set(sets.map(setKey)).size > 1) {
-    throw new ConfigError(`Cannot use attention pattern "routed": all heads of a layer must have it`);
+    throw new ConfigError(`Cannot use the attention: all heads of a layer must be routed alike`);
   }
   return sets;
 }
@@ -375,8 +375,11 @@ function setOf(
       return callersBlocks(config, n, head, heads, causal);
     case "routed": {
       const block = integer(config, "block", 1, LARGEST), { compressed = false } = config;
-      expect(`Cannot use attention pattern "routed"`, { compressed: [compressed, "true or false"] });
-      if (!causal) throw new ConfigError(`Cannot use attention pattern "routed": it is causal, blocks are chosen from those before`);
+      // Blocks are chosen from those before.
+      expect(`Cannot use attention pattern "${pattern}"`, {
+        compressed: [compressed, "true or false"],
+        causal: [`${causal}`, { oneOf: ["true"] }],
+      });
       return {
         kind: pattern,
         block,

@@ -4,6 +4,12 @@
  * @module
  */
 
+/** What gradients are on their way. */
+export type Wire = "f32" | "f16";
+
+/** The names of {@linkcode Wire}. */
+export const WIRES: readonly Wire[] = ["f32", "f16"];
+
 /**
  * The processes of a run, numbered. Every call is made by all of them, in the same order, one at a time: none begins before the last of this
  * rank has ended.
@@ -21,4 +27,10 @@ export interface Communicator {
   alltoall(send: Uint8Array, receive: Uint8Array): Promise<void>;
   /** `receive` gets what every rank sends, `size` times the length of `send`, by rank. */
   allgather(send: Uint8Array, receive: Uint8Array): Promise<void>;
+  /**
+   * Where there is a thread for it: sums arrays over all ranks in place, as {@linkcode allreduce} does with f32 on the wire, in halves with f16
+   * (`data` may then be f32, or the bits of f16). Unlike the other calls this may be made before others of its own kind have ended, which it follows;
+   * answers how many milliseconds the sum took.
+   */
+  sumApart?(data: Float32Array | Uint16Array, wire: Wire): Promise<number>;
 }

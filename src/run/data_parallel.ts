@@ -11,17 +11,11 @@ import { byMuon, type OptimizerName } from "../files/train_config.ts";
 import type { Share } from "../model/train.ts";
 import { type Engine, type Executable, type Program, size, type Tensor } from "../ops/mod.ts";
 import { bucketsOf, endsOf } from "./buckets.ts";
-import type { Communicator } from "./communicator.ts";
+import { type Communicator, type Wire, WIRES } from "./communicator.ts";
 import { shareOf } from "./evaluate.ts";
 import { HalvesSum } from "./halves_sum.ts";
 import { type HostGradients, ReadGradients } from "./host_gradients.ts";
 import { SharedMatrices } from "./shared_matrices.ts";
-
-/** What gradients are on their way between processes. */
-export type Wire = "f32" | "f16";
-
-/** The names of {@linkcode Wire}. */
-export const WIRES: readonly Wire[] = ["f32", "f16"];
 
 /** Who makes Muon's update: each process all of it, or a part that the others then get. */
 export type MuonShares = "each" | "shared";
@@ -85,6 +79,8 @@ export class DataParallel {
   readonly #bucketBytes: number | undefined;
   readonly #halves: HalvesSum;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Sums on a thread of the communicator's, which come one after another there. */
+  #apart: Promise<unknown> = Promise.resolve();
   #times = { steps: 0, exchange: 0, exposed: 0, bytes: 0 };
 
   /**
@@ -168,7 +164,7 @@ export class DataParallel {
 
   /** Makes a call on the communicator when those before it have ended. */
   #inTurn<T>(call: () => Promise<T>): Promise<T> {
-    const made = this.#turn.then(call);
+    const made = Promise.all([this.#turn, this.#apart]).then(call);
     // Whoever made a call hears how it ended.
     this.#turn = made.catch(() => {});
     return made;
@@ -254,12 +250,20 @@ export class DataParallel {
 
   /** Sums a bucket over ranks, in place: f32, or the bits of f16 with f16 on the wire. */
   async sumBucket(data: Float32Array | Uint16Array): Promise<void> {
-    await this.#inTurn(async () => {
-      const begun = performance.now();
-      await (this.wire === "f16" ? this.#halves.sum(data) : this.communicator.allreduce(data as Float32Array));
-      this.#times.exchange += performance.now() - begun;
-      this.#times.bytes += data.length * (this.wire === "f16" ? 2 : 4);
-    });
+    const { communicator, wire } = this,
+      sum = async () => {
+        const begun = performance.now();
+        await (wire === "f16" ? this.#halves.sum(data) : communicator.allreduce(data as Float32Array));
+        return performance.now() - begun;
+      };
+    let milliseconds: Promise<number>;
+    if (communicator.sumApart) {
+      milliseconds = this.#turn.then(() => communicator.sumApart!(data, wire));
+      this.#apart = Promise.allSettled([this.#apart, milliseconds]);
+    } else milliseconds = this.#inTurn(sum);
+    const took = await milliseconds;
+    this.#times.exchange += took;
+    this.#times.bytes += data.length * (wire === "f16" ? 2 : 4);
   }
 
   /** Notes a step, and how long it waited for its last bucket. */

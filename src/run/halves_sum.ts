@@ -19,11 +19,12 @@ interface Kernels {
 const UNIT = 8, UNIT_BYTES = 16;
 const PAGE = 65536;
 
-/** What sums arrays over ranks as halves; keeps its memory for the next. */
+/** What sums arrays over ranks as halves, for the calls of a communicator; keeps its memory for the next. */
 export class HalvesSum {
   readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: PAGE });
   #kernels: Promise<Kernels> | undefined;
 
+  /** Asks nothing of the communicator yet. */
   constructor(readonly communicator: Communicator) {}
 
   /** So many bytes of the memory, beginning at 0. */

@@ -173,11 +173,11 @@ cases.push(
 );
 
 // Of routed attention the copies of chosen blocks, and the summaries: queries of the first block see none.
-for (const [n, block, window, top_k] of [[1, 4, 4, 2], [70, 8, 8, 3], [129, 32, 50, 2]]) {
+for (const [n, block, window, top_k, d] of [[1, 4, 4, 2, 4], [70, 8, 8, 3, 4], [129, 32, 50, 2, 16]]) {
   const blocks = Math.ceil(n / block),
     chosen = { kind: "chosen", block, top_k, window, keys: blocks * top_k * block, causal: false } as const;
   for (const [name, set] of [["chosen", chosen], ["past", { kind: "past", block, keys: blocks, causal: false }]] as const) {
-    cases.push(attention({ name: `${name} ${block}/${top_k}` }, { n, keys: set.keys, set, heads: 2, batch: 2, d: 4, dv: 4 }));
+    cases.push(attention({ name: `${name} ${block}/${top_k}` }, { n, keys: set.keys, set, heads: 2, batch: 2, d, dv: d }));
   }
 }
 

@@ -1,6 +1,7 @@
 /** Muon in float64: momentum whose singular values are brought near 1 by Newton–Schulz iterations. @module */
 
-import { type Muon, NEWTON_SCHULZ } from "../../ops/mod.ts";
+import type { Muon } from "../../ops/mod.ts";
+import { NEWTON_SCHULZ } from "../../ops/newton_schulz.ts";
 import type { Values } from "./values.ts";
 
 /** A matrix as rows. */

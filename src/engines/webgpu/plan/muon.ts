@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type DType, type Muon, NEWTON_SCHULZ, type Tensor } from "../../../ops/mod.ts";
+import type { DType, Muon, Tensor } from "../../../ops/mod.ts";
+import { NEWTON_SCHULZ } from "../../../ops/newton_schulz.ts";
 import { tooLarge } from "../bands.ts";
 import { bindable, paddedBytes, roundUp, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";

@@ -12,6 +12,7 @@ import {
   type AttentionBackward,
   type DType,
   headsOf,
+  keyPositions,
   type Op,
   Program,
   size,
@@ -156,9 +157,9 @@ interface Prepared {
 
 function prepareAttention(work: AttentionWork): Prepared & { forward: Attention; backward: AttentionBackward } {
   const { sets, n, d, dv = d, batch = 1, dtype = "f32" } = work, heads = sets.length;
-  const make = (name: string, width: number) => tensor(name, [batch * n, heads * width], dtype);
-  const q = make("q", d), k = make("k", d), v = make("v", dv), o = make("o", dv), dO = make("dO", dv);
-  const dq = make("dq", d), dk = make("dk", d), dvOut = make("dv", dv);
+  const keys = keyPositions(work), make = (name: string, width: number, rows = n) => tensor(name, [batch * rows, heads * width], dtype);
+  const q = make("q", d), k = make("k", d, keys), v = make("v", dv, keys), o = make("o", dv), dO = make("dO", dv);
+  const dq = make("dq", d), dk = make("dk", d, keys), dvOut = make("dv", dv, keys);
   const lse = tensor("lse", [batch, heads, n]), delta = tensor("delta", [batch, heads, n]), shared = { q, k, v, o, lse, sets, batch, n };
   const forward: Attention = { op: "attention", ...shared };
   const backward: AttentionBackward = { op: "attention_backward", ...shared, dO, delta, dq, dk, dv: dvOut };
