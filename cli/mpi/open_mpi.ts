@@ -108,10 +108,10 @@ function load(nonblocking: boolean): Library {
  * choice. It reads this when it is initialised.
  */
 function preferSegments(): void {
-  const local = localRank(), tuned = "OMPI_MCA_coll_tuned_";
-  if (local?.size !== launched() || Object.keys(Deno.env.toObject()).some((name) => name.startsWith(tuned))) return;
   const choice = { use_dynamic_rules: 1, allreduce_algorithm: 5, allreduce_algorithm_segmentsize: 2 ** 20 };
-  for (const [name, value] of Object.entries(choice)) Deno.env.set(tuned + name, String(value));
+  const all = Object.entries(choice).map(([name, value]) => [`OMPI_MCA_coll_tuned_${name}`, value] as const);
+  if (localRank()?.size !== launched() || all.some(([name]) => Deno.env.get(name) !== undefined)) return;
+  for (const [name, value] of all) Deno.env.set(name, String(value));
 }
 
 /** The processes that mpirun started. */

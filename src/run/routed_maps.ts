@@ -7,7 +7,7 @@
 import type { TensorData } from "../ops/mod.ts";
 import { bestBlocks, blocksIn, NO_BLOCK, offered } from "../pattern/routed.ts";
 import type { AttentionSet } from "../pattern/sets.ts";
-import type { AttentionRow } from "./maps.ts";
+import type { AttentionRow } from "./attention_row.ts";
 
 /** Queries and keys [n, width], of which a head has d columns from head · d on; gates [n, branches · heads]. */
 interface From {
