@@ -1,4 +1,5 @@
-// Adam with decoupled decay. A unit is a chunk: table entry (p, g, m, v addresses, elements, whether it decays).
+// Adam with decoupled decay (arXiv:1711.05101, algorithm 2): p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0. A unit
+// is a chunk: table entry (p, g, m, v addresses, elements, whether it decays).
 
 import { getU32, loadPart, Pointer, storePart } from "./lib/memory";
 import { splat } from "./lib/math";

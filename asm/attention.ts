@@ -1,4 +1,5 @@
-// Sparse attention over tiles of queries × tiles of keys (see src/pattern/layout.ts), with online softmax in base 2.
+// Sparse attention, o = softmax(q·kᵀ·scale over the set)·v, scale = 1/√d (Eq. 3), and its gradients, over tiles of queries × tiles of
+// keys (src/pattern/layout.ts), with online softmax in base 2.
 //
 // A call is one part of one set, for the heads that share the set. Rows are packed into the workspace in the part's order,
 // straight from where they lie, so that every inner product runs over contiguous panels (matmul.ts), and are worked on four at

@@ -1,4 +1,4 @@
-// Attention of one new position over a cache. A unit is (sequence, head).
+// Eq. 3 for one new position over a cache: o = softmax(q·keysᵀ·scale)·values. A unit is (sequence, head).
 
 import { getU32, loadPart, Pointer, setF32, storePart } from "./lib/memory";
 import { dot, exp2, splat, sumLanes, up4 } from "./lib/math";

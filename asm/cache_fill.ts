@@ -1,4 +1,4 @@
-// Filling caches from keys and values of many positions at once.
+// Filling caches from keys and values of many positions at once: cache[h, s] = x[rows[h, s]].
 
 import { getU32, Pointer } from "./lib/memory";
 

@@ -1,4 +1,4 @@
-// Choosing the token of one position.
+// The token of a position, drawn from softmax(logits / temperature) within topK, topP and minP, tokens that were there made less likely.
 
 import { getF32, getU32, Pointer, setF32, setU32 } from "./lib/memory";
 import { exp, splat, up4 } from "./lib/math";

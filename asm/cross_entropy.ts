@@ -1,4 +1,5 @@
-// Cross-entropy and its gradient. A unit is a row; dLogits may be logits itself.
+// The loss, −ln of Eq. 1 by position, and its gradient: losses[r] = −ln softmax(logits[r])[targets[r]]; dLogits = (softmax − onehot)·scale.
+// A unit is a row; dLogits may be logits itself.
 
 import { getF32, getU32, loadPart, Optional, Pointer, setF32, storePart } from "./lib/memory";
 import { exp, log, maxLanes, splat, sumLanes } from "./lib/math";

@@ -1,4 +1,4 @@
-// y = x masked and scaled.
+// Dropout (Eqs. 9–14): y = x/(1 − p) where the generator keeps it, 0 elsewhere.
 
 import { loadPart, Pointer, storePart } from "./lib/memory";
 import { beginDropout, drop8 } from "./lib/random";

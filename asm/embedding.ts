@@ -1,4 +1,4 @@
-// Embedding tables (Eq. 15).
+// The embedding (Eq. 15), y[r] (+)= table[indices[r]], and its gradient.
 
 import { decode, decoded } from "./lib/int8";
 import { getF32, getU32, loadPart, Optional, Pointer, storePart } from "./lib/memory";

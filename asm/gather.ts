@@ -1,4 +1,4 @@
-// Rows picked out of others.
+// Rows picked out of others: y[r] = x[index[r]].
 
 import { getU32, Pointer } from "./lib/memory";
 

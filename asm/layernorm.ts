@@ -1,4 +1,4 @@
-// Layer norm by row.
+// The norm of Eqs. 9–14 by row, y = (x − mean)·rstd·gain + bias, rstd = 1/√(variance + 1e-5), and its gradient.
 
 import { getF32, loadPart, Optional, Pointer, setF32, storePart } from "./lib/memory";
 import { splat, sumLanes } from "./lib/math";

@@ -1,4 +1,4 @@
-// Matrix products with what follows them: bias, activation, dropout, residual, and the backward pass.
+// The products of Eqs. 9–14, y = residual + dropout(f(x·wᵀ + b)), and their gradients: dx = residual + (dy·w) ∘ f′(pre), dw (+)= dyᵀ·x.
 // y[rows, out] = x[rows, inner] · panels, where the panels hold the weights as B (see matmul.ts).
 
 import { loadPart, Optional, Pointer, storePart } from "./lib/memory";

@@ -1,4 +1,4 @@
-// µ-law companding by tables that src/data/mulaw.ts makes in float64. A unit is a sample.
+// µ-law companding, sign(x)·ln(1 + 255·|x|) / ln 256, by tables that src/data/mulaw.ts makes in float64. A unit is a sample.
 
 import { setF32 } from "./lib/memory";
 

@@ -1,4 +1,5 @@
-// Muon (Jordan et al. 2024): momentum whose singular values five Newton–Schulz iterations bring near 1.
+// Muon (Jordan et al. 2024): momentum whose singular values five iterations of Newton–Schulz, X ← a·X + (b·A + c·A·A)·X, A = X·Xᵀ, bring
+// near 1.
 // A unit is a matrix, all in its thread's workspace: X [r, c] with r ≤ c, both rounded up to 8 and 0 there, which the iteration keeps 0.
 // Of A = X·Xᵀ and of P = a·I + b·A + c·A·A, which are symmetric, one half is computed: 1.8 GFLOP for 2.5 of the text preset's matrices.
 

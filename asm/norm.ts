@@ -1,4 +1,4 @@
-// Sums, the squared global norm and the factor that clips it.
+// Sums, the squared global norm, and the factor that clips: min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, S the loss scale.
 // Sums go over fixed chunks to f64 partials, then over the partials in order, so that they do not depend on threads.
 
 import { CLEAN_STEPS, HYPER } from "./lib/constants.gen";

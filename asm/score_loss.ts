@@ -1,4 +1,5 @@
-// The loss of one number per row, squared or logistic, and its gradient. A unit is a row; dX may be x itself.
+// The loss of one number per row, weight·(x − t)², or weight·(ln(1 + eˣ) − t·x) where it is logistic, and its gradient · scale. A unit
+// is a row; dX may be x itself.
 
 import { getF32, loadPart, Optional, Pointer, setF32, storePart } from "./lib/memory";
 import { exp, log, splat } from "./lib/math";

@@ -196,11 +196,11 @@ async function onGpu(): Promise<void> {
     rows.push({
       "position": at,
       "tokens/s": rate,
-      "ms a token": 1000 * batch / rate,
+      "ms per token": 1000 * batch / rate,
       "between pieces, ms": median(waits.slice(1)),
       "a read, ms": median(reads),
-      "encoding, ms a token": encoded / (tokens - 1),
-      "unread, ms a token": (performance.now() - begun) / (tokens - 1),
+      "encoding, ms per token": encoded / (tokens - 1),
+      "unread, ms per token": (performance.now() - begun) / (tokens - 1),
       "prompt, ms": median(prefills.slice(1)),
       "over the first": costs.at(-1)! / costs[0],
     });

@@ -97,7 +97,7 @@ for (const [name, op, plain] of cases) {
   rows.push({
     "operation": name,
     "elements": COUNT,
-    "ns an element": wasm.best * 1e6 / COUNT,
+    "ns per element": wasm.best * 1e6 / COUNT,
     ...js ? { "plain JS": js.best * 1e6 / COUNT, "times faster": js.best / wasm.best } : {},
   });
 }

@@ -128,8 +128,8 @@ for (const [name, tokens, ours, plain, check] of work) {
   const js = await time(plain, { budget }), wasm = await time(ours, { budget });
   rows.push({
     what: name,
-    "plain JS, ns a token": js.best * 1e6 / tokens,
-    "WASM, ns a token": wasm.best * 1e6 / tokens,
+    "plain JS, ns per token": js.best * 1e6 / tokens,
+    "WASM, ns per token": wasm.best * 1e6 / tokens,
     "× plain JS": js.best / wasm.best,
     "× by median wall time": js.wall / wasm.wall,
   });

@@ -25,7 +25,7 @@ export async function soundFile(rows: readonly Uint8Array[], rate: number): Prom
  * Sequences made side by side, each after its prompt.
  *
  * @param stream the tokens of each position that is not of a prompt
- * @param prompts one a sequence, all of the same length
+ * @param prompts one per sequence, all of the same length
  * @param told after each position, how many there are; false ends it there
  * @returns [sequences] of `length` tokens, prompts included, and how many of each were made or given: fewer where `told` said no
  */

@@ -2,7 +2,7 @@
  * Layouts against the definition of each set.
  *
  * Plan. For every pattern at odd sizes and several tiles: every pair is in exactly one part, tiles list exactly the non-empty ones with
- * the right flag, the transpose agrees, also of the set as one with bits for pairs. Counts are those of spec §1's table.
+ * the right flag, the transpose agrees, also of the set as one with bits for pairs. Counts are those that the formulas of the pattern give.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";

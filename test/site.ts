@@ -41,27 +41,32 @@ export async function openSite(answer: (name: string) => Response | undefined = 
   };
 }
 
-let pictures = 0;
-
-/**
- * Opens a page; it fails where the page threw anything that nobody caught, or the policy was broken. `LONGSTRIDE_SCREENSHOTS` is a folder
- * to leave a picture of it in.
- */
-export async function visit<T>({ browser, base }: Site, path: string, use: (page: Page) => Promise<T>): Promise<T> {
-  const page = await browser.newPage({ viewport: { width: 820, height: 900 }, acceptDownloads: true }), errors: string[] = [];
+/** Does something with a page at an address; it fails where the page threw anything that nobody caught, or the policy was broken. */
+export async function watched<T>(page: Page, address: string, use: (page: Page) => Promise<T>): Promise<T> {
+  const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => message.text().includes("Content Security Policy") && errors.push(message.text()));
+  await page.goto(address);
+  const result = await use(page).catch((error) => {
+    throw errors.length > 0 ? new Error(`${error.message}; the page threw ${errors.join("; ")}`, { cause: error }) : error;
+  });
+  assertEquals(errors, []);
+  return result;
+}
+
+let pictures = 0;
+
+/** {@linkcode watched} of a page of the site. `LONGSTRIDE_SCREENSHOTS` is a folder to leave a picture of it in. */
+export async function visit<T>({ browser, base }: Site, path: string, use: (page: Page) => Promise<T>): Promise<T> {
+  const page = await browser.newPage({ viewport: { width: 820, height: 900 }, acceptDownloads: true });
   try {
-    await page.goto(`${base}/${path}`);
-    const result = await use(page).catch((error) => {
-      throw errors.length > 0 ? new Error(`${error.message}; the page threw ${errors.join("; ")}`, { cause: error }) : error;
+    return await watched(page, `${base}/${path}`, async () => {
+      const result = await use(page), folder = Deno.env.get("LONGSTRIDE_SCREENSHOTS");
+      if (folder && !page.isClosed()) {
+        await page.screenshot({ path: `${folder}/${++pictures}-${path.replace(".html", "")}.png`, fullPage: true });
+      }
+      return result;
     });
-    const folder = Deno.env.get("LONGSTRIDE_SCREENSHOTS");
-    if (folder && !page.isClosed()) {
-      await page.screenshot({ path: `${folder}/${++pictures}-${path.replace(".html", "")}.png`, fullPage: true });
-    }
-    assertEquals(errors, []);
-    return result;
   } finally {
     await page.close();
   }

@@ -1,5 +1,5 @@
 /**
- * Makes `dist/`: the library as ES modules, one a face, and around them a package for npm.
+ * Makes `dist/`: the library as ES modules, one per face, and around them a package for npm.
  *
  *     deno task bundle [FOLDER]
  *
@@ -26,6 +26,7 @@ import { ConfigError, LongstrideError } from "../mod.ts";
 import { writeDeclarations } from "./declarations.ts";
 import { deno } from "./deno.ts";
 import { shrunkWgsl, WGSL_MODULES } from "./shrink_wgsl.ts";
+import { type Made, replaced, withoutHandingOn } from "./made.ts";
 import { helpWhereAsked, refuse } from "./usage.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -65,6 +66,9 @@ const NAMED: Readonly<Record<string, string>> = {
   "main.ts": "cli.js",
 };
 
+/** Such a name as it stands in what was bundled. */
+const NAMES = new RegExp(`"(${Object.keys(NAMED).map((name) => name.replaceAll(".", "\\.")).join("|")})"`, "g");
+
 /**
  * Modules that import another for no other reason than that all which those have in common is one chunk. Left to itself, esbuild makes a
  * chunk of every file, or few, that another set of entries shares: 61, which compress by 7 KB less than these do.
@@ -79,6 +83,7 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
       ...[
         "reference/engine.ts",
         "wasm/engine.ts",
+        "wasm/binary.ts",
         "webgpu/engine.ts",
         "webgpu/plan/late.gen.ts",
         "webgpu/plan/apart.gen.ts",
@@ -106,9 +111,17 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
   { modules: ["src/run/train.ts"], of: ["mod.ts", "ops.ts", "device.ts"] },
   // Images and sound.
   { modules: ["src/data/wav.ts", "src/data/dataset.ts", "src/data/identity.ts"], of: ["pictures.ts"] },
-  // What a page loads once it opens a zip, and once it looks into a model.
+  // What a page loads once it opens a zip.
   { modules: ["data.ts", "files.ts"], of: ["web/run_zip.ts"] },
+  // What looks into a model.
   { modules: ["src/run/evaluate.ts", "src/run/maps.ts"], of: ["mod.ts", "pictures.ts", "web/inspect.ts"] },
+  { modules: ["src/run/hidden.ts"], of: ["src/run/evaluate.ts"] },
+  // What an element or nearly every face has of it.
+  { modules: ["web/view.ts", "src/data/sound.ts", "src/base/buffers.ts"], of: ["src/base/check.ts"] },
+  {
+    modules: ["src/base/digest.ts", "src/data/crc32.ts", "src/data/token_range.ts", "src/files/train_config.ts"],
+    of: ["mod.ts", "ops.ts", "data.ts", "pictures.ts", "files.ts", "device.ts"],
+  },
   // What is tuned, and what comes to an engine that is there.
   {
     modules: ["src/engines/webgpu/engine.ts"],
@@ -123,6 +136,18 @@ const TOGETHER: readonly { readonly modules: readonly string[]; readonly of: rea
       ...["src/engines/webgpu/matrices.ts", "src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
     ],
   },
+  { modules: ["src/engines/webgpu/matrices.ts"], of: ["device.ts"] },
+  { modules: ["src/engines/wasm/engine.ts"], of: ["src/engines/wasm/lower/apart.gen.ts"] },
+  // What is loaded for the same reason: a device of the caller's, ranks, a runtime with files, options of sampling, sets as lists.
+  ...[
+    ["src/engines/webgpu/adopt.ts", "src/engines/webgpu/given.ts"],
+    ["src/run/mapped_gradients.ts", "src/run/device_halves.ts"],
+    ["src/engines/webgpu/dawn.ts", "src/engines/wasm/node_workers.ts", "src/base/runtime_files.ts"],
+    ["src/data/stop.ts", "src/files/generation_file.ts"],
+    ["src/pattern/listed.ts", "src/pattern/check_set.ts"],
+  ].map((modules) => ({ modules, of: modules })),
+  { modules: ["src/data/stop.ts", "src/files/generation_file.ts"], of: ["data.ts", "files.ts"] },
+  { modules: ["src/pattern/listed.ts"], of: ["ops.ts", "pictures.ts", "src/engines/reference/engine.ts"] },
 ];
 
 /**
@@ -213,13 +238,9 @@ async function linkPackages(folder: string): Promise<void> {
 
 /**
  * A module with the names that terser gives, which compress better than esbuild's: 3 KB of all. Names alone: of what else it does,
- * `collapse_vars` changed what attention computes, and the rest was 0.5 KB. Text and source map.
+ * `collapse_vars` changed what attention computes, and the rest was 0.5 KB.
  */
-async function pack(
-  text: string,
-  map: string,
-  name: string,
-): Promise<[text: string, map: { sources: string[]; sourcesContent?: string[] }]> {
+async function pack(text: string, map: string, name: string): Promise<Made> {
   const made = await minify(text, {
     module: true,
     ecma: 2020,
@@ -227,7 +248,7 @@ async function pack(
     sourceMap: { content: map, filename: name, url: `${name}.map`, includeSources: true },
   });
   // It leaves out the sources' texts where there is no source: a module that only exports from others.
-  return [made.code!, { sourcesContent: [], ...JSON.parse(made.map as string) }];
+  return { text: made.code!, map: JSON.stringify({ sourcesContent: [], ...JSON.parse(made.map as string) }) };
 }
 
 /** Packages by the names that Deno has for them. */
@@ -299,6 +320,19 @@ function names({ outputs }: esbuild.Metafile): Map<string, string> {
   return found;
 }
 
+/** What was bundled, by its {@linkcode names}. */
+function renamed(files: readonly esbuild.OutputFile[], metafile: esbuild.Metafile): Map<string, Made> {
+  const named = names(metafile), texts = new Map(files.map(({ path, text }) => [path, text]));
+  const late = new Set(
+    Object.entries(metafile.outputs).filter(([, { entryPoint }]) => entryPoint).map(([path]) => named.get(basename(path))),
+  );
+  const modules = [...texts].filter(([path]) => !path.endsWith(".map")).map(([path, text]) => {
+    const made = replaced({ text, map: texts.get(`${path}.map`)! }, /[\w.]+-[0-9A-Z]{8}\.js/g, ([hashed]) => named.get(hashed));
+    return [named.get(basename(path)) ?? basename(path), made] as const;
+  });
+  return withoutHandingOn(new Map(modules), (name) => late.has(name));
+}
+
 /** Bundles, and writes what was made: minified, with source maps, under short names. */
 async function build(options: esbuild.BuildOptions, out: URL): Promise<void> {
   const packages = await Deno.makeTempDir();
@@ -320,19 +354,21 @@ async function build(options: esbuild.BuildOptions, out: URL): Promise<void> {
     }).catch((error: Error) => {
       throw new LongstrideError(`Cannot bundle: ${error.message}`, { cause: error });
     });
-    const named = names(metafile),
-      renamed = (text: string) => named.entries().reduce((text, [from, to]) => text.replaceAll(from, to), text);
-    const maps = new Map(outputFiles.filter(({ path }) => path.endsWith(".map")).map(({ path, text }) => [path, text]));
-    for (const { path, text } of outputFiles) {
-      if (maps.has(path)) continue;
-      const name = renamed(basename(path)), file = new URL(name, out), [packed, map] = await pack(text, maps.get(`${path}.map`)!, name);
-      map.sources = map.sources.map((source) => portable(source, file));
-      await Deno.writeTextFile(new URL(`${name}.map`, out), JSON.stringify(map));
-      let code = renamed(packed).replaceAll(RUNTIME_IMPORT, `import(${LEFT_ALONE}`);
-      for (const [from, to] of Object.entries(NAMED)) code = code.replaceAll(`"${from}"`, `"${to}"`);
-      const [left] = /"[^"\n]*\.ts"/.exec(code) ?? [];
+    for (const [name, { text, map }] of renamed(outputFiles, metafile)) {
+      const file = new URL(name, out), packed = await pack(text, map, name);
+      const ready = replaced(
+        replaced(packed, RUNTIME_IMPORT, () => `import(${LEFT_ALONE}`),
+        NAMES,
+        ([, from]) => `"${NAMED[from]}"`,
+      );
+      const [left] = /"[^"\n]*\.ts"/.exec(ready.text) ?? [];
       if (left) throw new LongstrideError(`Cannot bundle: ${file} names the file ${left}; say in NAMED what it becomes`);
-      await Deno.writeTextFile(file, code);
+      const { sources, ...rest } = JSON.parse(ready.map) as { sources: string[] };
+      await Deno.writeTextFile(
+        new URL(`${name}.map`, out),
+        JSON.stringify({ ...rest, sources: sources.map((one) => portable(one, file)) }),
+      );
+      await Deno.writeTextFile(file, ready.text);
     }
   } finally {
     await esbuild.stop();

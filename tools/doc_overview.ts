@@ -141,7 +141,7 @@ ${await pattern(0, 642)}
 ${await pattern(1, 958)}
 <text x="878" y="366" font-size="15" text-anchor="middle" class="soft">a window,</text>
 <text x="878" y="388" font-size="15" text-anchor="middle" class="soft">then every 8th</text>
-${card(16, 484, 1168, 140, "It plays", "two seconds of piano, 12,000 samples a second")}
+${card(16, 484, 1168, 140, "It plays", "two seconds of piano, 12,000 samples per second")}
 <path d="${wave}" class="wave" stroke-width="2.4" stroke-linecap="round" fill="none"/>
 </svg>
 `;

@@ -78,7 +78,8 @@ const ENGINES: readonly Engine[] = [
       name: "late",
       which: ({ isLate, isApart }) => isLate && !isApart,
       kernels: "addKernels",
-      also: `export { planPadded } from "./pad.ts";
+      also: `export { planCopies } from "./copies.ts";
+export { planPadded } from "./pad.ts";
 export { splitAttention, splitLinear } from "./split.ts";
 export { inF32, planAnyLinear } from "./linear_any.ts";\n`,
     }, { name: "apart", which: ({ isApart }) => isApart, kernels: "addKernels" }],

@@ -5,7 +5,7 @@
 // dq is one product instead of three: a place for each pair of tiles, so that no other workgroup writes there. A dispatch is then over
 // as many sequences as there is room for.
 // @late
-// @import attention.wgsl
+// @import attention_keys.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
@@ -45,14 +45,6 @@ fn begin_tiles() {
 fn see() {
   see_queries(&notes, &stat_at, run, item, start, t);
   agree(&ps, BN, t);
-}
-
-// @splice
-fn ask() {
-  var pq: array<Stored, DLOADS>;
-  var po: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, other_base, t);
-  load_rows(VLOADS, &po, &d_o, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

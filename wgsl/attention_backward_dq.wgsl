@@ -1,7 +1,7 @@
 // The gradient of Eq. 3 by q: dq (+)= scale · Σ ds·k, ds = p ∘ (dO·vᵀ − delta), p = e^(s − lse): one stage of a set, queries own, keys
 // stream.
 // @late
-// @import attention.wgsl
+// @import attention_queries.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
@@ -45,14 +45,6 @@ fn begin_tiles() {
 fn see() {
   see_keys(&span, start, tx, ty);
   agree(&vs, TY, t);
-}
-
-// @splice
-fn ask() {
-  var pk: array<Stored, DLOADS>;
-  var pv: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, other_base, t);
-  load_rows(VLOADS, &pv, &v, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

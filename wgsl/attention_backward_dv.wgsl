@@ -1,6 +1,6 @@
 // The gradient of Eq. 3 by v: dv (+)= Σ pᵀ·dO, p = e^(s − lse): one stage of a set, keys own, queries stream.
 // @late
-// @import attention.wgsl
+// @import attention_keys.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
@@ -32,14 +32,6 @@ fn begin_tiles() {
 fn see() {
   see_queries(&stats, &stat_at, run, item, start, t);
   agree(&qs, BN, t);
-}
-
-// @splice
-fn ask() {
-  var pq: array<Stored, DLOADS>;
-  var po: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pq, &q, HD, D4, run, &more, start, item, other_base, t);
-  load_rows(VLOADS, &po, &d_o, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

@@ -51,6 +51,102 @@ var<workgroup> tops: array<f32, SIXTEEN>;
 var<workgroup> weights: array<f32, THREADS>;
 var<workgroup> sums: array<Value, THREADS>;
 
+// The slot of this invocation's key; past the last key, the position's own, with a weight of 0.
+// @splice
+fn find_slot() {
+  var left = (group.x * params.blocks + block) * THREADS + t;
+  var slot_at = 0u;
+  var found = false;
+  for (var part = 0u; part < PARTS; part++) {
+    let some = parts[part];
+    if (!found && left < some.count) {
+      slot_at = some.first + left;
+      found = true;
+    }
+    left -= select(some.count, 0u, found);
+  }
+  let slot = select(here, plan[slot_at], found);
+}
+
+// The score of this invocation's key. The position's own key is not in the caches for sure yet.
+// @splice
+fn score_key() {
+  let start = (cached + slot) * D;
+  var products = Value();
+  for (var c0 = 0u; c0 < D; c0 += TURN) {
+    // @unroll
+    for (var c1 = 0u; c1 < TURN; c1++) {
+      products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
+    }
+  }
+  let score = select(-1e30, total(products) * params.scale, found);
+}
+
+// The highest score so far, and what e^(score − highest) makes of this block and of those before.
+// @splice
+fn raise() {
+  if (t < SIXTEEN) {
+    var top = scores[t];
+    // @unroll
+    for (var e = 1u; e < THREADS / SIXTEEN; e++) {
+      top = max(top, scores[t + SIXTEEN * e]);
+    }
+    tops[t] = top;
+  }
+  workgroupBarrier();
+  var next = high;
+  // @unroll
+  for (var e = 0u; e < SIXTEEN; e++) {
+    next = max(next, tops[e]);
+  }
+  let p = exp(score - next);
+  let shrink = exp(high - next);
+  high = next;
+  weight = fma(weight, shrink, p);
+}
+
+// The weights of all invocations, sixteen sums of them.
+// @splice
+fn total_weights() {
+  sums[t] = sum;
+  weights[t] = weight;
+  workgroupBarrier();
+  if (t < SIXTEEN) {
+    var some = 0.0;
+    // @unroll
+    for (var e = 0u; e < THREADS / SIXTEEN; e++) {
+      some += weights[t + SIXTEEN * e];
+    }
+    tops[t] = some;
+  }
+  workgroupBarrier();
+}
+
+// (m, l, Σ e^(s − m)·v) of this share, or the result.
+// @splice
+fn write() {
+  let at = (line * groups.x + group.x) * (2u + V);
+  if (t < V) {
+    var all = 0.0;
+    // @unroll
+    for (var e = 0u; e < SIXTEEN; e++) {
+      all += tops[e];
+    }
+    for (var other = 1u; other < LANES; other++) {
+      sum += sums[other * V + t];
+    }
+    if (WHOLE) {
+      partials[value_at + t] = sum / Value(all);
+    } else {
+      partials[at + 2u + t] = sum;
+      if (t == 0u) {
+        partials[at] = Value(high);
+        partials[at + 1u] = Value(all);
+      }
+    }
+  }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -76,19 +172,7 @@ fn main(
   var weight = 0.0;
   var sum = Value();
   for (var block = 0u; block < params.blocks; block++) {
-    // The slot of this invocation's key; past the last key, the position's own, with a weight of 0.
-    var left = (group.x * params.blocks + block) * THREADS + t;
-    var slot_at = 0u;
-    var found = false;
-    for (var part = 0u; part < PARTS; part++) {
-      let some = parts[part];
-      if (!found && left < some.count) {
-        slot_at = some.first + left;
-        found = true;
-      }
-      left -= select(some.count, 0u, found);
-    }
-    let slot = select(here, plan[slot_at], found);
+    find_slot();
     slots[t] = slot;
     workgroupBarrier();
     // The position's own key and value are not in the caches for sure yet.
@@ -100,35 +184,10 @@ fn main(
         held[e1] = select(values[(cached + at) * V + column], v[value_at + column], at == here);
       }
     }
-    let start = (cached + slot) * D;
-    var products = Value();
-    for (var c0 = 0u; c0 < D; c0 += TURN) {
-      // @unroll
-      for (var c1 = 0u; c1 < TURN; c1++) {
-        products = fma(q[key_at + c0 + c1], select(keys[start + c0 + c1], k[key_at + c0 + c1], slot == here), products);
-      }
-    }
-    let score = select(-1e30, total(products) * params.scale, found);
+    score_key();
     scores[t] = score;
     workgroupBarrier();
-    if (t < SIXTEEN) {
-      var top = scores[t];
-      // @unroll
-      for (var e = 1u; e < THREADS / SIXTEEN; e++) {
-        top = max(top, scores[t + SIXTEEN * e]);
-      }
-      tops[t] = top;
-    }
-    workgroupBarrier();
-    var next = high;
-    // @unroll
-    for (var e = 0u; e < SIXTEEN; e++) {
-      next = max(next, tops[e]);
-    }
-    let p = exp(score - next);
-    let shrink = exp(high - next);
-    high = next;
-    weight = fma(weight, shrink, p);
+    raise();
     scores[t] = p;
     workgroupBarrier();
     sum *= shrink;
@@ -153,38 +212,8 @@ fn main(
     }
     workgroupBarrier();
   }
-  sums[t] = sum;
-  weights[t] = weight;
-  workgroupBarrier();
-  if (t < SIXTEEN) {
-    var some = 0.0;
-    // @unroll
-    for (var e = 0u; e < THREADS / SIXTEEN; e++) {
-      some += weights[t + SIXTEEN * e];
-    }
-    tops[t] = some;
-  }
-  workgroupBarrier();
-  let at = (line * groups.x + group.x) * (2u + V);
-  if (t < V) {
-    var all = 0.0;
-    // @unroll
-    for (var e = 0u; e < SIXTEEN; e++) {
-      all += tops[e];
-    }
-    for (var other = 1u; other < LANES; other++) {
-      sum += sums[other * V + t];
-    }
-    if (WHOLE) {
-      partials[value_at + t] = sum / Value(all);
-    } else {
-      partials[at + 2u + t] = sum;
-      if (t == 0u) {
-        partials[at] = Value(high);
-        partials[at + 1u] = Value(all);
-      }
-    }
-  }
+  total_weights();
+  write();
   // Last, as nothing here waits for it.
   if (group.x == 0u) {
     for (var c = t; c < D; c += THREADS) {

@@ -1,4 +1,4 @@
-// o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup a head. The maximum is found
+// o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup per head. The maximum is found
 // over all shares at once and a column is summed by LANES invocations, since one that walks 25 shares waits 25 times.
 // @import storage_f32x4.wgsl
 

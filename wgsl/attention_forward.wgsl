@@ -1,6 +1,6 @@
 // o = softmax(q·kᵀ·scale over the set)·v, scale = 1/√d (Eq. 3), with online softmax: one stage of a set, queries own, keys stream.
 // A later stage starts from the o and lse already there: m = lse, l = 1.
-// @import attention.wgsl
+// @import attention_queries.wgsl
 
 @group(0) @binding(2) var<storage, read> q: array<Stored>; // [batch·n, heads·D4]
 @group(0) @binding(3) var<storage, read> k: array<Stored>; // [batch·m, kv heads·D4]
@@ -50,14 +50,6 @@ fn begin_tiles() {}
 fn see() {
   see_keys(&span, start, tx, ty);
   agree(&xs, TY, t);
-}
-
-// @splice
-fn ask() {
-  var pk: array<Stored, DLOADS>;
-  var pv: array<Stored, VLOADS>;
-  load_rows(DLOADS, &pk, &k, HD, D4, run, &more, start, item, other_base, t);
-  load_rows(VLOADS, &pv, &v, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

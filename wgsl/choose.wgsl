@@ -25,7 +25,7 @@ const THREADS: u32 = 256u;
 
 var<workgroup> numbers: array<f32, THREADS>;
 var<workgroup> names: array<u32, THREADS>;
-// A bit a token: whether it is at a position before. As many as there may be tokens.
+// A bit per token: whether it is at a position before. As many as there may be tokens.
 var<workgroup> there: array<atomic<u32>, 128>;
 
 // The logit of a token, made less likely where the token was there.
@@ -71,6 +71,35 @@ fn sum(t: u32, number: f32) -> f32 {
   return found;
 }
 
+// Of each token how many stand before it and what those weigh; whether it is among the most likely.
+// @splice
+fn rank() {
+  let most = select(u32(choice[1]), params.vocabulary, choice[1] == 0.0);
+  var own_weight = 0.0;
+  for (var token = t; token < params.vocabulary; token += THREADS) {
+    let own = tokens[base + token].x;
+    var rank = 0u;
+    var before = 0.0;
+    for (var four = 0u; four < params.fours; four++) {
+      // @unroll
+      for (var j = 0u; j < 4u; j++) {
+        let other = tokens[base + four * 4u + j];
+        if (other.x > own || (other.x == own && four * 4u + j < token)) {
+          rank++;
+          before += other.y;
+        }
+      }
+    }
+    let kept = rank < most;
+    if (kept) {
+      own_weight += tokens[base + token].y;
+    }
+    // Others read x and y of this token meanwhile: z and w are its own.
+    tokens[base + token].z = before;
+    tokens[base + token].w = select(0.0, 1.0 + f32(min(rank, 1u)), kept);
+  }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = position[0];
@@ -105,30 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   }
   storageBarrier();
 
-  let most = select(u32(choice[1]), params.vocabulary, choice[1] == 0.0);
-  var own_weight = 0.0;
-  for (var token = t; token < params.vocabulary; token += THREADS) {
-    let own = tokens[base + token].x;
-    var rank = 0u;
-    var before = 0.0;
-    for (var four = 0u; four < params.fours; four++) {
-      // @unroll
-      for (var j = 0u; j < 4u; j++) {
-        let other = tokens[base + four * 4u + j];
-        if (other.x > own || (other.x == own && four * 4u + j < token)) {
-          rank++;
-          before += other.y;
-        }
-      }
-    }
-    let kept = rank < most;
-    if (kept) {
-      own_weight += tokens[base + token].y;
-    }
-    // Others read x and y of this token meanwhile: z and w are its own.
-    tokens[base + token].z = before;
-    tokens[base + token].w = select(0.0, 1.0 + f32(min(rank, 1u)), kept);
-  }
+  rank();
   let limit = choice[2] * sum(t, own_weight);
   // What the kept tokens weigh is what the last of them and those before it do.
   var end = 0.0;

@@ -1,4 +1,4 @@
-// Clipping and the loss scale (spec §3): factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where
+// Clipping and the loss scale: factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where
 // squareNorm is not finite; skipped counts the last. S is the loss scale: halved after a step that is not finite, doubled after 1,000
 // clean ones. hyper becomes the row of schedule of as many steps as were skipped since the host looked. Compilers may assume that there
 // is no NaN, so the test looks at the exponent bits.

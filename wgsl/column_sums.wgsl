@@ -1,12 +1,7 @@
-// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy. 32 Values × 8 row lanes per workgroup.
+// partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy.
 // @late
 // @import storage_f32.wgsl
-
-struct Params {
-  rows: u32,
-  width: u32, // in Values
-  strip: u32, // rows per strip
-}
+// @import strips.wgsl
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>; // [rows, width]
 @group(0) @binding(1) var<storage, read_write> partials: array<Value>; // [strips, width]
@@ -16,10 +11,7 @@ var<workgroup> sums: array<array<Value, 32>, 8>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let lane = t & 31u;
-  let line = (t >> 5u) & 7u;
-  let column = group.x * 32u + lane;
-  let end = min((group.y + 1u) * params.strip, params.rows);
+  place();
   var sum = Value();
   if (column < params.width) {
     for (var r = group.y * params.strip + line; r < end; r += 8u) {

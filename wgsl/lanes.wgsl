@@ -1,4 +1,4 @@
-// How the invocations of a workgroup lie over TX columns and TY rows of its result. Hardware that loads 16 bytes an invocation
+// How the invocations of a workgroup lie over TX columns and TY rows of its result. Hardware that loads 16 bytes per invocation
 // serves half a subgroup at a time and joins equal addresses of neighbours: with LANES, neighbours share a column and
 // those two apart a row, so that the loads of both operands are joined.
 

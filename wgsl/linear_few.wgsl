@@ -84,6 +84,62 @@ fn load_weights(weights: ptr<function, Held>, gains: ptr<function, Held>, shifts
   }
 }
 
+// Mean and 1/σ of the rows, of the norm that x goes through first.
+// @splice
+fn normalise() {
+  let width = f32(params.k4 * 4u);
+  // @unroll
+  for (var r = 0u; r < ROWS; r++) {
+    var sum = vec4f();
+    for (var c = t; c < params.k4; c += THREADS) {
+      sum += x[r * params.k4 + c];
+    }
+    parts[r][t] = sum4(sum);
+  }
+  sum_all(t);
+  // @unroll
+  for (var r = 0u; r < ROWS; r++) {
+    mean[r] = total_of(r) / width;
+  }
+  // @unroll
+  for (var r = 0u; r < ROWS; r++) {
+    var squares = vec4f();
+    for (var c = t; c < params.k4; c += THREADS) {
+      let centred = x[r * params.k4 + c] - mean[r];
+      squares = fma(centred, centred, squares);
+    }
+    parts[r][t] = sum4(squares);
+  }
+  sum_all(t);
+  // @unroll
+  for (var r = 0u; r < ROWS; r++) {
+    rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
+  }
+}
+
+// The sum of a column's lanes, with what is added to it.
+// @splice
+fn finish() {
+  // The lanes' sums, four at a time: independent loads, where halving would take a barrier per step.
+  var four = vec4f();
+  for (var e = 0u; e < LANES; e += 16u) {
+    // @unroll
+    for (var some = 0u; some < 4u; some++) {
+      let first = t - lane + e + some * 4u;
+      four += vec4f(parts[lane][first], parts[lane][first + 1u], parts[lane][first + 2u], parts[lane][first + 3u]);
+    }
+  }
+  var z = sum4(four);
+  if (INT8 == 1u) {
+    z *= scaled[0];
+  }
+  z += added;
+  if (GELU) {
+    z = gelu(z);
+  }
+  y[at] = z + passed;
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
   let lane = t & (LANES - 1u);
@@ -117,34 +173,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   var mean: array<f32, ROWS>;
   var rstd: array<f32, ROWS>;
   if (NORM) {
-    let width = f32(params.k4 * 4u);
-    // @unroll
-    for (var r = 0u; r < ROWS; r++) {
-      var sum = vec4f();
-      for (var c = t; c < params.k4; c += THREADS) {
-        sum += x[r * params.k4 + c];
-      }
-      parts[r][t] = sum4(sum);
-    }
-    sum_all(t);
-    // @unroll
-    for (var r = 0u; r < ROWS; r++) {
-      mean[r] = total_of(r) / width;
-    }
-    // @unroll
-    for (var r = 0u; r < ROWS; r++) {
-      var squares = vec4f();
-      for (var c = t; c < params.k4; c += THREADS) {
-        let centred = x[r * params.k4 + c] - mean[r];
-        squares = fma(centred, centred, squares);
-      }
-      parts[r][t] = sum4(squares);
-    }
-    sum_all(t);
-    // @unroll
-    for (var r = 0u; r < ROWS; r++) {
-      rstd[r] = 1.0 / sqrt(total_of(r) / width + 1e-5);
-    }
+    normalise();
   }
   var sums: array<vec4f, ROWS>;
   if (works) {
@@ -176,23 +205,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
   }
   workgroupBarrier();
   if (writes) {
-    // The lanes' sums, four at a time: independent loads, where halving would take a barrier per step.
-    var four = vec4f();
-    for (var e = 0u; e < LANES; e += 16u) {
-      // @unroll
-      for (var some = 0u; some < 4u; some++) {
-        let first = t - lane + e + some * 4u;
-        four += vec4f(parts[lane][first], parts[lane][first + 1u], parts[lane][first + 2u], parts[lane][first + 3u]);
-      }
-    }
-    var z = sum4(four);
-    if (INT8 == 1u) {
-      z *= scaled[0];
-    }
-    z += added;
-    if (GELU) {
-      z = gelu(z);
-    }
-    y[at] = z + passed;
+    finish();
   }
 }

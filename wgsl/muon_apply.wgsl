@@ -1,4 +1,4 @@
-// X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product_vectors.wgsl.
+// X ← P·X of Muon's iteration, for many matrices, by tiles of product_vectors.wgsl.
 // @late
 // @import storage_f32x4.wgsl
 

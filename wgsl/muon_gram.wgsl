@@ -1,4 +1,4 @@
-// Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
+// Of Muon's iteration what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
 // by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
 // @late
 

@@ -1,4 +1,4 @@
-// Muon's momentum (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor
+// Muon's momentum, of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor
 // + μ·m as the first X [r, c], r ≤ c, turned where out > in, 0 where its sides are rounded up to 4. A workgroup has a tile of 32 × 32
 // and leaves the sum of its squares. Where factor is 0 m stays and X is 0.
 // @late

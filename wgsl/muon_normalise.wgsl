@@ -1,4 +1,4 @@
-// Where Muon's iteration (spec §3) begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
+// Where Muon's iteration begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
 // @late
 // @import storage_f32x4.wgsl
 // @import elements.wgsl

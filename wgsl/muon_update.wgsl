@@ -1,4 +1,4 @@
-// Muon's step (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
+// Muon's step, of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
 // c] turned back where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
 // @late
 // @import storage_f32x4.wgsl

@@ -1,4 +1,5 @@
 // y = x, from f32 to f16: behind kernels that have no f16 of their own.
+// @late
 // @import storage_f16x4.wgsl
 // @import elements.wgsl
 

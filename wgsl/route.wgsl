@@ -43,6 +43,53 @@ fn score(query: u32, first: u32, step: u32, k: u32) -> f32 {
   return total(sum);
 }
 
+// The best block of this invocation that follows what was chosen last.
+// @splice
+fn follow() {
+  var most = 0.0;
+  var best = NONE;
+  for (var k = t; k < count; k += THREADS) {
+    var s = 0.0;
+    if (k < HELD) {
+      s = held[k];
+    } else {
+      s = score(query, first, step, k);
+    }
+    let follows = r == 0u || s < last || (s == last && k > last_place);
+    if (follows && (best == NONE || s > most)) {
+      most = s;
+      best = k;
+    }
+  }
+}
+
+// The best of all invocations, the first of equals, to tops[0] and places[0].
+// @splice
+fn largest() {
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+    if (t < half) {
+      let other = places[t + half];
+      let by = tops[t + half] - tops[t];
+      if (other != NONE && (places[t] == NONE || by > 0.0 || (by == 0.0 && other < places[t]))) {
+        places[t] = other;
+        tops[t] = tops[t + half];
+      }
+    }
+    workgroupBarrier();
+  }
+}
+
+// Chosen blocks ascend: into the places of larger ones.
+// @splice
+fn insert() {
+  var at = r;
+  while (at > 0u && chosen[max(at, 1u) - 1u] > last_place) {
+    chosen[at] = chosen[at - 1u];
+    at--;
+  }
+  chosen[at] = last_place;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -85,45 +132,15 @@ fn main(
   var last = 0.0;
   var last_place = NONE;
   for (var r = 0u; r < params.top; r++) {
-    var most = 0.0;
-    var best = NONE;
-    for (var k = t; k < count; k += THREADS) {
-      var s = 0.0;
-      if (k < HELD) {
-        s = held[k];
-      } else {
-        s = score(query, first, step, k);
-      }
-      let follows = r == 0u || s < last || (s == last && k > last_place);
-      if (follows && (best == NONE || s > most)) {
-        most = s;
-        best = k;
-      }
-    }
+    follow();
     tops[t] = most;
     places[t] = best;
     workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-      if (t < half) {
-        let other = places[t + half];
-        let by = tops[t + half] - tops[t];
-        if (other != NONE && (places[t] == NONE || by > 0.0 || (by == 0.0 && other < places[t]))) {
-          places[t] = other;
-          tops[t] = tops[t + half];
-        }
-      }
-      workgroupBarrier();
-    }
+    largest();
     last = tops[0];
     last_place = places[0];
     if (t == 0u) {
-      // Into the places of larger ones.
-      var at = r;
-      while (at > 0u && chosen[max(at, 1u) - 1u] > last_place) {
-        chosen[at] = chosen[at - 1u];
-        at--;
-      }
-      chosen[at] = last_place;
+      insert();
     }
     // No block is left: those that follow find none either.
     if (last_place == NONE) {

@@ -1,9 +1,10 @@
 // Activations as four f16 in two u32, computed with in f32: see storage_f32.wgsl. Packed words need no shader-f16, and move as
 // many bytes as it would.
 
+// @late
+// @import fours.wgsl
+
 alias Stored = vec2u;
-alias Value = vec4f;
-const WIDE: u32 = 4u;
 
 fn load(s: Stored) -> Value {
   return vec4f(unpack2x16float(s.x), unpack2x16float(s.y));
@@ -24,22 +25,6 @@ fn store(v: Value) -> Stored {
     return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
   }
   return vec2u(halves_of(v.xy), halves_of(v.zw));
-}
-
-fn total(v: Value) -> f32 {
-  return (v.x + v.y) + (v.z + v.w);
-}
-
-fn highest(v: Value) -> f32 {
-  return max(max(v.x, v.y), max(v.z, v.w));
-}
-
-fn element(v: Value, at: u32) -> f32 {
-  return v[at & 3u];
-}
-
-fn one_hot(first: u32, column: u32) -> Value {
-  return select(vec4f(), vec4f(1.0), first + vec4u(0u, 1u, 2u, 3u) == vec4u(column));
 }
 
 // A full f32 vector in so many stored elements.

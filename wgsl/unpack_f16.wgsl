@@ -1,4 +1,5 @@
 // y = x, from f16 to f32: in front of kernels that have no f16 of their own.
+// @late
 // @import storage_f16x4.wgsl
 // @import elements.wgsl
 

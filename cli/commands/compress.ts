@@ -32,7 +32,7 @@ const FLAGS: readonly Flag[] = [
   ...group("Model", [{ name: "model", value: "RUN", about: "the model: a run's folder, or the address of a model's" }]),
   ...group("Output", [
     { name: "out", value: "FILE", about: `where to (default: FILE${ENDING}, of decompress FILE without that ending)` },
-    { name: "json", about: "one JSON object a line on stdout; the last has the sizes" },
+    { name: "json", about: "one JSON object per line on stdout; the last has the sizes" },
   ]),
   ...ENGINE_FLAGS,
 ];

@@ -196,7 +196,7 @@ export const evaluate: Command = {
       },
       { name: "batch", value: "B", allowed: SAMPLE_FIELDS.batch, about: "windows at once (default: about 16,384 tokens)" },
     ]),
-    ...group("Output", [{ name: "json", about: "one JSON object a line on stdout; the last has all results" }]),
+    ...group("Output", [{ name: "json", about: "one JSON object per line on stdout; the last has all results" }]),
     ...ENGINE_FLAGS,
     ...DISTRIBUTED_FLAGS,
   ],

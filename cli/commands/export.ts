@@ -68,7 +68,7 @@ export const exporting: Command = {
         name: "weights",
         value: "TYPE",
         allowed: { oneOf: Object.keys(TYPES) },
-        about: "int8, matrices alone, with a scale a row; f16; f32 (default: int8). From f32 alone training goes on",
+        about: "int8, matrices alone, with a scale per row; f16; f32 (default: int8). From f32 alone training goes on",
       },
       { name: "json", about: "one JSON object per file on stdout" },
     ]),

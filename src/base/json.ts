@@ -24,6 +24,19 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/**
+ * {@linkcode parseJson} for readers that say what is wrong in their own way.
+ *
+ * @param fail is told what is wrong, and throws
+ */
+export function jsonOf(text: string, fail: (what: string) => never): unknown {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    return fail((error as SyntaxError).message);
+  }
+}
+
 /** Walks over brackets and strings only; whether the text is JSON is JSON.parse's to say. */
 function scan(text: string): void {
   // One entry per level: the names seen so far in an object, null for a list.

@@ -7,7 +7,7 @@
 
 import { expect, expectTokens } from "../base/check.ts";
 import { CheckpointError, ConfigError, excerpt } from "../base/errors.ts";
-import { parseJson } from "../base/json.ts";
+import { jsonOf } from "../base/json.ts";
 import { lazily, Scratch } from "../base/scratch.ts";
 import type { Codec } from "./text.ts";
 
@@ -289,13 +289,7 @@ export function parseTokenizer(text: string, name: string): Tokenizer {
   const fail = (what: string): never => {
     throw new CheckpointError(`Cannot use ${name}: ${what}; restore it, or begin a run with --vocab, which learns one`);
   };
-  let json: TokenizerJson | null = null;
-  try {
-    json = parseJson(text) as TokenizerJson | null;
-  } catch (error) {
-    fail((error as Error).message);
-  }
-  const model = json?.model;
+  const json = jsonOf(text, fail) as TokenizerJson | null, model = json?.model;
   if (model?.type !== "BPE") return fail(`it is no byte-pair encoding: its model is ${excerpt(String(model?.type))}`);
   const split = json?.pre_tokenizer?.pretokenizers?.[0]?.pattern?.Regex;
   if (split !== PIECES) fail(`it cuts text into other pieces: ${excerpt(String(split ?? JSON.stringify(json?.pre_tokenizer)))}`);

@@ -77,7 +77,7 @@ function wavFormat(chunk: Uint8Array, name: string, offset: number): Layout {
   if (!encoding) {
     fail(
       12,
-      `has ${bits} bits a sample in frames of ${frame} bytes and ${channels} channels; known are PCM of 8, 16, 24, 32 bits, float of 32, 64`,
+      `has ${bits} bits per sample in frames of ${frame} bytes and ${channels} channels; known are PCM of 8, 16, 24, 32 bits, float of 32, 64`,
     );
   }
   if (wrongOf("", rate, FRAME_RATES)) fail(4, `has ${rate} frames per second, it must be ${inWords(FRAME_RATES)}`);

@@ -59,7 +59,15 @@ const local = (stride: number): AttentionConfig => ({ pattern: "local", stride }
 /** A factor per head: of the integrations the one that learns soonest at these sizes. */
 const strided = (stride: number): AttentionConfig => ({ pattern: "strided", stride, integration: "multihead" });
 
-/** Presets by name: the paper's (spec §4), and small ones for this program's own first runs. docs/results.md has the sweeps behind those. */
+/** How small presets of text and of sound are trained. */
+const TEXT: Partial<TrainConfig> = { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" };
+const SOUND: Partial<TrainConfig> = {
+  ...{ steps: 1000, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
+  // Eight short windows per step are eight places of the piece instead of one: 5.93 bits per sample for 6.03 (means of three seeds).
+  phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
+};
+
+/** Presets by name: the paper's (section 7), and small ones for this program's own first runs. docs/results.md has the sweeps behind those. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
   text: {
     about: "text in minutes on two cores: 4 bytes back twice, then strided, 512 bytes of context",
@@ -71,7 +79,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       attention: [local(4), local(4), strided(16), strided(32)],
       position: { kind: "attention", stride: 16 },
     },
-    train: { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" },
+    train: TEXT,
   },
   image: {
     about: "images of 32×32×3 in minutes on two cores: four pixels back, then strided over rows of pixels",
@@ -98,11 +106,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       attention: [local(4), local(8), strided(64)],
       position: { kind: "attention", stride: 64 },
     },
-    // Eight short windows per step are eight places of the piece instead of one: 5.93 bits per sample for 6.03 (means of three seeds).
-    train: {
-      ...{ steps: 1000, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
-      phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
-    },
+    train: SOUND,
   },
   "sound-three": {
     about: "the same of three factors: 4 and 8 frames back, then strides of 16 and 256, a head for each",
@@ -113,10 +117,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       attention: [local(4), local(8), { pattern: "strided", stride: [16, 256], integration: "multihead" }],
       position: { kind: "attention", stride: 64 },
     },
-    train: {
-      ...{ steps: 1000, batch: 1, lr: 0.01, warmup: 20, beta2: 0.95, schedule: "linear" },
-      phases: [{ until: 0.7, n_ctx: 512, batch: 8 }],
-    },
+    train: SOUND,
   },
   "text-memory": {
     about: "text with learned memory tokens: 4 bytes back twice, then windows of 32 with 4 tokens after each",
@@ -127,7 +128,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       attention: [local(4), local(4), { pattern: "fixed", stride: 32, memory: 4 }, { pattern: "fixed", stride: 32, memory: 4 }],
       position: { kind: "attention", stride: 16 },
     },
-    train: { steps: 1600, batch: 2, lr: 0.002, warmup: 100, beta2: 0.95, schedule: "linear" },
+    train: TEXT,
   },
   "text-routed": {
     about:

@@ -6,7 +6,7 @@
 
 import { type Allowed, expect, mustBe, type NumberRange, type ObjectOf, whole, wrongOf } from "../base/check.ts";
 import { CheckpointError } from "../base/errors.ts";
-import { parseJson } from "../base/json.ts";
+import { jsonOf } from "../base/json.ts";
 import { DATASET_FIELDS } from "../data/dataset.ts";
 import { DATA_KINDS, type DataIdentity } from "../data/identity.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -129,13 +129,7 @@ export function parseRunState(text: string, name: string): { state: RunState; fi
     const wrong = wrongOf(where, value, allowed);
     if (wrong) fail(wrong);
   };
-  let json: unknown;
-  try {
-    json = parseJson(text);
-  } catch (error) {
-    fail((error as SyntaxError).message);
-  }
-  const version = (json as { version?: unknown } | null)?.version;
+  const json = jsonOf(text, fail), version = (json as { version?: unknown } | null)?.version;
   if (version !== 1) fail(`${mustBe("version", whole(1, 1), version)}; a newer Longstride may have written it`);
   check("it", json, RUN);
   const { version: _, files, ...run } = json as RunState & { version: 1; files: Digests };

@@ -1,5 +1,5 @@
 /**
- * How a model is trained: the constants of spec §3 and their validation.
+ * How a model is trained: its constants and their validation.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export interface Phase {
   attention?: ModelAttention;
 }
 
-/** Training constants of spec §3 with a run's choices. */
+/** Training constants with a run's choices. */
 export interface TrainConfig {
   /** Updates. */
   steps: number;
@@ -85,7 +85,7 @@ export interface TrainConfig {
   patience: number;
 }
 
-/** Spec §3's constants. Muon, because it learns far sooner (docs/results.md), whatever its constants. */
+/** The constants of section 6 of the paper where it has them. Muon, because it learns far sooner (docs/results.md), whatever its constants. */
 export const TRAIN_DEFAULTS: TrainConfig = {
   steps: 1000,
   batch: 1,
@@ -110,7 +110,7 @@ export const TRAIN_DEFAULTS: TrainConfig = {
   patience: 0,
 };
 
-/** Whether Muon updates a parameter: the matrices of the blocks (spec §3), but those of gates, whose rows have nothing to do with each other. */
+/** Whether Muon updates a parameter: the matrices of the blocks, but those of gates, whose rows have nothing to do with each other. */
 export function byMuon(name: string, shape: readonly number[], optimizer: OptimizerName): boolean {
   return optimizer === "muon" && shape.length === 2 && name.startsWith("layers.") && !name.includes(".gate.");
 }

@@ -122,7 +122,7 @@ export function take(
 }
 
 /**
- * Reads a model from the contents of its two files; weights may be saved as F16, BF16 or F64, matrices as I8 with a scale a row beside them,
+ * Reads a model from the contents of its two files; weights may be saved as F16, BF16 or F64, matrices as I8 with a scale per row beside them,
  * and there may be tensors of types that are not read here.
  *
  * @param names of the files, for messages

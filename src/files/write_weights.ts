@@ -61,7 +61,7 @@ export function give(
   return tensors;
 }
 
-/** Whole numbers from −127 to 127 and a scale a row, of which each number is the nearest that the row's largest allows. */
+/** Whole numbers from −127 to 127 and a scale per row, of which each number is the nearest that the row's largest allows. */
 function toInt8(data: Float32Array, rows: number): { numbers: Int8Array; scales: Float32Array } {
   const width = data.length / rows, numbers = new Int8Array(data.length), scales = new Float32Array(rows);
   for (let row = 0; row < rows; row++) {

@@ -8,7 +8,7 @@ import { Random, STREAM } from "../base/random.ts";
 import { type Initialisation, type ModelConfig, positionSizes } from "../files/model_config.ts";
 import { parameterShapes } from "../files/parameter_shapes.ts";
 
-/** Deviations of the first weights (spec §2): where W₂ and W_p, the ends of the branches, get 1/√(2·n_layer) of theirs. */
+/** Deviations of the first weights: where W₂ and W_p, the ends of the branches, get 1/√(2·n_layer) of theirs. */
 const DEVIATIONS: Readonly<Record<Initialisation, { token(d: number): number; hidden: number; out: number }>> = {
   // Layer norm of tiny numbers keeps small models from forming attention for most of a short run: 1.86 bits/byte for 2.22 after 1.6 MB.
   default: { token: () => 0.35, hidden: 1, out: 0.354 },
@@ -16,7 +16,7 @@ const DEVIATIONS: Readonly<Record<Initialisation, { token(d: number): number; hi
 };
 
 /**
- * Weights before training (section 5.3 and spec §2), by `config.init`: each tensor draws from its own stream, so a weight depends only
+ * Weights before training (section 5.3), by `config.init`: each tensor draws from its own stream, so a weight depends only
  * on the seed, its name's place and its index.
  *
  * @returns f32 arrays by parameter name

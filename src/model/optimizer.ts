@@ -1,5 +1,5 @@
 /**
- * The update of spec §3: global norm, clipping, Muon for the matrices of the blocks, Adam with decoupled decay for the rest, and schedules.
+ * The update of a step: global norm, clipping, Muon for the matrices of the blocks, Adam with decoupled decay for the rest, and schedules.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export interface OptimizerTensors {
   readonly lossScale: Tensor;
 }
 
-/** Loss scale and clean steps before the first step (spec §3). */
+/** Loss scale and clean steps before the first step. */
 export const LOSS_SCALE: readonly [number, number] = [2 ** 16, 0];
 
 /** Steps submitted before the host asks the device how many were skipped: the wait costs more than a small step does, so not every step. */

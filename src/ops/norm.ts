@@ -37,7 +37,7 @@ export interface SquareNorm {
  * 0 where squareNorm is not finite: then `skipped[0]` and `skipped[1]` go up by one; otherwise skipped[1] becomes 0.
  * norm = √squareNorm / S with S the loss scale, 1 where there is none.
  *
- * `lossScale` holds S and the clean steps since it last changed (spec §3): S ← S/2 after a step that is not finite,
+ * `lossScale` holds S and the clean steps since it last changed: S ← S/2 after a step that is not finite,
  * S ← 2·S after 1,000 clean ones, the count going back to 0 either way.
  *
  * `hyper` becomes row skipped[0] − known[0] of `schedule` (its last row beyond that), skipped[0] from before this step: a step that is
@@ -67,7 +67,7 @@ export interface Clip {
 /** Numbers of an update's constants: learning rate, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ) with t the update's number from 1, and Muon's rate. */
 export const HYPER = 4;
 
-/** Steps without a non-finite gradient after which the loss scale doubles (spec §3). */
+/** Steps without a non-finite gradient after which the loss scale doubles. */
 export const CLEAN_STEPS = 1000;
 
 /** What {@linkcode Sum} says of itself. */

@@ -5,7 +5,6 @@
  */
 
 import { instantiate } from "../base/kernels.ts";
-import { engineModule } from "../engines/wasm/binary.ts";
 import type { Communicator } from "./communicator.ts";
 
 /** Kernels of asm/halves.ts: units are 8 numbers, places are addresses. */
@@ -27,6 +26,12 @@ export class HalvesSum {
   /** Asks nothing of the communicator yet. */
   constructor(readonly communicator: Communicator) {}
 
+  /** The CPU engine's kernels, which nobody else who imports this has loaded yet. */
+  async #load(): Promise<Kernels> {
+    const { engineModule } = await import("../engines/wasm/binary.ts");
+    return await instantiate(await engineModule(), this.#memory) as unknown as Kernels;
+  }
+
   /** So many bytes of the memory, beginning at 0. */
   #reserve(bytes: number): Uint8Array<ArrayBuffer> {
     const missing = bytes - this.#memory.buffer.byteLength;
@@ -40,8 +45,7 @@ export class HalvesSum {
    */
   async sum(data: Float32Array | Uint16Array): Promise<void> {
     const { communicator } = this, { size } = communicator, { length } = data, isHalf = data instanceof Uint16Array;
-    const kernels =
-      await (this.#kernels ??= engineModule().then((module) => instantiate(module, this.#memory) as Promise<unknown> as Promise<Kernels>));
+    const kernels = await (this.#kernels ??= this.#load());
     // All arrays' parts are as long as each other: what is sent, what comes, and f32 on its way in and out.
     const each = Math.ceil(length / size / UNIT), part = each * UNIT_BYTES, all = part * size;
     const memory = this.#reserve(2 * all + (isHalf ? 0 : 2 * all)),

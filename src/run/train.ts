@@ -57,7 +57,7 @@ export interface Snapshot {
 
 /** What the device knows about the steps since the last reading. */
 export interface Measured {
-  /** Mean training loss of those steps, in nats a token. */
+  /** Mean training loss of those steps, in nats per token. */
   readonly loss: number;
   /** Global gradient norm of the last step, before clipping. */
   readonly gradNorm: number;
@@ -409,7 +409,7 @@ export interface Progress {
   readonly skipped: number;
   /** What the loss is multiplied by where activations are f16. */
   readonly lossScale: number;
-  /** Training tokens a second since the last report, evaluation not counted. */
+  /** Training tokens per second since the last report, evaluation not counted. */
   readonly tokensPerSecond: number;
   /** Seconds until the last step at the mean rate so far, evaluation included. */
   readonly secondsLeft: number;
@@ -593,6 +593,18 @@ function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer
   );
 }
 
+/** The next step, by the data of its phase. */
+async function takeStep(trainer: Trainer, phase: TrainedPhase, { data, targets, unit }: TrainOptions): Promise<void> {
+  const { train, done } = trainer, part = trainer.part(phase);
+  const wanted = targets && await microBatches(train, done, phase, targets, Float32Array, unit, part);
+  await trainer.step(await microBatches(train, done, phase, data, Uint32Array, unit, part), wanted);
+}
+
+/** What scores the data held out, where there is any. */
+function heldOutOf({ engine, heldOut, heldOutTargets, evaluationTokens = 32768, unit = 1, together, signal }: TrainOptions) {
+  return heldOut && new HeldOut(engine, heldOut, unit, evaluationTokens, together ?? signal, heldOutTargets);
+}
+
 /**
  * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
  * on from a snapshot sees what the uninterrupted one would have seen.
@@ -606,11 +618,9 @@ function checkGradients({ skipped }: Measured, { train: { lr, muon_lr, optimizer
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
   checkOptions(options);
-  const { engine, data, targets, heldOutTargets, signal, reportSeconds = 1, evaluations = 10, evaluationTokens = 32768, unit, together } =
-    options;
+  const { engine, signal, reportSeconds = 1, evaluations = 10, together } = options;
   const trainer = await Trainer.create(engine, options.config, options.train, options.from, options.learningRate, together);
-  const heldOut = options.heldOut &&
-    new HeldOut(engine, options.heldOut, unit ?? 1, evaluationTokens, together ?? signal, heldOutTargets);
+  const heldOut = heldOutOf(options);
   try {
     const { train } = trainer, { steps } = train, evaluate = new Cadence(options.evaluateEvery ?? everyOf(steps, evaluations));
     const pace = new Pace(trainer), patience = new Patience(train.patience, options.heldOutBefore ?? []);
@@ -642,9 +652,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<Progress> {
     };
     while (await decide()) {
       const phase = trainer.phase(trainer.done);
-      const part = trainer.part(phase),
-        wanted = targets && await microBatches(train, trainer.done, phase, targets, Float32Array, unit, part);
-      await trainer.step(await microBatches(train, trainer.done, phase, data, Uint32Array, unit, part), wanted);
+      await takeStep(trainer, phase, options);
       pace.step(phase);
       // Lets signals, timers and a page's frames run between steps.
       await new Promise((resume) => setTimeout(resume, 0));

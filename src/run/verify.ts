@@ -12,7 +12,7 @@ import { checkTrain, TRAIN_DEFAULTS, TRAIN_FIELDS, type TrainConfig } from "../f
 import type { ModelConfig } from "../files/model_config.ts";
 import { CheckpointError, DataError } from "../base/errors.ts";
 import { fetchBytes } from "../base/fetch.ts";
-import { parseJson } from "../base/json.ts";
+import { jsonOf } from "../base/json.ts";
 import { buildLayout } from "../pattern/layout.ts";
 import { loadLayers } from "../model/layers.ts";
 import { batchData } from "../model/batch.ts";
@@ -94,11 +94,9 @@ function need({ tensors }: Safetensors, key: string, file: string): SavedTensor 
 function metadata({ metadata }: Safetensors, key: string, file: string): unknown {
   const text = metadata.get(key);
   if (text === undefined) throw new CheckpointError(`Cannot verify with ${file}: its metadata has no ${key}`);
-  try {
-    return parseJson(text);
-  } catch (error) {
-    throw new CheckpointError(`Cannot verify with ${file}: of its metadata's ${key}, ${(error as Error).message}`);
-  }
+  return jsonOf(text, (what) => {
+    throw new CheckpointError(`Cannot verify with ${file}: of its metadata's ${key}, ${what}`);
+  });
 }
 
 /** Pairs in which the layout of the sets and a mask [heads, n, n] differ. */
@@ -330,13 +328,9 @@ export interface GoldenCase {
  */
 export async function* goldenCases(base: URL = new URL("../../test/golden/", import.meta.url)): AsyncGenerator<GoldenCase> {
   const at = (path: string) => new URL(path, base), text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  let index: GoldenIndex;
-  try {
-    index = parseJson(text(await fetchBytes(at("index.json")))) as GoldenIndex;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw new DataError(`Cannot read ${at("index.json")}: ${error.message}`);
-  }
+  const index = jsonOf(text(await fetchBytes(at("index.json"))), (what) => {
+    throw new DataError(`Cannot read ${at("index.json")}: ${what}`);
+  }) as GoldenIndex;
   for (const name of index.attention) {
     yield {
       name,

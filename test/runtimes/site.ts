@@ -7,9 +7,8 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
-import { openSite, type Site } from "../site.ts";
+import { openSite, type Site, watched } from "../site.ts";
 
 let opened: Promise<Site> | undefined;
 
@@ -40,16 +39,8 @@ export async function onSite<T>(path: string, use: (page: Page) => Promise<T>, {
     acceptDownloads: true,
     permissions: ["clipboard-read", "clipboard-write"],
   });
-  const page = await context.newPage(), errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => message.text().includes("Content Security Policy") && errors.push(message.text()));
   try {
-    await page.goto(`${base}/${path}`);
-    const result = await use(page).catch((error) => {
-      throw errors.length > 0 ? new Error(`${error.message}; the page threw ${errors.join("; ")}`, { cause: error }) : error;
-    });
-    assertEquals(errors, []);
-    return result;
+    return await watched(await context.newPage(), `${base}/${path}`, use);
   } finally {
     await context.close();
   }

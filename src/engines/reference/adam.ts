@@ -3,7 +3,7 @@
 import type { Adam } from "../../ops/mod.ts";
 import type { Values } from "./values.ts";
 
-/** p ← p − lr·(m̂/(√v̂ + ε) + wd·p) (spec §3) */
+/** p ← p − lr·(m̂/(√v̂ + ε) + wd·p), Loshchilov and Hutter (arXiv:1711.05101, algorithm 2) */
 export function adam(op: Adam, values: Values): void {
   const [factor] = values(op.factor), [lr, correct1, correct2] = values(op.hyper);
   if (factor === 0) return;

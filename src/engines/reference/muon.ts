@@ -28,7 +28,7 @@ function orthogonalise(u: Matrix): Matrix {
   return x;
 }
 
-/** m ← μ·m + g; p ← p − η·(√max(1, out/in)·X + wd·p) (spec §3) */
+/** m ← μ·m + g; p ← p − η·(√max(1, out/in)·X + wd·p) */
 export function muon(op: Muon, values: Values): void {
   const [factor] = values(op.factor), rate = values(op.hyper)[3];
   if (factor === 0) return;

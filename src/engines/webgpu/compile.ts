@@ -80,6 +80,8 @@ async function planProgram(
   const isHalf = program.ops.some((op) =>
     [op, ...Object.values(operands(op)).flat()].some((of) => (of as Partial<Tensor>).dtype === "f16")
   );
+  // How f16 lies in memory comes with what sampling does without.
+  if (isHalf) await loadLate();
   const matrices = isHalf ? await shop.matrices() : undefined;
   const plan = new Plan({ limits, bands, tiles, inOrder, keep, tuning, matrices, place: (t) => pages.place(t), late: loadLate });
   for (let at = 0; at < program.ops.length;) {

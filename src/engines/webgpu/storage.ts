@@ -15,7 +15,7 @@ export const ALIGNMENT = 256;
 export const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step;
 
 /**
- * Whether a tensor is stored in two bytes an element. Those of f16 whose rows are not a multiple of four are kept in f32:
+ * Whether a tensor is stored in two bytes per element. Those of f16 whose rows are not a multiple of four are kept in f32:
  * kernels load four halves at a time.
  */
 export const isPacked = (t: Tensor): boolean => t.dtype === "f16" && (t.shape.at(-1) ?? 1) % 4 === 0;

@@ -1,5 +1,5 @@
 /**
- * What lowering is: an operation becomes calls of kernels, their arguments by name. The kernels are in `asm/`, one file an operation.
+ * What lowering is: an operation becomes calls of kernels, their arguments by name. The kernels are in `asm/`, one file per operation.
  *
  * @module
  */

@@ -5,16 +5,16 @@
  */
 
 import type { Adam, Tensor } from "../../../ops/mod.ts";
-import { paddedBytes } from "../storage.ts";
+import { ALIGNMENT, paddedBytes } from "../storage.ts";
 import type { Plan } from "./plan.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
 
-/** One bit a block of 64 elements: whether it decays. */
+/** One bit per block of 64 elements: whether it decays. */
 function decayBits(op: Adam, run: Run): Uint32Array {
-  const bits = new Uint32Array(Math.ceil(run.bytes / 256 / 32));
+  const bits = new Uint32Array(Math.ceil(run.bytes / ALIGNMENT / 32));
   let block = 0;
   for (let at = run.first; at < run.first + run.count; at++) {
-    const end = block + paddedBytes(op.params[at]) / 256;
+    const end = block + paddedBytes(op.params[at]) / ALIGNMENT;
     if (op.decay[at]) { for (let b = block; b < end; b++) bits[b >> 5] |= 1 << (b & 31); }
     block = end;
   }

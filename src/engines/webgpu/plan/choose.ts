@@ -9,7 +9,7 @@ import { STREAM } from "../../../base/random.ts";
 import type { Choose } from "../../../ops/mod.ts";
 import type { Plan } from "./plan.ts";
 
-// The kernel keeps a bit a token in 128 words, and compares every token with every other: 4,096 take 16,384 turns of its loop, of the 65,535 that some software
+// The kernel keeps a bit per token in 128 words, and compares every token with every other: 4,096 take 16,384 turns of its loop, of the 65,535 that some software
 // GPUs allow.
 const LARGEST_VOCABULARY = 4096;
 

@@ -5,7 +5,7 @@
  */
 
 import { type Embedding, type EmbeddingDecode, size } from "../../../ops/mod.ts";
-import { type Plan, planInF32 } from "./plan.ts";
+import { type Plan, planInF32, THREADS } from "./plan.ts";
 
 /** y[r] = Σₜ tables[t][indices[t][r mod length]] */
 export async function planEmbedding(plan: Plan, op: Embedding): Promise<void> {
@@ -39,7 +39,7 @@ export function planEmbeddingDecode(plan: Plan, op: EmbeddingDecode): void {
       values: { TOKENS: t === 0 },
       bindings: { tape, position, rows: t > 0 ? op.rows[t - 1] : undefined, table, scale: op.scales?.[t], y },
       params: { count, width, batch, start },
-      grid: [Math.ceil(count / 256), 1, 1],
+      grid: [Math.ceil(count / THREADS), 1, 1],
     })
   );
 }

@@ -17,6 +17,7 @@ import { planMuon } from "./muon.ts";
 import { planSum, planSquareNorm, planClip } from "./norm.ts";
 import { planScoreLoss } from "./score_loss.ts";
 import type { Planner } from "./plan.ts";
+export { planCopies } from "./copies.ts";
 export { planPadded } from "./pad.ts";
 export { splitAttention, splitLinear } from "./split.ts";
 export { inF32, planAnyLinear } from "./linear_any.ts";

@@ -10,7 +10,7 @@ import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/problems.ts";
 import { tilesOf } from "../tuning/variants.ts";
 import { planLayernorm } from "./layernorm.ts";
-import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32 } from "./plan.ts";
+import { dropoutParams, type PartialDropout, PLACES, type Plan, planInF32, THREADS } from "./plan.ts";
 
 // Rows up to which a product is bound by reading w: decoding.
 const FEW_ROWS = 8;
@@ -47,7 +47,7 @@ export interface JointLinear extends Linear {
 function planFewLinear(plan: Plan, op: JointLinear): void {
   const { x, w, scale, b: bias, norm, residual, y, starts = [] } = op, ROWS = x.shape[0], [n, inner] = w.shape, k4 = inner / 4;
   // As many lanes a column as give every core something to do.
-  const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / 256) >= PLACES || lanes * 2 > k4) ?? 256;
+  const LANES = [32, 64, 128].find((lanes) => Math.ceil(n * lanes / THREADS) >= PLACES || lanes * 2 > k4) ?? THREADS;
   // With a norm, gain and shift are held beside the weights: registers for half as many.
   const TURN = (norm ? [4, 2] : [8, 4, 2]).find((turn) => k4 % (LANES * turn) === 0) ?? 1;
   plan.dispatch({
@@ -55,7 +55,7 @@ function planFewLinear(plan: Plan, op: JointLinear): void {
     values: { ROWS, LANES, TURN, NORM: !!norm, BIAS: !!bias, GELU: op.activation === "gelu", RESIDUAL: !!residual },
     bindings: { x, gain: norm?.gain, shift: norm?.bias, w, scale, bias, residual, y },
     params: { k4, n, second: starts[0] ?? n, third: starts[1] ?? n },
-    grid: [Math.ceil(n * LANES / 256), 1, 1],
+    grid: [Math.ceil(n * LANES / THREADS), 1, 1],
   });
 }
 

@@ -12,7 +12,6 @@ import {
   type Dropout,
   type Linear,
   type Op,
-  operands,
   size,
   type Tensor,
 } from "../../../ops/mod.ts";
@@ -59,6 +58,9 @@ export interface Dispatch {
 /** Workgroups that a large GPU runs at a time: with fewer some of it has nothing to do. */
 export const PLACES = 256;
 
+/** Invocations of a workgroup of kernels that have no other number of them. */
+export const THREADS = 256;
+
 /** Which tile variants to prefer: `auto` by the size of the problem. The others are for tests and tuning. */
 export type TilePreference = "auto" | "largest" | "smallest";
 
@@ -68,10 +70,12 @@ export interface Place {
   readonly offset: number;
 }
 
-/** What products and heads of widths that are no multiples of four take, and tensors that no binding holds; other models never load it. */
+/** What products and heads of widths that are no multiples of four take, tensors of f16, and those that no binding holds; other models never load it. */
 export interface Rare {
   /** A product with a copy of its int8 weights in f32. */
   inF32(plan: Plan, op: Linear): Promise<Linear>;
+  /** Plans an operation with `next` on f32 copies of its packed tensors. */
+  planCopies<O extends Op>(plan: Plan, op: O, next: Planner<O>): Promise<void>;
   /** Plans one of any widths. */
   planAnyLinear(plan: Plan, op: Linear): void;
   /** Plans attention over heads of any widths. */
@@ -219,8 +223,8 @@ export class Plan {
     return made as Promise<T>;
   }
 
-  /** Workgroups for so many elements at so many a workgroup, folded into two dimensions where one is too short. */
-  linear(elements: number, each = 256): [number, number, number] {
+  /** Workgroups for so many elements at so many per workgroup, folded into two dimensions where one is too short. */
+  linear(elements: number, each = THREADS): [number, number, number] {
     const groups = Math.ceil(elements / each), most = this.context.limits.maxComputeWorkgroupsPerDimension;
     const x = Math.min(groups, most);
     return [x, Math.ceil(groups / x), 1];
@@ -251,19 +255,6 @@ export type Planner<O extends Op> = (plan: Plan, op: O) => void | Promise<void>;
 
 /** Plans an operation with `next` on f32 copies of its packed tensors: for what has no kernel in f16. */
 export async function planInF32<O extends Op>(plan: Plan, op: O, next: Planner<O>): Promise<void> {
-  const held = new Set(activations(op).filter(isPacked));
-  if (held.size === 0) return await next(plan, op);
-  const copies = new Map([...held].map((t) => [t, plan.temporary(`${t.name} in f32`, ...t.shape)]));
-  const { reads, writes } = operands(op);
-  const convert = (kernel: "pack_f16" | "unpack_f16", from: Tensor, to: Tensor) => {
-    for (const { first, rows } of plan.pieces([from, to])) {
-      const x = plan.rows(from, first, rows), y = plan.rows(to, first, rows), count = size(x) / 4;
-      plan.dispatch({ kernel, values: { STORAGE: "f16x4" }, bindings: { x, y }, params: { count }, grid: plan.linear(count) });
-    }
-  };
-  for (const t of new Set(reads)) if (held.has(t)) convert("unpack_f16", t, copies.get(t)!);
-  const copyOf = (value: unknown): unknown => Array.isArray(value) ? value.map(copyOf) : copies.get(value as Tensor) ?? value;
-  const fields = Object.entries(op).map(([name, value]) => [name, copyOf(value)]);
-  await next(plan, Object.fromEntries(fields) as O);
-  for (const t of new Set(writes)) if (held.has(t)) convert("pack_f16", copies.get(t)!, t);
+  if (activations(op).some(isPacked)) await (await plan.context.late()).planCopies(plan, op, next);
+  else await next(plan, op);
 }

@@ -5,11 +5,11 @@
  */
 
 import type { Tensor } from "../../../ops/mod.ts";
-import type { Plan } from "./plan.ts";
+import { PLACES, type Plan, THREADS } from "./plan.ts";
 
 /** Strips of rows for a sum over rows: enough of them to fill a GPU, each long enough to be worth a partial. */
 export function stripsOf(rows: number): { strips: number; strip: number } {
-  const strip = Math.max(32, Math.ceil(rows / 256));
+  const strip = Math.max(32, Math.ceil(rows / PLACES));
   return { strips: Math.ceil(rows / strip), strip };
 }
 
@@ -33,6 +33,6 @@ export function planReduce(
     values: { ACCUMULATE: accumulate, LANES },
     bindings: { partials, y },
     params: { count: elements, partials: count, stride, offset },
-    grid: plan.linear(elements, 256 / LANES),
+    grid: plan.linear(elements, THREADS / LANES),
   });
 }

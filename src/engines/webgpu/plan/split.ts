@@ -77,7 +77,7 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
     /** First head, and heads, of a matrix. */
     const isKeys = (name: string) => /^d?[kv]$/.test(name), rowsOfMatrix = (name: string) => isKeys(name) ? m : n;
     const headsOfMatrix = (name: string) => name === "spans" ? [0, 1] : isKeys(name) ? [kvFirst, kvCount] : [first, count];
-    /** Where a matrix' columns, or a row of numbers a head, lie while their group is worked on. */
+    /** Where a matrix' columns, or a row of numbers per head, lie while their group is worked on. */
     const place = (t: Tensor, rows: number, width: number): Tensor => {
       const shape = [rows, width], made = places.get(t);
       if (made) return plan.view(made, 0, { ...made, shape });

@@ -9,8 +9,8 @@ import type { Matrices, Storage } from "./specialise.ts";
  */
 export interface Kernels {
   /**
-   * Adam (spec §3) with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit a block of 64 says
-   * whether it decays. p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0.
+   * Adam (arXiv:1711.05101, algorithm 2) with decoupled decay over a run of neighbouring tensors, each padded to 64 elements; one bit per
+   * block of 64 says whether it decays. p ← p − lr·(m̂/(√v̂ + ε) + wd·p), nothing at all where factor is 0.
    */
   readonly adam: {
     readonly bindings: {
@@ -766,7 +766,7 @@ export interface Kernels {
     };
   };
   /**
-   * o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup a head. The maximum is found
+   * o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup per head. The maximum is found
    * over all shares at once and a column is summed by LANES invocations, since one that walks 25 shares waits 25 times.
    */
   readonly attention_decode_combine: {
@@ -1098,7 +1098,7 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * Clipping and the loss scale (spec §3): factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where
+   * Clipping and the loss scale: factor = min(1, maxNorm / (√squareNorm / S + 1e-6)) / S, 1 / S where maxNorm is 0, 0 where
    * squareNorm is not finite; skipped counts the last. S is the loss scale: halved after a step that is not finite, doubled after 1,000
    * clean ones. hyper becomes the row of schedule of as many steps as were skipped since the host looked. Compilers may assume that there
    * is no NaN, so the test looks at the exponent bits.
@@ -1129,7 +1129,7 @@ export interface Kernels {
     };
   };
   /**
-   * partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy. 32 Values × 8 row lanes per workgroup.
+   * partials[s, c] = Σ of x[r, c] over the rows of strip s: the first stage of db = Σ dy.
    */
   readonly column_sums: {
     readonly bindings: {
@@ -1468,7 +1468,7 @@ export interface Kernels {
     };
   };
   /**
-   * partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias. 32 Values × 8 row lanes per workgroup.
+   * partials[s] = (Σ dy∘x̂, Σ dy) over the rows of strip s: the first stage of dGain and dBias.
    */
   readonly layernorm_backward_columns: {
     readonly bindings: {
@@ -1795,7 +1795,7 @@ export interface Kernels {
     };
   };
   /**
-   * X ← P·X of Muon's iteration (spec §3), for many matrices, by tiles of product_vectors.wgsl.
+   * X ← P·X of Muon's iteration, for many matrices, by tiles of product_vectors.wgsl.
    */
   readonly muon_apply: {
     readonly bindings: {
@@ -1830,7 +1830,7 @@ export interface Kernels {
     };
   };
   /**
-   * Of Muon's iteration (spec §3) what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
+   * Of Muon's iteration what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
    * by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
    */
   readonly muon_gram: {
@@ -1899,7 +1899,7 @@ export interface Kernels {
     };
   };
   /**
-   * Muon's momentum (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor
+   * Muon's momentum, of matrices [out, in] of one shape that lie in one run of neighbours: m ← μ·m + g·factor, and u = g·factor
    * + μ·m as the first X [r, c], r ≤ c, turned where out > in, 0 where its sides are rounded up to 4. A workgroup has a tile of 32 × 32
    * and leaves the sum of its squares. Where factor is 0 m stays and X is 0.
    */
@@ -1932,7 +1932,7 @@ export interface Kernels {
     };
   };
   /**
-   * Where Muon's iteration (spec §3) begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
+   * Where Muon's iteration begins, for many matrices: X = u/(‖u‖ + 1e-7), as its products take it.
    */
   readonly muon_normalise: {
     readonly bindings: {
@@ -1955,7 +1955,7 @@ export interface Kernels {
     };
   };
   /**
-   * Muon's step (spec §3), of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
+   * Muon's step, of matrices [out, in] of one shape that lie in one run of neighbours: p ← p − η·(scale·X + decay·p), with X [r,
    * c] turned back where out > in. Nothing where factor is 0. A workgroup has a tile of 32 × 32.
    */
   readonly muon_update: {

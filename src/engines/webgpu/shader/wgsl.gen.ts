@@ -108,7 +108,7 @@ var<workgroup>slots:array<u32,THREADS>;
 var<workgroup>tops:array<f32,SIXTEEN>;
 var<workgroup>weights:array<f32,THREADS>;
 var<workgroup>sums:array<Value,THREADS>;
-
+// @at attention_decode 150
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -134,7 +134,7 @@ var high=-1e29;
 var weight=0.0;
 var sum=Value();
 for(var block=0u;block<params.blocks;block++){
-
+// @at attention_decode 57
 var left=(group.x*params.blocks+block)*THREADS+t;
 var slot_at=0u;
 var found=false;
@@ -147,6 +147,7 @@ found=true;
 left-=select(some.count,0u,found);
 }
 let slot=select(here,plan[slot_at],found);
+// @at attention_decode 176
 slots[t]=slot;
 workgroupBarrier();
 
@@ -158,6 +159,7 @@ let at=slots[min(e1*LANES+lane,THREADS-1u)];
 held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
 }
 }
+// @at attention_decode 74
 let start=(cached+slot)*D;
 var products=Value();
 for(var c0=0u;c0<D;c0+=TURN){
@@ -167,8 +169,10 @@ products=fma(q[key_at+c0+c1],select(keys[start+c0+c1],k[key_at+c0+c1],slot==here
 }
 }
 let score=select(-1e30,total(products)*params.scale,found);
+// @at attention_decode 188
 scores[t]=score;
 workgroupBarrier();
+// @at attention_decode 88
 if(t<SIXTEEN){
 var top=scores[t];
 @unroll
@@ -187,6 +191,7 @@ let p=exp(score-next);
 let shrink=exp(high-next);
 high=next;
 weight=fma(weight,shrink,p);
+// @at attention_decode 191
 scores[t]=p;
 workgroupBarrier();
 sum*=shrink;
@@ -211,6 +216,7 @@ held[e1]=select(values[(cached+at)*V+column],v[value_at+column],at==here);
 }
 workgroupBarrier();
 }
+// @at attention_decode 111
 sums[t]=sum;
 weights[t]=weight;
 workgroupBarrier();
@@ -223,6 +229,11 @@ some+=weights[t+SIXTEEN*e];
 tops[t]=some;
 }
 workgroupBarrier();
+
+
+
+
+
 let at=(line*groups.x+group.x)*(2u+V);
 if(t<V){
 var all=0.0;
@@ -243,7 +254,7 @@ partials[at+1u]=Value(all);
 }
 }
 }
-
+// @at attention_decode 218
 if(group.x==0u){
 for(var c=t;c<D;c+=THREADS){
 keys[(cached+here)*D+c]=k[key_at+c];
@@ -360,7 +371,7 @@ o[line*V+t]=sum/weights;
 `,
   "attention_forward": `
 
-// @import attention.wgsl
+// @import attention_queries.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -459,19 +470,19 @@ if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_forward 57
+// @at attention_queries 7
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
 // @at attention 429
 workgroupBarrier();
-// @at attention_forward 65
+// @at attention_forward 57
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 // @at attention 431
 workgroupBarrier();
-// @at attention_forward 71
+// @at attention_forward 63
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
@@ -549,7 +560,7 @@ if(busy){
 // @at attention 433
 }
 }
-// @at attention_forward 149
+// @at attention_forward 141
 workgroupBarrier();
 @unroll
 for(var i4=0u;i4<TM/4u;i4++){
@@ -579,6 +590,9 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 // @at attention 436
 }
+`,
+  "attention_queries": `
+// @import attention.wgsl
 `,
   "attention_tables": `
 // @import storage_f32x4.wgsl
@@ -796,7 +810,7 @@ let found=numbers[0];
 workgroupBarrier();
 return found;
 }
-
+// @at choose 103
 @compute@workgroup_size(THREADS)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let i=position[0];
@@ -830,7 +844,7 @@ weight=exp_precise(max(-100.0,(logit-best.x)/max(temperature,1e-30)));
 tokens[base+token]=vec4f(logit,weight,0.0,0.0);
 }
 storageBarrier();
-
+// @at choose 77
 let most=select(u32(choice[1]),params.vocabulary,choice[1]==0.0);
 var own_weight=0.0;
 for(var token=t;token<params.vocabulary;token+=THREADS){
@@ -855,6 +869,7 @@ own_weight+=tokens[base+token].y;
 tokens[base+token].z=before;
 tokens[base+token].w=select(0.0,1.0+f32(min(rank,1u)),kept);
 }
+// @at choose 138
 let limit=choice[2]*sum(t,own_weight);
 
 var end=0.0;
@@ -1021,6 +1036,27 @@ end:u32,
 
 
 const MATRIX:u32=0u;
+`,
+  "fours": `
+
+alias Value=vec4f;
+const WIDE:u32=4u;
+
+fn total(v:Value)->f32{
+return(v.x+v.y)+(v.z+v.w);
+}
+
+fn highest(v:Value)->f32{
+return max(max(v.x,v.y),max(v.z,v.w));
+}
+
+fn element(v:Value,at:u32)->f32{
+return v[at&3u];
+}
+
+fn one_hot(first:u32,column:u32)->Value{
+return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
+}
 `,
   "gelu": `
 
@@ -1277,7 +1313,7 @@ return sum;
 fn sum4(v:vec4f)->f32{
 return(v.x+v.y)+(v.z+v.w);
 }
-// @at linear_few 87
+// @at linear_few 143
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
 let lane=t&(LANES-1u);
@@ -1311,6 +1347,7 @@ if(works){
 var mean:array<f32,ROWS>;
 var rstd:array<f32,ROWS>;
 if(NORM){
+// @at linear_few 90
 let width=f32(params.k4*4u);
 @unroll
 for(var r=0u;r<ROWS;r++){
@@ -1339,6 +1376,7 @@ sum_all(t);
 for(var r=0u;r<ROWS;r++){
 rstd[r]=1.0/sqrt(total_of(r)/width+1e-5);
 }
+// @at linear_few 177
 }
 var sums:array<vec4f,ROWS>;
 if(works){
@@ -1370,7 +1408,7 @@ parts[r][t]=sum4(sums[r]);
 }
 workgroupBarrier();
 if(writes){
-
+// @at linear_few 124
 var four=vec4f();
 for(var e=0u;e<LANES;e+=16u){
 @unroll
@@ -1388,32 +1426,7 @@ if(GELU){
 z=gelu(z);
 }
 y[at]=z+passed;
-}
-}
-`,
-  "pack_f16": `
-// @import storage_f16x4.wgsl
-// @import elements.wgsl
-
-struct Params{
-count:u32,
-}
-
-var<storage,read>x:array<vec4f>;
-var<storage,read_write>y:array<Stored>;
-var<uniform>params:Params;
-// @at elements 5
-@compute@workgroup_size(256)
-fn main(
-@builtin(workgroup_id)group:vec3u,
-@builtin(num_workgroups)groups:vec3u,
-@builtin(local_invocation_index)t:u32,
-){
-let i=(group.y*groups.x+group.x)*256u+t;
-if(i<params.count){
-// @at pack_f16 15
-y[i]=store(x[i]);
-// @at elements 14
+// @at linear_few 209
 }
 }
 `,
@@ -1591,57 +1604,6 @@ workgroupBarrier();
 return total;
 }
 `,
-  "storage_f16x4": `
-
-
-alias Stored=vec2u;
-alias Value=vec4f;
-const WIDE:u32=4u;
-
-fn load(s:Stored)->Value{
-return vec4f(unpack2x16float(s.x),unpack2x16float(s.y));
-}
-
-
-
-fn halves_of(v:vec2f)->u32{
-let bits=bitcast<vec2u>(v);
-let over=(bits&vec2u(0x7fffffffu))>vec2u(0x477fe000u);
-let infinite=select(vec2u(),((bits>>vec2u(16u))&vec2u(0x8000u))|vec2u(0x7c00u),over);
-return pack2x16float(select(v,vec2f(),over))|infinite.x|(infinite.y<<16u);
-}
-
-fn store(v:Value)->Stored{
-
-if(all((bitcast<vec4u>(v)&vec4u(0x7fffffffu))<=vec4u(0x477fe000u))){
-return vec2u(pack2x16float(v.xy),pack2x16float(v.zw));
-}
-return vec2u(halves_of(v.xy),halves_of(v.zw));
-}
-
-fn total(v:Value)->f32{
-return(v.x+v.y)+(v.z+v.w);
-}
-
-fn highest(v:Value)->f32{
-return max(max(v.x,v.y),max(v.z,v.w));
-}
-
-fn element(v:Value,at:u32)->f32{
-return v[at&3u];
-}
-
-fn one_hot(first:u32,column:u32)->Value{
-return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
-}
-
-
-const PIECES:u32=2u;
-
-fn piece(v:vec4f,part:u32)->Stored{
-return bitcast<vec2u>(select(v.xy,v.zw,part==1u));
-}
-`,
   "storage_f32": `
 
 
@@ -1683,9 +1645,9 @@ return v[part&3u];
 `,
   "storage_f32x4": `
 
+// @import fours.wgsl
+
 alias Stored=vec4f;
-alias Value=vec4f;
-const WIDE:u32=4u;
 
 fn load(s:Stored)->Value{
 return s;
@@ -1695,53 +1657,11 @@ fn store(v:Value)->Stored{
 return v;
 }
 
-fn total(v:Value)->f32{
-return(v.x+v.y)+(v.z+v.w);
-}
-
-fn highest(v:Value)->f32{
-return max(max(v.x,v.y),max(v.z,v.w));
-}
-
-fn element(v:Value,at:u32)->f32{
-return v[at&3u];
-}
-
-fn one_hot(first:u32,column:u32)->Value{
-return select(vec4f(),vec4f(1.0),first+vec4u(0u,1u,2u,3u)==vec4u(column));
-}
-
 
 const PIECES:u32=1u;
 
 fn piece(v:vec4f,part:u32)->Stored{
 return v;
-}
-`,
-  "unpack_f16": `
-// @import storage_f16x4.wgsl
-// @import elements.wgsl
-
-struct Params{
-count:u32,
-}
-
-var<storage,read>x:array<Stored>;
-var<storage,read_write>y:array<vec4f>;
-var<uniform>params:Params;
-// @at elements 5
-@compute@workgroup_size(256)
-fn main(
-@builtin(workgroup_id)group:vec3u,
-@builtin(num_workgroups)groups:vec3u,
-@builtin(local_invocation_index)t:u32,
-){
-let i=(group.y*groups.x+group.x)*256u+t;
-if(i<params.count){
-// @at unpack_f16 15
-y[i]=load(x[i]);
-// @at elements 14
-}
 }
 `,
   "weights_f32": `

@@ -321,7 +321,7 @@ sum=fma(load(q[query+c]),load(summaries[first+k*step+c]),sum);
 }
 return total(sum);
 }
-
+// @at route 93
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -364,6 +364,7 @@ held[k]=score(query,first,step,k);
 var last=0.0;
 var last_place=NONE;
 for(var r=0u;r<params.top;r++){
+// @at route 49
 var most=0.0;
 var best=NONE;
 for(var k=t;k<count;k+=THREADS){
@@ -379,9 +380,11 @@ most=s;
 best=k;
 }
 }
+// @at route 136
 tops[t]=most;
 places[t]=best;
 workgroupBarrier();
+// @at route 69
 for(var half=THREADS/2u;half>0u;half>>=1u){
 if(t<half){
 let other=places[t+half];
@@ -393,16 +396,18 @@ tops[t]=tops[t+half];
 }
 workgroupBarrier();
 }
+// @at route 140
 last=tops[0];
 last_place=places[0];
 if(t==0u){
-
+// @at route 85
 var at=r;
 while(at>0u&&chosen[max(at,1u)-1u]>last_place){
 chosen[at]=chosen[at-1u];
 at--;
 }
 chosen[at]=last_place;
+// @at route 144
 }
 
 if(last_place==NONE){

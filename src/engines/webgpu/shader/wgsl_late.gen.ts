@@ -120,7 +120,7 @@ stats[at]=vec2f(lse[at]*LOG2E,all);
   "attention_backward_dk": `
 
 
-// @import attention.wgsl
+// @import attention_keys.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -204,19 +204,19 @@ if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dk 43
+// @at attention_keys 8
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
 // @at attention 429
 workgroupBarrier();
-// @at attention_backward_dk 51
+// @at attention_backward_dk 43
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
 // @at attention 431
 workgroupBarrier();
-// @at attention_backward_dk 57
+// @at attention_backward_dk 49
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
 {@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
@@ -240,7 +240,7 @@ workgroupBarrier();
 // @at attention 433
 }
 }
-// @at attention_backward_dk 81
+// @at attention_backward_dk 73
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 // @at attention 436
 }
@@ -252,7 +252,7 @@ workgroupBarrier();
 
 
 
-// @import attention.wgsl
+// @import attention_keys.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -341,21 +341,21 @@ if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dkv 52
+// @at attention_keys 8
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
 // @at attention 429
 workgroupBarrier();
-// @at attention_backward_dkv 60
+// @at attention_backward_dkv 52
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
 // @at attention 431
 workgroupBarrier();
-// @at attention_backward_dkv 68
+// @at attention_backward_dkv 60
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
 {@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=notes[line_at];if(SPANS==1u){span[j]=notes[line_at+1u];}}else{stat[j]=notes[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
@@ -409,7 +409,7 @@ workgroupBarrier();
 // @at attention 433
 }
 }
-// @at attention_backward_dkv 122
+// @at attention_backward_dkv 114
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
 // @at attention 436
@@ -418,7 +418,7 @@ workgroupBarrier();
   "attention_backward_dq": `
 
 
-// @import attention.wgsl
+// @import attention_queries.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -511,19 +511,19 @@ if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dq 52
+// @at attention_queries 7
 var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
 // @at attention 429
 workgroupBarrier();
-// @at attention_backward_dq 60
+// @at attention_backward_dq 52
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
 // @at attention 431
 workgroupBarrier();
-// @at attention_backward_dq 66
+// @at attention_backward_dq 58
 let masked=(listed&1u)==1u||start+BN>run.rows;
 var busy=true;
 {if(BITS==0u&&masked){busy=false;@unrollfor(var i=0u;i<TM;i++){let keys=keys_of(run,item.rows,own+i,start);busy=busy||(keys.x<start+BN&&keys.y>start);}}}
@@ -562,7 +562,7 @@ if(busy){
 // @at attention 433
 }
 }
-// @at attention_backward_dq 105
+// @at attention_backward_dq 97
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 // @at attention 436
 }
@@ -688,7 +688,7 @@ workgroupBarrier();
 `,
   "attention_backward_dv": `
 
-// @import attention.wgsl
+// @import attention_keys.wgsl
 
 var<storage,read>q:array<Stored>;
 var<storage,read>k:array<Stored>;
@@ -769,19 +769,19 @@ if(seen.x==0.0){
 continue;
 }
 }
-// @at attention_backward_dv 39
+// @at attention_keys 8
 var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
 // @at attention 429
 workgroupBarrier();
-// @at attention_backward_dv 47
+// @at attention_backward_dv 39
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 // @at attention 431
 workgroupBarrier();
-// @at attention_backward_dv 53
+// @at attention_backward_dv 45
 var stat:array<vec2f,TN>;
 var span:array<vec2f,TN*SPANS>;
 {@unrollfor(var j=0u;j<TN;j++){if(BESIDE==1u){let line_at=(stat_at[0]+row_of(run.rows_at,run.rows,start+tx*TN+j))*(1u+SPANS);stat[j]=stats[line_at];if(SPANS==1u){span[j]=stats[line_at+1u];}}else{stat[j]=stats[lines+row_of(run.rows_at,run.rows,start+tx*TN+j)];}}}
@@ -796,7 +796,7 @@ workgroupBarrier();
 // @at attention 433
 }
 }
-// @at attention_backward_dv 68
+// @at attention_backward_dv 60
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
 // @at attention 436
 }
@@ -859,6 +859,10 @@ y[to]=store(sum);
 }
 }
 `,
+  "attention_keys": `
+
+// @import attention.wgsl
+`,
   "clip": `
 
 
@@ -912,12 +916,7 @@ loss_scale[1]=select(clean,0.0,clean>=CLEAN_STEPS);
   "column_sums": `
 
 // @import storage_f32.wgsl
-
-struct Params{
-rows:u32,
-width:u32,
-strip:u32,
-}
+// @import strips.wgsl
 
 var<storage,read>x:array<Stored>;
 var<storage,read_write>partials:array<Value>;
@@ -927,10 +926,12 @@ var<workgroup>sums:array<array<Value,32>,8>;
 
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+// @at strips 13
 let lane=t&31u;
 let line=(t>>5u)&7u;
 let column=group.x*32u+lane;
 let end=min((group.y+1u)*params.strip,params.rows);
+// @at column_sums 15
 var sum=Value();
 if(column<params.width){
 for(var r=group.y*params.strip+line;r<end;r+=8u){
@@ -1256,12 +1257,7 @@ dx[at+c]=store(d);
   "layernorm_backward_columns": `
 
 // @import storage_f32.wgsl
-
-struct Params{
-rows:u32,
-width:u32,
-strip:u32,
-}
+// @import strips.wgsl
 
 var<storage,read>x:array<Stored>;
 var<storage,read>mean:array<f32>;
@@ -1275,10 +1271,12 @@ var<workgroup>sums:array<array<Value,32>,8>;
 
 @compute@workgroup_size(256)
 fn main(@builtin(workgroup_id)group:vec3u,@builtin(local_invocation_index)t:u32){
+// @at strips 13
 let lane=t&31u;
 let line=(t>>5u)&7u;
 let column=group.x*32u+lane;
 let end=min((group.y+1u)*params.strip,params.rows);
+// @at layernorm_backward_columns 19
 var product=Value();
 var sum=Value();
 if(column<params.width){
@@ -1793,6 +1791,33 @@ p[at]-=hyper[3]*(params.scale*change+params.decay*p[at]);
 }
 }
 `,
+  "pack_f16": `
+
+// @import storage_f16x4.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+}
+
+var<storage,read>x:array<vec4f>;
+var<storage,read_write>y:array<Stored>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at pack_f16 16
+y[i]=store(x[i]);
+// @at elements 14
+}
+}
+`,
   "pad_heads": `
 
 // @import elements.wgsl
@@ -1931,6 +1956,51 @@ gradient[i]=weights[i]*slope*scale;
 }
 }
 `,
+  "storage_f16x4": `
+
+
+
+// @import fours.wgsl
+
+alias Stored=vec2u;
+
+fn load(s:Stored)->Value{
+return vec4f(unpack2x16float(s.x),unpack2x16float(s.y));
+}
+
+
+
+fn halves_of(v:vec2f)->u32{
+let bits=bitcast<vec2u>(v);
+let over=(bits&vec2u(0x7fffffffu))>vec2u(0x477fe000u);
+let infinite=select(vec2u(),((bits>>vec2u(16u))&vec2u(0x8000u))|vec2u(0x7c00u),over);
+return pack2x16float(select(v,vec2f(),over))|infinite.x|(infinite.y<<16u);
+}
+
+fn store(v:Value)->Stored{
+
+if(all((bitcast<vec4u>(v)&vec4u(0x7fffffffu))<=vec4u(0x477fe000u))){
+return vec2u(pack2x16float(v.xy),pack2x16float(v.zw));
+}
+return vec2u(halves_of(v.xy),halves_of(v.zw));
+}
+
+
+const PIECES:u32=2u;
+
+fn piece(v:vec4f,part:u32)->Stored{
+return bitcast<vec2u>(select(v.xy,v.zw,part==1u));
+}
+`,
+  "strips": `
+
+
+struct Params{
+rows:u32,
+width:u32,
+strip:u32,
+}
+`,
   "sum": `
 
 
@@ -1982,6 +2052,33 @@ if(ACCUMULATE){
 total+=y[params.at+group.x];
 }
 y[params.at+group.x]=total;
+}
+}
+`,
+  "unpack_f16": `
+
+// @import storage_f16x4.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+}
+
+var<storage,read>x:array<Stored>;
+var<storage,read_write>y:array<vec4f>;
+var<uniform>params:Params;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at unpack_f16 16
+y[i]=load(x[i]);
+// @at elements 14
 }
 }
 `,

@@ -19,8 +19,8 @@ export const linearByMatrices = (sizes: MatrixSizes): readonly LinearVariant[] =
 ];
 
 /**
- * Attention: a row per invocation, by workgroups of four subgroups. Of one and of two subgroups the same text gave wrong numbers on an H200
- * (driver 580.159, Dawn 0.6.2), whatever the pattern, and right ones where plain code stands in for the matrices; why is not known.
+ * Attention: a row per invocation, by workgroups of four subgroups. Of one and of two subgroups the same text gave wrong numbers where it was
+ * measured (docs/lab/matrices.md), whatever the pattern, and right ones where plain code stands in for the matrices; why is not known.
  */
 export const attentionByMatrices = (sizes: MatrixSizes, TY = 4, TN = 32): readonly AttentionVariant[] => [
   attention(1, TY, sizes.LANES, TN, sizes),

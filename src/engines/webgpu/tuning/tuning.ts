@@ -6,7 +6,7 @@
 
 import { type Allowed, expect, MOST, mustBe, type ObjectOf, shown, whole, wrongOf } from "../../../base/check.ts";
 import { ConfigError } from "../../../base/errors.ts";
-import { parseJson } from "../../../base/json.ts";
+import { jsonOf, parseJson } from "../../../base/json.ts";
 import type { Problem } from "./problems.ts";
 import { MATRIX_SIZES } from "./matrix_variants.ts";
 import { ATTENTION_VARIANTS, LINEAR_VARIANTS, matrixTrials } from "./trials.ts";
@@ -88,13 +88,7 @@ export function parseTuning(text: string, name: string): Tuning {
   const fail = (what: string): never => {
     throw new ConfigError(`Cannot use the tuning ${name}: ${what}`);
   };
-  let json: unknown;
-  try {
-    json = parseJson(text);
-  } catch (error) {
-    fail((error as SyntaxError).message);
-  }
-  const version = (json as { version?: unknown } | null)?.version;
+  const json = jsonOf(text, fail), version = (json as { version?: unknown } | null)?.version;
   if (version !== TUNING_VERSION) fail(`${mustBe("version", FILE.fields.version, version)}; tune again`);
   const wrong = wrongOf("it", json, FILE);
   if (wrong) fail(wrong);
