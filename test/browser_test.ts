@@ -10,7 +10,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Browser, Page } from "playwright-core";
 import * as longstride from "../mod.ts";
 import { parseQueries, pick } from "./cases.ts";
-import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
+import { removeMade } from "./made.ts";
+import { bundled, dist } from "./runtimes/bundle.ts";
 import { browserTest, launch } from "./runtimes/chromium.ts";
 import type { conformance, golden } from "./runtimes/conformance.ts";
 import { contentType, serveFile } from "./runtimes/serve.ts";
@@ -195,5 +196,5 @@ test("WebGPU finds the CPU's numbers on a device of the page, and leaves it aliv
 
 Deno.test.afterAll(async () => {
   await (await opened)?.close();
-  await removeDist();
+  await removeMade();
 });

@@ -20,8 +20,9 @@ import { bundle, compressed } from "../tools/bundle.ts";
 import { numbersOf } from "../tools/made.ts";
 import { shrunkWgsl, WGSL_FILES } from "../tools/shrink_wgsl.ts";
 import { failed } from "./commands.ts";
+import { removeMade } from "./made.ts";
 import { needing } from "./needs.ts";
-import { closure, dist, removeDist } from "./runtimes/bundle.ts";
+import { closure, dist } from "./runtimes/bundle.ts";
 import { modulesOf } from "./runtimes/npm.ts";
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test(`bundle: ${name}`, fn);
@@ -331,4 +332,4 @@ Deno.test("bundle: a folder of other files is refused and left as it was", async
   }
 });
 
-Deno.test.afterAll(removeDist);
+Deno.test.afterAll(removeMade);

@@ -11,8 +11,8 @@ import { assert, assertEquals } from "@std/assert";
 import * as esbuild from "esbuild";
 import type { Browser } from "playwright-core";
 import { openModel } from "../mod.ts";
+import { removeMade } from "./made.ts";
 import { needing } from "./needs.ts";
-import { removeDist } from "./runtimes/bundle.ts";
 import { runBlocks } from "../tools/tutorial.ts";
 import { appFolder, recipe } from "./recipes.ts";
 import { launch } from "./runtimes/chromium.ts";
@@ -182,5 +182,5 @@ Deno.test.afterAll(async () => {
     await browser.close();
     await Deno.remove(app, { recursive: true });
   }
-  await removeDist();
+  await removeMade();
 });

@@ -1,5 +1,5 @@
 /**
- * `sample` as a stranger uses it, in processes of its own, of a run trained for it.
+ * `sample` as a stranger uses it, of a run trained for it.
  *
  * Plan. The same seed gives the same, alone and among several; stop strings, and options that lie beside a model; a run is named by any file in it; pipes that close end quietly; what is not a
  * model is said.
@@ -8,18 +8,19 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
 import { quote } from "../cli/program.ts";
-import { failed, files, MAIN, run } from "./commands.ts";
+import { answer, failed, files, MAIN, run } from "./commands.ts";
 import { at, folder, TINY, tiny } from "./tiny.ts";
 
 Deno.test.beforeAll(async () => {
-  const { code, err } = await run(...tiny("people", "--steps", "30", "--batch", "4"));
+  const { code, err } = await answer(...tiny("people", "--steps", "30", "--batch", "4"));
   assertEquals([code, err], [0, ""]);
 });
 Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
 
 Deno.test("cli: sample streams text; the same seed gives the same", async () => {
-  const write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", "--length", "60", ...more);
-  const one = await write("--seed", "3", "--prompt", "It was"),
+  const args = ["sample", at("people"), "--backend", "wasm", "--length", "60"], write = (...more: string[]) => answer(...args, ...more);
+  // A process of its own.
+  const one = await run(...args, "--seed", "3", "--prompt", "It was"),
     again = await write("--seed", "3", "--prompt", "It was"),
     other = await write("--seed", "4");
   assertEquals([one.code, one.out], [0, again.out]);
@@ -37,18 +38,18 @@ Deno.test("cli: sample streams text; the same seed gives the same", async () => 
 
 Deno.test("cli: a run by a file in it, an empty prompt, one longer than the context, and the version", async () => {
   const write = (...more: string[]) =>
-    run("sample", join(at("people"), "model.safetensors"), "--backend", "wasm", "--length", "20", ...more);
+    answer("sample", join(at("people"), "model.safetensors"), "--backend", "wasm", "--length", "20", ...more);
   const none = await write(),
     empty = await write("--prompt", ""),
     long = await write("--prompt", "It was the best of times, it was the worst");
   assertEquals([none.code, empty.out], [0, none.out]);
   assertEquals([long.code, long.out.startsWith("It was the best of times, it was the worst")], [0, true]);
-  const { out } = await run("--version"), { version } = JSON.parse(Deno.readTextFileSync(new URL("../deno.json", import.meta.url)));
+  const { out } = await answer("--version"), { version } = JSON.parse(Deno.readTextFileSync(new URL("../deno.json", import.meta.url)));
   assertEquals(out, `longstride ${version}\n`);
 });
 
 Deno.test("cli: sample writes several texts at once, the first as a single one", async () => {
-  const write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", "--length", "40", "--prompt", "It was", ...more);
+  const write = (...more: string[]) => answer("sample", at("people"), "--backend", "wasm", "--length", "40", "--prompt", "It was", ...more);
   const one = await write(), three = await write("--batch", "3"), json = await write("--batch", "3", "--json");
   assertEquals(three.code, 0);
   assert(three.out.startsWith(one.out), "each sequence has its own draws, the first those of a single one");
@@ -62,7 +63,7 @@ Deno.test("cli: sample writes several texts at once, the first as a single one",
 });
 
 Deno.test("cli: sample ends a text before a stop string, alone, among several, in a file and as JSON", async () => {
-  const write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", "--length", "60", "--prompt", "It was", ...more);
+  const write = (...more: string[]) => answer("sample", at("people"), "--backend", "wasm", "--length", "60", "--prompt", "It was", ...more);
   const all = (await write("--seed", "3")).out.trimEnd(), written = all.slice("It was".length);
   // Of what it writes two bytes that it wrote: the text is as before up to there.
   const stop = /[a-z ]{2}/.exec(written.slice(8))![0], end = written.indexOf(stop);
@@ -85,7 +86,7 @@ Deno.test("cli: sample ends a text before a stop string, alone, among several, i
 
 Deno.test("cli: sample goes by the generation_config.json of a run, and flags go before it", async () => {
   const file = join(at("people"), "generation_config.json"),
-    write = (...more: string[]) => run("sample", at("people"), "--backend", "wasm", ...more);
+    write = (...more: string[]) => answer("sample", at("people"), "--backend", "wasm", ...more);
   const plain = await write("--length", "40", "--temperature", "0.5", "--seed", "9");
   try {
     Deno.writeTextFileSync(file, JSON.stringify({ max_new_tokens: 40, temperature: 0.5, seed: 9 }));
@@ -129,8 +130,8 @@ Deno.test("cli: sample of what is not a model is an error that says which", asyn
     Deno.writeTextFileSync(join(damaged, "config.json"), JSON.stringify(config));
     Deno.writeFileSync(join(damaged, "model.safetensors"), Uint8Array.from(content, (c) => c.charCodeAt(0)));
   };
-  const fails = async (...includes: string[]) => failed(await run("sample", damaged, "--backend", "wasm"), 1, ...includes);
-  failed(await run("sample", at("nowhere")), 1, "there is no such file; a run folder has config.json and model.safetensors");
+  const fails = async (...includes: string[]) => failed(await answer("sample", damaged, "--backend", "wasm"), 1, ...includes);
+  failed(await answer("sample", at("nowhere")), 1, "there is no such file; a run folder has config.json and model.safetensors");
   save(TINY, weights.slice(0, 1000));
   await fails("model.safetensors", "cut short");
   save(TINY, "\xff\xff\xff\xff\xff\xff\xff\x7f" + weights.slice(8));

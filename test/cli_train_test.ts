@@ -1,5 +1,5 @@
 /**
- * `train` as a stranger uses it, in processes of its own.
+ * `train` as a stranger uses it, in processes of its own where it prints for people or is stopped.
  *
  * Plan. Its output, for people and as JSON; stopping by signal and going on bit-exactly; bad input gets one readable message, exit code 1,
  * and leaves every file as it was.
@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { program } from "../cli/program.ts";
-import { command, failed, files, type Ran, ran, run } from "./commands.ts";
+import { answer, command, failed, files, type Ran, ran, run } from "./commands.ts";
 import { at, folder, TINY, tiny } from "./tiny.ts";
 
 /** Runs and sends a signal when a line of stdout holds `when`. */
@@ -64,7 +64,7 @@ Deno.test("cli: train prints for people, plainly where there is no terminal, and
 });
 
 Deno.test("cli: train --json gives one object a line", async () => {
-  const { code, out, events } = await run(...tiny("json", "--steps", "20", "--json"));
+  const { code, out, events } = await answer(...tiny("json", "--steps", "20", "--json"));
   assertEquals(code, 0);
   assertEquals(out.trim().split("\n").length, events.length);
   assertEquals([...new Set(events.map(({ event }) => event))], ["start", "progress", "saved", "sample", "end"]);
@@ -89,10 +89,10 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
     assertEquals(last.resume, `${program()} train --resume ${at(name)} --data ${at("text.txt")} --backend wasm --threads 1`);
     // The words it prints are run as a shell would.
     const words = String(last.resume).slice(program().length + 1).split(" ").map((word) => word.replace(/^'(.*)'$/, "$1"));
-    const resumed = await run(...words, "--json");
+    const resumed = await answer(...words, "--json");
     assertEquals([resumed.code, resumed.err], [0, ""]);
     assertEquals([resumed.events[0].step, resumed.events[0].bitExact], [last.step, true]);
-    const straight = await run(...tiny(`${name}-straight`, ...steps, "--json"));
+    const straight = await answer(...tiny(`${name}-straight`, ...steps, "--json"));
     assertEquals(resumed.events.at(-1)!.heldOut, straight.events.at(-1)!.heldOut);
     for (const file of ["model.safetensors", "state-600/optimizer.safetensors"]) {
       assert(files(at(name)).get(file) === files(at(`${name}-straight`)).get(file), `${file} differs`);
@@ -166,12 +166,12 @@ Deno.test("cli: bad input to train is one message, exit code 1, and no run folde
     [["train", "--resume", at("nowhere")], "nowhere"],
     [["train", "--resume", at("file")], "it holds no model.safetensors"],
   ];
-  await Promise.all(cases.map(async ([args, ...includes]) => failed(await run(...args), 1, ...includes)));
+  await Promise.all(cases.map(async ([args, ...includes]) => failed(await answer(...args), 1, ...includes)));
   assert(!Array.from(Deno.readDirSync(folder)).some(({ name }) => name === "bad"), "a run folder was made");
 });
 
 Deno.test("cli: a resume that does not fit is an error and leaves every file as it was", async () => {
-  assertEquals((await run(...tiny("kept", "--steps", "4"))).code, 0);
+  assertEquals((await answer(...tiny("kept", "--steps", "4"))).code, 0);
   const before = files(at("kept")), resume = ["train", "--resume", at("kept"), "--data", at("text.txt"), "--backend", "wasm"];
   Deno.writeTextFileSync(at("other.txt"), "another text. ".repeat(400));
   const cases: [string[], number, ...string[]][] = [
@@ -187,19 +187,19 @@ Deno.test("cli: a resume that does not fit is an error and leaves every file as 
     [[...resume, "--out", at("x")], 2, "Cannot use --out with --resume"],
     [tiny("kept"), 1, "it holds one already; --resume "],
   ];
-  for (const [args, code, ...includes] of cases) failed(await run(...args), code, ...includes);
+  for (const [args, code, ...includes] of cases) failed(await answer(...args), code, ...includes);
   assertEquals(files(at("kept")), before);
   // The same configuration by name is no difference, and other constants may change.
-  const { code, events } = await run(...resume, "--config", at("config.json"), "--steps", "6", "--lr", "0.0001", "--json");
+  const { code, events } = await answer(...resume, "--config", at("config.json"), "--steps", "6", "--lr", "0.0001", "--json");
   assertEquals(code, 0);
   assertEquals([events[0].bitExact, events[0].changes], [false, ["steps 4 → 6", "lr 0.001 → 0.0001"]]);
-  const other = await run("train", "--resume", at("kept"), "--data", at("text.txt"), "--backend", "reference", "--steps", "7");
+  const other = await answer("train", "--resume", at("kept"), "--data", at("text.txt"), "--backend", "reference", "--steps", "7");
   assertEquals(other.code, 0);
   assertStringIncludes(other.out, "The run was trained on wasm so far; on reference it goes on, but not bit for bit.");
 });
 
 Deno.test("cli: gradients that are not finite stop the run and say how to go on", async () => {
-  const ran = await run(
+  const ran = await answer(
     ...tiny("diverged", "--steps", "200", "--lr", "100", "--optimizer", "adamw", "--warmup", "0", "--clip", "0", "--dropout", "0"),
   );
   failed(ran, 1, "steps were not finite and none was applied", "with a lower lr than 100");

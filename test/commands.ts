@@ -40,27 +40,37 @@ export function ran(code: number, stdout: Uint8Array, stderr: Uint8Array): Ran {
   return { code, out, err, events };
 }
 
-/** Runs a command to its end. */
+/** Runs a command to its end, in a process of its own. */
 export async function run(...args: string[]): Promise<Ran> {
   const { code, stdout, stderr } = await command(args).output();
   return ran(code, stdout, stderr);
 }
 
+let last: Promise<unknown> = Promise.resolve();
+
 /**
- * What a command line without work to do ends with: in this process, which costs a hundredth of one of its own. Not several at once.
- *
- * @param args ones that cannot be understood
+ * Runs a command to its end in this process, after those before it: what it prints goes no further than here. A process of its own takes half
+ * a second of CPU to start; what is about processes, their signals, streams and ends, is about {@linkcode run}'s and {@linkcode command}'s.
  */
-export async function answer(...args: string[]): Promise<Ran> {
-  const printed = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-  for (const name of ["stdout", "stderr"] as const) {
+export function answer(...args: string[]): Promise<Ran> {
+  const one = last.then(() => inThisProcess(args));
+  last = one.catch(() => {});
+  return one;
+}
+
+async function inThisProcess(args: readonly string[]): Promise<Ran> {
+  const printed = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] }, streams = ["stdout", "stderr"] as const;
+  for (const name of streams) {
     Deno[name].writeSync = (bytes) => printed[name].push(bytes.slice()) && bytes.length;
+    Deno[name].isTerminal = () => false;
   }
   try {
     const code = await main(args), all = (pieces: Uint8Array[]) => new Blob(pieces as BlobPart[]).bytes();
     return ran(code, await all(printed.stdout), await all(printed.stderr));
   } finally {
-    for (const name of ["stdout", "stderr"] as const) delete (Deno[name] as Partial<typeof Deno.stdout>).writeSync;
+    for (const name of streams) {
+      for (const own of ["writeSync", "isTerminal"] as const) delete (Deno[name] as Partial<typeof Deno.stdout>)[own];
+    }
   }
 }
 

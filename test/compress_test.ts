@@ -19,7 +19,7 @@ import { Parameters } from "../src/model/parameters.ts";
 import type { Engine } from "../src/ops/mod.ts";
 import { compress, compressedHeader, decompress } from "../src/run/compress.ts";
 import { Scorer } from "../src/run/evaluate.ts";
-import { answer, failed, run } from "./commands.ts";
+import { answer, failed } from "./commands.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 import { SMALL } from "./model.ts";
 
@@ -199,7 +199,7 @@ Deno.test("compress: the command line gives the file back, and loses none", asyn
   try {
     const text = new TextEncoder().encode("Climate: temperate; cloudy, mild winters and cool summers\n".repeat(6));
     Deno.writeFileSync(at("a.txt"), text);
-    const model = ["--model", "web/models/text", "--backend", "wasm"], made = await run("compress", at("a.txt"), ...model, "--json");
+    const model = ["--model", "web/models/text", "--backend", "wasm"], made = await answer("compress", at("a.txt"), ...model, "--json");
     assertEquals([made.code, made.err], [0, ""]);
     const { bytes, of, header, modelBits } = made.events.at(-1) as Record<string, number>;
     assertEquals([bytes, of], [Deno.statSync(at("a.txt.lsc")).size, text.length]);
@@ -212,7 +212,7 @@ Deno.test("compress: the command line gives the file back, and loses none", asyn
     failed(await answer("compress", at("a.txt")), 2, "give the model, --model RUN");
     failed(await answer("compress", at("a.txt"), ...model, "--out", at("a.txt")), 2, "it is the file that is read");
     // Without --backend the engine is the file's own.
-    const back = await run("decompress", at("a.txt.lsc"), "--model", "web/models/text", "--threads", "1", "--out", at("b.txt"));
+    const back = await answer("decompress", at("a.txt.lsc"), "--model", "web/models/text", "--threads", "1", "--out", at("b.txt"));
     assertEquals([back.code, Deno.readFileSync(at("b.txt"))], [0, text], back.err);
     Deno.writeFileSync(at("c.lsc"), Deno.readFileSync(at("a.txt.lsc")).subarray(0, -3));
     failed(await answer("decompress", at("c.lsc"), ...model), 1, "damaged or cut short");

@@ -22,7 +22,7 @@ import { openModel } from "../src/run/open.ts";
 import type { Engine, Executable, Program, Tensor, TensorData } from "../src/ops/mod.ts";
 import { Decoder, sample } from "../src/run/sample.ts";
 import { type Snapshot, train, Trainer } from "../src/run/train.ts";
-import { failed, run } from "./commands.ts";
+import { answer, failed } from "./commands.ts";
 import { disposeEngines, engine, ENGINES } from "./engines.ts";
 import { SMALL } from "./model.ts";
 
@@ -228,21 +228,21 @@ Deno.test("finite: sample, evaluate, maps and --resume say it and exit with 1", 
     const flags =
       "--n-ctx 16 --layers 2 --heads 2 --d-model 16 --d-ff 32 --d-qk 16 --stride 4 --steps 2 --batch 2 --backend wasm --threads 1";
     await Deno.writeTextFile(`${at}/t.txt`, "It was the best of times, it was the worst of times.\n".repeat(40));
-    assertEquals((await run("train", "--data", `${at}/t.txt`, ...flags.split(" "), "--out", from)).code, 0);
+    assertEquals((await answer("train", "--data", `${at}/t.txt`, ...flags.split(" "), "--out", from)).code, 0);
     const path = `${from}/model.safetensors`, good = await Deno.readFile(path), moments = `${from}/state-2/optimizer.safetensors`;
     const commands = [["sample", from], ["evaluate", from, "--data", `${at}/t.txt`], ["maps", from, "--data", `${at}/t.txt`]];
     for (const value of [NaN, Infinity]) {
       await Deno.writeFile(path, damaged(good.slice(), "embed.token.weight", 0, value));
       for (const args of [...commands, ["train", "--resume", from, "--steps", "3"]]) {
-        const done = await run(...args, "--backend", "wasm", "--json");
+        const done = await answer(...args, "--backend", "wasm", "--json");
         failed(done, 1, `Cannot use ${path}: embed.token.weight has 1 numbers of 4112 that are not finite, the first ${value} at 0`);
         assertEquals(done.out, "");
       }
     }
     await Deno.writeFile(path, good);
     await Deno.writeFile(moments, damaged(await Deno.readFile(moments), "v.norm.bias", 0, NaN));
-    failed(await run("train", "--resume", from, "--steps", "3"), 1, "optimizer.safetensors was changed or damaged");
-    assert((await run("sample", from, "--length", "5", "--backend", "wasm")).code === 0);
+    failed(await answer("train", "--resume", from, "--steps", "3"), 1, "optimizer.safetensors was changed or damaged");
+    assert((await answer("sample", from, "--length", "5", "--backend", "wasm")).code === 0);
   } finally {
     await Deno.remove(at, { recursive: true });
   }

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { decodeWav, encodeWav } from "../src/data/wav.ts";
 import { decodePng, encodePng } from "../src/data/png.ts";
 import { loadTrained } from "../cli/run_folder.ts";
-import { answer, failed, files, run } from "./commands.ts";
+import { answer, failed, files } from "./commands.ts";
 import { SMALL, TEXT } from "./model.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-kinds-" });
@@ -47,7 +47,18 @@ Deno.writeTextFileSync(
 const learn = ["--batch", "4", "--lr", "0.01", "--json"];
 const wasm = ["--backend", "wasm", "--threads", "1"];
 const trained = (config: string, data: string[], out: string, ...more: string[]) =>
-  run("train", "--config", at(config), "--data", ...data, "--out", at(out), ...learn, ...(more.includes("--backend") ? [] : wasm), ...more);
+  answer(
+    "train",
+    "--config",
+    at(config),
+    "--data",
+    ...data,
+    "--out",
+    at(out),
+    ...learn,
+    ...(more.includes("--backend") ? [] : wasm),
+    ...more,
+  );
 const tinyImages = [at("tiny.bin"), "--shape", "4x4x3", "--held-out", "8"];
 
 for (const backend of ["wasm", "reference"]) {
@@ -77,7 +88,7 @@ for (const backend of ["wasm", "reference"]) {
 }
 
 Deno.test("kinds: a folder of PNG without a preset gets a model made for its size", async () => {
-  const { code, err, events } = await run(
+  const { code, err, events } = await answer(
     ...["train", "--data", at("photos"), "--out", at("fit"), "--steps", "2", "--d-model", "16", "--d-qk", "16", "--d-ff", "16"],
     ...["--json", ...wasm],
   );
@@ -85,7 +96,7 @@ Deno.test("kinds: a folder of PNG without a preset gets a model made for its siz
   const { n_ctx, position, attention } = events[0].config as { n_ctx: number; position: unknown; attention: { stride: number }[] };
   assertEquals([n_ctx, position], [48, { kind: "data", shape: [4, 4, 3] }]);
   assertEquals(attention.at(-1)!.stride, 12, "a row of pixels");
-  const people = await run(
+  const people = await answer(
     "train",
     "--data",
     at("photos"),
@@ -140,19 +151,19 @@ Deno.test("kinds: what is to be known of data reaches every command, people and 
   assertEquals([code, err, events[0].notices], [0, shown, notices]);
   const levels = events[0].levels as { peak: number; clipped: number; silent: number };
   assertAlmostEquals(levels.peak, 1.1, 1e-6);
-  const evaluated = await run("evaluate", at("loud-run"), "--json", ...wasm);
+  const evaluated = await answer("evaluate", at("loud-run"), "--json", ...wasm);
   assertEquals([evaluated.err, evaluated.events[0].notices], [shown, notices]);
-  const inspected = await run("data", "inspect", at("loud"), "--json"), people = await run("data", "inspect", at("loud"));
+  const inspected = await answer("data", "inspect", at("loud"), "--json"), people = await answer("data", "inspect", at("loud"));
   assertEquals(inspected.events[0].levels, levels);
   assertEquals((inspected.events[0].notices as string[]).map((notice) => notice.replace(at("loud:"), "loud:")), notices);
   assertEquals(inspected.events[0].skipped, [{ name: at("loud/README.md"), bytes: 7, why: "neither image nor sound" }]);
   assertMatch(people.out, /Levels: peak 1\.1, 25\.0 % clipped, \d/);
   for (const notice of notices.slice(0, 2)) assertStringIncludes(people.out, `Note: ${notice}.`);
-  const lines = await run("train", "--resume", at("loud-run"), "--steps", "3", ...wasm);
+  const lines = await answer("train", "--resume", at("loud-run"), "--steps", "3", ...wasm);
   assertEquals(lines.err, shown);
   assertMatch(lines.out, /frames at 12,000 Hz \(peak 1\.1, 25\.0 % clipped, /);
   // Insisting is remembered.
-  const bytes = await run(
+  const bytes = await answer(
     "train",
     "--data",
     at("loud/a.wav"),
@@ -172,14 +183,14 @@ Deno.test("kinds: what is to be known of data reaches every command, people and 
     path: at("loud/a.wav"),
     as: "bytes",
   }]);
-  assertEquals((await run("evaluate", at("insisted"), "--json", ...wasm)).events[0].same, true);
+  assertEquals((await answer("evaluate", at("insisted"), "--json", ...wasm)).events[0].same, true);
 });
 
 Deno.test("kinds: a run of images goes on bit-exactly from its folder alone", async () => {
   const straight = await trained("image.json", tinyImages, "straight", "--steps", "20");
   assertEquals((await trained("image.json", tinyImages, "parts", "--steps", "20")).code, 0);
-  const resumed = await run("train", "--resume", at("parts"), "--steps", "30", "--json", ...wasm);
-  const same = await run(
+  const resumed = await answer("train", "--resume", at("parts"), "--steps", "30", "--json", ...wasm);
+  const same = await answer(
     "train",
     "--resume",
     at("straight"),
@@ -194,7 +205,7 @@ Deno.test("kinds: a run of images goes on bit-exactly from its folder alone", as
   );
   assertEquals([straight.code, resumed.code, same.code, resumed.err], [0, 0, 0, ""]);
   assertEquals(files(at("parts")).get("model.safetensors"), files(at("straight")).get("model.safetensors"));
-  const other = await run(
+  const other = await answer(
     "train",
     "--resume",
     at("parts"),
@@ -213,12 +224,12 @@ Deno.test("kinds: a run of images goes on bit-exactly from its folder alone", as
 
 Deno.test("kinds: evaluate repeats the run's own number, and makes the table of minimum contexts", async () => {
   const { events } = await trained("sound.json", [at("sine.wav")], "judged", "--steps", "60"), { heldOut } = events.at(-1)!;
-  const one = await run("evaluate", at("judged"), "--json", ...wasm);
+  const one = await answer("evaluate", at("judged"), "--json", ...wasm);
   assertEquals([one.code, one.err], [0, ""]);
   const end = one.events.at(-1)! as { results: { minContext: number; bits: number; tokens: number }[]; part: string; same: boolean };
   assertEquals([end.part, end.same, end.results.length, end.results[0].tokens], ["held-out", true, 1, 300]);
   assertAlmostEquals(end.results[0].bits, Number(heldOut), 1e-6);
-  const table = await run("evaluate", at("judged"), "--min-context", "0,48,95", "--limit", "250", ...wasm);
+  const table = await answer("evaluate", at("judged"), "--min-context", "0,48,95", "--limit", "250", ...wasm);
   assertEquals([table.code, table.err], [0, ""]);
   assertMatch(table.out, /^Model +strided l 8, n_ctx 96, 2 layers of 16, 2 heads: [\d,]+ parameters, after 60 steps$/m);
   assertMatch(table.out, /^Data +sine\.wav, held-out part: 250 bytes$/m);
@@ -227,9 +238,9 @@ Deno.test("kinds: evaluate repeats the run's own number, and makes the table of 
   assert(rows[1][1] < rows[0][1] && rows[2][1] < rows[0][1], `more context, fewer bits: ${rows.join(" ")}`);
   // Other data is scored whole, and said to be other.
   Deno.writeFileSync(at("other.wav"), await encodeWav(sine.subarray(0, 500).map((x) => x / 2), 12000));
-  const other = await run("evaluate", at("judged"), "--data", at("other.wav"), "--json", ...wasm);
+  const other = await answer("evaluate", at("judged"), "--data", at("other.wav"), "--json", ...wasm);
   assertEquals([other.events.at(-1)!.part, other.events.at(-1)!.same, other.events.at(-1)!.tokens], ["all", false, 500]);
-  const words = await run("evaluate", at("judged"), "--data", at("other.wav"), ...wasm);
+  const words = await answer("evaluate", at("judged"), "--data", at("other.wav"), ...wasm);
   assertStringIncludes(words.out, "other.wav, all: 500 bytes, not what it was trained on");
 });
 
@@ -237,30 +248,30 @@ Deno.test("kinds: the files of a model alone are evaluated on what is given", as
   assertEquals((await trained("sound.json", [at("sine.wav")], "bare", "--steps", "2")).code, 0);
   Deno.mkdirSync(at("alone"));
   for (const name of ["config.json", "model.safetensors"]) Deno.copyFileSync(at(`bare/${name}`), at(`alone/${name}`));
-  failed(await run("evaluate", at("alone"), ...wasm), 1, "does not say what it was trained on; give --data FILE");
-  assertEquals((await run("evaluate", at("alone"), "--data", at("sine.wav"), "--part", "train", ...wasm)).code, 0);
+  failed(await answer("evaluate", at("alone"), ...wasm), 1, "does not say what it was trained on; give --data FILE");
+  assertEquals((await answer("evaluate", at("alone"), "--data", at("sine.wav"), "--part", "train", ...wasm)).code, 0);
 });
 
 Deno.test("kinds: a damaged run state is said, and is in the way of going on alone", async () => {
   const state = at("bare/state-2/run.json"), whole = Deno.readTextFileSync(state), said = `of its data and steps. Cannot read ${state}: `;
   Deno.writeTextFileSync(state, whole.slice(0, 300));
-  failed(await run("evaluate", at("bare"), ...wasm), 1, said, "does not say what it was trained on; give --data FILE");
+  failed(await answer("evaluate", at("bare"), ...wasm), 1, said, "does not say what it was trained on; give --data FILE");
   const commands = [["evaluate", "--data", at("sine.wav")], ["sample", "--kind", "audio", "--length", "9"], [
     "maps",
     "--data",
     at("sine.wav"),
   ]];
   for (const [name, ...more] of commands) {
-    const { code, err } = await run(name, at("bare"), ...more, ...wasm);
+    const { code, err } = await answer(name, at("bare"), ...more, ...wasm);
     assertEquals(code, 0, err);
     assertStringIncludes(err, said);
   }
-  failed(await run("train", "--resume", at("bare"), "--steps", "3", ...wasm), 1, "Cannot resume from", `Cannot read ${state}`);
+  failed(await answer("train", "--resume", at("bare"), "--steps", "3", ...wasm), 1, "Cannot resume from", `Cannot read ${state}`);
   Deno.writeTextFileSync(state, whole);
 });
 
 Deno.test("kinds: maps of layers and heads, over text and over an image", async () => {
-  const drawn = await run("maps", at("image-wasm"), "--out", at("maps"), "--json", ...wasm);
+  const drawn = await answer("maps", at("image-wasm"), "--out", at("maps"), "--json", ...wasm);
   assertEquals([drawn.code, drawn.err], [0, ""]);
   assertEquals([...files(at("maps")).keys()].sort(), [
     ...[0, 1].flatMap((layer) => [0, 1].flatMap((head) => ["png", "svg"].map((ending) => `layer-${layer}-head-${head}.${ending}`))),
@@ -274,7 +285,7 @@ Deno.test("kinds: maps of layers and heads, over text and over an image", async 
     [1, 0, 48, 48],
     [1, 1, 48, 48],
   ]);
-  const over = await run(
+  const over = await answer(
     "maps",
     at("image-wasm"),
     "--layers",
@@ -297,10 +308,10 @@ Deno.test("kinds: maps of layers and heads, over text and over an image", async 
   assertEquals([...rgb.subarray((200 * 256 + 150) * 3, (200 * 256 + 150) * 3 + 3)], [232, 119, 34]);
   assertEquals([...rgb.subarray((200 * 256 + 200) * 3, (200 * 256 + 200) * 3 + 3)], [0, 0, 0]);
   assertEquals(
-    (await run("train", "--config", at("sound.json"), "--data", at("text.txt"), "--out", at("words"), "--steps", "2", ...wasm)).code,
+    (await answer("train", "--config", at("sound.json"), "--data", at("text.txt"), "--out", at("words"), "--steps", "2", ...wasm)).code,
     0,
   );
-  const words = await run("maps", at("words"), "--prompt", "It was", "--layers", "0", "--json", ...wasm);
+  const words = await answer("maps", at("words"), "--prompt", "It was", "--layers", "0", "--json", ...wasm);
   assertEquals([words.code, words.events[0].n], [0, 6]);
   assert(files(at("words/maps")).has("layer-0-head-0.png"));
   const svg = Deno.readTextFileSync(at("words/maps/layer-0-head-0.svg")),
@@ -311,7 +322,7 @@ Deno.test("kinds: maps of layers and heads, over text and over an image", async 
 });
 
 Deno.test("kinds: sample draws a sheet of images, completes them, and the same seed gives the same", async () => {
-  const run3 = at("image-wasm"), sheet = (...more: string[]) => run("sample", run3, "--batch", "6", "--json", ...wasm, ...more);
+  const run3 = at("image-wasm"), sheet = (...more: string[]) => answer("sample", run3, "--batch", "6", "--json", ...wasm, ...more);
   const one = await sheet("--out", at("sheet.png"), "--seed", "5"), again = await sheet("--out", at("again.png"), "--seed", "5");
   assertEquals([one.code, again.code], [0, 0]);
   const [facts] = one.events;
@@ -320,7 +331,7 @@ Deno.test("kinds: sample draws a sheet of images, completes them, and the same s
   // The files of a model alone: its positions say what it makes.
   Deno.mkdirSync(at("pictures"));
   for (const name of ["config.json", "model.safetensors"]) Deno.copyFileSync(join(run3, name), at(`pictures/${name}`));
-  const alone = await run("sample", at("pictures"), "--batch", "6", "--seed", "5", ...wasm);
+  const alone = await answer("sample", at("pictures"), "--batch", "6", "--seed", "5", ...wasm);
   assertEquals(alone.code, 0, alone.err);
   assertEquals(Deno.readFileSync(at("sheet.png")), Deno.readFileSync(at("pictures/sample.png")));
   // Three columns, two rows.
@@ -346,16 +357,16 @@ Deno.test("kinds: sample draws a sheet of images, completes them, and the same s
       }
     }
   }
-  const people = await run("sample", run3, ...wasm);
+  const people = await answer("sample", run3, ...wasm);
   assertEquals([people.code, people.out], [0, `${join(run3, "sample.png")}: 4 images\n`]);
   assertMatch(people.err, /192 tokens in /);
   // One image alone is enough to complete.
   Deno.writeFileSync(at("one.png"), encodePng({ width: 4, height: 4, rgb: image(3) }));
-  assertEquals((await run("sample", run3, "--prefix", at("one.png"), "--batch", "1", "--out", at("one-done.png"), ...wasm)).code, 0);
+  assertEquals((await answer("sample", run3, "--prefix", at("one.png"), "--batch", "1", "--out", at("one-done.png"), ...wasm)).code, 0);
 });
 
 Deno.test("kinds: sample goes on with a sound, longer than its context, and with text of a file", async () => {
-  const sound = await run(
+  const sound = await answer(
     "sample",
     at("judged"),
     "--prefix",
@@ -372,7 +383,7 @@ Deno.test("kinds: sample goes on with a sound, longer than its context, and with
   const { codes } = await decodeWav(Deno.readFileSync(at("more.wav")), "more.wav"),
     { codes: all } = await decodeWav(Deno.readFileSync(at("sine.wav")), "sine.wav");
   assertEquals([codes.length, codes.subarray(0, 50)], [250, all.subarray(0, 50)]);
-  const text = await run(
+  const text = await answer(
     "sample",
     at("words"),
     "--prefix",
@@ -390,7 +401,7 @@ Deno.test("kinds: sample goes on with a sound, longer than its context, and with
   assertEquals([text.code, text.out], [0, ""]);
   const written = Deno.readFileSync(at("out.txt")), begins = new TextEncoder().encode("It was the ");
   assertEquals([written.length, written.subarray(0, 11), written.subarray(20, 22)], [42, begins, Uint8Array.of(10, 10)]);
-  const live = await run("sample", at("words"), "--prefix-tokens", "5", "--length", "3", ...wasm);
+  const live = await answer("sample", at("words"), "--prefix-tokens", "5", "--length", "3", ...wasm);
   assertEquals(live.code, 0);
 });
 

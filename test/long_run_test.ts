@@ -20,7 +20,7 @@ import { microBatches } from "../src/run/batches.ts";
 import { checkRoom } from "../src/run/fitting.ts";
 import { stepsFor } from "../src/run/fit.ts";
 import { type Progress, type Snapshot, train } from "../src/run/train.ts";
-import { failed, files, run } from "./commands.ts";
+import { answer, failed, files } from "./commands.ts";
 import { disposeEngines, engine } from "./engines.ts";
 import { SMALL, TEXT } from "./model.ts";
 import { at, folder, tiny } from "./tiny.ts";
@@ -206,7 +206,7 @@ Deno.test("long runs: a recipe is a model, constants and data, each of which may
 Deno.test("long runs: a run of epochs, its best model, and its recipe, which begins the same run again", async () => {
   Deno.writeTextFileSync(at("valid.txt"), TEXT.slice(100, 1500).toUpperCase());
   const all = ["--valid", at("valid.txt"), "--epochs", "1.5", "--batch", "16", "--eval-every", "3", "--beta1", "0.8", "--no-samples"];
-  const { code, err, events } = await run(...tiny("epochs", ...all, "--json"));
+  const { code, err, events } = await answer(...tiny("epochs", ...all, "--json"));
   assertEquals([code, err], [0, ""]);
   // 132 windows of 32 in 4,240 bytes: 12.4 steps of 16.
   const { train, data, stepsPerEpoch } = events[0] as Record<string, Record<string, unknown>>, end = events.at(-1)!;
@@ -217,8 +217,8 @@ Deno.test("long runs: a run of epochs, its best model, and its recipe, which beg
   assertEquals(made.get("log.csv")!.trim().split("\n").length - 1, 5);
   assert(!names.includes("samples.txt"));
   // The best is a run folder itself.
-  assertEquals((await run("evaluate", at("epochs/best"), "--backend", "wasm", "--json")).code, 0);
-  const again = await run(
+  assertEquals((await answer("evaluate", at("epochs/best"), "--backend", "wasm", "--json")).code, 0);
+  const again = await answer(
     "train",
     "--config",
     at("epochs/recipe.json"),
@@ -235,13 +235,13 @@ Deno.test("long runs: a run of epochs, its best model, and its recipe, which beg
   assertEquals(files(at("again")).get("recipe.json"), made.get("recipe.json"));
   assert((end.best as { heldOut: number }).heldOut > 0);
   Deno.writeTextFileSync(at("picture.bin"), "x".repeat(96));
-  failed(await run(...tiny("bad", "--valid", at("picture.bin"), "--shape", "4x4x3")), 1, "4 × 4 × 3");
+  failed(await answer(...tiny("bad", "--valid", at("picture.bin"), "--shape", "4x4x3")), 1, "4 × 4 × 3");
 });
 
 Deno.test("long runs: what the CPU engine keeps in f32 is said, and counted so", async () => {
   const [half, whole] = await Promise.all(
     ["f16", "f32"].map((precision) =>
-      run(...tiny(precision, "--precision", precision, "--steps", "1", "--no-samples", ...precision === "f16" ? [] : ["--json"]))
+      answer(...tiny(precision, "--precision", precision, "--steps", "1", "--no-samples", ...precision === "f16" ? [] : ["--json"]))
     ),
   );
   const { memory, precision } = whole.events[0] as { memory: { activations: number }; precision: string };

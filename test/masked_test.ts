@@ -24,7 +24,7 @@ import { openModel } from "../src/run/open.ts";
 import { type Snapshot, train, Trainer } from "../src/run/train.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { WindowScorer } from "../src/run/window_scorer.ts";
-import { answer, failed, run } from "./commands.ts";
+import { answer, failed } from "./commands.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
 import { SMALL } from "./model.ts";
 import { at, folder, tiny } from "./tiny.ts";
@@ -279,15 +279,15 @@ Deno.test("masked: what needs next tokens refuses the others, by name", async ()
 type TrainGiven = globalThis.Parameters<typeof train>[0];
 
 Deno.test("masked: the command line trains, goes on, evaluates in a unit of its own, and does not sample", async () => {
-  const made = await run(...tiny("gaps", "--objective", "masked", "--steps", "6", "--batch", "2"));
+  const made = await answer(...tiny("gaps", "--objective", "masked", "--steps", "6", "--batch", "2"));
   assertEquals([made.code, made.err], [0, ""]);
   assert(/held-out [\d.]+ bits per masked token/.test(made.out) && !/bits\/byte|gzip/.test(made.out), made.out);
   assertEquals(JSON.parse(Deno.readTextFileSync(join(at("gaps"), "config.json"))).attention.causal, false);
   assert(Deno.readTextFileSync(join(at("gaps"), "loss.svg")).includes("bits per masked token"));
-  const evaluated = await run("evaluate", at("gaps"), "--backend", "wasm", "--json");
+  const evaluated = await answer("evaluate", at("gaps"), "--backend", "wasm", "--json");
   const { loss, unit } = evaluated.events.at(-1)!, shown = /held-out ([\d.]+)/.exec(made.out.slice(made.out.lastIndexOf("held-out")))![1];
   assertEquals([(loss as number).toFixed(3), unit], [shown, "bits per masked token"], evaluated.err);
-  const { code, events } = await run("train", "--resume", at("gaps"), "--steps", "8", "--backend", "wasm", "--json");
+  const { code, events } = await answer("train", "--resume", at("gaps"), "--steps", "8", "--backend", "wasm", "--json");
   assertEquals([code, events.at(-1)!.step, events[0].order0], [0, 8, undefined]);
   failed(await answer("sample", at("gaps"), "--backend", "wasm"), 1, "the model's objective is masked");
   failed(await answer("compress", at("text.txt"), "--model", at("gaps")), 1, "Cannot compress: the model says masked tokens");

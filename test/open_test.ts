@@ -8,8 +8,9 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CheckpointError, ConfigError, DataError, fetchModel, openModel } from "../mod.ts";
+import { removeMade } from "./made.ts";
 import { needing } from "./needs.ts";
-import { dist, removeDist } from "./runtimes/bundle.ts";
+import { dist } from "./runtimes/bundle.ts";
 
 const FOLDER = new URL("golden/model-text-fixed-merged/", import.meta.url), PATH = FOLDER.pathname;
 const file = (name: string) => Deno.readFileSync(new URL(name, FOLDER));
@@ -108,7 +109,7 @@ await openModel("nowhere").catch((error) => console.log(error.name, error.messag
   const lines = new TextDecoder().decode(stdout).trim().split("\n");
   assertEquals(lines.slice(0, 3), [want, want, want]);
   assertStringIncludes(lines[3], "DataError Cannot fetch file://");
-  await removeDist();
+  await removeMade();
 });
 
 Deno.test("open: an address's query goes to every file", async () => {

@@ -9,7 +9,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { loadRun } from "../cli/run_folder.ts";
-import { command, MAIN, run } from "./commands.ts";
+import { answer, command, MAIN, run } from "./commands.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-output-" }), at = (name: string) => join(folder, name);
 Deno.writeTextFileSync(at("t.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
@@ -102,9 +102,9 @@ Deno.test({ name: "output: a hang-up that nohup ignores stays ignored", ignore: 
 });
 
 Deno.test({ name: "output: a limit on files' sizes is an error that leaves nothing behind", ignore: noFull }, async () => {
-  // 32 MiB: above what the runtime keeps for itself, below the 50 of the model.
+  // 32 MiB: above what the runtime keeps for itself, below the 34 of the model.
   const script = `ulimit -f 32768; exec "$0" run -A --no-code-cache "$@"`,
-    words = [Deno.execPath(), MAIN, ...train("limited", 1, "--d-model", "1024", "--d-qk", "1024", "--d-ff", "1024")];
+    words = [Deno.execPath(), MAIN, ...train("limited", 1, "--d-model", "864", "--d-qk", "864", "--d-ff", "864")];
   const { code, stderr } = await new Deno.Command("bash", { args: ["-c", script, ...words], stdin: "null", stdout: "null" }).output();
   const err = new TextDecoder().decode(stderr);
   assertEquals(code, 1, err);
@@ -118,7 +118,7 @@ Deno.test("output: sample, evaluate and maps say that the weights are not those 
   for (const [weights, says] of [[changed, true], [bytes, false]] as const) {
     Deno.writeFileSync(path, weights);
     for (const args of [["sample", "--length", "3"], ["evaluate", "--data", at("t.txt"), "--json"], ["maps", "--prompt", "It", "--json"]]) {
-      const { code, err } = await run(args[0], at("model"), ...args.slice(1), "--backend", "wasm");
+      const { code, err } = await answer(args[0], at("model"), ...args.slice(1), "--backend", "wasm");
       assertEquals([code, err.includes(`${path} is not the one that the run saved (its state is of step 2)`)], [0, says], err);
     }
   }

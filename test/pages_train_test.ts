@@ -11,7 +11,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Buffer } from "node:buffer";
 import type { Page } from "playwright-core";
 import { unzip, zipEntries } from "../data.ts";
-import { run } from "./commands.ts";
+import { answer } from "./commands.ts";
 import { browserTest } from "./runtimes/chromium.ts";
 import { closeSite, faultsOf, onSite, shoot, SIGHTS } from "./runtimes/site.ts";
 
@@ -156,7 +156,7 @@ test("the command line goes on with what it saves, done or stopped", async () =>
       await Deno.mkdir(`${folder}/${name.slice(0, name.lastIndexOf("/"))}`, { recursive: true });
       await Deno.writeFile(`${folder}/${name}`, bytes);
     }
-    const resumed = await run(
+    const resumed = await answer(
       ...[
         "train",
         "--resume",

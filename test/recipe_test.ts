@@ -19,7 +19,7 @@ import { Parameters } from "../src/model/parameters.ts";
 import { learningRate, scheduleRows } from "../src/model/optimizer.ts";
 import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { train, Trainer } from "../src/run/train.ts";
-import { failed, files, run } from "./commands.ts";
+import { answer, failed, files } from "./commands.ts";
 import { SMALL, TEXT } from "./model.ts";
 
 const MODEL: ModelConfig = {
@@ -146,7 +146,7 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
     "--init",
     "paper",
   ];
-  const whole = await run(...tiny("whole", "--steps", "12", ...flags));
+  const whole = await answer(...tiny("whole", "--steps", "12", ...flags));
   assertEquals([whole.code, whole.err], [0, ""]);
   assertMatch(whole.out, /^Training +12 steps of 32 bytes, muon 0.02, adamw 0.001 after 2 steps, linear, seed 0; one epoch is 84 steps$/m);
   assertMatch(whole.out, /^Reach +these layers together never bring some positions to others \(such as 0 to 13\); layout shows which$/m);
@@ -156,32 +156,32 @@ Deno.test("recipe: the command line says phases, schedule, optimizer and first w
   const saved = JSON.parse(files(at("whole")).get("state-12/run.json")!).train;
   assertEquals([saved.phases, saved.schedule, saved.lr_min, saved.muon_lr], [JSON.parse(phases), "linear", 0.1, 0.02]);
   assertEquals(JSON.parse(files(at("whole")).get("config.json")!).init, "paper");
-  const none = await run(...tiny("none", "--steps", "2", "--phases", "none", "--pattern", "dense"));
+  const none = await answer(...tiny("none", "--steps", "2", "--phases", "none", "--pattern", "dense"));
   assertEquals([none.code, /^(Phases|Reach)/m.test(none.out)], [0, false]);
-  failed(await run(...tiny("bad", "--phases", "[{")), 2, "Cannot use --phases", "it is none, a list such as");
-  failed(await run(...tiny("bad", "--phases", '[{"until": 2}]')), 2, "phases[0].until must be a number above 0 and below 1");
-  failed(await run(...tiny("bad", "--optimizer", "moon")), 2, "did you mean muon?");
-  failed(await run(...tiny("bad", "--no-causal")), 1, "is not causal");
+  failed(await answer(...tiny("bad", "--phases", "[{")), 2, "Cannot use --phases", "it is none, a list such as");
+  failed(await answer(...tiny("bad", "--phases", '[{"until": 2}]')), 2, "phases[0].until must be a number above 0 and below 1");
+  failed(await answer(...tiny("bad", "--optimizer", "moon")), 2, "did you mean muon?");
+  failed(await answer(...tiny("bad", "--no-causal")), 1, "is not causal");
 });
 
 Deno.test("recipe: a resume takes another attention, context or rate where the weights fit, and says so", async () => {
-  assertEquals((await run(...tiny("first", "--steps", "3"))).code, 0);
+  assertEquals((await answer(...tiny("first", "--steps", "3"))).code, 0);
   const resume = ["train", "--resume", at("first"), "--data", at("text.txt"), "--backend", "wasm", "--steps", "5"];
-  const other = await run(...resume, "--stride", "4", "--n-ctx", "30", "--lr", "0.0005");
+  const other = await answer(...resume, "--stride", "4", "--n-ctx", "30", "--lr", "0.0005");
   assertEquals([other.code, other.err], [0, ""]);
   assertMatch(
     other.out,
     /Changed since: n_ctx 32 → 30, attention local l 4, then strided multihead l 8 → local l 4, then strided multihead l 4, steps 3 → 5, lr 0.001 → 0.0005;/,
   );
-  failed(await run(...resume, "--steps", "7", "--init", "paper"), 2, "Cannot use --init with --resume");
+  failed(await answer(...resume, "--steps", "7", "--init", "paper"), 2, "Cannot use --init with --resume");
   const config = JSON.parse(files(at("first")).get("config.json")!);
   assertEquals([config.n_ctx, config.attention[0].stride, config.attention[1].stride, config.position.stride], [30, 4, 4, 8]);
-  failed(await run(...resume, "--steps", "7", "--n-ctx", "64"), 1, "embed.position.0.weight from [4, 16] to [8, 16]");
+  failed(await answer(...resume, "--steps", "7", "--n-ctx", "64"), 1, "embed.position.0.weight from [4, 16] to [8, 16]");
 });
 
 Deno.test("recipe: --layers keeps the head of a list of patterns and repeats its tail; flags are for the layers like the last", async () => {
   const made = async (...flags: string[]) => {
-    const { code, events, err } = await run(
+    const { code, events, err } = await answer(
       "train",
       "--data",
       at("text.txt"),
@@ -210,7 +210,7 @@ Deno.test("recipe: --layers keeps the head of a list of patterns and repeats its
 Deno.test("recipe: a preset's phases follow the context and the batch that are asked for", async () => {
   const made = async (...flags: string[]) => {
     const args = ["train", "--preset", "sound", "--data", at("text.txt"), "--as", "bytes", "--steps", "1", "--backend", "wasm", "--json"];
-    const { code, events, err } = await run(...args, "--d-model", "16", "--d-qk", "16", "--d-ff", "16", ...flags);
+    const { code, events, err } = await answer(...args, "--d-model", "16", "--d-qk", "16", "--d-ff", "16", ...flags);
     assertEquals([code, err], [0, ""]);
     return (events[0].train as { phases: unknown }).phases;
   };

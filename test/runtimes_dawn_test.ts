@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { BackendError, ConfigError } from "../src/base/errors.ts";
 import { pickBackend } from "../src/run/backend.ts";
 import { needing } from "./needs.ts";
+import { removeMade } from "./made.ts";
 import { bundled } from "./runtimes/bundle.ts";
 import type { DawnReport } from "./runtimes/dawn.ts";
 
@@ -84,4 +85,5 @@ Deno.test("dawn: what is no addon, or nothing, says what to install", async () =
 
 Deno.test.afterAll(async () => {
   if (made) await Deno.remove(await made, { recursive: true });
+  await removeMade();
 });

@@ -11,7 +11,8 @@ import { pathToFileURL } from "node:url";
 import { openModel } from "../mod.ts";
 import { command, failed, files, type Ran, ran, run } from "./commands.ts";
 import { SMALL, TEXT } from "./model.ts";
-import { dist, removeDist } from "./runtimes/bundle.ts";
+import { removeMade } from "./made.ts";
+import { dist } from "./runtimes/bundle.ts";
 
 let made: Promise<string> | undefined;
 
@@ -136,5 +137,5 @@ Deno.test("node: every command answers there", async () => {
 
 Deno.test.afterAll(async () => {
   if (made) await Deno.remove(await made, { recursive: true });
-  await removeDist();
+  await removeMade();
 });

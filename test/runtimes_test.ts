@@ -8,8 +8,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import * as esbuild from "esbuild";
 import * as longstride from "../mod.ts";
+import { removeMade } from "./made.ts";
 import { needing } from "./needs.ts";
-import { bundled, dist, removeDist } from "./runtimes/bundle.ts";
+import { bundled, dist } from "./runtimes/bundle.ts";
 import { runBlocks } from "../tools/tutorial.ts";
 import { appFolder, recipe } from "./recipes.ts";
 import { executable } from "./runtimes/npm.ts";
@@ -291,5 +292,5 @@ needing(["workerd"], "recipe: a worker answers with text", async () => {
 
 Deno.test.afterAll(async () => {
   if (made) await Deno.remove(await made, { recursive: true });
-  await removeDist();
+  await removeMade();
 });

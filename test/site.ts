@@ -9,6 +9,7 @@ import { assertEquals } from "@std/assert";
 import type { Browser, Page } from "playwright-core";
 import { buildSite, serveSite } from "../tools/web.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
+import { made, removeMade } from "./made.ts";
 import { launch } from "./runtimes/chromium.ts";
 
 /** A site that is served, and the browser that looks at it. */
@@ -20,10 +21,9 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Builds the site, serves it, and starts the browser. What `answer` has of its own is served instead. */
+/** Serves the site, built once, and starts the browser. What `answer` has of its own is served instead. */
 export async function openSite(answer: (name: string) => Response | undefined = () => undefined): Promise<Site> {
-  const folder = new URL(`file://${await Deno.makeTempDir()}/`);
-  await buildSite(folder);
+  const folder = await made("site", buildSite);
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     (request) => answer(new URL(request.url).pathname.slice(1)) ?? serveSite(folder, request),
@@ -36,7 +36,7 @@ export async function openSite(answer: (name: string) => Response | undefined = 
     close: async () => {
       await browser.close();
       await server.shutdown();
-      await Deno.remove(folder, { recursive: true });
+      await removeMade();
     },
   };
 }

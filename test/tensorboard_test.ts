@@ -11,7 +11,7 @@ import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/ass
 import { PbfReader as Pbf } from "pbf";
 import { ConfigError } from "../src/base/errors.ts";
 import { crc32c, eventFileHeader, eventFileName, scalarEvent, sessionStart } from "../src/files/tensorboard.ts";
-import { run } from "./commands.ts";
+import { answer } from "./commands.ts";
 import { at, folder, tiny } from "./tiny.ts";
 
 interface Found {
@@ -89,7 +89,7 @@ Deno.test("tensorboard: names, and what is refused", () => {
 Deno.test("tensorboard: a run writes its losses, and goes on in a file of its own", async () => {
   const events = () => [...Deno.readDirSync(at("board"))].map(({ name }) => name).filter((name) => name.includes(".tfevents.")).sort();
   const train = async (...args: string[]) => {
-    const { code, err } = await run(...args, "--json");
+    const { code, err } = await answer(...args, "--json");
     assertEquals([code, err], [0, ""]);
     return read(Deno.readFileSync(at(`board/${events().at(-1)}`)));
   };

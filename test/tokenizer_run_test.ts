@@ -22,7 +22,7 @@ import { type FileContent, readRun, readTrained, runFiles, type RunReader, state
 import { openModel } from "../src/run/open.ts";
 import { Decoder } from "../src/run/sample.ts";
 import { bitsPerByte, encodeParts, inBytes } from "../src/run/tokens.ts";
-import { command, failed, files, run } from "./commands.ts";
+import { answer, command, failed, files } from "./commands.ts";
 import { disposeEngines, engine } from "./engines.ts";
 import { checkpointAt, MODEL, stepOf } from "./files_saver.ts";
 
@@ -159,7 +159,7 @@ const tiny = (
 ];
 
 Deno.test("tokenizer runs: a run that is killed goes on as the one that was not, in every bit", async () => {
-  const straight = await run(...tiny("straight", "--vocab", "300", "--json"));
+  const straight = await answer(...tiny("straight", "--vocab", "300", "--json"));
   assertEquals([straight.code, straight.err], [0, ""]);
   const child = command(tiny("killed", "--vocab", "300", "--json")).spawn();
   let said = "";
@@ -168,7 +168,7 @@ Deno.test("tokenizer runs: a run that is killed goes on as the one that was not,
   await Promise.all([child.status, child.stderr.cancel()]);
   const { step } = readRunJson("killed");
   assert(step > 0 && step < 60, `killed at ${step}`);
-  const on = await run("train", "--resume", at("killed"), "--json", ...WASM);
+  const on = await answer("train", "--resume", at("killed"), "--json", ...WASM);
   assertEquals([on.code, on.err, on.events[0].bitExact], [0, "", true]);
   for (const name of ["model.safetensors", "state-60/optimizer.safetensors", "tokenizer.json", "config.json"]) {
     assert(files(at("killed")).get(name) === files(at("straight")).get(name), name);
@@ -225,13 +225,13 @@ Deno.test("tokenizer runs: every bits/byte is the sum of −log₂ p over tokens
     TEXT.repeat(2).length + (encodeText(TEXT).length - TEXT.length) * 2,
     await sha256(encodeText(TEXT.repeat(2))),
   ]);
-  const { code, err, events } = await run("evaluate", at("straight"), "--json", "--min-context", "0,16", ...WASM);
+  const { code, err, events } = await answer("evaluate", at("straight"), "--json", "--min-context", "0,16", ...WASM);
   assertEquals([code, err], [0, ""]);
   const { results, tokens: scored, bytes, order0 } = events.at(-1)! as unknown as { results: { bits: number }[] } & Record<string, number>;
   assertAlmostEquals(results[0].bits, want, 1e-5 * want);
   assert(results[1].bits !== results[0].bits && results[1].bits < 1.2 * want);
   assertEquals([scored, bytes], [tokens.length, heldOut.length]);
-  const plain = await run("evaluate", at("straight"), "--limit", "40", ...WASM);
+  const plain = await answer("evaluate", at("straight"), "--limit", "40", ...WASM);
   const part = tokenizerOf("straight").decode(tokens.subarray(0, 40));
   assertStringIncludes(plain.out, `${part.length} bytes, 40 tokens`);
   assert(order0 > want, `the model learnt nothing: ${want} of ${order0}`);
@@ -265,29 +265,29 @@ Deno.test("tokenizer runs: sample and openModel take text and give text, of toke
   assert(bits > 0);
   model.dispose();
   const flags = ["--prompt", prompt, "--length", "60", "--temperature", "0.8", "--seed", "3", ...WASM];
-  const { code, out, err } = await run("sample", at("straight"), ...flags);
+  const { code, out, err } = await answer("sample", at("straight"), ...flags);
   assertEquals([code, out], [0, `${prompt}${text}\n`]);
   assertMatch(err, /60 tokens in /);
-  const json = await run("sample", at("straight"), "--json", ...flags), of = (name: string) => json.events.map((event) => event[name]);
+  const json = await answer("sample", at("straight"), "--json", ...flags), of = (name: string) => json.events.map((event) => event[name]);
   assertEquals([of("token").filter((token) => token !== undefined), of("text").join("")], [tokens, text]);
-  const prefix = await run("sample", at("straight"), "--prefix-tokens", "12", "--length", "5", "--out", at("made.txt"), ...WASM);
+  const prefix = await answer("sample", at("straight"), "--prefix-tokens", "12", "--length", "5", "--out", at("made.txt"), ...WASM);
   assertEquals(prefix.code, 0, prefix.err);
   const begun = tokenizerOf("straight").decode((await tokenizerOf("straight").encode(splitOf("straight").heldOut)).subarray(0, 12));
   assertEquals(Deno.readFileSync(at("made.txt")).subarray(0, begun.length), begun);
-  const drawn = await run("maps", at("straight"), "--prompt", prompt, "--out", at("maps"), "--json", ...WASM);
+  const drawn = await answer("maps", at("straight"), "--prompt", prompt, "--out", at("maps"), "--json", ...WASM);
   assertEquals([drawn.code, drawn.events[0].n], [0, given.length], drawn.err);
   const written = Deno.readTextFileSync(at("straight/samples.txt"));
   assertStringIncludes(written, "=== step 60, prompt");
-  failed(await run("sample", at("straight"), "--kind", "image", ...WASM), 2, "its tokens are those of text, by its tokenizer.json");
+  failed(await answer("sample", at("straight"), "--kind", "image", ...WASM), 2, "its tokens are those of text, by its tokenizer.json");
 });
 
 Deno.test("tokenizer runs: a tokenizer of another run is taken, and a resumed run keeps it whatever its preset", async () => {
-  const other = await run(...tiny("other", "--tokenizer", at("straight/tokenizer.json"), "--steps", "2", "--json"));
+  const other = await answer(...tiny("other", "--tokenizer", at("straight/tokenizer.json"), "--steps", "2", "--json"));
   assertEquals([other.code, other.err, (other.events[0].config as ModelConfig).vocab_size], [0, "", 300]);
   assertEquals(Deno.readFileSync(at("other/tokenizer.json")), Deno.readFileSync(at("straight/tokenizer.json")));
   const config = JSON.parse(Deno.readTextFileSync(at("other/config.json")));
   Deno.writeTextFileSync(at("bytes.json"), formatConfig({ ...config, vocab_size: 256 }));
-  const on = await run("train", "--resume", at("other"), "--config", at("bytes.json"), "--steps", "3", "--json", ...WASM);
+  const on = await answer("train", "--resume", at("other"), "--config", at("bytes.json"), "--steps", "3", "--json", ...WASM);
   assertEquals([on.code, on.err, (on.events[0].config as ModelConfig).vocab_size], [0, "", 300]);
 });
 
@@ -325,7 +325,7 @@ Deno.test("tokenizer runs: what flags and files cannot mean is said before anyth
       [["maps", at("cut"), "--prompt", "a", ...WASM], 1, "no tokenizer.json beside it"],
       [["evaluate", at("cut"), "--data", at("text.txt"), ...WASM], 1, "no tokenizer.json beside it"],
     ] as [string[], number, ...string[]][]
-  ) failed(await run(...args), code, ...says);
+  ) failed(await answer(...args), code, ...says);
   assertThrows(() => Deno.statSync(at("never")), Deno.errors.NotFound);
 });
 

@@ -1,5 +1,5 @@
 /**
- * `tune` and what other commands make of it, in processes of their own.
+ * `tune` and what other commands make of it.
  *
  * Plan. A few seconds of measuring on whatever adapter there is; the file it keeps is for this device and is used, and said to
  * be used, the order of attention with it; another device's, another version's and a damaged one are refused where they were
@@ -11,25 +11,21 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { tuningPath } from "../cli/tuning.ts";
 import { parseTuning, TUNING_VERSION } from "../device.ts";
-import { command, failed, type Ran, ran } from "./commands.ts";
+import { answer, failed } from "./commands.ts";
 import { gpuTest } from "./engines.ts";
 import { SMALL, TEXT } from "./model.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-tune-" }), at = (name: string) => join(folder, name);
-const env: Record<string, string> = { XDG_CACHE_HOME: at("cache") };
-
-async function run(...args: string[]): Promise<Ran> {
-  const { code, stdout, stderr } = await command(args, env).output();
-  return ran(code, stdout, stderr);
-}
+const CACHE = "XDG_CACHE_HOME", cacheBefore = Deno.env.get(CACHE);
+Deno.test.beforeAll(() => Deno.env.set(CACHE, at("cache")));
 
 Deno.writeTextFileSync(at("config.json"), JSON.stringify({ ...SMALL, n_layer: 1 }));
 Deno.writeTextFileSync(at("text.txt"), TEXT);
 const model = at("run");
-const evaluate = (...more: string[]) => run("evaluate", model, "--backend", "webgpu", "--limit", "64", ...more);
+const evaluate = (...more: string[]) => answer("evaluate", model, "--backend", "webgpu", "--limit", "64", ...more);
 
 gpuTest("tune: a file that cannot be read is one message, before anything is measured", async () => {
-  const { code, out, err } = await run("tune", "--config", at("config.json"), "--out", folder, "--seconds", "1");
+  const { code, out, err } = await answer("tune", "--config", at("config.json"), "--out", folder, "--seconds", "1");
   assertEquals([code, out.includes("linear")], [1, false]);
   assertMatch(err, /^Cannot use the tuning .*: it is a folder[^\n]*\n$/m);
 });
@@ -37,18 +33,18 @@ gpuTest("tune: a file that cannot be read is one message, before anything is mea
 gpuTest("tune: a file of an earlier version begins anew, one of a later version is left", async () => {
   const out = at("other.json"), args = ["tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "0", "--out", out];
   Deno.writeTextFileSync(out, JSON.stringify({ version: TUNING_VERSION - 1, device: "of before", choices: [{ kernel: "gone" }] }));
-  const { code, err } = await run(...args);
+  const { code, err } = await answer(...args);
   assertEquals([code, err], [0, ""]);
   assertEquals(parseTuning(Deno.readTextFileSync(out), out).choices, []);
   const later = JSON.stringify({ version: TUNING_VERSION + 1 });
   Deno.writeTextFileSync(out, later);
-  failed(await run(...args), 1, `version must be ${TUNING_VERSION}`);
+  failed(await answer(...args), 1, `version must be ${TUNING_VERSION}`);
   assertEquals(Deno.readTextFileSync(out), later);
 });
 
 gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async () => {
   const kept = at("kept.json"), args = ["tune", "--config", at("config.json"), "--precision", "f32", "--seconds", "5"];
-  const { code, out, err } = await run(...args, "--out", kept);
+  const { code, out, err } = await answer(...args, "--out", kept);
   assertEquals(code, 0, err);
   assertStringIncludes(out, "linear 32×16→16 f32");
   assertStringIncludes(out, "by rule");
@@ -56,16 +52,16 @@ gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async
   assertStringIncludes(out, `Kept in ${kept}. To use it:`);
   const tuning = parseTuning(Deno.readTextFileSync(kept), kept);
   assert(tuning.choices.length >= 3 && tuning.choices.every(({ kernel }) => kernel.startsWith("linear")), out);
-  const path = tuningPath(tuning.device, (name) => env[name])!, software = tuning.device.includes("software");
+  const path = tuningPath(tuning.device, Deno.env.get)!, software = tuning.device.includes("software");
   if (software) {
     // Measured on a CPU: nothing is kept for all commands to use, unless somebody puts it there.
-    failed(await run(...args), 1, "Cannot tune: ", "is no GPU", "--out");
+    failed(await answer(...args), 1, "Cannot tune: ", "is no GPU", "--out");
     assertEquals(existsSync(path), false);
     Deno.mkdirSync(dirname(path), { recursive: true });
     Deno.copyFileSync(kept, path);
-  } else assertStringIncludes((await run(...args)).out, `Kept in ${path}: commands on this device use it`);
+  } else assertStringIncludes((await answer(...args)).out, `Kept in ${path}: commands on this device use it`);
 
-  const trained = await run(
+  const trained = await answer(
     ...["train", "--config", at("config.json"), "--data", at("text.txt"), "--backend", "wasm", "--threads", "1", "--steps", "1"],
     ...["--out", model],
   );
@@ -73,7 +69,7 @@ gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async
   const used = await evaluate();
   assertEquals(used.code, 0, used.err);
   assertStringIncludes(used.out, `kernels as tuned in ${path}`);
-  const written = await run("sample", model, "--backend", "webgpu", "--length", "2");
+  const written = await answer("sample", model, "--backend", "webgpu", "--length", "2");
   assertEquals(written.code, 0, written.err);
   assertStringIncludes(written.err, `kernels as tuned in ${path}`);
   const ruled = await evaluate("--no-tuning");
@@ -104,24 +100,33 @@ gpuTest("tune: measures, keeps, and evaluate and sample use what it kept", async
   failed(await evaluate("--tuning", path), 1, "version must be");
   failed(await evaluate("--tuning", at("none.json")), 1, "there is no such file");
   for (const command of ["evaluate", "sample"]) {
-    failed(await run(command, model, "--backend", "wasm", "--tuning", kept), 2, `Cannot use --tuning ${kept} on wasm (WASM was asked for)`);
+    failed(
+      await answer(command, model, "--backend", "wasm", "--tuning", kept),
+      2,
+      `Cannot use --tuning ${kept} on wasm (WASM was asked for)`,
+    );
   }
   const other = at("other.json");
   Deno.writeTextFileSync(other, JSON.stringify({ ...tuning, device: "WebGPU on another" }));
   failed(await evaluate("--tuning", other), 1, 'it was measured on "WebGPU on another"', "tune on this device");
-  failed(await run("tune", "--config", at("config.json"), "--out", other, "--seconds", "0"), 1, "Cannot add to", "WebGPU on another");
+  failed(await answer("tune", "--config", at("config.json"), "--out", other, "--seconds", "0"), 1, "Cannot add to", "WebGPU on another");
 });
 
 gpuTest("tune: into a file, as JSON, added to what is there", async () => {
   const out = at("new/tuning.json"),
     args = ["tune", "--config", at("config.json"), "--precision", "f16", "--seconds", "4", "--out", out, "--json"];
-  const { code, events, err } = await run(...args);
+  const { code, events, err } = await answer(...args);
   assertEquals(code, 0, err);
   assertEquals(events.map(({ event }) => event).filter((event) => event !== "trial"), ["start", "end"]);
   assert(events.some(({ event, variant }) => event === "trial" && variant === undefined));
   const first = parseTuning(Deno.readTextFileSync(out), out);
   assert(first.choices.length > 0);
-  await run(...args.slice(0, -1), "--seconds", "0");
+  await answer(...args.slice(0, -1), "--seconds", "0");
   assertEquals(parseTuning(Deno.readTextFileSync(out), out), first, "what was not measured again stays");
-  failed(await run("tune", "--preset", "text", "--config", at("config.json")), 2, "leave one of them out");
+  failed(await answer("tune", "--preset", "text", "--config", at("config.json")), 2, "leave one of them out");
+});
+
+Deno.test.afterAll(() => {
+  if (cacheBefore === undefined) Deno.env.delete(CACHE);
+  else Deno.env.set(CACHE, cacheBefore);
 });

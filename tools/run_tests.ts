@@ -1,6 +1,6 @@
 /**
- * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in four processes at
- * once.
+ * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in several processes,
+ * four at once.
  *
  * Ends with 0 where every test passed, 1 where one failed, and 2 where none failed and some were left out for want of something: the run
  * is partial, which the last line says.
@@ -17,29 +17,46 @@ import { setUpTests } from "./set_up_tests.ts";
 import { helpWhereAsked } from "./usage.ts";
 
 /**
- * What each process tests, by the names of files, in the order in which they start after the one that has all others, and the examples of
- * docstrings. One has all that need the bundle, which is made once per process; kernels come last, which wait for nothing but the CPU.
+ * What each process tests, by the names of files, in the order in which they start after the one that has what is left: what takes longest
+ * first, so that all end together; the last has the examples of docstrings and documents. The conformance suite, whose kernels take a
+ * software GPU longer than anything else here, is two: kernels of f32 and of f16 have none in common.
  */
-const GROUPS = [
-  /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/,
-  /^(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial|webgpu)\w*_test\.ts$/,
-  /^conformance_test\.ts$/,
+const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<string, string>> }[] = [
+  { files: /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
+  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
+  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
+  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
+  { files: /^webgpu_attention_test\.ts$/ },
+  { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu(?!_attention))\w*_test\.ts$/ },
 ];
 
-/** Processes at once, all of them: they wait for browsers, other programs and the disk more than two of them would. */
+/** Processes at once: they wait for browsers, other programs and the disk more than two of them would. */
 const AT_ONCE = 4;
 
-/** Arguments of `deno test`, a process each. */
-function groups(): string[][] {
-  const names = [...Deno.readDirSync("test")].map(({ name }) => name).sort(), taken = new Set<string>();
-  const named = GROUPS.map((group) =>
-    names.filter((name) => group.test(name) && !taken.has(name)).map((name) => {
-      taken.add(name);
-      return `test/${name}`;
-    })
-  );
-  // Types of tests are `deno task check`'s; those of examples are looked at here alone.
-  return [["--doc", `--ignore=${named.flat()}`], ...named.map((names) => ["--no-check", ...names])];
+/** One process: arguments of `deno test`, and variables. */
+interface Group {
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+function groups(): Group[] {
+  const names = [...Deno.readDirSync("test")].map(({ name }) => name).filter((name) => name.endsWith("_test.ts")).sort();
+  const group = (has: (name: string) => boolean, env?: Group["env"]): Group => ({
+    args: ["--no-check", ...names.filter(has).map((name) => `test/${name}`)],
+    env,
+  });
+  // Which cases there are may have been said; then the conformance suite is one.
+  const arePicked = Deno.env.has("LONGSTRIDE_CASES"),
+    isAgain = (at: number) => GROUPS.slice(0, at).some(({ files }) => files.source === GROUPS[at].files.source);
+  return [
+    group((name) => !GROUPS.some(({ files }) => files.test(name))),
+    ...GROUPS.filter((_, at) => !arePicked || !isAgain(at)).map(({ files, env }) =>
+      group((name) => files.test(name), arePicked ? undefined : env)
+    ),
+    // Types of tests are `deno task check`'s; those of examples are looked at here alone.
+    { args: ["--doc", "--ignore=test"] },
+    // One without files would be all of them.
+  ].filter(({ args }) => args.length > 1);
 }
 
 /** The answers to all of some work, so many pieces at a time, in order. */
@@ -57,8 +74,8 @@ const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) i
 const NAMED = 12;
 
 /** Runs `deno test -A`; what it writes goes to `write` as it comes. */
-async function test(args: readonly string[], given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
-  const env = { ...given, NO_COLOR: "1" };
+async function test({ args, env: own }: Group, given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
+  const env = { ...given, ...own, NO_COLOR: "1" };
   const child = new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], stdout: "piped", stderr: "piped", env }).spawn();
   let text = "";
   await Promise.all([child.stdout, child.stderr].map(async (stream) => {
@@ -86,14 +103,14 @@ Usage: deno task test [ARGUMENTS OF deno test]
 
 Exit codes: 0 all passed, 1 one failed, 2 some were left out.`);
 
-await program(async () => {
-  const { env, without } = await setUpTests(), args = ["--doc", ...Deno.args];
+/** Runs the tests, with a folder for what they make once; the exit code. */
+async function runAll(madeIn: string): Promise<number> {
+  const { env: found, without } = await setUpTests(), args = ["--doc", ...Deno.args], env = { ...found, LONGSTRIDE_TEST_MADE: madeIn };
   if (Deno.args.length > 0 && without.size === 0) {
-    const { code } = await new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], env }).spawn().status;
-    Deno.exit(code);
+    return (await new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], env }).spawn().status).code;
   }
   const given = { ...env, LONGSTRIDE_WITHOUT: [...without.keys()].join() };
-  const began = performance.now(), works = Deno.args.length > 0 ? [args] : groups(), kept = works.map((): Uint8Array[] => []);
+  const began = performance.now(), works = Deno.args.length > 0 ? [{ args }] : groups(), kept = works.map((): Uint8Array[] => []);
   // What one process writes is not mixed with another's: the first is seen as it goes, each other when those before it have ended.
   const out = Deno.stdout.writable.getWriter(), ended = new Set<number>();
   let shown = 0;
@@ -105,8 +122,8 @@ await program(async () => {
   };
   let writing = Promise.resolve();
   const done = await pool(
-    works.map((args, at) => async () => {
-      const one = await test(args, given, (bytes) => {
+    works.map((group, at) => async () => {
+      const one = await test(group, given, (bytes) => {
         kept[at].push(bytes);
         if (at === shown) writing = writing.then(show);
       });
@@ -136,5 +153,16 @@ await program(async () => {
   if (count > 0) counted.push(`${count} left out`);
   if (ignored > count) counted.push(`${ignored - count} ignored`);
   console.log(`${[failed ? "FAILED" : isPartial ? "PARTIAL" : "ok", ...counted].join(" | ")} (${seconds}s)`);
-  Deno.exit(failed ? 1 : isPartial ? 2 : 0);
+  return failed ? 1 : isPartial ? 2 : 0;
+}
+
+await program(async () => {
+  const madeIn = await Deno.makeTempDir();
+  let code = 1;
+  try {
+    code = await runAll(madeIn);
+  } finally {
+    await Deno.remove(madeIn, { recursive: true });
+  }
+  Deno.exit(code);
 });

@@ -20,9 +20,19 @@ import type { Engine, TensorData } from "../ops/mod.ts";
 import { buildLayout, type Layout } from "../pattern/layout.ts";
 import { memoryOf, placesOf, rowOfToken, rowsOf } from "../pattern/memory.ts";
 import { type AttentionSet, setKey } from "../pattern/sets.ts";
-import type { AttentionRow } from "./attention_row.ts";
 
-export type { AttentionRow };
+/** What one query weighs. */
+export interface AttentionRow {
+  /** Its position. */
+  readonly query: number;
+  /**
+   * Positions of its keys, ascending: those of the set. Memory tokens count with the token before them. Of routed attention those of all
+   * branches, each with its share of the gates, and the mean of a block with every position that it is the mean of.
+   */
+  readonly keys: Uint32Array;
+  /** Weight of each key; they sum to 1. */
+  readonly weights: Float32Array;
+}
 
 /** What the queries of one head weigh. */
 export interface AttentionMap {

@@ -7,7 +7,6 @@
 import type { TensorData } from "../ops/mod.ts";
 import { bestBlocks, blocksIn, NO_BLOCK, offered } from "../pattern/routed.ts";
 import type { AttentionSet } from "../pattern/sets.ts";
-import type { AttentionRow } from "./attention_row.ts";
 
 /** Queries and keys [n, width], of which a head has d columns from head · d on; gates [n, branches · heads]. */
 interface From {
@@ -26,7 +25,7 @@ export function weighRouted(
   n: number,
   queries: readonly number[],
   { q, k, gates, width, head, heads, d }: From,
-): AttentionRow[] {
+): { query: number; keys: Uint32Array<ArrayBuffer>; weights: Float32Array<ArrayBuffer> }[] {
   const { block, top_k, window } = set,
     branches = set.compressed ? 3 : 2,
     blocks = blocksIn(n, block),

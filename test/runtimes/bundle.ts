@@ -5,33 +5,15 @@
  */
 
 import { bundle, bundleEntries } from "../../tools/bundle.ts";
+import { made } from "../made.ts";
 
-let made: Promise<URL> | undefined;
-
-/** `dist/` in a folder of its own, made once a process; {@linkcode removeDist} when done. */
-export function dist(): Promise<URL> {
-  return made ??= (async () => {
-    const out = new URL(`file://${await Deno.makeTempDir()}/`);
-    await bundle(out);
-    return out;
-  })();
-}
-
-/** Removes what {@linkcode dist} made. */
-export async function removeDist(): Promise<void> {
-  if (made) await Deno.remove(await made, { recursive: true });
-  made = undefined;
-}
+/** `dist/`, {@linkcode made} once; nobody changes it. */
+export const dist = (): Promise<URL> => made("dist", bundle);
 
 /** A module of this project and all that it imports, in one file's text. */
 export async function bundled(path: string): Promise<string> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await bundleEntries({ bundled: path }, new URL(`file://${folder}/`), { isOne: true });
-    return await Deno.readTextFile(`${folder}/bundled.js`);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  const name = path.replaceAll("/", "-"), folder = await made(name, (out) => bundleEntries({ bundled: path }, out, { isOne: true }));
+  return await Deno.readTextFile(new URL("bundled.js", folder));
 }
 
 /** The chunks that a module of {@linkcode dist} imports before it runs, itself among them; by name. */
