@@ -62,6 +62,8 @@ const NAMED: Readonly<Record<string, string>> = {
   "./worker.ts": "./longstride.worker.js",
   "./sample_worker.ts": "./longstride-sample.worker.js",
   "./train_worker.ts": "./train_worker.js",
+  // Nobody gets there but in Deno, which runs the sources.
+  "./summer_worker.ts": "./summer_worker.js",
   "../../test/golden/": "./golden/",
   "main.ts": "cli.js",
 };
