@@ -546,6 +546,11 @@ const CALLS: readonly Call[] = [
     },
     ...{ "0.reportSeconds": "optional number", "0.evaluations": "optional whole", "0.evaluationTokens": "optional whole" },
   }),
+  call("HalvesSum", (...args) => new longstride.HalvesSum(...args as [never]), [{ rank: 0, size: 2 }], {
+    0: "object",
+    "0.rank": "whole",
+    "0.size": "whole",
+  }),
   call("DataParallel", (...args) => new longstride.DataParallel(...args as [never, never]), [{ rank: 0, size: 2 }, {
     wire: "f16",
     muon: "shared",

@@ -86,7 +86,7 @@ Deno.test("cli: what cannot be understood is a usage error that names the neares
     [["train", "--out", "--json"], "Cannot use --out: it needs a value"],
     [
       ["train", "--pattern", "stridden"],
-      `it must be one of dense, local, strided, column, fixed, segment, summary, longformer, bigbird, blocks, found "stridden"; did you mean strided?`,
+      `it must be one of dense, local, strided, column, fixed, segment, summary, longformer, bigbird, blocks, routed, found "stridden"; did you mean strided?`,
     ],
     [["train", "--backend", "gpu"], "it must be one of auto, webgpu, wasm, reference"],
     [["train", "--json=yes"], "--json is a switch and takes no value"],
@@ -149,7 +149,7 @@ Deno.test("cli: bash completes commands, flags, their values and files", async (
   assertEquals(await completed("t"), ["train", "tune"]);
   assertEquals(await completed("train", "--batc"), ["--batch"]);
   assertEquals(await completed("train", "--preset", "ima"), ["image", "imagenet64"]);
-  assertEquals(await completed("train", "--no-c"), ["--no-causal"]);
+  assertEquals(await completed("train", "--no-ca"), ["--no-causal"]);
   assertEquals(await completed("train", "--epo"), ["--epochs"]);
   assertEquals(await completed("train", "--config", "conf"), ["config.json"]);
   assertEquals(await completed("completions", "z"), ["zsh"]);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { expect, whole } from "../base/check.ts";
+
 /** What gradients are on their way. */
 export type Wire = "f32" | "f16";
 
@@ -33,4 +35,13 @@ export interface Communicator {
    * answers how many milliseconds the sum took.
    */
   sumApart?(data: Float32Array | Uint16Array, wire: Wire): Promise<number>;
+}
+
+/** @throws {ConfigError} beginning with `cannot` where something is no communicator */
+export function checkCommunicator(cannot: string, communicator: Communicator): void {
+  expect(cannot, {
+    communicator: [communicator, "an object"],
+    rank: [communicator?.rank, whole(0)],
+    size: [communicator?.size, whole(1)],
+  });
 }

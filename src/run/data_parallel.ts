@@ -11,7 +11,7 @@ import { byMuon, type OptimizerName } from "../files/train_config.ts";
 import type { Share } from "../model/train.ts";
 import { type Engine, type Executable, type Program, size, type Tensor } from "../ops/mod.ts";
 import { bucketsOf, endsOf } from "./buckets.ts";
-import { type Communicator, type Wire, WIRES } from "./communicator.ts";
+import { checkCommunicator, type Communicator, type Wire, WIRES } from "./communicator.ts";
 import { shareOf } from "./evaluate.ts";
 import { HalvesSum } from "./halves_sum.ts";
 import { type HostGradients, ReadGradients } from "./host_gradients.ts";
@@ -89,12 +89,8 @@ export class DataParallel {
    * @throws {ConfigError} where a choice is none
    */
   constructor(readonly communicator: Communicator, options: DataParallelOptions = {}) {
-    expect("Cannot train together", {
-      communicator: [communicator, "an object"],
-      options: [options, "an object"],
-      rank: [communicator?.rank, whole(0)],
-      size: [communicator?.size, whole(1)],
-    });
+    checkCommunicator("Cannot train together", communicator);
+    expect("Cannot train together", { options: [options, "an object"] });
     const { wire = "f32", muon = "each", bucketBytes } = options;
     expect("Cannot train together", {
       wire: [wire, { oneOf: WIRES }],

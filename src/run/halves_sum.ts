@@ -5,7 +5,7 @@
  */
 
 import { instantiate } from "../base/kernels.ts";
-import type { Communicator } from "./communicator.ts";
+import { checkCommunicator, type Communicator } from "./communicator.ts";
 
 /** Kernels of asm/halves.ts: units are 8 numbers, places are addresses. */
 interface Kernels {
@@ -23,8 +23,14 @@ export class HalvesSum {
   readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: PAGE });
   #kernels: Promise<Kernels> | undefined;
 
-  /** Asks nothing of the communicator yet. */
-  constructor(readonly communicator: Communicator) {}
+  /**
+   * Asks nothing of the communicator yet.
+   *
+   * @throws {ConfigError} where it is none
+   */
+  constructor(readonly communicator: Communicator) {
+    checkCommunicator("Cannot sum halves", communicator);
+  }
 
   /** The CPU engine's kernels, which nobody else who imports this has loaded yet. */
   async #load(): Promise<Kernels> {
