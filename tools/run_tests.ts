@@ -1,6 +1,6 @@
 /**
  * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in several processes,
- * four at once.
+ * six at once.
  *
  * Ends with 0 where every test passed, 1 where one failed, and 2 where none failed and some were left out for want of something: the run
  * is partial, which the last line says.
@@ -22,16 +22,20 @@ import { helpWhereAsked } from "./usage.ts";
  * software GPU longer than anything else here, is two: kernels of f32 and of f16 have none in common.
  */
 const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<string, string>> }[] = [
-  { files: /^(pages|element|browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
-  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
-  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
+  { files: /^(browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
+  { files: /^(pages|element)\w*_test\.ts$/ },
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
+  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
+  { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
+  { files: /^(mpi|picture|precision|pytorch|reach|reference|routed|sample|score|train)\w*_test\.ts$/ },
   { files: /^webgpu_attention_test\.ts$/ },
   { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu(?!_attention))\w*_test\.ts$/ },
 ];
 
-/** Processes at once: they wait for browsers, other programs and the disk more than two of them would. */
-const AT_ONCE = 4;
+/**
+ * Processes at once: they wait for browsers, other programs and the disk, so that four of them kept two cores busy for two thirds of the time.
+ */
+const AT_ONCE = 6;
 
 /** One process: arguments of `deno test`, and variables. */
 interface Group {
