@@ -79,13 +79,13 @@ Deno.test("cli: train --json gives one object a line", async () => {
 
 for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
   Deno.test(`cli: ${signal} saves and says how to go on, and going on is bit-exact`, async () => {
-    // 600 steps take seconds; the signal comes after the first 60.
+    // 600 steps take seconds; the signal comes after the first report, which is by time where a machine is slow.
     const name = signal.toLowerCase(), steps = ["--steps", "600", "--seed", "7"];
     const stopped = await interrupted(signal, `"event":"progress"`, ...tiny(name, ...steps, "--json"));
     assertEquals([stopped.code, stopped.err], [code, ""]);
     const last = stopped.events.at(-1)!;
     assertEquals([last.event, last.signal], ["stopped", signal]);
-    assert((last.step as number) >= 60 && (last.step as number) < 600, `stopped after ${last.step}`);
+    assert((last.step as number) > 0 && (last.step as number) < 600, `stopped after ${last.step}`);
     assertEquals(last.resume, `${program()} train --resume ${at(name)} --data ${at("text.txt")} --backend wasm --threads 1`);
     // The words it prints are run as a shell would.
     const words = String(last.resume).slice(program().length + 1).split(" ").map((word) => word.replace(/^'(.*)'$/, "$1"));

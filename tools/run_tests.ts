@@ -1,6 +1,6 @@
 /**
  * `deno task test [ARGUMENTS]`: gets what the tests need, then `deno test` with the arguments; without any, all tests in several processes,
- * six at once.
+ * five at once.
  *
  * Ends with 0 where every test passed, 1 where one failed, and 2 where none failed and some were left out for want of something: the run
  * is partial, which the last line says.
@@ -35,7 +35,7 @@ const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<
 /**
  * Processes at once: they wait for browsers, other programs and the disk, so that four of them kept two cores busy for two thirds of the time.
  */
-const AT_ONCE = 6;
+const AT_ONCE = 5;
 
 /** One process: arguments of `deno test`, and variables. */
 interface Group {
