@@ -448,10 +448,10 @@ Deno.test("sample: openModel by address and by contents", async () => {
 });
 
 Deno.test("sample: openModel gives up fetching both files where one fails, or where it is told to", async () => {
-  let config = 404, left = Promise.withResolvers<void>(), begun = Promise.withResolvers<void>();
+  let isThere = false, left = Promise.withResolvers<void>(), begun = Promise.withResolvers<void>();
   const server = Deno.serve({ port: 0, onListen: () => {} }, ({ url }) => {
-    if (url.endsWith("config.json")) return new Response("{}", { status: config });
-    // Weights that never end.
+    if (!isThere && url.endsWith("config.json")) return new Response("{}", { status: 404 });
+    // Files that never end: of the configuration nothing is read before the signal comes.
     return new Response(
       new ReadableStream({
         start: (controller) => controller.enqueue(new Uint8Array(100)),
@@ -462,7 +462,7 @@ Deno.test("sample: openModel gives up fetching both files where one fails, or wh
   });
   const folder = `http://localhost:${server.addr.port}/model/`, onProgress = () => begun.resolve();
   await assertRejects(() => openModel(folder, { backend: "reference", onProgress }), DataError, "config.json: the server answered 404");
-  [config, left, begun] = [200, Promise.withResolvers(), Promise.withResolvers()];
+  [isThere, left, begun] = [true, Promise.withResolvers(), Promise.withResolvers()];
   const stop = new AbortController(), opened = openModel(folder, { backend: "reference", onProgress, signal: stop.signal });
   await begun.promise;
   stop.abort(new Error("enough"));
