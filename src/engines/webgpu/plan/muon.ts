@@ -94,7 +94,7 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
     const variant = chooseLinear(plan, "linear", linearProblem(r, inner, r, !!MATRICES), r * count, r), bindings = { x, y };
     const rest = { bindings, params: { rows: r, inner4: inner / 4, a, b, c: cc }, grid: [...tilesOf(variant, r, r), count] as const };
     if (MATRICES) plan.dispatch({ kernel: "muon_gram_whole", values: { POLYNOMIAL, ...variant, MATRICES, STORAGE }, ...rest });
-    else plan.dispatch({ kernel: "muon_gram", values: { POLYNOMIAL, ...variant }, ...rest });
+    else plan.dispatch({ kernel: "muon_gram", values: { POLYNOMIAL, ...variant, STORAGE }, ...rest });
   };
   for (let time = 0; time < times; time++) {
     symmetric(x, c, gram, false);

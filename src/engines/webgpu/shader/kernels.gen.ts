@@ -1830,15 +1830,15 @@ export interface Kernels {
     };
   };
   /**
-   * Of Muon's iteration what is symmetric, for many matrices: A = X·Xᵀ, and with POLYNOMIAL P = a·I + b·A + c·A·A (A·Aᵀ is A·A),
-   * by tiles of product_vectors.wgsl. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by 128.
+   * Of Muon's iteration what is symmetric. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by
+   * 128.
    */
   readonly muon_gram: {
     readonly bindings: {
-      /** [matrices, rows, inner / 4] */
-      readonly x: "read array<vec4f>";
       /** [matrices, rows, rows] */
       readonly y: "read_write array<f32>";
+      /** [matrices, rows, inner / 4] */
+      readonly x: "read array<Stored>";
     };
     readonly uniforms: {
       readonly rows: "u32";
@@ -1861,6 +1861,8 @@ export interface Kernels {
       readonly BK4: number;
       /** What multiplies where MATRIX is not 0. */
       readonly MATRICES?: Matrices;
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
     };
   };
   /**
@@ -1868,10 +1870,10 @@ export interface Kernels {
    */
   readonly muon_gram_whole: {
     readonly bindings: {
-      /** [matrices, rows, inner / 4] */
-      readonly x: "read array<Stored>";
       /** [matrices, rows, rows / 4] */
       readonly y: "read_write array<Stored>";
+      /** [matrices, rows, inner / 4] */
+      readonly x: "read array<Stored>";
     };
     readonly uniforms: {
       readonly rows: "u32";

@@ -1577,55 +1577,17 @@ y[right_base+row*params.out4+column]=store(product);
   "muon_gram": `
 
 
+// @import storage_f32x4.wgsl
 
-struct Params{
-rows:u32,
-inner4:u32,
-a:f32,
-b:f32,
-c:f32,
-}
-
-var<storage,read>x:array<vec4f>;
 var<storage,read_write>y:array<f32>;
-var<uniform>params:Params;
 
-override POLYNOMIAL:bool=false;
-
-const LEFT_ALONG:u32=1u;
-const RIGHT_ALONG:u32=1u;
 const HALF:u32=1u;
-alias Left=vec4f;
-alias Right=vec4f;
-// @import product_vectors.wgsl
-
-var<private>base:u32;
-
-fn extent(part:u32)->Extent{
-base=part*params.rows*params.inner4;
-return Extent(params.rows,params.rows/4u,0u,params.inner4*4u);
-}
-
-fn left(row:u32,k4:u32)->Left{
-return x[base+row*params.inner4+k4];
-}
-
-fn left_value(a:Left)->vec4f{
-return a;
-}
-
-fn right(column:u32,k4:u32)->Right{
-return x[base+column*params.inner4+k4];
-}
-
-fn right_value(b:Right)->vec4f{
-return b;
-}
+// @import muon_symmetric.wgsl
 
 fn finish(part:u32,row:u32,column4:u32,product:vec4f){
 var z=product;
 if(POLYNOMIAL){
-z=params.c*z+params.b*x[base+row*params.inner4+column4];
+z=params.c*z+params.b*load(x[base+row*params.inner4+column4]);
 }
 let to=part*params.rows*params.rows;
 for(var i=0u;i<4u;i++){
@@ -1737,6 +1699,53 @@ if(i<params.count){
 x[i]=store(u[i]*(1.0/(sqrt(squares[i/params.each])+1e-7)));
 // @at elements 14
 }
+}
+`,
+  "muon_symmetric": `
+
+
+
+struct Params{
+rows:u32,
+inner4:u32,
+a:f32,
+b:f32,
+c:f32,
+}
+
+var<storage,read>x:array<Stored>;
+var<uniform>params:Params;
+
+override POLYNOMIAL:bool=false;
+
+const LEFT_ALONG:u32=1u;
+const RIGHT_ALONG:u32=1u;
+const RIGHT_STORED:u32=1u;
+alias Left=Stored;
+alias Right=Stored;
+// @import product_vectors.wgsl
+
+var<private>base:u32;
+
+fn extent(part:u32)->Extent{
+base=part*params.rows*params.inner4;
+return Extent(params.rows,params.rows/4u,0u,params.inner4*4u);
+}
+
+fn left(row:u32,k4:u32)->Left{
+return x[base+row*params.inner4+k4];
+}
+
+fn left_value(a:Left)->vec4f{
+return load(a);
+}
+
+fn right(column:u32,k4:u32)->Right{
+return x[base+column*params.inner4+k4];
+}
+
+fn right_value(b:Right)->vec4f{
+return load(b);
 }
 `,
   "muon_update": `
