@@ -77,3 +77,4 @@ export {
   whole,
   wrongOf,
 } from "./src/base/check.ts";
+export { jsonOf } from "./src/base/json.ts";

@@ -624,6 +624,7 @@ const CALLS: readonly Call[] = [
   of("isSameData", [state.data, state.data], { 0: "object", 1: "object" }),
   of("sha256", [bytes], { 0: "bytes" }),
   of("mustBe", [name, "a list", 3], { 1: "object" }),
+  of("jsonOf", ["[1]", () => assert(false)], { 0: "text", 1: "function" }),
   of("wrongOf", [name, 3, "a list"], { 2: "object" }),
   // Data.
   of("checkSameData", [state.data, state.data], { 0: "object", 1: "object" }),

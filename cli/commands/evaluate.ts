@@ -6,12 +6,12 @@
 
 import { type Picked, Scorer, WindowScorer } from "../../mod.ts";
 import { checkDataset, entropy0, type TokenArray, TokenRange } from "../../data.ts";
-import { bitsPerByte, codecOf, LOSS_UNITS, objectiveOf, whole } from "../../files.ts";
+import { bitsPerByte, codecOf, LOSS_UNITS, mustBe, objectiveOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { distributed, DISTRIBUTED_FLAGS } from "../distributed.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
-import { type Args, asUsage, type Command, group, numbersOf, UsageError } from "../flags.ts";
+import { type Args, asUsage, type Command, group, NUMBERS, numbersOf, UsageError } from "../flags.ts";
 import { compact, duration, percent, thousands } from "../format.ts";
 import { describeModel, type NamedModel, readModel } from "../model.ts";
 import type { Ranks } from "../mpi/ranks.ts";
@@ -46,7 +46,7 @@ async function taskOf(args: Args): Promise<Task> {
   const model = await readModel(args.operands[0]), { name, model: { config }, state } = model, { n_ctx } = config;
   const tooLong = contexts.find((context) => context >= n_ctx);
   if (tooLong !== undefined) {
-    throw new UsageError(`Cannot evaluate ${name}: the minimum context must be a whole number from 0 to ${n_ctx - 1}, found ${tooLong}`);
+    throw new UsageError(`Cannot evaluate ${name}: ${mustBe("the minimum context", whole(0, n_ctx - 1), tooLong)}`);
   }
   const data = await dataFor(args, name, state), { dataset, all, same } = data, part = args.text("part") ?? (same ? "held-out" : "all");
   if (dataset.shape) checkDataset(dataset, config);
@@ -191,6 +191,7 @@ export const evaluate: Command = {
       {
         name: "min-context",
         value: "N,…",
+        allowed: NUMBERS,
         about: "tokens that each token has before it: windows advance by n_ctx − N; of images the first N of each do not count " +
           "(default: 0; several make a table)",
       },

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import { excerpt } from "./errors.ts";
 
 /** Levels of nesting that a file may have: ours need 5, and JSON.parse alone accepts millions. */
@@ -27,11 +28,13 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * {@linkcode parseJson} for readers that say what is wrong in their own way.
+ * Parses JSON for readers that say what is wrong in their own way, and refuses what JSON.parse lets pass: a name twice in one object and deep
+ * nesting. What stands in a file's place, a web page or a pointer of Git LFS, is named.
  *
  * @param fail is told what is wrong, and throws
  */
 export function jsonOf(text: string, fail: (what: string) => never): unknown {
+  expect("Cannot read JSON", { text: [text, "a string"], fail: [fail, "a function"] });
   try {
     return parseJson(text);
   } catch (error) {
