@@ -98,7 +98,7 @@ export function runtimeNames(code: string): number[] {
   return bare.split("\n").flatMap((line, i) => /\b(Deno|process)\b\s*(\?\.|[.[])|\bglobalThis\s*\[/.test(line) ? [i + 1] : []);
 }
 
-/** Checks the tree at `root`, a file URL that ends in "/". Answers one line a violation, none where all is well. */
+/** Checks the tree at `root`, a file URL that ends in "/". Answers one line per violation, none where all is well. */
 export async function checkLayers(root: URL): Promise<string[]> {
   const found = new Set<string>(), seen = new Map<string, Dependency[]>();
   const { exports, imports: listed } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root))) as Record<

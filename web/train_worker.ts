@@ -88,7 +88,7 @@ const FIRST_SAMPLE = 2;
 const SAMPLE_TEXT = 240;
 /** Seconds between two savings in the browser, and how many times as long as one takes: a twentieth of the time at most. */
 const KEEP = { seconds: 10, times: 20 };
-/** Cells a side of a head's map, and the most heads of a view. */
+/** Cells per side of a head's map, and the most heads of a view. */
 const CELLS = 48, HEADS = 24;
 
 /** The model of a page's size: of its layers the first and the last, and of text 256 bytes of context. */

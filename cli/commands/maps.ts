@@ -122,7 +122,7 @@ export const maps: Command = {
         about: "of a model of images: draw what this pixel's first channel attends to, over the image",
       },
       { name: "out", value: "DIR", about: "the folder for the pictures (default: RUN/maps; of a model at an address, maps)" },
-      { name: "json", about: "one JSON object a picture on stdout" },
+      { name: "json", about: "one JSON object per picture on stdout" },
     ]),
     ...ENGINE_FLAGS,
   ],

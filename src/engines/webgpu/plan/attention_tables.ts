@@ -333,7 +333,7 @@ export async function isCheaperInOrder(
   return (await cost(true)).every((each, at) => each < grouped[at]);
 }
 
-/** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once a plan. */
+/** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once per plan. */
 export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: number, side: number, bits: boolean): Promise<number> {
   return plan.once(
     JSON.stringify(["pairs", sets.map(setKey), n, side, bits]),
@@ -341,7 +341,7 @@ export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: numbe
   );
 }
 
-/** The tables of a layer, made once a plan. */
+/** The tables of a layer, made once per plan. */
 export function attentionTables(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
   const { share, ...rest } = options;
   // What `share` answers tells any two rules in use apart.
