@@ -2,7 +2,7 @@
  * GPU times of the kernels that decide:
  * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--dtype f32,f16] [--layers N] [--json FILE] [--quick] [--gpu dawn]`.
  *
- * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line a
+ * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line per
  * variant and the best of each kernel, and writes what `--tuning` reads.
  *
  * Times are GPU timestamps, medians over repeated runs. Each result is checked first: sampled rows of the outputs

@@ -38,7 +38,7 @@ export interface Tuning {
   readonly choices: readonly TunedVariant[];
 }
 
-/** A tuning as a file: one choice a line. */
+/** A tuning as a file: one choice per line. */
 export function formatTuning(tuning: Tuning): string {
   expect("Cannot write the tuning", { tuning: [tuning, "an object"] });
   const { version, device, choices } = tuning;
