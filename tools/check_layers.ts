@@ -3,7 +3,7 @@
  *
  * - folders are layers: a file imports from folders above its own in {@linkcode LAYERS}, or from its own; no files import each other
  *   in a circle;
- * - the command line, the page elements and the examples see the library through its faces alone, the files that deno.json exports;
+ * - the command line and the page elements see the library through its faces alone, the files that deno.json exports;
  * - nothing reachable from those or `cli/` has a bare specifier (a remote import ignores this project's import map),
  *   and its `npm:` specifiers name the exact version that deno.json lists; `node:` is for `cli/` alone;
  * - nothing in src/ names `Deno` or `process`: browsers and edge runtimes run it.

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { instantiate } from "../base/kernels.ts";
+import { instantiate, MOST_PAGES, PAGE } from "../base/kernels.ts";
 import type { Kernels } from "../engines/wasm/kernels.gen.ts";
 import { checkCommunicator, type Communicator } from "./communicator.ts";
 
@@ -17,11 +17,10 @@ type Call = <K extends "halves_pack" | "halves_unpack" | "halves_sum">(
 
 /** Numbers of a unit, and bytes of as many f16. */
 const UNIT = 8, UNIT_BYTES = 16;
-const PAGE = 65536;
 
 /** What sums arrays over ranks as halves, for the calls of a communicator; keeps its memory for the next. */
 export class HalvesSum {
-  readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: PAGE });
+  readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: MOST_PAGES });
   #call: Promise<Call> | undefined;
 
   /**
