@@ -15,7 +15,7 @@ import { encodePng, zipChunks } from "../data.ts";
 import { parseConfig, readModel } from "../files.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
 import { browserTest } from "./runtimes/chromium.ts";
-import { closeSite, faultsOf, onSite, shoot, SIGHTS } from "./runtimes/site.ts";
+import { closeSite, faultsOf, onSite, shoot, SIGHTS, textsOf } from "./runtimes/site.ts";
 
 const test = (name: string, fn: () => Promise<void>) => browserTest(`page that samples: ${name}`, fn);
 const SHIPPED = new URL("../web/models/text/", import.meta.url);
@@ -53,10 +53,12 @@ for (const sight of SIGHTS) {
   test(`images and sound at ${sight.width} pixels${sight.dark ? ", by night" : ""}`, async () => {
     await onSite("", async (page) => {
       await choose(page, "Images");
+      const rates = await textsOf(part(page, "rate"));
       await page.getByRole("button", { name: "Paint", exact: true }).click();
-      await page.getByText(/^[1-9],?\d* of 3,072 tokens/).waitFor();
+      await page.locator("longstride-sample canvas").first().waitFor();
       await shoot(page, "sample-painting");
       await page.getByText("Image ready: 3,072 tokens").waitFor();
+      assert((await rates()).some((text) => /^[1-9],?\d* of 3,072 tokens/.test(text)), "how far it was was not told");
       assertEquals(await page.getByRole("img", { name: "Image of 32 by 32 pixels" }).count(), 4);
       await shoot(page, "sample-images");
       assertEquals(await faultsOf(page), []);
@@ -204,7 +206,8 @@ test("several texts side by side, each copied and saved", async () => {
 test("sound is heard while it is made", async () => {
   await onSite("", async (page) => {
     await choose(page, "Sound");
-    await page.getByLabel("Seconds").fill("1.5");
+    // As long as it may be, so that it is heard long before it is made.
+    await page.getByLabel("Seconds").fill("20");
     await page.getByRole("button", { name: "Compose", exact: true }).click();
     await page.getByRole("button", { name: "Listen as it comes" }).click();
     const head = page.locator("longstride-sample .head"),
@@ -263,7 +266,8 @@ test("another model takes away what the one before said and made", async () => {
     await choose(page, "Images");
     for (const name of ["made", "status", "about", "rate"]) assertEquals(await part(page, name).innerText(), "", name);
     assertEquals(await part(page, "key").isVisible(), false);
-    // In the middle of a sample as well.
+    // In the middle of a sample as well, of many images, which take a while.
+    await page.getByLabel("Side by side").fill("8");
     await page.getByRole("button", { name: "Paint", exact: true }).click();
     await page.getByText(/^[1-9],?\d* of 3,072 tokens/).waitFor();
     await choose(page, "Text");
