@@ -1,5 +1,5 @@
 /**
- * What is told of tests that failed, and CI's second try.
+ * What is told of tests that failed or hang, and CI's second try.
  *
  * Plan. Throw-away files of tests: one that fails, one that leaves a promise uncaught, one that ends its process, each read from what
  * `deno test` really prints; one that fails once counts as passed at the second try and is named, one that always fails stays failed, and
@@ -8,7 +8,8 @@
  */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { type Group, listFailed, secondTry, type Tested, tested } from "../tools/failed_tests.ts";
+import { endWhenStuck, type Group, listFailed, secondTry, type Tested, tested } from "../tools/failed_tests.ts";
+import { until } from "./until.ts";
 
 /** Files of a folder that is there for one test; each finds its variable set. */
 const FILES = {
@@ -53,17 +54,19 @@ Deno.test("failed tests: each is named with its place and the first lines of its
     assertEquals([ended.isCrashed, ended.counts], [true, [0, 1, 0]]);
     assertStringIncludes(ended.failed[0].title, "deno test ended with code 137 in ends_test.ts or after it");
     assertEquals(ended.failed[0].again.args, ["fails_test.ts", "ends_test.ts"]);
-    const none = await run({ args: ["no_such_test.ts"] });
-    assertStringIncludes(listFailed(none.failed).join("\n"), "before any test: no_such_test.ts\n");
-    assertEquals(listFailed((await run({ args: ["once_test.ts", "--filter", "well"] })).failed), []);
+    const none = tested("error: Module not found.\n", 1, { args: ["no_such_test.ts"] });
+    assertEquals(listFailed(none.failed).slice(2), [
+      "  deno test ended with code 1 before any test: no_such_test.ts",
+      "      error: Module not found.",
+    ]);
   }));
 
 Deno.test("failed tests: what passes at the second try has passed and is named, what fails again has failed", () =>
   onFiles(async (run, tried) => {
-    const first = [await run({ args: ["once_test.ts"], env: { A: "1" } }), await run({ args: ["once_test.ts", "--filter", "well"] })];
+    const well = tested("ok | 1 passed | 0 failed (1ms)\n", 0, { args: [] }), first = [await run({ args: ["once_test.ts"] }), well];
     assertEquals(first.map(({ counts }) => counts), [[1, 1, 0], [1, 0, 0]]);
     const { all, lines } = await secondTry(first, run);
-    assertEquals([all.map(({ counts }) => counts), tried.slice(2)], [[[2, 0, 0], [1, 0, 0]], [["--no-check", "./once_test.ts"]]]);
+    assertEquals([all.map(({ counts }) => counts), tried.slice(1)], [[[2, 0, 0], [1, 0, 0]], [["--no-check", "./once_test.ts"]]]);
     const told = lines.join("\n");
     assertStringIncludes(
       told,
@@ -87,10 +90,33 @@ Deno.test("failed tests: where much fails nothing is tried again, and a process 
   assertEquals(await secondTry([], never), { all: [], lines: [] });
   const tries = await secondTry([{ ...one("a"), isCrashed: true }, one("b")], () => Promise.resolve({ counts: [7, 0, 2], failed: [] }));
   assertEquals(tries.all.map(({ counts }) => counts), [[12, 0, 2], [6, 0, 0]]);
-  const printed =
-    "running 2 tests from ./a_test.ts\nx ... ok (1ms)\ny ... ignored (0ms)\nrunning 2 tests from ./b_test.ts\nz ... ok (1ms)\n";
-  const { counts, failed } = tested(printed, 139, { args: ["--no-check", "a_test.ts", "b_test.ts", "c_test.ts"] });
-  assertEquals([counts, failed[0].again.args], [[1, 1, 1], ["--no-check", "b_test.ts", "c_test.ts"]]);
+  const printed = `running 2 tests from ./a_test.ts
+x ... ok (1ms)
+y ... ignored (0ms)
+running 2 tests from ./b_test.ts
+z ... FAILED (1ms)
+w ... ok (1ms)
+running 2 tests from ./c_test.ts
+v ... ok (1ms)
+`;
+  const { counts, failed } = tested(printed, 139, { args: ["a", "b", "c", "d"].map((name) => `${name}_test.ts`) });
+  assertEquals([counts, failed[0].again.args], [[1, 1, 1], ["b_test.ts", "c_test.ts", "d_test.ts"]]);
+});
+
+Deno.test("failed tests: a process that only says that it waits is ended, and told with the test that it was at", async () => {
+  let ended: Deno.Signal | undefined;
+  const child = { kill: (signal?: Deno.Signal) => void (ended = signal) },
+    heard = endWhenStuck(child, 0.2),
+    other = endWhenStuck(child, 1e6);
+  heard("a ... ok (1ms)\nb ...");
+  heard("'b' has been running for over (1m0s)\n");
+  assertEquals(await until(() => ended), "SIGKILL");
+  other();
+  const printed = "running 2 tests from ./a_test.ts\na ... ok (1ms)\nb ...'b' has been running for over (1m0s)\nCheck a_test.ts\n";
+  assertStringIncludes(
+    listFailed(tested(printed, 137, { args: ["a_test.ts"] }).failed).join("\n"),
+    "  deno test ended with code 137 in a_test.ts or after it: a_test.ts\n      b ...'b' has been running",
+  );
 });
 
 Deno.test({

@@ -215,10 +215,14 @@ async function exampleHolds(base: string): Promise<void> {
   await Promise.allSettled(waiting);
 
   // A client that goes away ends its text, so that the next one is served.
-  const gone = new AbortController(), long = await fetch(`${base}/?length=4000`, { signal: gone.signal });
-  const { value } = await long.body!.getReader().read();
-  assert(value!.length < 4000, "the text came in one piece, not as it was written");
-  gone.abort();
+  let first = Infinity;
+  // It comes as it is written; where the machine is busy, all of it may have come before it is looked at.
+  for (let tries = 0; tries < 10 && first >= 4000; tries++) {
+    const gone = new AbortController(), long = await fetch(`${base}/?length=4000`, { signal: gone.signal });
+    first = (await long.body!.getReader().read()).value!.length;
+    gone.abort();
+  }
+  assert(first < 4000, "the text came in one piece, not as it was written");
   let status = 503;
   for (let tries = 0; tries < 100 && status === 503; tries++) {
     await new Promise((resume) => setTimeout(resume, 50));

@@ -74,11 +74,34 @@ function crashed(printed: string, code: number, group: Group): Tested {
     counts: [count("ok"), 1, count("ignored")],
     failed: [{
       title: `deno test ended with code ${code} ${where}: ${group.args.join(" ")}`,
-      error: someLines(printed.split("\n").slice(-50)).slice(-LINES),
+      // The test that it was at, and what it said last.
+      error: [
+        ...last?.split("\n").filter((line) => / \.\.\./.test(line)).slice(-1) ?? [],
+        ...someLines(printed.split("\n").slice(-50)).slice(1 - LINES),
+      ],
       again: { ...group, args: group.args.filter((arg) => !names.includes(arg)) },
     }],
     isCrashed: true,
   };
+}
+
+/** What `deno test` prints of a test that may hang. */
+const WAITING = "has been running for over";
+
+/**
+ * Ends a process that prints nothing for so long but that it waits: it hangs, and would say no more of what.
+ *
+ * @returns What to call with all that it prints, and with nothing once it has ended
+ */
+export function endWhenStuck(child: Pick<Deno.ChildProcess, "kill">, seconds: number): (printed?: string) => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const heard = (printed?: string) => {
+    if (printed?.includes(WAITING)) return;
+    clearTimeout(timer);
+    if (printed !== undefined) timer = setTimeout(() => child.kill("SIGKILL"), seconds * 1000);
+  };
+  heard("");
+  return heard;
 }
 
 /** What is told of failures: each with the first lines of its error. */

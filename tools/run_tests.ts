@@ -14,7 +14,7 @@
 
 import { leftOut, NEEDS, OPTIONAL } from "../test/needs.ts";
 import { program } from "./bundle.ts";
-import { type Group, listFailed, secondTry, type Tested, tested } from "./failed_tests.ts";
+import { endWhenStuck, type Group, listFailed, secondTry, type Tested, tested } from "./failed_tests.ts";
 import { setUpTests } from "./set_up_tests.ts";
 import { helpWhereAsked } from "./usage.ts";
 
@@ -71,19 +71,29 @@ async function pool<T>(works: readonly (() => Promise<T>)[], atOnce: number): Pr
 /** Tests of a file that are named at the end; `deno test` names all of them above. */
 const NAMED = 12;
 
+/** Whether what failed is tried a second time. */
+const AGAIN = Deno.env.get("LONGSTRIDE_AGAIN") === "1";
+
+/** Seconds without a word after which a process is ended there: tests take two minutes at most. A person may wait, or look why. */
+const STUCK = 300;
+
 /** Runs `deno test -A`; what it writes goes to `write` as it comes. */
 async function test(group: Group, given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
   const env = { ...given, ...group.env, NO_COLOR: "1" }, args = group.args;
   const child = new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], stdout: "piped", stderr: "piped", env }).spawn();
+  const heard = AGAIN ? endWhenStuck(child, STUCK) : () => {};
   const texts = await Promise.all([child.stdout, child.stderr].map(async (stream) => {
     const decoder = new TextDecoder();
     let text = "";
     for await (const bytes of stream) {
-      text += decoder.decode(bytes, { stream: true });
+      const piece = decoder.decode(bytes, { stream: true });
+      heard(piece);
+      text += piece;
       await write(bytes);
     }
     return text;
   }));
+  heard();
   const text = texts.join("\n");
   return { ...tested(text, (await child.status).code, group), left: leftOut(text) };
 }
@@ -91,7 +101,7 @@ async function test(group: Group, given: Readonly<Record<string, string>>, write
 /** What the processes found, after a second try of what failed where there is to be one. */
 async function again(all: readonly Tested[], run: (group: Group) => Promise<Tested>): ReturnType<typeof secondTry> {
   const lines = listFailed(all.flatMap(({ failed }) => failed));
-  if (Deno.env.get("LONGSTRIDE_AGAIN") !== "1" || lines.length === 0) return { all: [...all], lines };
+  if (!AGAIN || lines.length === 0) return { all: [...all], lines };
   // Told before the second try as well, which may never end.
   console.log([...lines, "", "What failed is tried a second time, alone:"].join("\n"));
   return await secondTry(all, run);
