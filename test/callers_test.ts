@@ -611,6 +611,7 @@ const CALLS: readonly Call[] = [
   }),
   of("parseRecipe", [longstride.formatRecipe({ model: config }), name], { 0: "text", 1: "text" }),
   of("formatRecipe", [{ model: config }], { 0: "object" }),
+  of("keptAs", [{ state: "state-2", files: digests }, ["state-2"]], { 0: "object", 1: "list" }),
   of("stateFile", [{ state: "state-2", files: digests }, state], { 0: "object", 1: "object" }),
   call("new Cadence", (every) => new longstride.Cadence(every), [{ steps: 3 }], { 0: "object", "0.steps": "whole" }),
   call("Cadence.isDue", (step) => new longstride.Cadence({ steps: 3 }).isDue(step), [3], { 0: "whole" }),
@@ -624,6 +625,7 @@ const CALLS: readonly Call[] = [
   of("isSameData", [state.data, state.data], { 0: "object", 1: "object" }),
   of("sha256", [bytes], { 0: "bytes" }),
   of("mustBe", [name, "a list", 3], { 1: "object" }),
+  of("jsonOf", ["[1]", () => assert(false)], { 0: "text", 1: "function" }),
   of("wrongOf", [name, 3, "a list"], { 2: "object" }),
   // Data.
   of("checkSameData", [state.data, state.data], { 0: "object", 1: "object" }),
@@ -744,10 +746,11 @@ Deno.test("callers: what a function cannot mean is refused by every one, by a ty
       for (const value of WRONG[kind]) {
         if (kind === "function" && value === undefined) continue;
         count++;
+        let timer: number | undefined;
         const said = await Promise.race([
           outcome(call, exchanged(call.args, path, value)).then((made) => `answers ${String(made).slice(0, 40)}`, (error) => error),
-          new Promise((resume) => setTimeout(() => resume("is still at it"), 5000)),
-        ]);
+          new Promise((resume) => timer = setTimeout(() => resume("is still at it"), 60_000)),
+        ]).finally(() => clearTimeout(timer));
         if (said instanceof LongstrideError) continue;
         const shown = typeof value === "number" || value === undefined ? String(value) : JSON.stringify(value);
         passed.push(`${call.name} with ${path} ${shown}: ${String(said).split("\n")[0]}`);
