@@ -93,8 +93,8 @@ for (const name of new Set(["reference", ...ENGINES])) {
       pattern: "strided",
       stride: 2,
       integration: "multihead",
-    }];
-    for (const attention of isGpu ? patterns.slice(0, 1) : patterns) {
+    }, { pattern: "fixed", stride: 2, memory: 1 }];
+    for (const attention of isGpu ? patterns.slice(2) : patterns) {
       const model = place(on, configOf({ attention })), scorer = await Scorer.create(on, model.params, 2);
       for (const length of isGpu ? [1, 2 * N + 1] : [0, 1, N - 1, N, N + 1, 5 * N + 3]) {
         for (const minContext of isGpu ? [0] : [0, 3, N - 1]) {
