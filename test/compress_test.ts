@@ -211,6 +211,12 @@ Deno.test("compress: the command line gives the file back, and loses none", asyn
     failed(await answer("compress", png, ...pictures, "--out", at("p")), 2, "it is a PNG file, and the model knows rows of pixels");
     failed(await answer("compress", at("a.txt")), 2, "give the model, --model RUN");
     failed(await answer("compress", at("a.txt"), ...model, "--out", at("a.txt")), 2, "it is the file that is read");
+    // What is no file stays what it is: renaming would put a file in the place of a device.
+    Deno.symlinkSync("nowhere", at("link"));
+    for (const [out, is] of [["/dev/null", "a pipe or a device"], [at("link"), "a link to nothing"], [folder, "a folder"]]) {
+      failed(await answer("compress", at("a.txt"), ...model, "--out", out), 2, `it is ${is}`);
+    }
+    Deno.removeSync(at("link"));
     // Without --backend the engine is the file's own.
     const back = await answer("decompress", at("a.txt.lsc"), "--model", "web/models/text", "--threads", "1", "--out", at("b.txt"));
     assertEquals([back.code, Deno.readFileSync(at("b.txt"))], [0, text], back.err);
