@@ -114,6 +114,37 @@ for (const name of ENGINES.filter((name) => name !== "webgpu-default")) {
     }
   });
 
+  engineTest(
+    name,
+    `masked: ${name}: each target of an update weighs alike, however micro-batches share them out; in evaluation it counts once`,
+    async () => {
+      const on = await engine(name),
+        config = configOf("squared"),
+        n = 18,
+        few = targets.map((t, i) => i >= n && i < 2 * n ? t : i % 9 === 0 ? t : NaN);
+      const losses = [];
+      for (const accumulate of [1, 2]) {
+        const batch = 2 / accumulate, at = (of: Uint8Array | Float32Array, m: number) => of.subarray(m * batch * n, (m + 1) * batch * n);
+        const trainer = await Trainer.create(on, config, { batch, accumulate, steps: 1, lr: 0.01 });
+        const micros = Array.from({ length: accumulate }, (_, m) => m);
+        await trainer.step(micros.map((m) => at(data, m)), micros.map((m) => at(few, m)));
+        losses.push((await trainer.measure()).loss);
+        await assertRejects(() => trainer.step(micros.map((m) => at(data, m)), []), ShapeError, "give targets for each");
+        trainer.dispose();
+      }
+      assertAlmostEquals(losses[0], losses[1], 1e-5);
+      // One target at each end of a window that lies over another.
+      const model = await openEncoder({ config, weights: initialWeights(config, 3) }, { engine: on }), far = targets.map(() => NaN);
+      far[4] = far[20] = 1;
+      const scorer = await WindowScorer.create(on, model.params, 1),
+        loss = (to: number) => scorer.loss(data.subarray(0, to), far.subarray(0, to));
+      const [first, both] = [await loss(18), await loss(21)], last = await model.scores(data.subarray(3, 21));
+      assertAlmostEquals(both, (first + (1 - last[17]) ** 2) / 2, 1e-5);
+      scorer.dispose();
+      model.dispose();
+    },
+  );
+
   engineTest(name, `masked: ${name}: logits, states and losses are those of the reference engine, at any length`, async () => {
     const on = await engine(name), exact = await engine("reference"), isGpu = name.startsWith("webgpu"), log = (x: number) => Math.log2(x);
     const patterns: ModelConfig["attention"][] = [

@@ -98,6 +98,13 @@ export function inputData(
   return new Map([[batch.tokens, rows], [batch.order, order], [batch.starts, starts]]);
 }
 
+/** Targets that are there: those that are not NaN. */
+export function targetsIn(targets: ArrayLike<number>): number {
+  let count = 0;
+  for (let at = 0; at < targets.length; at++) if (targets[at] === targets[at]) count++;
+  return count;
+}
+
 /**
  * The numbers of a batch of a model that says a number per position.
  *
@@ -105,6 +112,7 @@ export function inputData(
  * @param targets [batch · n]: NaN where there is none
  * @param n positions of a sequence
  * @param memory the model's memory tokens
+ * @param mean targets of a micro-batch of the update on average, so that each of the update weighs alike; by default its own
  * @throws {ShapeError} where a token is outside the vocabulary, or the lengths differ
  */
 export function scoredData(
@@ -114,13 +122,14 @@ export function scoredData(
   vocabulary: number,
   n: number,
   memory?: Memory,
+  mean = targetsIn(targets),
 ): Map<Tensor, TensorData> {
   if (targets.length !== tokens.length) {
     throw new ShapeError(`Cannot use the batch: it has ${tokens.length} tokens and ${targets.length} targets; give each token one, or NaN`);
   }
-  const wanted = Float32Array.from(targets), count = wanted.reduce((sum, t) => sum + (t === t ? 1 : 0), 0);
+  const wanted = Float32Array.from(targets);
   // The loss is a mean over all rows: so that it is one over those with a target, these weigh more.
-  const weights = wanted.map((t) => t === t ? wanted.length / count : 0);
+  const weights = wanted.map((t) => t === t ? wanted.length / mean : 0);
   return inputData(batch, checkedTokens(tokens, vocabulary), vocabulary, n, memory)
     .set(batch.targets, wanted.map((t) => t === t ? t : 0)).set(batch.weights!, weights);
 }

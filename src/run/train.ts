@@ -20,6 +20,7 @@ import { checkRoom } from "./fitting.ts";
 import { HeldOut } from "./held_out.ts";
 import { batchOf, type Targets } from "./window_scorer.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
+import { targetsIn } from "../model/batch.ts";
 import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights } from "../model/initial_weights.ts";
@@ -284,9 +285,13 @@ export class Trainer {
         }`,
       );
     }
+    if (targets && targets.length !== microBatches.length) {
+      throw new ShapeError(`Cannot take a step: give targets for each of the ${microBatches.length} micro-batches, got ${targets.length}`);
+    }
+    const mean = targets && targets.reduce((sum, one) => sum + targetsIn(one), 0) / targets.length;
     microBatches.forEach((tokens, micro) => {
-      const draws = { seed: train.seed, step: this.#done, micro };
-      for (const [t, data] of batchOf(step.batches[micro], config, config.n_ctx, tokens, draws, targets?.[micro])) engine.write(t, data);
+      const draws = { seed: train.seed, step: this.#done, micro }, batch = step.batches[micro];
+      for (const [t, data] of batchOf(batch, config, config.n_ctx, tokens, draws, targets?.[micro], mean)) engine.write(t, data);
     });
     if (this.#sinceKnown === AHEAD) await this.settle();
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));

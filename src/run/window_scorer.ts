@@ -28,6 +28,7 @@ export type Targets = Tokens;
  * @param n positions of a sequence
  * @param draws what masks are drawn by
  * @param targets of models that say a number per position
+ * @param mean how many of them a micro-batch of the update has on average
  */
 export function batchOf(
   batch: BatchTensors,
@@ -36,10 +37,11 @@ export function batchOf(
   tokens: ArrayLike<number>,
   draws: { seed: number; step: number; micro: number },
   targets?: ArrayLike<number>,
+  mean?: number,
 ): Map<Tensor, TensorData> {
   const { vocab_size } = config, objective = objectiveOf(config), memory = memoryOf(config.attention);
   if (objective === "next") return batchData(batch, tokens, vocab_size, n, memory);
-  if (objective !== "masked") return scoredData(batch, tokens, targets!, vocab_size, n, memory);
+  if (objective !== "masked") return scoredData(batch, tokens, targets!, vocab_size, n, memory, mean);
   const masked = maskTokens(checkedTokens(tokens, vocab_size), n, vocab_size, draws);
   return inputData(batch, masked.inputs, vocab_size, n, memory).set(batch.targets, masked.targets);
 }
@@ -94,7 +96,7 @@ export class WindowScorer {
 
   /**
    * Scores windows of n_ctx tokens one after another; where the last is shorter, the last n_ctx tokens are one. Of masked tokens those of window w
-   * are drawn with w: the same for every model.
+   * are drawn with w: the same for every model. Each target counts once.
    *
    * @param targets a number per token, NaN where there is none
    * @throws {DataError} where there is less than a window
@@ -124,7 +126,8 @@ export class WindowScorer {
       const rows = new Uint32Array(batch * n_ctx), wanted = targets && new Float32Array(batch * n_ctx).fill(NaN);
       for (let window = first; window < done; window++) {
         rows.set(tokens.subarray(from(window), from(window) + n_ctx), (window - first) * n_ctx);
-        wanted?.set(targets!.subarray(from(window), from(window) + n_ctx), (window - first) * n_ctx);
+        const fresh = window * n_ctx;
+        wanted?.set(targets!.subarray(fresh, from(window) + n_ctx), (window - first) * n_ctx + fresh - from(window));
       }
       for (const [t, data] of this.#batch(rows, wanted, first)) engine.write(t, data);
       await this.executable.run();
