@@ -320,7 +320,9 @@ Deno.test("masked: the command line trains, goes on, evaluates in a unit of its 
   assertEquals([(loss as number).toFixed(3), unit], [shown, "bits per masked token"], evaluated.err);
   const { code, events } = await answer("train", "--resume", at("gaps"), "--steps", "8", "--backend", "wasm", "--json");
   assertEquals([code, events.at(-1)!.step, events[0].order0], [0, 8, undefined]);
-  failed(await answer("sample", at("gaps"), "--backend", "wasm"), 1, "the model's objective is masked");
+  failed(await answer("sample", at("gaps"), "--backend", "wasm"), 1, "the model's objective is masked, not next; openEncoder reads it");
+  const exported = await answer("export", at("gaps"), "--out", at("exported"));
+  assertEquals([exported.code, exported.out.includes("openEncoder reads it"), exported.out.includes("<longstride")], [0, true, false]);
   failed(await answer("compress", at("text.txt"), "--model", at("gaps")), 1, "Cannot compress: the model says masked tokens");
   failed(await answer("evaluate", at("gaps"), "--min-context", "3", "--backend", "wasm"), 2, "Cannot use --min-context");
   failed(await answer("train", "--resume", at("gaps"), "--objective", "next"), 2, "Cannot use --objective with --resume");
