@@ -140,6 +140,7 @@ for (const name of ENGINES.filter((name) => name !== "webgpu-default")) {
         loss = (to: number) => scorer.loss(data.subarray(0, to), far.subarray(0, to));
       const [first, both] = [await loss(18), await loss(21)], last = await model.scores(data.subarray(3, 21));
       assertAlmostEquals(both, (first + (1 - last[17]) ** 2) / 2, 1e-5);
+      await assertRejects(() => scorer.loss(data, targets.map(() => NaN)), DataError, "none of the 200 targets");
       scorer.dispose();
       model.dispose();
     },
@@ -298,6 +299,23 @@ Deno.test("masked: what needs next tokens refuses the others, by name", async ()
   await assertRejects(() => first({ ...options, config: configOf("masked"), targets }), ConfigError, "the model's is masked");
   await assertRejects(() => first({ ...options, config: configOf("squared"), targets: targets.subarray(1) }), ShapeError, "199 targets");
   await assertRejects(() => first({ ...options, config: configOf("squared"), targets, heldOut: data }), ConfigError, "needs targets");
+  const odd = (value: number) => new Float32Array(data.length).fill(value);
+  const bad: [Objective, number, string][] = [["squared", NaN, "none of the training targets is a number"], [
+    "squared",
+    Infinity,
+    "Infinity at place 0",
+  ], [
+    "logistic",
+    2,
+    "target 2 at place 0: objective logistic needs a probability from 0 to 1",
+  ], ["logistic", -1, "target -1"]];
+  for (const [objective, value, says] of bad) {
+    await assertRejects(() => first({ ...options, config: configOf(objective), targets: odd(value) }), DataError, says);
+  }
+  // A glance at one window that has no target is a look at all.
+  const rare = odd(NaN), few = { ...options, config: configOf("squared"), targets: odd(1), heldOut: data, heldOutTargets: rare };
+  rare[199] = 1;
+  for await (const { heldOut, last } of train({ ...few, evaluations: 1, evaluationTokens: 18 })) if (last) assert(heldOut! > 0);
   const params = new Parameters(configOf("masked"));
   on.allocate(params.all);
   const scorer = await WindowScorer.create(on, params, 2);

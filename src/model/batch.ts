@@ -5,9 +5,9 @@
  */
 
 import { expectTokens } from "../base/check.ts";
-import { ShapeError } from "../base/errors.ts";
+import { DataError, ShapeError } from "../base/errors.ts";
 import { sortByIndex } from "../base/sort.ts";
-import type { ModelConfig } from "../files/model_config.ts";
+import type { ModelConfig, Objective } from "../files/model_config.ts";
 import { type Tensor, tensor, type TensorData } from "../ops/mod.ts";
 import { type Memory, memoryOf } from "../pattern/memory.ts";
 import { insertMemory } from "./token_rows.ts";
@@ -96,6 +96,23 @@ export function inputData(
   const rows = memory ? insertMemory(inputs, memory, vocabulary, n) : inputs;
   const { order, starts } = sortByIndex(rows, vocabulary + 1 + (memory?.count ?? 0));
   return new Map([[batch.tokens, rows], [batch.order, order], [batch.starts, starts]]);
+}
+
+/**
+ * Targets that mean something to an objective: finite numbers, of `logistic` probabilities, or NaN where there is none.
+ *
+ * @throws {DataError} naming the first that does not
+ */
+export function checkedTargets(targets: ArrayLike<number>, objective: Objective): ArrayLike<number> {
+  const isRight = (t: number) => t !== t || (objective === "logistic" ? t >= 0 && t <= 1 : isFinite(t));
+  for (let at = 0; at < targets.length; at++) {
+    if (isRight(targets[at])) continue;
+    const allowed = objective === "logistic" ? "a probability from 0 to 1" : "a finite number";
+    throw new DataError(
+      `Cannot use target ${targets[at]} at place ${at}: objective ${objective} needs ${allowed}, or NaN where there is none`,
+    );
+  }
+  return targets;
 }
 
 /** Targets that are there: those that are not NaN. */

@@ -269,6 +269,7 @@ export class Trainer {
    * @param targets as many arrays of as many numbers, NaN where a position has none, where the model says a number per position
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
    * @throws {ConfigError} where targets are missing, or are given and mean nothing
+   * @throws {DataError} where a target is not finite, or of objective `logistic` no probability
    */
   async step(microBatches: readonly ArrayLike<number>[], targets?: readonly ArrayLike<number>[]): Promise<void> {
     expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
@@ -447,7 +448,7 @@ export interface TrainOptions {
   readonly data: TrainingTokens;
   /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
   readonly unit?: number;
-  /** What each token of `data` is to get, where the model says a number per position: NaN where there is nothing to be learnt. */
+  /** What each token of `data` is to get, where the model says a number per position, of `logistic` 0 to 1: NaN where there is none. */
   readonly targets?: Targets;
   /** Tokens to evaluate on, not among `data`. */
   readonly heldOut?: Tokens;
@@ -494,6 +495,7 @@ function checkOptions(options: TrainOptions): void {
   for (const [name, of, targets] of [["training", data, options.targets], ["held-out", heldOut, options.heldOutTargets]] as const) {
     if (targets === undefined) continue;
     expect("Cannot train", { [`the ${name} targets`]: [targets, "a typed array"] });
+    if (targetsIn(targets) === 0) throw new DataError(`Cannot train: none of the ${name} targets is a number; give some`);
     if (targets.length === of?.length) continue;
     throw new ShapeError(
       `Cannot train: the ${name} data has ${of?.length} tokens and ${targets.length} targets; give each token one, or NaN`,
@@ -618,7 +620,7 @@ function heldOutOf({ engine, heldOut, heldOutTargets, evaluationTokens = 32768, 
  * how far it is.
  *
  * @throws {ConfigError} where a field is out of range or unknown, or the data is no typed array
- * @throws {DataError} where the data is shorter than one context, or cannot be read any more
+ * @throws {DataError} where the data is shorter than one context, or cannot be read any more, or targets mean nothing
  * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {

@@ -10,7 +10,7 @@ import { checkComputed } from "../base/finite.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { checkObjective, inUnit, objectiveOf, scores } from "../files/objective.ts";
 import { loadLayers } from "../model/layers.ts";
-import { batchData, type BatchTensors, checkedTokens, inputData, scoredData } from "../model/batch.ts";
+import { batchData, type BatchTensors, checkedTargets, checkedTokens, inputData, scoredData, targetsIn } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { maskedCount, maskTokens } from "../model/masks.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -41,7 +41,7 @@ export function batchOf(
 ): Map<Tensor, TensorData> {
   const { vocab_size } = config, objective = objectiveOf(config), memory = memoryOf(config.attention);
   if (objective === "next") return batchData(batch, tokens, vocab_size, n, memory);
-  if (objective !== "masked") return scoredData(batch, tokens, targets!, vocab_size, n, memory, mean);
+  if (objective !== "masked") return scoredData(batch, tokens, checkedTargets(targets!, objective), vocab_size, n, memory, mean);
   const masked = maskTokens(checkedTokens(tokens, vocab_size), n, vocab_size, draws);
   return inputData(batch, masked.inputs, vocab_size, n, memory).set(batch.targets, masked.targets);
 }
@@ -99,7 +99,7 @@ export class WindowScorer {
    * are drawn with w: the same for every model. Each target counts once.
    *
    * @param targets a number per token, NaN where there is none
-   * @throws {DataError} where there is less than a window
+   * @throws {DataError} where there is less than a window, or no target that means something
    * @throws {ShapeError} where there are not as many targets as tokens, or a token is outside the vocabulary
    * @throws {DivergedError} where the loss is not finite
    */
@@ -117,6 +117,7 @@ export class WindowScorer {
     if (targets && targets.length !== tokens.length) {
       throw new ShapeError(`${cannot}: there are ${tokens.length} tokens and ${targets.length} targets; give each token one, or NaN`);
     }
+    if (targets && targetsIn(targets) === 0) throw new DataError(`${cannot}: none of the ${targets.length} targets is a number`);
     if (tokens.length < n_ctx) throw new DataError(`${cannot}: there are ${tokens.length} tokens, one window is ${n_ctx}`);
     const of = Math.ceil(tokens.length / n_ctx), from = (window: number) => Math.min(window * n_ctx, tokens.length - n_ctx);
     let sum = 0, count = 0;
@@ -146,7 +147,8 @@ export class WindowScorer {
   #batch(rows: Uint32Array, wanted: Float32Array | undefined, first: number): Map<Tensor, TensorData> {
     const { batch: tensors } = this.scoring, { config } = this.params, { n_ctx, vocab_size } = config, memory = memoryOf(config.attention);
     if (wanted) {
-      return scoredData(tensors, rows, wanted, vocab_size, n_ctx, memory).set(tensors.weights!, wanted.map((t) => t === t ? 1 : 0));
+      const targets = checkedTargets(wanted, objectiveOf(config));
+      return scoredData(tensors, rows, targets, vocab_size, n_ctx, memory).set(tensors.weights!, wanted.map((t) => t === t ? 1 : 0));
     }
     const inputs = new Uint32Array(rows.length), targets = new Uint32Array(rows.length);
     for (let row = 0; row < this.batch; row++) {
