@@ -104,12 +104,12 @@ export function inputData(
  * @throws {DataError} naming the first that does not
  */
 export function checkedTargets(targets: ArrayLike<number>, objective: Objective): ArrayLike<number> {
-  const isRight = (t: number) => t !== t || (objective === "logistic" ? t >= 0 && t <= 1 : isFinite(t));
+  const isProbability = objective === "logistic";
   for (let at = 0; at < targets.length; at++) {
-    if (isRight(targets[at])) continue;
-    const allowed = objective === "logistic" ? "a probability from 0 to 1" : "a finite number";
+    const t = targets[at];
+    if (t !== t || (isProbability ? t >= 0 && t <= 1 : isFinite(t))) continue;
     throw new DataError(
-      `Cannot use target ${targets[at]} at place ${at}: objective ${objective} needs ${allowed}, or NaN where there is none`,
+      `Cannot use target ${t} at place ${at}: it must be ${isProbability ? "from 0 to 1" : "finite"}, or NaN where there is none`,
     );
   }
   return targets;
@@ -130,7 +130,7 @@ export function targetsIn(targets: ArrayLike<number>): number {
  * @param n positions of a sequence
  * @param memory the model's memory tokens
  * @param mean targets of a micro-batch of the update on average, so that each of the update weighs alike; by default its own
- * @throws {ShapeError} where a token is outside the vocabulary, or the lengths differ
+ * @throws {ShapeError} where a token is outside the vocabulary
  */
 export function scoredData(
   batch: BatchTensors,
@@ -141,9 +141,6 @@ export function scoredData(
   memory?: Memory,
   mean = targetsIn(targets),
 ): Map<Tensor, TensorData> {
-  if (targets.length !== tokens.length) {
-    throw new ShapeError(`Cannot use the batch: it has ${tokens.length} tokens and ${targets.length} targets; give each token one, or NaN`);
-  }
   const wanted = Float32Array.from(targets);
   // The loss is a mean over all rows: so that it is one over those with a target, these weigh more.
   const weights = wanted.map((t) => t === t ? wanted.length / mean : 0);

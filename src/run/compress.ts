@@ -20,7 +20,7 @@ import { type DecodingProgram, decodingProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
 import { CHOICE, type Engine, type Executable, type Tensor } from "../ops/mod.ts";
 import { memoryOf } from "../pattern/memory.ts";
-import { MemoryDecoder } from "./decode_memory.ts";
+import type { MemoryDecoder } from "./decode_memory.ts";
 import { cachePlans } from "./sample.ts";
 import { type Window, Windows } from "./windows.ts";
 
@@ -213,7 +213,8 @@ class Walk {
     const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
     const executable = await compileWith(engine, program, tensors, constants);
     try {
-      const between = memory && await MemoryDecoder.create(engine, params, batch, memory, plans, caches);
+      const between = memory &&
+        await (await import("./decode_memory.ts")).MemoryDecoder.create(engine, params, batch, memory, plans, caches);
       return new Walk(engine, params, batch, decoding, executable, tensors, between);
     } catch (error) {
       executable.dispose();

@@ -279,15 +279,12 @@ export class Trainer {
       engine = this.#engine,
       { part, config, step, executable } = await this.#record(),
       rows = part.batch * config.n_ctx;
-    if (microBatches.length !== part.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
+    if ([microBatches, targets].some((of) => of && (of.length !== part.accumulate || of.some((one) => one.length !== rows)))) {
       throw new ShapeError(
-        `Cannot take a step: it needs ${part.accumulate} micro-batches of ${rows} tokens, got ${
-          microBatches.map((t) => t.length).join(", ")
+        `Cannot take a step: it needs ${part.accumulate} micro-batches of ${rows} tokens${targets ? " and targets" : ""}, got ${
+          [...microBatches, ...targets ?? []].map((t) => t.length).join(", ")
         }`,
       );
-    }
-    if (targets && targets.length !== microBatches.length) {
-      throw new ShapeError(`Cannot take a step: give targets for each of the ${microBatches.length} micro-batches, got ${targets.length}`);
     }
     const mean = targets && targets.reduce((sum, one) => sum + targetsIn(one), 0) / targets.length;
     microBatches.forEach((tokens, micro) => {
