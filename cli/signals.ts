@@ -14,6 +14,11 @@ export type EndingSignal = keyof typeof EXIT_CODES;
 
 /** Milliseconds in which signals are one stop: `deno task` passes on a Ctrl-C that the terminal has sent to all, service managers send two. */
 const ONE_STOP = 500;
+/**
+ * It is counted in so many turns of the event loop: what holds the loop, as a save does, holds the second of two signals back as well, which
+ * would otherwise end the process before the run is saved.
+ */
+const TURNS = 10;
 
 /**
  * Stops a run after the step under way. Signals within {@linkcode ONE_STOP} of the first are the same stop; one after that ends the process
@@ -24,18 +29,21 @@ export class Stopper {
   readonly #handlers: (readonly [Deno.Signal, () => void])[];
   /** Which signal came first. */
   came: EndingSignal | undefined;
+  /** Turns in which signals are the same stop. */
+  #left = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param isDeaf whether a hang-up is to end nothing */
   constructor(isDeaf: boolean, onStop: () => void) {
     // Windows has no SIGTERM.
     const names = (Object.keys(EXIT_CODES) as EndingSignal[]).filter((name) => name === "SIGINT" || Deno.build.os !== "windows");
-    let first = -Infinity;
     this.#handlers = names.map((name) => {
       const handler = () => {
-        if (performance.now() - first < ONE_STOP || (name === "SIGHUP" && isDeaf)) return;
+        if (this.#left > 0 || (name === "SIGHUP" && isDeaf)) return;
         if (this.came) Deno.exit(EXIT_CODES[name]);
-        first = performance.now();
         this.came = name;
+        this.#left = TURNS;
+        this.#countDown();
         onStop();
         this.#controller.abort();
       };
@@ -47,6 +55,10 @@ export class Stopper {
     for (const [name, handler] of this.#handlers) Deno.addSignalListener(name, handler);
   }
 
+  #countDown(): void {
+    this.#timer = setTimeout(() => --this.#left > 0 && this.#countDown(), ONE_STOP / TURNS);
+  }
+
   /** Raised by the first signal. */
   get signal(): AbortSignal {
     return this.#controller.signal;
@@ -54,6 +66,7 @@ export class Stopper {
 
   /** Listens no more. */
   close(): void {
+    clearTimeout(this.#timer);
     for (const [name, handler] of this.#handlers) Deno.removeSignalListener(name, handler);
   }
 }

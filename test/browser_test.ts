@@ -12,7 +12,7 @@ import * as longstride from "../mod.ts";
 import { parseQueries, pick } from "./cases.ts";
 import { removeMade } from "./made.ts";
 import { bundled, dist } from "./runtimes/bundle.ts";
-import { browserTest, launch } from "./runtimes/chromium.ts";
+import { browserTest, launch, PAGE_TIMEOUT } from "./runtimes/chromium.ts";
 import type { conformance, golden } from "./runtimes/conformance.ts";
 import { contentType, serveFile } from "./runtimes/serve.ts";
 import { type Library, type Report, smoke } from "./runtimes/smoke.ts";
@@ -77,6 +77,7 @@ const scene = () => opened ??= open();
 /** Opens a page, and fails where it threw anything that nobody caught. */
 async function onPage<T>(path: string, use: (page: Page) => Promise<T>): Promise<T> {
   const { browser, base } = await scene(), page = await browser.newPage(), errors: string[] = [];
+  page.setDefaultTimeout(PAGE_TIMEOUT);
   page.on("pageerror", (error) => errors.push(String(error)));
   // A policy's violations, in the page and in its workers.
   page.on("console", (message) => message.text().includes("Content Security Policy") && errors.push(message.text()));

@@ -15,7 +15,7 @@ import { removeMade } from "./made.ts";
 import { needing } from "./needs.ts";
 import { runBlocks } from "../tools/tutorial.ts";
 import { appFolder, recipe } from "./recipes.ts";
-import { launch } from "./runtimes/chromium.ts";
+import { launch, PAGE_TIMEOUT } from "./runtimes/chromium.ts";
 import { modulesOf } from "./runtimes/npm.ts";
 import { serveFile } from "./runtimes/serve.ts";
 
@@ -115,6 +115,7 @@ async function sampledBy(name: string): Promise<string> {
   });
   const page = await browser.newPage(), errors: string[] = [];
   try {
+    page.setDefaultTimeout(PAGE_TIMEOUT);
     page.on("pageerror", (error) => errors.push(String(error)));
     await page.goto(`http://127.0.0.1:${server.addr.port}/`);
     const handle = await page.waitForFunction(() => (globalThis as { sampled?: string }).sampled);
@@ -149,6 +150,7 @@ async function cooked(blocks: Awaited<ReturnType<typeof recipe>>, done: () => st
     });
     const page = await browser.newPage(), errors: string[] = [];
     try {
+      page.setDefaultTimeout(PAGE_TIMEOUT);
       page.on("pageerror", (error) => errors.push(String(error)));
       await page.goto(`http://127.0.0.1:${server.addr.port}/`);
       if (press) await page.getByText(press, { exact: true }).click();

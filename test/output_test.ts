@@ -9,7 +9,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { loadRun } from "../cli/run_folder.ts";
+import { Stopper } from "../cli/signals.ts";
 import { answer, command, MAIN, run } from "./commands.ts";
+import { until } from "./until.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "longstride-output-" }), at = (name: string) => join(folder, name);
 Deno.writeTextFileSync(at("t.txt"), "It was the best of times, it was the worst of times.\n".repeat(80));
@@ -95,6 +97,29 @@ for (const [first, second, code] of [["SIGHUP", undefined, 129], ["SIGINT", "SIG
     assert(step > 0 && step < 600 && (done.code === code || second !== undefined && [129, 130, 143].includes(done.code)), `${done.code}`);
   });
 }
+
+Deno.test("output: the second signal of one stop may come late where a save holds the thread", async () => {
+  const { addSignalListener, removeSignalListener, exit } = Deno, handlers = new Map<Deno.Signal, () => void>();
+  let stops = 0, exited: number | undefined;
+  Object.assign(Deno, {
+    addSignalListener: (signal: Deno.Signal, handler: () => void) => handlers.set(signal, handler),
+    removeSignalListener: (signal: Deno.Signal) => handlers.delete(signal),
+    exit: (code: number) => exited = code,
+  });
+  try {
+    const stopper = new Stopper(false, () => stops++), interrupt = handlers.get("SIGINT")!;
+    interrupt();
+    for (const end = performance.now() + 600; performance.now() < end;);
+    interrupt();
+    assertEquals([stops, exited, stopper.signal.aborted], [1, undefined, true]);
+    // Another stop.
+    assertEquals(await until(() => (interrupt(), exited)), 130);
+    stopper.close();
+    assertEquals(handlers.size, 0);
+  } finally {
+    Object.assign(Deno, { addSignalListener, removeSignalListener, exit });
+  }
+});
 
 Deno.test({ name: "output: a hang-up that nohup ignores stays ignored", ignore: noFull }, async () => {
   const { code } = await signalled("nohup", `trap "" HUP;`, "SIGHUP");

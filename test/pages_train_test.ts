@@ -13,7 +13,7 @@ import type { Page } from "playwright-core";
 import { unzip, zipEntries } from "../data.ts";
 import { answer } from "./commands.ts";
 import { browserTest } from "./runtimes/chromium.ts";
-import { closeSite, faultsOf, onSite, shoot, SIGHTS } from "./runtimes/site.ts";
+import { closeSite, faultsOf, onSite, shoot, SIGHTS, textsOf } from "./runtimes/site.ts";
 
 const test = (name: string, fn: () => Promise<void>) => browserTest(`page that trains: ${name}`, fn);
 const TEXT = "to be or not to be, that is the question. ".repeat(200);
@@ -28,14 +28,14 @@ async function begin(page: Page, steps: number): Promise<void> {
   await page.getByLabel("Steps").fill(String(steps));
   await page.getByRole("button", { name: "Train", exact: true }).click();
 }
-const done = (page: Page) => page.getByText("Training is done").waitFor({ timeout: 90_000 });
+const done = (page: Page) => page.getByText("Training is done").waitFor();
 /** A number of the view, by what stands under it. */
 const number = async (page: Page, name: string) =>
   Number((await page.locator("#numbers div", { hasText: name }).locator("dd").innerText()).replaceAll(",", ""));
 const prompted = async (page: Page, text: string) => {
   await page.getByLabel("Prompt").fill(text);
   await page.getByLabel("Prompt").press("Control+Enter");
-  await page.getByText("Text ready").waitFor({ timeout: 60_000 });
+  await page.getByText("Text ready").waitFor();
   return await page.getByRole("region", { name: "Text" }).innerText();
 };
 
@@ -44,18 +44,19 @@ for (const sight of SIGHTS) {
     await onSite("train.html", async (page) => {
       await shoot(page, "train-begin");
       assertEquals(await faultsOf(page), []);
+      const numbers = await textsOf(page.locator("#numbers"));
       await give(page, "hamlet.txt", TEXT);
       await begin(page, 160);
-      await page.getByRole("img", { name: "Loss by step" }).locator("svg").waitFor({ timeout: 60_000 });
-      await page.getByText(/^After step/).first().waitFor({ timeout: 60_000 });
-      await page.getByText("left", { exact: true }).waitFor();
+      await page.getByRole("img", { name: "Loss by step" }).locator("svg").waitFor();
+      await page.getByText(/^After step/).first().waitFor();
       assertEquals(await page.getByRole("img", { name: /^Attention of layer/ }).count(), 8);
       await shoot(page, "train-under-way");
       assertEquals(await faultsOf(page), []);
       await done(page);
+      assert((await numbers()).some((text) => /left\d/.test(text)), "the time left was not told");
       assertEquals([await number(page, "step of 160"), await page.locator("#numbers div").count()], [160, 4]);
       assert(await number(page, "held out") < 4, "it has learnt nothing");
-      await page.getByText("As it is after step").waitFor({ timeout: 20_000 });
+      await page.getByText("As it is after step").waitFor();
       assert((await prompted(page, "to be ")).startsWith("to be "));
       await shoot(page, "train-prompted");
       assertEquals(await faultsOf(page), []);
@@ -72,18 +73,16 @@ test("a reload goes on where it was, as one run", async () => {
   await onSite("train.html", async (page) => {
     await give(page, "hamlet.txt", TEXT);
     await begin(page, 3000);
-    await page.getByText("As it is after step").waitFor({ timeout: 60_000 });
+    await page.getByText("As it is after step").waitFor();
     const kept = Number(/after step ([\d,]+)/.exec(await page.locator("#prompted").innerText())![1].replace(",", ""));
     await page.reload();
-    const [, from] = /Going on from step ([\d,]+)/.exec(await page.getByText(/Going on from step/).innerText({ timeout: 60_000 }))!;
+    const [, from] = /Going on from step ([\d,]+)/.exec(await page.getByText(/Going on from step/).innerText())!;
     assert(Number(from.replace(",", "")) >= kept, `from ${from}, kept ${kept}`);
-    await page.waitForFunction((kept) => Number(document.querySelector("#numbers dd")?.textContent?.replace(",", "")) > kept, kept, {
-      timeout: 60_000,
-    });
+    await page.waitForFunction((kept) => Number(document.querySelector("#numbers dd")?.textContent?.replace(",", "")) > kept, kept);
     await shoot(page, "train-reloaded");
     await page.getByText("training now").waitFor();
     await page.getByRole("button", { name: "Stop", exact: true }).click();
-    await page.getByText("Training has stopped").waitFor({ timeout: 30_000 });
+    await page.getByText("Training has stopped").waitFor();
     const step = await number(page, "step of 3,000");
     await page.getByText(new RegExp(`step ${step.toLocaleString("en")} of 3,000`)).waitFor();
     assertEquals(await page.getByRole("listitem").count(), 1);
@@ -112,7 +111,7 @@ test("a reload goes on where it was, as one run", async () => {
     await page.getByRole("link", { name: "Sample" }).click();
     await page.getByRole("radio", { name: "Yours" }).check();
     await page.getByLabel("Or one that was trained in this browser").selectOption({ index: 1 });
-    await page.getByText("Model ready").waitFor({ timeout: 20_000 });
+    await page.getByText("Model ready").waitFor();
     assert((await prompted(page, "to be ")).startsWith("to be "));
     await shoot(page, "sample-trained");
     await page.goBack();
@@ -141,11 +140,11 @@ test("the command line goes on with what it saves, done or stopped", async () =>
       await page.getByText("deno task train --resume longstride-run --data hamlet.txt").waitFor();
       // Another run, saved while it goes on and where it is stopped.
       await begin(page, 5000);
-      await page.getByText("step of 5,000").waitFor({ timeout: 30_000 });
+      await page.getByText("step of 5,000").waitFor();
       const save = page.getByRole("button", { name: "Save run" });
       await Promise.all([page.waitForEvent("download"), save.click()]);
       await page.getByRole("button", { name: "Stop", exact: true }).click();
-      await page.getByText("Training has stopped").waitFor({ timeout: 30_000 });
+      await page.getByText("Training has stopped").waitFor();
       const [stopped] = await Promise.all([page.waitForEvent("download"), save.click()]), at = await number(page, "step of 5,000");
       const names = zipEntries(await Deno.readFile(await stopped.path()), "longstride-run.zip").map(({ name }) => name);
       assert(names.includes(`longstride-run/state-${at}/run.json`), `${names}, stopped after step ${at}`);
@@ -190,15 +189,13 @@ test("a file that cannot be trained on is refused in words, which go with the ne
       assertEquals(await page.getByRole("alert").count(), 0, "what was said of the file before stays");
       await page.getByText(`${name}, ${content.length.toLocaleString("en")} bytes`).waitFor();
       await begin(page, 10);
-      await page.getByRole("alert").getByText(said).waitFor({ timeout: 20_000 });
+      await page.getByRole("alert").getByText(said).waitFor();
       await page.locator("#blank").waitFor();
       await shoot(page, `train-refused-${name.slice(-3)}`);
     }
     await give(page, "noise.bin", crypto.getRandomValues(new Uint8Array(20_000)));
     await begin(page, 10);
-    await page.getByText("noise.bin is no text, image or sound that is known: its bytes are learnt as they are.").waitFor({
-      timeout: 20_000,
-    });
+    await page.getByText("noise.bin is no text, image or sound that is known: its bytes are learnt as they are.").waitFor();
     await done(page);
     await page.getByRole("button", { name: "Save run" }).click();
     await page.getByText("--data noise.bin").waitFor();
@@ -223,12 +220,12 @@ test("limits are said at the field, Enter begins and does not stop", async () =>
     }
     await page.getByLabel("Engine").selectOption("wasm");
     await page.getByLabel("Steps").press("Enter");
-    await page.getByText("step of 2,000").waitFor({ timeout: 60_000 });
+    await page.getByText("step of 2,000").waitFor();
     await page.getByLabel("Steps").press("Enter");
     await page.waitForTimeout(1500);
     assertMatch(await page.locator("#status").innerText(), /^Training on/);
     await page.getByRole("button", { name: "Stop", exact: true }).click();
-    await page.getByText("Training has stopped").waitFor({ timeout: 30_000 });
+    await page.getByText("Training has stopped").waitFor();
   });
 });
 
@@ -239,10 +236,10 @@ test("images are shown and prompted as images", async () => {
     await give(page, "data_batch_1.bin", rows);
     await begin(page, 4);
     await done(page);
-    await page.getByRole("img", { name: "Image made after step 4" }).waitFor({ timeout: 60_000 });
+    await page.getByRole("img", { name: "Image made after step 4" }).waitFor();
     await page.getByLabel("Side by side").fill("2");
     await page.getByLabel("Side by side").press("Enter");
-    await page.getByText("Image ready: 3,072 tokens").waitFor({ timeout: 90_000 });
+    await page.getByText("Image ready: 3,072 tokens").waitFor();
     await shoot(page, "train-images");
     assertEquals(await faultsOf(page), []);
   });

@@ -35,7 +35,7 @@ async function tried(program: string, args: readonly string[], options: string):
   await Deno.writeTextFile(join(at, "main.js"), code);
   const env = { NO_COLOR: "1", ...VULKAN ? { VK_ICD_FILENAMES: VULKAN } : {} };
   // Nothing ends the process: where something of Dawn's is left it would go on.
-  const command = new Deno.Command(program, { args: [...args, "main.js"], cwd: at, env, signal: AbortSignal.timeout(120_000) });
+  const command = new Deno.Command(program, { args: [...args, "main.js"], cwd: at, env, signal: AbortSignal.timeout(600_000) });
   const { success, stdout, stderr } = await command.output();
   // Node prints the line that failed, which is all of the file.
   assert(success, new TextDecoder().decode(stderr).slice(-1000));

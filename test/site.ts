@@ -10,7 +10,7 @@ import type { Browser, Page } from "playwright-core";
 import { buildSite, serveSite } from "../tools/web.ts";
 import type { LongstrideSample } from "../web/longstride_sample.ts";
 import { made, removeMade } from "./made.ts";
-import { launch } from "./runtimes/chromium.ts";
+import { launch, PAGE_TIMEOUT } from "./runtimes/chromium.ts";
 
 /** A site that is served, and the browser that looks at it. */
 export interface Site {
@@ -44,6 +44,7 @@ export async function openSite(answer: (name: string) => Response | undefined = 
 /** Does something with a page at an address; it fails where the page threw anything that nobody caught, or the policy was broken. */
 export async function watched<T>(page: Page, address: string, use: (page: Page) => Promise<T>): Promise<T> {
   const errors: string[] = [];
+  page.setDefaultTimeout(PAGE_TIMEOUT);
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => message.text().includes("Content Security Policy") && errors.push(message.text()));
   await page.goto(address);

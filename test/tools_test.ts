@@ -193,7 +193,7 @@ Deno.test("set-up: what cannot be had is said with what to do", () => {
 Deno.test("set-up: a browser is the one named, or one on the path, or where the system keeps programs", () => {
   const paths = (os: Machine["os"], env: Record<string, string>) => browserPaths((name) => env[name], os);
   assertEquals(paths("linux", { LONGSTRIDE_BROWSER: "/mine", PATH: "/bin" }), ["/mine"]);
-  assertEquals(paths("linux", { PATH: "/a:/b" }).slice(0, 3), ["/a/chromium", "/b/chromium", "/a/chromium-browser"]);
+  assertEquals(paths("linux", { PATH: "/a:/b" }).slice(0, 3), ["/a/chromium-headless-shell", "/b/chromium-headless-shell", "/a/chromium"]);
   assertEquals(paths("linux", {}), []);
   assertEquals(paths("darwin", {})[0], "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
   assertEquals(paths("windows", {}), []);

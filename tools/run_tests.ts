@@ -3,7 +3,8 @@
  * five at once.
  *
  * Ends with 0 where every test passed, 1 where one failed, and 2 where none failed and some were left out for want of something: the run
- * is partial, which the last line says.
+ * is partial, which the last line says. What failed is named once more just before that line. With `LONGSTRIDE_AGAIN=1` (CI's) it is run a
+ * second time, alone; where all of it passes then, it counts as passed and is named all the same.
  *
  * Not `deno test --parallel`: that is one process, and a software GPU's driver that several threads of it used at once ended it with
  * "corrupted size vs. prev_size" after the last test.
@@ -13,6 +14,7 @@
 
 import { leftOut, NEEDS, OPTIONAL } from "../test/needs.ts";
 import { program } from "./bundle.ts";
+import { endWhenStuck, type Group, listFailed, secondTry, type Tested, tested } from "./failed_tests.ts";
 import { setUpTests } from "./set_up_tests.ts";
 import { helpWhereAsked } from "./usage.ts";
 
@@ -36,12 +38,6 @@ const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<
  * Processes at once: they wait for browsers, other programs and the disk, so that four of them kept two cores busy for two thirds of the time.
  */
 const AT_ONCE = 5;
-
-/** One process: arguments of `deno test`, and variables. */
-interface Group {
-  readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-}
 
 function groups(): Group[] {
   const names = [...Deno.readDirSync("test")].map(({ name }) => name).filter((name) => name.endsWith("_test.ts")).sort();
@@ -72,28 +68,43 @@ async function pool<T>(works: readonly (() => Promise<T>)[], atOnce: number): Pr
   return done;
 }
 
-const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/gm;
-
 /** Tests of a file that are named at the end; `deno test` names all of them above. */
 const NAMED = 12;
 
+/** Whether what failed is tried a second time. */
+const AGAIN = Deno.env.get("LONGSTRIDE_AGAIN") === "1";
+
+/** Seconds without a word after which a process is ended there: tests take two minutes at most. A person may wait, or look why. */
+const STUCK = 300;
+
 /** Runs `deno test -A`; what it writes goes to `write` as it comes. */
-async function test({ args, env: own }: Group, given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
-  const env = { ...given, ...own, NO_COLOR: "1" };
+async function test(group: Group, given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
+  const env = { ...given, ...group.env, NO_COLOR: "1" }, args = group.args;
   const child = new Deno.Command(Deno.execPath(), { args: ["test", "-A", ...args], stdout: "piped", stderr: "piped", env }).spawn();
-  let text = "";
-  await Promise.all([child.stdout, child.stderr].map(async (stream) => {
+  const heard = AGAIN ? endWhenStuck(child, STUCK) : () => {};
+  const texts = await Promise.all([child.stdout, child.stderr].map(async (stream) => {
     const decoder = new TextDecoder();
+    let text = "";
     for await (const bytes of stream) {
-      text += decoder.decode(bytes, { stream: true });
+      const piece = decoder.decode(bytes, { stream: true });
+      heard(piece);
+      text += piece;
       await write(bytes);
     }
+    return text;
   }));
-  const { code } = await child.status,
-    counts = [...text.matchAll(SUMMARY)].at(-1)?.slice(1, 4).map((count) => Number(count ?? 0)) ?? [0, 0, 0];
-  // It may not have compiled, or have crashed after the last test.
-  if (code !== 0 && counts[1] === 0) counts[1] = 1;
-  return { counts, left: leftOut(text) };
+  heard();
+  const text = texts.join("\n");
+  return { ...tested(text, (await child.status).code, group), left: leftOut(text) };
+}
+
+/** What the processes found, after a second try of what failed where there is to be one. */
+async function again(all: readonly Tested[], run: (group: Group) => Promise<Tested>): ReturnType<typeof secondTry> {
+  const lines = listFailed(all.flatMap(({ failed }) => failed));
+  if (!AGAIN || lines.length === 0) return { all: [...all], lines };
+  // Told before the second try as well, which may never end.
+  console.log([...lines, "", "What failed is tried a second time, alone:"].join("\n"));
+  return await secondTry(all, run);
 }
 
 helpWhereAsked(`Gets what the tests need, says how large it is, and runs them: all, or what deno test is told.
@@ -104,6 +115,7 @@ Usage: deno task test [ARGUMENTS OF deno test]
       leaves out the tests that need one of these
   LONGSTRIDE_ENGINES=wasm     some engines only
   LONGSTRIDE_BROWSER=PATH     this browser
+  LONGSTRIDE_AGAIN=1          a second try for what failed, as in CI
 
 Exit codes: 0 all passed, 1 one failed, 2 some were left out.`);
 
@@ -138,10 +150,10 @@ async function runAll(madeIn: string): Promise<number> {
     AT_ONCE,
   );
   await writing;
+  const tried = await again(done, (group) => test(group, given, (bytes) => out.write(bytes)));
   out.releaseLock();
   const seconds = ((performance.now() - began) / 1e3).toFixed(0);
 
-  const sum = (of: (one: typeof done[number]) => number) => done.reduce((sum, one) => sum + of(one), 0);
   const left = new Map(done.flatMap((one) => [...one.left])), count = [...left.values()].flat().length;
   for (const [file, names] of left) {
     console.log(`\n${file}: ${names.length} left out`);
@@ -152,7 +164,8 @@ async function runAll(madeIn: string): Promise<number> {
   const isPartial = count > 0 && [...without.keys()].some((need) => !OPTIONAL.has(need));
   if (isPartial) console.log("\nThis run is partial: tests were left out");
   for (const [need, why] of count > 0 ? without : []) console.log(`  without ${need}: ${why}`);
-  const [passed, failed, ignored] = [0, 1, 2].map((at) => sum(({ counts }) => counts[at]));
+  for (const line of tried.lines) console.log(line);
+  const [passed, failed, ignored] = [0, 1, 2].map((at) => tried.all.reduce((sum, { counts }) => sum + counts[at], 0));
   const counted = [`${passed} passed`, `${failed} failed`];
   if (count > 0) counted.push(`${count} left out`);
   if (ignored > count) counted.push(`${ignored - count} ignored`);

@@ -17,6 +17,9 @@ const FLAGS = [
   ...["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 
+/** Milliseconds that a page is waited for: so long that only what hangs takes them, also where other tests keep the machine busy. */
+export const PAGE_TIMEOUT = 180_000;
+
 /** A test that needs the browser. */
 export function browserTest(name: string, fn: () => Promise<void>): void {
   needing(["browser"], name, fn);
@@ -29,5 +32,5 @@ export async function launch(): Promise<Browser> {
     const where = paths.length === 1 ? paths[0] : "Chromium or Chrome";
     throw new Error(`Cannot run the browser tests: there is no ${where}; deno task test gets one, LONGSTRIDE_BROWSER names one`);
   }
-  return await chromium.launch({ executablePath, args: FLAGS });
+  return await chromium.launch({ executablePath, args: FLAGS, timeout: PAGE_TIMEOUT });
 }

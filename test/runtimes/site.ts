@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { openSite, type Site, watched } from "../site.ts";
 
 let opened: Promise<Site> | undefined;
@@ -44,6 +44,20 @@ export async function onSite<T>(path: string, use: (page: Page) => Promise<T>, {
   } finally {
     await context.close();
   }
+}
+
+/** Keeps the texts that an element has had from now on, each however short; answers with what gives them. */
+export async function textsOf(of: Locator): Promise<() => Promise<string[]>> {
+  const texts = await of.evaluateHandle((element) => {
+    const texts: string[] = [];
+    new MutationObserver(() => texts.push(element.textContent ?? "")).observe(element, {
+      childList: true,
+      characterData: true,
+      subtree: true,
+    });
+    return texts;
+  });
+  return () => texts.jsonValue();
 }
 
 /** Ends what was opened. */
