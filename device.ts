@@ -21,9 +21,9 @@ import "./src/model/routed.ts";
 export {
   type AttentionWork,
   type LinearWork,
-  type Measured,
   nameOfWork,
   type Trial,
+  type TriedVariant,
   tune,
   type TuneOptions,
   type TuneWork,
@@ -31,11 +31,11 @@ export {
 } from "./src/engines/webgpu/tuning/tune.ts";
 export type { Problem } from "./src/engines/webgpu/tuning/problems.ts";
 export {
-  type Choice,
   formatTuning,
   isOutdated,
   mergeTunings,
   parseTuning,
+  type TunedVariant,
   type Tuning,
   TUNING_VERSION,
 } from "./src/engines/webgpu/tuning/tuning.ts";

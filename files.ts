@@ -42,6 +42,7 @@ export { safetensorsChunks, type TensorToSave } from "./src/files/write_safetens
 export {
   CONFIG_FILE,
   type FileContent,
+  keptAs,
   MODEL_FILE,
   readRun,
   readTrained,
@@ -59,7 +60,8 @@ export { checkResume, type RunConfig } from "./src/run/resume.ts";
 export { Cadence, type Every } from "./src/run/every.ts";
 export { fitPhases, fitWarmup, stepsFor, stepsPerEpoch } from "./src/run/fit.ts";
 export { bitsPerByte, encodeParts, inBytes, type TokenParts } from "./src/run/tokens.ts";
-export { identifyDataset, isSameData, tokensOf } from "./src/run/identity.ts";
+export { identifyDataset, tokensOf } from "./src/run/identity.ts";
+export { isSameData } from "./src/data/identity.ts";
 export { sha256 } from "./src/base/digest.ts";
 
 // What fields and options may be, and the words that refuse what they may not.
@@ -77,3 +79,4 @@ export {
   whole,
   wrongOf,
 } from "./src/base/check.ts";
+export { jsonOf } from "./src/base/json.ts";

@@ -13,7 +13,7 @@ import { workspace } from "./workspace";
 
 const LOG2E: f64 = 1.4426950408889634, LN2: f64 = 0.6931471805599453;
 
-// The part and its shapes, set once a call.
+// The part and its shapes, set once per call.
 let n: u32 = 0, m: u32 = 0, heads: u32 = 0, dk: u32 = 0, dv: u32 = 0, tileQ: u32 = 0, tileK: u32 = 0;
 let queryRows: usize = 0, keyRows: usize = 0, keys: u32 = 0, lo: usize = 0, hi: usize = 0, starts: usize = 0, list: usize = 0;
 let group: usize = 0, groupHeads: u32 = 0, first: bool = false, kvHeads: u32 = 0, alibi: usize = 0, spanned: bool = false;

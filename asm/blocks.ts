@@ -1,4 +1,5 @@
-// Blocks of positions: their means, and copies of chosen ones.
+// Blocks of positions: their means, y[k] = Σ x[row] / rows over the rows of block k, copies of chosen ones, y[e] = x[choice[e]], and the gradients of
+// both, which are sums over what was made of a row.
 
 import { getU32, loadPart, Pointer, storePart } from "./lib/memory";
 import { splat } from "./lib/math";

@@ -1,4 +1,4 @@
-// How often each byte occurs.
+// How often each byte occurs: counts[b] = |{i: bytes[i] = b}|.
 
 import { getU32, setU32 } from "./lib/memory";
 

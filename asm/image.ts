@@ -1,4 +1,4 @@
-// Images from a plane a channel to row-major red, green, blue. A unit is an image.
+// Images from a plane per channel to row-major red, green, blue. A unit is an image.
 
 // The patterns of one instruction each on x86 and Arm: with two general shuffles for every 16 bytes it took 2.5 times as long.
 // @ts-ignore: decorator

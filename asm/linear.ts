@@ -44,7 +44,7 @@ export function pack_backward(begin: u32, end: u32, w: Pointer<f32>, panels: Poi
   }
 }
 
-// What finish() does, set once a call; addresses are 0 for what is absent.
+// What finish() does, set once per call; addresses are 0 for what is absent.
 let y: usize = 0, pre: usize = 0, scaling: usize = 0, bias: usize = 0, residual: usize = 0, columns: u32 = 0;
 // What is done to a product z: nothing, z·sigmoid(1.702z), or times its derivative at `pre`.
 export const NO_ACTIVATION: u32 = 0, GELU: u32 = 1, GELU_GRADIENT: u32 = 2;

@@ -1,4 +1,4 @@
-// Branches of an attention, mixed by gates; a branch a call.
+// Branches of an attention, mixed by gates, y = Σ σ(gate)·branch, and the gradients; a branch per call.
 
 import { exp, dot, splat } from "./lib/math";
 import { getF32, loadPart, Pointer, setF32, storePart } from "./lib/memory";

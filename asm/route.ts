@@ -1,4 +1,4 @@
-// Routing: which blocks of keys a block of queries attends to.
+// Routing: which blocks of keys a block of queries attends to, those of the largest q·summary; and the same turned round.
 
 import { choose, offered } from "./lib/choice";
 import { dot } from "./lib/math";

@@ -1,4 +1,5 @@
-// Routed attention of one decoded position. A unit is (sequence, head).
+// Routed attention of one decoded position, o = Σ σ(gate)·softmax(q·keysᵀ·scale)·values over its branches (Eq. 3 in each). A unit is (sequence,
+// head).
 
 import { choose, offered } from "./lib/choice";
 import { dot, exp, splat } from "./lib/math";

@@ -1,5 +1,5 @@
 /**
- * Tokens a second.
+ * Tokens per second.
  *
  * On the WASM engine: a model of 3.5 M parameters (4 layers, d 256, 4 heads, dense, context 1,024) after a prompt of 512 tokens,
  * beside the same with int8 weights, and beside the same model in onnxruntime-web's WASM where --peers names a folder that has it. Rounds of

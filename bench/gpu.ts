@@ -2,7 +2,7 @@
  * GPU times of the kernels that decide:
  * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--dtype f32,f16] [--layers N] [--json FILE] [--quick] [--gpu dawn]`.
  *
- * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line a
+ * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line per
  * variant and the best of each kernel, and writes what `--tuning` reads.
  *
  * Times are GPU timestamps, medians over repeated runs. Each result is checked first: sampled rows of the outputs
@@ -24,7 +24,7 @@ import { initialWeights } from "../src/model/initial_weights.ts";
 import { Parameters } from "../src/model/parameters.ts";
 import { trainingProgram } from "../src/model/train.ts";
 import { tune, type TuneWork } from "../src/engines/webgpu/tuning/tune.ts";
-import { type Choice, formatTuning, parseTuning, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
+import { formatTuning, parseTuning, type TunedVariant, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
 import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
 import { optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
 import { Random } from "../src/base/random.ts";
@@ -329,7 +329,7 @@ const describe = (variant: Readonly<Record<string, number>>) => Object.entries(v
 /** Measures every variant of the works of the table; the choices are what `--tuning` takes. */
 async function sweep() {
   const wanted = flags.only ? new Set(flags.only.split(",")) : undefined, began = performance.now(), seconds = Number(flags.seconds ?? 170);
-  const choices: Choice[] = [];
+  const choices: TunedVariant[] = [];
   for (const [name, work] of flags.quick ? SWEPT_QUICKLY : SWEPT) {
     const left = seconds - (performance.now() - began) / 1e3;
     if ((wanted && !wanted.has(name)) || left <= 0) continue;

@@ -7,7 +7,7 @@
 import { findAdapter } from "../src/engines/webgpu/device.ts";
 import { GPU_OPTIONS } from "./lib.ts";
 
-/** Floating point operations and bytes, a second. */
+/** Floating point operations and bytes, per second. */
 export interface Rates {
   readonly flops: number;
   readonly bytes: number;

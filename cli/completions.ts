@@ -21,11 +21,12 @@ function placeOf(name: string, words?: readonly string[]): Place {
 }
 
 const namesOf = ({ name, negatable }: Flag) => negatable ? [`--${name}`, `--no-${name}`] : [`--${name}`];
-/** A command's operand; those that have their own words name them in lower case. */
+/** A command's operand. */
 const operandOf = ({ operands }: Command): { name: string; place: Place } | undefined => {
   if (!operands) return undefined;
-  const [first] = operands.name.split(" "), words = /^[a-z|]+$/.test(first) ? first.split("|") : undefined;
-  return { name: operands.name, place: words && !operands.name.includes("FILE") ? { words } : placeOf(operands.name) };
+  const { name, words } = operands;
+  // Files follow the word of `data`.
+  return { name, place: placeOf(name, name.includes("FILE") ? undefined : words) };
 };
 
 function bash(commands: readonly Command[]): string {

@@ -8,8 +8,10 @@ import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { jsonOf, wrongOf } from "../files.ts";
 import { DataError } from "../mod.ts";
+import { readText } from "./disk.ts";
 import { isNode } from "./program.ts";
 import { Screen } from "./terminal.ts";
 import { cacheFolder } from "./tuning.ts";
@@ -72,7 +74,16 @@ export async function defaultText(): Promise<Uint8Array<ArrayBuffer>> {
     }
   }
   files.sort((a, b) => a.code < b.code ? -1 : 1);
-  return new TextEncoder().encode(files.map(({ url }) => sections(JSON.parse(Deno.readTextFileSync(url)))).join(""));
+  return new TextEncoder().encode(files.map(({ url }) => sections(entryAt(fileURLToPath(url)))).join(""));
+}
+
+/** @throws {DataError} where the file cannot be read, or is no entry */
+function entryAt(path: string): Record<string, unknown> {
+  const fail = (what: string): never => {
+    throw new DataError(`Cannot read ${path}: ${what}; remove it, and it is fetched again`);
+  };
+  const entry = jsonOf(readText(path), fail), wrong = wrongOf("it", entry, "an object");
+  return wrong ? fail(wrong) : entry as Record<string, unknown>;
 }
 
 function sections(entry: Record<string, unknown>): string {

@@ -9,7 +9,7 @@ import { closestString } from "npm:deno-std@1.4.0/text/closest_string.js";
 import { levenshteinDistance } from "npm:deno-std@1.4.0/text/levenshtein_distance.js";
 import { ConfigError } from "../mod.ts";
 import { excerpt, wrapText } from "../data.ts";
-import { type Allowed, type Choices, mustBe, wrongOf } from "../files.ts";
+import { type Allowed, type Choices, mustBe, type TextForm, wrongOf } from "../files.ts";
 
 /** A command line that cannot be understood, contradicts itself, or asks for what cannot be: exit code 2. */
 export class UsageError extends ConfigError {
@@ -46,8 +46,8 @@ export interface Command {
   readonly name: string;
   /** For people: one line. */
   readonly about: string;
-  /** Arguments that are not flags, for the usage line. */
-  readonly operands?: { readonly name: string; readonly least: number; readonly most: number };
+  /** Arguments that are not flags, for the usage line; where the first is one of some words, those. */
+  readonly operands?: { readonly name: string; readonly least: number; readonly most: number; readonly words?: readonly string[] };
   readonly flags: readonly Flag[];
   /** Lines to try, without the program's name. */
   readonly examples: readonly string[];
@@ -120,25 +120,18 @@ export function asUsage(error: unknown): unknown {
 function valueOf(flag: Flag, text: string): Value {
   const { name, allowed } = flag;
   if (!allowed) return text;
-  const words = wordsOf(flag), number = Number(text);
+  const words = wordsOf(flag), isText = words || typeof allowed === "object" && "form" in allowed, number = Number(text);
   // Number("") is 0, and Number(" 7 ") 7.
-  const value = words || !/^[-+.\d]\S*$/.test(text) || Number.isNaN(number) ? text : number;
+  const value = isText || !/^[-+.\d]\S*$/.test(text) || Number.isNaN(number) ? text : number;
   if (!wrongOf("it", value, allowed)) return value;
   throw new UsageError(`Cannot use --${name}: ${mustBe("it", allowed, value)}${words ? nearest(text, words) : ""}`);
 }
 
-/**
- * The whole numbers of a flag such as "0,256"; undefined where it was not given.
- *
- * @throws {UsageError} where they are none
- */
-export function numbersOf(args: Args, flag: string): number[] | undefined {
-  const text = args.text(flag), numbers = text?.split(",").map((one) => /^\d{1,9}$/.test(one.trim()) ? Number(one) : NaN);
-  if (numbers?.some(Number.isNaN)) {
-    throw new UsageError(`Cannot use --${flag}: it must be whole numbers with commas between, as 0,256, found ${excerpt(text!)}`);
-  }
-  return numbers;
-}
+/** What a flag of several numbers takes. */
+export const NUMBERS: TextForm = { form: /^\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*$/, words: "whole numbers with commas between, as 0,256" };
+
+/** The numbers of a flag that takes {@linkcode NUMBERS}; undefined where it was not given. */
+export const numbersOf = (args: Args, flag: string): number[] | undefined => args.text(flag)?.split(",").map(Number);
 
 /** `--name value` as `--name=value`, so that a value may begin with a dash, as in --lr -1; another flag is no value. */
 function joined(argv: readonly string[], names: readonly string[]): string[] {
@@ -164,11 +157,13 @@ function unknownFlag({ name, flags }: Command, arg: string): UsageError {
 
 /** The arguments that are no flags' values. */
 function operandsOf({ name, operands }: Command, found: readonly string[]): readonly string[] {
-  const { least = 0, most = 0 } = operands ?? {};
+  const { least = 0, most = 0, words } = operands ?? {}, [first] = found;
   if (found.length < least) throw new UsageError(`Cannot run ${name}: it needs ${operands!.name}, see ${name} --help`);
   if (found.length > most) {
     throw new UsageError(`Cannot use ${excerpt(found[most])}: ${name} takes ${most ? `only ${operands!.name}` : "flags only"}`);
   }
+  const wrong = words && wrongOf("what follows it", first, { oneOf: words });
+  if (wrong) throw new UsageError(`Cannot run ${name}: ${wrong}${nearest(first, words)}`);
   return found;
 }
 

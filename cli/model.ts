@@ -18,9 +18,10 @@ import { excerpt } from "../data.ts";
 import { GENERATION_FILE, parameterCount, parseConfig, parseGenerationConfig, type Trained, whole, wrongOf } from "../files.ts";
 import { describeAttention, layersIn, mapPatterns } from "../ops.ts";
 import { readIfThere, readText } from "./disk.ts";
-import { type Args, byFlags, type Flag, group, numbersOf, UsageError } from "./flags.ts";
-import { loadTrained, runPath } from "./run_folder.ts";
+import { type Args, byFlags, type Flag, group, NUMBERS, numbersOf, UsageError } from "./flags.ts";
 import { thousands } from "./format.ts";
+import { jsonFrom } from "./json_flag.ts";
+import { loadTrained, runPath } from "./run_folder.ts";
 import { Screen } from "./terminal.ts";
 
 /** What the attention is. */
@@ -29,6 +30,7 @@ export const ATTENTION_FLAGS: readonly Flag[] = group("Model", [
   {
     name: "stride",
     value: "L",
+    allowed: NUMBERS,
     about: "l: stride of strided and fixed and of their factors, reach of local, window of longformer; of strided and fixed also " +
       "several, as 102,10321 for three factors",
   },
@@ -139,14 +141,7 @@ export function wholeAttention(args: Args): ModelAttention | undefined {
         `{"pattern": "column", "stride": 64}]}, or a file that holds one`,
     );
   };
-  let made: unknown;
-  try {
-    made = JSON.parse(/^\s*[\[{]/.test(text) ? text : readText(text));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    return fail(`${excerpt(error.message, 120)}, found ${excerpt(text)}`);
-  }
-  const wrong = wrongOf("it", made, "an object");
+  const made = jsonFrom(text, fail), wrong = wrongOf("it", made, "an object");
   if (wrong) return fail(wrong);
   const causal = args.on("causal"), attention = made as ModelAttention;
   byFlags(() => layersIn(attention));

@@ -6,6 +6,9 @@
 
 import { Lasting, type Part, Screen, type Stream, write } from "./terminal.ts";
 
+/** Milliseconds between lines of progress: on a terminal one takes the place of the other, elsewhere all stay. */
+const LIVE = 200, LASTING = 5000;
+
 /** What a command says. */
 export class Report {
   readonly screen: Screen;
@@ -38,6 +41,17 @@ export class Report {
   /** A line that the next takes the place of. */
   progress(parts: readonly Part[]): void {
     if (!this.json) this.screen.progress(parts);
+  }
+
+  /** Whether it is time for such a line, or event, asked again and again from now on. */
+  pace(): () => boolean {
+    const between = this.screen.live && !this.json ? LIVE : LASTING;
+    let told = performance.now();
+    return () => {
+      if (performance.now() - told < between) return false;
+      told = performance.now();
+      return true;
+    };
   }
 
   /** A line of that kind that stays. */

@@ -11,6 +11,7 @@ import { CheckpointError, ConfigError } from "../mod.ts";
 import {
   type Checkpoint,
   CONFIG_FILE,
+  keptAs,
   MODEL_FILE,
   parseConfig,
   readRun,
@@ -141,7 +142,7 @@ export function openRunFolder(path: string, resume: boolean): RunFolder {
 
 /** The folder of a run that may be named by a file in it, as other programs do. */
 export function runPath(named: string): string {
-  return /^(model\.safetensors|config\.json|tokenizer\.json)$/.test(basename(named)) ? dirname(named) : named;
+  return [MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE].includes(basename(named)) ? dirname(named) : named;
 }
 
 /** Refuses a folder that holds a run. */
@@ -245,16 +246,14 @@ function linkFile(from: string, to: string): void {
  * @param to a folder, there or to be made, with a save or without
  * @throws {CheckpointError} where it cannot be written
  */
-export function keepSave({ path }: RunFolder, { state }: Saved, to: string): void {
+export function keepSave({ path }: RunFolder, saved: Saved, to: string): void {
   try {
     Deno.mkdirSync(to, { recursive: true });
     removeTemporaries(to);
-    const before = statesIn(foldersIn(to));
-    let name = state;
-    for (let again = 2; before.includes(name); again++) name = `${state.replace(/\.\d+$/, "")}.${again}`;
-    Deno.mkdirSync(join(to, name));
-    for (const file of Deno.readDirSync(join(path, state))) linkFile(join(path, state, file.name), join(to, name, file.name));
-    for (const file of [TOKENIZER_FILE, CONFIG_FILE, MODEL_FILE]) if (isThere(join(path, file))) linkFile(join(path, file), join(to, file));
+    const before = statesIn(foldersIn(to)), kept = keptAs(saved, before), own = join(path, saved.state);
+    Deno.mkdirSync(join(to, kept.state));
+    for (const { name } of Deno.readDirSync(own)) linkFile(join(own, name), join(to, kept.state, name));
+    for (const file of kept.files) linkFile(join(path, file), join(to, file));
     for (const name of before) removeQuietly(join(to, name));
   } catch (error) {
     throw cannotWrite(to, error, "the run itself is saved");

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import type { Progress } from "../mod.ts";
-import { type Checkpoint, type Every, formatRecipe, type Recipe, RECIPE_FILE, type Run, type RunState, type Saved } from "../files.ts";
+import { type Checkpoint, type Every, formatRecipe, RECIPE_FILE, type Run, type RunState, type Saved } from "../files.ts";
 import { isThere, writeAtomic } from "./disk.ts";
 import { BEST_FOLDER, keepSave, type RunFolder, saveRun, saveState, saveWithin } from "./run_folder.ts";
 import { SavePlan } from "./saving.ts";
@@ -43,7 +43,7 @@ export class RunSaves {
    *
    * @param every how often, where that was asked for
    */
-  constructor(readonly folder: RunFolder, readonly run: Run, readonly recipe: Recipe, every?: Every) {
+  constructor(readonly folder: RunFolder, readonly run: Run, every?: Every) {
     this.#plan = new SavePlan(every);
     this.#best = join(folder.path, BEST_FOLDER);
     this.#lowest = isThere(this.#best) ? run.best?.heldOut ?? Infinity : Infinity;
@@ -71,7 +71,7 @@ export class RunSaves {
     }
     const checkpoint = await this.run.checkpoint(progress), { skipped, lossScale, engine, train, data, history } = checkpoint;
     this.#last = { saved: saveRun(this.folder, checkpoint), state: { step, skipped, lossScale, engine, train, data, history } };
-    if (this.count++ === 0) writeAtomic(join(this.folder.path, RECIPE_FILE), formatRecipe(this.recipe));
+    if (this.count++ === 0) writeAtomic(join(this.folder.path, RECIPE_FILE), formatRecipe(this.run.recipe));
     if (isBetter) this.#keep();
     else if (this.#waiting) saveWithin(this.#best, this.#waiting);
     this.#waiting = undefined;

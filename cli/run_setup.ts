@@ -15,7 +15,7 @@ import {
   PRESETS,
   type TrainConfig,
 } from "../mod.ts";
-import { type DataKind, excerpt, type ImageShape } from "../data.ts";
+import type { DataKind, ImageShape } from "../data.ts";
 import {
   type Checkpoint,
   checkResume,
@@ -35,6 +35,7 @@ import {
 import { mapPatterns, patternsIn } from "../ops.ts";
 import { readText } from "./disk.ts";
 import { type Args, byFlags, type Flag, group, UsageError } from "./flags.ts";
+import { jsonFrom } from "./json_flag.ts";
 import { ATTENTION_FLAGS, attentionFrom, wholeAttention } from "./model.ts";
 import { loadRun } from "./run_folder.ts";
 
@@ -201,20 +202,13 @@ function constantsFrom(args: Args, base: Partial<TrainConfig>, steps?: number): 
  * @throws {UsageError} where they are none
  */
 function phasesFrom(text: string): Phase[] {
-  const json = /^\s*[\[{]/.test(text) ? text : readText(text);
   const fail = (what: string): never => {
     throw new UsageError(
       `Cannot use --phases: ${what}; it is none, a list such as [{"until": 0.3, "n_ctx": 128, "batch": 8}], or a file that holds one`,
     );
   };
-  let phases: Phase[];
-  try {
-    phases = JSON.parse(json);
-  } catch (error) {
-    return fail(`${(error as Error).message}, found ${excerpt(text)}`);
-  }
-  const wrong = wrongOf("phases", phases, TRAIN_FIELDS.phases);
-  return wrong ? fail(wrong) : phases;
+  const phases = jsonFrom(text, fail), wrong = wrongOf("phases", phases, TRAIN_FIELDS.phases);
+  return wrong ? fail(wrong) : phases as Phase[];
 }
 
 /** Whether flags ask for another attention. */

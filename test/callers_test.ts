@@ -611,6 +611,7 @@ const CALLS: readonly Call[] = [
   }),
   of("parseRecipe", [longstride.formatRecipe({ model: config }), name], { 0: "text", 1: "text" }),
   of("formatRecipe", [{ model: config }], { 0: "object" }),
+  of("keptAs", [{ state: "state-2", files: digests }, ["state-2"]], { 0: "object", 1: "list" }),
   of("stateFile", [{ state: "state-2", files: digests }, state], { 0: "object", 1: "object" }),
   call("new Cadence", (every) => new longstride.Cadence(every), [{ steps: 3 }], { 0: "object", "0.steps": "whole" }),
   call("Cadence.isDue", (step) => new longstride.Cadence({ steps: 3 }).isDue(step), [3], { 0: "whole" }),
@@ -624,6 +625,7 @@ const CALLS: readonly Call[] = [
   of("isSameData", [state.data, state.data], { 0: "object", 1: "object" }),
   of("sha256", [bytes], { 0: "bytes" }),
   of("mustBe", [name, "a list", 3], { 1: "object" }),
+  of("jsonOf", ["[1]", () => assert(false)], { 0: "text", 1: "function" }),
   of("wrongOf", [name, 3, "a list"], { 2: "object" }),
   // Data.
   of("checkSameData", [state.data, state.data], { 0: "object", 1: "object" }),

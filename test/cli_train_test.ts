@@ -63,7 +63,7 @@ Deno.test("cli: train prints for people, plainly where there is no terminal, and
   assertMatch(made.get("samples.txt")!, /^=== step 30, prompt "", seed 30$/m);
 });
 
-Deno.test("cli: train --json gives one object a line", async () => {
+Deno.test("cli: train --json gives one object per line", async () => {
   const { code, out, events } = await answer(...tiny("json", "--steps", "20", "--json"));
   assertEquals(code, 0);
   assertEquals(out.trim().split("\n").length, events.length);

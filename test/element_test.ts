@@ -246,7 +246,7 @@ test("tokens of a long text come in many pieces", async () => {
     await record(page);
     await sampleOn(page);
     const tokens = (await recorded(page)).filter(({ type }) => type === "tokens");
-    // A piece is a frame's: 3,000 tokens at some thousand a second.
+    // A piece is a frame's: 3,000 tokens at some thousand per second.
     assert(tokens.length > 8, `${tokens.length} pieces`);
   });
 });

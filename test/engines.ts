@@ -47,7 +47,7 @@ export function engineTest(on: string, name: string, fn: () => Promise<void>): v
 
 const kept = new Map<string, Promise<Engine>>();
 
-/** The engine of that name, made once a test file. */
+/** The engine of that name, made once per test file. */
 export function engine(name: string): Promise<Engine> {
   let made = kept.get(name);
   if (!made) kept.set(name, made = MAKE[name]());

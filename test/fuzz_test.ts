@@ -9,11 +9,11 @@ import { fuzz } from "../tools/fuzz.ts";
 
 const TOOL = new URL("../tools/fuzz.ts", import.meta.url).href;
 
-Deno.test("fuzz: 8,000 mutated files of eight kinds give a value or a typed error, soon, in bounded memory", async () => {
+Deno.test("fuzz: 8,000 mutated files of twelve kinds give a value or a typed error, soon, in bounded memory", async () => {
   const { wrong, values, errors } = await fuzz(8000, 1);
   assertEquals(wrong, []);
   // Both, of each: otherwise the cases would show little.
-  for (const counts of [values, errors]) assertEquals(Object.keys(counts).length, 8);
+  for (const counts of [values, errors]) assertEquals(Object.keys(counts).length, 12);
   for (const [name, count] of Object.entries(values)) assert(count >= 10, `only ${count} of ${name} gave a value`);
 });
 

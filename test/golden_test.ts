@@ -8,9 +8,10 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { parseSafetensors } from "../src/files/safetensors.ts";
-import { CheckpointError } from "../src/base/errors.ts";
-import { type GoldenIndex, relativeError, type Verified, verifyAttention, verifyModel } from "../src/run/verify.ts";
+import { CheckpointError, DataError } from "../src/base/errors.ts";
+import { goldenCases, type GoldenIndex, relativeError, type Verified, verifyAttention, verifyModel } from "../src/run/verify.ts";
 import { disposeEngines, engine, ENGINES, engineTest } from "./engines.ts";
+import { withFolder } from "./folders.ts";
 
 const SHIPPED = new URL("golden/", import.meta.url);
 /** Beside the project: what was made first, and what was made for Muon and for the sub-blocks of `fixed` multihead. */
@@ -44,6 +45,24 @@ async function passes(compared: AsyncGenerator<Verified>, least: number): Promis
   assertEquals(failed, []);
   assert(count >= least, `${count} comparisons`);
 }
+
+Deno.test("golden: what an index or a file says of itself is looked at", async () => {
+  const file = bytes(SHIPPED, "attention-dense.safetensors"), text = new TextDecoder("latin1").decode(file);
+  /** The file with other words in the place of some, as many. */
+  const saying = (before: string, after: string) =>
+    Uint8Array.from(text.replace(before, after.padEnd(before.length)), (character) => character.charCodeAt(0));
+  const verify = async (bytes: Uint8Array<ArrayBuffer>) => {
+    for await (const _ of verifyAttention(await engine("reference"), "a file", bytes));
+  };
+  const said = String.raw`{\"pattern\": \"dense\"}`;
+  await assertRejects(() => verify(saying(said, "null")), CheckpointError, "of its metadata's attention, it must be an object, found null");
+  await assertRejects(() => verify(saying(`"layer":"0"`, `"layer":"x"`)), CheckpointError, "of its metadata's layer, it is not valid JSON");
+  await withFolder(async (folder) => {
+    Deno.writeTextFileSync(`${folder}/index.json`, '{"attention": [3], "models": []}');
+    const cases = goldenCases(new URL(`file://${folder}/`));
+    await assertRejects(() => cases.next(), DataError, "index.json: attention[0] must be a string, found 3");
+  });
+});
 
 Deno.test("golden: index.json lists what is shipped", () => {
   assertEquals(JSON.parse(Deno.readTextFileSync(new URL("index.json", SHIPPED))), indexOf(SHIPPED) as unknown);

@@ -27,7 +27,7 @@ const ENV = {
 const MODEL = "--n-ctx 32 --layers 2 --heads 2 --d-model 16 --d-ff 32 --d-qk 16 --pattern strided --stride 8 --phases none --backend wasm"
   .split(" ");
 
-/** Processes of mpirun, each with these arguments of the command line: a list a rank, or one for so many. */
+/** Processes of mpirun, each with these arguments of the command line: a list per rank, or one for so many. */
 function ranks(...each: readonly (readonly [count: number, ...args: string[]])[]): Deno.Command {
   const args = each.flatMap((
     [count, ...args],

@@ -111,10 +111,16 @@ Deno.test("tokenizer: what a file that is not ours says", async () => {
   for (
     const [text, says] of [
       ["{", "not valid JSON"],
-      ["null", "no byte-pair encoding"],
+      ["null", "no byte-pair encoding: its model is nothing"],
+      ["version https://git-lfs.github.com/spec/v1\noid", "it is a Git LFS pointer in place of the file"],
+      ["<!doctype html>", "it is a web page in place of the file"],
       [damaged((j) => j.model.type = "WordPiece"), `its model is "WordPiece"`],
       [damaged((j) => j.pre_tokenizer = { type: "ByteLevel" }), "cuts text into other pieces"],
+      [damaged((j) => j.model.type = { toString: 1, valueOf: 1 }), "its model is {"],
+      [damaged((j) => j.pre_tokenizer.pretokenizers[0].pattern.Regex = { toString: 1, valueOf: 1 }), "cuts text into other pieces: {"],
       [damaged((j) => j.model.merges[3] = ["a"]), "merge 3 must be a pair"],
+      [damaged((j) => j.model.merges[3] = ["a", null]), "merge 3 is of null, which is no token"],
+      [damaged((j) => j.model.vocab["!"] = "y".repeat(1000)), `found "${"y".repeat(60)}"… (1000 characters)`],
       [damaged((j) => j.model.merges[3] = ["zz", "zz"]), `merge 3 is of "zz", which is no token`],
       [damaged((j) => j.model.merges.pop()), "one for each of its merges"],
       [damaged((j) => j.model.vocab["!"] = 7), "byte 33 must be token 33, found 7"],

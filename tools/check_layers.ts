@@ -3,7 +3,7 @@
  *
  * - folders are layers: a file imports from folders above its own in {@linkcode LAYERS}, or from its own; no files import each other
  *   in a circle;
- * - the command line, the page elements and the examples see the library through its faces alone, the files that deno.json exports;
+ * - the command line and the page elements see the library through its faces alone, the files that deno.json exports;
  * - nothing reachable from those or `cli/` has a bare specifier (a remote import ignores this project's import map),
  *   and its `npm:` specifiers name the exact version that deno.json lists; `node:` is for `cli/` alone;
  * - nothing in src/ names `Deno` or `process`: browsers and edge runtimes run it.
@@ -98,7 +98,7 @@ export function runtimeNames(code: string): number[] {
   return bare.split("\n").flatMap((line, i) => /\b(Deno|process)\b\s*(\?\.|[.[])|\bglobalThis\s*\[/.test(line) ? [i + 1] : []);
 }
 
-/** Checks the tree at `root`, a file URL that ends in "/". Answers one line a violation, none where all is well. */
+/** Checks the tree at `root`, a file URL that ends in "/". Answers one line per violation, none where all is well. */
 export async function checkLayers(root: URL): Promise<string[]> {
   const found = new Set<string>(), seen = new Map<string, Dependency[]>();
   const { exports, imports: listed } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root))) as Record<

@@ -4,7 +4,7 @@
  *     deno run -A tools/fuzz.ts --count 1000000 --seed 1 [--from N] [--only NAME]
  *
  * Case N of a seed is always the same, so one that fails is run again by `--from N --count 1`. Cases go by turns through safetensors, WAV,
- * PNG, zip, gzip, tar, config.json and run.json, each changed in one to four places: bits, bytes, fields of 2, 4 and 8 bytes set to 0, all
+ * PNG, zip, gzip, tar and each kind of JSON, each changed in one to four places: bits, bytes, fields of 2, 4 and 8 bytes set to 0, all
  * ones or one more, pieces cut out, put in, repeated, the end cut off. Checksums of PNG and tar are made right again in half of the cases,
  * since otherwise nothing behind them would be reached.
  *
@@ -16,19 +16,25 @@
 import { gzipSync, zipSync } from "fflate";
 import { packTar } from "modern-tar";
 import { checkConfig, checkTrain, LongstrideError, type ModelConfig } from "../mod.ts";
-import { decodePng, decodeWav, encodePng, encodeWav, loadDataset } from "../data.ts";
+import { decodePng, decodeWav, encodePng, encodeWav, loadDataset, parseTokenizer, Tokenizer } from "../data.ts";
+import { formatTuning, parseTuning, TUNING_VERSION } from "../device.ts";
 import {
   formatConfig,
+  formatGenerationConfig,
+  formatRecipe,
   formatRunState,
   modelChunks,
   parameterShapes,
   parseConfig,
+  parseGenerationConfig,
+  parseRecipe,
   parseRunState,
   readModel,
   type SavedWeights,
 } from "../files.ts";
 import { crc32 } from "../src/data/crc32.ts";
 import { join } from "../src/data/reader.ts";
+import { LINEAR_VARIANTS } from "../src/engines/webgpu/tuning/trials.ts";
 import { Random } from "../src/base/random.ts";
 
 /** A case that takes longer is a hang. The slowest that is meant, a filter between two rates without a common divisor, takes 4 s. */
@@ -112,6 +118,14 @@ async function targets(): Promise<Target[]> {
       history: [{ step: 10, loss: 3.2, ms: 5 }, { step: 40, loss: 2.1, heldOut: 2.2, ms: 9 }],
     }, { config: digest, model: digest, optimizer: digest });
   const data = (bytes: Uint8Array) => loadDataset([{ name: "f", data: bytes }], { heldOut: 0 });
+  const json = (name: string, text: string, read: (text: string, name: string) => unknown): Target => ({
+    name,
+    files: [utf8(text)],
+    read: (bytes) => read(fromUtf8(bytes), "f"),
+  });
+  const recipe = formatRecipe({ model: MODEL, train: { steps: 4, phases: [{ until: 0.5, n_ctx: 8 }] }, data: { kind: "text", path: "a" } });
+  const generation = formatGenerationConfig({ maxNewTokens: 9, temperature: 0.8, topK: 5, stopStrings: ["\n"] });
+  const choice = { kernel: "linear", kind: "f32", sizes: [64, 64, 64], variant: { ...LINEAR_VARIANTS[0] }, ms: 0.5 };
   return [
     { name: "safetensors", files: [model("F32"), model("F16"), model("I8")], read: (bytes) => readModel(config, bytes) },
     { name: "wav", files: [wav, float, await encodeWav(tone, 8000)], read: (bytes) => decodeWav(bytes, "f") },
@@ -119,8 +133,12 @@ async function targets(): Promise<Target[]> {
     { name: "zip", files: [zipSync({ "a.txt": text, "b/c.png": png }), zipSync({ "./a": text, "b": text }, { level: 0 })], read: data },
     { name: "gzip", files: [gzipSync(text), join([gzipSync(text, { filename: "a" }), gzipSync(text)])], read: data },
     { name: "tar", files: [tar, gzipSync(tar)], mend: mendTar, read: data },
-    { name: "config.json", files: [utf8(config)], read: (bytes) => parseConfig(fromUtf8(bytes), "f") },
-    { name: "run.json", files: [utf8(run)], read: (bytes) => parseRunState(fromUtf8(bytes), "f") },
+    json("config.json", config, parseConfig),
+    json("run.json", run, parseRunState),
+    json("recipe.json", recipe, parseRecipe),
+    json("generation_config.json", generation, parseGenerationConfig),
+    json("tokenizer.json", (await Tokenizer.learn(text, 262)).toJson(), parseTokenizer),
+    json("tuning.json", formatTuning({ version: TUNING_VERSION, device: "a GPU", choices: [choice] }), parseTuning),
   ];
 }
 
@@ -277,7 +295,7 @@ if (scope.WorkerGlobalScope !== undefined) {
   }
   const { values, errors, wrong, slowest, slowestCase, memory } = outcome;
   for (const name of Object.keys({ ...values, ...errors })) {
-    console.log(`${name.padEnd(12)} ${values[name] ?? 0} values, ${errors[name] ?? 0} typed errors`);
+    console.log(`${name.padEnd(22)} ${values[name] ?? 0} values, ${errors[name] ?? 0} typed errors`);
   }
   console.log(
     `${count} cases in ${((performance.now() - begin) / 1000).toFixed(0)} s; the slowest took ${slowest.toFixed(2)} s (${slowestCase}); ` +

@@ -17,6 +17,7 @@
 
 import { type BackendName, ConfigError, encodeText } from "../mod.ts";
 import { type DataKind, SOUND_RATE, type TokenArray, visible } from "../data.ts";
+import { wrongOf } from "../files.ts";
 import type { Inspected } from "./inspect.ts";
 import { CONTROLS, TOKENS } from "./look.ts";
 import type { ModelInfo } from "./model_worker.ts";
@@ -586,9 +587,8 @@ export class LongstrideSample extends Base {
     // Taken before anything waits: what the element is told later is for the next sample.
     const { temperature, topK, topP, seed = crypto.getRandomValues(new Uint32Array(1))[0], samples, inspect, promptTokens } = this;
     const asked = this.length, bytes = encodeText(this.prompt);
-    if (!(Number.isInteger(samples) && samples >= 1 && samples <= SIDE_BY_SIDE)) {
-      throw new ConfigError(`Cannot sample: samples must be a whole number from 1 to ${SIDE_BY_SIDE}, current value is ${samples}`);
-    }
+    const wrong = wrongOf("samples", samples, [1, SIDE_BY_SIDE]);
+    if (wrong) throw new ConfigError(`Cannot sample: ${wrong}`);
     const model = await this.#load(), { config: { n_ctx, vocab_size }, pieces } = model.info, { kind } = this;
     if (vocab_size > 256 && !pieces) {
       throw new ConfigError(`Cannot show samples: the model has ${vocab_size} tokens and no tokenizer.json beside it`);

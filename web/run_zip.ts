@@ -6,7 +6,7 @@
 
 import { CheckpointError } from "../mod.ts";
 import { unzip, zipEntries } from "../data.ts";
-import { type FileContent, type RunReader, sha256 } from "../files.ts";
+import { CONFIG_FILE, type FileContent, MODEL_FILE, type RunReader, sha256 } from "../files.ts";
 
 export { readTrained } from "../files.ts";
 
@@ -19,13 +19,13 @@ export { readTrained } from "../files.ts";
  */
 export async function readZip(file: Blob, name: string): Promise<RunReader> {
   const entries = zipEntries(new Uint8Array(await file.arrayBuffer()), name), names = entries.map(({ name }) => name);
-  const [weights] = names.filter((entry) => /(^|\/)model\.safetensors$/.test(entry)).sort((a, b) => a.length - b.length);
+  const [weights] = names.filter((entry) => entry.split("/").at(-1) === MODEL_FILE).sort((a, b) => a.length - b.length);
   if (weights === undefined) {
     throw new CheckpointError(
-      `Cannot open ${name}: there is no model.safetensors in it; give the zip of a run or of a model folder, with its config.json`,
+      `Cannot open ${name}: there is no ${MODEL_FILE} in it; give the zip of a run or of a model folder, with its ${CONFIG_FILE}`,
     );
   }
-  const folder = weights.slice(0, -"model.safetensors".length), contents = new Map<string, FileContent>();
+  const folder = weights.slice(0, -MODEL_FILE.length), contents = new Map<string, FileContent>();
   for (const entry of entries) {
     if (!entry.name.startsWith(folder)) continue;
     const bytes = unzip(entry, name);

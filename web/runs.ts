@@ -45,6 +45,9 @@ export interface RunData {
   readonly file?: File;
 }
 
+/** The folder that a run's zip holds, and, as `.zip`, what it is saved as. */
+export const RUN_FOLDER = "longstride-run";
+
 /** Most bytes of a file that are kept with its run. */
 const FILE_LIMIT = 256 * 2 ** 20;
 

@@ -7,7 +7,7 @@
 import type { DataKind } from "../data.ts";
 import { type CurveMark, lossCurveSvg } from "../pictures.ts";
 import type { LongstrideSample } from "./longstride_sample.ts";
-import { type Chosen, findData, forgetRun, type KeptRun, listRuns } from "./runs.ts";
+import { type Chosen, findData, forgetRun, type KeptRun, listRuns, RUN_FOLDER } from "./runs.ts";
 import { bind, check, hand, partsFor, showFor, type Suiting } from "./sample_form.ts";
 import type { Answer, HeadMap, Made, Question, Report } from "./train_worker.ts";
 import { make } from "./view.ts";
@@ -46,6 +46,9 @@ let file: File | undefined, worker: Worker | undefined, training = false, board:
 
 const ask = (question: Question) => worker?.postMessage(question);
 const number = (x: number) => Math.round(x).toLocaleString("en");
+
+/** The latest loss on what is held out. */
+const heldOutOf = ({ history }: KeptRun) => history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
 
 /** Seconds as people say them. */
 function duration(seconds: number): string {
@@ -259,11 +262,11 @@ function answered(answer: Answer): void {
 
 function download(zip: Blob): void {
   const url = URL.createObjectURL(zip);
-  make("a", { href: url, download: "longstride-run.zip" }).click();
+  make("a", { href: url, download: `${RUN_FOLDER}.zip` }).click();
   // The browser has the address by then; the bytes go once it is revoked.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
   find("resume").hidden = false;
-  find("resume").querySelector("code")!.textContent = `deno task train --resume longstride-run --data ${board!.name}`;
+  find("resume").querySelector("code")!.textContent = `deno task train --resume ${RUN_FOLDER} --data ${board!.name}`;
 }
 
 /** The loss as a line a thumb high. */
@@ -287,7 +290,7 @@ async function list(): Promise<KeptRun[]> {
   const runs = await listRuns().catch(() => []);
   find("history").hidden = runs.length === 0;
   find("runs").replaceChildren(...runs.map((run) => {
-    const { id, name, step, steps, history, kept } = run, held = history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
+    const { id, name, step, steps, kept } = run, held = heldOutOf(run);
     const isUnderWay = training && board?.id === id;
     const button = (textContent: string, label: string, onclick: () => void) =>
       make("button", { type: "button", className: "quiet", textContent, onclick }, { "aria-label": label });
@@ -332,8 +335,8 @@ async function show(run: KeptRun): Promise<void> {
   worker = undefined;
   begin(id, name);
   Object.assign(board!, { kind, rate });
-  const { loss } = history.at(-1)!, heldOut = history.findLast(({ heldOut }) => heldOut !== undefined)?.heldOut;
-  showReport({ step, steps, loss, heldOut, tokensPerSecond: 0, secondsLeft: 0, phase: "", last: true, history });
+  const { loss } = history.at(-1)!;
+  showReport({ step, steps, loss, heldOut: heldOutOf(run), tokensPerSecond: 0, secondsLeft: 0, phase: "", last: true, history });
   status.textContent = `Kept: ${about}`;
   find("samples").replaceChildren(make("p", { className: "hint", textContent: "Samples are not kept; prompt it below." }));
   offer(data.zip, step);

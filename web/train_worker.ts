@@ -22,7 +22,7 @@ import {
 import { Decoder, type Engine, layersIn, type Parameters, samples } from "../ops.ts";
 import { type AttentionMap, attentionMaps, type CurveMark } from "../pictures.ts";
 import { readZip } from "./run_zip.ts";
-import { type Chosen, findData, findRun, keepRun } from "./runs.ts";
+import { type Chosen, findData, findRun, keepRun, RUN_FOLDER } from "./runs.ts";
 
 /** What the page asks for. */
 export type Question =
@@ -88,7 +88,7 @@ const FIRST_SAMPLE = 2;
 const SAMPLE_TEXT = 240;
 /** Seconds between two savings in the browser, and how many times as long as one takes: a twentieth of the time at most. */
 const KEEP = { seconds: 10, times: 20 };
-/** Cells a side of a head's map, and the most heads of a view. */
+/** Cells per side of a head's map, and the most heads of a view. */
 const CELLS = 48, HEADS = 24;
 
 /** The model of a page's size: of its layers the first and the last, and of text 256 bytes of context. */
@@ -118,7 +118,7 @@ async function zipRun(checkpoint: Checkpoint): Promise<Blob> {
   const files = new Map<string, Uint8Array>(), saving = runFiles(checkpoint);
   for (let next = saving.next(); !next.done;) {
     const { name, chunks } = next.value, bytes = new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-    files.set(`longstride-run/${name}`, bytes);
+    files.set(`${RUN_FOLDER}/${name}`, bytes);
     next = saving.next(await sha256(bytes));
   }
   return new Blob([...zipChunks(files)] as Uint8Array<ArrayBuffer>[], { type: "application/zip" });

@@ -376,15 +376,11 @@ fn main(
   if (index >= params.items) {
     return;
   }
-  let item = item_at(index);
+  place();
   let tx = lane_x(t);
   let ty = lane_y(t);
-  // First row of the sequence in matrices, and of its head in lse and delta; the first of this invocation's rows in the item's part.
-  let base = (params.first + group.z) * params.own_n;
-  let other_base = (params.first + group.z) * params.other_n;
-  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
+  // The first of this invocation's rows in the item's part.
   let own = item.tile * BM + ty * TM;
-  let factor = params.scale * LOG2E;
   begin();
   var line: array<u32, TM>; // of the rows owned, in heads
   var own_at: array<f32, TM * PLACED>; // their positions

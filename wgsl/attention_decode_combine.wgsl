@@ -1,9 +1,10 @@
 // o = Σ e^(mₛ − m)·sumₛ / Σ e^(mₛ − m)·lₛ over the shares s of attention_decode.wgsl: a workgroup per head. The maximum is found
 // over all shares at once and a column is summed by LANES invocations, since one that walks 25 shares waits 25 times.
 // @import storage_f32x4.wgsl
+// @import units.wgsl
 
 struct Params {
-  lines: u32, // batch · heads
+  units: u32, // batch · heads
 }
 
 @group(0) @binding(0) var<storage, read> partials: array<Value>; // [batch, heads, SHARES, 2 + V]
@@ -26,17 +27,9 @@ var<workgroup> sixteen: array<f32, SIXTEEN>;
 var<workgroup> totals: array<f32, THREADS>;
 var<workgroup> sums: array<Value, THREADS>;
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let line = group.y * groups.x + group.x;
-  if (line >= params.lines) {
-    return;
-  }
-  let start = line * SHARES * STRIDE;
+// @splice
+fn unit_work() {
+  let start = unit * SHARES * STRIDE;
   let lane = t / V;
   let column = t % V;
   var top = -1e29;
@@ -98,6 +91,6 @@ fn main(
       sum += sums[other * V + t];
       weights += totals[other * V + t];
     }
-    o[line * V + t] = sum / weights;
+    o[unit * V + t] = sum / weights;
   }
 }

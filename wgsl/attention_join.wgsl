@@ -1,11 +1,12 @@
 // y (+)= the sum of an owner tile's partial results, in the order of its slots: what the attention kernels wrote where split.
 // @late
 // @import storage_f32x4.wgsl
+// @import units.wgsl
 
 struct Params {
   n: u32,
   heads: u32,
-  items: u32, // owner tiles of all heads
+  units: u32, // owner tiles of all heads
   items_at: u32,
   later: u32, // 1: adds to y
   first: u32, // sequence of the first workgroups
@@ -19,26 +20,19 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>; // [batch·n, heads·width4]
 @group(0) @binding(3) var<uniform> params: Params;
 
+const THREADS: u32 = 256u;
 const IN_ORDER: u32 = 0xffffffffu;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let index = group.y * groups.x + group.x;
-  if (index >= params.items) {
-    return;
-  }
-  let at = params.items_at + index * 6u;
+// @splice
+fn unit_work() {
+  let at = params.items_at + unit * 6u;
   let head = blocks[at];
   let first = blocks[at + 1u] * params.tile;
   let begin = group.z * params.slots + blocks[at + 2u];
   let end = group.z * params.slots + blocks[at + 3u];
   let rows_at = blocks[at + 4u];
   let rows = min(params.tile, blocks[at + 5u] - first);
-  for (var e = t; e < rows * params.width4; e += 256u) {
+  for (var e = t; e < rows * params.width4; e += THREADS) {
     let u = first + e / params.width4;
     var row = u;
     if (rows_at != IN_ORDER) {

@@ -303,17 +303,13 @@ fn main(
   if (index >= params.items) {
     return;
   }
-  let item = item_at(index);
+  place();
   let sub = t / LANES;
   let lane = t % LANES;
-  // First row of the sequence in matrices, and of its head in lse and delta; this invocation's row of the item's part.
-  let base = (params.first + group.z) * params.own_n;
-  let other_base = (params.first + group.z) * params.other_n;
-  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
+  // This invocation's row of the item's part.
   let own = item.tile * BM + t;
   let row = row_of(item.rows_at, item.rows, own);
   let line = (base + row) * params.heads + item.head;
-  let factor = params.scale * LOG2E;
   begin();
   for (var at = item.runs; at < item.runs_end; at += RUN) {
     let run = run_at(at);

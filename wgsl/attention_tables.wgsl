@@ -69,6 +69,16 @@ fn item_at(index: u32) -> Item {
   return Item(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u], blocks[at + 7u]);
 }
 
+// An item, the first row of its sequence in matrices of either side, and of its head in lse and delta.
+// @splice
+fn place() {
+  let item = item_at(index);
+  let base = (params.first + group.z) * params.own_n;
+  let other_base = (params.first + group.z) * params.other_n;
+  let lines = ((params.first + group.z) * params.heads + item.head) * params.n;
+  let factor = params.scale * LOG2E;
+}
+
 fn run_at(at: u32) -> Run {
   return Run(blocks[at], blocks[at + 1u], blocks[at + 2u], blocks[at + 3u], blocks[at + 4u], blocks[at + 5u], blocks[at + 6u]);
 }

@@ -1,4 +1,4 @@
-// The gradient of means of blocks: of each row its share of its block's, added to what is there.
+// The gradient of means of blocks: dx[row] += dy[k] / rows of k, k the block of the row.
 // @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl

@@ -1,4 +1,4 @@
-// Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements a random block and an
+// Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements per random block and per
 // invocation.
 // @late
 // @import random.wgsl

@@ -1,4 +1,4 @@
-// The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table a dispatch, since four tables would exceed eight storage
+// The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table per dispatch, since four tables would exceed eight storage
 // buffers.
 // @import weights_f32.wgsl
 // @import elements.wgsl

@@ -1,4 +1,4 @@
-// Eq. 15 for one position: y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table a dispatch.
+// Eq. 15 for one position: y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table per dispatch.
 // @import weights_f32.wgsl
 
 struct Params {

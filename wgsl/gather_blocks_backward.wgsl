@@ -1,4 +1,4 @@
-// The gradient of copies of blocks: of each row the sum over its copies, in the order of the lists of route_lists.wgsl, added to what is there.
+// The gradient of copies of blocks: dx[row] += Σ dy over the row's copies, in the order of the lists of route_lists.wgsl.
 // @late apart
 // @import storage_f32.wgsl
 // @import elements.wgsl

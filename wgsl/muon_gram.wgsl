@@ -1,5 +1,5 @@
-// Of Muon's iteration what is symmetric. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by
-// 128.
+// A = X·Xᵀ and P = a·I + b·A + c·A·A of Muon's iteration (muon_symmetric.wgsl), which are symmetric: tiles above the diagonal are left out and
+// filled from below it, so that 10 of 16 tiles are made of 512 rows by 128.
 // @late
 // @import storage_f32x4.wgsl
 

@@ -1,4 +1,5 @@
-// muon_gram.wgsl by whole tiles, for what goes through subgroup matrices: in f16, above the diagonal as below it.
+// muon_gram.wgsl, A = X·Xᵀ and P = a·I + b·A + c·A·A, by whole tiles, for what goes through subgroup matrices: in f16, above the diagonal as
+// below it.
 // @late matrices
 // @import storage_f16x4.wgsl
 

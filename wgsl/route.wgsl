@@ -3,6 +3,7 @@
 // position, chooses where that begins a block of queries, and finds summaries behind the keys of the cache.
 // @late apart
 // @import storage_f32.wgsl
+// @import units.wgsl
 
 struct Params {
   units: u32,
@@ -90,16 +91,8 @@ fn insert() {
   chosen[at] = last_place;
 }
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let unit = group.y * groups.x + group.x;
-  if (unit >= params.units) {
-    return;
-  }
+// @splice
+fn unit_work() {
   var line = unit / params.blocks;
   var j = unit % params.blocks;
   var chooses = true;

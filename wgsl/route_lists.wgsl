@@ -2,36 +2,29 @@
 // blocks of queries one after another, and an invocation has one of the blocks that each chose: they differ, so none counts or writes where
 // another does, and what comes out hangs on no order of theirs.
 // @late apart
+// @import units.wgsl
 
 struct Params {
-  lines: u32, // batch · heads
+  units: u32, // batch · heads
   blocks: u32,
   top: u32,
 }
 
-@group(0) @binding(0) var<storage, read> choice: array<u32>; // [lines, blocks, top]
-@group(0) @binding(1) var<storage, read_write> starts: array<u32>; // [lines, blocks + 1]
-@group(0) @binding(2) var<storage, read_write> list: array<u32>; // [lines, blocks, top]
+@group(0) @binding(0) var<storage, read> choice: array<u32>; // [units, blocks, top]
+@group(0) @binding(1) var<storage, read_write> starts: array<u32>; // [units, blocks + 1]
+@group(0) @binding(2) var<storage, read_write> list: array<u32>; // [units, blocks, top]
 @group(0) @binding(3) var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
 var<workgroup> sums: array<u32, THREADS>;
 
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) t: u32,
-) {
-  let line = group.y * groups.x + group.x;
-  if (line >= params.lines) {
-    return;
-  }
+// @splice
+fn unit_work() {
   let all = params.blocks * params.top;
-  let entries_at = line * all;
+  let entries_at = unit * all;
   // Of block k: how many chose it, then where its list begins, then where it ends.
-  let begins = line * (params.blocks + 1u);
+  let begins = unit * (params.blocks + 1u);
   let ends = begins + 1u;
   for (var k = t; k <= params.blocks; k += THREADS) {
     starts[begins + k] = 0u;

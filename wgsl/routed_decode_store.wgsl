@@ -1,4 +1,5 @@
-// The decoded position's key, or value, to its slot, and after the last position of a block the mean of the block to the slot of its summary.
+// The decoded position's key, or value, to its slot, cache[i] = x, and after the last position of a block the block's mean, Σ cache / block, to the
+// slot of its summary.
 // @late apart
 // @import elements.wgsl
 

@@ -3,25 +3,19 @@
 
 // @late
 // @import fours.wgsl
+// @import halves.wgsl
 
 alias Stored = vec2u;
+
+const HIGHEST: u32 = 0x477fe000u; // of 65,504
 
 fn load(s: Stored) -> Value {
   return vec4f(unpack2x16float(s.x), unpack2x16float(s.y));
 }
 
-// WGSL leaves open what pack2x16float makes of what f16 does not hold, beyond 65,504 and NaN. Here that is an infinity, so that whether an
-// overflow is found, and the step skipped, does not hang on the device. By bits: shaders may assume that there is no NaN.
-fn halves_of(v: vec2f) -> u32 {
-  let bits = bitcast<vec2u>(v);
-  let over = (bits & vec2u(0x7fffffffu)) > vec2u(0x477fe000u);
-  let infinite = select(vec2u(), ((bits >> vec2u(16u)) & vec2u(0x8000u)) | vec2u(0x7c00u), over);
-  return pack2x16float(select(v, vec2f(), over)) | infinite.x | (infinite.y << 16u);
-}
-
 fn store(v: Value) -> Stored {
   // The rule, in a third of the instructions.
-  if (all((bitcast<vec4u>(v) & vec4u(0x7fffffffu)) <= vec4u(0x477fe000u))) {
+  if (all((bitcast<vec4u>(v) & vec4u(0x7fffffffu)) <= vec4u(HIGHEST))) {
     return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
   }
   return vec2u(halves_of(v.xy), halves_of(v.zw));

@@ -1,5 +1,5 @@
 // The inner product of everything: a 4 × 8 tile of C in eight registers, and the packing that feeds it.
-// A four is 4 rows of A, column after column: [k][4], 16 bytes a column.
+// A four is 4 rows of A, column after column: [k][4], 16 bytes per column.
 // A panel is 8 columns of B, row after row: [k][8], 32 bytes per row, 0 where B has no such column.
 
 import { loadPart } from "./memory";

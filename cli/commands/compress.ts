@@ -117,11 +117,10 @@ type Use<T> = (model: OpenedModel) => Promise<T>;
 
 /** Tells how far it is, about as often as there is something to see. */
 function teller(report: Report): (progress: CompressProgress) => void {
-  let told = performance.now();
+  const isTime = report.pace();
   return (progress) => {
     const { tokens, of, tokensPerSecond, secondsLeft, bits } = progress;
-    if (performance.now() - told < (report.screen.live && !report.json ? 200 : 5000)) return;
-    told = performance.now();
+    if (!isTime()) return;
     report.event("progress", { ...progress });
     report.progress([
       { text: percent(tokens / of) },

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Dataset, encodePng, entropyOf, excerpt, histogram, openDataset, TokenRange, type TokenSource, visible } from "../../data.ts";
+import { type Dataset, encodePng, entropyOf, histogram, openDataset, TokenRange, type TokenSource, visible } from "../../data.ts";
 import { whole } from "../../files.ts";
 import { contactSheet, waveformImage, waveformSvg } from "../../pictures.ts";
 import { openFiles } from "../data_files.ts";
@@ -119,7 +119,7 @@ async function writePictures(args: Args, dataset: Dataset<TokenSource>): Promise
 export const data: Command = {
   name: "data",
   about: "say what a data file is: tokens, split, entropy, gzip, and a picture of it",
-  operands: { name: "inspect FILE…", least: 2, most: Infinity },
+  operands: { name: "inspect FILE…", least: 2, most: Infinity, words: ["inspect"] },
   flags: [
     ...DATA_FLAGS,
     ...group("Output", [
@@ -136,8 +136,7 @@ export const data: Command = {
     "data inspect enwik8.zip --json",
   ],
   async execute(args) {
-    const [what, ...paths] = args.operands;
-    if (what !== "inspect") throw new UsageError(`Cannot run data ${excerpt(what)}: it must be data inspect FILE…`);
+    const [, ...paths] = args.operands;
     const options = { ...dataOptions(args), store: tokenFile() };
     const dataset = await openDataset(openFiles(paths), options, paths.length === 1 ? paths[0] : undefined);
     const { name, kind, about, unit, shape, rate, levels, skipped, notices, train, heldOut, test } = dataset;

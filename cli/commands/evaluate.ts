@@ -6,12 +6,12 @@
 
 import { type Picked, Scorer, WindowScorer } from "../../mod.ts";
 import { checkDataset, entropy0, type TokenArray, TokenRange } from "../../data.ts";
-import { bitsPerByte, codecOf, LOSS_UNITS, objectiveOf, whole } from "../../files.ts";
+import { bitsPerByte, codecOf, LOSS_UNITS, mustBe, objectiveOf, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, gzipBits, type ModelData, READ_FLAGS } from "../dataset.ts";
 import { distributed, DISTRIBUTED_FLAGS } from "../distributed.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
-import { type Args, asUsage, type Command, group, numbersOf, UsageError } from "../flags.ts";
+import { type Args, asUsage, type Command, group, NUMBERS, numbersOf, UsageError } from "../flags.ts";
 import { compact, duration, percent, thousands } from "../format.ts";
 import { describeModel, type NamedModel, readModel } from "../model.ts";
 import type { Ranks } from "../mpi/ranks.ts";
@@ -46,7 +46,7 @@ async function taskOf(args: Args): Promise<Task> {
   const model = await readModel(args.operands[0]), { name, model: { config }, state } = model, { n_ctx } = config;
   const tooLong = contexts.find((context) => context >= n_ctx);
   if (tooLong !== undefined) {
-    throw new UsageError(`Cannot evaluate ${name}: the minimum context must be a whole number from 0 to ${n_ctx - 1}, found ${tooLong}`);
+    throw new UsageError(`Cannot evaluate ${name}: ${mustBe("the minimum context", whole(0, n_ctx - 1), tooLong)}`);
   }
   const data = await dataFor(args, name, state), { dataset, all, same } = data, part = args.text("part") ?? (same ? "held-out" : "all");
   if (dataset.shape) checkDataset(dataset, config);
@@ -120,15 +120,14 @@ async function* byFlag<T>(values: AsyncIterable<T>): AsyncGenerator<T> {
 
 /** Scores with one minimum context, and reports as it goes; several processes score their windows each. */
 async function score(report: Report, scorer: Scorer, task: Task, minContext: number, ranks?: Ranks): Promise<Result> {
-  const { tokens: scored, bytes, data } = task, { screen } = report, of = scored.length, begun = performance.now();
-  let told = begun, own = { bits: 0, tokens: 0 };
+  const { tokens: scored, bytes, data } = task, of = scored.length, begun = performance.now(), isTime = report.pace();
+  let own = { bits: 0, tokens: 0 };
   // Of images a window's end must be one's.
   const scoring = byFlag(scorer.evaluate(scored, { minContext, unit: data.dataset.unit, share: ranks?.together.place }));
   for await (const now of scoring) {
     const { tokens, tokensPerSecond, secondsLeft, last } = now, bits = bitsPerByte(now.bits, of, bytes.length);
     own = now;
-    if (!last && performance.now() - told > (screen.live && !report.json ? 200 : 5000)) {
-      told = performance.now();
+    if (!last && isTime()) {
       report.event("progress", { minContext, tokens, of: now.of, bits, tokensPerSecond, secondsLeft });
       report.progress([
         { text: `context ${thousands(minContext)}` },
@@ -155,12 +154,12 @@ async function masked(report: Report, { model: { name, model, state }, data, par
   report.fact("Data", `${data.dataset.name}, ${part === "all" ? "all" : `${part} part`}: ${thousands(tokens.length)} tokens`);
   report.fact("Engine", `${picked.engine.name}: ${picked.engine.description} (${picked.why})\n`);
   const scorer = await WindowScorer.create(picked.engine, place(picked, model), batch);
-  let told = begun, result = { loss: NaN, targets: 0 };
+  const isTime = report.pace();
+  let result = { loss: NaN, targets: 0 };
   for await (const { done, of, loss, targets } of scorer.windows(tokens)) {
     const seconds = (performance.now() - begun) / 1000, secondsLeft = seconds / done * (of - done);
     result = { loss, targets };
-    if (performance.now() - told < (screen.live && !report.json ? 200 : 5000)) continue;
-    told = performance.now();
+    if (!isTime()) continue;
     report.event("progress", { windows: done, of, loss, secondsLeft });
     report.progress([{ text: percent(done / of) }, { text: `${loss.toFixed(3)} so far` }, { text: `${duration(secondsLeft)} left` }]);
   }
@@ -191,6 +190,7 @@ export const evaluate: Command = {
       {
         name: "min-context",
         value: "N,…",
+        allowed: NUMBERS,
         about: "tokens that each token has before it: windows advance by n_ctx − N; of images the first N of each do not count " +
           "(default: 0; several make a table)",
       },

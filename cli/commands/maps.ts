@@ -20,7 +20,7 @@ import {
 import { dataFor, READ_FLAGS } from "../dataset.ts";
 import { makeFolder, writeFile } from "../disk.ts";
 import { ENGINE_FLAGS, engineOf, place } from "../engine.ts";
-import { type Args, type Command, group, numbersOf, UsageError } from "../flags.ts";
+import { type Args, type Command, group, NUMBERS, numbersOf, UsageError } from "../flags.ts";
 import { thousands } from "../format.ts";
 import { type NamedModel, readModel } from "../model.ts";
 import { Report } from "../report.ts";
@@ -105,8 +105,8 @@ export const maps: Command = {
   operands: { name: "RUN", least: 1, most: 1 },
   flags: [
     ...group("Model", [
-      { name: "layers", value: "N,…", about: "layers, from 0 (default: 4 of them, spread evenly)" },
-      { name: "heads", value: "N,…", about: "heads, from 0 (default: 4 of them, spread evenly)" },
+      { name: "layers", value: "N,…", allowed: NUMBERS, about: "layers, from 0 (default: 4 of them, spread evenly)" },
+      { name: "heads", value: "N,…", allowed: NUMBERS, about: "heads, from 0 (default: 4 of them, spread evenly)" },
     ]),
     ...group("Data", [
       { name: "prompt", value: "TEXT", about: "the sequence to look at, of a model of text" },
@@ -118,10 +118,11 @@ export const maps: Command = {
       {
         name: "query",
         value: "ROW,COL",
+        allowed: NUMBERS,
         about: "of a model of images: draw what this pixel's first channel attends to, over the image",
       },
       { name: "out", value: "DIR", about: "the folder for the pictures (default: RUN/maps; of a model at an address, maps)" },
-      { name: "json", about: "one JSON object a picture on stdout" },
+      { name: "json", about: "one JSON object per picture on stdout" },
     ]),
     ...ENGINE_FLAGS,
   ],

@@ -20,7 +20,7 @@ import {
   type TokenArray,
   visible,
 } from "../../data.ts";
-import { codecOf, GENERATION_FILE, type RunState, whole } from "../../files.ts";
+import { codecOf, GENERATION_FILE, mustBe, type RunState, whole } from "../../files.ts";
 import { SAMPLE_FIELDS } from "../../ops.ts";
 import { dataFor, dataOptions, READ_FLAGS, readDataset } from "../dataset.ts";
 import { checkWritable, writeFile } from "../disk.ts";
@@ -61,7 +61,7 @@ async function prefixOf(args: Args, { name, model, state }: NamedModel): Promise
   const tokens = await codec.encode(dataset?.train ?? (await dataFor(args, name, state)).unseen),
     count = args.number("prefix-tokens") ?? Math.floor(n_ctx / 2);
   if (count > tokens.length) {
-    throw new UsageError(`Cannot sample: --prefix-tokens must be at most the ${thousands(tokens.length)} that there are, found ${count}`);
+    throw new UsageError(`Cannot sample: ${mustBe("--prefix-tokens", whole(1, tokens.length), count)}; there are no more`);
   }
   if (count > n_ctx - 1) {
     throw new UsageError(

@@ -9,9 +9,11 @@ import { DivergedError, type Picked, type Progress, train as trainModel } from "
 import { BYTES, checkDataset, checkSameData, type DataKind, type ImageShape } from "../../data.ts";
 import {
   checkTrainable,
+  CONFIG_FILE,
   encodeParts,
   inBytes,
   LOSS_UNITS,
+  MODEL_FILE,
   objectiveOf,
   type PhaseAt,
   phaseAt,
@@ -47,6 +49,9 @@ import { refuseVocabulary, tokenizerFrom, VOCABULARY_FLAGS } from "../vocabulary
 const SHOW_SECONDS = 60;
 /** Seconds between texts where the model has just become better. */
 const BETTER_SECONDS = 15;
+
+/** The curve, drawn. */
+const CURVE_FILE = "loss.svg";
 
 /** The command line that goes on with a run. */
 function resumeLine(args: Args, path: string): string {
@@ -142,8 +147,7 @@ class Follower {
     this.#phase = phaseAt(this.#phases, from?.step ?? 0).index;
     if (args.on("tensorboard") ?? hasEvents(folder.path)) this.#events = new EventLog(folder.path, from?.step ?? 0, from?.history ?? []);
     this.#title = `${describeAttention(config.attention)}, ${identity.name}`;
-    const recipe = { model: config, train, data: identity.source, ...tokenizer && { tokenizer: TOKENIZER_FILE } };
-    this.#saves = new RunSaves(folder, this.#run, recipe, everyFrom(args, "save-every"));
+    this.#saves = new RunSaves(folder, this.#run, everyFrom(args, "save-every"));
     this.#log = new RunLog(folder.path, from?.step ?? 0);
   }
 
@@ -222,7 +226,7 @@ class Follower {
     const done = await this.#saves.take(progress);
     if (!done) return;
     writeAtomic(
-      join(path, "loss.svg"),
+      join(path, CURVE_FILE),
       lossCurveSvg(this.#title, this.#run.history, train.steps, marks, undefined, this.#isNext ? undefined : this.#unit),
     );
     this.report.event("saved", { run: path, step: progress.step, seconds: done.seconds });
@@ -247,7 +251,7 @@ class Follower {
     report.show(screen.bold(line("this model", heldOut)));
     if (best.step !== step) report.show(`${line(`at step ${best.step}`, best.heldOut)}, at a glance: ${join(path, BEST_FOLDER)}`);
     const tokenizer = this.facts.tokenizer ? [TOKENIZER_FILE] : [];
-    const files = ["config.json", "model.safetensors", ...tokenizer, "loss.svg", LOG_FILE, RECIPE_FILE];
+    const files = [CONFIG_FILE, MODEL_FILE, ...tokenizer, CURVE_FILE, LOG_FILE, RECIPE_FILE];
     if (!this.#isNext) return report.say(`\nIn ${path}: ${files.join(", ")}. openEncoder reads with it.\n`);
     report.show(line("gzip −9", gzip));
     report.show(line("order-0 entropy", order0));

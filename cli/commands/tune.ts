@@ -6,7 +6,6 @@
 
 import { BackendError, ConfigError, pickBackend, preset, PRESETS } from "../../mod.ts";
 import {
-  type Choice,
   formatTuning,
   isOutdated,
   mergeTunings,
@@ -16,6 +15,7 @@ import {
   trainingWorks,
   type Trial,
   tune as measure,
+  type TunedVariant,
   type TuneWork,
   type Tuning,
   type WebGpuEngine,
@@ -101,14 +101,14 @@ function placeOf({ description: device, timestamps, isSoftware }: WebGpuEngine, 
 const problemOf = ({ kind, sizes }: Problem) => `${kind} ${sizes}`;
 
 /** Milliseconds that the fastest kernels of each problem take together, and those that rules choose. */
-function compare(found: readonly Choice[], byRule: Iterable<Choice>): { ms: number; byRule: number } {
+function compare(found: readonly TunedVariant[], byRule: Iterable<TunedVariant>): { ms: number; byRule: number } {
   const measured = new Set(found.map(problemOf));
   // Where dk and dv, or dq with them, are made by one kernel, those of each alone are not run.
   const instead = new Map(
     found.filter(({ kernel }) => kernel === "attention_backward_dkv")
       .map((one) => [problemOf(one), one.variant.KEEP ? /_d[qkv]$/ : /_d[kv]$/]),
   );
-  const sum = (choices: Iterable<Choice>) => [...choices].reduce((total, { ms }) => total + ms, 0);
+  const sum = (choices: Iterable<TunedVariant>) => [...choices].reduce((total, { ms }) => total + ms, 0);
   return {
     ms: sum(found.filter((one) => !instead.get(problemOf(one))?.test(one.kernel))),
     byRule: sum([...byRule].filter((one) => measured.has(problemOf(one)))),
@@ -146,7 +146,7 @@ export const tune: Command = {
     const out = args.text("out"), { engine } = await pickBackend("webgpu", gpuOptions(args));
     try {
       const path = placeOf(engine, out), { description: device } = engine, known = before(out, device), begun = performance.now();
-      const seconds = () => (performance.now() - begun) / 1000, byRule = new Map<string, Choice>();
+      const seconds = () => (performance.now() - begun) / 1000, byRule = new Map<string, TunedVariant>();
       report.event("start", { device, works: works.map(nameOfWork), out: path });
       report.fact("Engine", device);
       report.fact("Model", `${name}, batch ${batch}; times in milliseconds`);

@@ -13,7 +13,7 @@ import { runtime } from "./runtime.ts";
 /** Set in a process that sees its own GPU alone, to its number; `any` leaves the choice to the system. */
 const CHOSEN = "LONGSTRIDE_GPU";
 
-/** Device nodes of GPUs, a list a driver. */
+/** Device nodes of GPUs, a list per driver. */
 function nodes(): string[][] {
   const list = (folder: string, name: RegExp) => {
     try {

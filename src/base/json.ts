@@ -4,18 +4,21 @@
  * @module
  */
 
+import { expect } from "./check.ts";
 import { excerpt } from "./errors.ts";
 
 /** Levels of nesting that a file may have: ours need 5, and JSON.parse alone accepts millions. */
 const DEPTH = 32;
 
 /**
- * Parses JSON and refuses what JSON.parse lets pass: a name twice in one object (it keeps the last) and deep nesting.
- * Names such as `__proto__` become plain properties of their own; read objects by `Object.entries` or `Object.hasOwn`.
+ * Parses JSON and refuses what JSON.parse lets pass: a name twice in one object (it keeps the last) and deep nesting. What stands in the
+ * file's place is named. Names such as `__proto__` become plain properties of their own; read objects by `Object.entries` or `Object.hasOwn`.
  *
  * @throws {SyntaxError} saying what was found and where, escaped
  */
 export function parseJson(text: string): unknown {
+  const instead = standIn(text.slice(0, HEAD));
+  if (instead) throw new SyntaxError(`it is ${instead}`);
   scan(text);
   try {
     return JSON.parse(text);
@@ -25,11 +28,13 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * {@linkcode parseJson} for readers that say what is wrong in their own way.
+ * Parses JSON for readers that say what is wrong in their own way, and refuses what JSON.parse lets pass: a name twice in one object and deep
+ * nesting. What stands in a file's place, a web page or a pointer of Git LFS, is named.
  *
  * @param fail is told what is wrong, and throws
  */
 export function jsonOf(text: string, fail: (what: string) => never): unknown {
+  expect("Cannot read JSON", { text: [text, "a string"], fail: [fail, "a function"] });
   try {
     return parseJson(text);
   } catch (error) {
@@ -81,7 +86,10 @@ function unquote(literal: string): string {
   }
 }
 
-/** What stands in a file's place: people meet both where a download went wrong. */
+/** Characters that tell what stands in a file's place. */
+export const HEAD = 256;
+
+/** What stands in a file's place, by its first characters: people meet both where a download went wrong. */
 export function standIn(head: string): string | undefined {
   if (/^version https:\/\/git-lfs/.test(head)) return "a Git LFS pointer in place of the file; fetch it: git lfs pull";
   if (/^\s*<(!doctype html|html|head|body)\b/i.test(head)) return "a web page in place of the file; take the address that downloads it";

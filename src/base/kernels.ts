@@ -11,6 +11,9 @@ import { KERNELS } from "./kernels.gen.ts";
 
 export type { KernelExports };
 
+/** Bytes of a page of WebAssembly's memory, and pages that addresses of 32 bits reach: 4 GiB. */
+export const PAGE = 65536, MOST_PAGES = 65536;
+
 let given: WebAssembly.Module | undefined;
 let compiled: Promise<WebAssembly.Module> | undefined;
 

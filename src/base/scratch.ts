@@ -5,10 +5,7 @@
  */
 
 import { OutOfMemoryError } from "./errors.ts";
-import { instantiateKernels, type KernelExports } from "./kernels.ts";
-
-/** Bytes of a page of WASM memory, and pages that addresses of 32 bits reach: 4 GiB. */
-const PAGE = 65536, MOST_PAGES = 65536;
+import { instantiateKernels, type KernelExports, MOST_PAGES, PAGE } from "./kernels.ts";
 
 /** What SIMD wants addresses to be multiples of. */
 const ALIGNMENT = 16;

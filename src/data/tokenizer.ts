@@ -5,8 +5,8 @@
  * @module
  */
 
-import { expect, expectTokens } from "../base/check.ts";
-import { CheckpointError, ConfigError, excerpt } from "../base/errors.ts";
+import { expect, expectTokens, shown } from "../base/check.ts";
+import { CheckpointError, ConfigError } from "../base/errors.ts";
 import { jsonOf } from "../base/json.ts";
 import { lazily, Scratch } from "../base/scratch.ts";
 import type { Codec } from "./text.ts";
@@ -290,13 +290,13 @@ export function parseTokenizer(text: string, name: string): Tokenizer {
     throw new CheckpointError(`Cannot use ${name}: ${what}; restore it, or begin a run with --vocab, which learns one`);
   };
   const json = jsonOf(text, fail) as TokenizerJson | null, model = json?.model;
-  if (model?.type !== "BPE") return fail(`it is no byte-pair encoding: its model is ${excerpt(String(model?.type))}`);
+  if (model?.type !== "BPE") return fail(`it is no byte-pair encoding: its model is ${shown(model?.type)}`);
   const split = json?.pre_tokenizer?.pretokenizers?.[0]?.pattern?.Regex;
-  if (split !== PIECES) fail(`it cuts text into other pieces: ${excerpt(String(split ?? JSON.stringify(json?.pre_tokenizer)))}`);
+  if (split !== PIECES) fail(`it cuts text into other pieces: ${shown(split ?? json?.pre_tokenizer)}`);
   const { vocab, merges } = model, tokens = new Map<string, number>();
   for (const [name, token] of Object.entries(vocab ?? {})) tokens.set(name, token);
   CHARACTERS.forEach((character, byte) => {
-    if (tokens.get(character) !== byte) fail(`byte ${byte} must be token ${byte}, found ${tokens.get(character)}`);
+    if (tokens.get(character) !== byte) fail(`byte ${byte} must be token ${byte}, found ${shown(tokens.get(character))}`);
   });
   if (!Array.isArray(merges) || merges.length + 256 !== tokens.size) {
     return fail(`its ${tokens.size} tokens must be 256 bytes and one for each of its merges`);
@@ -305,9 +305,9 @@ export function parseTokenizer(text: string, name: string): Tokenizer {
   const pairs = new Uint16Array(2 * merges.length);
   merges.forEach((merge: unknown, m: number) => {
     const pair = (typeof merge === "string" ? merge.split(" ") : merge) as string[];
-    if (!Array.isArray(pair) || pair.length !== 2) fail(`merge ${m} must be a pair, found ${excerpt(JSON.stringify(merge))}`);
-    pair.forEach((part, side) => pairs[2 * m + side] = tokens.get(part) ?? fail(`merge ${m} is of ${excerpt(part)}, which is no token`));
-    if (tokens.get(pair.join("")) !== 256 + m) fail(`merge ${m} must make token ${256 + m}, found ${tokens.get(pair.join(""))}`);
+    if (!Array.isArray(pair) || pair.length !== 2) fail(`merge ${m} must be a pair, found ${shown(merge)}`);
+    pair.forEach((part, side) => pairs[2 * m + side] = tokens.get(part) ?? fail(`merge ${m} is of ${shown(part)}, which is no token`));
+    if (tokens.get(pair.join("")) !== 256 + m) fail(`merge ${m} must make token ${256 + m}, found ${shown(tokens.get(pair.join("")))}`);
   });
   return new Tokenizer(pairs);
 }

@@ -6,7 +6,7 @@
 
 import { expect, mustBe, type ObjectOf } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
-import { parseJson, standIn } from "../base/json.ts";
+import { parseJson } from "../base/json.ts";
 import { checkGeneration, GENERATION_FIELDS, GENERATION_NAMES, type GenerationOptions } from "./generation_config.ts";
 
 /** The name that a field has in the file. */
@@ -29,8 +29,7 @@ const FILE: ObjectOf = {
  */
 export function parseGenerationConfig(text: string, name: string): GenerationOptions {
   expect("Cannot read generation options", { text: [text, "a string"], name: [name, "a string"] });
-  const cannot = `Cannot read ${name}`, instead = standIn(text.slice(0, 256));
-  if (instead) throw new ConfigError(`${cannot}: it is ${instead}`);
+  const cannot = `Cannot read ${name}`;
   try {
     const given = parseJson(text);
     if (typeof given !== "object" || given === null || Array.isArray(given)) {

@@ -6,7 +6,7 @@
 
 import { type Allowed, expect, type ObjectOf, shown, whole } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
-import { parseJson, standIn } from "../base/json.ts";
+import { parseJson } from "../base/json.ts";
 import { memoryOf, rowsOf } from "../pattern/memory.ts";
 import { checkFields } from "../pattern/patterns_in.ts";
 import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets, routedAt } from "../pattern/sets.ts";
@@ -179,8 +179,6 @@ function checkPosition({ position, n_ctx }: ModelConfig): void {
  */
 export function parseConfig(text: string, name: string): ModelConfig {
   expect("Cannot read the configuration", { text: [text, "a string"], name: [name, "a string"] });
-  const instead = standIn(text.slice(0, 256));
-  if (instead) throw new ConfigError(`Cannot read ${name}: it is ${instead}`);
   try {
     return checkConfig(parseJson(text));
   } catch (error) {

@@ -9,6 +9,7 @@ import { ConfigError } from "../base/errors.ts";
 import { mapPatterns } from "../pattern/patterns_in.ts";
 import type { AttentionConfig, ModelAttention } from "../pattern/sets.ts";
 import type { DataKind } from "../data/identity.ts";
+import { IMAGE_SHAPE } from "../data/image.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";
 
@@ -215,10 +216,7 @@ export function presetFor(
   shape?: readonly [number, number, number],
 ): { name: string; preset: Preset } {
   expect("Cannot suit a preset", { kind: [kind, "a string"], "preset of that kind": [PRESET_OF[kind], "a string"] });
-  if (shape !== undefined) {
-    expect("Cannot suit a preset", { shape: [shape, "a list"] });
-    for (const at of [0, 1, 2]) expect("Cannot suit a preset", { [`shape[${at}]`]: [shape[at], [1, 65536]] });
-  }
+  if (shape !== undefined) expect("Cannot suit a preset", { shape: [shape, IMAGE_SHAPE] });
   const name = PRESET_OF[kind], chosen = preset(name), { model } = chosen;
   if (!shape || (model.position.kind === "data" && String(model.position.shape) === String(shape))) return { name, preset: chosen };
   const [height, width, channels] = shape, stride = width * channels;

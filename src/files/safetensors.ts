@@ -8,7 +8,7 @@
 import { expect, shown } from "../base/check.ts";
 import { CheckpointError, excerpt } from "../base/errors.ts";
 import { fromHalves } from "../base/half.ts";
-import { parseJson, standIn } from "../base/json.ts";
+import { HEAD, parseJson, standIn } from "../base/json.ts";
 
 /** Element types of the format that are accepted: those of whole bytes. */
 export type SavedType =
@@ -78,7 +78,7 @@ const INSTEAD: readonly (readonly [string, string])[] = [
 
 /** Says what a file is that is no safetensors, where that is known. */
 function insteadOf(file: Uint8Array): string | undefined {
-  const head = String.fromCharCode(...file.subarray(0, 256));
+  const head = String.fromCharCode(...file.subarray(0, HEAD));
   return standIn(head) ?? INSTEAD.find(([begin]) => head.startsWith(begin))?.[1];
 }
 

@@ -12,7 +12,7 @@ import { size, type Tensor } from "./tensor.ts";
 export interface Embedding {
   /** Which operation. */
   readonly op: "embedding";
-  /** u32, one a table; each as long as `rows` or a divisor of it, then repeated. Values are below the table's rows. */
+  /** u32, one per table; each as long as `rows` or a divisor of it, then repeated. Values are below the table's rows. */
   readonly indices: readonly Tensor[];
   /** [sizeₜ, d] each, all f32 or all i8. */
   readonly tables: readonly Tensor[];
@@ -35,7 +35,7 @@ export interface EmbeddingDecode {
   readonly position: Tensor;
   /** The start token. */
   readonly start: number;
-  /** u32 [n], one a positional table. */
+  /** u32 [n], one per positional table. */
   readonly rows: readonly Tensor[];
   /** [sizeₜ, d] each, that of tokens first; all f32 or all i8. */
   readonly tables: readonly Tensor[];
@@ -69,7 +69,7 @@ export const embedding: Descriptor<Embedding> = {
   weights: ["tables"],
   check(op) {
     const [rows, d] = op.y.shape;
-    if (op.indices.length !== op.tables.length) fail(op, "needs one index list a table", ...op.indices);
+    if (op.indices.length !== op.tables.length) fail(op, "needs one index list per table", ...op.indices);
     for (const index of op.indices) {
       if (index.dtype !== "u32" || rows % size(index) !== 0) fail(op, `needs u32 indices whose length divides ${rows}`, index);
     }
@@ -87,7 +87,7 @@ export const embeddingDecode: Descriptor<EmbeddingDecode> = {
     const [batch, d] = op.y.shape, [n] = op.tape.shape;
     holds(op, op.tape, n * batch, "u32");
     holds(op, op.position, 1, "u32");
-    if (op.tables.length !== op.rows.length + 1) fail(op, "needs a token table and one more a list of rows", ...op.tables);
+    if (op.tables.length !== op.rows.length + 1) fail(op, "needs a token table and one more per list of rows", ...op.tables);
     for (const rows of op.rows) holds(op, rows, n, "u32");
     op.tables.forEach((table, t) => weights(op, table, op.scales?.[t], d));
   },

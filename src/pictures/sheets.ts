@@ -6,7 +6,7 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
-import type { Image, ImageShape } from "../data/image.ts";
+import { type Image, IMAGE_SHAPE, type ImageShape } from "../data/image.ts";
 
 /** Puts images beside each other, `columns` per row, on white with `gap` pixels around each. */
 export function tileImages(images: readonly Image[], columns: number, gap = 16): Image {
@@ -32,14 +32,7 @@ export function tileImages(images: readonly Image[], columns: number, gap = 16):
  * @throws {ShapeError} where the rows are not whole images
  */
 export function imagesOf(rows: Uint8Array, shape: ImageShape, scale = 1): Image[] {
-  const size = [1, 65536] as const, [high, wide, deep] = [0, 1, 2].map((at) => shape?.[at]);
-  expect("Cannot draw images", {
-    rows: [rows, "an array of bytes"],
-    shape: [shape, "a list"],
-    height: [high, size],
-    width: [wide, size],
-    channels: [deep, size],
-  });
+  expect("Cannot draw images", { rows: [rows, "an array of bytes"], shape: [shape, IMAGE_SHAPE] });
   const [height, width, channels] = shape, unit = height * width * channels;
   if ((channels !== 1 && channels !== 3) || !(unit > 0)) {
     throw new ShapeError(`Cannot draw images of shape ${shape.join(" × ")}: they must have 1 or 3 channels`);

@@ -42,7 +42,7 @@ export interface CompressProgress {
   readonly of: number;
   /** Mean bits per token so far by the model's probabilities; of what is decompressed 0. */
   readonly bits: number;
-  /** Tokens done a second. */
+  /** Tokens done per second. */
   readonly tokensPerSecond: number;
   /** Seconds until the end at that rate. */
   readonly secondsLeft: number;

@@ -6,71 +6,63 @@
  */
 
 import { USAGE } from "../engines/webgpu/flags.ts";
+import { loadLate } from "../engines/webgpu/plan/index.gen.ts";
+import { type Pipeline, Pipelines } from "../engines/webgpu/shader/pipelines.ts";
 
-/** Threads of a workgroup, and workgroups in a row of the grid. */
-const THREADS = 256, ACROSS = 32768;
-
-// WGSL leaves open what pack2x16float makes of what f16 does not hold; here that is an infinity, as in wgsl/storage_f16x4.wgsl.
-const SOURCE = `
-@group(0) @binding(0) var<storage, read_write> wide: array<vec2f>;
-@group(0) @binding(1) var<storage, read_write> halves: array<u32>;
-
-fn element(id: vec3u) -> u32 {
-  return id.y * ${ACROSS * THREADS}u + id.x;
-}
-
-@compute @workgroup_size(${THREADS})
-fn pack(@builtin(global_invocation_id) id: vec3u) {
-  let i = element(id);
-  if (i < arrayLength(&wide)) {
-    let bits = bitcast<vec2u>(wide[i]);
-    let over = (bits & vec2u(0x7fffffffu)) >= vec2u(0x477ff000u);
-    let infinite = select(vec2u(), ((bits >> vec2u(16u)) & vec2u(0x8000u)) | vec2u(0x7c00u), over);
-    halves[i] = pack2x16float(select(wide[i], vec2f(), over)) | infinite.x | (infinite.y << 16u);
-  }
-}
-
-@compute @workgroup_size(${THREADS})
-fn unpack(@builtin(global_invocation_id) id: vec3u) {
-  let i = element(id);
-  if (i < arrayLength(&wide)) {
-    wide[i] = unpack2x16float(halves[i]);
-  }
-}
-`;
+/** Bytes of f32 that an invocation of wgsl/elements.wgsl has, invocations of a workgroup, and workgroups in a row of the grid. */
+const EACH = 16, THREADS = 256, ACROSS = 32768;
 
 /** What makes halves of some buffers of f32, and f32 of halves. */
 export class DeviceHalves {
-  readonly #pack: GPUComputePipeline;
-  readonly #unpack: GPUComputePipeline;
   /** On their way out and in; the queue keeps one bucket after another. */
   readonly out: GPUBuffer;
   readonly #in: GPUBuffer;
+  /** How many vec4 each buffer has. */
+  readonly #counts: GPUBuffer;
   readonly #groups: readonly { readonly pack: GPUBindGroup; readonly unpack: GPUBindGroup }[];
 
-  /** @param buffers of f32, an even number of them each */
-  constructor(private readonly device: GPUDevice, private readonly buffers: readonly GPUBuffer[]) {
-    const module = device.createShaderModule({ label: "halves", code: SOURCE });
-    const pipeline = (entryPoint: string) =>
-      device.createComputePipeline({ label: entryPoint, layout: "auto", compute: { module, entryPoint } });
-    this.#pack = pipeline("pack");
-    this.#unpack = pipeline("unpack");
-    const size = Math.max(...buffers.map(({ size }) => size)) / 2;
+  private constructor(
+    private readonly device: GPUDevice,
+    private readonly buffers: readonly GPUBuffer[],
+    private readonly pack16: Pipeline,
+    private readonly unpack16: Pipeline,
+  ) {
+    const size = Math.max(...buffers.map(({ size }) => size)) / 2, align = device.limits.minUniformBufferOffsetAlignment;
     this.out = device.createBuffer({ label: "halves out", size, usage: USAGE.STORAGE | USAGE.COPY_SRC });
     this.#in = device.createBuffer({ label: "halves in", size, usage: USAGE.STORAGE | USAGE.COPY_DST });
-    const group = (pipeline: GPUComputePipeline, wide: GPUBuffer, halves: GPUBuffer) =>
+    const counts = new Uint32Array(buffers.length * align / 4);
+    buffers.forEach(({ size }, at) => counts[at * align / 4] = size / EACH);
+    this.#counts = device.createBuffer({ label: "vec4 of buckets", size: counts.byteLength, usage: USAGE.UNIFORM | USAGE.COPY_DST });
+    device.queue.writeBuffer(this.#counts, 0, counts);
+    const group = ({ layout, uniforms }: Pipeline, x: GPUBuffer, y: GPUBuffer, at: number) =>
       device.createBindGroup({
-        layout: pipeline.getBindGroupLayout(0),
-        entries: [{ binding: 0, resource: { buffer: wide } }, { binding: 1, resource: { buffer: halves } }],
+        layout,
+        entries: [
+          { binding: 0, resource: { buffer: x } },
+          { binding: 1, resource: { buffer: y } },
+          { binding: uniforms.number, resource: { buffer: this.#counts, offset: at * align, size: 16 } },
+        ],
       });
-    this.#groups = buffers.map((buffer) => ({
-      pack: group(this.#pack, buffer, this.out),
-      unpack: group(this.#unpack, buffer, this.#in),
+    this.#groups = buffers.map((buffer, at) => ({
+      pack: group(pack16, buffer, this.out, at),
+      unpack: group(unpack16, this.#in, buffer, at),
     }));
   }
 
-  #dispatch(encoder: GPUCommandEncoder, pipeline: GPUComputePipeline, group: GPUBindGroup, buffer: number): void {
-    const groups = Math.ceil(this.buffers[buffer].size / 8 / THREADS), pass = encoder.beginComputePass();
+  /**
+   * Compiles the kernels.
+   *
+   * @param buffers of f32, a whole number of vec4 in each
+   */
+  static async create(device: GPUDevice, buffers: readonly GPUBuffer[]): Promise<DeviceHalves> {
+    await loadLate();
+    const pipelines = new Pipelines(device);
+    const [pack, unpack] = await Promise.all([pipelines.get("halves_pack", {}), pipelines.get("unpack_f16", {})]);
+    return new DeviceHalves(device, buffers, pack, unpack);
+  }
+
+  #dispatch(encoder: GPUCommandEncoder, { pipeline }: Pipeline, group: GPUBindGroup, buffer: number): void {
+    const groups = Math.ceil(this.buffers[buffer].size / EACH / THREADS), pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(Math.min(groups, ACROSS), Math.ceil(groups / ACROSS));
@@ -79,20 +71,19 @@ export class DeviceHalves {
 
   /** Encodes that a buffer's halves come into {@linkcode DeviceHalves.out}. */
   pack(encoder: GPUCommandEncoder, buffer: number): void {
-    this.#dispatch(encoder, this.#pack, this.#groups[buffer].pack, buffer);
+    this.#dispatch(encoder, this.pack16, this.#groups[buffer].pack, buffer);
   }
 
   /** Submits that a buffer becomes what these halves are. */
   unpack(buffer: number, halves: Uint16Array<ArrayBuffer>): void {
     this.device.queue.writeBuffer(this.#in, 0, halves);
     const encoder = this.device.createCommandEncoder();
-    this.#dispatch(encoder, this.#unpack, this.#groups[buffer].unpack, buffer);
+    this.#dispatch(encoder, this.unpack16, this.#groups[buffer].unpack, buffer);
     this.device.queue.submit([encoder.finish()]);
   }
 
   /** Frees what this made. */
   dispose(): void {
-    this.out.destroy();
-    this.#in.destroy();
+    for (const buffer of [this.out, this.#in, this.#counts]) buffer.destroy();
   }
 }

@@ -48,7 +48,7 @@ export interface Evaluation {
   readonly of: number;
   /** Mean bits per token so far: bits/byte where tokens are bytes, `bitsPerByte` converts them where not. */
   readonly bits: number;
-  /** Tokens scored a second. */
+  /** Tokens scored per second. */
   readonly tokensPerSecond: number;
   /** Seconds until the end at that rate. */
   readonly secondsLeft: number;

@@ -7,7 +7,7 @@
 import { addressOf } from "../base/address.ts";
 import { expect } from "../base/check.ts";
 import { fetchBytes, fetchIfThere, type FetchOptions } from "../base/fetch.ts";
-import { standIn } from "../base/json.ts";
+import { HEAD, standIn } from "../base/json.ts";
 import { BYTES } from "../data/text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { checkTokenizer } from "../files/codec.ts";
@@ -82,7 +82,7 @@ export async function fetchModel(source: string | URL, options: FetchModelOption
 async function fetchGeneration(url: URL, signal: AbortSignal): Promise<GenerationOptions | undefined> {
   const bytes = await fetchIfThere(url, { signal }), text = new TextDecoder().decode(bytes);
   // Servers of pages answer with one where there is no file.
-  if (!bytes || standIn(text.slice(0, 256))?.startsWith("a web page")) return undefined;
+  if (!bytes || standIn(text.slice(0, HEAD))?.startsWith("a web page")) return undefined;
   const { parseGenerationConfig } = await import("../files/generation_file.ts");
   return parseGenerationConfig(text, url.href);
 }

@@ -84,6 +84,22 @@ export function* runFiles(checkpoint: Checkpoint, taken: readonly string[] = [])
   return { state, files: digests };
 }
 
+/**
+ * What a save is called in another folder that keeps it too.
+ *
+ * @param taken state folders that are there already
+ * @returns its state folder, and the files beside that, in the order in which they take their names
+ */
+export function keptAs(saved: Saved, taken: readonly string[]): { readonly state: string; readonly files: readonly string[] } {
+  expect("Cannot keep the save", { save: [saved, "an object"], taken: [taken, "a list"] });
+  const { state, files } = saved;
+  expect("Cannot keep the save", { "state folder": [state, "a string"], files: [files, "an object"] });
+  return {
+    state: newState(stateOf(state)?.step ?? 0, taken),
+    files: [...files.tokenizer ? [TOKENIZER_FILE] : [], CONFIG_FILE, MODEL_FILE],
+  };
+}
+
 /** The state file of a save whose model is as it was, and of which more is known since: an evaluation. */
 export function stateFile(saved: Saved, run: RunState): { readonly name: string; readonly text: string } {
   expect("Cannot write the run state", { save: [saved, "an object"] });

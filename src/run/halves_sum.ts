@@ -4,24 +4,24 @@
  * @module
  */
 
-import { instantiate } from "../base/kernels.ts";
+import { instantiate, MOST_PAGES, PAGE } from "../base/kernels.ts";
+import type { Kernels } from "../engines/wasm/kernels.gen.ts";
 import { checkCommunicator, type Communicator } from "./communicator.ts";
 
-/** Kernels of asm/halves.ts: units are 8 numbers, places are addresses. */
-interface Kernels {
-  halves_pack(begin: number, end: number, from: number, to: number): void;
-  halves_unpack(begin: number, end: number, from: number, to: number): void;
-  halves_sum(begin: number, end: number, ranks: number, bytes: number, from: number, to: number): void;
-}
+/** Calls a kernel of asm/halves.ts over so many units of 8 numbers, its places given as addresses. */
+type Call = <K extends "halves_pack" | "halves_unpack" | "halves_sum">(
+  kernel: K,
+  units: number,
+  args: { readonly [P in keyof Kernels[K]]: number },
+) => void;
 
 /** Numbers of a unit, and bytes of as many f16. */
 const UNIT = 8, UNIT_BYTES = 16;
-const PAGE = 65536;
 
 /** What sums arrays over ranks as halves, for the calls of a communicator; keeps its memory for the next. */
 export class HalvesSum {
-  readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: PAGE });
-  #kernels: Promise<Kernels> | undefined;
+  readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: MOST_PAGES });
+  #call: Promise<Call> | undefined;
 
   /**
    * Asks nothing of the communicator yet.
@@ -33,9 +33,15 @@ export class HalvesSum {
   }
 
   /** The CPU engine's kernels, which nobody else who imports this has loaded yet. */
-  async #load(): Promise<Kernels> {
-    const { engineModule } = await import("../engines/wasm/binary.ts");
-    return await instantiate(await engineModule(), this.#memory) as unknown as Kernels;
+  async #load(): Promise<Call> {
+    const [{ engineModule }, { PARAMETERS }] = await Promise.all([
+      import("../engines/wasm/binary.ts"),
+      import("../engines/wasm/kernels.gen.ts"),
+    ]);
+    const exports = await instantiate(await engineModule(), this.#memory) as unknown as Readonly<
+      Record<string, (...args: number[]) => void>
+    >;
+    return (kernel, units, args) => exports[kernel](0, units, ...PARAMETERS[kernel].map((name) => args[name as keyof typeof args]));
   }
 
   /** So many bytes of the memory, beginning at 0. */
@@ -51,7 +57,7 @@ export class HalvesSum {
    */
   async sum(data: Float32Array | Uint16Array): Promise<void> {
     const { communicator } = this, { size } = communicator, { length } = data, isHalf = data instanceof Uint16Array;
-    const kernels = await (this.#kernels ??= this.#load());
+    const call = await (this.#call ??= this.#load());
     // All arrays' parts are as long as each other: what is sent, what comes, and f32 on its way in and out.
     const each = Math.ceil(length / size / UNIT), part = each * UNIT_BYTES, all = part * size;
     const memory = this.#reserve(2 * all + (isHalf ? 0 : 2 * all)),
@@ -61,14 +67,14 @@ export class HalvesSum {
     if (isHalf) halves.fill(0, length).set(data);
     else {
       wide.fill(0, length).set(data);
-      kernels.halves_pack(0, each * size, wide.byteOffset, 0);
+      call("halves_pack", each * size, { from: wide.byteOffset, to: 0 });
     }
     await communicator.alltoall(sent, received);
-    kernels.halves_sum(0, each, size, part, all, 0);
+    call("halves_sum", each, { ranks: size, bytes: part, from: all, to: 0 });
     await communicator.allgather(sent.subarray(0, part), received);
     if (isHalf) data.set(new Uint16Array(memory.buffer, all, length));
     else {
-      kernels.halves_unpack(0, each * size, all, wide.byteOffset);
+      call("halves_unpack", each * size, { from: all, to: wide.byteOffset });
       data.set(wide.subarray(0, length));
     }
   }

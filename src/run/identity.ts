@@ -39,9 +39,3 @@ export async function identifyDataset(
     source: { kind, path, shape, rate, codes, as, heldOut: read.heldOut, ...valid === undefined ? {} : { valid } },
   };
 }
-
-/** Whether two are of the same tokens, wherever those are kept and however they are split. */
-export function isSameData(a: DataIdentity, b: DataIdentity): boolean {
-  for (const data of [a, b]) expect("Cannot compare the data", { identity: [data, "an object"] });
-  return a.bytes === b.bytes && a.sha256 === b.sha256 && a.sampled === b.sampled;
-}

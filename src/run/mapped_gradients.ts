@@ -1,5 +1,5 @@
 /**
- * Gradients of the WebGPU engine: a buffer a bucket, and another that it is copied to and summed in, mapped. Loaded only where several
+ * Gradients of the WebGPU engine: a buffer per bucket, and another that it is copied to and summed in, mapped. Loaded only where several
  * processes train on GPUs.
  *
  * @module
@@ -49,7 +49,7 @@ export class MappedGradients implements HostGradients {
         for (const [at, t] of bucket.entries()) await engine.adopt(t, { buffer: whole, offset: offsets[at] });
         buffers.push(whole);
       }
-      const halves = isHalf ? new (await import("./device_halves.ts")).DeviceHalves(device, buffers) : undefined;
+      const halves = isHalf ? await (await import("./device_halves.ts")).DeviceHalves.create(device, buffers) : undefined;
       const staging = buffers.map(({ size }, at) => buffer(`staging ${at}`, halves ? size / 2 : size, USAGE.MAP_READ | USAGE.COPY_DST));
       return new MappedGradients(engine, buffers, staging, halves);
     } catch (error) {

@@ -7,7 +7,9 @@
 import { expect } from "../base/check.ts";
 import type { DataIdentity } from "../data/identity.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import type { Recipe } from "../files/recipe.ts";
 import type { Checkpoint, HistoryEntry } from "../files/run_state.ts";
+import { TOKENIZER_FILE } from "./folder.ts";
 import type { RunConfig } from "./resume.ts";
 import type { Progress } from "./train.ts";
 
@@ -39,6 +41,12 @@ export class Run {
     expect("Cannot keep the run", { options: [options, "an object"], history: [before, "a list"] });
     this.#history = [...before];
     this.#begun = performance.now() - (before.at(-1)?.ms ?? 0);
+  }
+
+  /** What begins the same run again, from its folder. */
+  get recipe(): Recipe {
+    const { config, train, data, tokenizer } = this.options;
+    return { model: config, train, data: data.source, ...tokenizer && { tokenizer: TOKENIZER_FILE } };
   }
 
   /** The curve so far, by step. */

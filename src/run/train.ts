@@ -610,7 +610,7 @@ function heldOutOf({ engine, heldOut, heldOutTargets, evaluationTokens = 32768, 
 }
 
 /**
- * Trains, reporting about once a second. The order of data depends on the seed and the step alone, so a run that goes
+ * Trains, reporting about once per second. The order of data depends on the seed and the step alone, so a run that goes
  * on from a snapshot sees what the uninterrupted one would have seen.
  *
  * Once all steps are done, what is held out is scored as a whole. That may take long: before it there is a report to save at, and others tell

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { expect } from "../base/check.ts";
+import { type Allowed, expect, whole, wrongOf } from "../base/check.ts";
 import { readModel } from "../files/weights.ts";
 import { checkTrain, TRAIN_DEFAULTS, TRAIN_FIELDS, type TrainConfig } from "../files/train_config.ts";
 import type { ModelConfig } from "../files/model_config.ts";
@@ -91,12 +91,18 @@ function need({ tensors }: Safetensors, key: string, file: string): SavedTensor 
   return found;
 }
 
-function metadata({ metadata }: Safetensors, key: string, file: string): unknown {
+function metadata({ metadata }: Safetensors, key: string, file: string, allowed: Allowed): unknown {
   const text = metadata.get(key);
   if (text === undefined) throw new CheckpointError(`Cannot verify with ${file}: its metadata has no ${key}`);
-  return jsonOf(text, (what) => {
+  return readJson(text, allowed, (what) => {
     throw new CheckpointError(`Cannot verify with ${file}: of its metadata's ${key}, ${what}`);
   });
+}
+
+/** JSON that must be something. */
+function readJson(text: string, allowed: Allowed, fail: (what: string) => never): unknown {
+  const json = jsonOf(text, fail), wrong = wrongOf("it", json, allowed);
+  return wrong ? fail(wrong) : json;
 }
 
 /** Pairs in which the layout of the sets and a mask [heads, n, n] differ. */
@@ -143,7 +149,7 @@ export async function* verifyAttention(
 ): AsyncGenerator<Verified> {
   expect("Cannot verify", { engine: [engine, "an engine"], precision: [precision, TRAIN_FIELDS.precision] });
   const golden = parseSafetensors(bytes, file), { attention: limit } = limitsOf(engine, precision), { shape } = need(golden, "q", file);
-  const [heads, n] = shape, layer = Number(metadata(golden, "layer", file));
+  const [heads, n] = shape, layer = metadata(golden, "layer", file, whole(0)) as number;
   if (shape.length !== 3 || heads < 1 || n < 1) {
     throw new CheckpointError(`Cannot verify with ${file}: q must be [heads, n, d], found [${shape.join(", ")}]`);
   }
@@ -154,7 +160,7 @@ export async function* verifyAttention(
     }
     return byRows(f32(saved), heads, n);
   };
-  const sets = resolveSets(metadata(golden, "attention", file) as LayerAttention, { n, layer, heads });
+  const sets = resolveSets(metadata(golden, "attention", file, "an object") as LayerAttention, { n, layer, heads });
   const mask = u8(need(golden, "mask", file));
   if (mask.length !== heads * n * n) throw new CheckpointError(`Cannot verify with ${file}: mask must be [${heads}, ${n}, ${n}]`);
   yield verified("mask", await maskDifference(sets, n, mask), 0);
@@ -195,7 +201,7 @@ export async function* verifyAttention(
 
 /** Training constants of a golden file's metadata. */
 function trainOf(golden: Safetensors, file: string, own: Pick<TrainConfig, "batch" | "recompute" | "precision">): TrainConfig {
-  const constants = metadata(golden, "train", file) as Record<string, unknown>;
+  const constants = metadata(golden, "train", file, "an object") as Record<string, unknown>;
   // `steps` there are those made, of the schedule's `total`. Files that name no optimizer are AdamW's.
   const known = Object.entries(constants).filter(([name]) => name !== "steps" && Object.hasOwn(TRAIN_DEFAULTS, name));
   return checkTrain({ optimizer: "adamw", ...Object.fromEntries(known), steps: constants.total as number, ...own });
@@ -301,6 +307,8 @@ export interface GoldenIndex {
   readonly models: readonly string[];
 }
 
+const INDEX: Allowed = { fields: { attention: { each: "a string" }, models: { each: "a string" } } };
+
 /** A golden file or folder with its comparisons. */
 export interface GoldenCase {
   /** The file's or folder's. */
@@ -328,7 +336,7 @@ export interface GoldenCase {
  */
 export async function* goldenCases(base: URL = new URL("../../test/golden/", import.meta.url)): AsyncGenerator<GoldenCase> {
   const at = (path: string) => new URL(path, base), text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  const index = jsonOf(text(await fetchBytes(at("index.json"))), (what) => {
+  const index = readJson(text(await fetchBytes(at("index.json"))), INDEX, (what) => {
     throw new DataError(`Cannot read ${at("index.json")}: ${what}`);
   }) as GoldenIndex;
   for (const name of index.attention) {

@@ -37,7 +37,7 @@ type Shares = Map<Table, { address: number; users: number }>;
 
 /** Options of {@linkcode WasmEngine.create}. */
 export interface WasmOptions {
-  /** Threads in all; default: one a core where the platform shares memory between workers. */
+  /** Threads in all; default: one per core where the platform shares memory between workers. */
   threads?: number;
   /**
    * Address of the file that threads run, of the page's own origin. By default `longstride.worker.js` beside the bundle. Matters in

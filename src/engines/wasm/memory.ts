@@ -5,23 +5,21 @@
  */
 
 import { OutOfMemoryError } from "../../base/errors.ts";
+import { MOST_PAGES, PAGE } from "../../base/kernels.ts";
 import { align, ALIGNMENT } from "./plan.ts";
 
-const PAGE = 65536, MIB = 2 ** 20;
-
-/** 4 GiB in pages: what 32-bit addresses reach. */
-const MOST = 65536;
+const MIB = 2 ** 20;
 
 /**
  * Shared memory must name its maximum at once, and some platforms set that much address space aside: 4 GiB first, then
  * less where that is refused.
  */
 function create(shared: boolean): { memory: WebAssembly.Memory; most: number } {
-  for (let most = MOST;; most /= 2) {
+  for (let most = MOST_PAGES;; most /= 2) {
     try {
       return { memory: new WebAssembly.Memory({ initial: 1, maximum: most, shared }), most };
     } catch (error) {
-      if (most <= MOST / 16) throw new OutOfMemoryError(`Cannot make a WASM memory of up to ${most / 16} MiB: ${error}`);
+      if (most <= MOST_PAGES / 16) throw new OutOfMemoryError(`Cannot make a WASM memory of up to ${most / 16} MiB: ${error}`);
     }
   }
 }

@@ -26,7 +26,7 @@ export const CONTROL = {
   failed: 9,
   /** Workers end. */
   stop: 10,
-  /** Followed by one word a thread: 1 while its worker is there. */
+  /** Followed by one word per thread: 1 while its worker is there. */
   present: 11,
 } as const;
 

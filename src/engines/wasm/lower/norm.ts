@@ -8,7 +8,7 @@ import { call, PIECE } from "./lowering.ts";
 // Elements of a partial sum, and of one of squares. Fixed, so that sums do not depend on the number of threads.
 const SUM_CHUNK = 4096, SQUARE_CHUNK = 16384;
 
-/** f64, one a chunk. */
+/** f64, one per chunk. */
 const partialsOf = (chunks: number) => new Region(chunks * 8);
 
 const total = (partials: Region, count: number, y: Tensor, scale: number, accumulate: boolean): Call =>

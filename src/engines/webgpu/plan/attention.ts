@@ -144,7 +144,7 @@ export async function planKernel<K extends TiledKernel>(
       grid: [x, y, batch],
     });
     if (!join) return;
-    const [joinX, joinY] = plan.linear(join.items, 1);
+    const [joinX, joinY] = plan.linear(join.units, 1);
     for (const [name, width4] of widths) {
       plan.dispatch({
         kernel: "attention_join",

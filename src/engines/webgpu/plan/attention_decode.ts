@@ -50,7 +50,7 @@ export function planAttentionDecode(plan: Plan, op: AttentionDecode): void {
     kernel: "attention_decode_combine",
     values: { STORAGE, V: width, SHARES: shares },
     bindings: { partials, o },
-    params: { lines: batch * heads },
+    params: { units: batch * heads },
     grid: plan.linear(batch * heads, 1),
   });
 }

@@ -25,7 +25,7 @@ export interface Stage {
   /** Not the first of its heads: adds to what is there. */
   readonly later: boolean;
   /** Where lists were cut: the items of attention_join. */
-  readonly join?: { readonly items: number; readonly items_at: number };
+  readonly join?: { readonly units: number; readonly items_at: number };
 }
 
 /** The stages of a layer for one kernel. */
@@ -291,7 +291,7 @@ function placeStage(words: Words, all: Owned[], later: boolean, share: TableOpti
     table.set([head, tile, runsAt + ends[at][0], runsAt + ends[at][1], rowsAt, rows, slot, pairs], at * ITEM)
   );
   const params = { items: items.length, items_at: words.put(table), slots };
-  return { params, later, join: isCut ? { items: joins.length / JOIN, items_at: words.put(Uint32Array.from(joins)) } : undefined };
+  return { params, later, join: isCut ? { units: joins.length / JOIN, items_at: words.put(Uint32Array.from(joins)) } : undefined };
 }
 
 // Bits of all sets of an operation, 16 MiB: no crossover lies where they are more.
@@ -333,7 +333,7 @@ export async function isCheaperInOrder(
   return (await cost(true)).every((each, at) => each < grouped[at]);
 }
 
-/** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once a plan. */
+/** Pairs of tiles of a sequence, of all heads: places for what one kernel keeps of each for another. Counted once per plan. */
 export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: number, side: number, bits: boolean): Promise<number> {
   return plan.once(
     JSON.stringify(["pairs", sets.map(setKey), n, side, bits]),
@@ -341,7 +341,7 @@ export function pairsOfTiles(plan: Plan, sets: readonly AttentionSet[], n: numbe
   );
 }
 
-/** The tables of a layer, made once a plan. */
+/** The tables of a layer, made once per plan. */
 export function attentionTables(plan: Plan, sets: readonly AttentionSet[], n: number, options: TableOptions): Promise<Tables> {
   const { share, ...rest } = options;
   // What `share` answers tells any two rules in use apart.

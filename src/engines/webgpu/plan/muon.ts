@@ -1,5 +1,5 @@
 /**
- * Dispatches of Muon: many matrices of one shape at a time, one dispatch a product for all of them. Where they may be of f16 and the device
+ * Dispatches of Muon: many matrices of one shape at a time, one dispatch per product for all of them. Where they may be of f16 and the device
  * multiplies matrices of it, what products take and leave is stored in f16; momentum, the norm, all sums and the step are f32.
  *
  * @module

@@ -29,12 +29,12 @@ function planChoice(plan: Plan, { q, summaries, choice, n, block, window }: Rout
 
 /** A workgroup per head */
 export function planRouteLists(plan: Plan, { choice, starts, list }: RouteLists): void {
-  const [batch, heads, blocks, top] = choice.shape, lines = batch * heads;
+  const [batch, heads, blocks, top] = choice.shape, units = batch * heads;
   plan.dispatch({
     kernel: "route_lists",
     values: {},
     bindings: { choice, starts, list },
-    params: { lines, blocks, top },
-    grid: plan.linear(lines, 1),
+    params: { units, blocks, top },
+    grid: plan.linear(units, 1),
   });
 }

@@ -66,7 +66,7 @@ export async function splitAttention<O extends Attention | AttentionBackward>(pl
   if (isPacked(op.q) && (d % 4 !== 0 || dv % 4 !== 0)) return await planInF32(plan, op, (plan, op) => splitAttention(plan, op, next));
   const together = Math.floor(most / bytes);
   if (together < 1) return await attentionByRows(plan, op, next);
-  // Matrices by the width of their heads; lse and delta have a row a head, spans are of all heads.
+  // Matrices by the width of their heads; lse and delta have a row per head, spans are of all heads.
   const widths: Readonly<Record<string, number>> = { q: d, k: d, v: dv, o: dv, dO: dv, dq: d, dk: d, dv, lse: 0, delta: 0, spans: 2 };
   const { reads, writes } = operands(op), fields = op as unknown as Record<string, Tensor>;
   const tensors = Object.keys(widths).filter((name) => fields[name]).map((name) => [name, fields[name], widths[name]] as const);

@@ -86,7 +86,7 @@ class Expansion {
     const names = before?.names ??
       sizes.reduce((names, size) => names.flatMap((name) => Array.from({ length: size }, (_, i) => `${name}_${i}`)), [name]);
     this.#arrays.set(name, { sizes, element, names });
-    // naga zeroes a variable without an initialiser once a call and not, as WGSL says, once an iteration.
+    // naga zeroes a variable without an initialiser once per call and not, as WGSL says, once per iteration.
     for (const one of names) this.text += `var ${one}=${element}();`;
   }
 

@@ -778,7 +778,7 @@ export interface Kernels {
     };
     readonly uniforms: {
       /** batch · heads */
-      readonly lines: "u32";
+      readonly units: "u32";
     };
     readonly values: {
       /** Values of a head */
@@ -957,7 +957,7 @@ export interface Kernels {
       readonly n: "u32";
       readonly heads: "u32";
       /** owner tiles of all heads */
-      readonly items: "u32";
+      readonly units: "u32";
       readonly items_at: "u32";
       /** 1: adds to y */
       readonly later: "u32";
@@ -1001,7 +1001,7 @@ export interface Kernels {
     };
   };
   /**
-   * The gradient of means of blocks: of each row its share of its block's, added to what is there.
+   * The gradient of means of blocks: dx[row] += dy[k] / rows of k, k the block of the row.
    */
   readonly block_mean_backward: {
     readonly bindings: {
@@ -1234,7 +1234,7 @@ export interface Kernels {
     };
   };
   /**
-   * Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements a random block and an
+   * Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements per random block and per
    * invocation.
    */
   readonly dropout: {
@@ -1260,7 +1260,7 @@ export interface Kernels {
     readonly values: Record<never, never>;
   };
   /**
-   * The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table a dispatch, since four tables would exceed eight storage
+   * The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table per dispatch, since four tables would exceed eight storage
    * buffers.
    */
   readonly embedding: {
@@ -1318,7 +1318,7 @@ export interface Kernels {
     };
   };
   /**
-   * Eq. 15 for one position: y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table a dispatch.
+   * Eq. 15 for one position: y[b] (+)= table[row], the row being that of the token before position i, or rows[i]: one table per dispatch.
    */
   readonly embedding_decode: {
     readonly bindings: {
@@ -1375,7 +1375,7 @@ export interface Kernels {
     };
   };
   /**
-   * The gradient of copies of blocks: of each row the sum over its copies, in the order of the lists of route_lists.wgsl, added to what is there.
+   * The gradient of copies of blocks: dx[row] += Σ dy over the row's copies, in the order of the lists of route_lists.wgsl.
    */
   readonly gather_blocks_backward: {
     readonly bindings: {
@@ -1405,6 +1405,20 @@ export interface Kernels {
       /** How its activations lie in memory. */
       readonly STORAGE: Storage;
     };
+  };
+  /**
+   * y = x, from f32 to the nearest f16, on its way between processes: the twin of asm/halves.ts. unpack_f16.wgsl is the way back.
+   */
+  readonly halves_pack: {
+    readonly bindings: {
+      readonly x: "read array<vec4f>";
+      readonly y: "read_write array<vec2u>";
+    };
+    readonly uniforms: {
+      /** vec4 */
+      readonly count: "u32";
+    };
+    readonly values: Record<never, never>;
   };
   /**
    * The norm of Eqs. 9–14: y = (x − mean)·rstd·gain + bias by row, rstd = 1/√(variance + 1e-5); mean and rstd are kept. 32 lanes per row,
@@ -1830,8 +1844,8 @@ export interface Kernels {
     };
   };
   /**
-   * Of Muon's iteration what is symmetric. Tiles above the diagonal are left out and filled from below it: 10 of 16 tiles are made of 512 rows by
-   * 128.
+   * A = X·Xᵀ and P = a·I + b·A + c·A·A of Muon's iteration (muon_symmetric.wgsl), which are symmetric: tiles above the diagonal are left out and
+   * filled from below it, so that 10 of 16 tiles are made of 512 rows by 128.
    */
   readonly muon_gram: {
     readonly bindings: {
@@ -1866,7 +1880,8 @@ export interface Kernels {
     };
   };
   /**
-   * muon_gram.wgsl by whole tiles, for what goes through subgroup matrices: in f16, above the diagonal as below it.
+   * muon_gram.wgsl, A = X·Xᵀ and P = a·I + b·A + c·A·A, by whole tiles, for what goes through subgroup matrices: in f16, above the diagonal as
+   * below it.
    */
   readonly muon_gram_whole: {
     readonly bindings: {
@@ -2091,16 +2106,16 @@ export interface Kernels {
    */
   readonly route_lists: {
     readonly bindings: {
-      /** [lines, blocks, top] */
+      /** [units, blocks, top] */
       readonly choice: "read array<u32>";
-      /** [lines, blocks + 1] */
+      /** [units, blocks + 1] */
       readonly starts: "read_write array<u32>";
-      /** [lines, blocks, top] */
+      /** [units, blocks, top] */
       readonly list: "read_write array<u32>";
     };
     readonly uniforms: {
       /** batch · heads */
-      readonly lines: "u32";
+      readonly units: "u32";
       readonly blocks: "u32";
       readonly top: "u32";
     };
@@ -2148,7 +2163,8 @@ export interface Kernels {
     };
   };
   /**
-   * The decoded position's key, or value, to its slot, and after the last position of a block the mean of the block to the slot of its summary.
+   * The decoded position's key, or value, to its slot, cache[i] = x, and after the last position of a block the block's mean, Σ cache / block, to the
+   * slot of its summary.
    */
   readonly routed_decode_store: {
     readonly bindings: {

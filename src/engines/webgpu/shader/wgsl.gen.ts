@@ -268,9 +268,10 @@ values[(cached+here)*V+t]=v[value_at+t];
   "attention_decode_combine": `
 
 // @import storage_f32x4.wgsl
+// @import units.wgsl
 
 struct Params{
-lines:u32,
+units:u32,
 }
 
 var<storage,read>partials:array<Value>;
@@ -292,18 +293,17 @@ var<workgroup>tops:array<f32,THREADS>;
 var<workgroup>sixteen:array<f32,SIXTEEN>;
 var<workgroup>totals:array<f32,THREADS>;
 var<workgroup>sums:array<Value,THREADS>;
-
+// @at units 5
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
 @builtin(local_invocation_index)t:u32,
 ){
-let line=group.y*groups.x+group.x;
-if(line>=params.lines){
-return;
-}
-let start=line*SHARES*STRIDE;
+let unit=group.y*groups.x+group.x;
+if(unit<params.units){
+// @at attention_decode_combine 32
+let start=unit*SHARES*STRIDE;
 let lane=t/V;
 let column=t%V;
 var top=-1e29;
@@ -365,7 +365,9 @@ for(var other=1u;other<LANES;other++){
 sum+=sums[other*V+t];
 weights+=totals[other*V+t];
 }
-o[line*V+t]=sum/weights;
+o[unit*V+t]=sum/weights;
+}
+// @at units 14
 }
 }
 `,
@@ -397,22 +399,24 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let tx=lane_x(t);
-let ty=lane_y(t);
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
-let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention 380
+let tx=lane_x(t);
+let ty=lane_y(t);
+
+let own=item.tile*BM+ty*TM;
 // @at attention_forward 21
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var m:array<f32,TM>;
 var l:array<f32,TM>;
 var acc:array<array<vec4f,OV>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 389
+// @at attention 385
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -437,7 +441,7 @@ for(var h=0u;h<OV;h++){
 acc[i][h]=load(o[line[i]*V4+min(h*TX+tx,V4-1u)]);
 }
 }
-// @at attention 399
+// @at attention 395
 }
 
 var more:array<u32,MORE>;
@@ -465,7 +469,7 @@ var seen=vec4f();
 // @at attention_forward 51
 {@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
 {workgroupBarrier();if(slot<TY){xs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=xs[e/8u][0][e%8u];}xs[0][0][0]=sum;}seen=workgroupUniformLoad(&xs[0][0][0]);}
-// @at attention 424
+// @at attention 420
 if(seen.x==0.0){
 continue;
 }
@@ -475,12 +479,12 @@ var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 429
+// @at attention 425
 workgroupBarrier();
 // @at attention_forward 57
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){xs[g][place][(c^g)&7u]=a;}else{xs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 431
+// @at attention 427
 workgroupBarrier();
 // @at attention_forward 63
 let masked=(listed&1u)==1u||start+BN>run.rows;
@@ -557,7 +561,7 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=xs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=vs[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 433
+// @at attention 429
 }
 }
 // @at attention_forward 141
@@ -588,7 +592,7 @@ lse[lines+row_of(item.rows_at,item.rows,own+i)]=select(m[i]*params.scale+log(tot
 }
 }
 }
-// @at attention 436
+// @at attention 432
 }
 `,
   "attention_queries": `
@@ -664,6 +668,16 @@ fn item_at(index:u32)->Item{
 let at=params.items_at+index*8u;
 return Item(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u],blocks[at+7u]);
 }
+
+
+
+
+
+
+
+
+
+
 
 fn run_at(at:u32)->Run{
 return Run(blocks[at],blocks[at+1u],blocks[at+2u],blocks[at+3u],blocks[at+4u],blocks[at+5u],blocks[at+6u]);
@@ -1663,6 +1677,8 @@ const PIECES:u32=1u;
 fn piece(v:vec4f,part:u32)->Stored{
 return v;
 }
+`,
+  "units": `
 `,
   "weights_f32": `
 

@@ -282,6 +282,7 @@ d_gates[place]=gate*(1.0-gate)*slope;
 
 
 // @import storage_f32.wgsl
+// @import units.wgsl
 
 struct Params{
 units:u32,
@@ -321,7 +322,7 @@ sum=fma(load(q[query+c]),load(summaries[first+k*step+c]),sum);
 }
 return total(sum);
 }
-// @at route 93
+// @at units 5
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -329,9 +330,8 @@ fn main(
 @builtin(local_invocation_index)t:u32,
 ){
 let unit=group.y*groups.x+group.x;
-if(unit>=params.units){
-return;
-}
+if(unit<params.units){
+// @at route 96
 var line=unit/params.blocks;
 var j=unit%params.blocks;
 var chooses=true;
@@ -364,7 +364,7 @@ held[k]=score(query,first,step,k);
 var last=0.0;
 var last_place=NONE;
 for(var r=0u;r<params.top;r++){
-// @at route 49
+// @at route 50
 var most=0.0;
 var best=NONE;
 for(var k=t;k<count;k+=THREADS){
@@ -380,11 +380,11 @@ most=s;
 best=k;
 }
 }
-// @at route 136
+// @at route 129
 tops[t]=most;
 places[t]=best;
 workgroupBarrier();
-// @at route 69
+// @at route 70
 for(var half=THREADS/2u;half>0u;half>>=1u){
 if(t<half){
 let other=places[t+half];
@@ -396,18 +396,18 @@ tops[t]=tops[t+half];
 }
 workgroupBarrier();
 }
-// @at route 140
+// @at route 133
 last=tops[0];
 last_place=places[0];
 if(t==0u){
-// @at route 85
+// @at route 86
 var at=r;
 while(at>0u&&chosen[max(at,1u)-1u]>last_place){
 chosen[at]=chosen[at-1u];
 at--;
 }
 chosen[at]=last_place;
-// @at route 144
+// @at route 137
 }
 
 if(last_place==NONE){
@@ -420,15 +420,18 @@ for(var r=t;r<params.top;r+=THREADS){
 choice[(line*params.places+j)*params.top+r]=chosen[r];
 }
 }
+// @at units 14
+}
 }
 `,
   "route_lists": `
 
 
 
+// @import units.wgsl
 
 struct Params{
-lines:u32,
+units:u32,
 blocks:u32,
 top:u32,
 }
@@ -441,21 +444,20 @@ var<uniform>params:Params;
 const THREADS:u32=64u;
 
 var<workgroup>sums:array<u32,THREADS>;
-
+// @at units 5
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
 @builtin(local_invocation_index)t:u32,
 ){
-let line=group.y*groups.x+group.x;
-if(line>=params.lines){
-return;
-}
+let unit=group.y*groups.x+group.x;
+if(unit<params.units){
+// @at route_lists 24
 let all=params.blocks*params.top;
-let entries_at=line*all;
+let entries_at=unit*all;
 
-let begins=line*(params.blocks+1u);
+let begins=unit*(params.blocks+1u);
 let ends=begins+1u;
 for(var k=t;k<=params.blocks;k+=THREADS){
 starts[begins+k]=0u;
@@ -502,6 +504,8 @@ starts[ends+k]=place+1u;
 }
 }
 storageBarrier();
+}
+// @at units 14
 }
 }
 `,
@@ -618,6 +622,7 @@ o[line*params.value_width+t]=out;
 `,
   "routed_decode_store": `
 
+
 // @import elements.wgsl
 
 struct Params{
@@ -641,7 +646,7 @@ fn main(
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
 if(i<params.count){
-// @at routed_decode_store 20
+// @at routed_decode_store 21
 let here=position[0];
 let first=i/params.width*params.slots*params.width+i%params.width;
 cache[first+here*params.width]=x[i];

@@ -146,20 +146,22 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let tx=lane_x(t);
-let ty=lane_y(t);
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
-let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention 380
+let tx=lane_x(t);
+let ty=lane_y(t);
+
+let own=item.tile*BM+ty*TM;
 // @at attention_backward_dk 22
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
-// @at attention 389
+// @at attention 385
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -173,7 +175,7 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dk 32
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 401
+// @at attention 397
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -199,7 +201,7 @@ var seen=vec4f();
 // @at attention_backward_dk 37
 {let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
 {workgroupBarrier();if(slot<BN){os[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=os[e/8u][0][e%8u];}os[0][0][0]=sum;}seen=workgroupUniformLoad(&os[0][0][0]);}
-// @at attention 424
+// @at attention 420
 if(seen.x==0.0){
 continue;
 }
@@ -209,12 +211,12 @@ var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 429
+// @at attention 425
 workgroupBarrier();
 // @at attention_backward_dk 43
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){os[g][place][(c^g)&7u]=a;}else{os[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 431
+// @at attention 427
 workgroupBarrier();
 // @at attention_backward_dk 49
 var stat:array<vec2f,TN>;
@@ -237,12 +239,12 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){os[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=os[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 433
+// @at attention 429
 }
 }
 // @at attention_backward_dk 73
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 436
+// @at attention 432
 }
 `,
   "attention_backward_dkv": `
@@ -281,21 +283,23 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let tx=lane_x(t);
-let ty=lane_y(t);
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
-let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention 380
+let tx=lane_x(t);
+let ty=lane_y(t);
+
+let own=item.tile*BM+ty*TM;
 // @at attention_backward_dkv 29
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(v[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);vs[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OD>,TM>;
 var other_acc:array<array<vec4f,OV>,TM>;
-// @at attention 389
+// @at attention 385
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -310,7 +314,7 @@ own_at[i]=f32(row);
 // @at attention_backward_dkv 40
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dk[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){other_acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 401
+// @at attention 397
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -336,7 +340,7 @@ var seen=vec4f();
 // @at attention_backward_dkv 46
 {let other_span=notes[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
 {workgroupBarrier();if(slot<BN){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
-// @at attention 424
+// @at attention 420
 if(seen.x==0.0){
 continue;
 }
@@ -346,14 +350,14 @@ var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 429
+// @at attention 425
 workgroupBarrier();
 // @at attention_backward_dkv 52
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*WHOLE+place/QROWS][place%QROWS][(c^g)&7u]=a;}}}
 if(SHARED==0u){
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
 }
-// @at attention 431
+// @at attention 427
 workgroupBarrier();
 // @at attention_backward_dkv 60
 var stat:array<vec2f,TN>;
@@ -406,13 +410,13 @@ if(SHARED==1u){
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){ps[ty][i*W+w][(tx^ty)&7u]=vec4f(ds[i][w*4u],ds[i][w*4u+1u],ds[i][w*4u+2u],ds[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=qs[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 433
+// @at attention 429
 }
 }
 // @at attention_backward_dkv 114
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line[i]*D4+h*TX+tx]=store(sum);}}}}}
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=other_acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 436
+// @at attention 432
 }
 `,
   "attention_backward_dq": `
@@ -444,22 +448,24 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let tx=lane_x(t);
-let ty=lane_y(t);
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
-let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention 380
+let tx=lane_x(t);
+let ty=lane_y(t);
+
+let own=item.tile*BM+ty*TM;
 // @at attention_backward_dq 22
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(q[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);qs[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 {if(OWN_B==1u){for(var e=t;e<BM*HV*8u;e+=THREADS){let r=e/(HV*8u);let c=e%(HV*8u);var a=load(d_o[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*V4+c]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let y=(r/TM)&(TY-1u);os[y][(r&(TM-1u))*HV+c/8u][(c^y)&7u]=a;}}}
 var stat:array<vec2f,TM>;
 var acc:array<array<vec4f,OD>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 389
+// @at attention 385
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -476,11 +482,11 @@ span[i]=stats[2u*(lines+row)+1u];
 }else{
 stat[i]=stats[lines+row];
 }
-// @at attention 399
+// @at attention 395
 }
 // @at attention_backward_dq 41
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 401
+// @at attention 397
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -506,7 +512,7 @@ var seen=vec4f();
 // @at attention_backward_dq 46
 {@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
 {workgroupBarrier();if(slot<TY){vs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=vs[e/8u][0][e%8u];}vs[0][0][0]=sum;}seen=workgroupUniformLoad(&vs[0][0][0]);}
-// @at attention 424
+// @at attention 420
 if(seen.x==0.0){
 continue;
 }
@@ -516,12 +522,12 @@ var pk:array<Stored,DLOADS>;
 var pv:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pk[e]=k[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{pv[e]=v[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 429
+// @at attention 425
 workgroupBarrier();
 // @at attention_backward_dq 52
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(pv[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(SPLIT==1u){vs[g][place][(c^g)&7u]=a;}else{vs[g*SPLIT+place/SV][place%SV][(c^g)&7u]=a;}}}
-// @at attention 431
+// @at attention 427
 workgroupBarrier();
 // @at attention_backward_dq 58
 let masked=(listed&1u)==1u||start+BN>run.rows;
@@ -559,12 +565,12 @@ workgroupBarrier();
 if(busy){
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=vs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
 }
-// @at attention 433
+// @at attention 429
 }
 }
 // @at attention_backward_dq 97
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 436
+// @at attention 432
 }
 `,
   "attention_backward_dq_kept": `
@@ -591,19 +597,21 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let tx=lane_x(t);
-let ty=lane_y(t);
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
-let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention 380
+let tx=lane_x(t);
+let ty=lane_y(t);
+
+let own=item.tile*BM+ty*TM;
 // @at attention_backward_dq_kept 17
 var acc:array<array<vec4f,OD>,TM>;
 var span:array<vec2f,TM*SPANS>;
-// @at attention 389
+// @at attention 385
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -617,11 +625,11 @@ own_at[i]=f32(row);
 if(SPANS==1u){
 span[i]=notes[lines+row].zw;
 }
-// @at attention 399
+// @at attention 395
 }
 // @at attention_backward_dq_kept 30
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){acc[i][h]=load(dq[line[i]*D4+min(h*TX+tx,D4-1u)])/params.scale;}}}}
-// @at attention 401
+// @at attention 397
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -647,7 +655,7 @@ var seen=vec4f();
 // @at attention_backward_dq_kept 36
 {@unrollfor(var i=0u;i<TM;i++){let own_span=span[i];{is_seen=is_seen||(own_span.x<f32(start+BN)&&own_span.y>f32(start)&&own_span.x<own_span.y);}}slot=select(TY,ty,tx==0u);}
 {workgroupBarrier();if(slot<TY){ps[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<TY;e++){sum+=ps[e/8u][0][e%8u];}ps[0][0][0]=sum;}seen=workgroupUniformLoad(&ps[0][0][0]);}
-// @at attention 424
+// @at attention 420
 if(seen.x==0.0){
 continue;
 }
@@ -661,7 +669,7 @@ var pd:array<vec4f,LOADS>;
 for(var e=0u;e<LOADS;e++){
 pd[e]=notes[kept+t+e*THREADS];
 }
-// @at attention 429
+// @at attention 425
 workgroupBarrier();
 // @at attention_backward_dq_kept 54
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pk[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(WHOLE==1u){ks[g][place][(c^g)&7u]=a;}else{ks[g*WHOLE+place/ND][place%ND][(c^g)&7u]=a;}}}
@@ -674,16 +682,16 @@ let y=(u/TM)&(TY-1u);
 let is_key=start+key4*4u+vec4u(0u,1u,2u,3u)<vec4u(run.rows);
 ps[y][(u&(TM-1u))*W+key4%W][((key4/W)^y)&7u]=select(vec4f(),pd[e],is_key);
 }
-// @at attention 431
+// @at attention 427
 workgroupBarrier();
 // @at attention_backward_dq_kept 68
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=ps[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OD;h++){let other=ks[gg][(w*4u+lane)*HD+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 433
+// @at attention 429
 }
 }
 // @at attention_backward_dq_kept 73
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OD;h++){if(own+i<item.rows&&h*TX+tx<D4){let sum=acc[i][h]*params.scale;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*D4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line[i]*D4+h*TX+tx]=store(sum);}}}}}
-// @at attention 436
+// @at attention 432
 }
 `,
   "attention_backward_dv": `
@@ -712,19 +720,21 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let tx=lane_x(t);
-let ty=lane_y(t);
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
-let own=item.tile*BM+ty*TM;
 let factor=params.scale*LOG2E;
+// @at attention 380
+let tx=lane_x(t);
+let ty=lane_y(t);
+
+let own=item.tile*BM+ty*TM;
 // @at attention_backward_dv 19
 {if(OWN_A==1u){for(var e=t;e<BM*HD*8u;e+=THREADS){let r=e/(HD*8u);let c=e%(HD*8u);var a=load(k[((base+row_of(item.rows_at,item.rows,item.tile*BM+r))*params.heads+item.head)*D4+c]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let y=(r/TM)&(TY-1u);ks[y][(r&(TM-1u))*HD+c/8u][(c^y)&7u]=a;}}}
 var acc:array<array<vec4f,OV>,TM>;
-// @at attention 389
+// @at attention 385
 var line:array<u32,TM>;
 var own_at:array<f32,TM*PLACED>;
 @unroll
@@ -738,7 +748,7 @@ own_at[i]=f32(row);
 }
 // @at attention_backward_dv 28
 {if(params.later!=0u){@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){acc[i][h]=load(dv[line[i]*V4+min(h*TX+tx,V4-1u)])/ONE;}}}}
-// @at attention 401
+// @at attention 397
 var more:array<u32,MORE>;
 var stat_at:array<u32,BESIDE>;
 for(var at=item.runs;at<item.runs_end;at+=RUN){
@@ -764,7 +774,7 @@ var seen=vec4f();
 // @at attention_backward_dv 33
 {let other_span=stats[2u*(stat_at[0]+min(start+t%BN,run.rows-1u))+1u];let first_key=item.tile*BM;{is_seen=is_seen||(other_span.x<f32(first_key+BM)&&other_span.y>f32(first_key)&&other_span.x<other_span.y);}}
 {workgroupBarrier();if(slot<BN){qs[slot/8u][0][slot%8u]=vec4f(select(0.0,1.0,is_seen));}workgroupBarrier();if(t==0u){var sum=vec4f();for(var e=0u;e<BN;e++){sum+=qs[e/8u][0][e%8u];}qs[0][0][0]=sum;}seen=workgroupUniformLoad(&qs[0][0][0]);}
-// @at attention 424
+// @at attention 420
 if(seen.x==0.0){
 continue;
 }
@@ -774,12 +784,12 @@ var pq:array<Stored,DLOADS>;
 var po:array<Stored,VLOADS>;
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);if(GROUPED==1u){pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*D4+c];}else{pq[e]=q[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*D4+c];}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);if(GROUPED==1u){po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*more[0]+more[1])*V4+c];}else{po[e]=d_o[((other_base+row_of(run.rows_at,run.rows,start+r))*params.heads+item.head)*V4+c];}}}
-// @at attention 429
+// @at attention 425
 workgroupBarrier();
 // @at attention_backward_dv 39
 {@unrollfor(var e=0u;e<DLOADS;e++){let r=(t+e*THREADS)/(HD*8u);let c=(t+e*THREADS)%(HD*8u);var a=load(pq[e]);if(D4%8u!=0u&&c>=D4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HD+c/8u;if(SPLIT==1u){qs[g][place][(c^g)&7u]=a;}else{qs[g*SPLIT+place/SD][place%SD][(c^g)&7u]=a;}}}
 {@unrollfor(var e=0u;e<VLOADS;e++){let r=(t+e*THREADS)/(HV*8u);let c=(t+e*THREADS)%(HV*8u);var a=load(po[e]);if(V4%8u!=0u&&c>=V4){a=vec4f();}let g=(r/TN)&(TX-1u);let place=(r&(TN-1u))*HV+c/8u;if(WHOLE==1u){os[g][place][(c^g)&7u]=a;}else{os[g*WHOLE+place/NV][place%NV][(c^g)&7u]=a;}}}
-// @at attention 431
+// @at attention 427
 workgroupBarrier();
 // @at attention_backward_dv 45
 var stat:array<vec2f,TN>;
@@ -793,22 +803,23 @@ workgroupBarrier();
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var w=0u;w<W;w++){qs[ty][i*W+w][(tx^ty)&7u]=vec4f(s[i][w*4u],s[i][w*4u+1u],s[i][w*4u+2u],s[i][w*4u+3u]);}}}
 workgroupBarrier();
 {for(var g=0u;g<TX;g++){let gg=g&(TX-1u);let f=(g^ty)&7u;@unrollfor(var w=0u;w<W;w++){var p:array<vec4f,TM>;@unrollfor(var i=0u;i<TM;i++){p[i]=qs[ty][i*W+w][f];}@unrollfor(var lane=0u;lane<4u;lane++){@unrollfor(var h=0u;h<OV;h++){let other=os[gg][(w*4u+lane)*HV+h*TX/8u][((h*TX%8u+tx)^gg)&7u];@unrollfor(var i=0u;i<TM;i++){acc[i][h]=fma(vec4f(p[i][lane]),other,acc[i][h]);}}}}}}
-// @at attention 433
+// @at attention 429
 }
 }
 // @at attention_backward_dv 60
 {@unrollfor(var i=0u;i<TM;i++){@unrollfor(var h=0u;h<OV;h++){if(own+i<item.rows&&h*TX+tx<V4){let sum=acc[i][h]*ONE;if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+ty*TM+i)*V4+h*TX+tx)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line[i]*V4+h*TX+tx]=store(sum);}}}}}
-// @at attention 436
+// @at attention 432
 }
 `,
   "attention_join": `
 
 // @import storage_f32x4.wgsl
+// @import units.wgsl
 
 struct Params{
 n:u32,
 heads:u32,
-items:u32,
+units:u32,
 items_at:u32,
 later:u32,
 first:u32,
@@ -822,26 +833,26 @@ var<storage,read>partials:array<vec4f>;
 var<storage,read_write>y:array<Stored>;
 var<uniform>params:Params;
 
+const THREADS:u32=256u;
 const IN_ORDER:u32=0xffffffffu;
-
-@compute@workgroup_size(256)
+// @at units 5
+@compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
 @builtin(num_workgroups)groups:vec3u,
 @builtin(local_invocation_index)t:u32,
 ){
-let index=group.y*groups.x+group.x;
-if(index>=params.items){
-return;
-}
-let at=params.items_at+index*6u;
+let unit=group.y*groups.x+group.x;
+if(unit<params.units){
+// @at attention_join 28
+let at=params.items_at+unit*6u;
 let head=blocks[at];
 let first=blocks[at+1u]*params.tile;
 let begin=group.z*params.slots+blocks[at+2u];
 let end=group.z*params.slots+blocks[at+3u];
 let rows_at=blocks[at+4u];
 let rows=min(params.tile,blocks[at+5u]-first);
-for(var e=t;e<rows*params.width4;e+=256u){
+for(var e=t;e<rows*params.width4;e+=THREADS){
 let u=first+e/params.width4;
 var row=u;
 if(rows_at!=IN_ORDER){
@@ -856,6 +867,8 @@ for(var slot=begin;slot<end;slot++){
 sum+=partials[slot*params.tile*params.width4+e];
 }
 y[to]=store(sum);
+}
+// @at units 14
 }
 }
 `,
@@ -1195,6 +1208,47 @@ if(ACCUMULATE){
 total+=table[at];
 }
 table[at]=total;
+}
+}
+`,
+  "halves": `
+
+
+
+
+fn halves_of(v:vec2f)->u32{
+let bits=bitcast<vec2u>(v);
+let over=(bits&vec2u(0x7fffffffu))>vec2u(HIGHEST);
+let infinite=select(vec2u(),((bits>>vec2u(16u))&vec2u(0x8000u))|vec2u(0x7c00u),over);
+return pack2x16float(select(v,vec2f(),over))|infinite.x|(infinite.y<<16u);
+}
+`,
+  "halves_pack": `
+
+// @import halves.wgsl
+// @import elements.wgsl
+
+struct Params{
+count:u32,
+}
+
+var<storage,read>x:array<vec4f>;
+var<storage,read_write>y:array<vec2u>;
+var<uniform>params:Params;
+
+const HIGHEST:u32=0x477fefffu;
+// @at elements 5
+@compute@workgroup_size(256)
+fn main(
+@builtin(workgroup_id)group:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(local_invocation_index)t:u32,
+){
+let i=(group.y*groups.x+group.x)*256u+t;
+if(i<params.count){
+// @at halves_pack 18
+y[i]=vec2u(halves_of(x[i].xy),halves_of(x[i].zw));
+// @at elements 14
 }
 }
 `,
@@ -1970,25 +2024,19 @@ gradient[i]=weights[i]*slope*scale;
 
 
 // @import fours.wgsl
+// @import halves.wgsl
 
 alias Stored=vec2u;
+
+const HIGHEST:u32=0x477fe000u;
 
 fn load(s:Stored)->Value{
 return vec4f(unpack2x16float(s.x),unpack2x16float(s.y));
 }
 
-
-
-fn halves_of(v:vec2f)->u32{
-let bits=bitcast<vec2u>(v);
-let over=(bits&vec2u(0x7fffffffu))>vec2u(0x477fe000u);
-let infinite=select(vec2u(),((bits>>vec2u(16u))&vec2u(0x8000u))|vec2u(0x7c00u),over);
-return pack2x16float(select(v,vec2f(),over))|infinite.x|(infinite.y<<16u);
-}
-
 fn store(v:Value)->Stored{
 
-if(all((bitcast<vec4u>(v)&vec4u(0x7fffffffu))<=vec4u(0x477fe000u))){
+if(all((bitcast<vec4u>(v)&vec4u(0x7fffffffu))<=vec4u(HIGHEST))){
 return vec2u(pack2x16float(v.xy),pack2x16float(v.zw));
 }
 return vec2u(halves_of(v.xy),halves_of(v.zw));

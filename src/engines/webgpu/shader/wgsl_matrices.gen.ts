@@ -25,17 +25,19 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let sub=t/LANES;
-let lane=t%LANES;
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
+let factor=params.scale*LOG2E;
+// @at attention_matrices 307
+let sub=t/LANES;
+let lane=t%LANES;
+
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
 let line=(base+row)*params.heads+item.head;
-let factor=params.scale*LOG2E;
 // @at attention_backward_dk_matrices 15
 var held:array<array<LeftMatrix,DN>,M>;
 var other_held:array<array<LeftMatrix,VN>,M>;
@@ -45,7 +47,7 @@ var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
 {var row_before:array<Stored,D4>;@unrollfor(var c=0u;c<D4;c++){row_before[c]=dk[line*D4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,D4-1u)])/params.scale;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 318
+// @at attention_matrices 314
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -61,7 +63,7 @@ var stats_of_one:vec2f;
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
 stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
-// @at attention_matrices 324
+// @at attention_matrices 320
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
@@ -72,7 +74,7 @@ if(t<BN){
 stats_tile[t]=stats_of_one;
 }
 {if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 328
+// @at attention_matrices 324
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -103,13 +105,13 @@ p[c][z]*=dp[c][z]-stats_tile[c*4u+z].y;
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 334
+// @at attention_matrices 330
 listed=next_listed;
 }
 }
 // @at attention_backward_dk_matrices 52
 {let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,D4);c++){let sum=row_sums[c-turn*N*M4]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line*D4+c]=store(sum);}}else{dk[line*D4+c]=store(sum);}}}}}
-// @at attention_matrices 338
+// @at attention_matrices 334
 }
 `,
   "attention_backward_dq_matrices": `
@@ -136,17 +138,19 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let sub=t/LANES;
-let lane=t%LANES;
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
+let factor=params.scale*LOG2E;
+// @at attention_matrices 307
+let sub=t/LANES;
+let lane=t%LANES;
+
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
 let line=(base+row)*params.heads+item.head;
-let factor=params.scale*LOG2E;
 // @at attention_backward_dq_matrices 17
 var held:array<array<LeftMatrix,DN>,M>;
 var other_held:array<array<LeftMatrix,VN>,M>;
@@ -157,7 +161,7 @@ var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
 {var row_before:array<Stored,D4>;@unrollfor(var c=0u;c<D4;c++){row_before[c]=dq[line*D4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,D4-1u)])/params.scale;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 318
+// @at attention_matrices 314
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -171,14 +175,14 @@ var pv:array<vec2u,VLOADS>;
 
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 324
+// @at attention_matrices 320
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
 // @at attention_queries_matrices 37
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 328
+// @at attention_matrices 324
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -209,13 +213,13 @@ p[c]*=dp[c]-stat.y;
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 334
+// @at attention_matrices 330
 listed=next_listed;
 }
 }
 // @at attention_backward_dq_matrices 56
 {let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,D4);c++){let sum=row_sums[c-turn*N*M4]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line*D4+c]=store(sum);}}else{dq[line*D4+c]=store(sum);}}}}}
-// @at attention_matrices 338
+// @at attention_matrices 334
 }
 `,
   "attention_backward_dv_matrices": `
@@ -238,17 +242,19 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let sub=t/LANES;
-let lane=t%LANES;
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
+let factor=params.scale*LOG2E;
+// @at attention_matrices 307
+let sub=t/LANES;
+let lane=t%LANES;
+
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
 let line=(base+row)*params.heads+item.head;
-let factor=params.scale*LOG2E;
 // @at attention_backward_dv_matrices 13
 var held:array<array<LeftMatrix,DN>,M>;
 {if(PLAIN==1u){@unrollfor(var c=0u;c<D4;c++){own_first_plain[(sub*TM+lane)*D4+c]=k[line*D4+c];}}else{@unrollfor(var step=0u;step<DN;step++){if(step%CHUNK_STEPS==0u){workgroupBarrier();@unrollfor(var c=0u;c<CHUNK;c++){if(step*M4+c<D4){(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[(sub*TM+lane)*HLINE+c]=k[line*D4+step*M4+c];}}workgroupBarrier();}@unrollfor(var i=0u;i<M;i++){held[i][step]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),(sub*TM+i*MATRIX)*(HLINE*4u)+step%CHUNK_STEPS*MATRIX,HLINE*4u);}}}}
@@ -256,7 +262,7 @@ var acc:array<array<SumMatrix,VN>,M>;
 if(params.later!=0u){
 {var row_before:array<Stored,V4>;@unrollfor(var c=0u;c<V4;c++){row_before[c]=dv[line*V4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,V4-1u)])/ONE;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 318
+// @at attention_matrices 314
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -272,7 +278,7 @@ var stats_of_one:vec2f;
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
 stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
-// @at attention_matrices 324
+// @at attention_matrices 320
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
@@ -283,7 +289,7 @@ if(t<BN){
 stats_tile[t]=stats_of_one;
 }
 {if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 328
+// @at attention_matrices 324
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -301,13 +307,13 @@ var p:array<vec4f,B4>;
 {@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=exp2(p[c][z]*factor-stats_tile[c*4u+z].x);}}if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(0.0,p[c][z],has_key(keys_tile[sub*BN+c*4u+z],own));}}}}
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 334
+// @at attention_matrices 330
 listed=next_listed;
 }
 }
 // @at attention_backward_dv_matrices 35
 {let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,V4);c++){let sum=row_sums[c-turn*N*M4]*ONE;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line*V4+c]=store(sum);}}else{dv[line*V4+c]=store(sum);}}}}}
-// @at attention_matrices 338
+// @at attention_matrices 334
 }
 `,
   "attention_forward_matrices": `
@@ -339,17 +345,19 @@ let index=group.y*groups.x+group.x;
 if(index>=params.items){
 return;
 }
+// @at attention_tables 75
 let item=item_at(index);
-let sub=t/LANES;
-let lane=t%LANES;
-
 let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
+let factor=params.scale*LOG2E;
+// @at attention_matrices 307
+let sub=t/LANES;
+let lane=t%LANES;
+
 let own=item.tile*BM+t;
 let row=row_of(item.rows_at,item.rows,own);
 let line=(base+row)*params.heads+item.head;
-let factor=params.scale*LOG2E;
 // @at attention_forward_matrices 22
 var held:array<array<LeftMatrix,DN>,M>;
 {if(PLAIN==1u){@unrollfor(var c=0u;c<D4;c++){own_first_plain[(sub*TM+lane)*D4+c]=q[line*D4+c];}}else{@unrollfor(var step=0u;step<DN;step++){if(step%CHUNK_STEPS==0u){workgroupBarrier();@unrollfor(var c=0u;c<CHUNK;c++){if(step*M4+c<D4){(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[(sub*TM+lane)*HLINE+c]=q[line*D4+step*M4+c];}}workgroupBarrier();}@unrollfor(var i=0u;i<M;i++){held[i][step]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),(sub*TM+i*MATRIX)*(HLINE*4u)+step%CHUNK_STEPS*MATRIX,HLINE*4u);}}}}
@@ -363,7 +371,7 @@ l=select(0.0,1.0,before>=-1e28);
 let whole_row=1.0;
 {var row_before:array<Stored,V4>;@unrollfor(var c=0u;c<V4;c++){row_before[c]=o[line*V4+c];}let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){var numbers:array<vec4f,B4>;@unrollfor(var c=0u;c<B4;c++){numbers[c]=load(row_before[min(turn*N*M4+c,V4-1u)])/whole_row;}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(own_line+c)*4u+z]=numbers[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c]=numbers[c];}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 318
+// @at attention_matrices 314
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -377,14 +385,14 @@ var pv:array<vec2u,VLOADS>;
 
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 324
+// @at attention_matrices 320
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
 // @at attention_queries_matrices 37
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 328
+// @at attention_matrices 324
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -445,7 +453,7 @@ l+=(p[c].x+p[c].y)+(p[c].z+p[c].w);
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 334
+// @at attention_matrices 330
 listed=next_listed;
 }
 }
@@ -455,7 +463,7 @@ let share=select(1.0/l,0.0,l==0.0);
 if(own<item.rows){
 lse[lines+row]=select(m*params.scale+log(l),MASKED,l==0.0);
 }
-// @at attention_matrices 338
+// @at attention_matrices 334
 }
 `,
   "attention_keys_matrices": `
@@ -565,6 +573,7 @@ alias RightMatrix=subgroup_matrix_right<f16,MATRIX,MATRIX>;
 alias SumMatrix=subgroup_matrix_result<f32,MATRIX,MATRIX>;
 `,
   "muon_gram_whole": `
+
 
 // @import storage_f16x4.wgsl
 

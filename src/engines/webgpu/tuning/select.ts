@@ -13,7 +13,7 @@ import { isCheaperInOrder, mayGoInOrder, pairsOfTiles } from "../plan/attention_
 import { PLACES, type Plan } from "../plan/plan.ts";
 import { memoryOf } from "../shader/memory.ts";
 import { attentionProblem, type Problem } from "./problems.ts";
-import { type Choice, type Tuning } from "./tuning.ts";
+import { type TunedVariant, type Tuning } from "./tuning.ts";
 import {
   ATTENTION_DEFAULTS,
   type AttentionKernel,
@@ -33,8 +33,8 @@ const FARTHEST = Math.log(8) + 1e-9;
 // In which order attention is cheaper turns with a factor of less than 2 in n.
 const NEAR = Math.log(2) + 1e-9;
 
-export function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem, least = FARTHEST): Choice | undefined {
-  let best: Choice | undefined;
+export function tuned(tuning: Tuning | undefined, kernel: string, { kind, sizes }: Problem, least = FARTHEST): TunedVariant | undefined {
+  let best: TunedVariant | undefined;
   for (const choice of tuning?.choices ?? []) {
     if (choice.kernel !== kernel || choice.kind !== kind) continue;
     const distance = choice.sizes.reduce((sum, size, at) => sum + Math.abs(Math.log(size / sizes[at])), 0);

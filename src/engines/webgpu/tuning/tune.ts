@@ -30,7 +30,7 @@ import type { DispatchTime } from "./profile.ts";
 import { attentionFits, linearFits } from "./select.ts";
 import { settledProfile } from "./settle.ts";
 import { attentionProblem, linearProblem, type Problem } from "./problems.ts";
-import { type Choice, type Tuning, TUNING_VERSION } from "./tuning.ts";
+import { type TunedVariant, type Tuning, TUNING_VERSION } from "./tuning.ts";
 import {
   ATTENTION_KERNELS,
   type AttentionKernel,
@@ -74,7 +74,7 @@ export interface LinearWork {
 export type TuneWork = AttentionWork | LinearWork;
 
 /** One kernel measured with a variant. */
-export interface Measured extends Choice {
+export interface TriedVariant extends TunedVariant {
   /** Relative difference from what the default variant computed. */
   readonly difference: number;
 }
@@ -88,9 +88,9 @@ export interface Trial {
   /** Of how many. */
   readonly of: number;
   /** The variant; absent where the engine chose by its rule. */
-  readonly variant?: Choice["variant"];
+  readonly variant?: TunedVariant["variant"];
   /** What was measured, kernel by kernel; none where the variant did not run. */
-  readonly measured: readonly Measured[];
+  readonly measured: readonly TriedVariant[];
   /** Milliseconds that making its pipelines took, all kernels together. */
   readonly compile: number;
   /** Why some of it did not run. */
@@ -104,7 +104,7 @@ export interface TuneOptions {
   /** Stop measuring after so many seconds, two trials at least where it is not 0; what was found by then is the answer. */
   readonly seconds?: number;
   /** Variants to try instead of all. */
-  readonly variants?: { readonly attention?: readonly Choice["variant"][]; readonly linear?: readonly Choice["variant"][] };
+  readonly variants?: { readonly attention?: readonly TunedVariant["variant"][]; readonly linear?: readonly TunedVariant["variant"][] };
 }
 
 // GPU milliseconds that the repetitions of one measurement should take together, and how many there are.
@@ -209,7 +209,7 @@ const KEPT = "attention_backward_dq_kept";
  *
  * @param fastest by kernel; what was measured with KEEP, dq's time included, under the name of the kernel that then makes dq
  */
-export function bestOf(fastest: ReadonlyMap<string, Measured>): Measured[] {
+export function bestOf(fastest: ReadonlyMap<string, TriedVariant>): TriedVariant[] {
   const best = new Map(fastest), ms = (kernel: string) => best.get(kernel)?.ms ?? Infinity;
   const [dq, dk, dv, dkv] = ["dq", "dk", "dv", "dkv"].map((kernel) => `attention_backward_${kernel}`);
   if (ms(dkv) >= ms(dk) + ms(dv)) best.delete(dkv);
@@ -250,7 +250,7 @@ class Bench {
   }
 
   /** Times with these choices, and the distance from the first outputs this was called with. */
-  async measure(choices: readonly Choice[]): Promise<{ times: DispatchTime[]; difference: number; compile: number }> {
+  async measure(choices: readonly TunedVariant[]): Promise<{ times: DispatchTime[]; difference: number; compile: number }> {
     const tuning: Tuning = { version: TUNING_VERSION, device: this.engine.description, choices }, began = performance.now();
     const executable = await this.engine.compile(this.program, { tuning }), compile = performance.now() - began;
     try {
@@ -286,7 +286,7 @@ function passesOf(
   engine: WebGpuEngine,
   work: TuneWork,
   { ops: [op] }: Prepared,
-  variant: Choice["variant"],
+  variant: TunedVariant["variant"],
   units: MatrixUnits | undefined,
 ): string[][] {
   if (!isAttention(work)) {
@@ -329,10 +329,10 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
   expect("Cannot tune", { engine: [engine, "an engine"], works: [works, "a list"], options: [options, "an object"] });
   if (!engine.timestamps) throw new BackendError("Cannot tune: the device has no timestamp-query");
   const { report = () => {}, seconds = Infinity } = options, end = performance.now() + seconds * 1e3;
-  const copies = (variants: readonly object[]) => variants.map((variant) => ({ ...variant } as Choice["variant"]));
+  const copies = (variants: readonly object[]) => variants.map((variant) => ({ ...variant } as TunedVariant["variant"]));
   const { attention = copies(ATTENTION_VARIANTS), linear = copies(LINEAR_VARIANTS) } = options.variants ?? {};
   await loadLate();
-  const tried = new Map<TuneWork, Choice["variant"][]>();
+  const tried = new Map<TuneWork, TunedVariant["variant"][]>();
   const units = works.some(({ dtype }) => dtype === "f16") ? await workshops.get(engine)!.matrices() : undefined;
   for (const work of works) {
     const open = await isOrderOpen(engine, work), byMatrices = work.dtype === "f16" && !options.variants ? matrixTrials(units) : undefined;
@@ -340,10 +340,10 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
     tried.set(work, copies(all).filter(({ BITS }) => open || !BITS));
   }
   // The engine's own choice is a trial too.
-  const of = works.reduce((sum, work) => sum + 1 + tried.get(work)!.length, 0), choices: Choice[] = [];
+  const of = works.reduce((sum, work) => sum + 1 + tried.get(work)!.length, 0), choices: TunedVariant[] = [];
   let at = 0;
   for (const work of works) {
-    const fastest = new Map<string, Measured>(),
+    const fastest = new Map<string, TriedVariant>(),
       dtype = work.dtype ?? "f32",
       prepared = isAttention(work) ? prepareAttention(work) : prepareLinear(work);
     const problemOf = problemsOf(work, prepared), bench = new Bench(engine, work, prepared, prepared.ops);
@@ -352,13 +352,13 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
       for (const variant of [undefined, ...tried.get(work)!]) {
         at++;
         if (performance.now() > end && (seconds === 0 || at > ALWAYS)) continue;
-        const measured: Measured[] = [], failures: string[] = [];
+        const measured: TriedVariant[] = [], failures: string[] = [];
         let compiled = 0;
         const kernels = isAttention(work) ? ATTENTION_KERNELS : LINEAR_KERNELS;
         for (const pass of variant ? passesOf(engine, work, prepared, variant, units) : [[...kernels]]) {
           if (pass.length === 0) continue;
           try {
-            const given = variant ? pass.map((kernel): Choice => ({ kernel, variant, ms: 0, ...problemOf(kernel) })) : [];
+            const given = variant ? pass.map((kernel): TunedVariant => ({ kernel, variant, ms: 0, ...problemOf(kernel) })) : [];
             const { times, difference, compile } = await bench.measure(given);
             compiled += compile;
             for (const kernel of pass) {

@@ -13,7 +13,7 @@ import { ATTENTION_VARIANTS, LINEAR_VARIANTS, matrixTrials } from "./trials.ts";
 import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_KERNELS } from "./variants.ts";
 
 /** A variant chosen for a kernel and problem. */
-export interface Choice extends Problem {
+export interface TunedVariant extends Problem {
   /** Kernel file. */
   readonly kernel: string;
   /** Its constants. */
@@ -35,10 +35,10 @@ export interface Tuning {
    * The best of each kernel and problem. `attention_backward_dkv` is here only where it was faster than dk and dv apart. With KEEP its
    * `ms` has dq in it, and it is here only where that is less than dq and the best of the others.
    */
-  readonly choices: readonly Choice[];
+  readonly choices: readonly TunedVariant[];
 }
 
-/** A tuning as a file: one choice a line. */
+/** A tuning as a file: one choice per line. */
 export function formatTuning(tuning: Tuning): string {
   expect("Cannot write the tuning", { tuning: [tuning, "an object"] });
   const { version, device, choices } = tuning;
@@ -121,11 +121,12 @@ export function isOutdated(text: string): boolean {
  */
 export function mergeTunings(before: Tuning | undefined, later: Tuning): Tuning {
   expect("Cannot merge the tunings", { tuning: [later, "an object"], choices: [later?.choices, "a list"] });
-  const key = ({ kernel, kind, sizes }: Choice) => JSON.stringify([kernel, kind, sizes]),
-    problem = ({ kind, sizes }: Choice) => `${kind} ${sizes}`;
+  const key = ({ kernel, kind, sizes }: TunedVariant) => JSON.stringify([kernel, kind, sizes]),
+    problem = ({ kind, sizes }: TunedVariant) => `${kind} ${sizes}`;
   const again = new Set(later.choices.map(key));
   // Whether dk and dv are made by one kernel is part of what was measured: an older answer to it goes with the rest.
   const measured = new Set(later.choices.filter(({ kernel }) => kernel === "attention_backward_dk").map(problem));
-  const stale = (choice: Choice) => again.has(key(choice)) || (choice.kernel === "attention_backward_dkv" && measured.has(problem(choice)));
+  const stale = (choice: TunedVariant) =>
+    again.has(key(choice)) || (choice.kernel === "attention_backward_dkv" && measured.has(problem(choice)));
   return { ...later, choices: [...before?.choices.filter((choice) => !stale(choice)) ?? [], ...later.choices] };
 }
