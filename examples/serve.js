@@ -15,4 +15,10 @@ import { textServer } from "./text_server.js";
 
 const { MODEL = "runs/text", PORT } = process.env;
 
-export default { hostname: "127.0.0.1", port: PORT, fetch: textServer(() => openModel(pathToFileURL(`${MODEL}/`))) };
+export default {
+  hostname: "127.0.0.1",
+  port: PORT,
+  // Bun closes a connection on which nothing came for ten seconds, also of who waits for a turn; these seconds are its most.
+  idleTimeout: 255,
+  fetch: textServer(() => openModel(pathToFileURL(`${MODEL}/`))),
+};

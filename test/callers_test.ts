@@ -746,7 +746,7 @@ Deno.test("callers: what a function cannot mean is refused by every one, by a ty
       for (const value of WRONG[kind]) {
         if (kind === "function" && value === undefined) continue;
         count++;
-        let timer: number | undefined;
+        let timer: ReturnType<typeof setTimeout> | undefined;
         const said = await Promise.race([
           outcome(call, exchanged(call.args, path, value)).then((made) => `answers ${String(made).slice(0, 40)}`, (error) => error),
           new Promise((resume) => timer = setTimeout(() => resume("is still at it"), 60_000)),

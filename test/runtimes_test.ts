@@ -166,22 +166,25 @@ async function raw(base: string, line: string, seconds: number): Promise<string>
 
 /** What an example's server must do. */
 async function exampleHolds(base: string): Promise<void> {
+  // Each request has a connection of its own: a server ends one that was idle for seconds just as the next request takes it.
+  using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  const fetched = (address: string, options: RequestInit = {}) => fetch(address, { ...options, client });
   const model = await longstride.openModel(MODEL, { backend: "wasm", threads: 1 });
   let want = "";
   for await (const piece of model.text({ prompt: "The ", length: 60, temperature: 0.8, seed: 1 })) want += piece;
   model.dispose();
 
-  const response = await fetch(base + QUERY);
+  const response = await fetched(base + QUERY);
   assertEquals([response.status, response.headers.get("content-type")], [200, "text/plain; charset=utf-8"]);
   assertEquals(await response.text(), want);
 
-  const wrong = await fetch(`${base}/?temperature=-1`);
+  const wrong = await fetched(`${base}/?temperature=-1`);
   assertEquals(wrong.status, 400);
   assertStringIncludes(await wrong.text(), "temperature");
 
   // What is none of the server's.
   const answered = async (path: string, method: string) => {
-    const { status, headers, body } = await fetch(base + path, { method });
+    const { status, headers, body } = await fetched(base + path, { method });
     await body?.cancel();
     return [status, headers.get("allow")];
   };
@@ -199,7 +202,7 @@ async function exampleHolds(base: string): Promise<void> {
 
   // Many at once are served one after another, up to a bound; all alike.
   const all = await Promise.all(Array.from({ length: 300 }, async (_, at) => {
-    const short = `/?prompt=The%20&length=${1 + at % 3}&seed=1`, response = await fetch(base + short), text = await response.text();
+    const short = `/?prompt=The%20&length=${1 + at % 3}&seed=1`, response = await fetched(base + short), text = await response.text();
     return { short, status: response.status, text, after: response.headers.get("retry-after") };
   }));
   const served = all.filter(({ status }) => status === 200), full = all.filter(({ status }) => status === 503);
@@ -209,7 +212,8 @@ async function exampleHolds(base: string): Promise<void> {
   for (const { short, text } of served) assertEquals(text, served.find((other) => other.short === short)!.text);
 
   // Those that wait and go away are waited for by nobody.
-  const leave = new AbortController(), waiting = Array.from({ length: 50 }, () => fetch(`${base}/?length=4000`, { signal: leave.signal }));
+  const leave = new AbortController(),
+    waiting = Array.from({ length: 50 }, () => fetched(`${base}/?length=4000`, { signal: leave.signal }));
   await new Promise((resume) => setTimeout(resume, 100));
   leave.abort();
   await Promise.allSettled(waiting);
@@ -218,7 +222,7 @@ async function exampleHolds(base: string): Promise<void> {
   let first = Infinity;
   // It comes as it is written; where the machine is busy, all of it may have come before it is looked at.
   for (let tries = 0; tries < 10 && first >= 4000; tries++) {
-    const gone = new AbortController(), long = await fetch(`${base}/?length=4000`, { signal: gone.signal });
+    const gone = new AbortController(), long = await fetched(`${base}/?length=4000`, { signal: gone.signal });
     first = (await long.body!.getReader().read()).value!.length;
     gone.abort();
   }
@@ -226,7 +230,7 @@ async function exampleHolds(base: string): Promise<void> {
   let status = 503;
   for (let tries = 0; tries < 100 && status === 503; tries++) {
     await new Promise((resume) => setTimeout(resume, 50));
-    const next = await fetch(base + QUERY);
+    const next = await fetched(base + QUERY);
     status = next.status;
     const text = await next.text();
     if (status === 200) assertEquals(text, want);
@@ -245,6 +249,17 @@ Deno.test("example: Node streams text", async () => {
 
 needing(["bun"], "example: Bun streams text", async () => {
   await served(await executable("bun"), ["serve.js"], { MODEL: "model", PORT: "0" }, /http:\/\/[^:]+:(\d+)\D/, exampleHolds);
+});
+
+needing(["bun"], "example: on Bun a client waits for its turn longer than the ten seconds that are usual there", async () => {
+  await Deno.writeTextFile(
+    `${await scene()}/examples/wait.js`,
+    `import server from "./serve.js";
+const fetch = () => new Promise((resolve) => setTimeout(() => resolve(new Response("late")), 14_000));
+console.log(Bun.serve({ ...server, fetch }).url.href);`,
+  );
+  const late = async (base: string) => assertEquals(await (await fetch(base)).text(), "late");
+  await served(await executable("bun"), ["wait.js"], { MODEL: "model", PORT: "0" }, /http:\/\/[^:]+:(\d+)\D/, late);
 });
 
 Deno.test("example: Deno streams text", async () => {
