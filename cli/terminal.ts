@@ -152,7 +152,7 @@ export class Screen {
   print(text: string, label = ""): void {
     const indent = widthOf(label), room = Math.max(20, columns() - 1 - indent);
     const lines = text.split("\n").flatMap((line) => this.terminal && !line.startsWith(" ") ? wrapText(line, room, widthOf) : [line]);
-    this.show(label + lines.join("\n" + " ".repeat(indent)));
+    this.show(label + lines.map((line, at) => at > 0 && line ? " ".repeat(indent) + line : line).join("\n"));
   }
 
   /** The line that is rewritten, as much of it as there is room for; a line of its own where it cannot be. */

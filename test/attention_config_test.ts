@@ -16,7 +16,7 @@ import { initialWeights } from "../src/model/initial_weights.ts";
 import { describeAttention } from "../src/pattern/describe.ts";
 import { CachePlan } from "../src/pattern/cache.ts";
 import { memoryOf, placesOf, rowOfToken, rowsOf } from "../src/pattern/memory.ts";
-import { factorsOf, mapPatterns, patternsIn } from "../src/pattern/patterns_in.ts";
+import { factorsOf, layersIn, mapPatterns, patternsIn } from "../src/pattern/patterns_in.ts";
 import type { AttentionConfig, LayerAttention, ModelAttention } from "../src/pattern/sets.ts";
 import { checkResume } from "../src/run/resume.ts";
 import { SMALL } from "./model.ts";
@@ -74,6 +74,9 @@ Deno.test("attention: what none can mean is named", () => {
   bad({ heads: [local, 3] }, "must be an object");
   bad({ heads: [local], stride: 3 }, 'unknown field "stride"');
   bad({ heads: [{ heads: [local] }] }, "pattern must be one of");
+  bad({ pattern: "local", stride: 4, casual: false }, 'a pattern has no field "casual", known are pattern, causal, stride');
+  assertThrows(() => patternsIn({ layers: [{ heads: [{ ...local, l: 3 } as AttentionConfig] }] }), ConfigError, 'no field "l"');
+  assertThrows(() => layersIn({ layers: [local], stride: 4 } as unknown as ModelAttention), ConfigError, 'unknown field "stride"');
   bad({ pattern: "strided", stride: [4, 4] }, "strides must ascend, found 4, 4");
   bad({ pattern: "strided", stride: [] }, "number of strides");
   bad({ pattern: "strided", stride: [0, 4] }, "stride[0] must be a whole number from 1");

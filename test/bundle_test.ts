@@ -14,6 +14,7 @@ import * as pictures from "../pictures.ts";
 import { ConfigError } from "../src/base/errors.ts";
 import { KERNELS } from "../src/base/kernels.gen.ts";
 import { inflated } from "../src/base/kernels.ts";
+import { initialWeights } from "../src/model/initial_weights.ts";
 import { engineModule } from "../src/engines/wasm/binary.ts";
 import { type Declaration, declarations, tokenise } from "../src/engines/webgpu/shader/tokens.ts";
 import { bundle, compressed } from "../tools/bundle.ts";
@@ -21,6 +22,7 @@ import { numbersOf } from "../tools/made.ts";
 import { shrunkWgsl, WGSL_FILES } from "../tools/shrink_wgsl.ts";
 import { failed } from "./commands.ts";
 import { removeMade } from "./made.ts";
+import { SMALL } from "./model.ts";
 import { needing } from "./needs.ts";
 import { closure, dist } from "./runtimes/bundle.ts";
 import { modulesOf } from "./runtimes/npm.ts";
@@ -66,6 +68,17 @@ test("a page that samples loads at most 75 KB by gzip −9, on the CPU or a GPU,
     all: await weight(await scripts()),
   };
   assert(Math.max(sizes.wasm, sizes.webgpu) <= 75_000 && sizes.training <= 45_000 && sizes.all <= 251_000, JSON.stringify(sizes));
+});
+
+test("layers that few models have come with their operations: routed attention and memory tokens sample", async () => {
+  const { openModel } = await import(new URL("longstride.js", await dist()).href) as typeof longstride;
+  const patterns = [{ pattern: "routed", block: 2, top_k: 1, compressed: true }, { pattern: "fixed", stride: 3, memory: 1 }] as const;
+  for (const attention of patterns) {
+    const config = { ...SMALL, n_layer: 1, n_ctx: 8, attention } as const, model = { config, weights: initialWeights(config, 1) };
+    const opened = await openModel(model, { backend: "wasm", threads: 1 });
+    assertEquals((await Array.fromAsync(opened.tokens({ length: 8 }))).length, 8);
+    opened.dispose();
+  }
 });
 
 /** The declarations of all kernels, in pairs: as they are and as the bundle has them. */

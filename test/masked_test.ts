@@ -114,6 +114,38 @@ for (const name of ENGINES.filter((name) => name !== "webgpu-default")) {
     }
   });
 
+  engineTest(
+    name,
+    `masked: ${name}: each target of an update weighs alike, however micro-batches share them out; in evaluation it counts once`,
+    async () => {
+      const on = await engine(name),
+        config = configOf("squared"),
+        n = 18,
+        few = targets.map((t, i) => i >= n && i < 2 * n ? t : i % 9 === 0 ? t : NaN);
+      const losses = [];
+      for (const accumulate of [1, 2]) {
+        const batch = 2 / accumulate, at = (of: Uint8Array | Float32Array, m: number) => of.subarray(m * batch * n, (m + 1) * batch * n);
+        const trainer = await Trainer.create(on, config, { batch, accumulate, steps: 1, lr: 0.01 });
+        const micros = Array.from({ length: accumulate }, (_, m) => m);
+        await trainer.step(micros.map((m) => at(data, m)), micros.map((m) => at(few, m)));
+        losses.push((await trainer.measure()).loss);
+        await assertRejects(() => trainer.step(micros.map((m) => at(data, m)), []), ShapeError, "tokens and targets, got");
+        trainer.dispose();
+      }
+      assertAlmostEquals(losses[0], losses[1], 1e-5);
+      // One target at each end of a window that lies over another.
+      const model = await openEncoder({ config, weights: initialWeights(config, 3) }, { engine: on }), far = targets.map(() => NaN);
+      far[4] = far[20] = 1;
+      const scorer = await WindowScorer.create(on, model.params, 1),
+        loss = (to: number) => scorer.loss(data.subarray(0, to), far.subarray(0, to));
+      const [first, both] = [await loss(18), await loss(21)], last = await model.scores(data.subarray(3, 21));
+      assertAlmostEquals(both, (first + (1 - last[17]) ** 2) / 2, 1e-5);
+      await assertRejects(() => scorer.loss(data, targets.map(() => NaN)), DataError, "none of the 200 targets");
+      scorer.dispose();
+      model.dispose();
+    },
+  );
+
   engineTest(name, `masked: ${name}: logits, states and losses are those of the reference engine, at any length`, async () => {
     const on = await engine(name), exact = await engine("reference"), isGpu = name.startsWith("webgpu"), log = (x: number) => Math.log2(x);
     const patterns: ModelConfig["attention"][] = [
@@ -267,6 +299,23 @@ Deno.test("masked: what needs next tokens refuses the others, by name", async ()
   await assertRejects(() => first({ ...options, config: configOf("masked"), targets }), ConfigError, "the model's is masked");
   await assertRejects(() => first({ ...options, config: configOf("squared"), targets: targets.subarray(1) }), ShapeError, "199 targets");
   await assertRejects(() => first({ ...options, config: configOf("squared"), targets, heldOut: data }), ConfigError, "needs targets");
+  const odd = (value: number) => new Float32Array(data.length).fill(value);
+  const bad: [Objective, number, string][] = [["squared", NaN, "none of the training targets is a number"], [
+    "squared",
+    Infinity,
+    "Infinity at place 0",
+  ], [
+    "logistic",
+    2,
+    "target 2 at place 0: it must be from 0 to 1, or NaN",
+  ], ["logistic", -1, "target -1"]];
+  for (const [objective, value, says] of bad) {
+    await assertRejects(() => first({ ...options, config: configOf(objective), targets: odd(value) }), DataError, says);
+  }
+  // A glance at one window that has no target is a look at all.
+  const rare = odd(NaN), few = { ...options, config: configOf("squared"), targets: odd(1), heldOut: data, heldOutTargets: rare };
+  rare[199] = 1;
+  for await (const { heldOut, last } of train({ ...few, evaluations: 1, evaluationTokens: 18 })) if (last) assert(heldOut! > 0);
   const params = new Parameters(configOf("masked"));
   on.allocate(params.all);
   const scorer = await WindowScorer.create(on, params, 2);
@@ -289,7 +338,9 @@ Deno.test("masked: the command line trains, goes on, evaluates in a unit of its 
   assertEquals([(loss as number).toFixed(3), unit], [shown, "bits per masked token"], evaluated.err);
   const { code, events } = await answer("train", "--resume", at("gaps"), "--steps", "8", "--backend", "wasm", "--json");
   assertEquals([code, events.at(-1)!.step, events[0].order0], [0, 8, undefined]);
-  failed(await answer("sample", at("gaps"), "--backend", "wasm"), 1, "the model's objective is masked");
+  failed(await answer("sample", at("gaps"), "--backend", "wasm"), 1, "the model's objective is masked, not next; openEncoder reads it");
+  const exported = await answer("export", at("gaps"), "--out", at("exported"));
+  assertEquals([exported.code, exported.out.includes("openEncoder reads it"), exported.out.includes("<longstride")], [0, true, false]);
   failed(await answer("compress", at("text.txt"), "--model", at("gaps")), 1, "Cannot compress: the model says masked tokens");
   failed(await answer("evaluate", at("gaps"), "--min-context", "3", "--backend", "wasm"), 2, "Cannot use --min-context");
   failed(await answer("train", "--resume", at("gaps"), "--objective", "next"), 2, "Cannot use --objective with --resume");

@@ -102,6 +102,18 @@ Deno.test("reach: fixed multihead has a gap where no A2 head reads sub-block 0",
   assertMatch(reach.starts[0].reason!, /sub-block 0: columns 12 to 15 of each window of 16/);
 });
 
+Deno.test("reach: both ways a window that is cut short before its columns is the reason, where it is one", async () => {
+  const reasons = async (stride: number | number[], n: number, c = 1) => {
+    const config = { pattern: "fixed", stride, c, causal: false } as const;
+    const { starts } = await checkReach(scheduleOf(config, { n, layers: 4, heads: 1 }), n, factorsOf(config));
+    return starts[0].reason;
+  };
+  assertMatch((await reasons(8, 20))!, /a window of 8 is cut short .* divide each other and 20/);
+  assertMatch((await reasons([4, 6], 6))!, /a window of 4 is cut short/);
+  assertMatch((await reasons([4, 8], 28))!, /a window of 8 is cut short/);
+  assertEquals([await reasons(8, 24), await reasons(8, 20, 5), await reasons([4, 8], 32)], [undefined, undefined, undefined]);
+});
+
 Deno.test("reach: a window alone is not valid, and says how far it carries", async () => {
   const reach = await checkReach(scheduleOf({ pattern: "local", stride: 5 }, { n: 40, layers: 6, heads: 1 }), 40, 1);
   assertEquals(reach.valid, false);

@@ -288,6 +288,8 @@ Deno.test("sparse attention: what cannot be meant is refused by the option's nam
     "q has 1184 elements, no multiple of its 2 × 36 × 2 rows",
   );
   await assertRejects(() => sparseAttention(on, { ...call, ...x, kvHeads: 3 }), ShapeError, "kvHeads is 3");
+  const zeros = new Float32Array(8), none = { q: zeros, k: zeros, v: zeros, n: 2, heads: 1, keys: 0, intervals: [[], []] };
+  await assertRejects(() => sparseAttention(on, none), ConfigError, "keys must be a whole number from 1");
   await assertRejects(() => sparseAttention(on, undefined as never), ConfigError, "options must be an object");
   await assertRejects(() => sparseAttention(on, { ...call, ...x, q: {} as never }), ConfigError, "q must be");
 });

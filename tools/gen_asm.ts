@@ -209,18 +209,22 @@ function interfaces(sources: Sources, kernels: readonly Func[]): string {
       `  /** ${kernel.file}.ts */\n  readonly ${kernel.name}: {\n` +
       own(kernel).map((parameter) => `    readonly ${parameter.name}: ${type(kernel, parameter)};\n`).join("") + "  };\n"
     ).join("") +
-    "}\n\n/** Their names in order. */\n" +
+    "}\n\n/** The same as the binary exports them: numbers in, nothing out. Pointers are byte addresses. */\n" +
+    `export interface UnitKernels {\n${kernels.map(signature).join("")}}\n` +
+    "\n/** The names of parameters in order. */\n" +
     "export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernels[K] & string)[] } = {\n" +
     kernels.map((kernel) => `  ${kernel.name}: [${own(kernel).map(({ name }) => JSON.stringify(name)).join(", ")}],\n`).join("") +
     "};\n\n/** Floats of workspace that a call takes; none where a kernel is not here. */\n" +
     "export const WORKSPACES: { readonly [K in keyof Kernels]?: (args: Kernels[K]) => number } = {\n" + workspaces.join("") + "};\n";
 }
 
+/** What a binary exports, as a field. */
+const signature = ({ name, parameters, result }: Func) =>
+  `  readonly ${name}: (${parameters.map(({ name }) => `${name}: number`).join(", ")}) => ${result === "void" ? "void" : "number"};\n`;
+
 /** `src/base/kernel_exports.gen.ts` */
 function exportTypes(sources: Sources, exported: readonly Func[]): string {
   const files = new Set(exported.map(({ file }) => file));
-  const signature = ({ name, parameters, result }: Func) =>
-    `  readonly ${name}: (${parameters.map(({ name }) => `${name}: number`).join(", ")}) => ${result === "void" ? "void" : "number"};\n`;
   return head("asm/") + constantLines(sources, files, new Map()) +
     "\n/** What works on layouts and data: numbers in, a number or nothing out. Pointers are byte addresses into the memory given. */\n" +
     `export type KernelExports = {\n${exported.map(signature).join("")}};\n`;

@@ -73,16 +73,31 @@ export function replaced({ text, map }: Made, pattern: RegExp, other: (match: Re
 }
 
 /** `import{a as b}from"./chunk.js";import"./other.js";export{b as Name};` */
-const HANDS_ON = /^import\{([^}]*)\}from"(\.\/[^"]+)";(?:import"[^"]+";)*export\{([^}]*)\};\s*(?:\/\/# .*\s*)?$/;
+const HANDS_ON = /^import\{([^}]*)\}from"\.\/([^"]+)";((?:import"[^"]+";)*)export\{([^}]*)\};\s*(?:\/\/# .*\s*)?$/;
 
-/** The import of a chunk, with the names that a module which hands them on has for what it takes of it; undefined where it does more. */
-function throughTo(text: string): string | undefined {
-  const [, taken, chunk, given] = HANDS_ON.exec(text) ?? [];
+/** Modules that are there once a module is: itself, what it imports, and so on. */
+function closureOf(name: string, modules: ReadonlyMap<string, Made>, found = new Set<string>()): Set<string> {
+  if (found.has(name)) return found;
+  found.add(name);
+  for (const [, other] of modules.get(name)?.text.matchAll(/(?:from|import)"\.\/([^"]+)"/g) ?? []) closureOf(other, modules, found);
+  return found;
+}
+
+/**
+ * The import of a chunk, with the names that a module which hands them on has for what it takes of it, and of what else that module imports for
+ * what it does, as to register operations; undefined where the module does more.
+ */
+function throughTo(text: string, modules: ReadonlyMap<string, Made>): string | undefined {
+  const [, taken, chunk, beside, given] = HANDS_ON.exec(text) ?? [];
   if (chunk === undefined) return undefined;
   const pairs = (list: string) => list.split(",").map((one) => one.split(" as ")).map(([from, to = from]) => [from, to] as const);
   const own = new Map(pairs(taken).map(([from, to]) => [to, from])), named = pairs(given).map(([from, to]) => `${to}:${from}`);
-  const used = pairs(given).map(([from]) => own.get(from) === from ? from : `${own.get(from)}:${from}`);
-  return `import("${chunk}").then(({${used}})=>({${named}}))`;
+  const used = pairs(given).map(([from]) => own.get(from) === from ? from : `${own.get(from)}:${from}`), there = closureOf(chunk, modules);
+  const others = [...beside.matchAll(/"\.\/([^"]+)"/g)].map(([, name]) => name).filter((name) => !there.has(name));
+  const [all, first] = others.length === 0
+    ? [`import("./${chunk}")`, `{${used}}`]
+    : [`Promise.all([${[chunk, ...others].map((name) => `import("./${name}")`)}])`, `[{${used}}]`];
+  return `${all}.then((${first})=>({${named}}))`;
 }
 
 /**
@@ -92,7 +107,9 @@ function throughTo(text: string): string | undefined {
  * @param among which of them nobody else asks for
  */
 export function withoutHandingOn(modules: ReadonlyMap<string, Made>, among: (name: string) => boolean): Map<string, Made> {
-  const through = new Map([...modules].filter(([name]) => among(name)).map(([name, { text }]) => [name, throughTo(text)] as const));
+  const through = new Map(
+    [...modules].filter(([name]) => among(name)).map(([name, { text }]) => [name, throughTo(text, modules)] as const),
+  );
   return new Map(
     [...modules].filter(([name]) => through.get(name) === undefined)
       .map(([name, made]) => [name, replaced(made, /import\("\.\/([^"]+)"\)/g, ([, name]) => through.get(name))]),

@@ -48,6 +48,10 @@ const OD: u32 = (D4 + TX - 1u) / TX; // vec4 of an output row an invocation owns
 const OV: u32 = (V4 + TX - 1u) / TX;
 const DLOADS: u32 = BN * HD * 8u / THREADS;
 const VLOADS: u32 = BN * HV * 8u / THREADS;
+// 1: a tile's rows wait in registers while the one before is worked on. Where these would be more than 32 vec4, each row is copied when its
+// turn comes: wide heads by the smallest workgroups, which have no such registers to spare.
+const HELD: u32 = 1u - min((DLOADS + VLOADS) / 33u, 1u);
+const ALONE: u32 = 1u;
 const GROUPS: u32 = max(TX, TY);
 // The scores take the place of a streamed operand: TM·W rows of each ty where TN·HD (or HV) rows of each tx were. Where TY is larger,
 // the rows of one tx lie in SPLIT of the groups, so that neither leaves room unused (48 and not 80 KiB at 8 × 16, 4 × 8).
@@ -99,9 +103,9 @@ fn own_rows(OWN: u32, tile: ptr<workgroup, Tile>, source: ptr<storage, array<Sto
   }
 }
 
-// Asks for BN rows of `source` from place `start` of a run's order.
+// Asks for LOADS vec4 of BN rows of `source` from place `start` of a run's order.
 // @inline
-fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, more: ptr<function, More>, start: u32, item: Item, base: u32, t: u32) {
+fn load_each(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, more: ptr<function, More>, start: u32, item: Item, base: u32, t: u32) {
   // @unroll
   for (var e = 0u; e < LOADS; e++) {
     let r = (t + e * THREADS) / (H * 8u);
@@ -116,7 +120,7 @@ fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<S
 
 // Puts them into workgroup memory, each tx's in PARTS groups of S rows.
 // @inline
-fn keep_rows(LOADS: u32, held: ptr<function, Held>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, W4: u32, t: u32) {
+fn keep_each(LOADS: u32, held: ptr<function, Held>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, W4: u32, t: u32) {
   // @unroll
   for (var e = 0u; e < LOADS; e++) {
     let r = (t + e * THREADS) / (H * 8u);
@@ -131,6 +135,29 @@ fn keep_rows(LOADS: u32, held: ptr<function, Held>, tile: ptr<workgroup, Tile>, 
       (*tile)[g][place][(c ^ g) & 7u] = a;
     } else {
       (*tile)[g * PARTS + place / S][place % S][(c ^ g) & 7u] = a;
+    }
+  }
+}
+
+// Asks for BN rows where they are HELD.
+// @inline
+fn load_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, H: u32, W4: u32, run: Run, more: ptr<function, More>, start: u32, item: Item, base: u32, t: u32) {
+  if (HELD == 1u) {
+    load_each(LOADS, &(*held), &(*source), H, W4, run, &(*more), start, item, base, t);
+  }
+}
+
+// Puts them into workgroup memory.
+// @inline
+fn keep_rows(LOADS: u32, held: ptr<function, Held>, source: ptr<storage, array<Stored>>, tile: ptr<workgroup, Tile>, PARTS: u32, S: u32, H: u32, W4: u32, run: Run, more: ptr<function, More>, start: u32, item: Item, base: u32, t: u32) {
+  if (HELD == 1u) {
+    keep_each(LOADS, &(*held), &(*tile), PARTS, S, H, W4, t);
+  } else {
+    for (var turn = 0u; turn < LOADS; turn++) {
+      let turn_t = t + turn * THREADS;
+      var one: array<Stored, ALONE>;
+      load_each(ALONE, &one, &(*source), H, W4, run, &(*more), start, item, base, turn_t);
+      keep_each(ALONE, &one, &(*tile), PARTS, S, H, W4, turn_t);
     }
   }
 }

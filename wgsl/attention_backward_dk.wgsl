@@ -40,8 +40,8 @@ fn see() {
 
 // @splice
 fn keep() {
-  keep_rows(DLOADS, &pq, &qs, WHOLE, ND, HD, D4, t);
-  keep_rows(VLOADS, &po, &os, SPLIT, SV, HV, V4, t);
+  keep_rows(DLOADS, &pq, &q, &qs, WHOLE, ND, HD, D4, run, &more, start, item, other_base, t);
+  keep_rows(VLOADS, &po, &d_o, &os, SPLIT, SV, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

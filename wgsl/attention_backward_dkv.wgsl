@@ -49,9 +49,9 @@ fn see() {
 
 // @splice
 fn keep() {
-  keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
+  keep_rows(DLOADS, &pq, &q, &qs, WHOLE, QROWS, HD, D4, run, &more, start, item, other_base, t);
   if (SHARED == 0u) {
-    keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
+    keep_rows(VLOADS, &po, &d_o, &os, WHOLE, NV, HV, V4, run, &more, start, item, other_base, t);
   }
 }
 
@@ -66,7 +66,7 @@ fn take() {
   probabilities(&s, &stat, factor, listed, run, start, own, tx);
   if (SHARED == 1u) {
     workgroupBarrier();
-    keep_rows(VLOADS, &po, &qs, WHOLE, QROWS, HV, V4, t);
+    keep_rows(VLOADS, &po, &d_o, &qs, WHOLE, QROWS, HV, V4, run, &more, start, item, other_base, t);
   }
   keep_scores(&ps, &s, tx, ty);
   workgroupBarrier();
@@ -102,7 +102,7 @@ fn take() {
   }
   workgroupBarrier();
   if (SHARED == 1u) {
-    keep_rows(DLOADS, &pq, &qs, WHOLE, QROWS, HD, D4, t);
+    keep_rows(DLOADS, &pq, &q, &qs, WHOLE, QROWS, HD, D4, run, &more, start, item, other_base, t);
   }
   keep_scores(&ps, &ds, tx, ty);
   workgroupBarrier();

@@ -49,8 +49,8 @@ fn see() {
 
 // @splice
 fn keep() {
-  keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
-  keep_rows(VLOADS, &pv, &vs, SPLIT, SV, HV, V4, t);
+  keep_rows(DLOADS, &pk, &k, &ks, WHOLE, ND, HD, D4, run, &more, start, item, other_base, t);
+  keep_rows(VLOADS, &pv, &v, &vs, SPLIT, SV, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

@@ -51,7 +51,7 @@ fn ask() {
 
 // @splice
 fn keep() {
-  keep_rows(DLOADS, &pk, &ks, WHOLE, ND, HD, D4, t);
+  keep_rows(DLOADS, &pk, &k, &ks, WHOLE, ND, HD, D4, run, &more, start, item, other_base, t);
   // @unroll
   for (var e = 0u; e < LOADS; e++) {
     let u = (t + e * THREADS) / (BN / 4u);

@@ -36,8 +36,8 @@ fn see() {
 
 // @splice
 fn keep() {
-  keep_rows(DLOADS, &pq, &qs, SPLIT, SD, HD, D4, t);
-  keep_rows(VLOADS, &po, &os, WHOLE, NV, HV, V4, t);
+  keep_rows(DLOADS, &pq, &q, &qs, SPLIT, SD, HD, D4, run, &more, start, item, other_base, t);
+  keep_rows(VLOADS, &po, &d_o, &os, WHOLE, NV, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

@@ -54,8 +54,8 @@ fn see() {
 
 // @splice
 fn keep() {
-  keep_rows(DLOADS, &pk, &xs, SPLIT, SD, HD, D4, t);
-  keep_rows(VLOADS, &pv, &vs, WHOLE, NV, HV, V4, t);
+  keep_rows(DLOADS, &pk, &k, &xs, SPLIT, SD, HD, D4, run, &more, start, item, other_base, t);
+  keep_rows(VLOADS, &pv, &v, &vs, WHOLE, NV, HV, V4, run, &more, start, item, other_base, t);
 }
 
 // @splice

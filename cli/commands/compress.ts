@@ -49,15 +49,37 @@ async function modelOf(args: Args, what: string): Promise<NamedModel> {
   return named;
 }
 
-/** @throws {UsageError} where the file that is written would be in the place of another that is not to be lost */
+/** What stands at a path, links followed; undefined where they lead to nothing. */
+function standing(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Where the output is written whole and renamed: of a link what it points to.
+ *
+ * @throws {UsageError} where it would be in the place of another file that is not to be lost, or of what is no file
+ */
 function outOf(args: Args, file: string, usual: string): string {
   const given = args.text("out"), out = given ?? usual;
-  if (given === undefined && isThere(out)) throw new UsageError(`Cannot write ${out}: it is there already; give --out FILE, or remove it`);
-  if (isThere(out) && Deno.realPathSync(out) === Deno.realPathSync(file)) {
-    throw new UsageError(`Cannot write ${out}: it is the file that is read; give another --out`);
+  if (!isThere(out)) return checkWritable(out), out;
+  if (given === undefined) throw new UsageError(`Cannot write ${out}: it is there already; give --out FILE, or remove it`);
+  const found = standing(out);
+  if (!found?.isFile) {
+    const is = !found
+      ? "a link to nothing"
+      : found.isDirectory
+      ? "a folder"
+      : "a pipe or a device, and what is written must be whole first";
+    throw new UsageError(`Cannot write ${out}: it is ${is}; give --out the name of a file`);
   }
+  const real = Deno.realPathSync(out);
+  if (real === Deno.realPathSync(file)) throw new UsageError(`Cannot write ${out}: it is the file that is read; give another --out`);
   checkWritable(out);
-  return out;
+  return Deno.lstatSync(out).isSymlink ? real : out;
 }
 
 /** First bytes of files whose tokens are not their bytes. */

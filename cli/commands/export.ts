@@ -14,6 +14,7 @@ import {
   GENERATION_FILE,
   MODEL_FILE,
   modelChunks,
+  objectiveOf,
   type SavedWeights,
   statesIn,
   TOKENIZER_FILE,
@@ -90,8 +91,12 @@ export const exporting: Command = {
       report.say(`${name.padEnd(22)} ${bytes(count)}`);
       if (CHECKED.includes(name)) digests.push(`${name}:${integrity}`);
     }
-    report.say("\nFor a page:");
-    report.show(`<longstride-sample src="${out}" integrity="${digests.join(" ")}"></longstride-sample>`);
+    if (objectiveOf(model.config) !== "next") {
+      report.say("\nopenEncoder reads it: it says no next tokens, so that pages write nothing with it.");
+    } else {
+      report.say("\nFor a page:");
+      report.show(`<longstride-sample src="${out}" integrity="${digests.join(" ")}"></longstride-sample>`);
+    }
     return 0;
   },
 };

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type NumberRange, whole } from "./check.ts";
+import { type ListOf, type NumberRange, whole } from "./check.ts";
 
 /** Threads of the WASM engine. */
 export const THREADS: NumberRange = whole(1, 256);
@@ -14,3 +14,6 @@ export const SEQUENCES: NumberRange = whole(1, 2 ** 16);
 
 /** What random numbers are drawn from. */
 export const SEEDS: NumberRange = whole(0, 2 ** 32 - 1);
+
+/** The shape of images. */
+export const IMAGE_SHAPE: ListOf = { each: whole(1, 2 ** 16), count: 3, words: "height, width and channels" };

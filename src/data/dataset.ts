@@ -6,8 +6,9 @@
 
 import { type Allowed, expect, MOST, whole } from "../base/check.ts";
 import { DataError } from "../base/errors.ts";
+import { IMAGE_SHAPE } from "../base/limits.ts";
 import type { DataKind } from "./identity.ts";
-import { IMAGE_SHAPE, type ImageShape } from "./image.ts";
+import type { ImageShape } from "./image.ts";
 import { FRAME_RATES, type SoundLevels } from "./sound.ts";
 import type { TokenArray } from "./text.ts";
 import type { TokenRange, TokenSource } from "./token_range.ts";

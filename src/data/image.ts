@@ -4,8 +4,6 @@
  * @module
  */
 
-import { type ListOf, whole } from "../base/check.ts";
-
 /** Pixels, 3 bytes each (red, green, blue), row-major. */
 export interface Image {
   /** Pixels across. */
@@ -18,9 +16,6 @@ export interface Image {
 
 /** Height, width and channels of an image. */
 export type ImageShape = readonly [number, number, number];
-
-/** What a shape may be. */
-export const IMAGE_SHAPE: ListOf = { each: whole(1, 2 ** 16), count: 3, words: "height, width and channels" };
 
 /** What of an image's shape is not as wanted, and how to make it so. */
 export function shapeHint(shape: readonly number[], want: readonly number[]): string {

@@ -8,6 +8,7 @@ import { type Allowed, expect, type ObjectOf, shown, whole } from "../base/check
 import { ConfigError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { memoryOf, rowsOf } from "../pattern/memory.ts";
+import { checkFields } from "../pattern/patterns_in.ts";
 import { type AttentionSet, layerAttention, layersOf, type ModelAttention, resolveSets, routedAt } from "../pattern/sets.ts";
 
 /** Positional embedding (Eq. 15): by row and column of the attention stride, or by coordinates of the data. */
@@ -150,6 +151,7 @@ function checkAttention(cannot: string, { attention, n_layer, n_ctx, n_head }: M
   }
   round.forEach((one, layer) => resolveSets(one, { n, layer, heads: n_head }));
   for (const one of round.flatMap((layer) => "heads" in layer ? layer.heads : [layer])) {
+    checkFields(cannot, one);
     if (one.memory && String([one.stride, one.memory]) !== String([memory!.stride, memory!.count])) {
       throw new ConfigError(`${cannot}: every fixed pattern with memory must have the stride and the memory of the first`);
     }

@@ -6,10 +6,10 @@
 
 import { expect, mustBe } from "../base/check.ts";
 import { ConfigError } from "../base/errors.ts";
+import { IMAGE_SHAPE } from "../base/limits.ts";
 import { mapPatterns } from "../pattern/patterns_in.ts";
 import type { AttentionConfig, ModelAttention } from "../pattern/sets.ts";
 import type { DataKind } from "../data/identity.ts";
-import { IMAGE_SHAPE } from "../data/image.ts";
 import type { ModelConfig } from "./model_config.ts";
 import type { TrainConfig } from "./train_config.ts";
 

@@ -8,6 +8,7 @@ import { type Allowed, expect } from "../base/check.ts";
 import { ConfigError, excerpt, ShapeError } from "../base/errors.ts";
 import { keyPositions, Program, type Tensor, tensor } from "../ops/mod.ts";
 import { checkSet } from "../pattern/check_set.ts";
+import { PATTERN_FIELDS } from "../pattern/patterns_in.ts";
 import { type AttentionConfig, type AttentionSet, type IntervalLists, keysOf, LARGEST, resolveSets } from "../pattern/sets.ts";
 
 /**
@@ -70,22 +71,7 @@ const OPTIONS: Readonly<Record<string, Allowed>> = {
 };
 
 /** Fields that say what a pattern is. */
-const PATTERN_FIELDS = [
-  "stride",
-  "c",
-  "memory",
-  "within",
-  "integration",
-  "globals",
-  "block",
-  "window",
-  "random",
-  "seed",
-  "blocks",
-  "top_k",
-  "compressed",
-  "layer",
-];
+const FIELDS = [...PATTERN_FIELDS, "layer"];
 const KNOWN = [
   "n",
   "heads",
@@ -97,7 +83,7 @@ const KNOWN = [
   "keys",
   "sets",
   "causal",
-  ...PATTERN_FIELDS,
+  ...FIELDS,
 ];
 
 /** The set of each head, every query of which has a key. */
@@ -112,7 +98,7 @@ function setsOf(cannot: string, options: AttentionOptions): readonly AttentionSe
     throw new ConfigError(`${cannot}: routed attention has gates beside queries, keys and values; it is a layer of a model`);
   }
   if (pattern !== undefined) return resolveSets({ ...options, pattern }, { n, layer, heads });
-  const beside = [...PATTERN_FIELDS, ...sets ? ["causal"] : []].find((name) => options[name as keyof AttentionOptions] !== undefined);
+  const beside = [...FIELDS, ...sets ? ["causal"] : []].find((name) => options[name as keyof AttentionOptions] !== undefined);
   if (beside) throw new ConfigError(`${cannot}: ${beside} does not go with ${ways[0]}`);
   expect(cannot, { causal: [causal, "true or false"] });
   if (intervals !== undefined) {

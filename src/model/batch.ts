@@ -5,9 +5,9 @@
  */
 
 import { expectTokens } from "../base/check.ts";
-import { ShapeError } from "../base/errors.ts";
+import { DataError, ShapeError } from "../base/errors.ts";
 import { sortByIndex } from "../base/sort.ts";
-import type { ModelConfig } from "../files/model_config.ts";
+import type { ModelConfig, Objective } from "../files/model_config.ts";
 import { type Tensor, tensor, type TensorData } from "../ops/mod.ts";
 import { type Memory, memoryOf } from "../pattern/memory.ts";
 import { insertMemory } from "./token_rows.ts";
@@ -99,13 +99,38 @@ export function inputData(
 }
 
 /**
+ * Targets that mean something to an objective: finite numbers, of `logistic` probabilities, or NaN where there is none.
+ *
+ * @throws {DataError} naming the first that does not
+ */
+export function checkedTargets(targets: ArrayLike<number>, objective: Objective): ArrayLike<number> {
+  const isProbability = objective === "logistic";
+  for (let at = 0; at < targets.length; at++) {
+    const t = targets[at];
+    if (t !== t || (isProbability ? t >= 0 && t <= 1 : isFinite(t))) continue;
+    throw new DataError(
+      `Cannot use target ${t} at place ${at}: it must be ${isProbability ? "from 0 to 1" : "finite"}, or NaN where there is none`,
+    );
+  }
+  return targets;
+}
+
+/** Targets that are there: those that are not NaN. */
+export function targetsIn(targets: ArrayLike<number>): number {
+  let count = 0;
+  for (let at = 0; at < targets.length; at++) if (targets[at] === targets[at]) count++;
+  return count;
+}
+
+/**
  * The numbers of a batch of a model that says a number per position.
  *
  * @param tokens [batch · n]
  * @param targets [batch · n]: NaN where there is none
  * @param n positions of a sequence
  * @param memory the model's memory tokens
- * @throws {ShapeError} where a token is outside the vocabulary, or the lengths differ
+ * @param mean targets of a micro-batch of the update on average, so that each of the update weighs alike; by default its own
+ * @throws {ShapeError} where a token is outside the vocabulary
  */
 export function scoredData(
   batch: BatchTensors,
@@ -114,13 +139,11 @@ export function scoredData(
   vocabulary: number,
   n: number,
   memory?: Memory,
+  mean = targetsIn(targets),
 ): Map<Tensor, TensorData> {
-  if (targets.length !== tokens.length) {
-    throw new ShapeError(`Cannot use the batch: it has ${tokens.length} tokens and ${targets.length} targets; give each token one, or NaN`);
-  }
-  const wanted = Float32Array.from(targets), count = wanted.reduce((sum, t) => sum + (t === t ? 1 : 0), 0);
+  const wanted = Float32Array.from(targets);
   // The loss is a mean over all rows: so that it is one over those with a target, these weigh more.
-  const weights = wanted.map((t) => t === t ? wanted.length / count : 0);
+  const weights = wanted.map((t) => t === t ? wanted.length / mean : 0);
   return inputData(batch, checkedTokens(tokens, vocabulary), vocabulary, n, memory)
     .set(batch.targets, wanted.map((t) => t === t ? t : 0)).set(batch.weights!, weights);
 }

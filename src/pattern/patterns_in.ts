@@ -5,14 +5,48 @@
  */
 
 import { expect } from "../base/check.ts";
+import { ConfigError, excerpt } from "../base/errors.ts";
 import { memoryOf, rowsOf } from "./memory.ts";
 import { type AttentionConfig, LARGEST, type LayerAttention, layersOf, type ModelAttention } from "./sets.ts";
+
+/** Fields of patterns that say what they are, beside `pattern` and `causal`. */
+export const PATTERN_FIELDS: readonly (keyof AttentionConfig)[] = [
+  "stride",
+  "c",
+  "memory",
+  "within",
+  "integration",
+  "globals",
+  "block",
+  "window",
+  "random",
+  "seed",
+  "blocks",
+  "top_k",
+  "compressed",
+];
+
+/**
+ * Refuses a field that no pattern has: misspelt, it would leave another pattern than was meant. What another pattern has means nothing here,
+ * so that one object may be tried with several.
+ *
+ * @throws {ConfigError} naming it, and what there is
+ */
+export function checkFields(cannot: string, pattern: AttentionConfig): void {
+  const known: readonly string[] = ["pattern", "causal", ...PATTERN_FIELDS],
+    odd = Object.keys(pattern).find((name) => !known.includes(name));
+  if (odd !== undefined) throw new ConfigError(`${cannot}: a pattern has no field ${excerpt(odd)}, known are ${known.join(", ")}`);
+}
 
 /** Refuses what is no attention. */
 function checkShape(cannot: string, attention: ModelAttention): void {
   expect(cannot, { attention: [attention, "an object"] });
   expect(cannot, { layers: [layersOf(attention), { each: "an object" }], "number of layers": [layersOf(attention).length, [1, 4096]] });
-  for (const layer of layersOf(attention)) if ("heads" in layer) expect(cannot, { heads: [layer.heads, { each: "an object" }] });
+  if ("layers" in attention) expect(cannot, { attention: [attention, { fields: { layers: "a list" } }] });
+  for (const layer of layersOf(attention)) {
+    if ("heads" in layer) expect(cannot, { attention: [layer, { fields: { heads: { each: "an object" } } }] });
+    for (const pattern of "heads" in layer ? layer.heads : [layer]) checkFields(cannot, pattern);
+  }
 }
 
 /** The layers that an attention writes down: one for all, those of a round, or each. */

@@ -283,7 +283,7 @@ export async function checkReach(schedule: Schedule, n: number, factors: number,
       if (first + round > schedule.length) continue;
       found = await go(round);
     }
-    const reason = found.missing > 0 ? reasonOf(schedule.slice(first, first + steps), allowed) : undefined;
+    const reason = found.missing > 0 ? reasonOf(schedule.slice(first, first + steps), allowed, checked) : undefined;
     starts.push({ layers, steps, ...found, reason });
   }
 
@@ -315,8 +315,17 @@ export async function checkReach(schedule: Schedule, n: number, factors: number,
   return { valid, steps: least, allowed, n, checked, pairs, starts, layersNeeded };
 }
 
+/** The stride of a window of n positions that is cut short before its summary columns. */
+function cutShort(set: Extract<AttentionSet, { kind: "summary" | "fixed" }>, n: number): number | undefined {
+  const { l, from } = set, more = (set.kind === "fixed" ? set.more : set.larger) ?? [], strides = [l, ...more];
+  return strides.find((stride, at) => {
+    const rest = (more[at] ?? n) % stride;
+    return rest > 0 && rest <= from + stride - l;
+  });
+}
+
 /** Which class of gap a run of layers has. */
-function reasonOf(layers: Schedule, allowed: number): string {
+function reasonOf(layers: Schedule, allowed: number, n: number): string {
   const sets = layers.flat(), count = layers.length, run = `${count} layer${count === 1 ? "" : "s"}`;
   const is = <K extends AttentionSet["kind"]>(...kinds: K[]) =>
     sets.filter((set): set is Extract<AttentionSet, { kind: K }> => (kinds as string[]).includes(set.kind));
@@ -336,7 +345,10 @@ function reasonOf(layers: Schedule, allowed: number): string {
       return `no A⁽²⁾ head reads sub-block 0: columns ${last} to ${l - 1} of each window of ${l} come after every summary column, ` +
         `so later windows never see them`;
     }
-    return segments.length > 0 ? both : "A⁽²⁾ is used without A⁽¹⁾: what is not in a summary column reaches no other position";
+    if (segments.length === 0) return "A⁽²⁾ is used without A⁽¹⁾: what is not in a summary column reaches no other position";
+    const cut = columns.filter(({ causal }) => !causal).map((set) => cutShort(set, n)).find((stride) => stride !== undefined);
+    if (cut === undefined) return both;
+    return `a window of ${cut} is cut short before its summary columns, so that other windows never see it; let the strides divide each other and ${n}`;
   }
   if (segments.length > 0) return `A⁽¹⁾ is used without A⁽²⁾: nothing crosses from one window of ${segments[0].l} to the next`;
   if (strides.length > 0) {

@@ -6,7 +6,8 @@
 
 import { expect, expectTokens, MOST } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
-import { type Image, IMAGE_SHAPE, type ImageShape } from "../data/image.ts";
+import { IMAGE_SHAPE } from "../base/limits.ts";
+import type { Image, ImageShape } from "../data/image.ts";
 import { type AttentionMap, type AttentionRow, QUERIES_SHOWN } from "../run/maps.ts";
 import { namedOf, positionRoom, positionText, ROW_ROOM, ROWS_APART } from "./axes.ts";
 import { type Color, COLORS, css, WEIGHTS } from "./colors.ts";

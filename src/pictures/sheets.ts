@@ -6,7 +6,8 @@
 
 import { expect, MOST } from "../base/check.ts";
 import { ShapeError } from "../base/errors.ts";
-import { type Image, IMAGE_SHAPE, type ImageShape } from "../data/image.ts";
+import { IMAGE_SHAPE } from "../base/limits.ts";
+import type { Image, ImageShape } from "../data/image.ts";
 
 /** Puts images beside each other, `columns` per row, on white with `gap` pixels around each. */
 export function tileImages(images: readonly Image[], columns: number, gap = 16): Image {

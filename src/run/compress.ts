@@ -19,6 +19,8 @@ import { compileWith } from "../model/compile.ts";
 import { type DecodingProgram, decodingProgram } from "../model/decode.ts";
 import type { Parameters } from "../model/parameters.ts";
 import { CHOICE, type Engine, type Executable, type Tensor } from "../ops/mod.ts";
+import { memoryOf } from "../pattern/memory.ts";
+import type { MemoryDecoder } from "./decode_memory.ts";
 import { cachePlans } from "./sample.ts";
 import { type Window, Windows } from "./windows.ts";
 
@@ -200,13 +202,25 @@ class Walk {
     private readonly decoding: DecodingProgram,
     private readonly executable: Executable,
     private readonly tensors: readonly Tensor[],
+    private readonly memory: MemoryDecoder | undefined,
   ) {}
 
   static async create({ engine, params }: Compressing, batch: number): Promise<Walk> {
-    const decoding = decodingProgram(params, batch, await cachePlans(params.config)),
-      { state, logits, caches, constants, program } = decoding;
+    const plans = await cachePlans(params.config),
+      decoding = decodingProgram(params, batch, plans),
+      memory = memoryOf(params.config.attention);
+    const { state, logits, caches, constants, program } = decoding;
     const tensors = [...Object.values(state), logits, ...constants.keys(), ...caches.flatMap(Object.values)];
-    return new Walk(engine, params, batch, decoding, await compileWith(engine, program, tensors, constants), tensors);
+    const executable = await compileWith(engine, program, tensors, constants);
+    try {
+      const between = memory &&
+        await (await import("./decode_memory.ts")).MemoryDecoder.create(engine, params, batch, memory, plans, caches);
+      return new Walk(engine, params, batch, decoding, executable, tensors, between);
+    } catch (error) {
+      executable.dispose();
+      engine.free(tensors);
+      throw error;
+    }
   }
 
   /**
@@ -221,7 +235,7 @@ class Walk {
     token: (sequence: number, position: number, logits: ArrayLike<number>) => number,
     signal?: AbortSignal,
   ): Promise<void> {
-    const { engine, batch, params: { config: { n_ctx, vocab_size } }, decoding: { state, logits } } = this;
+    const { engine, batch, params: { config: { n_ctx, vocab_size } }, decoding: { state, logits }, memory } = this;
     const tape = new Uint32Array(n_ctx * batch), none: number[] = [];
     signal?.throwIfAborted();
     engine.write(state.position, Uint32Array.of(0));
@@ -231,6 +245,7 @@ class Walk {
     engine.write(state.seeds, new Uint32Array(2));
     for (let i = 0; i < positions; i++) {
       engine.write(state.tape, tape);
+      if (memory && i > 0 && i % memory.stride === 0) await memory.before(i);
       await this.executable.run();
       const all = i < known ? none : checkComputed(await engine.read(logits), "Cannot compress", `after position ${i} the logits`, engine);
       for (let b = 0; b < batch; b++) {
@@ -257,6 +272,7 @@ class Walk {
   }
 
   dispose(): void {
+    this.memory?.dispose();
     this.executable.dispose();
     this.engine.free(this.tensors);
   }

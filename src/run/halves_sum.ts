@@ -5,15 +5,11 @@
  */
 
 import { instantiate, MOST_PAGES, PAGE } from "../base/kernels.ts";
-import type { Kernels } from "../engines/wasm/kernels.gen.ts";
+import type { UnitKernels } from "../engines/wasm/kernels.gen.ts";
 import { checkCommunicator, type Communicator } from "./communicator.ts";
 
-/** Calls a kernel of asm/halves.ts over so many units of 8 numbers, its places given as addresses. */
-type Call = <K extends "halves_pack" | "halves_unpack" | "halves_sum">(
-  kernel: K,
-  units: number,
-  args: { readonly [P in keyof Kernels[K]]: number },
-) => void;
+/** Kernels of asm/halves.ts: units are 8 numbers. */
+type Kernels = Pick<UnitKernels, "halves_pack" | "halves_unpack" | "halves_sum">;
 
 /** Numbers of a unit, and bytes of as many f16. */
 const UNIT = 8, UNIT_BYTES = 16;
@@ -21,7 +17,7 @@ const UNIT = 8, UNIT_BYTES = 16;
 /** What sums arrays over ranks as halves, for the calls of a communicator; keeps its memory for the next. */
 export class HalvesSum {
   readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: MOST_PAGES });
-  #call: Promise<Call> | undefined;
+  #kernels: Promise<Kernels> | undefined;
 
   /**
    * Asks nothing of the communicator yet.
@@ -33,15 +29,9 @@ export class HalvesSum {
   }
 
   /** The CPU engine's kernels, which nobody else who imports this has loaded yet. */
-  async #load(): Promise<Call> {
-    const [{ engineModule }, { PARAMETERS }] = await Promise.all([
-      import("../engines/wasm/binary.ts"),
-      import("../engines/wasm/kernels.gen.ts"),
-    ]);
-    const exports = await instantiate(await engineModule(), this.#memory) as unknown as Readonly<
-      Record<string, (...args: number[]) => void>
-    >;
-    return (kernel, units, args) => exports[kernel](0, units, ...PARAMETERS[kernel].map((name) => args[name as keyof typeof args]));
+  async #load(): Promise<Kernels> {
+    const { engineModule } = await import("../engines/wasm/binary.ts");
+    return await instantiate(await engineModule(), this.#memory) as unknown as Kernels;
   }
 
   /** So many bytes of the memory, beginning at 0. */
@@ -57,7 +47,7 @@ export class HalvesSum {
    */
   async sum(data: Float32Array | Uint16Array): Promise<void> {
     const { communicator } = this, { size } = communicator, { length } = data, isHalf = data instanceof Uint16Array;
-    const call = await (this.#call ??= this.#load());
+    const kernels = await (this.#kernels ??= this.#load());
     // All arrays' parts are as long as each other: what is sent, what comes, and f32 on its way in and out.
     const each = Math.ceil(length / size / UNIT), part = each * UNIT_BYTES, all = part * size;
     const memory = this.#reserve(2 * all + (isHalf ? 0 : 2 * all)),
@@ -67,14 +57,14 @@ export class HalvesSum {
     if (isHalf) halves.fill(0, length).set(data);
     else {
       wide.fill(0, length).set(data);
-      call("halves_pack", each * size, { from: wide.byteOffset, to: 0 });
+      kernels.halves_pack(0, each * size, wide.byteOffset, 0);
     }
     await communicator.alltoall(sent, received);
-    call("halves_sum", each, { ranks: size, bytes: part, from: all, to: 0 });
+    kernels.halves_sum(0, each, size, part, all, 0);
     await communicator.allgather(sent.subarray(0, part), received);
     if (isHalf) data.set(new Uint16Array(memory.buffer, all, length));
     else {
-      call("halves_unpack", each * size, { from: all, to: wide.byteOffset });
+      kernels.halves_unpack(0, each * size, all, wide.byteOffset);
       data.set(wide.subarray(0, length));
     }
   }

@@ -6,6 +6,7 @@
 
 import { objectiveOf } from "../files/objective.ts";
 import type { PhaseAt } from "../files/phases.ts";
+import { targetsIn } from "../model/batch.ts";
 import type { Parameters } from "../model/parameters.ts";
 import type { Engine } from "../ops/mod.ts";
 import type { DataParallel } from "./data_parallel.ts";
@@ -87,6 +88,8 @@ export class HeldOut {
       const windows = Math.max(1, Math.floor(this.most / n_ctx));
       this.#glance = spread(this.tokens, windows, n_ctx, this.unit);
       this.#glanceTargets = this.targets && spread(this.targets, windows, n_ctx, this.unit);
+      // Where targets are so few that a glance meets none, it is a look at all.
+      if (this.#glanceTargets && targetsIn(this.#glanceTargets) === 0) [this.#glance, this.#glanceTargets] = [this.tokens, this.targets];
       this.#index = index;
     }
     const spent = this.#spent;

@@ -89,7 +89,7 @@ function checkChoice({ temperature = 1, topK = 0, topP = 1, minP = 0, repetition
 /** What the caches of each layer hold when; layers that attend alike share a plan. */
 export async function cachePlans(config: ModelConfig): Promise<CachePlan[]> {
   const { objective = "next" } = config;
-  if (objective !== "next") throw new ConfigError(`Cannot sample: the model's objective is ${objective}, not next`);
+  if (objective !== "next") throw new ConfigError(`Cannot sample: the model's objective is ${objective}, not next; openEncoder reads it`);
   const made = new Map<string, CachePlan>(), plans: CachePlan[] = [], { n_ctx } = config, memory = memoryOf(config.attention);
   const rows = rowsOf(n_ctx, memory), order: number[] = [], between: number[] = [];
   // Kernels find tokens by their number, and memory tokens after them.

@@ -421,7 +421,7 @@ function sizesOf({ batch = 1, n, keys, heads, kvHeads = heads, sets }: Attention
     checkKind(name, array, q);
     const rows = batch * n * heads, found = array.length / rows;
     // Sizes that are none are named by what checks them.
-    if (!(found % 1 > 0) && found !== 0) return found || 1;
+    if (!(found % 1 > 0) && found !== 0) return isFinite(found) && found || 1;
     throw new ShapeError(`${CANNOT}: ${name} has ${array.length} elements, no multiple of its ${batch} × ${n} × ${heads} rows of heads`);
   };
   return {

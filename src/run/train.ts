@@ -20,6 +20,7 @@ import { checkRoom } from "./fitting.ts";
 import { HeldOut } from "./held_out.ts";
 import { batchOf, type Targets } from "./window_scorer.ts";
 import { checkComputed, notFinite } from "../base/finite.ts";
+import { targetsIn } from "../model/batch.ts";
 import { loadLayers } from "../model/layers.ts";
 import { compileWith } from "../model/compile.ts";
 import { initialWeights } from "../model/initial_weights.ts";
@@ -268,6 +269,7 @@ export class Trainer {
    * @param targets as many arrays of as many numbers, NaN where a position has none, where the model says a number per position
    * @throws {ShapeError} where a token is outside the vocabulary or a length is wrong
    * @throws {ConfigError} where targets are missing, or are given and mean nothing
+   * @throws {DataError} where a target is not finite, or of objective `logistic` no probability
    */
   async step(microBatches: readonly ArrayLike<number>[], targets?: readonly ArrayLike<number>[]): Promise<void> {
     expect("Cannot take a step", { "micro-batches": [microBatches, "a list"] });
@@ -277,16 +279,17 @@ export class Trainer {
       engine = this.#engine,
       { part, config, step, executable } = await this.#record(),
       rows = part.batch * config.n_ctx;
-    if (microBatches.length !== part.accumulate || microBatches.some((tokens) => tokens.length !== rows)) {
+    if ([microBatches, targets].some((of) => of && (of.length !== part.accumulate || of.some((one) => one.length !== rows)))) {
       throw new ShapeError(
-        `Cannot take a step: it needs ${part.accumulate} micro-batches of ${rows} tokens, got ${
-          microBatches.map((t) => t.length).join(", ")
+        `Cannot take a step: it needs ${part.accumulate} micro-batches of ${rows} tokens${targets ? " and targets" : ""}, got ${
+          [...microBatches, ...targets ?? []].map((t) => t.length).join(", ")
         }`,
       );
     }
+    const mean = targets && targets.reduce((sum, one) => sum + targetsIn(one), 0) / targets.length;
     microBatches.forEach((tokens, micro) => {
-      const draws = { seed: train.seed, step: this.#done, micro };
-      for (const [t, data] of batchOf(step.batches[micro], config, config.n_ctx, tokens, draws, targets?.[micro])) engine.write(t, data);
+      const draws = { seed: train.seed, step: this.#done, micro }, batch = step.batches[micro];
+      for (const [t, data] of batchOf(batch, config, config.n_ctx, tokens, draws, targets?.[micro], mean)) engine.write(t, data);
     });
     if (this.#sinceKnown === AHEAD) await this.settle();
     engine.write(this.#optimizer.schedule, scheduleRows(train, this.#done - this.#known, this.#rate));
@@ -442,7 +445,7 @@ export interface TrainOptions {
   readonly data: TrainingTokens;
   /** Sequences begin at multiples of this many tokens: an image's; default 1, anywhere. */
   readonly unit?: number;
-  /** What each token of `data` is to get, where the model says a number per position: NaN where there is nothing to be learnt. */
+  /** What each token of `data` is to get, where the model says a number per position, of `logistic` 0 to 1: NaN where there is none. */
   readonly targets?: Targets;
   /** Tokens to evaluate on, not among `data`. */
   readonly heldOut?: Tokens;
@@ -489,6 +492,7 @@ function checkOptions(options: TrainOptions): void {
   for (const [name, of, targets] of [["training", data, options.targets], ["held-out", heldOut, options.heldOutTargets]] as const) {
     if (targets === undefined) continue;
     expect("Cannot train", { [`the ${name} targets`]: [targets, "a typed array"] });
+    if (targetsIn(targets) === 0) throw new DataError(`Cannot train: none of the ${name} targets is a number; give some`);
     if (targets.length === of?.length) continue;
     throw new ShapeError(
       `Cannot train: the ${name} data has ${of?.length} tokens and ${targets.length} targets; give each token one, or NaN`,
@@ -613,7 +617,7 @@ function heldOutOf({ engine, heldOut, heldOutTargets, evaluationTokens = 32768, 
  * how far it is.
  *
  * @throws {ConfigError} where a field is out of range or unknown, or the data is no typed array
- * @throws {DataError} where the data is shorter than one context, or cannot be read any more
+ * @throws {DataError} where the data is shorter than one context, or cannot be read any more, or targets mean nothing
  * @throws {DivergedError} after 10 steps in a row (26 in f16) with non-finite gradients; none of them was applied
  */
 export async function* train(options: TrainOptions): AsyncGenerator<Progress> {

@@ -10,7 +10,7 @@ import { checkComputed } from "../base/finite.ts";
 import type { ModelConfig } from "../files/model_config.ts";
 import { checkObjective, inUnit, objectiveOf, scores } from "../files/objective.ts";
 import { loadLayers } from "../model/layers.ts";
-import { batchData, type BatchTensors, checkedTokens, inputData, scoredData } from "../model/batch.ts";
+import { batchData, type BatchTensors, checkedTargets, checkedTokens, inputData, scoredData, targetsIn } from "../model/batch.ts";
 import { compileWith } from "../model/compile.ts";
 import { maskedCount, maskTokens } from "../model/masks.ts";
 import type { Parameters } from "../model/parameters.ts";
@@ -28,6 +28,7 @@ export type Targets = Tokens;
  * @param n positions of a sequence
  * @param draws what masks are drawn by
  * @param targets of models that say a number per position
+ * @param mean how many of them a micro-batch of the update has on average
  */
 export function batchOf(
   batch: BatchTensors,
@@ -36,10 +37,11 @@ export function batchOf(
   tokens: ArrayLike<number>,
   draws: { seed: number; step: number; micro: number },
   targets?: ArrayLike<number>,
+  mean?: number,
 ): Map<Tensor, TensorData> {
   const { vocab_size } = config, objective = objectiveOf(config), memory = memoryOf(config.attention);
   if (objective === "next") return batchData(batch, tokens, vocab_size, n, memory);
-  if (objective !== "masked") return scoredData(batch, tokens, targets!, vocab_size, n, memory);
+  if (objective !== "masked") return scoredData(batch, tokens, checkedTargets(targets!, objective), vocab_size, n, memory, mean);
   const masked = maskTokens(checkedTokens(tokens, vocab_size), n, vocab_size, draws);
   return inputData(batch, masked.inputs, vocab_size, n, memory).set(batch.targets, masked.targets);
 }
@@ -94,10 +96,10 @@ export class WindowScorer {
 
   /**
    * Scores windows of n_ctx tokens one after another; where the last is shorter, the last n_ctx tokens are one. Of masked tokens those of window w
-   * are drawn with w: the same for every model.
+   * are drawn with w: the same for every model. Each target counts once.
    *
    * @param targets a number per token, NaN where there is none
-   * @throws {DataError} where there is less than a window
+   * @throws {DataError} where there is less than a window, or no target that means something
    * @throws {ShapeError} where there are not as many targets as tokens, or a token is outside the vocabulary
    * @throws {DivergedError} where the loss is not finite
    */
@@ -115,6 +117,7 @@ export class WindowScorer {
     if (targets && targets.length !== tokens.length) {
       throw new ShapeError(`${cannot}: there are ${tokens.length} tokens and ${targets.length} targets; give each token one, or NaN`);
     }
+    if (targets && targetsIn(targets) === 0) throw new DataError(`${cannot}: none of the ${targets.length} targets is a number`);
     if (tokens.length < n_ctx) throw new DataError(`${cannot}: there are ${tokens.length} tokens, one window is ${n_ctx}`);
     const of = Math.ceil(tokens.length / n_ctx), from = (window: number) => Math.min(window * n_ctx, tokens.length - n_ctx);
     let sum = 0, count = 0;
@@ -124,7 +127,8 @@ export class WindowScorer {
       const rows = new Uint32Array(batch * n_ctx), wanted = targets && new Float32Array(batch * n_ctx).fill(NaN);
       for (let window = first; window < done; window++) {
         rows.set(tokens.subarray(from(window), from(window) + n_ctx), (window - first) * n_ctx);
-        wanted?.set(targets!.subarray(from(window), from(window) + n_ctx), (window - first) * n_ctx);
+        const fresh = window * n_ctx;
+        wanted?.set(targets!.subarray(fresh, from(window) + n_ctx), (window - first) * n_ctx + fresh - from(window));
       }
       for (const [t, data] of this.#batch(rows, wanted, first)) engine.write(t, data);
       await this.executable.run();
@@ -143,7 +147,8 @@ export class WindowScorer {
   #batch(rows: Uint32Array, wanted: Float32Array | undefined, first: number): Map<Tensor, TensorData> {
     const { batch: tensors } = this.scoring, { config } = this.params, { n_ctx, vocab_size } = config, memory = memoryOf(config.attention);
     if (wanted) {
-      return scoredData(tensors, rows, wanted, vocab_size, n_ctx, memory).set(tensors.weights!, wanted.map((t) => t === t ? 1 : 0));
+      const targets = checkedTargets(wanted, objectiveOf(config));
+      return scoredData(tensors, rows, targets, vocab_size, n_ctx, memory).set(tensors.weights!, wanted.map((t) => t === t ? 1 : 0));
     }
     const inputs = new Uint32Array(rows.length), targets = new Uint32Array(rows.length);
     for (let row = 0; row < this.batch; row++) {

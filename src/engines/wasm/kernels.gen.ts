@@ -538,7 +538,54 @@ export interface Kernels {
   };
 }
 
-/** Their names in order. */
+/** The same as the binary exports them: numbers in, nothing out. Pointers are byte addresses. */
+export interface UnitKernels {
+  readonly adam: (begin: number, end: number, table: number, factor: number, hyper: number, beta1: number, beta2: number, eps: number, weightDecay: number) => void;
+  readonly attention_spans: (begin: number, end: number, spans: number, n: number, queryRows: number, keyRows: number, lo: number, hi: number, spanLo: number, spanHi: number) => void;
+  readonly attention: (begin: number, end: number, q: number, k: number, v: number, o: number, lse: number, batch: number, n: number, m: number, heads: number, dk: number, dv: number, tileQ: number, tileK: number, queryRows: number, keyRows: number, keys: number, lo: number, hi: number, starts: number, list: number, group: number, groupHeads: number, first: number, kvHeads: number, alibi: number, spanned: number) => void;
+  readonly attention_delta: (begin: number, end: number, o: number, dO: number, delta: number, n: number, heads: number, dv: number) => void;
+  readonly attention_backward_queries: (begin: number, end: number, q: number, k: number, v: number, dO: number, lse: number, delta: number, dQ: number, batch: number, n: number, m: number, heads: number, dk: number, dv: number, tileQ: number, tileK: number, queryRows: number, keyRows: number, keys: number, lo: number, hi: number, starts: number, list: number, group: number, groupHeads: number, first: number, kvHeads: number, alibi: number, spanned: number) => void;
+  readonly attention_backward_keys: (begin: number, end: number, q: number, k: number, v: number, dO: number, lse: number, delta: number, dK: number, dV: number, batch: number, n: number, m: number, heads: number, dk: number, dv: number, tileQ: number, tileK: number, queryRows: number, keyRows: number, keys: number, lo: number, hi: number, starts: number, list: number, group: number, groupHeads: number, first: number, kvHeads: number, alibi: number, spanned: number) => void;
+  readonly attention_decode: (begin: number, end: number, q: number, k: number, v: number, o: number, keys: number, values: number, position: number, plan: number, heads: number, slots: number, dk: number, dv: number, most: number, parts: number) => void;
+  readonly block_mean: (begin: number, end: number, x: number, y: number, n: number, block: number, width: number) => void;
+  readonly block_mean_backward: (begin: number, end: number, dy: number, dx: number, n: number, block: number, width: number) => void;
+  readonly gather_blocks: (begin: number, end: number, x: number, choice: number, y: number, n: number, block: number, heads: number, top: number, d: number) => void;
+  readonly gather_blocks_backward: (begin: number, end: number, dy: number, starts: number, list: number, dx: number, n: number, block: number, heads: number, top: number, d: number) => void;
+  readonly cache_fill: (begin: number, end: number, x: number, cache: number, rows: number, n: number, sequences: number, heads: number, slots: number, width: number) => void;
+  readonly choose: (begin: number, end: number, logits: number, tape: number, position: number, given: number, choice: number, seeds: number, batch: number, vocabulary: number, stream: number) => void;
+  readonly choose_advance: (begin: number, end: number, position: number) => void;
+  readonly cross_entropy: (begin: number, end: number, logits: number, targets: number, losses: number, dLogits: number, lossScale: number, vocabulary: number, meanScale: number) => void;
+  readonly dropout: (begin: number, end: number, x: number, y: number, count: number, seeds: number, site: number, micro: number, first: number, p: number) => void;
+  readonly embedding: (begin: number, end: number, index: number, length: number, table: number, scale: number, y: number, d: number, accumulate: number) => void;
+  readonly embedding_decode: (begin: number, end: number, tape: number, position: number, rows: number, table: number, scale: number, y: number, batch: number, d: number, start: number) => void;
+  readonly embedding_backward: (begin: number, end: number, dy: number, order: number, starts: number, dTable: number, d: number, accumulate: number) => void;
+  readonly gather: (begin: number, end: number, x: number, index: number, y: number, d: number) => void;
+  readonly halves_pack: (begin: number, end: number, from: number, to: number) => void;
+  readonly halves_unpack: (begin: number, end: number, from: number, to: number) => void;
+  readonly halves_sum: (begin: number, end: number, ranks: number, bytes: number, from: number, to: number) => void;
+  readonly layernorm: (begin: number, end: number, x: number, gain: number, bias: number, y: number, mean: number, rstd: number, d: number) => void;
+  readonly layernorm_backward: (begin: number, end: number, x: number, gain: number, mean: number, rstd: number, dy: number, residual: number, dx: number, partial: number, rows: number, d: number, chunk: number) => void;
+  readonly layernorm_backward_sum: (begin: number, end: number, partial: number, dGain: number, dBias: number, chunks: number, d: number, accumulate: number) => void;
+  readonly pack_forward: (begin: number, end: number, w: number, scale: number, panels: number, out: number, inner: number) => void;
+  readonly pack_backward: (begin: number, end: number, w: number, panels: number, out: number, inner: number) => void;
+  readonly linear: (begin: number, end: number, x: number, panels: number, rows: number, inner: number, out: number, blockRows: number, blockPanels: number, y: number, pre: number, scale: number, bias: number, residual: number, activation: number, seeds: number, site: number, micro: number, first: number, p: number) => void;
+  readonly linear_few: (begin: number, end: number, x: number, w: number, rows: number, inner: number, out: number, gain: number, shift: number, y: number, pre: number, scale: number, bias: number, residual: number, activation: number, seeds: number, site: number, micro: number, first: number, p: number) => void;
+  readonly linear_weight_grad: (begin: number, end: number, dy: number, x: number, dw: number, db: number, rows: number, out: number, inner: number, height: number, width: number, accumulate: number) => void;
+  readonly mix: (begin: number, end: number, gates: number, part: number, y: number, heads: number, d: number, columns: number, first: number) => void;
+  readonly mix_backward: (begin: number, end: number, gates: number, part: number, dy: number, dGates: number, dPart: number, heads: number, d: number, columns: number, first: number) => void;
+  readonly add: (begin: number, end: number, x: number, y: number, width: number) => void;
+  readonly muon: (begin: number, end: number, table: number, out: number, inner: number, factor: number, hyper: number, mu: number, weightDecay: number) => void;
+  readonly sum_chunks: (begin: number, end: number, x: number, count: number, chunk: number, partials: number) => void;
+  readonly square_chunks: (begin: number, end: number, table: number, partials: number) => void;
+  readonly sum_partials: (begin: number, end: number, partials: number, count: number, y: number, scale: number, accumulate: number) => void;
+  readonly clip: (begin: number, end: number, squareNorm: number, factor: number, skipped: number, lossScale: number, maxNorm: number, schedule: number, rows: number, known: number, hyper: number) => void;
+  readonly route: (begin: number, end: number, q: number, summaries: number, choice: number, sequences: number, n: number, block: number, window: number, blocks: number, places: number, heads: number, top: number, d: number) => void;
+  readonly route_lists: (begin: number, end: number, choice: number, starts: number, list: number, blocks: number, top: number) => void;
+  readonly routed_decode: (begin: number, end: number, q: number, k: number, v: number, gates: number, o: number, keys: number, values: number, choice: number, position: number, heads: number, slots: number, blocks: number, top: number, dk: number, dv: number, block: number, window: number, branches: number) => void;
+  readonly score_loss: (begin: number, end: number, x: number, targets: number, weights: number, losses: number, dX: number, lossScale: number, squared: number, meanScale: number) => void;
+}
+
+/** The names of parameters in order. */
 export const PARAMETERS: { readonly [K in keyof Kernels]: readonly (keyof Kernels[K] & string)[] } = {
   adam: ["table", "factor", "hyper", "beta1", "beta2", "eps", "weightDecay"],
   attention_spans: ["spans", "n", "queryRows", "keyRows", "lo", "hi", "spanLo", "spanHi"],
