@@ -14,7 +14,8 @@ import { until } from "./until.ts";
 /** Files of a folder that is there for one test; each finds its variable set. */
 const FILES = {
   "fails_test.ts": `Deno.test("fine", () => {});\nDeno.test("a => b", () => { throw new Error("one\\n\\ntwo"); });`,
-  "uncaught_test.ts": `Deno.test("left", async () => { Promise.reject(new Error("nobody")); await new Promise((r) => setTimeout(r, 20)); });
+  "uncaught_test.ts":
+    `Deno.test("left", async () => { Promise.reject(new Error("nobody")); await new Promise((r) => setTimeout(r, 5000)); });
 Deno.test("after", () => {});`,
   "ends_test.ts": `Deno.test("fine too", () => {});\naddEventListener("unload", () => Deno.kill(Deno.pid, "SIGKILL"));`,
   "once_test.ts": `import { existsSync } from "node:fs";
@@ -52,7 +53,8 @@ Deno.test("failed tests: each is named with its place and the first lines of its
 
     const ended = await run({ args: ["fails_test.ts", "ends_test.ts"] });
     assertEquals([ended.isCrashed, ended.counts], [true, [0, 1, 0]]);
-    assertStringIncludes(ended.failed[0].title, "deno test ended with code 137 in ends_test.ts or after it");
+    // Where, its reporter may not have come to print.
+    assertStringIncludes(ended.failed[0].title, "deno test ended with code 137 ");
     assertEquals(ended.failed[0].again.args, ["fails_test.ts", "ends_test.ts"]);
     const none = tested("error: Module not found.\n", 1, { args: ["no_such_test.ts"] });
     assertEquals(listFailed(none.failed).slice(2), [
