@@ -20,18 +20,19 @@ import { helpWhereAsked } from "./usage.ts";
 
 /**
  * What each process tests, by the names of files, in the order in which they start after the one that has what is left: what takes longest
- * first, so that all end together; the last has the examples of docstrings and documents. The conformance suite, whose kernels take a
- * software GPU longer than anything else here, is two: kernels of f32 and of f16 have none in common.
+ * first, so that all end together; the last has the examples of docstrings and documents. On a machine whose Mesa has compiled none of them
+ * yet kernels take longest: the conformance suite, which is two, since kernels of f32 and of f16 have none in common, and attention's tests
+ * (17, 13 and 10 minutes of 24 there; pages come next).
  */
 const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<string, string>> }[] = [
-  { files: /^(browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
-  { files: /^(pages|element)\w*_test\.ts$/ },
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
-  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
-  { files: /^(mpi|picture|precision|pytorch|reach|reference|routed|sample|score|train)\w*_test\.ts$/ },
   { files: /^webgpu_attention_test\.ts$/ },
+  { files: /^(pages|element)\w*_test\.ts$/ },
+  { files: /^(browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
+  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
   { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu(?!_attention))\w*_test\.ts$/ },
+  { files: /^(mpi|picture|precision|pytorch|reach|reference|routed|sample|score|train)\w*_test\.ts$/ },
 ];
 
 /**
