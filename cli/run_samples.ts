@@ -18,8 +18,11 @@ import type { Report } from "./report.ts";
 const PATIENCE = 60;
 /** Seconds of decoding that tell how long the rest takes. */
 const TRIED = 3;
-/** Seconds that a sound may take; what there is of it then is kept. A million samples, one at a time, would take twenty minutes on any GPU. */
-const SOUND_PATIENCE = 8;
+/**
+ * Seconds that a sound may take, at least and at most, and the part of the run that it may in between; what there is of it then is kept. A
+ * million samples, one at a time, would take twenty minutes on any GPU, and six steps of a million should not take half as long again to end.
+ */
+const SOUND_PATIENCE = { least: 2, most: 8, share: 1 / 8 };
 /** Seconds of a sound that another goes on from, and of a sound at most: a cache of a million positions takes gigabytes. */
 const BEGINNING = 2, LONGEST = 6;
 /** Images made of nothing, and as many completed. */
@@ -27,9 +30,12 @@ const IMAGES = 4;
 /** Tokens of a text while the model learns, and of each at its end. */
 const BETWEEN = 160, AT_END = 300;
 
+const secondsSince = (begun: number) => (performance.now() - begun) / 1000;
+
 /** What a run shows of its model. */
 export class RunSamples {
   readonly #prompts: readonly string[];
+  readonly #begun = performance.now();
   #decoder: Decoder | undefined;
   /** What the decoder was made of: another phase of the run has others. */
   #of: Parameters | undefined;
@@ -79,7 +85,7 @@ export class RunSamples {
     const whole = async (prompts: readonly Uint8Array[]) => {
       const begun = performance.now(), least = prompts[0].length;
       const { rows, made } = await this.#rows(progress, prompts, unit, (at) => {
-        const seconds = (performance.now() - begun) / 1000;
+        const seconds = secondsSince(begun);
         return seconds < TRIED || seconds / Math.max(1, at - least) * (unit - least) < PATIENCE;
       }) ?? {};
       if (rows && made! < unit && !this.signal.aborted) {
@@ -100,13 +106,14 @@ export class RunSamples {
     const { kind, heldOut, rate = SOUND_RATE } = this.dataset, { phase } = progress, file = join(this.path, this.file);
     const n_ctx = Math.min(phase.config.n_ctx, LONGEST * rate);
     const params = n_ctx < phase.config.n_ctx ? new Parameters({ ...phase.config, n_ctx }, phase.params) : phase.params;
+    const { least, most, share } = SOUND_PATIENCE, patience = Math.min(most, Math.max(least, secondsSince(this.#begun) * share));
     const some = async (prompt: Uint8Array) => {
       const begun = performance.now();
       const { rows, made } = await this.#rows(
         { ...progress, phase: { ...phase, params } },
         [prompt],
         n_ctx,
-        () => performance.now() - begun < SOUND_PATIENCE * 1000,
+        () => secondsSince(begun) < patience,
       ) ?? {};
       return rows?.[0].subarray(0, made);
     };

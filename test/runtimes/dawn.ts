@@ -41,6 +41,8 @@ export interface DawnReport {
   readonly engine: string;
   readonly features: readonly string[];
   readonly cases: number;
+  /** How often the addon asked to look again at once, and later. */
+  readonly looks: { readonly atOnce: number; readonly later: number };
   readonly failed: readonly string[];
   /** Class and message of each. */
   readonly errors: Readonly<Record<string, string>>;
@@ -63,8 +65,23 @@ const summing = (engine: WebGpuEngine, name: string) => {
   return { x, y, program };
 };
 
+/** Counts what reaches the runtime's timers from here on; native functions come from an addon alone. */
+function countLooks(): { atOnce: number; later: number } {
+  const counts = { atOnce: 0, later: 0 }, { setImmediate, setTimeout } = globalThis;
+  globalThis.setImmediate = ((ask: () => void, ...given: unknown[]) => {
+    counts.atOnce++;
+    return Reflect.apply(setImmediate, undefined, [ask, ...given]);
+  }) as unknown as typeof setImmediate;
+  globalThis.setTimeout = ((ask: () => void, ms?: number, ...given: unknown[]) => {
+    if (ms === 1) counts.later++;
+    return Reflect.apply(setTimeout, undefined, [ask, ms, ...given]);
+  }) as unknown as typeof setTimeout;
+  return counts;
+}
+
 /** Tries all of it. */
 export async function tryDawn(options: PickOptions): Promise<DawnReport> {
+  const looks = countLooks();
   const { engine } = await pickBackend("webgpu", options), failed: string[] = [], cases = pick(...QUERIES);
   for (const c of cases) for (const what of await deviations(engine, c)) failed.push(`${c.name}, ${what}`);
   const errors: Record<string, string> = {};
@@ -95,5 +112,5 @@ export async function tryDawn(options: PickOptions): Promise<DawnReport> {
   await new Promise((resume) => setTimeout(resume, 0));
   errors.lost = await told(() => executable.run());
   other.dispose();
-  return { engine: description, features, cases: cases.length, failed, errors };
+  return { engine: description, features, cases: cases.length, looks, failed, errors };
 }

@@ -9,6 +9,7 @@
 
 import { BackendError } from "../../base/errors.ts";
 import { nodeModule, pathToUrl } from "../../base/runtime_files.ts";
+import { pacePolls } from "./dawn_polls.ts";
 import { saying } from "./scopes.ts";
 
 /** The version that this was tested with, for who installs it, and for Deno, which fetches it where it is asked for. */
@@ -20,7 +21,7 @@ const PACKAGE = "webgpu@0.6.2";
  */
 const FLAGS = ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia", "disable-dawn-features=timestamp_quantization"];
 
-/** A wait ends 0.05 ms after the work: what is streamed need not be kept for long. */
+/** A wait ends 0.05 to 1 ms after the work: what is streamed need not be kept for long. */
 const STREAM_MS = 10;
 
 /** What the addon exports. */
@@ -114,9 +115,11 @@ export async function dawnAdapter(options: GPURequestAdapterOptions, isAsked: bo
   const request = adapter.requestDevice.bind(adapter);
   const requestDevice: GPUAdapter["requestDevice"] = async (descriptor) => {
     const device = await request(descriptor);
+    const restore = pacePolls();
     instance.devices++;
     // A device that is destroyed is lost.
     device.lost.then(() => {
+      restore();
       if (--instance.devices === 0 && instances.get(key) === instance) instances.delete(key);
     });
     return device;
