@@ -23,19 +23,38 @@ fn begin() {
 }
 
 // @splice
+fn ask() {
+  ask_gradients();
+  ask_statistics();
+}
+
+// @splice
+fn ask_other() {
+  ask_queries();
+}
+
+// @splice
+fn keep() {
+  keep_gradients();
+  keep_statistics();
+}
+
+// @splice
 fn take() {
+  var ds: array<array<SumMatrix, N>, M>;
+  score(&ds, &other_held, &own_second_plain, VN, V4, VQUADS, VSTRIDE, sub, lane);
+  show_scores(&ds, sub, lane);
+  keep_queries();
+  ask_queries();
+  var dp: array<vec4f, B4>;
+  take_scores(&dp, sub, lane);
+  workgroupBarrier();
   var s: array<array<SumMatrix, N>, M>;
-  score(&s, &held, &own_first_plain, DN, D4, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
+  score(&s, &held, &own_first_plain, DN, D4, DQUADS, DSTRIDE, sub, lane);
   show_scores(&s, sub, lane);
   var p: array<vec4f, B4>;
   take_scores(&p, sub, lane);
   probabilities(&p, listed, run, start, own, factor, sub);
-  workgroupBarrier();
-  var ds: array<array<SumMatrix, N>, M>;
-  score(&ds, &other_held, &own_second_plain, VN, V4, SECOND, &second_plain, VQUADS, VSTRIDE, sub, lane);
-  show_scores(&ds, sub, lane);
-  var dp: array<vec4f, B4>;
-  take_scores(&dp, sub, lane);
   // @unroll
   for (var c = 0u; c < B4; c++) {
     // @unroll
@@ -44,7 +63,7 @@ fn take() {
     }
   }
   show_halves(&p, ANY, sub, lane);
-  add_rows(&acc, DN, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
+  add_rows(&acc, DN, DQUADS, DSTRIDE, sub, lane);
 }
 
 // @splice

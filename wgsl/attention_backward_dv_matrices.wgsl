@@ -19,15 +19,34 @@ fn begin() {
 }
 
 // @splice
+fn ask() {
+  ask_queries();
+  ask_statistics();
+}
+
+// @splice
+fn ask_other() {
+  ask_gradients();
+}
+
+// @splice
+fn keep() {
+  keep_queries();
+  keep_statistics();
+}
+
+// @splice
 fn take() {
   var s: array<array<SumMatrix, N>, M>;
-  score(&s, &held, &own_first_plain, DN, D4, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
+  score(&s, &held, &own_first_plain, DN, D4, DQUADS, DSTRIDE, sub, lane);
   show_scores(&s, sub, lane);
+  keep_gradients();
+  ask_gradients();
   var p: array<vec4f, B4>;
   take_scores(&p, sub, lane);
   probabilities(&p, listed, run, start, own, factor, sub);
   show_halves(&p, PROBABILITIES, sub, lane);
-  add_rows(&acc, VN, SECOND, &second_plain, VQUADS, VSTRIDE, sub, lane);
+  add_rows(&acc, VN, VQUADS, VSTRIDE, sub, lane);
 }
 
 // @splice

@@ -34,10 +34,27 @@ fn begin() {
 }
 
 // @splice
+fn ask() {
+  ask_keys();
+}
+
+// @splice
+fn ask_other() {
+  ask_values();
+}
+
+// @splice
+fn keep() {
+  keep_keys();
+}
+
+// @splice
 fn take() {
   var s: array<array<SumMatrix, N>, M>;
-  score(&s, &held, &own_first_plain, DN, D4, FIRST, &first_plain, DQUADS, DSTRIDE, sub, lane);
+  score(&s, &held, &own_first_plain, DN, D4, DQUADS, DSTRIDE, sub, lane);
   show_scores(&s, sub, lane);
+  keep_values();
+  ask_values();
   var p: array<vec4f, B4>;
   take_scores(&p, sub, lane);
   mask(&p, MASKED, listed, run, item, own, start);
@@ -86,7 +103,7 @@ fn take() {
     l += (p[c].x + p[c].y) + (p[c].z + p[c].w);
   }
   show_halves(&p, PROBABILITIES, sub, lane);
-  add_rows(&acc, VN, SECOND, &second_plain, VQUADS, VSTRIDE, sub, lane);
+  add_rows(&acc, VN, VQUADS, VSTRIDE, sub, lane);
 }
 
 // @splice

@@ -9,7 +9,7 @@ var<workgroup> keys_tile: array<vec2u, TY * BN>; // what tells which keys of a s
 
 // Puts what tells which keys of a subgroup the tile's queries have into workgroup memory, where not all pairs are of the set.
 // @inline
-fn keep_queries(listed: u32, run: Run, start: u32, own: u32, sub: u32, lane: u32) {
+fn keep_sets(listed: u32, run: Run, start: u32, own: u32, sub: u32, lane: u32) {
   if ((listed & 1u) == 1u || start + BN > run.rows) {
     for (var e = lane; e < BN; e += LANES) {
       keys_tile[sub * BN + e] = keys_of(run, run.rows, start + e, own - lane);
@@ -46,18 +46,34 @@ fn room() {
 }
 
 // @splice
-fn ask() {
+fn ask_queries() {
   ask_rows(&pq, DLOADS, &q, D4, run, asked, item, other_base, t);
+}
+
+// @splice
+fn ask_gradients() {
   ask_rows(&po, VLOADS, &d_o, V4, run, asked, item, other_base, t);
+}
+
+// @splice
+fn keep_gradients() {
+  keep_rows(&po, VLOADS, VQUADS, VSTRIDE, V4, t);
+}
+
+// @splice
+fn keep_queries() {
+  keep_rows(&pq, DLOADS, DQUADS, DSTRIDE, D4, t);
+}
+
+// @splice
+fn ask_statistics() {
   stats_of_one = stats[lines + row_of(run.rows_at, run.rows, asked + t % BN)];
 }
 
 // @splice
-fn keep() {
-  keep_rows(&pq, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
-  keep_rows(&po, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
+fn keep_statistics() {
   if (t < BN) {
     stats_tile[t] = stats_of_one;
   }
-  keep_queries(listed, run, start, own, sub, lane);
+  keep_sets(listed, run, start, own, sub, lane);
 }

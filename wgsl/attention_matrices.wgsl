@@ -9,9 +9,11 @@
 // A kernel brings what it does for itself, each marked `@splice`: it is pasted into main, whose names it sees.
 //   begin: declares its sums and what it needs of its row, holds rows owned
 //   room: declares registers for the rows of a tile
-//   ask: asks for those of the tile that begins at `asked`
-//   keep: puts them into workgroup memory
-//   take: adds to its sums what the tile gives, in workgroup memory
+//   ask, ask_other: asks for those of the tile that begins at `asked`, which two products read, one after the other
+//   keep: puts those of the first into workgroup memory
+//   take: adds to its sums what the tile gives; after the first product the rows of the other take the place of its, and are asked for
+//
+// One place for both sides' rows, so that all of it is below 24 KiB for heads of 64: above that fewer workgroups share a multiprocessor.
 //   end: writes its sums
 // @late matrices
 // @import attention_tables.wgsl
@@ -50,8 +52,7 @@ const CHUNK: u32 = BN / 2u; // vec4 of rows owned that have room in a line, as h
 const CHUNK_STEPS: u32 = BN * 2u / MATRIX;
 // Where they begin, in bytes.
 const SCORES: u32 = 0u;
-const FIRST: u32 = NUMBERS * 4u;
-const SECOND: u32 = FIRST + DQUADS * 8u;
+const ROWS: u32 = NUMBERS * 4u;
 
 const ALONG: u32 = 1u;
 const ACROSS: u32 = 0u;
@@ -59,11 +60,10 @@ const ONE: f32 = 1.0;
 const PROBABILITIES: u32 = 1u;
 const ANY: u32 = 0u;
 
-var<workgroup> tiles: buffer<SECOND + VQUADS * 8u>;
+var<workgroup> tiles: buffer<ROWS + max(DQUADS, VQUADS) * 8u>;
 var<workgroup> scores_plain: array<f32, NUMBERS>; // where PLAIN, these for it
 var<workgroup> halves_plain: array<vec2u, HQUADS>;
-var<workgroup> first_plain: array<vec2u, DQUADS>;
-var<workgroup> second_plain: array<vec2u, VQUADS>;
+var<workgroup> rows_plain: array<vec2u, max(DQUADS, VQUADS)>;
 var<workgroup> own_first_plain: array<vec2u, BM * D4>;
 var<workgroup> own_second_plain: array<vec2u, BM * V4>;
 
@@ -98,18 +98,18 @@ fn hold_rows(held: ptr<function, Held>, own_plain: ptr<workgroup, Plain>, source
 
 // s = rows owned, as they are held · rows that stream, of WIDE matrices both.
 // @inline
-fn score(s: ptr<function, Sums>, held: ptr<function, Held>, own_plain: ptr<workgroup, Plain>, WIDE: u32, W4: u32, FROM: u32, plain: ptr<workgroup, Plain>, QUADS: u32, STRIDE: u32, sub: u32, lane: u32) {
+fn score(s: ptr<function, Sums>, held: ptr<function, Held>, own_plain: ptr<workgroup, Plain>, WIDE: u32, W4: u32, QUADS: u32, STRIDE: u32, sub: u32, lane: u32) {
   if (PLAIN == 1u) {
     let own_at = sub * (TM * W4 * 4u);
     let other_at = 0u;
-    add_matrices(&(*s), M, N, WIDE, &tiles, SCORES, &(*own_plain), QUADS, W4, ALONG, own_at, FROM, &(*plain), QUADS, STRIDE, ALONG, other_at, lane);
+    add_matrices(&(*s), M, N, WIDE, &tiles, SCORES, &(*own_plain), QUADS, W4, ALONG, own_at, ROWS, &rows_plain, QUADS, STRIDE, ALONG, other_at, lane);
   } else {
     // @unroll
     for (var step = 0u; step < WIDE; step++) {
       var streams: array<RightMatrix, N>;
       // @unroll
       for (var j = 0u; j < N; j++) {
-        streams[j] = subgroupMatrixLoad<RightMatrix, col_major>(bufferView<array<f16, QUADS * 4u>>(&tiles, FROM), j * (MATRIX * STRIDE * 4u) + step * MATRIX, STRIDE * 4u);
+        streams[j] = subgroupMatrixLoad<RightMatrix, col_major>(bufferView<array<f16, QUADS * 4u>>(&tiles, ROWS), j * (MATRIX * STRIDE * 4u) + step * MATRIX, STRIDE * 4u);
       }
       // @unroll
       for (var i = 0u; i < M; i++) {
@@ -162,10 +162,10 @@ fn show_halves(p: ptr<function, Fours>, BOUNDED: u32, sub: u32, lane: u32) {
 
 // acc += those halves · rows that stream, WIDE matrices of them
 // @inline
-fn add_rows(acc: ptr<function, Sums>, WIDE: u32, FROM: u32, plain: ptr<workgroup, Plain>, QUADS: u32, STRIDE: u32, sub: u32, lane: u32) {
+fn add_rows(acc: ptr<function, Sums>, WIDE: u32, QUADS: u32, STRIDE: u32, sub: u32, lane: u32) {
   let halves_at = sub * (TM * HLINE * 4u);
   let rows_at = 0u;
-  add_matrices(&(*acc), M, WIDE, N, &tiles, SCORES, &halves_plain, HQUADS, HLINE, ALONG, halves_at, FROM, &(*plain), QUADS, STRIDE, ACROSS, rows_at, lane);
+  add_matrices(&(*acc), M, WIDE, N, &tiles, SCORES, &halves_plain, HQUADS, HLINE, ALONG, halves_at, ROWS, &rows_plain, QUADS, STRIDE, ACROSS, rows_at, lane);
 }
 
 // Asks for BN rows of `source` from place `start` of a run's order.
@@ -180,14 +180,14 @@ fn ask_rows(held: ptr<function, Held>, LOADS: u32, source: ptr<storage, array<St
 
 // Puts them into workgroup memory.
 // @inline
-fn keep_rows(held: ptr<function, Held>, LOADS: u32, FROM: u32, plain: ptr<workgroup, Plain>, QUADS: u32, STRIDE: u32, W4: u32, t: u32) {
+fn keep_rows(held: ptr<function, Held>, LOADS: u32, QUADS: u32, STRIDE: u32, W4: u32, t: u32) {
   // @unroll
   for (var load_at = 0u; load_at < LOADS; load_at++) {
     // Those past the end hold the last, and put it where it is.
     let e = min(t + load_at * THREADS, BN * W4 - 1u);
     let to = e / W4 * STRIDE + e % W4;
     let four = (*held)[load_at];
-    put_halves(&tiles, FROM, &(*plain), QUADS, to, four);
+    put_halves(&tiles, ROWS, &rows_plain, QUADS, to, four);
   }
 }
 
@@ -317,6 +317,7 @@ fn main(
     var asked = (listed >> 1u) * BN;
     room();
     ask();
+    ask_other();
     for (var entry = run.first; entry < run.end; entry++) {
       let start = asked;
       workgroupBarrier();

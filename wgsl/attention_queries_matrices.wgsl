@@ -27,13 +27,21 @@ fn room() {
 }
 
 // @splice
-fn ask() {
+fn ask_keys() {
   ask_rows(&pk, DLOADS, &k, D4, run, asked, item, other_base, t);
+}
+
+// @splice
+fn ask_values() {
   ask_rows(&pv, VLOADS, &v, V4, run, asked, item, other_base, t);
 }
 
 // @splice
-fn keep() {
-  keep_rows(&pk, DLOADS, FIRST, &first_plain, DQUADS, DSTRIDE, D4, t);
-  keep_rows(&pv, VLOADS, SECOND, &second_plain, VQUADS, VSTRIDE, V4, t);
+fn keep_keys() {
+  keep_rows(&pk, DLOADS, DQUADS, DSTRIDE, D4, t);
+}
+
+// @splice
+fn keep_values() {
+  keep_rows(&pv, VLOADS, VQUADS, VSTRIDE, V4, t);
 }

@@ -60,42 +60,54 @@ var stats_of_one:vec2f;
 
 
 
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+
+
+
+
+
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_keys_matrices 70
 stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
-// @at attention_matrices 320
+// @at attention_keys_matrices 50
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+// @at attention_matrices 321
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
-// @at attention_keys_matrices 57
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
+// @at attention_keys_matrices 60
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,ROWS))[to]=four;}}}}
+// @at attention_keys_matrices 75
 if(t<BN){
 stats_tile[t]=stats_of_one;
 }
 {if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 324
+// @at attention_matrices 325
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
 asked=(next_listed>>1u)*BN;
+// @at attention_keys_matrices 55
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_keys_matrices 70
+stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
+// @at attention_backward_dk_matrices 44
+var ds:array<array<SumMatrix,N>,M>;
+{if(PLAIN==1u){let own_at=sub*(TM*V4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<VN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(V4*4u)+k;}else{of_left=own_at+k*(V4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(VSTRIDE*4u)+k;}else{of_right=other_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_second_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];ds[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<VN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*V4*4u)+k*MATRIX,V4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*V4*4u)+i*MATRIX,V4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),other_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),other_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],ds[i][j]);}}}}}}else{@unrollfor(var step=0u;step<VN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),j*(MATRIX*VSTRIDE*4u)+step*MATRIX,VSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(other_held[i][step],streams[j],ds[i][j]);}}}}}
+{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=ds[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,ds[i][j],LINE);}}}}workgroupBarrier();}
+// @at attention_keys_matrices 65
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,ROWS))[to]=four;}}}}
 // @at attention_keys_matrices 50
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
-// @at attention_backward_dk_matrices 27
+// @at attention_backward_dk_matrices 49
+var dp:array<vec4f,B4>;
+{let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;dp[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{dp[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
+workgroupBarrier();
 var s:array<array<SumMatrix,N>,M>;
-{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
+{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
 var p:array<vec4f,B4>;
 {let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;p[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{p[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
 {@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=exp2(p[c][z]*factor-stats_tile[c*4u+z].x);}}if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(0.0,p[c][z],has_key(keys_tile[sub*BN+c*4u+z],own));}}}}
-workgroupBarrier();
-var ds:array<array<SumMatrix,N>,M>;
-{if(PLAIN==1u){let own_at=sub*(TM*V4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<VN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(V4*4u)+k;}else{of_left=own_at+k*(V4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(VSTRIDE*4u)+k;}else{of_right=other_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_second_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];ds[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<VN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*V4*4u)+k*MATRIX,V4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*V4*4u)+i*MATRIX,V4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),other_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),other_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],ds[i][j]);}}}}}}else{@unrollfor(var step=0u;step<VN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),j*(MATRIX*VSTRIDE*4u)+step*MATRIX,VSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(other_held[i][step],streams[j],ds[i][j]);}}}}}
-{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=ds[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,ds[i][j],LINE);}}}}workgroupBarrier();}
-var dp:array<vec4f,B4>;
-{let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;dp[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{dp[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
 @unroll
 for(var c=0u;c<B4;c++){
 @unroll
@@ -104,14 +116,14 @@ p[c][z]*=dp[c][z]-stats_tile[c*4u+z].y;
 }
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
-{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 330
+{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
+// @at attention_matrices 331
 listed=next_listed;
 }
 }
-// @at attention_backward_dk_matrices 52
+// @at attention_backward_dk_matrices 71
 {let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,D4);c++){let sum=row_sums[c-turn*N*M4]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line*D4+c]=store(sum);}}else{dk[line*D4+c]=store(sum);}}}}}
-// @at attention_matrices 334
+// @at attention_matrices 335
 }
 `,
   "attention_backward_dq_matrices": `
@@ -173,26 +185,41 @@ var pv:array<vec2u,VLOADS>;
 
 
 
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+
+
+
+
+
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 320
+// @at attention_queries_matrices 31
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+// @at attention_matrices 321
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
-// @at attention_queries_matrices 37
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 324
+// @at attention_queries_matrices 46
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,ROWS))[to]=four;}}}}
+// @at attention_matrices 325
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
 asked=(next_listed>>1u)*BN;
+// @at attention_queries_matrices 36
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_backward_dq_matrices 45
+var ds:array<array<SumMatrix,N>,M>;
+{if(PLAIN==1u){let own_at=sub*(TM*V4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<VN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(V4*4u)+k;}else{of_left=own_at+k*(V4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(VSTRIDE*4u)+k;}else{of_right=other_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_second_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];ds[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<VN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*V4*4u)+k*MATRIX,V4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*V4*4u)+i*MATRIX,V4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),other_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),other_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],ds[i][j]);}}}}}}else{@unrollfor(var step=0u;step<VN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),j*(MATRIX*VSTRIDE*4u)+step*MATRIX,VSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(other_held[i][step],streams[j],ds[i][j]);}}}}}
+{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=ds[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,ds[i][j],LINE);}}}}workgroupBarrier();}
+// @at attention_queries_matrices 41
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,ROWS))[to]=four;}}}}
 // @at attention_queries_matrices 31
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_backward_dq_matrices 30
+// @at attention_backward_dq_matrices 50
+var dp:array<vec4f,B4>;
+{let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;dp[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{dp[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
+workgroupBarrier();
 var s:array<array<SumMatrix,N>,M>;
-{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
+{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
 var p:array<vec4f,B4>;
 {let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;p[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{p[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
@@ -201,25 +228,19 @@ for(var c=0u;c<B4;c++){
 p[c]=exp2(p[c]*factor-stat.x);
 }
 {if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){let first_key=start+c*4u;let keys=keys_of(run,item.rows,own,first_key);@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(ZERO,p[c][z],has_key(keys,first_key+z));}}}}
-workgroupBarrier();
-var ds:array<array<SumMatrix,N>,M>;
-{if(PLAIN==1u){let own_at=sub*(TM*V4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<VN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(V4*4u)+k;}else{of_left=own_at+k*(V4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(VSTRIDE*4u)+k;}else{of_right=other_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_second_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];ds[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<VN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*V4*4u)+k*MATRIX,V4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*V4*4u)+i*MATRIX,V4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),other_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),other_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],ds[i][j]);}}}}}}else{@unrollfor(var step=0u;step<VN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),j*(MATRIX*VSTRIDE*4u)+step*MATRIX,VSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){ds[i][j]=subgroupMatrixMultiplyAccumulate(other_held[i][step],streams[j],ds[i][j]);}}}}}
-{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=ds[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,ds[i][j],LINE);}}}}workgroupBarrier();}
-var dp:array<vec4f,B4>;
-{let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;dp[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{dp[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
 @unroll
 for(var c=0u;c<B4;c++){
 p[c]*=dp[c]-stat.y;
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
-{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 330
+{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
+// @at attention_matrices 331
 listed=next_listed;
 }
 }
-// @at attention_backward_dq_matrices 56
+// @at attention_backward_dq_matrices 73
 {let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,D4);c++){let sum=row_sums[c-turn*N*M4]*params.scale;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*D4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line*D4+c]=store(sum);}}else{dq[line*D4+c]=store(sum);}}}}}
-// @at attention_matrices 334
+// @at attention_matrices 335
 }
 `,
   "attention_backward_dv_matrices": `
@@ -276,44 +297,59 @@ var stats_of_one:vec2f;
 
 
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_keys_matrices 70
 stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
-// @at attention_matrices 320
+// @at attention_keys_matrices 55
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_matrices 321
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
-// @at attention_keys_matrices 57
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
+// @at attention_keys_matrices 65
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pq[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,ROWS))[to]=four;}}}}
+
+
+
+
+
+
+
+
+
 if(t<BN){
 stats_tile[t]=stats_of_one;
 }
 {if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 324
+// @at attention_matrices 325
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
 asked=(next_listed>>1u)*BN;
 // @at attention_keys_matrices 50
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_keys_matrices 70
 stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
-// @at attention_backward_dv_matrices 23
+// @at attention_backward_dv_matrices 40
 var s:array<array<SumMatrix,N>,M>;
-{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
+{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
+// @at attention_keys_matrices 60
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=po[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,ROWS))[to]=four;}}}}
+// @at attention_keys_matrices 55
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_backward_dv_matrices 45
 var p:array<vec4f,B4>;
 {let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;p[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{p[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
 {@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=exp2(p[c][z]*factor-stats_tile[c*4u+z].x);}}if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(0.0,p[c][z],has_key(keys_tile[sub*BN+c*4u+z],own));}}}}
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
-{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 330
+{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
+// @at attention_matrices 331
 listed=next_listed;
 }
 }
-// @at attention_backward_dv_matrices 35
+// @at attention_backward_dv_matrices 54
 {let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,V4);c++){let sum=row_sums[c-turn*N*M4]*ONE;if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line*V4+c]=store(sum);}}else{dv[line*V4+c]=store(sum);}}}}}
-// @at attention_matrices 334
+// @at attention_matrices 335
 }
 `,
   "attention_forward_matrices": `
@@ -384,26 +420,33 @@ var pv:array<vec2u,VLOADS>;
 
 
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
+
+
+
+
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 320
+// @at attention_matrices 321
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
-// @at attention_queries_matrices 37
-{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){first_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,FIRST))[to]=four;}}}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){second_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,SECOND))[to]=four;}}}}
-// @at attention_matrices 324
+// @at attention_queries_matrices 41
+{@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,ROWS))[to]=four;}}}}
+// @at attention_matrices 325
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
 asked=(next_listed>>1u)*BN;
 // @at attention_queries_matrices 31
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
-{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_forward_matrices 38
+// @at attention_forward_matrices 53
 var s:array<array<SumMatrix,N>,M>;
-{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(first_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,FIRST),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
+{if(PLAIN==1u){let own_at=sub*(TM*D4*4u);let other_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<DN*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=own_at+row*(D4*4u)+k;}else{of_left=own_at+k*(D4*4u)+row;}var of_right:u32;if(ALONG==1u){of_right=other_at+column*(DSTRIDE*4u)+k;}else{of_right=other_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(own_first_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];s[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<DN;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+i*(MATRIX*D4*4u)+k*MATRIX,D4*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,SCORES),own_at+k*(MATRIX*D4*4u)+i*MATRIX,D4*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),other_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],s[i][j]);}}}}}}else{@unrollfor(var step=0u;step<DN;step++){var streams:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){streams[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),j*(MATRIX*DSTRIDE*4u)+step*MATRIX,DSTRIDE*4u);}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){s[i][j]=subgroupMatrixMultiplyAccumulate(held[i][step],streams[j],s[i][j]);}}}}}
 {@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){let to=sub*PART+i*(MATRIX*LINE)+j*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[to+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=s[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),to,s[i][j],LINE);}}}}workgroupBarrier();}
+// @at attention_queries_matrices 46
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,ROWS))[to]=four;}}}}
+// @at attention_queries_matrices 36
+{@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
+// @at attention_forward_matrices 58
 var p:array<vec4f,B4>;
 {let begins_at=(sub*PART+lane*LINE)/4u;{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(begins_at+c)*4u;p[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{p[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[begins_at+c];}}}}
 {if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){let first_key=start+c*4u;let keys=keys_of(run,item.rows,own,first_key);@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(MASKED,p[c][z],has_key(keys,first_key+z));}}}}
@@ -452,18 +495,18 @@ p[c]=exp2(p[c]*factor-shift);
 l+=(p[c].x+p[c].y)+(p[c].z+p[c].w);
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
-{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(second_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,SECOND),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 330
+{let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
+// @at attention_matrices 331
 listed=next_listed;
 }
 }
-// @at attention_forward_matrices 95
+// @at attention_forward_matrices 112
 let share=select(1.0/l,0.0,l==0.0);
 {let own_line=(sub*PART+lane*LINE)/4u;@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();var row_sums:array<vec4f,B4>;{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();{@unrollfor(var c=0u;c<B4;c++){if(PLAIN==1u){let place=(own_line+c)*4u;row_sums[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{row_sums[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[own_line+c];}}}}if(own<item.rows){@unrollfor(var c=turn*N*M4;c<min(turn*N*M4+B4,V4);c++){let sum=row_sums[c-turn*N*M4]*share;if(WRITTEN_WHOLE==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+lane)*V4+c)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){o[at+piece_at]=piece(sum,piece_at);}}else{o[line*V4+c]=store(sum);}}else{o[line*V4+c]=store(sum);}}}}}
 if(own<item.rows){
 lse[lines+row]=select(m*params.scale+log(l),MASKED,l==0.0);
 }
-// @at attention_matrices 334
+// @at attention_matrices 335
 }
 `,
   "attention_keys_matrices": `
@@ -475,7 +518,7 @@ const SPLIT:u32=1u;
 var<workgroup>stats_tile:array<vec2f,BN>;
 var<workgroup>keys_tile:array<vec2u,TY*BN>;
 `,
-  "attention_matrices": `// @at attention_matrices 17
+  "attention_matrices": `// @at attention_matrices 19
 // @import attention_tables.wgsl
 // @import matrices.wgsl
 
@@ -512,8 +555,7 @@ const CHUNK:u32=BN/2u;
 const CHUNK_STEPS:u32=BN*2u/MATRIX;
 
 const SCORES:u32=0u;
-const FIRST:u32=NUMBERS*4u;
-const SECOND:u32=FIRST+DQUADS*8u;
+const ROWS:u32=NUMBERS*4u;
 
 const ALONG:u32=1u;
 const ACROSS:u32=0u;
@@ -521,11 +563,10 @@ const ONE:f32=1.0;
 const PROBABILITIES:u32=1u;
 const ANY:u32=0u;
 
-var<workgroup>tiles:buffer<SECOND+VQUADS*8u>;
+var<workgroup>tiles:buffer<ROWS+max(DQUADS,VQUADS)*8u>;
 var<workgroup>scores_plain:array<f32,NUMBERS>;
 var<workgroup>halves_plain:array<vec2u,HQUADS>;
-var<workgroup>first_plain:array<vec2u,DQUADS>;
-var<workgroup>second_plain:array<vec2u,VQUADS>;
+var<workgroup>rows_plain:array<vec2u,max(DQUADS,VQUADS)>;
 var<workgroup>own_first_plain:array<vec2u,BM*D4>;
 var<workgroup>own_second_plain:array<vec2u,BM*V4>;
 `,
@@ -638,7 +679,7 @@ var<workgroup>tiles:buffer<max((LQUADS+RQUADS)*8u,SUMS*4u)>;
 var<workgroup>left_plain:array<vec2u,LQUADS>;
 var<workgroup>right_plain:array<vec2u,RQUADS>;
 var<workgroup>sums_plain:array<f32,SUMS>;
-// @at product_matrices 84
+// @at product_matrices 87
 fn is_summed(ALONG:u32,line:u32,k4:u32,front:u32,end:u32)->bool{
 return select(front+line,front+k4*4u,ALONG==1u)<end;
 }
@@ -667,9 +708,9 @@ right_at=column0;
 }
 var acc:array<array<SumMatrix,N>,M>;
 var l:array<vec2u,LLOADS>;
-var r:array<vec2u,RLOADS>;
+var r:array<Right,RLOADS>;
 let first=whole.first;
-{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[q]=left(min(m0+e/LWIDE,whole.rows-1u),min(first/4u+e%LWIDE,whole.end/4u-1u));}else{l[q]=left(min(first+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(first/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(first+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}if(RIGHT_STORED==1u){r[q]=right(line,column);}else{let wide=right_value(right(line,column));r[q]=store(wide);}}}
+{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[q]=left(min(m0+e/LWIDE,whole.rows-1u),min(first/4u+e%LWIDE,whole.end/4u-1u));}else{l[q]=left(min(first+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(first/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(first+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}r[q]=right(line,column);}}
 for(var front=first;front<whole.end;front+=BK){
 @unroll
 for(var q=0u;q<LLOADS;q++){
@@ -678,17 +719,40 @@ let at=e/LWIDE*LSTRIDE+e%LWIDE;
 let value=select(vec2u(),l[q],is_summed(LEFT_ALONG,e/LWIDE,e%LWIDE,front,whole.end));
 {if(PLAIN==1u){left_plain[at]=value;}else{(*bufferView<array<vec2u,LQUADS>>(&tiles,BEGIN))[at]=value;}}
 }
+if(RIGHT_STORED==1u){
 @unroll
 for(var q=0u;q<RLOADS;q++){
-let e=t+q*THREADS;
-let at=e/RWIDE*RSTRIDE+e%RWIDE;
 let value=r[q];
-{if(PLAIN==1u){right_plain[at]=value;}else{(*bufferView<array<vec2u,RQUADS>>(&tiles,RFROM))[at]=value;}}
+{let e=t+q*THREADS;let at=e/RWIDE*RSTRIDE+e%RWIDE;{if(PLAIN==1u){right_plain[at]=value;}else{(*bufferView<array<vec2u,RQUADS>>(&tiles,RFROM))[at]=value;}}}
+}
+}else{
+
+
+var bits:vec4u;
+@unroll
+for(var q=0u;q<RLOADS;q++){
+bits|=bitcast<vec4u>(right_value(r[q]));
+}
+if(((bits.x|bits.y|bits.z|bits.w)&0x7fffffffu)<=HIGHEST){
+@unroll
+for(var q=0u;q<RLOADS;q++){
+let wide=right_value(r[q]);
+let value=vec2u(pack2x16float(wide.xy),pack2x16float(wide.zw));
+{let e=t+q*THREADS;let at=e/RWIDE*RSTRIDE+e%RWIDE;{if(PLAIN==1u){right_plain[at]=value;}else{(*bufferView<array<vec2u,RQUADS>>(&tiles,RFROM))[at]=value;}}}
+}
+}else{
+@unroll
+for(var q=0u;q<RLOADS;q++){
+let wide=right_value(r[q]);
+let value=store(wide);
+{let e=t+q*THREADS;let at=e/RWIDE*RSTRIDE+e%RWIDE;{if(PLAIN==1u){right_plain[at]=value;}else{(*bufferView<array<vec2u,RQUADS>>(&tiles,RFROM))[at]=value;}}}
+}
+}
 }
 workgroupBarrier();
 
 let next=front+BK;
-{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[q]=left(min(m0+e/LWIDE,whole.rows-1u),min(next/4u+e%LWIDE,whole.end/4u-1u));}else{l[q]=left(min(next+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(next/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(next+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}if(RIGHT_STORED==1u){r[q]=right(line,column);}else{let wide=right_value(right(line,column));r[q]=store(wide);}}}
+{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[q]=left(min(m0+e/LWIDE,whole.rows-1u),min(next/4u+e%LWIDE,whole.end/4u-1u));}else{l[q]=left(min(next+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(next/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(next+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}r[q]=right(line,column);}}
 {if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<STEPS*MATRIX;k++){var of_left:u32;if(LEFT_ALONG==1u){of_left=left_at+row*(LSTRIDE*4u)+k;}else{of_left=left_at+k*(LSTRIDE*4u)+row;}var of_right:u32;if(RIGHT_ALONG==1u){of_right=right_at+column*(RSTRIDE*4u)+k;}else{of_right=right_at+k*(RSTRIDE*4u)+column;}let factor_l=unpack2x16float(left_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(right_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<STEPS;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(LEFT_ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,LQUADS*4u>>(&tiles,BEGIN),left_at+i*(MATRIX*LSTRIDE*4u)+k*MATRIX,LSTRIDE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,LQUADS*4u>>(&tiles,BEGIN),left_at+k*(MATRIX*LSTRIDE*4u)+i*MATRIX,LSTRIDE*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(RIGHT_ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,RQUADS*4u>>(&tiles,RFROM),right_at+j*(MATRIX*RSTRIDE*4u)+k*MATRIX,RSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,RQUADS*4u>>(&tiles,RFROM),right_at+k*(MATRIX*RSTRIDE*4u)+j*MATRIX,RSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}
 workgroupBarrier();
 }
