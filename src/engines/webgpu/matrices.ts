@@ -13,13 +13,13 @@ import type { Pipelines } from "./shader/pipelines.ts";
 import type { Matrices, Values } from "./shader/specialise.ts";
 import { isPacked } from "./storage.ts";
 import { attentionByMatrices, linearByMatrices, type MatrixSizes } from "./tuning/matrix_variants.ts";
-import { type AttentionKernel, type AttentionVariant, invocationsOf, type LinearVariant } from "./tuning/variants.ts";
+import { type AttentionKernel, type AttentionVariant, invocationsOf, type LinearKernel, type LinearVariant } from "./tuning/variants.ts";
 
 /** What multiplies matrices of f16 and sums them in f32. */
 export interface MatrixUnits extends MatrixSizes {
   readonly part: Matrices;
-  /** Variants of the products, without tuning, largest first. */
-  readonly linear: readonly LinearVariant[];
+  /** Variants of each product, without tuning, largest first. */
+  readonly linear: Readonly<Record<LinearKernel, readonly LinearVariant[]>>;
   /** The variants of an attention kernel, those without tuning or some given, that fit an operation and a device; none where others do it. */
   attention(
     kernel: AttentionKernel,
@@ -103,7 +103,7 @@ export async function findMatrices(
   if (!found) return;
   addKernels((await import("./shader/wgsl_matrices.gen.ts")).WGSL);
   try {
-    await pipelines.get("linear", { ...found.linear.at(-1)!, MATRICES: found.part, STORAGE: "f16x4" });
+    await pipelines.get("linear", { ...found.linear.linear.at(-1)!, MATRICES: found.part, STORAGE: "f16x4" });
     return found;
   } catch (error) {
     if (error instanceof KernelError && asked === "auto") return;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { attention, type AttentionVariant, linear, type LinearVariant } from "./variants.ts";
+import { attention, type AttentionVariant, linear, type LinearKernel, type LinearVariant } from "./variants.ts";
 
 /** Matrices of MATRIX rows and columns by subgroups of LANES invocations. */
 export interface MatrixSizes {
@@ -12,11 +12,14 @@ export interface MatrixSizes {
   readonly LANES: number;
 }
 
-/** The products, largest first. With 64 × 64 a subgroup, a matrix that is loaded is multiplied four times. */
-export const linearByMatrices = (sizes: MatrixSizes): readonly LinearVariant[] => [
-  linear(2, 2, 64, 64, { BK4: 8, ...sizes }),
-  linear(2, 2, 32, 32, { BK4: 8, ...sizes }),
-];
+/**
+ * The products, largest first. With 64 × 64 a subgroup, a matrix that is loaded is multiplied four times; of dyᵀ·x, whose operands both go
+ * across the sum, more workgroups at a time are worth more: 119 TFLOP/s for 101.
+ */
+export function linearByMatrices(sizes: MatrixSizes): Readonly<Record<LinearKernel, readonly LinearVariant[]>> {
+  const [large, tall, small] = [[64, 64], [64, 32], [32, 32]].map(([TM, TN]) => linear(2, 2, TM, TN, { BK4: 8, ...sizes }));
+  return { linear: [large, tall, small], linear_input_grad: [large, tall, small], linear_weight_grad: [tall, small] };
+}
 
 /**
  * Attention: a row per invocation, by workgroups of four subgroups. Of one and of two subgroups the same text gave wrong numbers where it was
@@ -28,7 +31,7 @@ export const attentionByMatrices = (sizes: MatrixSizes, TY = 4, TN = 32): readon
 
 /** More of them that tuning tries, and passes over where they compute something else. */
 export const moreByMatrices = (sizes: MatrixSizes): { linear: readonly LinearVariant[]; attention: readonly AttentionVariant[] } => ({
-  linear: [linear(2, 2, 64, 64, { BK4: 16, ...sizes }), linear(2, 4, 64, 32, { BK4: 8, ...sizes })],
+  linear: [linear(2, 2, 32, 64, { BK4: 8, ...sizes }), linear(2, 2, 64, 64, { BK4: 16, ...sizes }), linear(2, 4, 64, 32, { BK4: 8, ...sizes })],
   attention: [attention(1, 8, sizes.LANES, 32, sizes), attention(2, 4, sizes.LANES, 32, sizes)],
 });
 

@@ -50,7 +50,7 @@ export function matrixTrials(sizes: MatrixSizes | undefined): { linear: readonly
   if (!sizes) return { linear: [], attention: [] };
   const { MATRIX, LANES } = sizes, own = { MATRIX, LANES }, more = moreByMatrices(own);
   return {
-    linear: [...linearByMatrices(own), ...more.linear],
+    linear: [...linearByMatrices(own).linear, ...more.linear],
     attention: [...attentionByMatrices(own), ...more.attention].flatMap((variant) => [variant, { ...variant, BITS: 1 }]),
   };
 }
