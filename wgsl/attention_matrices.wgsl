@@ -57,6 +57,7 @@ const ROWS: u32 = NUMBERS * 4u;
 const ALONG: u32 = 1u;
 const ACROSS: u32 = 0u;
 const ONE: f32 = 1.0;
+const SINGLE: u32 = 1u;
 const PROBABILITIES: u32 = 1u;
 const ANY: u32 = 0u;
 
@@ -64,8 +65,23 @@ var<workgroup> tiles: buffer<ROWS + max(DQUADS, VQUADS) * 8u>;
 var<workgroup> scores_plain: array<f32, NUMBERS>; // where PLAIN, these for it
 var<workgroup> halves_plain: array<vec2u, HQUADS>;
 var<workgroup> rows_plain: array<vec2u, max(DQUADS, VQUADS)>;
+var<workgroup> words_plain: array<u32, BM>;
 var<workgroup> own_first_plain: array<vec2u, BM * D4>;
 var<workgroup> own_second_plain: array<vec2u, BM * V4>;
+
+// Rows owned are read and written side by side, a row after the other, not each by the invocation that has it: 32 lines of memory at a time
+// for two. So an invocation asks another, whose row it is, for what that knows of it.
+// @inline
+fn ask_owner(found: ptr<function, Word>, word: u32, of_row: u32, sub: u32, lane: u32) {
+  if (PLAIN == 1u) {
+    workgroupBarrier();
+    words_plain[sub * TM + lane] = word;
+    workgroupBarrier();
+    (*found) = words_plain[sub * TM + of_row];
+  } else {
+    (*found) = subgroupShuffle(word, of_row);
+  }
+}
 
 // Holds the rows owned of `source`, WIDE matrices of them, a chunk of columns at a time through the subgroup's lines.
 // @inline
@@ -82,9 +98,11 @@ fn hold_rows(held: ptr<function, Held>, own_plain: ptr<workgroup, Plain>, source
         workgroupBarrier();
         // @unroll
         for (var c = 0u; c < CHUNK; c++) {
-          if (step * M4 + c < W4) {
-            (*bufferView<array<vec2u, HQUADS>>(&tiles, SCORES))[(sub * TM + lane) * HLINE + c] = (*source)[line * W4 + step * M4 + c];
-          }
+          let of_row = (c * LANES + lane) / CHUNK;
+          let column = (c * LANES + lane) % CHUNK;
+          var line_there: u32;
+          ask_owner(&line_there, line, of_row, sub, lane);
+          (*bufferView<array<vec2u, HQUADS>>(&tiles, SCORES))[(sub * TM + of_row) * HLINE + column] = (*source)[line_there * W4 + min(step * M4 + column, W4 - 1u)];
         }
         workgroupBarrier();
       }
@@ -195,21 +213,27 @@ fn keep_rows(held: ptr<function, Held>, LOADS: u32, QUADS: u32, STRIDE: u32, W4:
 // first: behind a barrier each, loads would wait for each other.
 // @inline
 fn start_sums(acc: ptr<function, Sums>, WIDE: u32, W4: u32, y: ptr<storage, array<Stored>>, factor: f32, line: u32, sub: u32, lane: u32) {
-  var row_before: array<Stored, W4>;
+  var rows_before: array<Stored, (WIDE + N - 1u) / N * B4>;
   // @unroll
-  for (var c = 0u; c < W4; c++) {
-    row_before[c] = (*y)[line * W4 + c];
+  for (var q = 0u; q < B4; q++) {
+    let of_row = (q * LANES + lane) / B4;
+    var line_there: u32;
+    ask_owner(&line_there, line, of_row, sub, lane);
+    // @unroll
+    for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
+      rows_before[turn * B4 + q] = (*y)[line_there * W4 + min(turn * B4 + (q * LANES + lane) % B4, W4 - 1u)];
+    }
   }
-  let own_line = (sub * PART + lane * LINE) / 4u;
   // @unroll
   for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
-    var numbers: array<vec4f, B4>;
-    // @unroll
-    for (var c = 0u; c < B4; c++) {
-      numbers[c] = load(row_before[min(turn * N * M4 + c, W4 - 1u)]) / factor;
-    }
     workgroupBarrier();
-    give_numbers(&numbers, B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
+    // @unroll
+    for (var q = 0u; q < B4; q++) {
+      var number: array<vec4f, 1>;
+      number[0] = load(rows_before[turn * B4 + q]) / factor;
+      let there = (sub * PART + (q * LANES + lane) / B4 * LINE) / 4u + (q * LANES + lane) % B4;
+      give_numbers(&number, SINGLE, &tiles, SCORES, &scores_plain, NUMBERS, there);
+    }
     workgroupBarrier();
     get_sums(&(*acc), turn, WIDE, sub, lane);
   }
@@ -228,9 +252,9 @@ fn get_sums(acc: ptr<function, Sums>, TURN: u32, WIDE: u32, sub: u32, lane: u32)
   }
 }
 
-// And back, of them the row of each invocation, whose line of workgroup memory is `own_line`.
+// And back.
 // @inline
-fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, TURN: u32, WIDE: u32, own_line: u32, sub: u32, lane: u32) {
+fn put_sums(acc: ptr<function, Sums>, TURN: u32, WIDE: u32, sub: u32, lane: u32) {
   // @unroll
   for (var i = 0u; i < M; i++) {
     // @unroll
@@ -240,7 +264,6 @@ fn take_sums(row_sums: ptr<function, Fours>, acc: ptr<function, Sums>, TURN: u32
     }
   }
   workgroupBarrier();
-  take_numbers(&(*row_sums), B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
 }
 
 // Multiplies the row of each invocation by its `factor`.
@@ -250,7 +273,8 @@ fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: 
   // @unroll
   for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
     var row_sums: array<vec4f, B4>;
-    take_sums(&row_sums, &(*acc), turn, WIDE, own_line, sub, lane);
+    put_sums(&(*acc), turn, WIDE, sub, lane);
+    take_numbers(&row_sums, B4, &tiles, SCORES, &scores_plain, NUMBERS, own_line);
     // @unroll
     for (var c = 0u; c < B4; c++) {
       row_sums[c] *= factor;
@@ -262,31 +286,39 @@ fn scale_sums(acc: ptr<function, Sums>, WIDE: u32, factor: f32, sub: u32, lane: 
   }
 }
 
-// Writes the row of each invocation, times `factor`: WIDE matrices, as partial sums where SPLIT and they are asked for.
+// Writes rows owned, each times its `factor`: WIDE matrices, as partial sums where SPLIT and they are asked for.
 // @inline
 fn write_sums(y: ptr<storage, array<Stored>>, acc: ptr<function, Sums>, WIDE: u32, W4: u32, SPLIT: u32, factor: f32, item: Item, part: u32, own: u32, line: u32, sub: u32, lane: u32) {
-  let own_line = (sub * PART + lane * LINE) / 4u;
+  let factor_bits = bitcast<u32>(factor);
   // @unroll
   for (var turn = 0u; turn < (WIDE + N - 1u) / N; turn++) {
     workgroupBarrier();
-    var row_sums: array<vec4f, B4>;
-    take_sums(&row_sums, &(*acc), turn, WIDE, own_line, sub, lane);
-    if (own < item.rows) {
-      // @unroll
-      for (var c = turn * N * M4; c < min(turn * N * M4 + B4, W4); c++) {
-        let sum = row_sums[c - turn * N * M4] * factor;
+    put_sums(&(*acc), turn, WIDE, sub, lane);
+    // @unroll
+    for (var q = 0u; q < B4; q++) {
+      let of_row = (q * LANES + lane) / B4;
+      let column = turn * B4 + (q * LANES + lane) % B4;
+      var line_there: u32;
+      ask_owner(&line_there, line, of_row, sub, lane);
+      var factor_there: u32;
+      ask_owner(&factor_there, factor_bits, of_row, sub, lane);
+      var numbers: array<vec4f, 1>;
+      let there = (sub * PART + of_row * LINE) / 4u + (q * LANES + lane) % B4;
+      take_numbers(&numbers, SINGLE, &tiles, SCORES, &scores_plain, NUMBERS, there);
+      let sum = numbers[0] * bitcast<f32>(factor_there);
+      if (own - lane + of_row < item.rows && column < W4) {
         if (SPLIT == 1u) {
           if (params.split != 0u) {
-            let at = (((part * params.slots + item.slot) * BM + sub * TM + lane) * W4 + c) * PIECES;
+            let at = (((part * params.slots + item.slot) * BM + sub * TM + of_row) * W4 + column) * PIECES;
             // @unroll
             for (var piece_at = 0u; piece_at < PIECES; piece_at++) {
               (*y)[at + piece_at] = piece(sum, piece_at);
             }
           } else {
-            (*y)[line * W4 + c] = store(sum);
+            (*y)[line_there * W4 + column] = store(sum);
           }
         } else {
-          (*y)[line * W4 + c] = store(sum);
+          (*y)[line_there * W4 + column] = store(sum);
         }
       }
     }
