@@ -2,7 +2,8 @@
  * Kernels by subgroup matrices, which no test machine has.
  *
  * Plan. Their texts, in every variant that is taken or tried, are valid to Dawn's compiler, on its null backend, which has the extension and
- * no GPU. Plain code in the place of the matrices runs the same texts on any device: held to the oracle as all kernels are. What a device
+ * no GPU. Plain code in the place of the matrices runs the same texts on any device: held to the oracle as all kernels are, and told from those
+ * that a device without matrices takes, which are as right. What a device
  * offers is read from its features and configurations, those made up here.
  */
 
@@ -12,15 +13,18 @@ import { createRequire } from "node:module";
 import { findMatrices } from "../src/engines/webgpu/matrices.ts";
 import { loadLate } from "../src/engines/webgpu/plan/index.gen.ts";
 import { addKernels } from "../src/engines/webgpu/shader/link.ts";
+import { memoryOf } from "../src/engines/webgpu/shader/memory.ts";
 import { Pipelines } from "../src/engines/webgpu/shader/pipelines.ts";
-import { specialise, type Values } from "../src/engines/webgpu/shader/specialise.ts";
+import { type Matrices, specialise, type Values } from "../src/engines/webgpu/shader/specialise.ts";
 import { WGSL } from "../src/engines/webgpu/shader/wgsl_matrices.gen.ts";
+import { attentionByMatrices } from "../src/engines/webgpu/tuning/matrix_variants.ts";
 import { matrixTrials } from "../src/engines/webgpu/tuning/trials.ts";
 import { pick } from "./cases.ts";
 import { disposeEngines, engine, gpuTest } from "./engines.ts";
 import { needing } from "./needs.ts";
 import { deviations } from "./runtimes/conformance.ts";
 
+const PRODUCTS = ["linear", "linear_input_grad", "linear_weight_grad", "muon_apply", "muon_gram_whole"];
 const ATTENTION = ["forward", "backward_dq", "backward_dk", "backward_dv"].map((name) => `attention_${name}_matrices`);
 
 /** Every variant of every kernel by matrices of one size, attention's for heads of some widths. */
@@ -104,12 +108,47 @@ Deno.test("matrices: what a device offers is read from its features and configur
 // Tiles full and partial, in order and by parts, one stage and several, widths that differ; products of odd sizes, whole epilogues.
 const CASES = [
   ...["strided", "fixed", "dense"].map((pattern) => pick({ op: "attention", pattern, n: 101, d: 16, dtype: "f16" })[0]),
-  ...pick({ op: "linear", rows: 130, dtype: "f16" }, { op: "linear_input_grad", rows: 65, dtype: "f16" }),
+  ...pick({ op: "linear", rows: 130, dtype: "f16" }, { op: "linear_input_grad", rows: [65, 130], dtype: "f16" }),
   ...pick({ op: "linear_weight_grad", rows: 130, dtype: "f16" }, { op: "muon", dtype: "f16" }),
 ];
 
+/** Kernels by matrices that the cases ran. */
+const ran = new Set<string>();
+
 for (const c of CASES) {
-  gpuTest(`matrices, by plain code: ${c.name}`, async () => assertEquals(await deviations(await engine("webgpu-matrices"), c), []));
+  gpuTest(`matrices, by plain code: ${c.name}`, async () => {
+    const { get } = Pipelines.prototype;
+    Pipelines.prototype.get = function (kernel: string, values: Values) {
+      if (values.MATRICES === "plain") ran.add(kernel);
+      return get.call(this, kernel as never, values as never);
+    };
+    try {
+      assertEquals(await deviations(await engine("webgpu-matrices"), c), []);
+    } finally {
+      Pipelines.prototype.get = get;
+    }
+  });
 }
+
+gpuTest("matrices, by plain code: every kernel that has them was among those", () => {
+  assertEquals([...ran].sort(), [...ATTENTION, ...PRODUCTS].sort());
+  return Promise.resolve();
+});
+
+Deno.test("matrices: the workgroup memory of every variant is known, of heads of 64 below 24 KiB", async () => {
+  await loadLate();
+  addKernels(WGSL);
+  const of = (MATRICES: Matrices, heads: [number, number]) =>
+    [...variants({ MATRIX: 16, LANES: 32 }, [heads])].map(([kernel, values]) => ({
+      kernel,
+      bytes: memoryOf(kernel, { ...values, MATRICES }),
+    }));
+  for (const { kernel, bytes } of [...of("plain", [4, 4]), ...of("subgroup", [20, 12])]) assert(bytes > 0, `${kernel}: ${bytes}`);
+  const [{ TX, TY, TM, TN, LANES, MATRIX }] = attentionByMatrices({ MATRIX: 16, LANES: 32 });
+  for (const kernel of ATTENTION) {
+    const bytes = memoryOf(kernel, { TX, TY, TM, TN, LANES, MATRIX, BITS: 0, D4: 16, V4: 16, MATRICES: "subgroup", STORAGE: "f16x4" });
+    assert(bytes <= 24 * 1024, `${kernel}: ${bytes}`);
+  }
+});
 
 Deno.test.afterAll(disposeEngines);

@@ -42,6 +42,7 @@ const DSTRIDE: u32 = D4 + 2u;
 const VSTRIDE: u32 = V4 + 2u;
 const DQUADS: u32 = BN * DSTRIDE;
 const VQUADS: u32 = BN * VSTRIDE;
+const ROW_QUADS: u32 = max(DQUADS, VQUADS);
 // Numbers of a line of scores, of a subgroup's and of all; the same in halves, in vec2u.
 const LINE: u32 = BN + 4u;
 const PART: u32 = TM * LINE;
@@ -61,10 +62,10 @@ const SINGLE: u32 = 1u;
 const PROBABILITIES: u32 = 1u;
 const ANY: u32 = 0u;
 
-var<workgroup> tiles: buffer<ROWS + max(DQUADS, VQUADS) * 8u>;
+var<workgroup> tiles: buffer<ROWS + ROW_QUADS * 8u>;
 var<workgroup> scores_plain: array<f32, NUMBERS>; // where PLAIN, these for it
 var<workgroup> halves_plain: array<vec2u, HQUADS>;
-var<workgroup> rows_plain: array<vec2u, max(DQUADS, VQUADS)>;
+var<workgroup> rows_plain: array<vec2u, ROW_QUADS>;
 var<workgroup> words_plain: array<u32, BM>;
 var<workgroup> own_first_plain: array<vec2u, BM * D4>;
 var<workgroup> own_second_plain: array<vec2u, BM * V4>;

@@ -41,9 +41,9 @@ const KERNELS: readonly AttentionKernel[] = [
 
 function unitsFor(part: Matrices, sizes: MatrixSizes): MatrixUnits {
   const values = ({ TX, TY, TM, TN, LANES, MATRIX, BITS }: AttentionVariant) => ({ TX, TY, TM, TN, LANES, MATRIX, BITS, MATRICES: part });
-  // What stands in for them has arrays of its own beside, of which few devices hold those of four subgroups; and a software GPU compiles it
-  // for a minute where a tile has more than one matrix of keys.
-  const all = part === "plain" ? attentionByMatrices(sizes, 1, sizes.MATRIX) : attentionByMatrices(sizes);
+  // What stands in for them has arrays of its own beside, of which few devices hold those of wide heads; and a software GPU compiles it for a
+  // minute where a tile has more than one matrix of keys.
+  const all = part === "plain" ? attentionByMatrices(sizes, 4, sizes.MATRIX) : attentionByMatrices(sizes);
   return {
     ...sizes,
     part,

@@ -14,7 +14,7 @@ var<storage,read>v:array<Stored>;
 var<storage,read>d_o:array<Stored>;
 var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dk:array<Stored>;
-// @at attention_matrices 328
+// @at attention_matrices 329
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -31,7 +31,7 @@ let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let factor=params.scale*LOG2E;
-// @at attention_matrices 339
+// @at attention_matrices 340
 let sub=t/LANES;
 let lane=t%LANES;
 
@@ -47,7 +47,7 @@ var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
 {var rows_before:array<Stored,(DN+N-1u)/N*B4>;@unrollfor(var q=0u;q<B4;q++){let of_row=(q*LANES+lane)/B4;var line_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=line;workgroupBarrier();line_there=words_plain[sub*TM+of_row];}else{line_there=subgroupShuffle(line,of_row);}}@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){rows_before[turn*B4+q]=dk[line_there*D4+min(turn*B4+(q*LANES+lane)%B4,D4-1u)];}}@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();@unrollfor(var q=0u;q<B4;q++){var number:array<vec4f,1>;number[0]=load(rows_before[turn*B4+q])/params.scale;let there=(sub*PART+(q*LANES+lane)/B4*LINE)/4u+(q*LANES+lane)%B4;{@unrollfor(var c=0u;c<SINGLE;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(there+c)*4u+z]=number[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[there+c]=number[c];}}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 346
+// @at attention_matrices 347
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -70,7 +70,7 @@ var stats_of_one:vec2f;
 stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
 // @at attention_keys_matrices 50
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pq[load_at]=q[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
-// @at attention_matrices 353
+// @at attention_matrices 354
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
@@ -81,7 +81,7 @@ if(t<BN){
 stats_tile[t]=stats_of_one;
 }
 {if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 357
+// @at attention_matrices 358
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -117,13 +117,13 @@ p[c][z]*=dp[c][z]-stats_tile[c*4u+z].y;
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 363
+// @at attention_matrices 364
 listed=next_listed;
 }
 }
 // @at attention_backward_dk_matrices 71
 {let factor_bits=bitcast<u32>(params.scale);@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();}@unrollfor(var q=0u;q<B4;q++){let of_row=(q*LANES+lane)/B4;let column=turn*B4+(q*LANES+lane)%B4;var line_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=line;workgroupBarrier();line_there=words_plain[sub*TM+of_row];}else{line_there=subgroupShuffle(line,of_row);}}var factor_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=factor_bits;workgroupBarrier();factor_there=words_plain[sub*TM+of_row];}else{factor_there=subgroupShuffle(factor_bits,of_row);}}var numbers:array<vec4f,1>;let there=(sub*PART+of_row*LINE)/4u+(q*LANES+lane)%B4;{@unrollfor(var c=0u;c<SINGLE;c++){if(PLAIN==1u){let place=(there+c)*4u;numbers[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{numbers[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[there+c];}}}let sum=numbers[0]*bitcast<f32>(factor_there);if(own-lane+of_row<item.rows&&column<D4){if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+of_row)*D4+column)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dk[at+piece_at]=piece(sum,piece_at);}}else{dk[line_there*D4+column]=store(sum);}}else{dk[line_there*D4+column]=store(sum);}}}}}
-// @at attention_matrices 367
+// @at attention_matrices 368
 }
 `,
   "attention_backward_dq_matrices": `
@@ -139,7 +139,7 @@ var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dq:array<Stored>;
 
 const SPLIT:u32=1u;
-// @at attention_matrices 328
+// @at attention_matrices 329
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -156,7 +156,7 @@ let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let factor=params.scale*LOG2E;
-// @at attention_matrices 339
+// @at attention_matrices 340
 let sub=t/LANES;
 let lane=t%LANES;
 
@@ -173,7 +173,7 @@ var acc:array<array<SumMatrix,DN>,M>;
 if(params.later!=0u){
 {var rows_before:array<Stored,(DN+N-1u)/N*B4>;@unrollfor(var q=0u;q<B4;q++){let of_row=(q*LANES+lane)/B4;var line_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=line;workgroupBarrier();line_there=words_plain[sub*TM+of_row];}else{line_there=subgroupShuffle(line,of_row);}}@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){rows_before[turn*B4+q]=dq[line_there*D4+min(turn*B4+(q*LANES+lane)%B4,D4-1u)];}}@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();@unrollfor(var q=0u;q<B4;q++){var number:array<vec4f,1>;number[0]=load(rows_before[turn*B4+q])/params.scale;let there=(sub*PART+(q*LANES+lane)/B4*LINE)/4u+(q*LANES+lane)%B4;{@unrollfor(var c=0u;c<SINGLE;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(there+c)*4u+z]=number[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[there+c]=number[c];}}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 346
+// @at attention_matrices 347
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -193,13 +193,13 @@ var pv:array<vec2u,VLOADS>;
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
 // @at attention_queries_matrices 31
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);pk[load_at]=k[((other_base+row_of(run.rows_at,run.rows,asked+e/D4))*params.heads+item.head)*D4+e%D4];}}
-// @at attention_matrices 353
+// @at attention_matrices 354
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
 // @at attention_queries_matrices 46
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);let to=e/V4*VSTRIDE+e%V4;let four=pv[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,VQUADS>>(&tiles,ROWS))[to]=four;}}}}
-// @at attention_matrices 357
+// @at attention_matrices 358
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -234,13 +234,13 @@ p[c]*=dp[c]-stat.y;
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(ANY==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(DSTRIDE*4u)+k;}else{of_right=rows_at+k*(DSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,DN>;@unrollfor(var j=0u;j<DN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*DSTRIDE*4u)+k*MATRIX,DSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,DQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*DSTRIDE*4u)+j*MATRIX,DSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<DN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 363
+// @at attention_matrices 364
 listed=next_listed;
 }
 }
 // @at attention_backward_dq_matrices 73
 {let factor_bits=bitcast<u32>(params.scale);@unrollfor(var turn=0u;turn<(DN+N-1u)/N;turn++){workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,DN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();}@unrollfor(var q=0u;q<B4;q++){let of_row=(q*LANES+lane)/B4;let column=turn*B4+(q*LANES+lane)%B4;var line_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=line;workgroupBarrier();line_there=words_plain[sub*TM+of_row];}else{line_there=subgroupShuffle(line,of_row);}}var factor_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=factor_bits;workgroupBarrier();factor_there=words_plain[sub*TM+of_row];}else{factor_there=subgroupShuffle(factor_bits,of_row);}}var numbers:array<vec4f,1>;let there=(sub*PART+of_row*LINE)/4u+(q*LANES+lane)%B4;{@unrollfor(var c=0u;c<SINGLE;c++){if(PLAIN==1u){let place=(there+c)*4u;numbers[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{numbers[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[there+c];}}}let sum=numbers[0]*bitcast<f32>(factor_there);if(own-lane+of_row<item.rows&&column<D4){if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+of_row)*D4+column)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dq[at+piece_at]=piece(sum,piece_at);}}else{dq[line_there*D4+column]=store(sum);}}else{dq[line_there*D4+column]=store(sum);}}}}}
-// @at attention_matrices 367
+// @at attention_matrices 368
 }
 `,
   "attention_backward_dv_matrices": `
@@ -252,7 +252,7 @@ var<storage,read>k:array<Stored>;
 var<storage,read>d_o:array<Stored>;
 var<storage,read>stats:array<vec2f>;
 var<storage,read_write>dv:array<Stored>;
-// @at attention_matrices 328
+// @at attention_matrices 329
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -269,7 +269,7 @@ let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let factor=params.scale*LOG2E;
-// @at attention_matrices 339
+// @at attention_matrices 340
 let sub=t/LANES;
 let lane=t%LANES;
 
@@ -283,7 +283,7 @@ var acc:array<array<SumMatrix,VN>,M>;
 if(params.later!=0u){
 {var rows_before:array<Stored,(VN+N-1u)/N*B4>;@unrollfor(var q=0u;q<B4;q++){let of_row=(q*LANES+lane)/B4;var line_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=line;workgroupBarrier();line_there=words_plain[sub*TM+of_row];}else{line_there=subgroupShuffle(line,of_row);}}@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){rows_before[turn*B4+q]=dv[line_there*V4+min(turn*B4+(q*LANES+lane)%B4,V4-1u)];}}@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();@unrollfor(var q=0u;q<B4;q++){var number:array<vec4f,1>;number[0]=load(rows_before[turn*B4+q])/ONE;let there=(sub*PART+(q*LANES+lane)/B4*LINE)/4u+(q*LANES+lane)%B4;{@unrollfor(var c=0u;c<SINGLE;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(there+c)*4u+z]=number[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[there+c]=number[c];}}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 346
+// @at attention_matrices 347
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -301,7 +301,7 @@ var stats_of_one:vec2f;
 stats_of_one=stats[lines+row_of(run.rows_at,run.rows,asked+t%BN)];
 // @at attention_keys_matrices 55
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);po[load_at]=d_o[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 353
+// @at attention_matrices 354
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
@@ -320,7 +320,7 @@ if(t<BN){
 stats_tile[t]=stats_of_one;
 }
 {if((listed&1u)==1u||start+BN>run.rows){for(var e=lane;e<BN;e+=LANES){keys_tile[sub*BN+e]=keys_of(run,run.rows,start+e,own-lane);}}}
-// @at attention_matrices 357
+// @at attention_matrices 358
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -343,13 +343,13 @@ var p:array<vec4f,B4>;
 {@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=exp2(p[c][z]*factor-stats_tile[c*4u+z].x);}}if((listed&1u)==1u||start+BN>run.rows){@unrollfor(var c=0u;c<B4;c++){@unrollfor(var z=0u;z<4u;z++){p[c][z]=select(0.0,p[c][z],has_key(keys_tile[sub*BN+c*4u+z],own));}}}}
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 363
+// @at attention_matrices 364
 listed=next_listed;
 }
 }
 // @at attention_backward_dv_matrices 54
 {let factor_bits=bitcast<u32>(ONE);@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){scores_plain[at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX]=acc[i][j][e];}}else{subgroupMatrixStore<row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),at,acc[i][j],LINE);}}}}workgroupBarrier();}@unrollfor(var q=0u;q<B4;q++){let of_row=(q*LANES+lane)/B4;let column=turn*B4+(q*LANES+lane)%B4;var line_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=line;workgroupBarrier();line_there=words_plain[sub*TM+of_row];}else{line_there=subgroupShuffle(line,of_row);}}var factor_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=factor_bits;workgroupBarrier();factor_there=words_plain[sub*TM+of_row];}else{factor_there=subgroupShuffle(factor_bits,of_row);}}var numbers:array<vec4f,1>;let there=(sub*PART+of_row*LINE)/4u+(q*LANES+lane)%B4;{@unrollfor(var c=0u;c<SINGLE;c++){if(PLAIN==1u){let place=(there+c)*4u;numbers[c]=vec4f(scores_plain[place],scores_plain[place+1u],scores_plain[place+2u],scores_plain[place+3u]);}else{numbers[c]=(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[there+c];}}}let sum=numbers[0]*bitcast<f32>(factor_there);if(own-lane+of_row<item.rows&&column<V4){if(SPLIT==1u){if(params.split!=0u){let at=(((group.z*params.slots+item.slot)*BM+sub*TM+of_row)*V4+column)*PIECES;@unrollfor(var piece_at=0u;piece_at<PIECES;piece_at++){dv[at+piece_at]=piece(sum,piece_at);}}else{dv[line_there*V4+column]=store(sum);}}else{dv[line_there*V4+column]=store(sum);}}}}}
-// @at attention_matrices 367
+// @at attention_matrices 368
 }
 `,
   "attention_forward_matrices": `
@@ -370,7 +370,7 @@ const WRITTEN_WHOLE:u32=0u;
 
 var<workgroup>grown:array<u32,TY>;
 var<workgroup>grows_plain:array<u32,BM>;
-// @at attention_matrices 328
+// @at attention_matrices 329
 @compute@workgroup_size(THREADS)
 fn main(
 @builtin(workgroup_id)group:vec3u,
@@ -387,7 +387,7 @@ let base=(params.first+group.z)*params.own_n;
 let other_base=(params.first+group.z)*params.other_n;
 let lines=((params.first+group.z)*params.heads+item.head)*params.n;
 let factor=params.scale*LOG2E;
-// @at attention_matrices 339
+// @at attention_matrices 340
 let sub=t/LANES;
 let lane=t%LANES;
 
@@ -407,7 +407,7 @@ l=select(0.0,1.0,before>=-1e28);
 let whole_row=1.0;
 {var rows_before:array<Stored,(VN+N-1u)/N*B4>;@unrollfor(var q=0u;q<B4;q++){let of_row=(q*LANES+lane)/B4;var line_there:u32;{if(PLAIN==1u){workgroupBarrier();words_plain[sub*TM+lane]=line;workgroupBarrier();line_there=words_plain[sub*TM+of_row];}else{line_there=subgroupShuffle(line,of_row);}}@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){rows_before[turn*B4+q]=o[line_there*V4+min(turn*B4+(q*LANES+lane)%B4,V4-1u)];}}@unrollfor(var turn=0u;turn<(VN+N-1u)/N;turn++){workgroupBarrier();@unrollfor(var q=0u;q<B4;q++){var number:array<vec4f,1>;number[0]=load(rows_before[turn*B4+q])/whole_row;let there=(sub*PART+(q*LANES+lane)/B4*LINE)/4u+(q*LANES+lane)%B4;{@unrollfor(var c=0u;c<SINGLE;c++){if(PLAIN==1u){@unrollfor(var z=0u;z<4u;z++){scores_plain[(there+c)*4u+z]=number[c][z];}}else{(*bufferView<array<vec4f,NUMBERS/4u>>(&tiles,SCORES))[there+c]=number[c];}}}}workgroupBarrier();{@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=turn*N;j<min((turn+1u)*N,VN);j++){let begins_at=sub*PART+i*(MATRIX*LINE)+(j-turn*N)*MATRIX;{if(PLAIN==1u){for(var e=0u;e<PER;e++){acc[i][j][e]=scores_plain[begins_at+(lane*PER+e)/MATRIX*LINE+(lane*PER+e)%MATRIX];}}else{acc[i][j]=subgroupMatrixLoad<SumMatrix,row_major>(bufferView<array<f32,NUMBERS>>(&tiles,SCORES),begins_at,LINE);}}}}}}}
 }
-// @at attention_matrices 346
+// @at attention_matrices 347
 for(var at=item.runs;at<item.runs_end;at+=RUN){
 let run=run_at(at);
 var listed=blocks[run.first];
@@ -425,13 +425,13 @@ var pv:array<vec2u,VLOADS>;
 
 
 {@unrollfor(var load_at=0u;load_at<VLOADS;load_at++){let e=min(t+load_at*THREADS,BN*V4-1u);pv[load_at]=v[((other_base+row_of(run.rows_at,run.rows,asked+e/V4))*params.heads+item.head)*V4+e%V4];}}
-// @at attention_matrices 353
+// @at attention_matrices 354
 for(var entry=run.first;entry<run.end;entry++){
 let start=asked;
 workgroupBarrier();
 // @at attention_queries_matrices 41
 {@unrollfor(var load_at=0u;load_at<DLOADS;load_at++){let e=min(t+load_at*THREADS,BN*D4-1u);let to=e/D4*DSTRIDE+e%D4;let four=pk[load_at];{if(PLAIN==1u){rows_plain[to]=four;}else{(*bufferView<array<vec2u,DQUADS>>(&tiles,ROWS))[to]=four;}}}}
-// @at attention_matrices 357
+// @at attention_matrices 358
 workgroupBarrier();
 
 let next_listed=blocks[min(entry+1u,run.end-1u)];
@@ -496,7 +496,7 @@ l+=(p[c].x+p[c].y)+(p[c].z+p[c].w);
 }
 {@unrollfor(var c=0u;c<B4;c++){let to=(sub*TM+lane)*HLINE+c;var four:vec2u;if(PROBABILITIES==1u){four=vec2u(pack2x16float(p[c].xy),pack2x16float(p[c].zw));}else{four=store(p[c]);}{if(PLAIN==1u){halves_plain[to]=four;}else{(*bufferView<array<vec2u,HQUADS>>(&tiles,SCORES))[to]=four;}}}workgroupBarrier();}
 {let halves_at=sub*(TM*HLINE*4u);let rows_at=0u;{if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<N*MATRIX;k++){var of_left:u32;if(ALONG==1u){of_left=halves_at+row*(HLINE*4u)+k;}else{of_left=halves_at+k*(HLINE*4u)+row;}var of_right:u32;if(ACROSS==1u){of_right=rows_at+column*(VSTRIDE*4u)+k;}else{of_right=rows_at+k*(VSTRIDE*4u)+column;}let factor_l=unpack2x16float(halves_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(rows_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<N;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+i*(MATRIX*HLINE*4u)+k*MATRIX,HLINE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,HQUADS*4u>>(&tiles,SCORES),halves_at+k*(MATRIX*HLINE*4u)+i*MATRIX,HLINE*4u);}}var b:array<RightMatrix,VN>;@unrollfor(var j=0u;j<VN;j++){if(ACROSS==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+j*(MATRIX*VSTRIDE*4u)+k*MATRIX,VSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,VQUADS*4u>>(&tiles,ROWS),rows_at+k*(MATRIX*VSTRIDE*4u)+j*MATRIX,VSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<VN;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}}
-// @at attention_matrices 363
+// @at attention_matrices 364
 listed=next_listed;
 }
 }
@@ -506,7 +506,7 @@ let share=select(1.0/l,0.0,l==0.0);
 if(own<item.rows){
 lse[lines+row]=select(m*params.scale+log(l),MASKED,l==0.0);
 }
-// @at attention_matrices 367
+// @at attention_matrices 368
 }
 `,
   "attention_keys_matrices": `
@@ -545,6 +545,7 @@ const DSTRIDE:u32=D4+2u;
 const VSTRIDE:u32=V4+2u;
 const DQUADS:u32=BN*DSTRIDE;
 const VQUADS:u32=BN*VSTRIDE;
+const ROW_QUADS:u32=max(DQUADS,VQUADS);
 
 const LINE:u32=BN+4u;
 const PART:u32=TM*LINE;
@@ -564,10 +565,10 @@ const SINGLE:u32=1u;
 const PROBABILITIES:u32=1u;
 const ANY:u32=0u;
 
-var<workgroup>tiles:buffer<ROWS+max(DQUADS,VQUADS)*8u>;
+var<workgroup>tiles:buffer<ROWS+ROW_QUADS*8u>;
 var<workgroup>scores_plain:array<f32,NUMBERS>;
 var<workgroup>halves_plain:array<vec2u,HQUADS>;
-var<workgroup>rows_plain:array<vec2u,max(DQUADS,VQUADS)>;
+var<workgroup>rows_plain:array<vec2u,ROW_QUADS>;
 var<workgroup>words_plain:array<u32,BM>;
 var<workgroup>own_first_plain:array<vec2u,BM*D4>;
 var<workgroup>own_second_plain:array<vec2u,BM*V4>;

@@ -31,7 +31,11 @@ export const attentionByMatrices = (sizes: MatrixSizes, TY = 4, TN = 32): readon
 
 /** More of them that tuning tries, and passes over where they compute something else. */
 export const moreByMatrices = (sizes: MatrixSizes): { linear: readonly LinearVariant[]; attention: readonly AttentionVariant[] } => ({
-  linear: [linear(2, 2, 32, 64, { BK4: 8, ...sizes }), linear(2, 2, 64, 64, { BK4: 16, ...sizes }), linear(2, 4, 64, 32, { BK4: 8, ...sizes })],
+  linear: [
+    linear(2, 2, 32, 64, { BK4: 8, ...sizes }),
+    linear(2, 2, 64, 64, { BK4: 16, ...sizes }),
+    linear(2, 4, 64, 32, { BK4: 8, ...sizes }),
+  ],
   attention: [attention(1, 8, sizes.LANES, 32, sizes), attention(2, 4, sizes.LANES, 32, sizes)],
 });
 
