@@ -56,7 +56,7 @@ async function loading(module: string): Promise<Set<string>> {
 const sampling = async (engine: string) =>
   (await closure("longstride-sample.js", "longstride-sample.worker.js")).union(await loading(`src/engines/${engine}/engine.ts`));
 
-test("a page that samples loads at most 75 KB by gzip −9, on the CPU or a GPU, training adds at most 45, all is at most 251", async () => {
+test("a page that samples loads at most 75 KB by gzip −9, on the CPU or a GPU, training adds at most 45, all is at most 252", async () => {
   const wasm = await sampling("wasm"), webgpu = await sampling("webgpu");
   // Training on a GPU has kernels more.
   const training = (await closure("longstride.js", "late.js")).difference(webgpu);
@@ -67,7 +67,7 @@ test("a page that samples loads at most 75 KB by gzip −9, on the CPU or a GPU,
     training: await weight(training),
     all: await weight(await scripts()),
   };
-  assert(Math.max(sizes.wasm, sizes.webgpu) <= 75_000 && sizes.training <= 45_000 && sizes.all <= 251_000, JSON.stringify(sizes));
+  assert(Math.max(sizes.wasm, sizes.webgpu) <= 75_000 && sizes.training <= 45_000 && sizes.all <= 252_000, JSON.stringify(sizes));
 });
 
 test("layers that few models have come with their operations: routed attention and memory tokens sample", async () => {

@@ -7,7 +7,7 @@
  */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { paced, pacePolls } from "../src/engines/webgpu/dawn_polls.ts";
+import { paced, pacePolls, type SetImmediate } from "../src/engines/webgpu/dawn_polls.ts";
 
 /** A wait of `looks` looks, which asks for the next in each. */
 function wait(ask: (look: () => void) => unknown, looks: number): void {
@@ -23,7 +23,7 @@ Deno.test("dawn: the addon looks twenty times at once, then once in a millisecon
     counts.atOnce++;
     queue.push(() => Reflect.apply(ask, undefined, given));
   }, { told: "its own" });
-  const all = paced(real as unknown as typeof setImmediate, (look, ms) => {
+  const all = paced(real as SetImmediate, (look, ms) => {
     assertEquals(ms, 1);
     counts.later++;
     queue.push(look);

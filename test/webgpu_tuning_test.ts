@@ -14,6 +14,7 @@ import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { bestOf, nameOfWork, tune } from "../src/engines/webgpu/tuning/tune.ts";
 import { formatTuning, mergeTunings, parseTuning, type Tuning, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
 import { ATTENTION_DEFAULTS, ATTENTION_KERNELS, LINEAR_KERNELS } from "../src/engines/webgpu/tuning/variants.ts";
+import { attentionByMatrices } from "../src/engines/webgpu/tuning/matrix_variants.ts";
 import { ATTENTION_VARIANTS, LINEAR_VARIANTS } from "../src/engines/webgpu/tuning/trials.ts";
 import { trainingWorks } from "../src/run/works.ts";
 import { only } from "./cases.ts";
@@ -21,6 +22,22 @@ import { gpuTest } from "./engines.ts";
 import { outputs } from "./runtimes/conformance.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { software } from "./gpu.ts";
+
+gpuTest("tune: attention by matrices is measured, and what the engine takes by itself is tried before the others", async () => {
+  const engine = await WebGpuEngine.create({ ...software, matrices: "plain" });
+  if (!engine.timestamps) return engine.dispose();
+  const attention = [...ATTENTION_DEFAULTS.slice(4), ...attentionByMatrices({ MATRIX: 16, LANES: 32 }, 4, 16)].map((one) => ({ ...one }));
+  const work = {
+    sets: resolveSets({ pattern: "strided", stride: 16 }, { n: 40, layer: 0, heads: 1 }),
+    n: 40,
+    d: 16,
+    dtype: "f16" as const,
+  };
+  const { choices } = await tune(engine, [work], { variants: { attention, linear: [] }, seconds: 0.001 });
+  const kernels = ["backward_dk", "backward_dq", "backward_dv", "forward"].map((name) => `attention_${name}`);
+  assertEquals(choices.map(({ kernel, variant }) => [kernel, variant.MATRIX]).sort(), kernels.map((kernel) => [kernel, 16]));
+  engine.dispose();
+});
 
 gpuTest("tune: measures, keeps what agrees, and what it answers is used", async () => {
   const engine = await WebGpuEngine.create(software);

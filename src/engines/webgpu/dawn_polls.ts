@@ -14,7 +14,10 @@ const QUICK = 20;
 const PAUSE = 1;
 
 /** What the addon calls, and what others do. */
-type SetImmediate = typeof setImmediate;
+export type SetImmediate = (ask: (...given: never[]) => void, ...given: unknown[]) => unknown;
+
+/** Where it lies: browsers, which have no addons, have none. */
+const scope = globalThis as unknown as { setImmediate?: SetImmediate };
 
 /** Whether it is a function of an addon's that has no name, as Dawn's is: bound ones have. */
 const isNative = (ask: unknown): ask is () => void =>
@@ -36,22 +39,22 @@ export function paced(
     asksAgain = true;
     return looks++ < QUICK ? real(next(ask)) : later(next(ask), PAUSE);
   };
-  return Object.assign(all, real) as unknown as SetImmediate;
+  return Object.assign(all, real) as SetImmediate;
 }
 
 let users = 0, own: SetImmediate | undefined, former: SetImmediate | undefined;
 
 /** Paces what an addon asks for from here on, until the last that called it has called what it gives. */
 export function pacePolls(): () => void {
-  if (users++ === 0 && typeof setImmediate === "function") {
-    former = globalThis.setImmediate;
-    globalThis.setImmediate = own = paced(former);
+  if (users++ === 0 && scope.setImmediate) {
+    former = scope.setImmediate;
+    scope.setImmediate = own = paced(former);
   }
   let isOver = false;
   return () => {
     if (isOver) return;
     isOver = true;
     // Who has put another in its place since then calls this one.
-    if (--users === 0 && own && globalThis.setImmediate === own) globalThis.setImmediate = former!;
+    if (--users === 0 && own && scope.setImmediate === own) scope.setImmediate = former;
   };
 }

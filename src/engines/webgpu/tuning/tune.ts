@@ -26,6 +26,7 @@ import { mayGoInOrder, orderCost } from "../plan/attention_tables.ts";
 import { loadLate } from "../plan/index.gen.ts";
 import { isTiled } from "../plan/linear.ts";
 import { recordings } from "../recording.ts";
+import type { Values } from "../shader/specialise.ts";
 import type { DispatchTime } from "./profile.ts";
 import { attentionFits, linearFits } from "./select.ts";
 import { settledProfile } from "./settle.ts";
@@ -190,11 +191,14 @@ function distance(got: ArrayLike<number>, want: ArrayLike<number>, step: number)
   return Number.isFinite(ratio) ? ratio : Infinity;
 }
 
+/** The kernel that choices speak of, which is one name for that by vectors and that by matrices. */
+const choiceOf = (kernel: string): string => kernel.replace(/_matrices$/, "");
+
 /** Milliseconds of kernels, with the joins of their partial results, which follow them. */
 function sumOf(times: readonly DispatchTime[], kernels: readonly string[]): number {
   let sum = 0, last = "";
   for (const time of times) {
-    if (time.kernel !== "attention_join") last = time.kernel;
+    if (time.kernel !== "attention_join") last = choiceOf(time.kernel);
     if (kernels.includes(last)) sum += time.ms;
   }
   return sum;
@@ -250,11 +254,11 @@ class Bench {
   }
 
   /** Times with these choices, and the distance from the first outputs this was called with. */
-  async measure(choices: readonly TunedVariant[]): Promise<{ times: DispatchTime[]; difference: number; compile: number }> {
+  async measure(choices: readonly TunedVariant[]): Promise<{ times: DispatchTime[]; difference: number; compile: number; used: Values[] }> {
     const tuning: Tuning = { version: TUNING_VERSION, device: this.engine.description, choices }, began = performance.now();
     const executable = await this.engine.compile(this.program, { tuning }), compile = performance.now() - began;
     try {
-      const isKept = recordings.get(executable)!.bound.some(({ dispatch }) => dispatch.kernel === KEPT);
+      const { bound } = recordings.get(executable)!, isKept = bound.some(({ dispatch }) => dispatch.kernel === KEPT);
       if (!isKept && choices.some(({ variant }) => variant.KEEP)) {
         throw new OutOfMemoryError(`Cannot keep ds of ${nameOfWork(this.work)}: there is no room for it`);
       }
@@ -264,7 +268,8 @@ class Bench {
       const got: ArrayLike<number>[] = [];
       for (const t of this.prepared.outputs) got.push(await this.engine.read(t));
       const want = this.#want ??= got;
-      return { times, compile, difference: Math.max(...got.map((some, i) => distance(some, want[i], Math.ceil(some.length / 1e6)))) };
+      const used = bound.map(({ dispatch }) => dispatch.values);
+      return { times, compile, used, difference: Math.max(...got.map((some, i) => distance(some, want[i], Math.ceil(some.length / 1e6)))) };
     } finally {
       executable.dispose();
     }
@@ -315,6 +320,13 @@ function problemsOf(work: TuneWork, prepared: Prepared): (kernel: string) => Pro
   return (kernel) => problems[kernel as LinearKernel];
 }
 
+/** Where in turn a variant is tried: those whose tiles the engine's own choice has, in either order, then the others. */
+function rank(variant: TunedVariant["variant"], used: readonly Values[]): number {
+  const all = Object.entries({ ...variant, BITS: 0, KEEP: 0 }).filter(([, value]) => value > 0),
+    is = (values: Values) => all.every(([name, value]) => (values[name] ?? value) === value);
+  return used.some((values) => "TX" in values && is(values)) ? 0 : 1;
+}
+
 /** Trials that are made however little time there is: the engine's own choice and one other, since less than that is no measurement. */
 const ALWAYS = 2;
 
@@ -349,7 +361,8 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
     const problemOf = problemsOf(work, prepared), bench = new Bench(engine, work, prepared, prepared.ops);
     bench.allocate();
     try {
-      for (const variant of [undefined, ...tried.get(work)!]) {
+      const trials: (TunedVariant["variant"] | undefined)[] = [undefined, ...tried.get(work)!];
+      for (const variant of trials) {
         at++;
         if (performance.now() > end && (seconds === 0 || at > ALWAYS)) continue;
         const measured: TriedVariant[] = [], failures: string[] = [];
@@ -359,8 +372,10 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
           if (pass.length === 0) continue;
           try {
             const given = variant ? pass.map((kernel): TunedVariant => ({ kernel, variant, ms: 0, ...problemOf(kernel) })) : [];
-            const { times, difference, compile } = await bench.measure(given);
+            const { times, difference, compile, used } = await bench.measure(given);
             compiled += compile;
+            // First what the engine takes by itself: however little time there is, no choice is to be slower than that.
+            if (!variant) trials.push(...(trials.splice(1) as TunedVariant["variant"][]).sort((a, b) => rank(a, used) - rank(b, used)));
             for (const kernel of pass) {
               const ms = sumOf(times, kernel === "attention_backward_dkv" ? [kernel, KEPT] : [kernel]);
               if (ms > 0) measured.push({ kernel, variant: variant ?? {}, ms, ...problemOf(kernel), difference });
