@@ -5,18 +5,15 @@
  */
 
 import { type DropoutOp, size } from "../../../ops/mod.ts";
-import { dropoutParams, type Plan, planInF32 } from "./plan.ts";
+import { storageOf, valueWidth } from "../storage.ts";
+import { dropoutParams, type Plan } from "./plan.ts";
 
 /** y = x masked and scaled */
-export async function planDropout(plan: Plan, op: DropoutOp): Promise<void> {
-  await planInF32(plan, op, planMask);
-}
-
-function planMask(plan: Plan, op: DropoutOp): void {
-  const count = Math.ceil(size(op.x) / 2);
+export function planDropout(plan: Plan, op: DropoutOp): void {
+  const storage = storageOf(op.x), count = Math.ceil(size(op.x) / Math.max(2, valueWidth(storage)));
   plan.dispatch({
     kernel: "dropout",
-    values: {},
+    values: { STORAGE: storage },
     bindings: { x: op.x, seeds: op.dropout.seeds, y: op.y },
     params: { count, size: size(op.x), ...dropoutParams(op.dropout) },
     grid: plan.linear(count),

@@ -1234,20 +1234,20 @@ export interface Kernels {
     };
   };
   /**
-   * Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements per random block and per
-   * invocation.
+   * Dropout (Eqs. 9–14): y = x·keep where the generator keeps it, 0 elsewhere, keep = 1/(1 − p); two elements per random block. An invocation
+   * has a vec4, or a pair where rows are no multiple of four.
    */
   readonly dropout: {
     readonly bindings: {
       /** [size] */
-      readonly x: "read array<f32>";
+      readonly x: "read array<Stored>";
       /** [2] */
       readonly seeds: "read array<u32>";
       /** [size] */
-      readonly y: "read_write array<f32>";
+      readonly y: "read_write array<Stored>";
     };
     readonly uniforms: {
-      /** pairs of elements */
+      /** vec4, or pairs of elements */
       readonly count: "u32";
       readonly size: "u32";
       readonly site: "u32";
@@ -1257,7 +1257,10 @@ export interface Kernels {
       /** element of the whole that x begins with */
       readonly first: "u32";
     };
-    readonly values: Record<never, never>;
+    readonly values: {
+      /** How its activations lie in memory. */
+      readonly STORAGE: Storage;
+    };
   };
   /**
    * The embedding (Eq. 15): y[r] (+)= table[indices[r mod length]], one table per dispatch, since four tables would exceed eight storage

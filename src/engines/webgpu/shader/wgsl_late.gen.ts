@@ -1118,6 +1118,7 @@ gradient[at+c]=store((exp_precise(load(logits[at+c])-high)/all-one_hot(c*WIDE,ta
   "dropout": `
 
 
+// @import storage_f32.wgsl
 // @import random.wgsl
 // @import elements.wgsl
 
@@ -1131,9 +1132,9 @@ keep:f32,
 first:u32,
 }
 
-var<storage,read>x:array<f32>;
+var<storage,read>x:array<Stored>;
 var<storage,read>seeds:array<u32>;
-var<storage,read_write>y:array<f32>;
+var<storage,read_write>y:array<Stored>;
 var<uniform>params:Params;
 // @at elements 5
 @compute@workgroup_size(256)
@@ -1144,9 +1145,14 @@ fn main(
 ){
 let i=(group.y*groups.x+group.x)*256u+t;
 if(i<params.count){
-// @at dropout 24
-let at=i*2u;
+// @at dropout 25
 let step=seeds[1]+params.micro;
+if(WIDE==4u){
+let factor=dropout_factor4(seeds[0],params.site,step,params.first+i*4u,params.threshold,params.keep);
+
+y[i]=store(select(vec4f(),load(x[i])*factor,factor>vec4f()));
+}else{
+let at=i*2u;
 let index=params.first+at;
 var keeps=dropout_keeps2(seeds[0],params.site,step,index&0xfffffffeu,params.threshold);
 if((params.first&1u)==1u){
@@ -1156,6 +1162,7 @@ keeps=vec2(keeps.y,dropout_keeps2(seeds[0],params.site,step,index+1u,params.thre
 y[at]=select(0.0,x[at]*params.keep,keeps.x);
 if(at+1u<params.size){
 y[at+1u]=select(0.0,x[at+1u]*params.keep,keeps.y);
+}
 }
 // @at elements 14
 }
