@@ -12,9 +12,9 @@
 //   ask, ask_other: asks for those of the tile that begins at `asked`, which two products read, one after the other
 //   keep: puts those of the first into workgroup memory
 //   take: adds to its sums what the tile gives; after the first product the rows of the other take the place of its, and are asked for
+//   end: writes its sums
 //
 // One place for both sides' rows, so that all of it is below 24 KiB for heads of 64: above that fewer workgroups share a multiprocessor.
-//   end: writes its sums
 // @late matrices
 // @import attention_tables.wgsl
 // @import matrices.wgsl

@@ -21,7 +21,7 @@ const PACKAGE = "webgpu@0.6.2";
  */
 const FLAGS = ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia", "disable-dawn-features=timestamp_quantization"];
 
-/** A wait ends 0.05 to 1 ms after the work: what is streamed need not be kept for long. */
+/** A wait ends 0.05 to 2 ms after the work: what is streamed need not be kept for long. */
 const STREAM_MS = 10;
 
 /** What the addon exports. */

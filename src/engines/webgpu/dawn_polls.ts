@@ -8,7 +8,7 @@
  * @module
  */
 
-/** Looks at once, one after another, with which a wait begins: 0.3 to 0.6 ms of them. */
+/** Looks at once, with which a row of them begins that nothing interrupts, of one wait or several: 0.3 to 0.6 ms. */
 const QUICK = 20;
 /** Milliseconds from one to the next after that. */
 const PAUSE = 1;

@@ -51,7 +51,9 @@ function unitsFor(part: Matrices, sizes: MatrixSizes): MatrixUnits {
     linear: linearByMatrices(sizes),
     attention(kernel, op, limits, given = all) {
       const { d, dv, group } = headsOf(op), isWhole = d % sizes.MATRIX === 0 && dv % sizes.MATRIX === 0;
-      if (!KERNELS.includes(kernel) || !isPacked(op.q) || !isWhole || group > 1 || op.slopes || op.spans) return [];
+      // A word tells which of 32 keys a query has.
+      const isTold = sizes.LANES <= 32;
+      if (!KERNELS.includes(kernel) || !isPacked(op.q) || !isWhole || !isTold || group > 1 || op.slopes || op.spans) return [];
       return given.filter((variant) =>
         memoryOf(`${kernel}_matrices`, { ...values(variant), D4: d / 4, V4: dv / 4 }) <= limits.maxComputeWorkgroupStorageSize &&
         invocationsOf(variant) <= limits.maxComputeInvocationsPerWorkgroup

@@ -731,6 +731,7 @@ let value=r[q];
 }else{
 
 
+
 var bits:vec4u;
 @unroll
 for(var q=0u;q<RLOADS;q++){

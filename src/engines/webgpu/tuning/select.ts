@@ -98,7 +98,10 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
   const d4 = Math.ceil(d / 4), v4 = Math.ceil(dv / 4);
   const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
   const byMatrices = plan.context.matrices?.attention(kernel, op, limits) ?? [];
-  if (choice && (choice.MATRIX ? byMatrices.length > 0 : attentionFits(limits, kernel, choice, d4, v4))) return choice;
+  if (
+    choice &&
+    (choice.MATRIX ? plan.context.matrices?.attention(kernel, op, limits, [choice]).length : attentionFits(limits, kernel, choice, d4, v4))
+  ) return choice;
   if (byMatrices.length > 0) return byMatrices[0];
   const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
   if (fitting.length === 0) {

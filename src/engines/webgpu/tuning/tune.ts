@@ -320,11 +320,11 @@ function problemsOf(work: TuneWork, prepared: Prepared): (kernel: string) => Pro
   return (kernel) => problems[kernel as LinearKernel];
 }
 
-/** Where in turn a variant is tried: those whose tiles the engine's own choice has, in either order, then the others. */
-function rank(variant: TunedVariant["variant"], used: readonly Values[]): number {
+/** Whether the engine's own choice has the tiles of a variant, in either order, kept or not. */
+function isOwn(variant: TunedVariant["variant"], used: readonly Values[]): boolean {
   const all = Object.entries({ ...variant, BITS: 0, KEEP: 0 }).filter(([, value]) => value > 0),
     is = (values: Values) => all.every(([name, value]) => (values[name] ?? value) === value);
-  return used.some((values) => "TX" in values && is(values)) ? 0 : 1;
+  return used.some((values) => "TX" in values && is(values));
 }
 
 /** Trials that are made however little time there is: the engine's own choice and one other, since less than that is no measurement. */
@@ -362,9 +362,11 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
     bench.allocate();
     try {
       const trials: (TunedVariant["variant"] | undefined)[] = [undefined, ...tried.get(work)!];
+      // What the engine takes by itself comes first and is tried in any case: no choice is to be slower than that, however little time there is.
+      let own: readonly Values[] = [];
       for (const variant of trials) {
         at++;
-        if (performance.now() > end && (seconds === 0 || at > ALWAYS)) continue;
+        if (performance.now() > end && (seconds === 0 || at > ALWAYS) && !(variant && isOwn(variant, own))) continue;
         const measured: TriedVariant[] = [], failures: string[] = [];
         let compiled = 0;
         const kernels = isAttention(work) ? ATTENTION_KERNELS : LINEAR_KERNELS;
@@ -374,8 +376,11 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
             const given = variant ? pass.map((kernel): TunedVariant => ({ kernel, variant, ms: 0, ...problemOf(kernel) })) : [];
             const { times, difference, compile, used } = await bench.measure(given);
             compiled += compile;
-            // First what the engine takes by itself: however little time there is, no choice is to be slower than that.
-            if (!variant) trials.push(...(trials.splice(1) as TunedVariant["variant"][]).sort((a, b) => rank(a, used) - rank(b, used)));
+            if (!variant) {
+              own = used;
+              const others = trials.splice(1) as TunedVariant["variant"][];
+              trials.push(...others.filter((one) => isOwn(one, own)), ...others.filter((one) => !isOwn(one, own)));
+            }
             for (const kernel of pass) {
               const ms = sumOf(times, kernel === "attention_backward_dkv" ? [kernel, KEPT] : [kernel]);
               if (ms > 0) measured.push({ kernel, variant: variant ?? {}, ms, ...problemOf(kernel), difference });

@@ -8,8 +8,8 @@ import type { Constants } from "../shader/kernels.gen.ts";
 
 /**
  * A variant of the tiled attention kernels: TY·TM rows owned by a workgroup of TX·TY invocations, TX·TN rows streamed at a
- * time. The rest is explained where wgsl/attention.wgsl declares it. Where MATRIX is not 0 it is of the kernels by subgroup matrices, and TX·TY
- * are subgroups.
+ * time. The rest is explained where wgsl/attention.wgsl declares it. Where MATRIX is not 0 it is of the kernels by subgroup matrices, and TY are
+ * its subgroups.
  */
 export type AttentionVariant = Omit<Constants<AttentionKernel>, "D4" | "V4" | "STORAGE" | "GROUPED" | "ALIBI" | "SPANS" | "MATRICES">;
 
