@@ -75,8 +75,8 @@ const NAMED = 12;
 /** Whether what failed is tried a second time. */
 const AGAIN = Deno.env.get("LONGSTRIDE_AGAIN") === "1";
 
-/** Seconds without a word after which a process is ended there: tests take two minutes at most. A person may wait, or look why. */
-const STUCK = 300;
+/** Seconds without a word after which a process is ended there: a test that compiles attention for the first time takes four minutes alone. */
+const STUCK = 600;
 
 /** Runs `deno test -A`; what it writes goes to `write` as it comes. */
 async function test(group: Group, given: Readonly<Record<string, string>>, write: (bytes: Uint8Array) => unknown) {
