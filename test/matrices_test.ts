@@ -2,9 +2,9 @@
  * Kernels by subgroup matrices, which no test machine has.
  *
  * Plan. Their texts, in every variant that is taken or tried, are valid to Dawn's compiler, on its null backend, which has the extension and
- * no GPU. Plain code in the place of the matrices runs the same texts on any device: held to the oracle as all kernels are, and told from those
- * that a device without matrices takes, which are as right. What a device
- * offers is read from its features and configurations, those made up here.
+ * no GPU. Plain code in the place of the matrices runs the same texts on any device: held to the oracle as all kernels are, and told from
+ * those that a device without matrices takes, which are as right. What a device offers is read from its features and configurations, those
+ * made up here.
  */
 
 import "../src/ops/late.gen.ts";

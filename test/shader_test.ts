@@ -16,7 +16,7 @@ import { read } from "../src/engines/webgpu/shader/body.ts";
 import { conditionsOf } from "../src/engines/webgpu/shader/conditions.ts";
 import { assign, evaluate } from "../src/engines/webgpu/shader/constants.ts";
 import { expand } from "../src/engines/webgpu/shader/expand.ts";
-import { gather, link, texts } from "../src/engines/webgpu/shader/link.ts";
+import { addKernels, gather, link, texts } from "../src/engines/webgpu/shader/link.ts";
 import { memoryOf } from "../src/engines/webgpu/shader/memory.ts";
 import { check, pasteAll } from "../src/engines/webgpu/shader/paste.ts";
 import { bindingsOf, uniformsOf } from "../src/engines/webgpu/shader/reflect.ts";
@@ -214,6 +214,16 @@ Deno.test("shader: workgroup memory is that of the arrays a variant uses", () =>
   assertEquals(memoryOf("linear", { ...LINEAR_DEFAULTS.linear[0] }), 16 * 16 * (16 + 16));
   assertEquals(memoryOf("attention_decode_combine", { V: 16, SHARES: 2, STORAGE: "f32" }), 4 * (128 + 16 + 128 + 128));
   assertEquals(memoryOf("adam", {}), 0);
+  // A size that has a comma of its own, of an element that has one too.
+  addKernels({
+    sized: `const A: u32 = 5u;
+var<workgroup> some: array<array<vec2f, max(A, 3u)>, max(2u, A)>;
+@compute @workgroup_size(1) fn main() {
+  some[0][0] = vec2f();
+}
+`,
+  });
+  assertEquals(memoryOf("sized", {}), 8 * 5 * 5 + 8);
 });
 
 Deno.test("shader: a name that a kernel does not have is a type error", () => {

@@ -170,7 +170,7 @@ fn show_halves(p: ptr<function, Fours>, BOUNDED: u32, sub: u32, lane: u32) {
     let to = (sub * TM + lane) * HLINE + c;
     var four: vec2u;
     if (BOUNDED == 1u) {
-      four = vec2u(pack2x16float((*p)[c].xy), pack2x16float((*p)[c].zw));
+      four = pack((*p)[c]);
     } else {
       four = store((*p)[c]);
     }

@@ -131,8 +131,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
       }
     } else {
       // f32 becomes f16 here, not where it is asked for: to look at it there is to wait for it, and products took three times as long. One look
-      // for all: together they have no bit that a number above 65,504 needs where all are under 2, which weights
-      // are; those of int8, whole numbers, are looked at one by one.
+      // for all: together they have no bit that a number above 65,504 needs where all are under 2, which weights are; those of int8, whole
+      // numbers, are looked at one by one.
       var bits: vec4u;
       // @unroll
       for (var q = 0u; q < RLOADS; q++) {
@@ -142,7 +142,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
         // @unroll
         for (var q = 0u; q < RLOADS; q++) {
           let wide = right_value(r[q]);
-          let value = vec2u(pack2x16float(wide.xy), pack2x16float(wide.zw));
+          let value = pack(wide);
           keep_right(value, q, t);
         }
       } else {

@@ -13,10 +13,15 @@ fn load(s: Stored) -> Value {
   return vec4f(unpack2x16float(s.x), unpack2x16float(s.y));
 }
 
+// Of what f16 surely holds.
+fn pack(v: Value) -> Stored {
+  return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+}
+
 fn store(v: Value) -> Stored {
   // The rule, in a third of the instructions.
   if (all((bitcast<vec4u>(v) & vec4u(0x7fffffffu)) <= vec4u(HIGHEST))) {
-    return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+    return pack(v);
   }
   return vec2u(halves_of(v.xy), halves_of(v.zw));
 }

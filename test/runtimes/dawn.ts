@@ -65,7 +65,7 @@ const summing = (engine: WebGpuEngine, name: string) => {
   return { x, y, program };
 };
 
-/** Counts what reaches the runtime's timers from here on; native functions come from an addon alone. */
+/** Counts what reaches the runtime from here on: what is to come at once, and in a millisecond, which is an addon's pause. */
 function countLooks(): { atOnce: number; later: number } {
   const counts = { atOnce: 0, later: 0 }, { setImmediate, setTimeout } = globalThis;
   globalThis.setImmediate = ((ask: () => void, ...given: unknown[]) => {

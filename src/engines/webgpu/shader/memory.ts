@@ -42,8 +42,9 @@ const SCALAR = 4;
 function bytesOf(type: readonly Token[], module: readonly Declaration[], constants: Constants): number {
   const [{ text }] = type;
   if (text === "array") {
-    let comma = type.length - 2;
-    while (type[comma].text !== ",") comma--;
+    // The last that is not within parentheses, as of max(a, b).
+    let comma = type.length - 1, depth = 0;
+    do depth += { ")": 1, "(": -1 }[type[--comma].text] ?? 0; while (depth || type[comma].text !== ",");
     return evaluate(type, constants, comma + 1, type.length - 1)! * bytesOf(type.slice(2, comma), module, constants);
   }
   if (text === "buffer") return evaluate(type, constants, 2, type.length - 1)!;

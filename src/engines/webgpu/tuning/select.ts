@@ -97,12 +97,10 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
   const { limits, tiles, tuning } = plan.context, { sets, n } = op, { heads, d, dv } = headsOf(op);
   const d4 = Math.ceil(d / 4), v4 = Math.ceil(dv / 4);
   const choice = tiles === "auto" ? tuned(tuning, kernel, attentionProblem(op))?.variant as AttentionVariant | undefined : undefined;
-  const byMatrices = plan.context.matrices?.attention(kernel, op, limits) ?? [];
-  if (
-    choice &&
-    (choice.MATRIX ? plan.context.matrices?.attention(kernel, op, limits, [choice]).length : attentionFits(limits, kernel, choice, d4, v4))
-  ) return choice;
-  if (byMatrices.length > 0) return byMatrices[0];
+  const byMatrices = (given?: readonly AttentionVariant[]) => plan.context.matrices?.attention(kernel, op, limits, given)[0];
+  if (choice && (choice.MATRIX ? byMatrices([choice]) : attentionFits(limits, kernel, choice, d4, v4))) return choice;
+  const first = byMatrices();
+  if (first) return first;
   const fitting = ATTENTION_DEFAULTS.filter((tile) => attentionFits(limits, kernel, tile, d4, v4)), last = ATTENTION_DEFAULTS.at(-1)!;
   if (fitting.length === 0) {
     throw new KernelError(

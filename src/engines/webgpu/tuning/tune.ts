@@ -102,7 +102,10 @@ export interface Trial {
 export interface TuneOptions {
   /** Called after each variant. */
   readonly report?: (trial: Trial) => void;
-  /** Stop measuring after so many seconds, two trials at least where it is not 0; what was found by then is the answer. */
+  /**
+   * Stop measuring after so many seconds, two trials at least where it is not 0, and of a work begun all variants that the engine takes by
+   * itself; what was found by then is the answer.
+   */
   readonly seconds?: number;
   /** Variants to try instead of all. */
   readonly variants?: { readonly attention?: readonly TunedVariant["variant"][]; readonly linear?: readonly TunedVariant["variant"][] };
@@ -363,10 +366,10 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
     try {
       const trials: (TunedVariant["variant"] | undefined)[] = [undefined, ...tried.get(work)!];
       // What the engine takes by itself comes first and is tried in any case: no choice is to be slower than that, however little time there is.
-      let own: readonly Values[] = [];
+      let own: readonly TunedVariant["variant"][] = [];
       for (const variant of trials) {
         at++;
-        if (performance.now() > end && (seconds === 0 || at > ALWAYS) && !(variant && isOwn(variant, own))) continue;
+        if (performance.now() > end && (seconds === 0 || at > ALWAYS) && !(variant && own.includes(variant))) continue;
         const measured: TriedVariant[] = [], failures: string[] = [];
         let compiled = 0;
         const kernels = isAttention(work) ? ATTENTION_KERNELS : LINEAR_KERNELS;
@@ -377,9 +380,9 @@ export async function tune(engine: WebGpuEngine, works: readonly TuneWork[], opt
             const { times, difference, compile, used } = await bench.measure(given);
             compiled += compile;
             if (!variant) {
-              own = used;
               const others = trials.splice(1) as TunedVariant["variant"][];
-              trials.push(...others.filter((one) => isOwn(one, own)), ...others.filter((one) => !isOwn(one, own)));
+              own = others.filter((one) => isOwn(one, used));
+              trials.push(...own, ...others.filter((one) => !own.includes(one)));
             }
             for (const kernel of pass) {
               const ms = sumOf(times, kernel === "attention_backward_dkv" ? [kernel, KEPT] : [kernel]);
