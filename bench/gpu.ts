@@ -1,6 +1,6 @@
 /**
  * GPU times of the kernels that decide:
- * `deno task bench:gpu [--only matmul,attention,step,torch,flex] [--tuning FILE] [--dtype f32,f16] [--layers N] [--json FILE] [--quick] [--gpu dawn]`.
+ * `deno task bench:gpu [--only matmul,attention,step,torch,torch-step,flex] [--tuning FILE] [--dtype f32,f16] [--layers N] [--json FILE] [--quick] [--gpu dawn]`.
  *
  * `--sweep [--seconds N] [--only WORK,…]` instead measures every kernel variant on the works of the table, prints a line per
  * variant and the best of each kernel, and writes what `--tuning` reads.
@@ -8,8 +8,8 @@
  * Times are GPU timestamps, medians over repeated runs. Each result is checked first: sampled rows of the outputs
  * against float64 sums over the same inputs. Beside each time stands its floor: operations over the f32 rate, or the fewest
  * bytes over the bandwidth where that is more, both as bench/rates.ts measures them first. Where python3 has torch and a GPU,
- * bench/torch_peer.py runs the same work on the same machine: `torch` matrix products and dense attention, `flex`
- * FlexAttention, whose compiler takes minutes.
+ * bench/torch_peer.py runs the same work on the same machine: `torch` matrix products and dense attention, `torch-step`
+ * a training step with dense attention, `flex` FlexAttention, whose compiler takes minutes.
  */
 
 import { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
@@ -26,7 +26,7 @@ import { trainingProgram } from "../src/model/train.ts";
 import { tune, type TuneWork } from "../src/engines/webgpu/tuning/tune.ts";
 import { formatTuning, parseTuning, type TunedVariant, TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
 import { type DType, type Op, Program, size, type Tensor, tensor } from "../src/ops/mod.ts";
-import { optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
+import { LOSS_SCALE, optimizerState, optimizerTensors, scheduleRows } from "../src/model/optimizer.ts";
 import { Random } from "../src/base/random.ts";
 import { relativeError } from "../src/run/verify.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
@@ -247,6 +247,8 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   const weights = initial ??= initialWeights(config, 1);
   for (const p of params.all) engine.write(p, weights.get(p.name)!);
   engine.write(o.schedule, scheduleRows(train, 0));
+  // Without one f16's gradients are 0/0, and what is not a number takes another way through kernels: a step took a quarter longer.
+  engine.write(o.lossScale, Float32Array.from(LOSS_SCALE));
   const timed = await time(t.program, 600);
   const plain = await engine.compile(t.program), waited: number[] = [];
   let began = performance.now();
@@ -264,6 +266,8 @@ async function step(name: string, attention: AttentionConfig, layers: number, re
   for (let turn = 0; turn < TURNS; turn++) await plain.run();
   await engine.read(o.loss);
   const inARow = (performance.now() - began) / TURNS;
+  const [[loss], [skipped]] = [await engine.read(o.loss), await engine.read(o.skipped)];
+  if (!Number.isFinite(loss) || skipped > 0) throw new Error(`step ${name}: the loss is ${loss}, ${skipped} steps were skipped`);
   const tokens = config.n_ctx, weightsCount = params.all.reduce((sum, p) => sum + size(p), 0);
   const scratch = `${(plain.scratchBytes / 2 ** 20).toFixed(0)} MiB`;
   report(
@@ -381,7 +385,11 @@ else if (flags.quick) {
       keepRow({ work: `step ratios ${dtype}`, fixed: times.fixed / times.dense, strided: times.strided / times.dense });
     }
   }
-  const peers = [...only.has("torch") ? ["matmul", "dense 12288", "dense 65536"] : [], ...only.has("flex") ? ["flex"] : []];
+  const peers = [
+    ...only.has("torch") ? ["matmul", "dense 12288", "dense 65536"] : [],
+    ...only.has("torch-step") ? ["step"] : [],
+    ...only.has("flex") ? ["flex"] : [],
+  ];
   if (peers.length > 0) {
     const peer = new Deno.Command("python3", {
       args: [new URL("torch_peer.py", import.meta.url).pathname, ...peers],

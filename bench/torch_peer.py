@@ -55,7 +55,54 @@ def attention(work, how, attend, n, dtype):
     report(f"{work} forward + backward", how, lambda: torch.autograd.grad(attend(q, k, v), (q, k, v), g))
 
 
+class Block(torch.nn.Module):
+    """A block of Eqs. 9-14 with dense attention, flash attention where the GPU has it."""
+
+    def __init__(self, d, heads, rate):
+        super().__init__()
+        self.heads, self.rate = heads, rate
+        self.norm1, self.norm2 = torch.nn.LayerNorm(d), torch.nn.LayerNorm(d)
+        self.qkv, self.p = torch.nn.Linear(d, 3 * d), torch.nn.Linear(d, d)
+        self.w1, self.w2 = torch.nn.Linear(d, 4 * d), torch.nn.Linear(4 * d, d)
+
+    def forward(self, h):
+        b, n, d = h.shape
+        q, k, v = self.qkv(self.norm1(h)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        o = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, n, d)
+        h = h + F.dropout(self.p(o), self.rate)
+        z = self.w1(self.norm2(h))
+        return h + F.dropout(self.w2(z * torch.sigmoid(1.702 * z)), self.rate)
+
+
+def step(recompute, layers=30, n=12288, d=512, heads=8, rate=0.4):
+    """One step of the enwik8 preset's shape with dense attention: autocast to bf16, AdamW of fused kernels."""
+    from torch.utils.checkpoint import checkpoint
+
+    torch.manual_seed(1)
+    token, position = torch.nn.Embedding(256, d, device=dev), torch.nn.Embedding(n, d, device=dev)
+    blocks = torch.nn.ModuleList(Block(d, heads, rate) for _ in range(layers)).to(dev)
+    norm, out = torch.nn.LayerNorm(d, device=dev), torch.nn.Linear(d, 256, bias=False, device=dev)
+    every = [p for part in (token, position, blocks, norm, out) for p in part.parameters()]
+    optimizer = torch.optim.AdamW(every, lr=1e-4, fused=True)
+    tokens, targets = (torch.randint(256, (1, n), device=dev) for _ in range(2))
+
+    def run():
+        with torch.autocast(dev, dtype=torch.bfloat16):
+            h = token(tokens) + position.weight
+            for block in blocks:
+                h = checkpoint(block, h, use_reentrant=False) if recompute else block(h)
+            loss = F.cross_entropy(out(norm(h)).view(-1, 256), targets.view(-1))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+
+    report("step dense 12288, 30 layers", "bf16, recomputed" if recompute else "bf16", run)
+
+
 def main(only):
+    if "step" in only:
+        step(True)
+        step(False)
     if "matmul" in only:
         for dtype, name in ((torch.float32, "f32"), (torch.float16, "f16"), (torch.bfloat16, "bf16")):
             a, b = (torch.randn(4096, 4096, device=dev, dtype=dtype) for _ in range(2))
@@ -85,4 +132,4 @@ def main(only):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["matmul", "dense 12288", "dense 65536", "flex"])
+    main(sys.argv[1:] or ["matmul", "dense 12288", "dense 65536", "flex", "step"])

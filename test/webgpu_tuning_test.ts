@@ -141,10 +141,11 @@ Deno.test("tuning files: what was written is read, and anything else is refused"
     assertStringIncludes(assertThrows(() => parseTuning(text.replace(from, to), "t.json"), ConfigError).message, message);
   };
   refused(text, "", "Cannot use the tuning t.json: it is not valid JSON");
-  refused(text, "null", "version must be 6, found nothing");
-  refused('"version": 6', '"version": 1', "version must be 6, found 1; tune again");
-  refused('"version": 6', '"version": 6, "x": 1', 'it has an unknown field "x"');
-  refused('"version": 6', '"version": 3, "version": 3', 'names "version" twice');
+  const version = `"version": ${TUNING_VERSION}`, mustBe = `version must be ${TUNING_VERSION}`;
+  refused(text, "null", `${mustBe}, found nothing`);
+  refused(version, '"version": 1', `${mustBe}, found 1; tune again`);
+  refused(version, `${version}, "x": 1`, 'it has an unknown field "x"');
+  refused(version, '"version": 3, "version": 3', 'names "version" twice');
   refused(/"choices".*\}\s*\]/s, '"choices": {}', "choices must be a list");
   refused('"kernel":"linear"', '"kernel":"adam"', "tune again");
   refused('"TM":4', '"TM":800', "tune again");

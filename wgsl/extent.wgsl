@@ -9,3 +9,4 @@ struct Extent {
 
 // @values
 const MATRIX: u32 = 0u; // rows and columns of a subgroup matrix; 0: products are of vectors
+const AHEAD: u32 = 1u; // tiles on their way to registers while one is multiplied by matrices

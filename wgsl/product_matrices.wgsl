@@ -2,8 +2,8 @@
 // in f16, sums in f32. A workgroup of TX × TY subgroups owns BM × BN of the result, each subgroup TM rows × TN columns of it.
 //
 // Both tiles lie in workgroup memory as they come, turned by how a matrix is loaded, their lines 8 f16 longer than what they hold, so that
-// the lines of a matrix lie in different banks. The next tile is on its way to registers while one is multiplied. Sums pass through
-// workgroup memory to `finish`, MATRIX rows of a subgroup at a time.
+// the lines of a matrix lie in different banks. The next tile, or the next AHEAD, are on their way to registers while one is multiplied. Sums
+// pass through workgroup memory to `finish`, MATRIX rows of a subgroup at a time.
 // @late matrices
 // @import extent.wgsl
 // @import matrices.wgsl
@@ -47,16 +47,16 @@ var<workgroup> left_plain: array<vec2u, LQUADS>;
 var<workgroup> right_plain: array<vec2u, RQUADS>;
 var<workgroup> sums_plain: array<f32, SUMS>;
 
-// Asks for the tiles of both operands from place `next` of the summed index. What is past an end is loaded from before it.
+// Asks for the tiles of both operands from place `next` of the summed index, tile `turn` of AHEAD. What is past an end is loaded from before it.
 // @inline
-fn ask_tiles(l: ptr<function, Held>, r: ptr<function, Rights>, whole: Extent, m0: u32, n0: u32, columns: u32, next: u32, t: u32) {
+fn ask_tiles(l: ptr<function, Held>, r: ptr<function, Rights>, whole: Extent, m0: u32, n0: u32, columns: u32, next: u32, turn: u32, t: u32) {
   // @unroll
   for (var q = 0u; q < LLOADS; q++) {
     let e = t + q * THREADS;
     if (LEFT_ALONG == 1u) {
-      (*l)[q] = left(min(m0 + e / LWIDE, whole.rows - 1u), min(next / 4u + e % LWIDE, whole.end / 4u - 1u));
+      (*l)[turn * LLOADS + q] = left(min(m0 + e / LWIDE, whole.rows - 1u), min(next / 4u + e % LWIDE, whole.end / 4u - 1u));
     } else {
-      (*l)[q] = left(min(next + e / LWIDE, whole.end - 1u), min(m0 / 4u + e % LWIDE, whole.rows / 4u - 1u));
+      (*l)[turn * LLOADS + q] = left(min(next + e / LWIDE, whole.end - 1u), min(m0 / 4u + e % LWIDE, whole.rows / 4u - 1u));
     }
   }
   // @unroll
@@ -71,7 +71,7 @@ fn ask_tiles(l: ptr<function, Held>, r: ptr<function, Rights>, whole: Extent, m0
       line = min(next + e / RWIDE, whole.end - 1u);
       column = min(n0 / 4u + e % RWIDE, whole.columns4 - 1u);
     }
-    (*r)[q] = right(line, column);
+    (*r)[turn * RLOADS + q] = right(line, column);
   }
 }
 
@@ -111,55 +111,63 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t:
     right_at = column0;
   }
   var acc: array<array<SumMatrix, N>, M>;
-  var l: array<vec2u, LLOADS>;
-  var r: array<Right, RLOADS>;
+  var l: array<vec2u, AHEAD * LLOADS>;
+  var r: array<Right, AHEAD * RLOADS>;
   let first = whole.first;
-  ask_tiles(&l, &r, whole, m0, n0, columns, first, t);
-  for (var front = first; front < whole.end; front += BK) {
+  // @unroll
+  for (var turn = 0u; turn < AHEAD; turn++) {
+    let begin = first + turn * BK;
+    ask_tiles(&l, &r, whole, m0, n0, columns, begin, turn, t);
+  }
+  for (var round = first; round < whole.end; round += AHEAD * BK) {
     // @unroll
-    for (var q = 0u; q < LLOADS; q++) {
-      let e = t + q * THREADS;
-      let at = e / LWIDE * LSTRIDE + e % LWIDE;
-      let value = select(vec2u(), l[q], is_summed(LEFT_ALONG, e / LWIDE, e % LWIDE, front, whole.end));
-      put_halves(&tiles, BEGIN, &left_plain, LQUADS, at, value);
-    }
-    if (RIGHT_STORED == 1u) {
+    for (var turn = 0u; turn < AHEAD; turn++) {
+      let front = round + turn * BK;
       // @unroll
-      for (var q = 0u; q < RLOADS; q++) {
-        let value = r[q];
-        keep_right(value, q, t);
+      for (var q = 0u; q < LLOADS; q++) {
+        let e = t + q * THREADS;
+        let at = e / LWIDE * LSTRIDE + e % LWIDE;
+        let value = select(vec2u(), l[turn * LLOADS + q], is_summed(LEFT_ALONG, e / LWIDE, e % LWIDE, front, whole.end));
+        put_halves(&tiles, BEGIN, &left_plain, LQUADS, at, value);
       }
-    } else {
-      // f32 becomes f16 here, not where it is asked for: to look at it there is to wait for it, and products took three times as long. One look
-      // for all: together they have no bit that a number above 65,504 needs where all are under 2, which weights are; those of int8, whole
-      // numbers, are looked at one by one.
-      var bits: vec4u;
-      // @unroll
-      for (var q = 0u; q < RLOADS; q++) {
-        bits |= bitcast<vec4u>(right_value(r[q]));
-      }
-      if (((bits.x | bits.y | bits.z | bits.w) & 0x7fffffffu) <= HIGHEST) {
+      if (RIGHT_STORED == 1u) {
         // @unroll
         for (var q = 0u; q < RLOADS; q++) {
-          let wide = right_value(r[q]);
-          let value = pack(wide);
+          let value = r[turn * RLOADS + q];
           keep_right(value, q, t);
         }
       } else {
+        // f32 becomes f16 here, not where it is asked for: to look at it there is to wait for it, and products took three times as long. One look
+        // for all: together they have no bit that a number above 65,504 needs where all are under 2, which weights are; those of int8, whole
+        // numbers, are looked at one by one.
+        var bits: vec4u;
         // @unroll
         for (var q = 0u; q < RLOADS; q++) {
-          let wide = right_value(r[q]);
-          let value = store(wide);
-          keep_right(value, q, t);
+          bits |= bitcast<vec4u>(right_value(r[turn * RLOADS + q]));
+        }
+        if (((bits.x | bits.y | bits.z | bits.w) & 0x7fffffffu) <= HIGHEST) {
+          // @unroll
+          for (var q = 0u; q < RLOADS; q++) {
+            let wide = right_value(r[turn * RLOADS + q]);
+            let value = pack(wide);
+            keep_right(value, q, t);
+          }
+        } else {
+          // @unroll
+          for (var q = 0u; q < RLOADS; q++) {
+            let wide = right_value(r[turn * RLOADS + q]);
+            let value = store(wide);
+            keep_right(value, q, t);
+          }
         }
       }
+      workgroupBarrier();
+      // The last time, once more of what was there.
+      let next = front + AHEAD * BK;
+      ask_tiles(&l, &r, whole, m0, n0, columns, next, turn, t);
+      add_matrices(&acc, M, N, STEPS, &tiles, BEGIN, &left_plain, LQUADS, LSTRIDE, LEFT_ALONG, left_at, RFROM, &right_plain, RQUADS, RSTRIDE, RIGHT_ALONG, right_at, lane);
+      workgroupBarrier();
     }
-    workgroupBarrier();
-    // The last time, once more of what was there.
-    let next = front + BK;
-    ask_tiles(&l, &r, whole, m0, n0, columns, next, t);
-    add_matrices(&acc, M, N, STEPS, &tiles, BEGIN, &left_plain, LQUADS, LSTRIDE, LEFT_ALONG, left_at, RFROM, &right_plain, RQUADS, RSTRIDE, RIGHT_ALONG, right_at, lane);
-    workgroupBarrier();
   }
   let strip = own * STRIP;
   // @unroll

@@ -80,6 +80,6 @@ export class Bands {
 
 /** A tensor of so many rows of another, under its name. */
 export function rowsTensor(t: Tensor, rows: number): Tensor {
-  const shape = t.shape.length > 1 ? [rows, t.shape[t.shape.length - 1]] : [rows];
+  const shape = t.shape.length > 1 ? [rows, t.shape.at(-1)!] : [rows];
   return { ...t, shape };
 }

@@ -31,7 +31,7 @@ export const paddedBytes = (t: Tensor): number => roundUp(storedBytes(t), ALIGNM
 
 /** How a kernel written for any storage meets a matrix. */
 export function storageOf(t: Tensor): Storage {
-  return isPacked(t) ? "f16x4" : t.shape[t.shape.length - 1] % 4 === 0 ? "f32x4" : "f32";
+  return isPacked(t) ? "f16x4" : t.shape.at(-1)! % 4 === 0 ? "f32x4" : "f32";
 }
 
 /** The same for kernels that know vec4 only. */
@@ -42,7 +42,7 @@ export const valueWidth = (storage: Storage): number => storage === "f32" ? 1 : 
 
 /** Rows and elements of a row: numbers of their own are rows of one element. */
 export function rowsOf(t: Tensor): { rows: number; width: number } {
-  const width = t.shape.length > 1 ? t.shape[t.shape.length - 1] : 1;
+  const width = t.shape.length > 1 ? t.shape.at(-1)! : 1;
   return { rows: size(t) / width, width };
 }
 

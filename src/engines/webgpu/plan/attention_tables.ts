@@ -132,7 +132,7 @@ function pieces({ lists, length }: Owned, share: number): Owned["lists"][] {
         room = each;
       }
       const take = Math.min(room, end - at);
-      made[made.length - 1].push({ first: at, end: at + take, shared });
+      made.at(-1)!.push({ first: at, end: at + take, shared });
       at += take;
       room -= take;
     }

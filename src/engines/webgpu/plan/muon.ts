@@ -91,7 +91,8 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
     grid: plan.linear(count * r * c / 4),
   });
   const symmetric = (x: Tensor, inner: number, y: Tensor, POLYNOMIAL: boolean) => {
-    const variant = chooseLinear(plan, "linear", linearProblem(r, inner, r, !!MATRICES), r * count, r), bindings = { x, y };
+    const variant = chooseLinear(plan, MATRICES ? "linear_weight_grad" : "linear", linearProblem(r, inner, r, !!MATRICES), r * count, r),
+      bindings = { x, y };
     const rest = { bindings, params: { rows: r, inner4: inner / 4, a, b, c: cc }, grid: [...tilesOf(variant, r, r), count] as const };
     if (MATRICES) plan.dispatch({ kernel: "muon_gram_whole", values: { POLYNOMIAL, ...variant, MATRICES, STORAGE }, ...rest });
     else plan.dispatch({ kernel: "muon_gram", values: { POLYNOMIAL, ...variant, STORAGE }, ...rest });
@@ -99,7 +100,13 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
   for (let time = 0; time < times; time++) {
     symmetric(x, c, gram, false);
     symmetric(gram, r, polynomial, true);
-    const variant = chooseLinear(plan, "linear_input_grad", linearProblem(r, r, c, !!MATRICES), r * count, c);
+    const variant = chooseLinear(
+      plan,
+      MATRICES ? "linear_weight_grad" : "linear_input_grad",
+      linearProblem(r, r, c, !!MATRICES),
+      r * count,
+      c,
+    );
     plan.dispatch({
       kernel: "muon_apply",
       values: { ...variant, MATRICES, STORAGE },

@@ -142,7 +142,7 @@ class Reader {
         const subscripts: Subscript[] = [];
         while (tokens[at + 1].text === "[") {
           subscripts.push(this.#subscript(at + 1));
-          at += subscripts[subscripts.length - 1].tokens.length + 2;
+          at += subscripts.at(-1)!.tokens.length + 2;
         }
         add({ is: "element", token, subscripts });
       } else text += token.text;

@@ -1558,6 +1558,8 @@ export interface Kernels {
       readonly RESIDUAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
+      /** tiles on their way to registers while one is multiplied by matrices */
+      readonly AHEAD: number;
       readonly LANES: number;
       readonly TX: number;
       readonly TY: number;
@@ -1698,6 +1700,8 @@ export interface Kernels {
       readonly RESIDUAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
+      /** tiles on their way to registers while one is multiplied by matrices */
+      readonly AHEAD: number;
       readonly LANES: number;
       readonly TX: number;
       readonly TY: number;
@@ -1738,6 +1742,8 @@ export interface Kernels {
       readonly ACCUMULATE: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
+      /** tiles on their way to registers while one is multiplied by matrices */
+      readonly AHEAD: number;
       readonly LANES: number;
       readonly TX: number;
       readonly TY: number;
@@ -1833,6 +1839,8 @@ export interface Kernels {
     readonly values: {
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
+      /** tiles on their way to registers while one is multiplied by matrices */
+      readonly AHEAD: number;
       readonly LANES: number;
       readonly TX: number;
       readonly TY: number;
@@ -1869,6 +1877,8 @@ export interface Kernels {
       readonly POLYNOMIAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
+      /** tiles on their way to registers while one is multiplied by matrices */
+      readonly AHEAD: number;
       readonly LANES: number;
       readonly TX: number;
       readonly TY: number;
@@ -1905,6 +1915,8 @@ export interface Kernels {
       readonly POLYNOMIAL: boolean;
       /** rows and columns of a subgroup matrix; 0: products are of vectors */
       readonly MATRIX: number;
+      /** tiles on their way to registers while one is multiplied by matrices */
+      readonly AHEAD: number;
       readonly LANES: number;
       readonly TX: number;
       readonly TY: number;

@@ -1054,6 +1054,7 @@ end:u32,
 
 
 const MATRIX:u32=0u;
+const AHEAD:u32=1u;
 `,
   "fours": `
 

@@ -710,22 +710,29 @@ right_at=column0*(RSTRIDE*4u);
 right_at=column0;
 }
 var acc:array<array<SumMatrix,N>,M>;
-var l:array<vec2u,LLOADS>;
-var r:array<Right,RLOADS>;
+var l:array<vec2u,AHEAD*LLOADS>;
+var r:array<Right,AHEAD*RLOADS>;
 let first=whole.first;
-{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[q]=left(min(m0+e/LWIDE,whole.rows-1u),min(first/4u+e%LWIDE,whole.end/4u-1u));}else{l[q]=left(min(first+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(first/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(first+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}r[q]=right(line,column);}}
-for(var front=first;front<whole.end;front+=BK){
+@unroll
+for(var turn=0u;turn<AHEAD;turn++){
+let begin=first+turn*BK;
+{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[turn*LLOADS+q]=left(min(m0+e/LWIDE,whole.rows-1u),min(begin/4u+e%LWIDE,whole.end/4u-1u));}else{l[turn*LLOADS+q]=left(min(begin+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(begin/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(begin+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}r[turn*RLOADS+q]=right(line,column);}}
+}
+for(var round=first;round<whole.end;round+=AHEAD*BK){
+@unroll
+for(var turn=0u;turn<AHEAD;turn++){
+let front=round+turn*BK;
 @unroll
 for(var q=0u;q<LLOADS;q++){
 let e=t+q*THREADS;
 let at=e/LWIDE*LSTRIDE+e%LWIDE;
-let value=select(vec2u(),l[q],is_summed(LEFT_ALONG,e/LWIDE,e%LWIDE,front,whole.end));
+let value=select(vec2u(),l[turn*LLOADS+q],is_summed(LEFT_ALONG,e/LWIDE,e%LWIDE,front,whole.end));
 {if(PLAIN==1u){left_plain[at]=value;}else{(*bufferView<array<vec2u,LQUADS>>(&tiles,BEGIN))[at]=value;}}
 }
 if(RIGHT_STORED==1u){
 @unroll
 for(var q=0u;q<RLOADS;q++){
-let value=r[q];
+let value=r[turn*RLOADS+q];
 {let e=t+q*THREADS;let at=e/RWIDE*RSTRIDE+e%RWIDE;{if(PLAIN==1u){right_plain[at]=value;}else{(*bufferView<array<vec2u,RQUADS>>(&tiles,RFROM))[at]=value;}}}
 }
 }else{
@@ -735,19 +742,19 @@ let value=r[q];
 var bits:vec4u;
 @unroll
 for(var q=0u;q<RLOADS;q++){
-bits|=bitcast<vec4u>(right_value(r[q]));
+bits|=bitcast<vec4u>(right_value(r[turn*RLOADS+q]));
 }
 if(((bits.x|bits.y|bits.z|bits.w)&0x7fffffffu)<=HIGHEST){
 @unroll
 for(var q=0u;q<RLOADS;q++){
-let wide=right_value(r[q]);
+let wide=right_value(r[turn*RLOADS+q]);
 let value=pack(wide);
 {let e=t+q*THREADS;let at=e/RWIDE*RSTRIDE+e%RWIDE;{if(PLAIN==1u){right_plain[at]=value;}else{(*bufferView<array<vec2u,RQUADS>>(&tiles,RFROM))[at]=value;}}}
 }
 }else{
 @unroll
 for(var q=0u;q<RLOADS;q++){
-let wide=right_value(r[q]);
+let wide=right_value(r[turn*RLOADS+q]);
 let value=store(wide);
 {let e=t+q*THREADS;let at=e/RWIDE*RSTRIDE+e%RWIDE;{if(PLAIN==1u){right_plain[at]=value;}else{(*bufferView<array<vec2u,RQUADS>>(&tiles,RFROM))[at]=value;}}}
 }
@@ -755,10 +762,11 @@ let value=store(wide);
 }
 workgroupBarrier();
 
-let next=front+BK;
-{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[q]=left(min(m0+e/LWIDE,whole.rows-1u),min(next/4u+e%LWIDE,whole.end/4u-1u));}else{l[q]=left(min(next+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(next/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(next+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}r[q]=right(line,column);}}
+let next=front+AHEAD*BK;
+{@unrollfor(var q=0u;q<LLOADS;q++){let e=t+q*THREADS;if(LEFT_ALONG==1u){l[turn*LLOADS+q]=left(min(m0+e/LWIDE,whole.rows-1u),min(next/4u+e%LWIDE,whole.end/4u-1u));}else{l[turn*LLOADS+q]=left(min(next+e/LWIDE,whole.end-1u),min(m0/4u+e%LWIDE,whole.rows/4u-1u));}}@unrollfor(var q=0u;q<RLOADS;q++){let e=t+q*THREADS;var line:u32;var column:u32;if(RIGHT_ALONG==1u){line=min(n0+e/RWIDE,columns-1u);column=min(next/4u+e%RWIDE,whole.end/4u-1u);}else{line=min(next+e/RWIDE,whole.end-1u);column=min(n0/4u+e%RWIDE,whole.columns4-1u);}r[turn*RLOADS+q]=right(line,column);}}
 {if(PLAIN==1u){@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){for(var e=0u;e<PER;e++){let row=i*MATRIX+(lane*PER+e)/MATRIX;let column=j*MATRIX+(lane*PER+e)%MATRIX;for(var k=0u;k<STEPS*MATRIX;k++){var of_left:u32;if(LEFT_ALONG==1u){of_left=left_at+row*(LSTRIDE*4u)+k;}else{of_left=left_at+k*(LSTRIDE*4u)+row;}var of_right:u32;if(RIGHT_ALONG==1u){of_right=right_at+column*(RSTRIDE*4u)+k;}else{of_right=right_at+k*(RSTRIDE*4u)+column;}let factor_l=unpack2x16float(left_plain[of_left/4u][(of_left/2u)&1u])[of_left&1u];let factor_r=unpack2x16float(right_plain[of_right/4u][(of_right/2u)&1u])[of_right&1u];acc[i][j][e]+=factor_l*factor_r;}}}}}else{@unrollfor(var k=0u;k<STEPS;k++){var a:array<LeftMatrix,M>;@unrollfor(var i=0u;i<M;i++){if(LEFT_ALONG==1u){a[i]=subgroupMatrixLoad<LeftMatrix,row_major>(bufferView<array<f16,LQUADS*4u>>(&tiles,BEGIN),left_at+i*(MATRIX*LSTRIDE*4u)+k*MATRIX,LSTRIDE*4u);}else{a[i]=subgroupMatrixLoad<LeftMatrix,col_major>(bufferView<array<f16,LQUADS*4u>>(&tiles,BEGIN),left_at+k*(MATRIX*LSTRIDE*4u)+i*MATRIX,LSTRIDE*4u);}}var b:array<RightMatrix,N>;@unrollfor(var j=0u;j<N;j++){if(RIGHT_ALONG==1u){b[j]=subgroupMatrixLoad<RightMatrix,col_major>(bufferView<array<f16,RQUADS*4u>>(&tiles,RFROM),right_at+j*(MATRIX*RSTRIDE*4u)+k*MATRIX,RSTRIDE*4u);}else{b[j]=subgroupMatrixLoad<RightMatrix,row_major>(bufferView<array<f16,RQUADS*4u>>(&tiles,RFROM),right_at+k*(MATRIX*RSTRIDE*4u)+j*MATRIX,RSTRIDE*4u);}}@unrollfor(var i=0u;i<M;i++){@unrollfor(var j=0u;j<N;j++){acc[i][j]=subgroupMatrixMultiplyAccumulate(a[i],b[j],acc[i][j]);}}}}}
 workgroupBarrier();
+}
 }
 let strip=own*STRIP;
 @unroll

@@ -111,11 +111,11 @@ async function chooseTile(plan: Plan, kernel: AttentionKernel, op: Attention | A
     );
   }
   if (tiles === "largest") return fitting[0];
-  if (tiles === "smallest") return fitting[fitting.length - 1];
+  if (tiles === "smallest") return fitting.at(-1)!;
   // Narrow bands waste what tall and wide tiles have outside of them.
   const lines = heads * op.batch, together = kernel === "attention_backward_dkv", long = hasLongRows(sets);
   const usable = fitting.filter((tile) => isUsable(tile, together) && (long || together || tile.TX * tile.TN <= NARROW));
-  const tile = usable.find(({ TY, TM }) => Math.ceil(n / (TY * TM)) * lines >= PLACES) ?? usable.at(-1) ?? fitting[fitting.length - 1];
+  const tile = usable.find(({ TY, TM }) => Math.ceil(n / (TY * TM)) * lines >= PLACES) ?? usable.at(-1) ?? fitting.at(-1)!;
   const smaller = usable[usable.indexOf(tile) + 1];
   if (long || !together || !smaller) return tile;
   const scores = async ({ TY, TM }: AttentionVariant) => (TY * TM) ** 2 * await pairsOfTiles(plan, sets, n, TY * TM, false);
@@ -128,22 +128,18 @@ export function linearFits(limits: Limits, variant: LinearVariant): boolean {
     invocationsOf(variant) <= limits.maxComputeInvocationsPerWorkgroup;
 }
 
-// By matrices the largest has the registers of two at a time, so that a second round half empty costs a quarter: 12,288 × 512 × 512 took 0.090
-// ms, and 0.079 by the next.
-const isLargest = ({ MATRIX, TM, TN }: LinearVariant) => MATRIX > 0 && TM * TN >= 64 * 64;
-
 /** The variant of a matrix product whose result has rows × columns, over `splits` of the summed index at most. */
 export function chooseLinear(plan: Plan, kernel: LinearKernel, problem: Problem, rows: number, columns: number, splits = 1): LinearVariant {
   const { limits, tiles, tuning, matrices } = plan.context;
   const choice = tiles === "auto" ? tuned(tuning, kernel, problem)?.variant as LinearVariant | undefined : undefined;
   if (choice && (matrices || !choice.MATRIX) && linearFits(limits, choice)) return choice;
   const fits = (variant: LinearVariant) => linearFits(limits, variant),
-    byMatrices = problem.kind === "f16" && matrices?.linear[kernel].filter(fits);
-  const fitting = byMatrices && byMatrices.length ? byMatrices : LINEAR_DEFAULTS[kernel].filter(fits), last = fitting[fitting.length - 1];
+    byMatrices = problem.kind === "f16" ? matrices?.linear[kernel].filter(fits) : undefined;
+  const fitting = byMatrices?.length ? byMatrices : LINEAR_DEFAULTS[kernel].filter(fits), last = fitting.at(-1)!;
   if (tiles === "largest") return fitting[0];
   if (tiles === "smallest") return last;
   const isEnough = (variant: LinearVariant) => {
-    const [x, y] = tilesOf(variant, rows, columns), least = PLACES * (isLargest(variant) ? 2 : 1);
+    const [x, y] = tilesOf(variant, rows, columns), least = PLACES * (matrices?.rounds(variant) ?? 1);
     return x * y * splits * invocationsOf(variant) >= least * 128;
   };
   return fitting.find(isEnough) ?? last;

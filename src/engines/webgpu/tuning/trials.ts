@@ -49,8 +49,9 @@ export const LINEAR_VARIANTS: readonly LinearVariant[] = /* @__PURE__ */ (() => 
 export function matrixTrials(sizes: MatrixSizes | undefined): { linear: readonly LinearVariant[]; attention: readonly AttentionVariant[] } {
   if (!sizes) return { linear: [], attention: [] };
   const { MATRIX, LANES } = sizes, own = { MATRIX, LANES }, more = moreByMatrices(own);
+  const { linear, linear_weight_grad } = linearByMatrices(own);
   return {
-    linear: [...linearByMatrices(own).linear, ...more.linear],
+    linear: [...linear, ...linear_weight_grad.slice(0, 1), ...more.linear],
     attention: [...attentionByMatrices(own), ...more.attention].flatMap((variant) => [variant, { ...variant, BITS: 1 }]),
   };
 }

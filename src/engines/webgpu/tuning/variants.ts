@@ -27,9 +27,9 @@ export type AttentionKernel = typeof ATTENTION_KERNELS[number];
 
 /**
  * Variants of the matrix products: TY·TM × TX·TN of the result a workgroup, BK4 vec4 deep. TX·TY are its invocations, or where MATRIX is not
- * 0 its subgroups of LANES invocations, which multiply matrices of MATRIX rows and columns.
+ * 0 its subgroups of LANES invocations, which multiply matrices of MATRIX rows and columns with AHEAD tiles on their way.
  */
-export type LinearVariant = Pick<Constants<LinearKernel>, "TX" | "TY" | "TM" | "TN" | "BK4" | "LANES" | "MATRIX">;
+export type LinearVariant = Pick<Constants<LinearKernel>, "TX" | "TY" | "TM" | "TN" | "BK4" | "LANES" | "MATRIX" | "AHEAD">;
 
 /** The tiled matrix products. */
 export const LINEAR_KERNELS = ["linear", "linear_input_grad", "linear_weight_grad"] as const;
@@ -82,6 +82,7 @@ export const linear = (TX: number, TY: number, TM: number, TN: number, more: Par
   BK4: 4,
   LANES: 1,
   MATRIX: 0,
+  AHEAD: 1,
   ...more,
 });
 
