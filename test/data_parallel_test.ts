@@ -328,12 +328,35 @@ needing(["gpu"], "data-parallel: on a GPU gradients become f16 there, infinite w
   for (const bucket of [0, 1]) gradients.copy(bucket);
   const bits = [await gradients.take(0), await gradients.take(1)];
   assertEquals([...bits[0].subarray(0, 3), ...bits[1].subarray(0, 5)], [0x7c00, 0xfc00, 0x7bff, 0x2e66, 0x8000, 1, 0x7bff, 0xfc00]);
-  for (const bucket of [0, 1]) gradients.put(bucket);
+  for (const bucket of [0, 1]) await gradients.put(bucket);
   assertEquals(await engine.read(a), Float32Array.of(Infinity, -Infinity, 65504));
   engine.free([a, b, c]);
   gradients.dispose();
   engine.dispose();
 });
+
+for (const wire of ["f32", "f16"] as const) {
+  needing(
+    ["gpu"],
+    `data-parallel: where waits are short, gradients of ${wire} go back by buffers of their own, step after step`,
+    async () => {
+      const engine = await WebGpuEngine.create({ allowSoftware: true, streamMs: 1 }), a = tensor("a", [3]), b = tensor("b", [1000]);
+      const gradients = await MappedGradients.create(engine, [[a], [b]], wire === "f16"), one = wire === "f16" ? toHalves([1])[0] : 1;
+      for (const step of [1, 2, 3]) {
+        engine.write(a, Float32Array.of(step, 2, 3));
+        engine.write(b, new Float32Array(1000).fill(step));
+        for (const bucket of [0, 1]) gradients.copy(bucket);
+        for (const bucket of [0, 1]) (await gradients.take(bucket))[1] = one;
+        for (const bucket of [1, 0]) await gradients.put(bucket);
+        assertEquals(await engine.read(a), Float32Array.of(step, 1, 3));
+        assertEquals((await engine.read(b)).subarray(0, 3), Float32Array.of(step, 1, step));
+      }
+      engine.free([a, b]);
+      gradients.dispose();
+      engine.dispose();
+    },
+  );
+}
 
 for (const size of [1, 2, 3, 4]) {
   needing(["gpu"], `data-parallel: on a GPU ${size} ranks make the model of one process, within 1e-6`, async () => {

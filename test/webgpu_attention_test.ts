@@ -1,66 +1,28 @@
 /**
- * Variants of attention and of the products on the WebGPU engine: tiles, orders, and what a kernel keeps for the next.
+ * Variants of attention on the WebGPU engine: orders, and what a kernel keeps for the next. Tiles are webgpu_tiles_test.ts's.
  *
- * Plan. Large and small tiles, and both orders, agree with the oracle on both sides of their boundaries. Which is chosen is what the rule
- * and measurements say. What does not fit is made in parts, or not kept.
+ * Plan. Both orders agree with the oracle on both sides of their boundaries. Which is chosen is what the rule and measurements say. What does
+ * not fit is made in parts, or not kept.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { OutOfMemoryError } from "../src/base/errors.ts";
 import { type Attention, Program, tensor } from "../src/ops/mod.ts";
 import { type AttentionConfig, resolveSets } from "../src/pattern/sets.ts";
-import { ReferenceEngine } from "../src/engines/reference/engine.ts";
 import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { recordings } from "../src/engines/webgpu/recording.ts";
 import { Bands } from "../src/engines/webgpu/bands.ts";
 import { loadLate } from "../src/engines/webgpu/plan/index.gen.ts";
-import { Plan, type PlanContext, type TilePreference } from "../src/engines/webgpu/plan/plan.ts";
+import { Plan, type PlanContext } from "../src/engines/webgpu/plan/plan.ts";
 import { attentionProblem } from "../src/engines/webgpu/tuning/problems.ts";
 import { TUNING_VERSION } from "../src/engines/webgpu/tuning/tuning.ts";
 import { ATTENTION_DEFAULTS, type AttentionKernel } from "../src/engines/webgpu/tuning/variants.ts";
 import type { Case } from "./case.ts";
 import { only, pick, type Query } from "./cases.ts";
 import { gpuTest, SPLIT } from "./engines.ts";
-import { deviations, outputs } from "./runtimes/conformance.ts";
-import { relativeError } from "../src/run/verify.ts";
+import { deviations } from "./runtimes/conformance.ts";
 import { chooseAttention } from "../src/engines/webgpu/tuning/select.ts";
 import { software } from "./gpu.ts";
-
-// Small problems take small tiles by themselves; these see the others, on both sides of their boundaries.
-const TILED: readonly Query[] = [
-  ...[[65, 129, 66], [130, 256, 100], [64, 64, 64]]
-    .map(([rows, inner, out]) => ({ op: ["linear", "linear_input_grad", "linear_weight_grad"] as const, rows, in: inner, out })),
-  { op: "attention", pattern: "dense", n: 129 },
-  { op: "attention", pattern: "strided", stride: 16, causal: true, n: 101 },
-  { op: "attention", pattern: "strided", n: 70, d: 64, dv: 64 },
-  { op: "attention", pattern: "strided", n: 70, d: 128 },
-  { op: "attention", pattern: "fixed", stride: 16 },
-];
-
-for (
-  const [tiles, limits, order] of [
-    ["largest", "adapter", "grouped"],
-    ["largest", "default", "in order"],
-    ["smallest", "default", "grouped"],
-    ["smallest", "default", "in order"],
-  ] as [TilePreference, "adapter" | "default", "grouped" | "in order"][]
-) {
-  gpuTest(`${tiles} tiles, ${limits} limits, ${order}, agree with the oracle`, async () => {
-    const engine = await WebGpuEngine.create({ ...software, tiles, limits, inOrder: order === "in order" }), oracle = new ReferenceEngine();
-    // The widest heads take llvmpipe ten seconds to compile, and the order changes nothing about them.
-    const chosen = pick(...TILED.map((query) => ({ ...query, dtype: "f32" })))
-      .filter(({ fields }) => order === "grouped" || fields.d !== 128);
-    assert(chosen.length >= 14, `${chosen.length} cases`);
-    for (const c of chosen) {
-      const want = await outputs(oracle, c), got = await outputs(engine, c);
-      c.problem.outputs.forEach((t, i) => {
-        const error = relativeError(got[i], want[i]);
-        assert(error <= 5e-6, `${c.name}: ${t.name}: relative error ${error.toExponential(2)}`);
-      });
-    }
-    engine.dispose();
-  });
-}
 
 // The suite sees each problem in the order that the rule chooses; these see every pattern, and every boundary, in both. Wider heads
 // are further pipelines, and seconds each. Where nothing is kept they see both storages, as the suite did while only narrow sets kept.

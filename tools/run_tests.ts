@@ -28,10 +28,11 @@ const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
   { files: /^webgpu_attention_test\.ts$/ },
+  { files: /^webgpu_tiles_test\.ts$/ },
   { files: /^(pages|element)\w*_test\.ts$/ },
   { files: /^(browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
   { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
-  { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu(?!_attention))\w*_test\.ts$/ },
+  { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu(?!_attention|_tiles))\w*_test\.ts$/ },
   { files: /^(mpi|picture|precision|pytorch|reach|reference|routed|sample|score|train)\w*_test\.ts$/ },
 ];
 

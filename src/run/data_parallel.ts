@@ -298,7 +298,7 @@ export class Exchange {
       const data = await host.take(bucket);
       taken = performance.now();
       await this.group.sumBucket(data);
-      if (host.eager) host.put(bucket);
+      if (host.eager) await host.put(bucket);
     };
     try {
       for (const [bucket, end] of this.#endsOf(program).entries()) {
@@ -318,7 +318,7 @@ export class Exchange {
       throw await this.#told(error);
     }
     this.group.waited(performance.now() - taken);
-    if (!host.eager) buckets.forEach((_, bucket) => host.put(bucket));
+    if (!host.eager) { for (const bucket of buckets.keys()) await host.put(bucket); }
     await executable.part(from, program.ops.length);
   }
 

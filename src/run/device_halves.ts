@@ -16,20 +16,20 @@ const EACH = 16, THREADS = 256, ACROSS = 32768;
 export class DeviceHalves {
   /** On their way out and in; the queue keeps one bucket after another. */
   readonly out: GPUBuffer;
-  readonly #in: GPUBuffer;
+  readonly in: GPUBuffer;
   /** How many vec4 each buffer has. */
   readonly #counts: GPUBuffer;
   readonly #groups: readonly { readonly pack: GPUBindGroup; readonly unpack: GPUBindGroup }[];
 
   private constructor(
-    private readonly device: GPUDevice,
+    device: GPUDevice,
     private readonly buffers: readonly GPUBuffer[],
     private readonly pack16: Pipeline,
     private readonly unpack16: Pipeline,
   ) {
     const size = Math.max(...buffers.map(({ size }) => size)) / 2, align = device.limits.minUniformBufferOffsetAlignment;
     this.out = device.createBuffer({ label: "halves out", size, usage: USAGE.STORAGE | USAGE.COPY_SRC });
-    this.#in = device.createBuffer({ label: "halves in", size, usage: USAGE.STORAGE | USAGE.COPY_DST });
+    this.in = device.createBuffer({ label: "halves in", size, usage: USAGE.STORAGE | USAGE.COPY_DST });
     const counts = new Uint32Array(buffers.length * align / 4);
     buffers.forEach(({ size }, at) => counts[at * align / 4] = size / EACH);
     this.#counts = device.createBuffer({ label: "vec4 of buckets", size: counts.byteLength, usage: USAGE.UNIFORM | USAGE.COPY_DST });
@@ -45,7 +45,7 @@ export class DeviceHalves {
       });
     this.#groups = buffers.map((buffer, at) => ({
       pack: group(pack16, buffer, this.out, at),
-      unpack: group(unpack16, this.#in, buffer, at),
+      unpack: group(unpack16, this.in, buffer, at),
     }));
   }
 
@@ -74,16 +74,13 @@ export class DeviceHalves {
     this.#dispatch(encoder, this.pack16, this.#groups[buffer].pack, buffer);
   }
 
-  /** Submits that a buffer becomes what these halves are. */
-  unpack(buffer: number, halves: Uint16Array<ArrayBuffer>): void {
-    this.device.queue.writeBuffer(this.#in, 0, halves);
-    const encoder = this.device.createCommandEncoder();
+  /** Encodes that a buffer becomes what the halves in {@linkcode DeviceHalves.in} are. */
+  unpack(encoder: GPUCommandEncoder, buffer: number): void {
     this.#dispatch(encoder, this.unpack16, this.#groups[buffer].unpack, buffer);
-    this.device.queue.submit([encoder.finish()]);
   }
 
   /** Frees what this made. */
   dispose(): void {
-    for (const buffer of [this.out, this.#in, this.#counts]) buffer.destroy();
+    for (const buffer of [this.out, this.in, this.#counts]) buffer.destroy();
   }
 }

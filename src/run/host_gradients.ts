@@ -15,7 +15,7 @@ export interface HostGradients {
   /** A bucket's gradients, once they are copied, as f32 or as the bits of f16. */
   take(bucket: number): Promise<Float32Array | Uint16Array>;
   /** Puts back what `take` gave, as changed since; it is not to be used any more. */
-  put(bucket: number): void;
+  put(bucket: number): void | Promise<void>;
   /** Frees what this made; the tensors must be free already. */
   dispose(): void;
 }

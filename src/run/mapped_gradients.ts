@@ -1,6 +1,6 @@
 /**
- * Gradients of the WebGPU engine: a buffer per bucket, and another that it is copied to and summed in, mapped. Loaded only where several
- * processes train on GPUs.
+ * Gradients of the WebGPU engine: a buffer per bucket, another that it is copied to and summed in, mapped, and where waits are short one for the
+ * way back. Loaded only where several processes train on GPUs.
  *
  * @module
  */
@@ -10,6 +10,18 @@ import { MAP, USAGE } from "../engines/webgpu/flags.ts";
 import { size, type Tensor } from "../ops/mod.ts";
 import type { DeviceHalves } from "./device_halves.ts";
 import type { HostGradients } from "./host_gradients.ts";
+
+/**
+ * Where waits on a device are as short as its `streamMs` says there, buffers for the way back are worth theirs. Dawn's `writeBuffer` makes one for
+ * every 24 MB, which took 26 ms with two ranks on a host, and 9 with one; Deno's takes 4, and a wait for a mapped buffer would hold its thread.
+ */
+const SHORT_MS = 10;
+
+/** A buffer for the way back, mapped but while the device copies what it held. */
+interface Upload {
+  readonly buffer: GPUBuffer;
+  ready: Promise<unknown>;
+}
 
 /** Those of the WebGPU engine. */
 export class MappedGradients implements HostGradients {
@@ -22,6 +34,7 @@ export class MappedGradients implements HostGradients {
     private readonly buffers: readonly GPUBuffer[],
     private readonly staging: readonly GPUBuffer[],
     private readonly halves: DeviceHalves | undefined,
+    private readonly uploads: readonly Upload[] | undefined,
   ) {}
 
   /**
@@ -31,8 +44,8 @@ export class MappedGradients implements HostGradients {
    */
   static async create(engine: WebGpuEngine, buckets: readonly (readonly Tensor[])[], isHalf: boolean): Promise<MappedGradients> {
     const { device } = engine, align = device.limits.minStorageBufferOffsetAlignment, made: GPUBuffer[] = [];
-    const buffer = (label: string, size: number, usage: number) => {
-      const one = device.createBuffer({ label, size, usage });
+    const buffer = (label: string, size: number, usage: number, mappedAtCreation = false) => {
+      const one = device.createBuffer({ label, size, usage, mappedAtCreation });
       made.push(one);
       return one;
     };
@@ -51,7 +64,11 @@ export class MappedGradients implements HostGradients {
       }
       const halves = isHalf ? await (await import("./device_halves.ts")).DeviceHalves.create(device, buffers) : undefined;
       const staging = buffers.map(({ size }, at) => buffer(`staging ${at}`, halves ? size / 2 : size, USAGE.MAP_READ | USAGE.COPY_DST));
-      return new MappedGradients(engine, buffers, staging, halves);
+      const uploads = engine.streamMs > SHORT_MS ? undefined : staging.map(({ size }, at): Upload => ({
+        buffer: buffer(`way back ${at}`, size, USAGE.MAP_WRITE | USAGE.COPY_SRC, true),
+        ready: Promise.resolve(),
+      }));
+      return new MappedGradients(engine, buffers, staging, halves, uploads);
     } catch (error) {
       engine.free(buckets.flat());
       for (const one of made) one.destroy();
@@ -76,15 +93,27 @@ export class MappedGradients implements HostGradients {
     return this.#mapped[bucket] = this.halves ? new Uint16Array(mapped) : new Float32Array(mapped);
   }
 
-  put(bucket: number): void {
-    const data = this.#mapped[bucket];
-    if (data instanceof Uint16Array) this.halves!.unpack(bucket, data);
-    else this.engine.device.queue.writeBuffer(this.buffers[bucket], 0, data);
+  async put(bucket: number): Promise<void> {
+    const { engine: { device }, halves } = this, data = this.#mapped[bucket], upload = this.uploads?.[bucket];
+    const to = halves?.in ?? this.buffers[bucket];
+    await upload?.ready;
+    const encoder = device.createCommandEncoder();
+    if (upload) {
+      new Uint8Array(upload.buffer.getMappedRange()).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      upload.buffer.unmap();
+      encoder.copyBufferToBuffer(upload.buffer, 0, to, 0, data.byteLength);
+    } else device.queue.writeBuffer(to, 0, data);
+    halves?.unpack(encoder, bucket);
+    device.queue.submit([encoder.finish()]);
     this.staging[bucket].unmap();
+    if (!upload) return;
+    upload.ready = upload.buffer.mapAsync(MAP.WRITE);
+    // Whoever puts the next there hears of it.
+    upload.ready.catch(() => {});
   }
 
   dispose(): void {
     this.halves?.dispose();
-    for (const one of [...this.buffers, ...this.staging]) one.destroy();
+    for (const one of [...this.buffers, ...this.staging, ...(this.uploads ?? []).map(({ buffer }) => buffer)]) one.destroy();
   }
 }

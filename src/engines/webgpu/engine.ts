@@ -82,7 +82,8 @@ export class WebGpuEngine implements Engine {
   readonly #device: GPUDevice;
   readonly #owned: boolean;
   readonly #keep: number;
-  readonly #streamMs: number;
+  /** Milliseconds of runs after which a stream hands over their results: about ten times what a wait on the device is late. */
+  readonly streamMs: number;
   readonly #tuning: Tuning | undefined;
   readonly #bands: Bands;
   readonly #pages: Pages;
@@ -98,7 +99,7 @@ export class WebGpuEngine implements Engine {
     this.#device = device;
     this.#owned = owned;
     this.#keep = keepBytes;
-    this.#streamMs = streamMs ?? info?.streamMs ?? STREAM_MS;
+    this.streamMs = streamMs ?? info?.streamMs ?? STREAM_MS;
     this.isSoftware = isSoftware;
     this.description = `WebGPU on ${adapterName}${isSoftware ? " (software, on the CPU)" : ""}`;
     this.#tuning = typeof tuning === "function" ? tuning(this.description) : tuning;
@@ -256,7 +257,7 @@ export class WebGpuEngine implements Engine {
         const what = `running ${name}`;
         failures.later(what, () => void failures.scoped(what, () => next = { times, commands: encode(device, compiled.bound, times) }));
       };
-      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options, this.#streamMs);
+      const stream: Executable["stream"] = (options) => streamAhead(this, { run, prepare }, options, this.streamMs);
       const rebind = () =>
         failures.guard(`Cannot bind ${name}`, async () => {
           await compiled.rebind();

@@ -7,6 +7,7 @@
 /** What a buffer is used for. */
 export const USAGE = {
   MAP_READ: 0x1,
+  MAP_WRITE: 0x2,
   COPY_SRC: 0x4,
   COPY_DST: 0x8,
   UNIFORM: 0x40,
@@ -18,4 +19,4 @@ export const USAGE = {
 export const STAGE = { COMPUTE: 0x4 } as const;
 
 /** How a buffer is mapped. */
-export const MAP = { READ: 0x1 } as const;
+export const MAP = { READ: 0x1, WRITE: 0x2 } as const;
