@@ -7,6 +7,8 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { loadRun } from "../cli/run_folder.ts";
 import { Stopper } from "../cli/signals.ts";
@@ -130,7 +132,13 @@ Deno.test({ name: "output: a limit on files' sizes is an error that leaves nothi
   // 32 MiB: above what the runtime keeps for itself, below the 34 of the model.
   const script = `ulimit -f 32768; exec "$0" run -A --no-code-cache "$@"`,
     words = [Deno.execPath(), MAIN, ...train("limited", 1, "--d-model", "864", "--d-qk", "864", "--d-ff", "864")];
-  const { code, stderr } = await new Deno.Command("bash", { args: ["-c", script, ...words], stdin: "null", stdout: "null" }).output();
+  const begin = () => new Deno.Command("bash", { args: ["-c", script, ...words], stdin: "null", stdout: "null" }).output();
+  let { code, stderr } = await begin();
+  // The log of a database that the runtime keeps grows beyond it where many processes write there at once, and ends the process before the
+  // program has begun.
+  for (let tries = 0; code === 128 + constants.signals.SIGXFSZ && tries < 3 && !existsSync(at("limited")); tries++) {
+    ({ code, stderr } = await begin());
+  }
   const err = new TextDecoder().decode(stderr);
   assertEquals(code, 1, err);
   assertMatch(err, /Cannot write .*limited: File too large.*; no save of the run is there/);
