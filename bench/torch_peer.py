@@ -1,4 +1,4 @@
-"""PyTorch beside bench/gpu.ts: the same attention and matrix products on the same GPU, one JSON line each.
+"""PyTorch beside bench/gpu.ts: the same attention and matrix products, and a training step, on the same GPU, one JSON line each.
 
 Times are medians of CUDA-event times in milliseconds. FlexAttention needs its block masks and a compiler; what cannot
 run here says so in its line instead of a time.

@@ -341,6 +341,11 @@ for (const wire of ["f32", "f16"] as const) {
     `data-parallel: where waits are short, gradients of ${wire} go back by buffers of their own, step after step`,
     async () => {
       const engine = await WebGpuEngine.create({ allowSoftware: true, streamMs: 1 }), a = tensor("a", [3]), b = tensor("b", [1000]);
+      const { device } = engine, { createBuffer } = device, made: string[] = [];
+      device.createBuffer = (descriptor) => {
+        if (descriptor.mappedAtCreation) made.push(descriptor.label!);
+        return createBuffer.call(device, descriptor);
+      };
       const gradients = await MappedGradients.create(engine, [[a], [b]], wire === "f16"), one = wire === "f16" ? toHalves([1])[0] : 1;
       for (const step of [1, 2, 3]) {
         engine.write(a, Float32Array.of(step, 2, 3));

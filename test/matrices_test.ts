@@ -10,6 +10,7 @@
 import "../src/ops/late.gen.ts";
 import { assert, assertEquals } from "@std/assert";
 import { createRequire } from "node:module";
+import { WebGpuEngine } from "../src/engines/webgpu/engine.ts";
 import { findMatrices } from "../src/engines/webgpu/matrices.ts";
 import { loadLate } from "../src/engines/webgpu/plan/index.gen.ts";
 import { addKernels } from "../src/engines/webgpu/shader/link.ts";
@@ -21,6 +22,7 @@ import { attentionByMatrices } from "../src/engines/webgpu/tuning/matrix_variant
 import { matrixTrials } from "../src/engines/webgpu/tuning/trials.ts";
 import { pick } from "./cases.ts";
 import { disposeEngines, engine, gpuTest } from "./engines.ts";
+import { software } from "./gpu.ts";
 import { needing } from "./needs.ts";
 import { deviations } from "./runtimes/conformance.ts";
 
@@ -129,6 +131,24 @@ for (const c of CASES) {
     }
   });
 }
+
+gpuTest("matrices, by plain code: products of f16 alone with two tiles on their way, whose number is odd", async () => {
+  const { get } = Pipelines.prototype, ahead = new Set<string>();
+  Pipelines.prototype.get = function (kernel: string, values: Values) {
+    if (values.AHEAD === 2) ahead.add(kernel);
+    return get.call(this, kernel as never, values as never);
+  };
+  const large = await WebGpuEngine.create({ ...software, matrices: "plain", tiles: "largest" });
+  try {
+    for (const c of pick({ op: "linear_weight_grad", rows: 130, dtype: "f16" }, { op: "muon", dtype: "f16" })) {
+      assertEquals(await deviations(large, c), [], c.name);
+    }
+  } finally {
+    Pipelines.prototype.get = get;
+    large.dispose();
+  }
+  assertEquals([...ahead].sort(), ["linear_weight_grad", "muon_apply", "muon_gram_whole"]);
+});
 
 gpuTest("matrices, by plain code: every kernel that has them was among those", () => {
   assertEquals([...ran].sort(), [...ATTENTION, ...PRODUCTS].sort());

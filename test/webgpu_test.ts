@@ -1,6 +1,6 @@
 /**
  * The WebGPU engine: planning of memory, limits, devices and errors. (Its kernels are webgpu_kernels_test.ts's, the variants of attention
- * webgpu_attention_test.ts's, measuring them webgpu_tuning_test.ts's; that each operation is right is the conformance suite's to show.)
+ * webgpu_attention_test.ts's and webgpu_tiles_test.ts's, measuring them webgpu_tuning_test.ts's; that each operation is right is the conformance suite's to show.)
  *
  * Plan. Planning never lets two living tensors share a slot; what shares a page or lies in bands is right. Devices: a browser's default
  * limits, a software one, a caller's. What the device refuses comes out typed and named, and what is left can be gone on with.

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { OutOfMemoryError } from "../base/errors.ts";
 import type { WebGpuEngine } from "../engines/webgpu/engine.ts";
 import { MAP, USAGE } from "../engines/webgpu/flags.ts";
 import { size, type Tensor } from "../ops/mod.ts";
@@ -44,6 +45,7 @@ export class MappedGradients implements HostGradients {
    */
   static async create(engine: WebGpuEngine, buckets: readonly (readonly Tensor[])[], isHalf: boolean): Promise<MappedGradients> {
     const { device } = engine, align = device.limits.minStorageBufferOffsetAlignment, made: GPUBuffer[] = [];
+    let halves: DeviceHalves | undefined;
     const buffer = (label: string, size: number, usage: number, mappedAtCreation = false) => {
       const one = device.createBuffer({ label, size, usage, mappedAtCreation });
       made.push(one);
@@ -62,7 +64,7 @@ export class MappedGradients implements HostGradients {
         for (const [at, t] of bucket.entries()) await engine.adopt(t, { buffer: whole, offset: offsets[at] });
         buffers.push(whole);
       }
-      const halves = isHalf ? await (await import("./device_halves.ts")).DeviceHalves.create(device, buffers) : undefined;
+      halves = isHalf ? await (await import("./device_halves.ts")).DeviceHalves.create(device, buffers) : undefined;
       const staging = buffers.map(({ size }, at) => buffer(`staging ${at}`, halves ? size / 2 : size, USAGE.MAP_READ | USAGE.COPY_DST));
       const uploads = engine.streamMs > SHORT_MS ? undefined : staging.map(({ size }, at): Upload => ({
         buffer: buffer(`way back ${at}`, size, USAGE.MAP_WRITE | USAGE.COPY_SRC, true),
@@ -71,8 +73,12 @@ export class MappedGradients implements HostGradients {
       return new MappedGradients(engine, buffers, staging, halves, uploads);
     } catch (error) {
       engine.free(buckets.flat());
+      halves?.dispose();
       for (const one of made) one.destroy();
-      throw error;
+      // Where there is no room for a mapped one.
+      throw error instanceof RangeError
+        ? new OutOfMemoryError(`Cannot make buffers for gradients: ${error.message}`, { cause: error })
+        : error;
     }
   }
 
@@ -97,14 +103,19 @@ export class MappedGradients implements HostGradients {
     const { engine: { device }, halves } = this, data = this.#mapped[bucket], upload = this.uploads?.[bucket];
     const to = halves?.in ?? this.buffers[bucket];
     await upload?.ready;
-    const encoder = device.createCommandEncoder();
-    if (upload) {
-      new Uint8Array(upload.buffer.getMappedRange()).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      upload.buffer.unmap();
-      encoder.copyBufferToBuffer(upload.buffer, 0, to, 0, data.byteLength);
-    } else device.queue.writeBuffer(to, 0, data);
-    halves?.unpack(encoder, bucket);
-    device.queue.submit([encoder.finish()]);
+    // Of a step that has failed since then nothing goes back.
+    if (data.byteLength === 0) return;
+    if (!upload) device.queue.writeBuffer(to, 0, data);
+    if (upload || halves) {
+      const encoder = device.createCommandEncoder();
+      if (upload) {
+        new Uint8Array(upload.buffer.getMappedRange()).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+        upload.buffer.unmap();
+        encoder.copyBufferToBuffer(upload.buffer, 0, to, 0, data.byteLength);
+      }
+      halves?.unpack(encoder, bucket);
+      device.queue.submit([encoder.finish()]);
+    }
     this.staging[bucket].unmap();
     if (!upload) return;
     upload.ready = upload.buffer.mapAsync(MAP.WRITE);

@@ -79,11 +79,11 @@ export class WebGpuEngine implements Engine {
   readonly description: string;
   /** The adapter computes on the CPU. */
   readonly isSoftware: boolean;
+  /** Milliseconds of runs after which a stream hands over their results: about five times what a wait on the device is late. */
+  readonly streamMs: number;
   readonly #device: GPUDevice;
   readonly #owned: boolean;
   readonly #keep: number;
-  /** Milliseconds of runs after which a stream hands over their results: about ten times what a wait on the device is late. */
-  readonly streamMs: number;
   readonly #tuning: Tuning | undefined;
   readonly #bands: Bands;
   readonly #pages: Pages;
