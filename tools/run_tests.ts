@@ -19,21 +19,21 @@ import { setUpTests } from "./set_up_tests.ts";
 import { helpWhereAsked } from "./usage.ts";
 
 /**
- * What each process tests, by the names of files, in the order in which they start after the one that has what is left: what takes longest
- * first, so that all end together; the last has the examples of docstrings and documents. On a machine whose Mesa has compiled none of them
- * yet kernels take longest: the conformance suite, which is two, since kernels of f32 and of f16 have none in common, and attention's tests
- * (17, 13 and 10 minutes of 24 there; pages come next).
+ * What each process tests, by the names of files, in the order in which they start after the one that has what is left; the last has the examples
+ * of docstrings and documents. On a machine whose Mesa has compiled none of them yet kernels take half of all CPU time: the conformance suite,
+ * which is two, since kernels of f32 and of f16 have none in common, and what has attention (180, 170, 160, 150 and 140 s of 1,370 there). Those
+ * use a core for as long as they run, others wait for browsers, processes and the disk; so that some of both run until the end, they start in turn.
  */
 const GROUPS: readonly { readonly files: RegExp; readonly env?: Readonly<Record<string, string>> }[] = [
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f16" } },
   { files: /^conformance_test\.ts$/, env: { LONGSTRIDE_CASES: "dtype=f32" } },
-  { files: /^webgpu_attention_test\.ts$/ },
-  { files: /^webgpu_tiles_test\.ts$/ },
-  { files: /^(pages|element)\w*_test\.ts$/ },
-  { files: /^(browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
-  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
   { files: /^(attention_rows|golden|matrices|sparse_attention|webgpu(?!_attention|_tiles))\w*_test\.ts$/ },
+  { files: /^(?!runtimes)(cli|kinds|output|recipe|run|terminal|tokenizer_run|tools|tune|tutorial)\w*_test\.ts$/ },
+  { files: /^webgpu_tiles_test\.ts$/ },
+  { files: /^(browser|bundle|bundlers|docs_site|import|open|runtimes)\w*_test\.ts$/ },
+  { files: /^webgpu_attention_test\.ts$/ },
   { files: /^(mpi|picture|precision|pytorch|reach|reference|routed|sample|score|train)\w*_test\.ts$/ },
+  { files: /^(pages|element)\w*_test\.ts$/ },
 ];
 
 /**

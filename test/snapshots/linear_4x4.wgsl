@@ -95,6 +95,7 @@ alias Right=Weight;
 struct Extent{
 rows:u32,columns4:u32,first:u32,end:u32,}
 const MATRIX:u32=0u;
+const AHEAD:u32=1u;
 const LANES:u32=1u;
 fn lane_x(t:u32)->u32{
 
