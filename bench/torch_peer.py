@@ -96,7 +96,7 @@ def step(recompute, layers=30, n=12288, d=512, heads=8, rate=0.4):
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
 
-    report("step dense 12288, 30 layers", "bf16, recomputed" if recompute else "bf16", run)
+    report(f"step dense {n}, {layers} layers", "bf16, recomputed" if recompute else "bf16", run)
 
 
 def main(only):

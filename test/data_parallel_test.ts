@@ -356,6 +356,7 @@ for (const wire of ["f32", "f16"] as const) {
         assertEquals(await engine.read(a), Float32Array.of(step, 1, 3));
         assertEquals((await engine.read(b)).subarray(0, 3), Float32Array.of(step, 1, step));
       }
+      assertEquals(made, ["way back 0", "way back 1"]);
       engine.free([a, b]);
       gradients.dispose();
       engine.dispose();

@@ -114,39 +114,38 @@ const CASES = [
   ...pick({ op: "linear_weight_grad", rows: 130, dtype: "f16" }, { op: "muon", dtype: "f16" }),
 ];
 
+/** Does work, and adds to a set the kernels for which it asks with values that `isMeant` says yes to. */
+async function seeing(ran: Set<string>, isMeant: (values: Values) => boolean, work: () => Promise<void>): Promise<void> {
+  const { get } = Pipelines.prototype;
+  Pipelines.prototype.get = function (kernel: string, values: Values) {
+    if (isMeant(values)) ran.add(kernel);
+    return get.call(this, kernel as never, values as never);
+  };
+  try {
+    await work();
+  } finally {
+    Pipelines.prototype.get = get;
+  }
+}
+
 /** Kernels by matrices that the cases ran. */
 const ran = new Set<string>();
 
 for (const c of CASES) {
-  gpuTest(`matrices, by plain code: ${c.name}`, async () => {
-    const { get } = Pipelines.prototype;
-    Pipelines.prototype.get = function (kernel: string, values: Values) {
-      if (values.MATRICES === "plain") ran.add(kernel);
-      return get.call(this, kernel as never, values as never);
-    };
-    try {
+  gpuTest(`matrices, by plain code: ${c.name}`, () =>
+    seeing(ran, ({ MATRICES }) => MATRICES === "plain", async () => {
       assertEquals(await deviations(await engine("webgpu-matrices"), c), []);
-    } finally {
-      Pipelines.prototype.get = get;
-    }
-  });
+    }));
 }
 
 gpuTest("matrices, by plain code: products of f16 alone with two tiles on their way, whose number is odd", async () => {
-  const { get } = Pipelines.prototype, ahead = new Set<string>();
-  Pipelines.prototype.get = function (kernel: string, values: Values) {
-    if (values.AHEAD === 2) ahead.add(kernel);
-    return get.call(this, kernel as never, values as never);
-  };
-  const large = await WebGpuEngine.create({ ...software, matrices: "plain", tiles: "largest" });
-  try {
+  const large = await WebGpuEngine.create({ ...software, matrices: "plain", tiles: "largest" }), ahead = new Set<string>();
+  await seeing(ahead, ({ AHEAD }) => AHEAD === 2, async () => {
     for (const c of pick({ op: "linear_weight_grad", rows: 130, dtype: "f16" }, { op: "muon", dtype: "f16" })) {
       assertEquals(await deviations(large, c), [], c.name);
     }
-  } finally {
-    Pipelines.prototype.get = get;
-    large.dispose();
-  }
+  });
+  large.dispose();
   assertEquals([...ahead].sort(), ["linear_weight_grad", "muon_apply", "muon_gram_whole"]);
 });
 

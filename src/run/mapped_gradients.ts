@@ -42,6 +42,7 @@ export class MappedGradients implements HostGradients {
    * Gives them their places on the device.
    *
    * @param isHalf whether they leave it as f16
+   * @throws {OutOfMemoryError} where the host has no memory for buffers that begin mapped
    */
   static async create(engine: WebGpuEngine, buckets: readonly (readonly Tensor[])[], isHalf: boolean): Promise<MappedGradients> {
     const { device } = engine, align = device.limits.minStorageBufferOffsetAlignment, made: GPUBuffer[] = [];
@@ -77,7 +78,10 @@ export class MappedGradients implements HostGradients {
       for (const one of made) one.destroy();
       // Where there is no room for a mapped one.
       throw error instanceof RangeError
-        ? new OutOfMemoryError(`Cannot make buffers for gradients: ${error.message}`, { cause: error })
+        ? new OutOfMemoryError(
+          `Cannot make buffers for gradients: ${error.message}; start fewer processes on a host, or send f16`,
+          { cause: error },
+        )
         : error;
     }
   }
@@ -105,17 +109,14 @@ export class MappedGradients implements HostGradients {
     await upload?.ready;
     // Of a step that has failed since then nothing goes back.
     if (data.byteLength === 0) return;
-    if (!upload) device.queue.writeBuffer(to, 0, data);
-    if (upload || halves) {
-      const encoder = device.createCommandEncoder();
-      if (upload) {
-        new Uint8Array(upload.buffer.getMappedRange()).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-        upload.buffer.unmap();
-        encoder.copyBufferToBuffer(upload.buffer, 0, to, 0, data.byteLength);
-      }
-      halves?.unpack(encoder, bucket);
-      device.queue.submit([encoder.finish()]);
-    }
+    const encoder = device.createCommandEncoder();
+    if (upload) {
+      new Uint8Array(upload.buffer.getMappedRange()).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      upload.buffer.unmap();
+      encoder.copyBufferToBuffer(upload.buffer, 0, to, 0, data.byteLength);
+    } else device.queue.writeBuffer(to, 0, data);
+    halves?.unpack(encoder, bucket);
+    device.queue.submit([encoder.finish()]);
     this.staging[bucket].unmap();
     if (!upload) return;
     upload.ready = upload.buffer.mapAsync(MAP.WRITE);

@@ -49,7 +49,10 @@ export interface WebGpuOptions extends DeviceOptions {
    * it is compiled; for what shall be allocated or compiled after it, give less here.
    */
   keepBytes?: number;
-  /** Milliseconds of runs after which a stream hands over their results; by default as short as waits on the device allow. */
+  /**
+   * Milliseconds of runs after which a stream hands over their results; by default as short as waits on the device allow. 10 or less also says that
+   * a wait is short and holds nothing up: gradients of several processes then go back to the device by buffers that are waited for.
+   */
   streamMs?: number;
 }
 

@@ -11,7 +11,7 @@ import { tooLarge } from "../bands.ts";
 import { bindable, paddedBytes, roundUp, storage4 } from "../storage.ts";
 import { chooseLinear } from "../tuning/select.ts";
 import { linearProblem } from "../tuning/problems.ts";
-import { tilesOf } from "../tuning/variants.ts";
+import { type LinearKernel, tilesOf } from "../tuning/variants.ts";
 import type { Plan } from "./plan.ts";
 import { planReduce } from "./reduce.ts";
 import { contiguousRuns, type Run } from "./runs.ts";
@@ -90,9 +90,11 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
     params: { count: count * r * c / 4, each: r * c / 4 },
     grid: plan.linear(count * r * c / 4),
   });
+  // By matrices both operands are f16, as those of dyᵀ·x are.
+  const choose = (kernel: LinearKernel, inner: number, columns: number) =>
+    chooseLinear(plan, MATRICES ? "linear_weight_grad" : kernel, linearProblem(r, inner, columns, !!MATRICES), r * count, columns);
   const symmetric = (x: Tensor, inner: number, y: Tensor, POLYNOMIAL: boolean) => {
-    const variant = chooseLinear(plan, MATRICES ? "linear_weight_grad" : "linear", linearProblem(r, inner, r, !!MATRICES), r * count, r),
-      bindings = { x, y };
+    const variant = choose("linear", inner, r), bindings = { x, y };
     const rest = { bindings, params: { rows: r, inner4: inner / 4, a, b, c: cc }, grid: [...tilesOf(variant, r, r), count] as const };
     if (MATRICES) plan.dispatch({ kernel: "muon_gram_whole", values: { POLYNOMIAL, ...variant, MATRICES, STORAGE }, ...rest });
     else plan.dispatch({ kernel: "muon_gram", values: { POLYNOMIAL, ...variant, STORAGE }, ...rest });
@@ -100,13 +102,7 @@ function planBatch(plan: Plan, op: Muon, { run, shape: [out, inner], places }: B
   for (let time = 0; time < times; time++) {
     symmetric(x, c, gram, false);
     symmetric(gram, r, polynomial, true);
-    const variant = chooseLinear(
-      plan,
-      MATRICES ? "linear_weight_grad" : "linear_input_grad",
-      linearProblem(r, r, c, !!MATRICES),
-      r * count,
-      c,
-    );
+    const variant = choose("linear_input_grad", r, c);
     plan.dispatch({
       kernel: "muon_apply",
       values: { ...variant, MATRICES, STORAGE },
